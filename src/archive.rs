@@ -1,0 +1,1 @@
+//! Reproducible tar and gzip, both directions.

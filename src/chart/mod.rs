@@ -1,0 +1,1 @@
+//! A Helm chart on disk becomes an artifact.

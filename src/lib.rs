@@ -1,0 +1,23 @@
+//! One release travels from a source tree to a store and from there to an appliance.
+//!
+//! - [`oci`]: the OCI specifications and the two kinds of store
+//! - [`yaml`]: reading YAML and editing its text by spans
+//! - [`source`]: the user's tree and its git repository
+//! - [`archive`]: reproducible tar and gzip
+//! - [`chart`]: a Helm chart on disk becomes an artifact
+//! - [`overlay`]: a Flux overlay: what it uses, how it is rewritten, the bundle
+//!
+//! Dependencies point one way: `bin/alga-release` → `plan` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
+//! `bin/alga-resolve` → `release` → `oci`; `yaml` stands beside `oci`, below everything.
+
+pub mod oci;
+pub mod yaml;
+
+#[cfg(feature = "publish")]
+pub mod archive;
+#[cfg(feature = "publish")]
+pub mod chart;
+#[cfg(feature = "publish")]
+pub mod overlay;
+#[cfg(feature = "publish")]
+pub mod source;

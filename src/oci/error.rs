@@ -1,0 +1,65 @@
+//! What can go wrong between this program and a store.
+
+use std::error::Error as StdError;
+
+/// What an [`Error`] means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There is no such repository, tag, manifest or blob.
+    NotFound,
+    /// What was read is not what its digest says.
+    Mismatch,
+    /// What was read is larger than the bound, or than its descriptor says.
+    TooLarge,
+    /// What was read does not follow its specification.
+    Malformed,
+    /// The store refuses what is against its rules: a manifest whose blobs are absent, a directory that is something else.
+    Refused,
+    /// No or wrong credentials, or no permission.
+    Denied,
+    /// The store cannot be reached, or says that it will be back.
+    Unavailable,
+    /// The file system of a layout.
+    Io,
+}
+
+/// A store operation that failed: what was attempted, on which reference, why.
+#[derive(Debug, thiserror::Error)]
+#[error("{attempted} {reference}: {reason}")]
+pub struct Error {
+    kind: Kind,
+    attempted: &'static str,
+    reference: String,
+    reason: String,
+    #[source]
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// `attempted` is a gerund: "reading", "pushing".
+    pub fn new(kind: Kind, attempted: &'static str, reference: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { kind, attempted, reference: reference.into(), reason: reason.into(), source: None }
+    }
+
+    /// The same with its cause.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// For decisions.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// On which reference.
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    /// Is something that was asked for simply not there?
+    pub fn is_not_found(&self) -> bool {
+        self.kind == Kind::NotFound
+    }
+}

@@ -1,0 +1,10 @@
+//! A directory of OCI image layouts: `DIR/<repository>/{oci-layout,index.json,blobs/sha256/…}`, each readable by any tool that
+//! reads layouts.
+//!
+//! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
+
+mod read;
+#[cfg(feature = "publish")]
+mod write;
+
+pub use read::Layout;

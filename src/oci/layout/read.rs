@@ -1,0 +1,219 @@
+//! Reading layouts.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{Descriptor, Digest, Error, Hasher, Kind, Repository, Selector, Tag, media_type};
+
+/// Largest `index.json` that is read.
+const INDEX_LIMIT: u64 = 64 << 20;
+
+/// The only version of the layout that exists.
+pub(super) const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// The index of one layout, `index.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Index {
+    pub schema_version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    pub manifests: Vec<Descriptor>,
+    #[serde(flatten)]
+    pub other: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+impl Index {
+    pub(super) fn empty() -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(media_type::IMAGE_INDEX.to_owned()),
+            manifests: Vec::new(),
+            other: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+/// A directory of layouts.
+#[derive(Debug)]
+pub struct Layout {
+    directory: PathBuf,
+}
+
+impl Layout {
+    /// Opens `directory`, which need not exist yet.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when it is a file, or one layout instead of a directory of them.
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        let layout = Self { directory: directory.to_owned() };
+        let refused = |reason: &str| Err(Error::new(Kind::Refused, "opening", layout.name(), reason));
+        match fs::metadata(directory) {
+            Ok(metadata) if !metadata.is_dir() => refused("it is not a directory"),
+            Ok(_) if directory.join("oci-layout").exists() || directory.join("index.json").exists() => {
+                refused("it is one OCI layout; want a directory that holds one for each repository: name its parent")
+            }
+            Ok(_) => Ok(layout),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(layout),
+            Err(cause) => Err(layout.io("opening", layout.name(), cause)),
+        }
+    }
+
+    /// Where the layouts lie.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn name(&self) -> String {
+        format!("oci-layout:{}", self.directory.display())
+    }
+
+    pub(super) fn reference(&self, repository: &Repository, selector: &str) -> String {
+        let separator = if selector.starts_with("sha256:") { "@" } else { ":" };
+        format!("{}/{repository}{separator}{selector}", self.name())
+    }
+
+    pub(super) fn io(&self, attempted: &'static str, reference: String, cause: io::Error) -> Error {
+        let kind = if cause.kind() == io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
+        let reason = if kind == Kind::NotFound { "it is not there" } else { "the file system failed" };
+        Error::new(kind, attempted, reference, reason).caused_by(cause)
+    }
+
+    pub(super) fn path(&self, repository: &Repository) -> PathBuf {
+        self.directory.join(repository.as_str())
+    }
+
+    pub(super) fn blob_path(&self, repository: &Repository, digest: &Digest) -> PathBuf {
+        self.path(repository).join("blobs/sha256").join(digest.hex())
+    }
+
+    /// The index of a repository.
+    pub(super) fn index(&self, repository: &Repository) -> Result<Index, Error> {
+        let directory = self.path(repository);
+        let reference = || format!("{}/{repository}", self.name());
+        let malformed = |reason: String| Error::new(Kind::Malformed, "reading", reference(), reason);
+        let marker = read_bounded(&directory.join("oci-layout"), 4096).map_err(|cause| {
+            let other = directory.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+            if cause.kind() == io::ErrorKind::NotFound && other && !self.holds_layouts(&directory) {
+                let reason = "the directory is there and holds something else: it has no `oci-layout` file";
+                return Error::new(Kind::Refused, "opening", reference(), reason);
+            }
+            self.io("reading", reference(), cause)
+        })?;
+        let version = serde_json::from_slice::<serde_json::Value>(&marker).ok();
+        if version.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str()) != Some("1.0.0") {
+            return Err(malformed("its `oci-layout` file does not say version 1.0.0".to_owned()));
+        }
+        let bytes = read_bounded(&directory.join("index.json"), INDEX_LIMIT)
+            .map_err(|cause| malformed("its `index.json` cannot be read".to_owned()).caused_by(cause))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|cause| malformed("its `index.json` is broken".to_owned()).caused_by(cause))
+    }
+
+    /// Does `directory` lead to deeper repositories? (`charts` does to `charts/sebastian`.)
+    fn holds_layouts(&self, directory: &Path) -> bool {
+        let entries = directory.read_dir().into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| path.join("oci-layout").is_file())
+    }
+
+    fn entry(&self, repository: &Repository, tag: &Tag) -> Result<Descriptor, Error> {
+        let index = self.index(repository)?;
+        let named =
+            |entry: &&Descriptor| entry.annotations.get(media_type::REF_NAME).is_some_and(|name| name == tag.as_str());
+        index.manifests.iter().find(named).cloned().ok_or_else(|| {
+            Error::new(Kind::NotFound, "reading", self.reference(repository, tag.as_str()), "there is no such tag")
+        })
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
+        self.entry(repository, tag).map(|entry| entry.digest)
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    pub async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+        limit: u64,
+    ) -> Result<(String, Bytes), Error> {
+        let digest = match selector {
+            Selector::Tag(tag) => self.entry(repository, tag)?.digest,
+            Selector::Digest(digest) => {
+                self.index(repository)?;
+                digest.clone()
+            }
+        };
+        let reference = self.reference(repository, digest.as_str());
+        let bytes = self.read_blob(repository, &digest, limit)?;
+        if Digest::of(&bytes) != digest {
+            return Err(corrupted(&self.blob_path(repository, &digest), reference));
+        }
+        let own = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
+        let own = own.as_ref().and_then(|manifest| manifest.get("mediaType")?.as_str());
+        Ok((own.unwrap_or(media_type::IMAGE_MANIFEST).to_owned(), Bytes::from(bytes)))
+    }
+
+    fn read_blob(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {
+        let reference = || self.reference(repository, digest.as_str());
+        let bytes = read_bounded(&self.blob_path(repository, digest), limit)
+            .map_err(|cause| self.io("reading", reference(), cause))?;
+        if bytes.len() as u64 > limit {
+            let reason = format!("it is larger than {limit} bytes");
+            return Err(Error::new(Kind::TooLarge, "reading", reference(), reason));
+        }
+        Ok(bytes)
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
+        self.index(repository)?;
+        self.read_blob(repository, &descriptor.digest, descriptor.size).map(Bytes::from)
+    }
+
+    /// A file on a disk has nobody who vouches for it: its bytes are held against its name.
+    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        self.holds(repository, &descriptor.digest)
+    }
+
+    pub(super) fn holds(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
+        let path = self.blob_path(repository, digest);
+        match hash_file(&path) {
+            Ok(found) if found == *digest => Ok(true),
+            Ok(_) => Err(corrupted(&path, self.reference(repository, digest.as_str()))),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(cause) => Err(self.io("reading", self.reference(repository, digest.as_str()), cause)),
+        }
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let index = self.index(repository)?;
+        let names = index.manifests.iter().filter_map(|entry| entry.annotations.get(media_type::REF_NAME));
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+}
+
+fn corrupted(path: &Path, reference: String) -> Error {
+    let reason =
+        format!("{} does not hold what its name says: corrupted; remove that file and publish again", path.display());
+    Error::new(Kind::Mismatch, "reading", reference, reason)
+}
+
+fn hash_file(path: &Path) -> io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finish())
+}
+
+/// At most one byte more than `limit`, by which the caller sees that there is more.
+fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,124 @@
+//! Writing layouts: temporary file, then rename, so that a reader sees the whole old or the whole new state.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::read::{Index, Layout, MARKER};
+use crate::oci::{Content, Descriptor, Digest, Error, Kind, Manifest, Repository, Tag, media_type};
+
+impl Layout {
+    /// Makes the layout of a repository where there is none.
+    fn create(&self, repository: &Repository) -> Result<(), Error> {
+        match self.index(repository) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+        let directory = self.path(repository);
+        let create = || -> io::Result<()> {
+            fs::create_dir_all(directory.join("blobs/sha256"))?;
+            let index = serde_json::to_vec(&Index::empty()).map_err(io::Error::other)?;
+            if !directory.join("index.json").exists() {
+                write_atomically(&directory.join("index.json"), &index)?;
+            }
+            write_atomically(&directory.join("oci-layout"), MARKER.as_bytes())
+        };
+        create().map_err(|cause| self.write_failed(repository, cause))
+    }
+
+    fn write_failed(&self, repository: &Repository, cause: io::Error) -> Error {
+        Error::new(Kind::Io, "writing", self.reference(repository, ""), "the file system failed").caused_by(cause)
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+        self.create(repository)?;
+        self.write_blob(repository, content)
+    }
+
+    fn write_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+        let digest = &content.descriptor().digest;
+        // A corrupted blob is replaced: its right bytes are at hand.
+        if self.holds(repository, digest).unwrap_or(false) {
+            return Ok(());
+        }
+        write_atomically(&self.blob_path(repository, digest), content.bytes())
+            .map_err(|cause| self.write_failed(repository, cause))
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    pub async fn push_manifest(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        tag: Option<&Tag>,
+    ) -> Result<(), Error> {
+        self.create(repository)?;
+        for digest in named_by(content) {
+            if !self.blob_path(repository, &digest).is_file() {
+                let reason = format!("it names {digest}, which is not there");
+                let reference = self.reference(repository, content.descriptor().digest.as_str());
+                return Err(Error::new(Kind::Refused, "pushing", reference, reason));
+            }
+        }
+        self.write_blob(repository, content)?;
+        self.enter(repository, content.descriptor(), tag).map_err(|cause| self.write_failed(repository, cause))
+    }
+
+    /// Enters a manifest into the index, under the lock of its layout.
+    fn enter(&self, repository: &Repository, manifest: &Descriptor, tag: Option<&Tag>) -> io::Result<()> {
+        let directory = self.path(repository);
+        let lock = fs::File::open(directory.join("oci-layout"))?;
+        lock.lock()?;
+        let mut index = self.index(repository).map_err(io::Error::other)?;
+        let before = index.clone();
+        let name_of = |entry: &Descriptor| entry.annotations.get(media_type::REF_NAME).cloned();
+        match tag {
+            Some(tag) => {
+                index.manifests.retain(|entry| {
+                    let bare = entry.digest == manifest.digest && name_of(entry).is_none();
+                    name_of(entry).as_deref() != Some(tag.as_str()) && !bare
+                });
+                index.manifests.push(manifest.clone().annotated(media_type::REF_NAME, tag.as_str()));
+            }
+            None if index.manifests.iter().all(|entry| entry.digest != manifest.digest) => {
+                index.manifests.push(manifest.clone());
+            }
+            None => {}
+        }
+        // Sorted, so that the same releases give the same index whatever the order of their publishing.
+        index.manifests.sort_by(|a, b| (name_of(a), a.digest.as_str()).cmp(&(name_of(b), b.digest.as_str())));
+        if index != before {
+            write_atomically(&directory.join("index.json"), &serde_json::to_vec(&index).map_err(io::Error::other)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The digests that a manifest names: config and layers, or the children of an index.
+fn named_by(content: &Content) -> Vec<Digest> {
+    if let Ok(manifest) = serde_json::from_slice::<Manifest>(content.bytes()) {
+        return manifest.blobs().map(|blob| blob.digest.clone()).collect();
+    }
+    serde_json::from_slice::<Index>(content.bytes())
+        .map(|index| index.manifests.into_iter().map(|entry| entry.digest).collect())
+        .unwrap_or_default()
+}
+
+/// Removes the file on drop unless it was renamed.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = Temporary(path.with_file_name(format!(".{name}.{}", std::process::id())));
+    let mut file = fs::File::create(&temporary.0)?;
+    file.write_all(bytes)?;
+    fs::rename(&temporary.0, path)
+}

@@ -1,0 +1,29 @@
+//! Media types and annotation keys of the OCI image specification.
+
+/// OCI image manifest.
+pub const IMAGE_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// OCI image index.
+pub const IMAGE_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Docker's image manifest, schema 2.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker's manifest list.
+pub const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+/// Every manifest type that a reader accepts, in an `Accept` header.
+pub const MANIFESTS: [&str; 4] = [IMAGE_MANIFEST, IMAGE_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
+
+/// Is `media_type` one of [`MANIFESTS`]?
+pub fn is_manifest(media_type: &str) -> bool {
+    MANIFESTS.contains(&media_type)
+}
+
+/// When the content was made, RFC 3339.
+pub const CREATED: &str = "org.opencontainers.image.created";
+/// Where the source is, a URL.
+pub const SOURCE: &str = "org.opencontainers.image.source";
+/// Which state of the source.
+pub const REVISION: &str = "org.opencontainers.image.revision";
+/// A title for people; for a layer, its file name.
+pub const TITLE: &str = "org.opencontainers.image.title";
+/// The tag of an entry of a layout's index.
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";

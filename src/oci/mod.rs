@@ -1,0 +1,33 @@
+//! The OCI specifications: content, names, and the two kinds of store. Knows nothing of Helm, Flux or releases.
+
+mod descriptor;
+mod digest;
+mod error;
+mod layout;
+mod manifest;
+pub mod media_type;
+mod reference;
+mod registry;
+mod store;
+
+#[cfg(feature = "publish")]
+mod artifact;
+#[cfg(feature = "publish")]
+mod content;
+#[cfg(feature = "publish")]
+mod push;
+
+pub use descriptor::Descriptor;
+pub use digest::{Digest, Hasher, InvalidDigest};
+pub use error::{Error, Kind};
+pub use manifest::Manifest;
+pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
+pub use registry::{Credentials, Options};
+pub use store::{Location, ReadStore};
+
+#[cfg(feature = "publish")]
+pub use artifact::Artifact;
+#[cfg(feature = "publish")]
+pub use content::Content;
+#[cfg(feature = "publish")]
+pub use push::Store;

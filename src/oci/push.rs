@@ -1,0 +1,61 @@
+//! The writing half of the seam.
+
+use super::store::on_backing;
+use super::{Content, Digest, Error, Kind, Location, Options, ReadStore, Repository, Selector, Tag, media_type};
+
+/// A store that can be written. The caller knows every digest before a byte is sent.
+#[derive(Debug)]
+pub struct Store {
+    read: ReadStore,
+}
+
+impl Store {
+    /// Opens a store for writing. Nothing is written yet.
+    ///
+    /// # Errors
+    /// As [`ReadStore::open`].
+    pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
+        Ok(Self { read: ReadStore::open(location, options)? })
+    }
+
+    /// The reading half.
+    pub fn read(&self) -> &ReadStore {
+        &self.read
+    }
+
+    /// Pushes a blob, unless the store has it. Pushing again is no error.
+    ///
+    /// # Errors
+    /// When the store refuses or fails.
+    pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+        on_backing!(self.read, store => store.push_blob(repository, content))
+    }
+
+    /// Pushes a manifest by its digest, or under `tag`, which then names it: one request for both. The tag is neither looked
+    /// at before nor after: there is no compare-and-swap on a registry's tags, so the caller reads it right before and right
+    /// after.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when a blob that it names is absent.
+    pub async fn push_manifest(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        tag: Option<&Tag>,
+    ) -> Result<(), Error> {
+        on_backing!(self.read, store => store.push_manifest(repository, content, tag))
+    }
+
+    /// Lets `tag` name a manifest that is there.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the manifest is absent.
+    pub async fn tag(&self, repository: &Repository, tag: &Tag, digest: &Digest) -> Result<(), Error> {
+        let (descriptor, bytes) = self.read.manifest(repository, &Selector::Digest(digest.clone())).await?;
+        if !media_type::is_manifest(&descriptor.media_type) {
+            let reason = format!("`{}` is no manifest", descriptor.media_type);
+            return Err(Error::new(Kind::Malformed, "tagging", format!("{repository}@{digest}"), reason));
+        }
+        self.push_manifest(repository, &Content::new(&descriptor.media_type, bytes), Some(tag)).await
+    }
+}

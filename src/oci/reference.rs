@@ -1,0 +1,322 @@
+//! Names: where something is stored and under which tag or digest. Parsed at the edge, never again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+
+/// A text that is no valid name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a valid {what}: {reason}")]
+pub struct InvalidReference {
+    what: &'static str,
+    text: String,
+    reason: &'static str,
+}
+
+fn invalid(what: &'static str, text: &str, reason: &'static str) -> InvalidReference {
+    InvalidReference { what, text: text.chars().take(200).collect::<String>().escape_debug().to_string(), reason }
+}
+
+macro_rules! text_type {
+    ($name:ident) => {
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = InvalidReference;
+            fn try_from(text: String) -> Result<Self, InvalidReference> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+    };
+}
+
+/// The path of a repository in a registry: `charts/sebastian`.
+///
+/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests>
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Repository(String);
+text_type!(Repository);
+
+impl Repository {
+    /// The repository `name` below this one.
+    ///
+    /// # Errors
+    /// When `name` is no repository path.
+    pub fn join(&self, name: &str) -> Result<Self, InvalidReference> {
+        format!("{}/{name}", self.0).parse()
+    }
+
+    /// The last component.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_path_component(text: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let ends = |b: Option<&u8>| b.is_some_and(|b| alphanumeric(*b));
+    ends(bytes.first())
+        && ends(bytes.last())
+        && text.split(|c: char| alphanumeric(u8::try_from(c).unwrap_or(0))).all(|separator| {
+            matches!(separator, "" | "." | "_" | "__") || (separator.bytes().all(|b| b == b'-') && separator.is_ascii())
+        })
+}
+
+impl FromStr for Repository {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        if text.len() > 255 {
+            return Err(invalid("repository", text, "it is longer than 255 characters"));
+        }
+        if !text.split('/').all(is_path_component) {
+            return Err(invalid(
+                "repository",
+                text,
+                "want lower-case letters, digits and single separators (`.`, `_`, `-`) between `/`",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A tag: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Tag(String);
+text_type!(Tag);
+
+impl FromStr for Tag {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let valid = text.bytes().next().is_some_and(word)
+            && text.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+            && text.len() <= 128;
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(invalid("tag", text, "want letters, digits, `_`, `.` and `-`, at most 128, the first no `.` or `-`"))
+        }
+    }
+}
+
+/// Which manifest of a repository: the one under a tag, or the one with a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// May move.
+    Tag(Tag),
+    /// Never moves.
+    Digest(Digest),
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Selector {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        if text.contains(':') {
+            text.parse().map(Self::Digest).map_err(|_| invalid("tag or digest", text, "want `<tag>` or `sha256:<hex>`"))
+        } else {
+            text.parse().map(Self::Tag)
+        }
+    }
+}
+
+/// A registry and a path in it, under which the repositories of a release lie: `ghcr.io/nine-minds`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    host: String,
+    path: Option<Repository>,
+    plain_http: bool,
+}
+
+impl Prefix {
+    /// Parses `[http://|https://]HOST[:PORT][/PATH]`. Without a scheme, loopback names are plain HTTP and all others HTTPS;
+    /// `plain_http` makes all of them plain. Decided by the text alone, since it enters published bytes.
+    ///
+    /// # Errors
+    /// When host, port or path are not valid.
+    pub fn parse(text: &str, plain_http: bool) -> Result<Self, InvalidReference> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Some(true), rest),
+            Some(("https", rest)) => (Some(false), rest),
+            Some(_) => return Err(invalid("registry", text, "want `HOST[:PORT][/PATH]`")),
+            None => (None, text),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, path) = match rest.split_once('/') {
+            Some((host, path)) => (host, Some(path.parse()?)),
+            None => (rest, None),
+        };
+        let name = host_name(host).ok_or_else(|| invalid("registry", text, "the host is not valid"))?;
+        let plain_http = scheme.unwrap_or(plain_http || is_loopback(name));
+        Ok(Self { host: host.to_owned(), path, plain_http })
+    }
+
+    /// Host and port as written.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Without TLS?
+    pub fn plain_http(&self) -> bool {
+        self.plain_http
+    }
+
+    /// The full path of a repository of this prefix in its registry.
+    pub fn full_path(&self, repository: &Repository) -> String {
+        match &self.path {
+            Some(path) => format!("{path}/{repository}"),
+            None => repository.to_string(),
+        }
+    }
+
+    /// `HOST/PATH/REPOSITORY`: how the rest of the world names a repository of this prefix.
+    pub fn name_of(&self, repository: &Repository) -> String {
+        format!("{}/{}", self.host, self.full_path(repository))
+    }
+
+    /// The repository below this prefix that `name` (`HOST/PATH/REPOSITORY`) names, when it is one.
+    pub fn strip(&self, name: &str) -> Option<Repository> {
+        name.strip_prefix(&self.to_string())?.strip_prefix('/')?.parse().ok()
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        self.path.as_ref().map_or(Ok(()), |path| write!(f, "/{path}"))
+    }
+}
+
+/// The host without its port, when both are well-formed.
+fn host_name(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (name, port) = rest.split_once(']')?;
+            name.parse::<std::net::Ipv6Addr>().ok()?;
+            (name, port)
+        }
+        None => host.find(':').map_or((host, ""), |at| host.split_at(at)),
+    };
+    let valid_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    let valid_name = name.contains(':')
+        || name.split('.').all(|label| {
+            !label.is_empty()
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        });
+    (valid_port && valid_name).then_some(name)
+}
+
+fn is_loopback(name: &str) -> bool {
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A manifest of a repository, by digest: `HOST/PATH@sha256:…`. What needs immutable content takes nothing less.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pinned {
+    /// `HOST/PATH`.
+    pub repository: String,
+    /// Of the manifest.
+    pub digest: Digest,
+}
+
+impl fmt::Display for Pinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repository, self.digest)
+    }
+}
+
+impl From<Pinned> for String {
+    fn from(pinned: Pinned) -> String {
+        pinned.to_string()
+    }
+}
+
+impl TryFrom<String> for Pinned {
+    type Error = InvalidReference;
+
+    fn try_from(text: String) -> Result<Self, InvalidReference> {
+        match text.parse::<Reference>()? {
+            Reference { repository, digest: Some(digest), .. } => Ok(Self { repository, digest }),
+            Reference { .. } => Err(invalid("pinned reference", &text, "want `<repository>@sha256:<hex>`")),
+        }
+    }
+}
+
+/// Any reference to a manifest in any registry: `HOST/PATH[:TAG][@DIGEST]`, with a host always.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// `HOST/PATH`.
+    pub repository: String,
+    /// After the `:`.
+    pub tag: Option<Tag>,
+    /// After the `@`.
+    pub digest: Option<Digest>,
+}
+
+impl FromStr for Reference {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => {
+                let digest =
+                    digest.parse().map_err(|_| invalid("reference", text, "want `@sha256:<hex>` at the end"))?;
+                (name, Some(digest))
+            }
+            None => (text, None),
+        };
+        let after_path = name.rfind('/').unwrap_or(0);
+        let (repository, tag) = match name[after_path..].split_once(':') {
+            Some((last, tag)) => (&name[..after_path + last.len()], Some(tag.parse()?)),
+            None => (name, None),
+        };
+        let host = repository.split('/').next().unwrap_or_default();
+        let has_host = host.contains(['.', ':', '[']) || host == "localhost";
+        if !has_host || !repository.contains('/') || text.contains("://") {
+            return Err(invalid("reference", text, "want `HOST/PATH:TAG` or `HOST/PATH@sha256:<hex>`"));
+        }
+        Prefix::parse(repository, false)?;
+        Ok(Self { repository: repository.to_owned(), tag, digest })
+    }
+}
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod tests;

@@ -1,0 +1,79 @@
+use super::*;
+
+#[test]
+fn repositories_follow_the_distribution_specification() {
+    for valid in ["a", "charts/sebastian", "a__b", "a--b", "a.b_c-d/e0", "0"] {
+        assert!(valid.parse::<Repository>().is_ok(), "{valid}");
+    }
+    for bad in
+        ["", "A", "a/", "/a", "a//b", "a___b", "a..b", "-a", "a-", "a/../b", "ä", "a b", "a:b", "_external/a", "a._b"]
+    {
+        assert!(bad.parse::<Repository>().is_err(), "{bad}");
+    }
+    assert!("a".repeat(256).parse::<Repository>().is_err());
+}
+
+#[test]
+fn tags_follow_the_distribution_specification() {
+    for valid in ["1.0.3", "_x", "0.0.1_abc", &"a".repeat(128)] {
+        assert!(valid.parse::<Tag>().is_ok(), "{valid}");
+    }
+    for bad in ["", ".a", "-a", "a+b", "a/b", "a b", "ä", &"a".repeat(129)] {
+        assert!(bad.parse::<Tag>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn plain_http_is_decided_by_the_text() {
+    for (text, plain) in [
+        ("localhost:5000/x", true),
+        ("127.0.0.9:5000", true),
+        ("[::1]:5000/x", true),
+        ("registry.localhost/x", true),
+        ("https://localhost:5000/x", false),
+        ("http://registry.example.com/x", true),
+        ("ghcr.io/nine-minds", false),
+        ("10.0.0.1:5000/x", false),
+        ("localhost.example.com/x", false),
+    ] {
+        assert_eq!(Prefix::parse(text, false).expect(text).plain_http(), plain, "{text}");
+        assert!(Prefix::parse(text, true).expect(text).plain_http() || text.starts_with("https:"), "{text}");
+    }
+    for bad in
+        ["", "ftp://x/y", "host:port/x", "ho_st/x", "-a/x", "a..b/x", "[::1/x", "a/B", "user@host/x", "host:99999"]
+    {
+        assert!(Prefix::parse(bad, false).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_prefix_names_its_repositories_and_knows_them_again() {
+    let prefix = Prefix::parse("ghcr.io/nine-minds/", false).expect("valid");
+    let charts: Repository = "charts/temporal".parse().expect("valid");
+    assert_eq!(prefix.name_of(&charts), "ghcr.io/nine-minds/charts/temporal");
+    assert_eq!(prefix.strip("ghcr.io/nine-minds/charts/temporal"), Some(charts));
+    assert_eq!(prefix.strip("ghcr.io/nine-minds-other/x"), None);
+    assert_eq!(prefix.strip("ghcr.io/nine-minds"), None);
+}
+
+#[test]
+fn references_have_a_host_and_keep_port_and_tag_apart() {
+    let reference: Reference = "localhost:5000/a/b:1.0".parse().expect("valid");
+    assert_eq!(reference.repository, "localhost:5000/a/b");
+    assert_eq!(reference.tag.expect("tag").as_str(), "1.0");
+    let digest = format!("ghcr.io/a@sha256:{}", "0".repeat(64));
+    assert_eq!(digest.parse::<Reference>().expect("valid").digest.expect("digest").hex(), "0".repeat(64));
+    for bad in [
+        "",
+        "redis",
+        "library/redis:7",
+        "ghcr.io",
+        "ghcr.io/A:1",
+        "ghcr.io/a:",
+        "ghcr.io/a@sha256:12",
+        "https://ghcr.io/a",
+        "a.b:c/d",
+    ] {
+        assert!(bad.parse::<Reference>().is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,1 @@
+//! A Flux overlay: what it uses, how it is rewritten, the bundle.

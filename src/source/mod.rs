@@ -1,0 +1,8 @@
+//! The only reader of the user's tree and of its git repository. Lazy, sorted, bounded; links are facts that the caller
+//! judges.
+
+mod error;
+mod tree;
+
+pub use error::{Error, Kind, Place};
+pub use tree::{Entry, EntryKind, Tree, join};

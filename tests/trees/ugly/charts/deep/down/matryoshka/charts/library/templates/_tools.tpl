@@ -1,0 +1,1 @@
+{{- define "toolbox.tool" -}}hammer{{- end -}}

@@ -1,0 +1,1 @@
+{{- define "matryoshka.private" -}}x{{- end -}}
