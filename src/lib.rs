@@ -1,16 +1,22 @@
 //! One release travels from a source tree to a store and from there to an appliance.
 //!
 //! - [`oci`]: the OCI specifications and the two kinds of store
+//! - [`release`]: the product's own schema: release, channel, how they are read
+//! - [`config`]: what differs from vendor to vendor
 //! - [`yaml`]: reading YAML and editing its text by spans
-//! - [`source`]: the user's tree and its git repository
-//! - [`archive`]: reproducible tar and gzip
-//! - [`chart`]: a Helm chart on disk becomes an artifact
-//! - [`overlay`]: a Flux overlay: what it uses, how it is rewritten, the bundle
+//! - `source`: the user's tree and its git repository
+//! - `archive`: reproducible tar and gzip
+//! - `chart`: a Helm chart on disk becomes an artifact
+//! - `overlay`: a Flux overlay: what it uses, how it is rewritten, the bundle
+//! - `image`: the container images of a release, pinned
+//! - `plan`: desired and observed become a plan, and a plan a report
 //!
 //! Dependencies point one way: `bin/alga-release` → `plan` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
 //! `bin/alga-resolve` → `release` → `oci`; `yaml` stands beside `oci`, below everything.
 
+pub mod config;
 pub mod oci;
+pub mod release;
 pub mod yaml;
 
 #[cfg(feature = "publish")]
@@ -18,6 +24,10 @@ pub mod archive;
 #[cfg(feature = "publish")]
 pub mod chart;
 #[cfg(feature = "publish")]
+pub mod image;
+#[cfg(feature = "publish")]
 pub mod overlay;
+#[cfg(feature = "publish")]
+pub mod plan;
 #[cfg(feature = "publish")]
 pub mod source;

@@ -32,7 +32,7 @@ impl Artifact {
                 blobs.push(layer);
             }
         }
-        Self { manifest: Content::new(media_type::IMAGE_MANIFEST, bytes), blobs }
+        Self { manifest: Content::new(media_type::IMAGE_MANIFEST, bytes).typed(artifact_type), blobs }
     }
 
     /// The manifest.

@@ -34,4 +34,10 @@ impl Content {
         self.descriptor = self.descriptor.annotated(key, value);
         self
     }
+
+    /// The same bytes, with the artifact type that their manifest states.
+    pub(super) fn typed(mut self, artifact_type: Option<&str>) -> Self {
+        self.descriptor.artifact_type = artifact_type.map(ToOwned::to_owned);
+        self
+    }
 }

@@ -2,6 +2,7 @@
 //! judges.
 
 mod error;
+pub mod git;
 mod tree;
 
 pub use error::{Error, Kind, Place};

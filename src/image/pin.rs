@@ -1,0 +1,179 @@
+//! Which manifests the images of a release are. These are the only reads whose answers enter what is published.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use crate::config::ImageRepository;
+use crate::oci::{self, Digest, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
+
+/// What happens when an image is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The release is refused.
+    Require,
+    /// It is said, and the image stays known by its tag alone.
+    Warn,
+    /// Nobody looks.
+    Off,
+}
+
+/// The images to pin.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Under which name the appliance reads.
+    pub prefix: &'a Prefix,
+    /// Key → where it is and under which tag.
+    pub images: BTreeMap<String, (ImageRepository, Tag)>,
+    /// The control plane: its repository and the tag or digest.
+    pub control_plane: Option<(ImageRepository, Selector)>,
+    /// What happens when one is not there.
+    pub check: Check,
+}
+
+/// The images of a release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PinnedImages {
+    /// Key → tag.
+    pub tags: BTreeMap<String, Tag>,
+    /// Key → pinned reference, of those that were checked.
+    pub digests: BTreeMap<String, Pinned>,
+    /// The control plane.
+    pub control_plane: Option<Pinned>,
+    /// What was not checked, for people.
+    pub warnings: Vec<String>,
+}
+
+/// An image that the release cannot do without.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not in its repository.
+    #[error("the image {reference} ({key}) is not there")]
+    Missing {
+        /// Key in the release manifest.
+        key: String,
+        /// Its reference.
+        reference: String,
+    },
+    /// Its store failed.
+    #[error("cannot check the image {reference} ({key})")]
+    Store {
+        /// Key in the release manifest.
+        key: String,
+        /// Its reference.
+        reference: String,
+        /// Why.
+        source: oci::Error,
+    },
+    /// The control plane is known by a tag that cannot be read.
+    #[error("the control plane {reference} cannot be pinned: it is known by a tag, and the tag was not found")]
+    Unpinned {
+        /// Its reference.
+        reference: String,
+    },
+}
+
+/// Looks up every image, all at once. Those below the prefix are read in `store`; others at their own registry, for which
+/// `external` opens one, or nothing where external images are not looked at.
+///
+/// # Errors
+/// With [`Check::Require`], when an image is absent or its store fails; always when the control plane cannot be pinned.
+pub async fn pin(
+    store: &ReadStore,
+    request: &Request<'_>,
+    external: impl Fn(&Prefix) -> Option<ReadStore>,
+) -> Result<PinnedImages, Error> {
+    let mut pinned = PinnedImages::default();
+    let external = &external;
+    let looks = request.images.iter().map(|(key, (repository, tag))| async move {
+        let selector = Selector::Tag(tag.clone());
+        (key, look(store, request, repository, &selector, external).await)
+    });
+    let control_plane = async {
+        match &request.control_plane {
+            Some((repository, selector)) => Some(look(store, request, repository, selector, external).await),
+            None => None,
+        }
+    };
+    let (images, control_plane) = futures_util::join!(join_all(looks), control_plane);
+    pinned.tags = request.images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
+    for (key, look) in images {
+        if let Some(found) = look.judge(key, request.check, &mut pinned.warnings)? {
+            pinned.digests.insert(key.clone(), found);
+        }
+    }
+    if let (Some(look), Some((_, selector))) = (control_plane, &request.control_plane) {
+        let given = match selector {
+            Selector::Digest(digest) => Some(Pinned { repository: look.repository.clone(), digest: digest.clone() }),
+            Selector::Tag(_) => None,
+        };
+        let reference = look.reference.clone();
+        let found = look.judge("controlPlane", request.check, &mut pinned.warnings)?;
+        pinned.control_plane = Some(found.or(given).ok_or(Error::Unpinned { reference })?);
+    }
+    Ok(pinned)
+}
+
+/// What looking for one image gave.
+struct Look {
+    repository: String,
+    reference: String,
+    answer: Option<Result<Digest, oci::Error>>,
+}
+
+impl Look {
+    fn judge(self, key: &str, check: Check, warnings: &mut Vec<String>) -> Result<Option<Pinned>, Error> {
+        let Self { repository, reference, answer } = self;
+        let key = key.to_owned();
+        match (answer, check) {
+            (Some(Ok(digest)), _) => return Ok(Some(Pinned { repository, digest })),
+            (None, Check::Off) => {}
+            (None, _) => warnings.push(format!("image {reference} ({key}) was not checked: it is in another registry")),
+            (Some(Err(error)), Check::Require) if error.is_not_found() => {
+                return Err(Error::Missing { key, reference });
+            }
+            (Some(Err(source)), Check::Require) => return Err(Error::Store { key, reference, source }),
+            (Some(Err(_)), _) => {
+                warnings.push(format!("image {reference} ({key}) is not in the store: known by its tag alone"))
+            }
+        }
+        Ok(None)
+    }
+}
+
+async fn look(
+    store: &ReadStore,
+    request: &Request<'_>,
+    repository: &ImageRepository,
+    selector: &Selector,
+    external: &impl Fn(&Prefix) -> Option<ReadStore>,
+) -> Look {
+    let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
+    let name = match repository {
+        ImageRepository::Own(repository) => request.prefix.name_of(repository),
+        ImageRepository::External(name) => name.clone(),
+    };
+    let reference = format!("{name}{separator}{selector}");
+    let answer = match repository {
+        _ if request.check == Check::Off => None,
+        ImageRepository::Own(repository) => Some(read(store, repository, selector).await),
+        ImageRepository::External(name) => match elsewhere(name).and_then(|(at, path)| Some((external(&at)?, path))) {
+            Some((store, path)) => Some(read(&store, &path, selector).await),
+            None => None,
+        },
+    };
+    Look { repository: name, reference, answer }
+}
+
+/// `HOST/PATH` as the root of that registry and the repository in it.
+fn elsewhere(name: &str) -> Option<(Prefix, Repository)> {
+    let (host, path) = name.split_once('/')?;
+    Some((Prefix::parse(host, false).ok()?, path.parse().ok()?))
+}
+
+async fn read(store: &ReadStore, repository: &Repository, selector: &Selector) -> Result<Digest, oci::Error> {
+    match selector {
+        Selector::Tag(tag) => store.resolve(repository, tag).await,
+        Selector::Digest(_) => store.manifest(repository, selector).await.map(|(descriptor, _)| descriptor.digest),
+    }
+}

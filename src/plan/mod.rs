@@ -1,0 +1,15 @@
+//! Desired + observed → plan → report. The plan is a value; execution makes no choices.
+
+mod desired;
+mod execute;
+mod observe;
+mod progress;
+mod publish;
+mod report;
+
+pub use desired::{ArtifactKind, Desired, DesiredArtifact};
+pub use execute::{Contents, ExecuteError, Executor, MoveRecord, execute};
+pub use observe::{ChannelState, Existing, Observed, observe};
+pub use progress::{Event, Progress};
+pub use publish::{Action, Plan, Refusal, publish};
+pub use report::{ArtifactReport, ChannelReport, Outcome, Report};

@@ -1,0 +1,115 @@
+//! What a store holds now of what it shall hold: reads alone, all repositories at once.
+
+use futures_util::future::try_join_all;
+
+use super::desired::{Desired, DesiredArtifact};
+use crate::oci::{Digest, Error, Kind, ReadStore, Repository, Selector, Tag};
+use crate::release::{self, Record, ResolveError, Resolved};
+
+/// What a store holds.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// For each desired artifact, in order: the manifest under its tag.
+    pub artifacts: Vec<Option<Digest>>,
+    /// The release under the version's tag, and its JSON where it is another one.
+    pub release: Option<Existing>,
+    /// The channel, when one is asked for and there is one.
+    pub channel: Option<ChannelState>,
+}
+
+/// A release that is published already.
+#[derive(Clone, Debug)]
+pub struct Existing {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its JSON, when the digest is not the desired one and it is a release.
+    pub json: Option<Vec<u8>>,
+}
+
+/// What a channel serves.
+#[derive(Clone, Debug)]
+pub struct ChannelState {
+    /// Digest of the channel's manifest.
+    pub manifest: Digest,
+    /// The release that it serves, as it is written there.
+    pub release: Digest,
+    /// That release's version.
+    pub version: String,
+    /// Its JSON.
+    pub json: Vec<u8>,
+    /// How the channel came to it; absent when another tool moved it.
+    pub record: Option<Record>,
+    /// The highest sequence that is known: the record's, else that of the keep-alive tags.
+    pub sequence: u64,
+}
+
+/// Looks at everything that `desired` names.
+///
+/// # Errors
+/// When the store fails. Absent is no failure; a channel that serves something else than a release is.
+pub async fn observe(store: &ReadStore, desired: &Desired) -> Result<Observed, ResolveError> {
+    let artifacts = try_join_all(desired.artifacts.iter().map(|artifact| present(store, artifact)));
+    let release = existing(store, &desired.release);
+    let channel = channel(store, &desired.release.repository, desired.channel.as_ref());
+    let (artifacts, release, channel) =
+        futures_util::try_join!(async { artifacts.await.map_err(ResolveError::from) }, release, channel)?;
+    Ok(Observed { artifacts, release, channel })
+}
+
+/// The manifest under the artifact's tag. In a directory nobody vouches for the files: there all blobs are looked at too, and a
+/// manifest without its blobs counts as absent.
+async fn present(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option<Digest>, Error> {
+    let found = optional(store.resolve(&desired.repository, &desired.tag).await)?;
+    if store.directory().is_some() && found.as_ref() == Some(desired.artifact.digest()) {
+        let contents = desired.artifact.blobs().iter().chain(std::iter::once(desired.artifact.manifest()));
+        for content in contents {
+            if !store.has(&desired.repository, content.descriptor()).await? {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option<Existing>, ResolveError> {
+    let Some(digest) = present(store, desired).await? else { return Ok(None) };
+    if digest == *desired.artifact.digest() {
+        return Ok(Some(Existing { digest, json: None }));
+    }
+    match release::resolve(store, &desired.repository, &Selector::Digest(digest.clone())).await {
+        Ok(resolved) => Ok(Some(Existing { digest, json: Some(resolved.json) })),
+        Err(ResolveError::Store(error)) if error.kind() != Kind::NotFound => Err(error.into()),
+        Err(_) => Ok(Some(Existing { digest, json: None })),
+    }
+}
+
+async fn channel(
+    store: &ReadStore,
+    repository: &Repository,
+    channel: Option<&Tag>,
+) -> Result<Option<ChannelState>, ResolveError> {
+    let Some(channel) = channel else { return Ok(None) };
+    let resolved = match release::resolve(store, repository, &Selector::Tag(channel.clone())).await {
+        Ok(resolved) => resolved,
+        Err(ResolveError::Store(error)) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Resolved { manifest, release_digest, json, release, record } = resolved;
+    let sequence = match &record {
+        Some(record) => record.sequence,
+        None => {
+            let tags = store.tags(repository).await?;
+            tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag)).max().unwrap_or(0)
+        }
+    };
+    let version = release.version;
+    Ok(Some(ChannelState { manifest, release: release_digest, version, json, record, sequence }))
+}
+
+fn optional<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,76 @@
+//! Building a release: a pure function of what was packed and pinned.
+
+use std::collections::BTreeMap;
+
+use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, ConfigReference, FILE_NAME, Record, Release, SCHEMA};
+use crate::config::Config;
+use crate::image::PinnedImages;
+use crate::oci::{Artifact, Content, Digest, Prefix, Tag, media_type};
+
+/// What a release is built from.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Under which name the appliance reads.
+    pub prefix: &'a Prefix,
+    /// The release's version.
+    pub version: &'a Tag,
+    /// The channel that it is published for.
+    pub channel: &'a Tag,
+    /// Digest of the config bundle.
+    pub bundle: &'a Digest,
+    /// Every chart: name → version.
+    pub charts: BTreeMap<String, String>,
+    /// The charts that are published with it: name → digest.
+    pub chart_digests: BTreeMap<String, Digest>,
+    /// The application images and the control plane.
+    pub images: &'a PinnedImages,
+    /// Values of the profile: file name → text.
+    pub profile_values: BTreeMap<String, String>,
+    /// Hashed names: release → `ConfigMap`.
+    pub values_config_maps: BTreeMap<String, String>,
+}
+
+/// The release as its JSON.
+pub fn build(inputs: Inputs<'_>) -> Release {
+    Release {
+        schema: SCHEMA.to_owned(),
+        version: inputs.version.to_string(),
+        channel: inputs.channel.to_string(),
+        values_profile: inputs.config.profile.clone(),
+        images: inputs.images.tags.iter().map(|(key, tag)| (key.clone(), tag.to_string())).collect(),
+        control_plane: inputs.images.control_plane.as_ref().map(ToString::to_string),
+        config: ConfigReference {
+            repository: inputs.prefix.name_of(&inputs.config.repositories.config),
+            version: inputs.version.to_string(),
+            tag: Some(inputs.version.to_string()),
+            digest: inputs.bundle.clone(),
+        },
+        charts: inputs.charts,
+        chart_digests: inputs.chart_digests,
+        image_digests: inputs.images.digests.clone(),
+        profile_values: inputs.profile_values,
+        values_config_maps: inputs.values_config_maps,
+        extra_images: inputs.config.extra_images.clone(),
+        extra: inputs.config.manifest.extra.clone(),
+    }
+}
+
+impl Release {
+    /// The artifact of a release's JSON: config and single layer are the same bytes.
+    pub fn artifact(json: Vec<u8>) -> Artifact {
+        pack(json, BTreeMap::new())
+    }
+}
+
+/// The manifest of a channel that serves the release `json`, whose `channel` is spliced already.
+pub fn channel_artifact(json: Vec<u8>, record: &Record) -> Artifact {
+    pack(json, record.to_annotations())
+}
+
+fn pack(json: Vec<u8>, annotations: BTreeMap<String, String>) -> Artifact {
+    let config = Content::new(CONFIG_MEDIA_TYPE, json);
+    let layer = config.clone().annotated(media_type::TITLE, FILE_NAME);
+    Artifact::pack(Some(ARTIFACT_TYPE), config, vec![layer], annotations)
+}

@@ -1,0 +1,182 @@
+//! A channel: a manifest that serves a release and records how it came to. Moving the pointer and recording the move are one
+//! write, and the records are a chain of digests.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::InvalidRelease;
+use super::manifest::Release;
+use crate::oci::{Digest, Tag};
+
+const PREFIX: &str = "vnd.alga.appliance.channel.";
+
+/// Why a channel moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A new release was published to it.
+    Publish,
+    /// A release came from another channel.
+    Promote,
+    /// It was taken back.
+    Rollback,
+    /// It came from another store.
+    Copy,
+}
+
+impl Kind {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::Copy => "copy",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Publish, Self::Promote, Self::Rollback, Self::Copy].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// The record of one move, as it stands in the annotations of a channel's manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The channel.
+    pub name: String,
+    /// Digest of the release that it serves.
+    pub release: Digest,
+    /// Rises by one with each move.
+    pub sequence: u64,
+    /// Digest of the channel manifest that was replaced.
+    pub previous: Option<Digest>,
+    /// Why.
+    pub kind: Kind,
+    /// When, RFC 3339 in UTC.
+    pub moved: String,
+    /// By whom.
+    pub by: Option<String>,
+    /// From which channel, version or digest.
+    pub from: Option<String>,
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+impl Record {
+    /// The annotations that record it.
+    pub fn to_annotations(&self) -> BTreeMap<String, String> {
+        let entries = [
+            ("name", Some(self.name.clone())),
+            ("release", Some(self.release.to_string())),
+            ("sequence", Some(self.sequence.to_string())),
+            ("previous", self.previous.as_ref().map(ToString::to_string)),
+            ("kind", Some(self.kind.as_str().to_owned())),
+            ("moved", Some(self.moved.clone())),
+            ("by", self.by.clone()),
+            ("from", self.from.clone()),
+            ("reason", self.reason.clone()),
+        ];
+        entries.into_iter().filter_map(|(key, value)| Some((format!("{PREFIX}{key}"), value?))).collect()
+    }
+
+    /// Reads a record; nothing when the manifest carries none, or one that cannot be read.
+    pub fn from_annotations(annotations: &BTreeMap<String, String>) -> Option<Self> {
+        let get = |key: &str| annotations.get(&format!("{PREFIX}{key}")).cloned();
+        Some(Self {
+            name: get("name")?,
+            release: get("release")?.parse().ok()?,
+            sequence: get("sequence")?.parse().ok()?,
+            previous: get("previous").and_then(|digest| digest.parse().ok()),
+            kind: Kind::parse(&get("kind")?)?,
+            moved: get("moved")?,
+            by: get("by"),
+            from: get("from"),
+            reason: get("reason"),
+        })
+    }
+}
+
+/// The tag that keeps a channel's manifest from being collected once the channel has moved on:
+/// `<channel>-<sequence>-<first 8 hex digits of its digest>`.
+pub fn keep_alive_tag(channel: &Tag, sequence: u64, manifest: &Digest) -> Tag {
+    let tag = format!("{channel}-{sequence}-{}", &manifest.hex()[..8]);
+    tag.parse().unwrap_or_else(|_| channel.clone())
+}
+
+/// The sequence in a keep-alive tag of `channel`, when `tag` is one.
+pub fn keep_alive_sequence(channel: &Tag, tag: &Tag) -> Option<u64> {
+    let (sequence, digest) = tag.as_str().strip_prefix(channel.as_str())?.strip_prefix('-')?.split_once('-')?;
+    (digest.len() == 8 && digest.bytes().all(|b| b.is_ascii_hexdigit())).then(|| sequence.parse().ok()).flatten()
+}
+
+/// The same JSON with another `channel`: the value alone is replaced, every other byte stays.
+///
+/// # Errors
+/// When it is no release.
+pub fn with_channel(json: &[u8], channel: &Tag) -> Result<Vec<u8>, InvalidRelease> {
+    #[derive(Deserialize)]
+    struct Part<'a> {
+        #[serde(borrow)]
+        channel: &'a RawValue,
+    }
+    Release::parse(json)?;
+    let Ok(part) = serde_json::from_slice::<Part<'_>>(json) else {
+        return Err(Release::parse(b"{}").expect_err("an empty object is no release"));
+    };
+    // The raw value borrows from `json`: the distance of the two is its place.
+    let start = part.channel.get().as_ptr() as usize - json.as_ptr() as usize;
+    let end = start + part.channel.get().len();
+    Ok([&json[..start], format!("\"{channel}\"").as_bytes(), &json[end..]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_its_annotations() {
+        let record = Record {
+            name: "stable".to_owned(),
+            release: Digest::of(b"release"),
+            sequence: 7,
+            previous: Some(Digest::of(b"before")),
+            kind: Kind::Promote,
+            moved: "2026-11-23T10:00:00Z".to_owned(),
+            by: Some("robertisaacs".to_owned()),
+            from: Some("nightly".to_owned()),
+            reason: None,
+        };
+        let annotations = record.to_annotations();
+        assert_eq!(annotations["vnd.alga.appliance.channel.sequence"], "7");
+        assert!(!annotations.contains_key("vnd.alga.appliance.channel.reason"));
+        assert_eq!(Record::from_annotations(&annotations), Some(record));
+        assert_eq!(Record::from_annotations(&BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn the_channel_is_spliced_and_every_other_byte_stays() {
+        let digest = Digest::of(b"");
+        let json = format!(
+            "{{ \"later\": {{\"channel\":\"not me\"}},\n\t\"schema\":\"{}\",\"version\":\"1\",\"channel\" :  \"stable\" ,\
+             \"valuesProfile\":\"p\",\"images\":{{}},\"config\":{{\"repository\":\"r.io/x\",\"version\":\"1\",\"digest\":\"{digest}\"}},\
+             \"charts\":{{}}}}",
+            super::super::SCHEMA
+        );
+        let spliced = with_channel(json.as_bytes(), &"nightly".parse().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(spliced).unwrap(), json.replacen("\"stable\"", "\"nightly\"", 1));
+        assert!(with_channel(b"[]", &"nightly".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn keep_alive_tags_carry_their_sequence() {
+        let channel = "stable".parse().unwrap();
+        let tag = keep_alive_tag(&channel, 12, &Digest::of(b""));
+        assert_eq!(tag.as_str(), "stable-12-e3b0c442");
+        assert_eq!(keep_alive_sequence(&channel, &tag), Some(12));
+        assert_eq!(keep_alive_sequence(&"nightly".parse().unwrap(), &tag), None);
+        assert_eq!(keep_alive_sequence(&channel, &"stable-x-e3b0c442".parse().unwrap()), None);
+    }
+}

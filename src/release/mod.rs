@@ -1,0 +1,23 @@
+//! The product's own schema: the release manifest, the channel that points at one, and how both are read. Shared by publisher
+//! and resolver.
+
+#[cfg(feature = "publish")]
+mod build;
+mod channel;
+mod manifest;
+mod resolve;
+mod version;
+
+#[cfg(feature = "publish")]
+pub use build::{Inputs, build, channel_artifact};
+pub use channel::{Kind as MoveKind, Record, keep_alive_sequence, keep_alive_tag, with_channel};
+pub use manifest::{ConfigReference, InvalidRelease, KEYS, Release, SCHEMA};
+pub use resolve::{Error as ResolveError, ResolveKind, Resolved, resolve};
+pub use version::compare as compare_versions;
+
+/// Artifact type of a release manifest.
+pub const ARTIFACT_TYPE: &str = "application/vnd.alga.appliance.release.v1";
+/// Media type of the release's JSON, as config and as layer.
+pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.alga.appliance.release.config.v1+json";
+/// Title of the layer: the file name that generic tools give it.
+pub const FILE_NAME: &str = "release-manifest.json";

@@ -1,0 +1,97 @@
+//! Reading a release: the manifest by tag once, everything else by digest, all of it verified.
+
+use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release};
+use crate::oci::{self, Digest, Manifest, ReadStore, Repository, Selector};
+
+/// Largest release JSON that is read.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// A release as a store serves it.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Digest of the manifest that was read: a channel's own, or the release's.
+    pub manifest: Digest,
+    /// Digest of the release itself.
+    pub release_digest: Digest,
+    /// The JSON, byte for byte.
+    pub json: Vec<u8>,
+    /// What it says.
+    pub release: Release,
+    /// How the channel came to it, where the manifest is a channel's.
+    pub record: Option<Record>,
+}
+
+/// What a [`Error`] means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolveKind {
+    /// The store failed, or what was asked for is not there.
+    Store(oci::Kind),
+    /// There is something, but it is no release.
+    NotARelease,
+    /// It is a release of another schema.
+    Schema,
+    /// It is a release, and something is wrong with it.
+    Invalid,
+}
+
+/// A release that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] oci::Error),
+    /// It is something else.
+    #[error("{reference} is not a release: {reason}")]
+    NotARelease {
+        /// What was read.
+        reference: String,
+        /// Why it is none.
+        reason: String,
+    },
+    /// Its JSON is not valid.
+    #[error("the release {reference} is not valid: {cause}")]
+    Invalid {
+        /// What was read.
+        reference: String,
+        /// What is wrong with it.
+        cause: InvalidRelease,
+    },
+}
+
+impl Error {
+    /// For decisions.
+    pub fn kind(&self) -> ResolveKind {
+        match self {
+            Self::Store(error) => ResolveKind::Store(error.kind()),
+            Self::NotARelease { .. } => ResolveKind::NotARelease,
+            Self::Invalid { cause, .. } if cause.is_schema() => ResolveKind::Schema,
+            Self::Invalid { .. } => ResolveKind::Invalid,
+        }
+    }
+}
+
+/// Reads the release under a channel's tag, a version or a digest.
+///
+/// # Errors
+/// [`Error::Store`] also when it is not there; see [`Error::kind`].
+pub async fn resolve(store: &ReadStore, repository: &Repository, selector: &Selector) -> Result<Resolved, Error> {
+    let reference = match selector {
+        Selector::Tag(tag) => format!("{repository}:{tag}"),
+        Selector::Digest(digest) => format!("{repository}@{digest}"),
+    };
+    let not_a_release = |reason: String| Error::NotARelease { reference: reference.clone(), reason };
+    let (descriptor, bytes) = store.manifest(repository, selector).await?;
+    let manifest: Manifest =
+        serde_json::from_slice(&bytes).map_err(|_| not_a_release("its manifest is no image manifest".to_owned()))?;
+    // Older publishers wrote no artifact type: the config's media type says it too.
+    let artifact_type = manifest.artifact_type.as_deref().unwrap_or(ARTIFACT_TYPE);
+    if artifact_type != ARTIFACT_TYPE || manifest.config.media_type != CONFIG_MEDIA_TYPE {
+        let found = format!("`{artifact_type}` with a config of `{}`", manifest.config.media_type);
+        return Err(not_a_release(format!("it is {}", found.escape_debug())));
+    }
+    let json = store.fetch_verified(repository, &manifest.config, CONFIG_LIMIT).await?;
+    let release = Release::parse(&json).map_err(|cause| Error::Invalid { reference, cause })?;
+    let record = Record::from_annotations(&manifest.annotations);
+    let release_digest = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
+    Ok(Resolved { manifest: descriptor.digest, release_digest, json: json.to_vec(), release, record })
+}
