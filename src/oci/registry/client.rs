@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
@@ -182,6 +182,10 @@ impl Client {
             outgoing.headers_mut().insert(AUTHORIZATION, value);
         }
         let length = request.body.as_ref().map_or(0, |body| body.len() as u64);
+        if request.body.is_some() && length == 0 {
+            // Left out for an empty body otherwise, which some registries and proxies answer by 411.
+            outgoing.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         *outgoing.body_mut() = request.body.clone().map(reqwest::Body::from);
         let patience = READ_TIMEOUT + Duration::from_secs(length / SLOWEST_UPLOAD);
         match timeout(patience, pool.execute(outgoing)).await {
