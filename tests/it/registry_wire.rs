@@ -1,5 +1,7 @@
 //! What a registry sees of this program, and what this program makes of a registry that misbehaves.
 
+use std::fmt::Write as _;
+
 use alga_release::oci::{
     Content, Credentials, Descriptor, Digest, Error, Kind, Location, Options, Selector, Store, media_type,
 };
@@ -29,7 +31,7 @@ fn all_of(error: &Error) -> String {
     let mut text = format!("{error} {error:?}");
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        text.push_str(&format!(" {inner} {inner:?}"));
+        let _ = write!(text, " {inner} {inner:?}");
         cause = inner.source();
     }
     text
@@ -189,6 +191,30 @@ async fn a_token_server_elsewhere_gets_credentials_over_tls_alone() {
         let pushed = store.push_blob(&repository("x"), &Content::new("x/y", "z")).await;
         assert_eq!(pushed.as_ref().err().map(Error::kind), kind, "{pushed:?}");
         assert_eq!(server.log()[0].authorization.is_some(), tls);
+    }
+}
+
+#[tokio::test]
+async fn nothing_leaves_tls_and_no_signature_is_shown() {
+    let (registry, elsewhere) = (Registry::with(Setup { tls: true, ..Setup::default() }), Registry::start());
+    let (store, x, blob) = (anonymous(&registry), repository("x"), Content::new("x/y", "content"));
+    let plain = format!("{}/v2/x?signature=s3cr3t", elsewhere.url());
+    registry.fail(Fault::first("GET", "", Action::Redirect(plain.clone())));
+    let error = store.read().fetch_verified(&x, blob.descriptor(), 100).await.expect_err("it leaves TLS");
+    assert_eq!(error.kind(), Kind::Malformed);
+    let session = vec![("Location".to_owned(), plain.clone())];
+    registry.fail(Fault::first("POST", "", Action::Status(202, session, Vec::new())));
+    assert_eq!(store.push_blob(&x, &blob).await.expect_err("it leaves TLS").kind(), Kind::Malformed);
+    assert!(elsewhere.log().is_empty());
+
+    let (registry, gone) = (Registry::start(), "http://127.0.0.1:1/x?signature=s3cr3t".to_owned());
+    for target in [plain, gone] {
+        registry.fail(Fault::first("GET", "", Action::Redirect(target)));
+        let store = anonymous(&registry);
+        let other = store.read().fetch_verified(&x, blob.descriptor(), 100).await.expect_err("it is not there");
+        for error in [&error, &other] {
+            assert!(!all_of(error).contains("s3cr3t"), "{}", all_of(error));
+        }
     }
 }
 

@@ -202,7 +202,7 @@ async fn a_directory_of_layouts_keeps_the_contract() {
     contract(&store, Some(&tamper)).await;
 }
 
-/// `path` is below the registry's root: `` or `/organisation`.
+/// `path` is below the registry's root: empty, or `/organisation`.
 async fn registry_keeps_the_contract(setup: Setup, path: &str, credentials: Credentials) {
     let registry = Registry::with(setup);
     let location = Location::parse(&format!("{}{path}", registry.url()), false).expect("a location");

@@ -12,7 +12,7 @@ use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::client::{Body, Client, Operation, Request, SMALL_BODY_LIMIT, read_body};
-use super::error::{self, shown, shown_url};
+use super::error::{self, shown_target, shown_url};
 use super::{Credentials, Error};
 use crate::oci::Kind;
 
@@ -139,18 +139,7 @@ impl Authenticator {
         service: Option<&str>,
         access: Access,
     ) -> Result<SecretString, Error> {
-        let malformed = || operation.error(Kind::Malformed, format!("its token server `{}` is no URL", shown(realm)));
-        let mut url = Url::parse(realm).map_err(|_| malformed())?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(malformed());
-        }
-        // A realm with a user in it would send that user in place of ours.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        if let Some(service) = service {
-            url.query_pairs_mut().append_pair("service", service);
-        }
-        url.query_pairs_mut().append_pair("scope", &format!("repository:{}:{}", operation.path, access.actions()));
+        let url = token_url(operation, realm, service, access)?;
         let credentials = self.basic.as_deref().filter(|_| self.may_see_credentials(&url));
         let withheld = credentials.is_none() && matches!(self.credentials, Credentials::Basic { .. });
         let response = client.send(operation, &Request::new(Method::GET, url.clone()), credentials).await?;
@@ -173,6 +162,22 @@ impl Authenticator {
     fn may_see_credentials(&self, realm: &Url) -> bool {
         realm.scheme() == "https" || realm.origin() == self.registry.origin()
     }
+}
+
+/// The request for a token, as a URL.
+fn token_url(operation: &Operation, realm: &str, service: Option<&str>, access: Access) -> Result<Url, Error> {
+    let valid = Url::parse(realm).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let mut url = valid.ok_or_else(|| {
+        operation.error(Kind::Malformed, format!("its token server `{}` is no HTTP URL", shown_target(realm)))
+    })?;
+    // A user in it would be sent in place of ours.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    if let Some(service) = service {
+        url.query_pairs_mut().append_pair("service", service);
+    }
+    url.query_pairs_mut().append_pair("scope", &format!("repository:{}:{}", operation.path, access.actions()));
+    Ok(url)
 }
 
 #[derive(serde::Deserialize)]
@@ -278,28 +283,27 @@ mod tests {
         choose(&headers)
     }
 
-    fn bearer_of(realm: &str, service: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer { realm: realm.to_owned(), service: service.map(ToOwned::to_owned) })
+    fn bearer_of(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer { realm: realm.to_owned(), service: service.map(ToOwned::to_owned) }
     }
 
     #[test]
     fn challenges_are_understood_in_every_form_that_registries_send() {
         let ghcr = r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull""#;
-        assert_eq!(chosen(&[ghcr]), bearer_of("https://ghcr.io/token", Some("ghcr.io")));
-        assert_eq!(chosen(&["bearer  REALM=https://a/t , service=b"]), bearer_of("https://a/t", Some("b")));
-        assert_eq!(chosen(&[r#"Basic realm="x", Bearer realm="https://a/t""#]), bearer_of("https://a/t", None));
-        assert_eq!(chosen(&["Basic realm=x", "Bearer realm=y"]), bearer_of("y", None));
-        assert_eq!(chosen(&[r#"Bearer realm="a\"b,c=d""#]), bearer_of(r#"a"b,c=d"#, None));
+        assert_eq!(chosen(&[ghcr]), Some(bearer_of("https://ghcr.io/token", Some("ghcr.io"))));
+        assert_eq!(chosen(&["bearer  REALM=https://a/t , service=b"]), Some(bearer_of("https://a/t", Some("b"))));
+        assert_eq!(chosen(&[r#"Basic realm="x", Bearer realm="https://a/t""#]), Some(bearer_of("https://a/t", None)));
+        assert_eq!(chosen(&["Basic realm=x", "Bearer realm=y"]), Some(bearer_of("y", None)));
+        assert_eq!(chosen(&[r#"Bearer realm="a\"b,c=d""#]), Some(bearer_of(r#"a"b,c=d"#, None)));
         assert_eq!(chosen(&["Basic"]), Some(Challenge::Basic));
     }
 
     #[test]
     fn nonsense_is_no_challenge() {
-        for text in ["", ",,,", "=", "=x", "Bearer", "Bearer realm", "Negotiate abc==", r#"Bearer service="#, "a=\"\\"]
-        {
+        for text in ["", ",,,", "=", "=x", "Bearer", "Bearer realm", "Negotiate abc==", "Bearer service=", "a=\"\\"] {
             assert_eq!(chosen(&[text]), None, "{text}");
         }
-        assert_eq!(chosen(&[r#"Bearer realm="open"#]), bearer_of("open", None));
+        assert_eq!(chosen(&[r#"Bearer realm="open"#]), Some(bearer_of("open", None)));
     }
 
     #[test]

@@ -11,13 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use super::auth::{Access, Authenticator};
-use super::error::{self, shown};
+use super::error::{self, shown_target};
 use super::{Error, Options, Prefix};
 use crate::oci::Kind;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the other side may be silent.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes a second below which an upload is given up.
 const SLOWEST_UPLOAD: u64 = 64 << 10;
 const REDIRECT_LIMIT: usize = 5;
@@ -115,9 +115,9 @@ impl Client {
     ///
     /// # Errors
     /// When it is no HTTP URL, or leaves TLS.
-    pub(super) fn follow(&self, operation: &Operation, from: &Url, target: &str) -> Result<Url, Error> {
+    pub(super) fn follow(operation: &Operation, from: &Url, target: &str) -> Result<Url, Error> {
         let malformed = |what: &str| {
-            operation.error(Kind::Malformed, format!("the registry sends us to `{}`, {what}", shown(target)))
+            operation.error(Kind::Malformed, format!("the registry sends us to `{}`, {what}", shown_target(target)))
         };
         let url = from.join(target).map_err(|_| malformed("which is no URL"))?;
         match (from.scheme(), url.scheme()) {
@@ -158,7 +158,7 @@ impl Client {
             let response = self.call(operation, request.clone()).await?;
             let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
             let Some(location) = location else { return Ok(response) };
-            request.url = self.follow(operation, &request.url, &String::from_utf8_lossy(location.as_bytes()))?;
+            request.url = Self::follow(operation, &request.url, &String::from_utf8_lossy(location.as_bytes()))?;
             let _ = read_body(operation, response, SMALL_BODY_LIMIT).await;
         }
         Err(operation.error(Kind::Malformed, format!("more than {REDIRECT_LIMIT} redirects")))

@@ -39,6 +39,12 @@ pub(super) fn shown_url(url: &Url) -> String {
     shown(&format!("{}://{host}{port}{}", url.scheme(), url.path()))
 }
 
+/// What another side names as a URL, for a message: as [`shown_url`], valid or not.
+pub(super) fn shown_target(target: &str) -> String {
+    let visible = target.split(['?', '#']).next().unwrap_or_default();
+    Url::parse(visible).map_or_else(|_| shown(visible), |url| shown_url(&url))
+}
+
 /// No answer came.
 pub(super) fn unreachable(operation: &Operation, url: &Url, cause: reqwest::Error) -> Error {
     let what = if cause.is_connect() { "cannot be reached" } else { "did not answer" };
@@ -173,6 +179,8 @@ mod tests {
     fn urls_are_shown_without_what_may_be_secret() {
         let url = Url::parse("https://user:pass@host:99/p?X-Signature=s#f").expect("a URL");
         assert_eq!(shown_url(&url), "https://host:99/p");
+        assert_eq!(shown_target("https://user:pass@host/p?X-Signature=s#f"), "https://host/p");
+        assert_eq!(shown_target("/p?X-Signature=s"), "/p");
     }
 
     #[test]

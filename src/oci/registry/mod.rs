@@ -43,7 +43,8 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Registry {
     prefix: Prefix,
-    client: Client,
+    /// Boxed, since the other kind of store is small.
+    client: Box<Client>,
     /// Has the registry refused to start an upload by `mount` before?
     #[cfg(feature = "publish")]
     refuses_mount: std::sync::atomic::AtomicBool,
@@ -55,7 +56,7 @@ impl Registry {
     /// # Errors
     /// When TLS cannot be set up: no certificates, or `options.ca` holds none.
     pub fn open(prefix: &Prefix, options: Options) -> Result<Self, Error> {
-        let client = Client::new(prefix, options)?;
+        let client = Box::new(Client::new(prefix, options)?);
         #[cfg(feature = "publish")]
         let refuses_mount = std::sync::atomic::AtomicBool::new(false);
         Ok(Self {

@@ -5,8 +5,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use reqwest::{Method, StatusCode, Url};
 
 use super::auth::Access;
-use super::client::{Body, Operation, Request, read_body};
-use super::error::{self, shown};
+use super::client::{Body, Client, Operation, Request, read_body};
+use super::error::{self, shown_target};
 use super::{Error, Registry, Repository};
 use crate::oci::{Descriptor, Digest, Kind, Selector, Tag, media_type};
 
@@ -18,6 +18,7 @@ const PAGE: usize = 1000;
 const PAGE_LIMIT: usize = 1000;
 
 impl Registry {
+    /// What the registry says that the tag names; where it does not say, the digest of what it sends.
     pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
         let operation = self.operation("reading", repository, tag, Access::Pull);
         let request = self.manifest_request(&operation, Method::HEAD, tag.as_str());
@@ -25,13 +26,11 @@ impl Registry {
         if !response.status().is_success() {
             return Err(error::refused(&operation, response).await);
         }
-        match content_digest(response.headers()) {
-            Some(digest) => Ok(digest),
-            None => {
-                let (_, bytes) = self.manifest(repository, &Selector::Tag(tag.clone()), BODY_LIMIT).await?;
-                Ok(Digest::of(&bytes))
-            }
+        if let Some(digest) = content_digest(response.headers()) {
+            return Ok(digest);
         }
+        let (_, bytes) = self.manifest(repository, &Selector::Tag(tag.clone()), BODY_LIMIT).await?;
+        Ok(Digest::of(&bytes))
     }
 
     fn manifest_request(&self, operation: &Operation, method: Method, reference: &str) -> Request {
@@ -88,10 +87,12 @@ impl Registry {
         }
     }
 
+    /// By the registry's word, without reading.
     pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         self.has_for(repository, descriptor, Access::Pull).await
     }
 
+    /// As [`Self::has`], with a token that serves what comes after, too.
     pub(super) async fn has_for(
         &self,
         repository: &Repository,
@@ -139,9 +140,9 @@ impl Registry {
     fn next_page(&self, operation: &Operation, url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
         let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
         let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_link) else { return Ok(None) };
-        let next = self.client.follow(operation, url, target)?;
+        let next = Client::follow(operation, url, target)?;
         if !self.client.is_own(&next) || next == *url {
-            let reason = format!("its list of tags goes on at `{}`, where it cannot", shown(target));
+            let reason = format!("its list of tags goes on at `{}`, where it cannot", shown_target(target));
             return Err(operation.error(Kind::Malformed, reason));
         }
         Ok(Some(next))

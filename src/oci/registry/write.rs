@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
 use super::auth::Access;
-use super::client::{Operation, Request};
+use super::client::{Client, Operation, Request};
 use super::read::content_digest;
 use super::{Error, Registry, Repository, error};
 use crate::oci::{Content, Digest, Kind, Tag};
@@ -41,16 +41,16 @@ impl Registry {
             let response = self.client.call(operation, Request::new(Method::POST, url).body(Bytes::new())).await?;
             let status = response.status();
             if !status.is_client_error() || matches!(status.as_u16(), 401 | 403 | 408 | 429) {
-                return self.started(operation, response).await;
+                return Self::started(operation, response).await;
             }
             self.refuses_mount.store(true, Ordering::Relaxed);
         }
         let url = self.client.url(operation, "blobs/uploads/");
         let response = self.client.call(operation, Request::new(Method::POST, url).body(Bytes::new())).await?;
-        self.started(operation, response).await
+        Self::started(operation, response).await
     }
 
-    async fn started(&self, operation: &Operation, response: reqwest::Response) -> Result<Option<Url>, Error> {
+    async fn started(operation: &Operation, response: reqwest::Response) -> Result<Option<Url>, Error> {
         match response.status() {
             StatusCode::CREATED => Ok(None),
             StatusCode::ACCEPTED => {
@@ -58,7 +58,7 @@ impl Registry {
                     operation.error(Kind::Malformed, "the registry does not say where the upload goes: no `Location`")
                 })?;
                 let target = String::from_utf8_lossy(location.as_bytes());
-                self.client.follow(operation, response.url(), &target).map(Some)
+                Client::follow(operation, response.url(), &target).map(Some)
             }
             _ => Err(error::refused(operation, response).await),
         }

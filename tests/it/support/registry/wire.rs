@@ -1,5 +1,6 @@
 //! HTTP/1.1, and the faults.
 
+use std::fmt::Write as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,15 +38,12 @@ fn decode(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
         let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (byte, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(value)) => {
-                bytes.push(value);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(if byte == b'+' { b' ' } else { byte });
-                rest = after;
-            }
+        if let (b'%', Some(value)) = (byte, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            bytes.push(value);
+            rest = &after[2..];
+        } else {
+            bytes.push(if byte == b'+' { b' ' } else { byte });
+            rest = after;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -201,22 +199,7 @@ async fn respond(
         Some(Action::Redirect(url)) => Response::new(307).header("Location", url),
         _ => distribution::answer(shared, request),
     };
-    let mut missing = 0;
-    match &action {
-        Some(Action::CorruptBody) => {
-            if let Some(last) = response.body.last_mut() {
-                *last ^= 1;
-            }
-        }
-        Some(Action::Longer(count)) => response.body.resize(response.body.len() + count, 0),
-        Some(Action::Truncate(count)) => missing = (*count).min(response.body.len()),
-        Some(Action::WrongDigestHeader) => {
-            response.set("Docker-Content-Digest", &format!("sha256:{}", "0".repeat(64)));
-        }
-        Some(Action::NoDigestHeader) => response.set("Docker-Content-Digest", ""),
-        Some(Action::Headers(headers)) => headers.iter().for_each(|(name, value)| response.set(name, value)),
-        _ => {}
-    }
+    let missing = spoil(&mut response, action.as_ref());
     if matches!(action, Some(Action::Endless)) {
         return endless(shared, stream, &response).await;
     }
@@ -236,15 +219,35 @@ async fn respond(
     Ok(missing == 0)
 }
 
+/// Changes a response as a fault wants it; says how many of its last bytes are not sent.
+fn spoil(response: &mut Response, action: Option<&Action>) -> usize {
+    match action {
+        Some(Action::CorruptBody) => {
+            if let Some(last) = response.body.last_mut() {
+                *last ^= 1;
+            }
+        }
+        Some(Action::Longer(count)) => response.body.resize(response.body.len() + count, 0),
+        Some(Action::Truncate(count)) => return (*count).min(response.body.len()),
+        Some(Action::WrongDigestHeader) => {
+            response.set("Docker-Content-Digest", &format!("sha256:{}", "0".repeat(64)));
+        }
+        Some(Action::NoDigestHeader) => response.set("Docker-Content-Digest", ""),
+        Some(Action::Headers(headers)) => headers.iter().for_each(|(name, value)| response.set(name, value)),
+        _ => {}
+    }
+    0
+}
+
 fn head(response: &Response, length: Option<usize>) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {} -\r\n", response.status);
     for (name, value) in &response.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
-    match length {
-        Some(length) => head.push_str(&format!("Content-Length: {length}\r\n\r\n")),
-        None => head.push_str("Transfer-Encoding: chunked\r\n\r\n"),
-    }
+    let _ = match length {
+        Some(length) => write!(head, "Content-Length: {length}\r\n\r\n"),
+        None => write!(head, "Transfer-Encoding: chunked\r\n\r\n"),
+    };
     head.into_bytes()
 }
 
