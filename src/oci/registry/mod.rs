@@ -2,13 +2,18 @@
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md>
 
-use bytes::Bytes;
-use secrecy::SecretString;
-
-use super::{Descriptor, Digest, Error, Prefix, Repository, Selector, Tag};
-
+mod auth;
+mod client;
+mod error;
+mod read;
 #[cfg(feature = "publish")]
 mod write;
+
+use secrecy::SecretString;
+
+use super::{Error, Prefix, Repository};
+use auth::Access;
+use client::{Client, Operation};
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +21,7 @@ pub enum Credentials {
     /// Nobody in particular.
     #[default]
     Anonymous,
-    /// A user and a password or token, for the registry's own host alone.
+    /// A user and a password or token, for the registry's own host alone, or the token server that it names over HTTPS.
     Basic {
         /// The user.
         username: String,
@@ -30,33 +35,53 @@ pub enum Credentials {
 pub struct Options {
     /// Who asks.
     pub credentials: Credentials,
+    /// PEM certificates to trust beside those of the system; empty for none.
+    pub ca: Vec<u8>,
 }
 
 /// A prefix of a registry.
 #[derive(Debug)]
 pub struct Registry {
     prefix: Prefix,
+    /// Boxed, since the other kind of store is small.
+    client: Box<Client>,
+    /// Has the registry refused to start an upload by `mount` before?
+    #[cfg(feature = "publish")]
+    refuses_mount: std::sync::atomic::AtomicBool,
 }
 
 impl Registry {
-    pub fn open(prefix: &Prefix, _options: Options) -> Result<Self, Error> {
-        Ok(Self { prefix: prefix.clone() })
+    /// Sends nothing. The certificates of the system are loaded for HTTPS alone.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up: no certificates, or `options.ca` holds none.
+    pub fn open(prefix: &Prefix, options: Options) -> Result<Self, Error> {
+        let client = Box::new(Client::new(prefix, options)?);
+        #[cfg(feature = "publish")]
+        let refuses_mount = std::sync::atomic::AtomicBool::new(false);
+        Ok(Self {
+            prefix: prefix.clone(),
+            client,
+            #[cfg(feature = "publish")]
+            refuses_mount,
+        })
     }
-    pub async fn resolve(&self, _repository: &Repository, _tag: &Tag) -> Result<Digest, Error> {
-        todo!()
-    }
-    /// Media type and bytes, at most `limit`, not yet verified.
-    pub async fn manifest(&self, _r: &Repository, _s: &Selector, _limit: u64) -> Result<(String, Bytes), Error> {
-        todo!()
-    }
-    /// At most the descriptor's size, not yet verified
-    pub async fn blob(&self, _repository: &Repository, _descriptor: &Descriptor) -> Result<Bytes, Error> {
-        todo!()
-    }
-    pub async fn has(&self, _repository: &Repository, _descriptor: &Descriptor) -> Result<bool, Error> {
-        todo!()
-    }
-    pub async fn tags(&self, _repository: &Repository) -> Result<Vec<Tag>, Error> {
-        todo!()
+
+    /// What error messages name, and what the token is asked for.
+    fn operation(
+        &self,
+        attempted: &'static str,
+        repository: &Repository,
+        selector: impl std::fmt::Display,
+        access: Access,
+    ) -> Operation {
+        let name = self.prefix.name_of(repository);
+        let selector = selector.to_string();
+        let reference = match selector.as_str() {
+            "" => name,
+            digest if digest.starts_with("sha256:") => format!("{name}@{digest}"),
+            tag => format!("{name}:{tag}"),
+        };
+        Operation { attempted, reference, path: self.prefix.full_path(repository), access }
     }
 }

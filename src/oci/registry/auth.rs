@@ -1,0 +1,317 @@
+//! Who we are, in the form that the registry asks for.
+//!
+//! <https://distribution.github.io/distribution/spec/auth/token/>
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use reqwest::{Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::client::{Body, Client, Operation, Request, SMALL_BODY_LIMIT, read_body};
+use super::error::{self, shown_target, shown_url};
+use super::{Credentials, Error};
+use crate::oci::Kind;
+
+/// What a token must allow, in rising order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Access {
+    Pull,
+    #[cfg_attr(not(feature = "publish"), expect(dead_code, reason = "the resolver cannot push"))]
+    Push,
+}
+
+impl Access {
+    fn actions(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "pull,push",
+        }
+    }
+}
+
+/// How the registry wants to be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Challenge {
+    Basic,
+    Bearer { realm: String, service: Option<String> },
+}
+
+/// The value of an `Authorization` header. Two are the same when they are the same allocation.
+type Authorization = Arc<SecretString>;
+
+/// The token of one repository. Whoever holds the lock fetches it; the others wait for the same.
+type Slot = Arc<tokio::sync::Mutex<Option<(Access, Authorization)>>>;
+
+/// Credentials, and the tokens that were given for them.
+#[derive(Debug)]
+pub(super) struct Authenticator {
+    registry: Url,
+    credentials: Credentials,
+    basic: Option<Authorization>,
+    /// The registry's last challenge: repositories after the first one ask for their token right away.
+    challenge: Mutex<Option<Challenge>>,
+    slots: Mutex<BTreeMap<String, Slot>>,
+}
+
+impl Authenticator {
+    pub(super) fn new(registry: &Url, credentials: Credentials) -> Self {
+        let basic = match &credentials {
+            Credentials::Anonymous => None,
+            Credentials::Basic { username, password } => {
+                let pair = SecretString::from(format!("{username}:{}", password.expose_secret()));
+                Some(Arc::new(format!("Basic {}", BASE64_STANDARD.encode(pair.expose_secret())).into()))
+            }
+        };
+        Self { registry: registry.clone(), credentials, basic, challenge: Mutex::default(), slots: Mutex::default() }
+    }
+
+    /// What to send before the registry has asked: nothing, as long as it never has.
+    pub(super) async fn authorization(
+        &self,
+        client: &Client,
+        operation: &Operation,
+    ) -> Result<Option<Authorization>, Error> {
+        let challenge = self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match challenge {
+            None => Ok(None),
+            Some(Challenge::Basic) => Ok(self.basic.clone()),
+            Some(Challenge::Bearer { realm, service }) => {
+                self.token(client, operation, &realm, service.as_deref(), None).await.map(Some)
+            }
+        }
+    }
+
+    /// What to send after a 401; `None` when there is nothing better than what was `sent`.
+    pub(super) async fn answer(
+        &self,
+        client: &Client,
+        operation: &Operation,
+        headers: &HeaderMap,
+        sent: Option<&Authorization>,
+    ) -> Result<Option<Authorization>, Error> {
+        let Some(challenge) = choose(headers) else { return Ok(None) };
+        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.clone());
+        match challenge {
+            Challenge::Basic => {
+                Ok(self.basic.clone().filter(|basic| sent.is_none_or(|sent| !Arc::ptr_eq(sent, basic))))
+            }
+            Challenge::Bearer { realm, service } => {
+                self.token(client, operation, &realm, service.as_deref(), sent).await.map(Some)
+            }
+        }
+    }
+
+    /// The token of the operation's repository: the one at hand, unless it allows too little or is the `refused` one.
+    async fn token(
+        &self,
+        client: &Client,
+        operation: &Operation,
+        realm: &str,
+        service: Option<&str>,
+        refused: Option<&Authorization>,
+    ) -> Result<Authorization, Error> {
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(operation.path.clone()).or_default())
+        };
+        let mut held = slot.lock().await;
+        let mut access = operation.access;
+        if let Some((allowed, token)) = &*held {
+            if *allowed >= access && refused.is_none_or(|refused| !Arc::ptr_eq(refused, token)) {
+                return Ok(Arc::clone(token));
+            }
+            access = access.max(*allowed);
+        }
+        let token = Arc::new(self.fetch(client, operation, realm, service, access).await?);
+        *held = Some((access, Arc::clone(&token)));
+        Ok(token)
+    }
+
+    async fn fetch(
+        &self,
+        client: &Client,
+        operation: &Operation,
+        realm: &str,
+        service: Option<&str>,
+        access: Access,
+    ) -> Result<SecretString, Error> {
+        let url = token_url(operation, realm, service, access)?;
+        let credentials = self.basic.as_deref().filter(|_| self.may_see_credentials(&url));
+        let withheld = credentials.is_none() && matches!(self.credentials, Credentials::Basic { .. });
+        let response = client.send(operation, &Request::new(Method::GET, url.clone()), credentials).await?;
+        if !response.status().is_success() {
+            let note = if withheld {
+                format!("; it got no credentials, since {} is neither the registry nor HTTPS", shown_url(&url))
+            } else {
+                String::new()
+            };
+            return Err(error::token_refused(operation, response, &note).await);
+        }
+        match read_body(operation, response, SMALL_BODY_LIMIT).await? {
+            Body::Whole(body) => bearer(&body),
+            Body::Cut(_) => None,
+        }
+        .ok_or_else(|| operation.error(Kind::Malformed, format!("{} sent no token", shown_url(&url))))
+    }
+
+    /// The registry itself, or any token server that it names over TLS.
+    fn may_see_credentials(&self, realm: &Url) -> bool {
+        realm.scheme() == "https" || realm.origin() == self.registry.origin()
+    }
+}
+
+/// The request for a token, as a URL.
+fn token_url(operation: &Operation, realm: &str, service: Option<&str>, access: Access) -> Result<Url, Error> {
+    let valid = Url::parse(realm).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let mut url = valid.ok_or_else(|| {
+        operation.error(Kind::Malformed, format!("its token server `{}` is no HTTP URL", shown_target(realm)))
+    })?;
+    // A user in it would be sent in place of ours.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    if let Some(service) = service {
+        url.query_pairs_mut().append_pair("service", service);
+    }
+    url.query_pairs_mut().append_pair("scope", &format!("repository:{}:{}", operation.path, access.actions()));
+    Ok(url)
+}
+
+#[derive(serde::Deserialize)]
+struct TokenReply {
+    #[serde(default)]
+    token: Option<SecretText>,
+    #[serde(default)]
+    access_token: Option<SecretText>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(from = "String")]
+struct SecretText(SecretString);
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+fn bearer(body: &[u8]) -> Option<SecretString> {
+    let reply: TokenReply = serde_json::from_slice(body).ok()?;
+    let SecretText(token) = reply.token.or(reply.access_token)?;
+    let text = token.expose_secret();
+    let valid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    valid.then(|| format!("Bearer {text}").into())
+}
+
+/// The challenge to answer: `Bearer` before `Basic`.
+fn choose(headers: &HeaderMap) -> Option<Challenge> {
+    let mut basic = None;
+    for value in headers.get_all(WWW_AUTHENTICATE) {
+        let Ok(text) = value.to_str() else { continue };
+        for (scheme, parameters) in challenges(text) {
+            if scheme.eq_ignore_ascii_case("bearer") {
+                let get = |name: &str| {
+                    parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+                };
+                if let Some(realm) = get("realm") {
+                    return Some(Challenge::Bearer { realm, service: get("service") });
+                }
+            } else if scheme.eq_ignore_ascii_case("basic") {
+                basic = Some(Challenge::Basic);
+            }
+        }
+    }
+    basic
+}
+
+type Parameters = Vec<(String, String)>;
+
+/// All challenges of one header: schemes with parameters, of which values may be quoted (RFC 9110, section 11.6.1).
+fn challenges(text: &str) -> Vec<(String, Parameters)> {
+    let mut found: Vec<(String, Parameters)> = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let end = rest.find([' ', '\t', ',', '=']).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        if let Some(value) = after.strip_prefix('=') {
+            let (value, after) = parameter_value(value);
+            if let (Some((_, parameters)), false) = (found.last_mut(), word.is_empty()) {
+                parameters.push((word.to_owned(), value));
+            }
+            rest = after;
+        } else if word.is_empty() {
+            return found;
+        } else {
+            found.push((word.to_owned(), Vec::new()));
+            rest = after;
+        }
+    }
+}
+
+/// A token or quoted text, and what follows it.
+fn parameter_value(text: &str) -> (String, &str) {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (value, after) = text.split_at(text.find([' ', '\t', ',']).unwrap_or(text.len()));
+        return (value.to_owned(), after);
+    };
+    let mut value = String::new();
+    let mut characters = quoted.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return (value, &quoted[at + 1..]),
+            '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+            plain => value.push(plain),
+        }
+    }
+    (value, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderValue;
+
+    fn chosen(values: &[&str]) -> Option<Challenge> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_str(value).expect("a header value"));
+        }
+        choose(&headers)
+    }
+
+    fn bearer_of(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer { realm: realm.to_owned(), service: service.map(ToOwned::to_owned) }
+    }
+
+    #[test]
+    fn challenges_are_understood_in_every_form_that_registries_send() {
+        let ghcr = r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull""#;
+        assert_eq!(chosen(&[ghcr]), Some(bearer_of("https://ghcr.io/token", Some("ghcr.io"))));
+        assert_eq!(chosen(&["bearer  REALM=https://a/t , service=b"]), Some(bearer_of("https://a/t", Some("b"))));
+        assert_eq!(chosen(&[r#"Basic realm="x", Bearer realm="https://a/t""#]), Some(bearer_of("https://a/t", None)));
+        assert_eq!(chosen(&["Basic realm=x", "Bearer realm=y"]), Some(bearer_of("y", None)));
+        assert_eq!(chosen(&[r#"Bearer realm="a\"b,c=d""#]), Some(bearer_of(r#"a"b,c=d"#, None)));
+        assert_eq!(chosen(&["Basic"]), Some(Challenge::Basic));
+    }
+
+    #[test]
+    fn nonsense_is_no_challenge() {
+        for text in ["", ",,,", "=", "=x", "Bearer", "Bearer realm", "Negotiate abc==", "Bearer service=", "a=\"\\"] {
+            assert_eq!(chosen(&[text]), None, "{text}");
+        }
+        assert_eq!(chosen(&[r#"Bearer realm="open"#]), Some(bearer_of("open", None)));
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_carry_is_none() {
+        assert!(bearer(br#"{"token":"abc"}"#).is_some());
+        assert!(bearer(br#"{"access_token":"abc","expires_in":300}"#).is_some());
+        for body in ["", "[]", "{}", r#"{"token":""}"#, r#"{"token":"a\nb"}"#, r#"{"token":1}"#, "<html>"] {
+            assert!(bearer(body.as_bytes()).is_none(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Pulling.
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
+use reqwest::{Method, StatusCode, Url};
+
+use super::auth::Access;
+use super::client::{Body, Client, Operation, Request, read_body};
+use super::error::{self, shown_target};
+use super::{Error, Registry, Repository};
+use crate::oci::{Descriptor, Digest, Kind, Selector, Tag, media_type};
+
+/// Largest manifest that is read to learn its digest, and largest page of tags.
+const BODY_LIMIT: u64 = 4 << 20;
+/// Tags that are asked for at once: the most that every registry takes.
+const PAGE: usize = 1000;
+/// Pages of tags after which a registry is taken to be lying.
+const PAGE_LIMIT: usize = 1000;
+
+impl Registry {
+    /// What the registry says that the tag names; where it does not say, the digest of what it sends.
+    pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
+        let operation = self.operation("reading", repository, tag, Access::Pull);
+        let request = self.manifest_request(&operation, Method::HEAD, tag.as_str());
+        let response = self.client.call_following(&operation, request).await?;
+        if !response.status().is_success() {
+            return Err(error::refused(&operation, response).await);
+        }
+        if let Some(digest) = content_digest(response.headers()) {
+            return Ok(digest);
+        }
+        let (_, bytes) = self.manifest(repository, &Selector::Tag(tag.clone()), BODY_LIMIT).await?;
+        Ok(Digest::of(&bytes))
+    }
+
+    fn manifest_request(&self, operation: &Operation, method: Method, reference: &str) -> Request {
+        let accept = HeaderValue::from_str(&media_type::MANIFESTS.join(", ")).expect("media types are visible ASCII");
+        Request::new(method, self.client.url(operation, &format!("manifests/{reference}"))).header(ACCEPT, accept)
+    }
+
+    /// Media type and bytes, at most `limit`; not verified against a digest that was asked for.
+    pub async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+        limit: u64,
+    ) -> Result<(String, Bytes), Error> {
+        let operation = self.operation("reading", repository, selector, Access::Pull);
+        let request = self.manifest_request(&operation, Method::GET, &selector.to_string());
+        let response = self.client.call_following(&operation, request).await?;
+        if !response.status().is_success() {
+            return Err(error::refused(&operation, response).await);
+        }
+        let claimed = content_digest(response.headers());
+        let given = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
+        let Body::Whole(bytes) = read_body(&operation, response, limit).await? else {
+            return Err(operation.error(Kind::TooLarge, format!("it is larger than {limit} bytes")));
+        };
+        if let (Selector::Tag(_), Some(claimed)) = (selector, claimed) {
+            let found = Digest::of(&bytes);
+            if found != claimed {
+                let reason = format!("the bytes have the digest {found}, the registry says {claimed}");
+                return Err(operation.error(Kind::Mismatch, reason));
+            }
+        }
+        Ok((manifest_type(given, &bytes), bytes))
+    }
+
+    /// The descriptor's count of bytes, not yet verified.
+    pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
+        let operation = self.operation("reading", repository, &descriptor.digest, Access::Pull);
+        let url = self.client.url(&operation, &format!("blobs/{}", descriptor.digest));
+        let response = self.client.call_following(&operation, Request::new(Method::GET, url)).await?;
+        if !response.status().is_success() {
+            return Err(error::refused(&operation, response).await);
+        }
+        let size = descriptor.size;
+        match read_body(&operation, response, size).await? {
+            Body::Cut(_) => {
+                Err(operation.error(Kind::TooLarge, format!("it is longer than the {size} bytes it should be")))
+            }
+            Body::Whole(bytes) if (bytes.len() as u64) < size => {
+                let reason = format!("it has {} bytes, not the {size} it should have", bytes.len());
+                Err(operation.error(Kind::Mismatch, reason))
+            }
+            Body::Whole(bytes) => Ok(bytes),
+        }
+    }
+
+    /// By the registry's word, without reading.
+    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        self.has_for(repository, descriptor, Access::Pull).await
+    }
+
+    /// As [`Self::has`], with a token that serves what comes after, too.
+    pub(super) async fn has_for(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        access: Access,
+    ) -> Result<bool, Error> {
+        let operation = self.operation("looking for", repository, &descriptor.digest, access);
+        let request = if media_type::is_manifest(&descriptor.media_type) {
+            self.manifest_request(&operation, Method::HEAD, descriptor.digest.as_str())
+        } else {
+            Request::new(Method::HEAD, self.client.url(&operation, &format!("blobs/{}", descriptor.digest)))
+        };
+        let response = self.client.call_following(&operation, request).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.is_success() => Ok(true),
+            _ => Err(error::refused(&operation, response).await),
+        }
+    }
+
+    /// In the registry's order. What is no valid tag is left out: some registries list digests.
+    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let operation = self.operation("listing the tags of", repository, "", Access::Pull);
+        let mut next = Some(self.client.url(&operation, &format!("tags/list?n={PAGE}")));
+        let mut tags = Vec::new();
+        for _ in 0..PAGE_LIMIT {
+            let Some(url) = next else { return Ok(tags) };
+            let response = self.client.call_following(&operation, Request::new(Method::GET, url.clone())).await?;
+            if !response.status().is_success() {
+                return Err(error::refused(&operation, response).await);
+            }
+            next = self.next_page(&operation, &url, response.headers())?;
+            let Body::Whole(body) = read_body(&operation, response, BODY_LIMIT).await? else {
+                return Err(operation.error(Kind::TooLarge, format!("a page is larger than {BODY_LIMIT} bytes")));
+            };
+            let page: TagList = serde_json::from_slice(&body).map_err(|cause| {
+                operation.error(Kind::Malformed, "the registry sent something other than tags").caused_by(cause)
+            })?;
+            tags.extend(page.tags.unwrap_or_default().into_iter().filter_map(|name| name.parse::<Tag>().ok()));
+        }
+        Err(operation.error(Kind::TooLarge, format!("the registry has more than {PAGE_LIMIT} pages of tags")))
+    }
+
+    /// The page after this one, on this registry.
+    fn next_page(&self, operation: &Operation, url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
+        let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+        let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_link) else { return Ok(None) };
+        let next = Client::follow(operation, url, target)?;
+        if !self.client.is_own(&next) || next == *url {
+            let reason = format!("its list of tags goes on at `{}`, where it cannot", shown_target(target));
+            return Err(operation.error(Kind::Malformed, reason));
+        }
+        Ok(Some(next))
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct TagList {
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
+/// The target of `<target>; rel="next"`.
+fn next_link(link: &str) -> Option<&str> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let is_next = |parameter: &str| {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        key.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
+    };
+    parameters.split(';').any(is_next).then_some(target)
+}
+
+/// The digest that the registry says the content has.
+pub(super) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
+}
+
+/// A media type without its parameters.
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The header's word, unless it says nothing in particular; else the manifest's own.
+fn manifest_type(given: Option<String>, bytes: &[u8]) -> String {
+    let generic = ["", "application/json", "application/octet-stream", "text/plain"];
+    if let Some(given) = given.filter(|given| !generic.contains(&given.as_str())) {
+        return given;
+    }
+    let own = serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    let own = own.as_ref().and_then(|manifest| manifest.get("mediaType")?.as_str());
+    own.unwrap_or(media_type::IMAGE_MANIFEST).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_the_link_that_says_so() {
+        assert_eq!(next_link(r#"</v2/a/tags/list?last=b&n=2>; rel="next""#), Some("/v2/a/tags/list?last=b&n=2"));
+        assert_eq!(next_link("<x>;title=y; REL=next"), Some("x"));
+        for other in ["", "<x", "<x>", "<x>; rel=prev", "x; rel=next"] {
+            assert_eq!(next_link(other), None, "{other}");
+        }
+    }
+}

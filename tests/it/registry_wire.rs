@@ -1,0 +1,417 @@
+//! What a registry sees of this program, and what this program makes of a registry that misbehaves.
+
+use std::fmt::Write as _;
+
+use alga_release::oci::{
+    Content, Credentials, Descriptor, Digest, Error, Kind, Location, Options, Selector, Store, media_type,
+};
+
+use crate::store_contract::{alice, artifact, push, repository, tag, tokens_for_alice};
+use crate::support::registry::{Action, Auth, Fault, Gate, Registry, Setup};
+
+fn open(registry: &Registry, credentials: Credentials) -> Store {
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    Store::open(&location, Options { credentials, ca: registry.ca().to_vec() }).expect("a store")
+}
+
+fn anonymous(registry: &Registry) -> Store {
+    open(registry, Credentials::Anonymous)
+}
+
+fn with_tokens() -> Registry {
+    Registry::with(Setup { auth: tokens_for_alice(), ..Setup::default() })
+}
+
+fn methods(registry: &Registry) -> Vec<String> {
+    registry.log().into_iter().map(|received| received.method).collect()
+}
+
+/// Everything that an error says, with its causes.
+fn all_of(error: &Error) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let _ = write!(text, " {inner} {inner:?}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_new_artifact_takes_five_requests_on_one_connection_and_a_known_blob_one() {
+    let registry = Registry::start();
+    let (store, artifact) = (anonymous(&registry), artifact("x"));
+    push(&store, &repository("x"), &artifact, Some(&tag("1.0"))).await;
+    assert_eq!(methods(&registry), ["POST", "PUT", "POST", "PUT", "PUT"]);
+    assert_eq!(registry.connections(), 1);
+    let log = registry.log();
+    assert_eq!(log[0].query, format!("mount={}", artifact.blobs()[0].descriptor().digest));
+    assert_eq!(log[0].content_length.as_deref(), Some("0"));
+    assert!(log[1].query.ends_with(&format!("&digest={}", artifact.blobs()[0].descriptor().digest)), "{log:?}");
+    assert_eq!(log[1].content_length, Some(artifact.blobs()[0].bytes().len().to_string()));
+    assert_eq!(log[4].content_type.as_deref(), Some(media_type::IMAGE_MANIFEST));
+    let (stored, bytes) = registry.manifest("org/x", "1.0").expect("stored");
+    assert_eq!((stored.as_str(), &bytes[..]), (media_type::IMAGE_MANIFEST, &artifact.manifest().bytes()[..]));
+
+    registry.clear_log();
+    store.push_blob(&repository("x"), &artifact.blobs()[0]).await.expect("pushed");
+    assert_eq!(methods(&registry), ["POST"]);
+    // A blob that another repository has is taken from there.
+    store.push_blob(&repository("y"), &artifact.blobs()[0]).await.expect("pushed");
+    assert_eq!(methods(&registry), ["POST", "POST"]);
+}
+
+#[tokio::test]
+async fn a_registry_that_refuses_mounts_is_asked_once() {
+    let registry = Registry::with(Setup { mount: false, ..Setup::default() });
+    push(&anonymous(&registry), &repository("x"), &artifact("x"), None).await;
+    assert_eq!(methods(&registry), ["POST", "POST", "PUT", "POST", "PUT", "PUT"]);
+}
+
+#[tokio::test]
+async fn a_large_blob_is_asked_for_before_it_is_sent() {
+    let registry = Registry::start();
+    let (store, blob) = (anonymous(&registry), Content::new("x/y", vec![1; 1 << 20]));
+    for _ in 0..2 {
+        store.push_blob(&repository("x"), &blob).await.expect("pushed");
+    }
+    assert_eq!(methods(&registry), ["HEAD", "POST", "PUT", "HEAD"]);
+}
+
+#[tokio::test]
+async fn there_is_no_ping_and_one_token_however_many_wait_for_it() {
+    let registry = with_tokens();
+    let (store, x, name) = (open(&registry, alice()), repository("x"), tag("1.0"));
+    push(&store, &x, &artifact("x"), Some(&name)).await;
+    let tokens = |registry: &Registry| registry.lines().iter().filter(|line| *line == "GET /token").count();
+    assert_eq!(tokens(&registry), 1);
+    assert!(registry.lines().iter().all(|line| !line.ends_with(" /v2/")));
+    assert_eq!(registry.log()[1].query, "service=test&scope=repository%3Aorg%2Fx%3Apull%2Cpush");
+
+    // Another process, that reads, many times at once; the token comes when all have asked.
+    registry.clear_log();
+    let (gate, other) = (Gate::default(), open(&registry, Credentials::Anonymous));
+    registry.fail(Fault::first("GET", "/token", Action::Hold(gate.clone())));
+    let reads = futures_util::future::join_all((0..8).map(|_| other.read().resolve(&x, &name)));
+    let release = async {
+        gate.arrived(1).await;
+        gate.release();
+    };
+    let (digests, ()) = tokio::join!(reads, release);
+    assert!(digests.iter().all(Result::is_ok), "{digests:?}");
+    assert_eq!(tokens(&registry), 1);
+    let asked = registry.log().into_iter().find(|received| received.path == "/token").expect("asked");
+    assert_eq!(asked.query, "service=test&scope=repository%3Aorg%2Fx%3Apull");
+    // What was learned of the registry serves its other repositories: no refused request first.
+    registry.clear_log();
+    let _ = other.read().resolve(&repository("y"), &name).await;
+    assert_eq!(registry.lines(), ["GET /token", "HEAD /v2/org/y/manifests/1.0"]);
+}
+
+#[tokio::test]
+async fn an_expired_token_is_renewed_once_and_a_useless_one_not_for_ever() {
+    let registry = with_tokens();
+    let (store, x) = (open(&registry, alice()), repository("x"));
+    push(&store, &x, &artifact("x"), Some(&tag("1.0"))).await;
+    registry.expire_tokens();
+    registry.clear_log();
+    push(&store, &x, &artifact("y"), Some(&tag("1.1"))).await;
+    let lines = registry.lines();
+    assert_eq!(lines[..3].iter().map(|line| &line[..8]).collect::<Vec<_>>(), ["POST /v2", "GET /tok", "POST /v2"]);
+    assert_eq!(lines.len(), 7);
+
+    registry.clear_log();
+    let refusal = vec![("WWW-Authenticate".to_owned(), format!("Bearer realm=\"{}/token\"", registry.url()))];
+    registry.fail(Fault::every("HEAD", "", Action::Status(401, refusal, b"no".to_vec())));
+    let error = store.read().resolve(&x, &tag("1.0")).await.expect_err("refused");
+    assert_eq!(error.kind(), Kind::Denied);
+    assert_eq!(registry.log().len(), 3);
+}
+
+#[tokio::test]
+async fn wrong_credentials_and_missing_rights_are_denied_and_say_nothing_secret() {
+    let registry = with_tokens();
+    let wrong = Credentials::Basic { username: "mallory".to_owned(), password: "hunter2-secret".to_owned().into() };
+    let store = open(&registry, wrong);
+    let error = store.read().resolve(&repository("x"), &tag("1.0")).await.expect_err("refused");
+    assert_eq!(error.kind(), Kind::Denied);
+    for text in [all_of(&error), format!("{store:?}")] {
+        assert!(!text.contains("hunter2") && !text.contains("bWFsbG9yeTpodW50ZXIy"), "{text}");
+    }
+    let error = anonymous(&registry).push_blob(&repository("x"), &Content::new("x/y", "z")).await;
+    assert_eq!(error.expect_err("a token to pull does not push").kind(), Kind::Denied);
+    assert!(registry.blob("org/x", Digest::of(b"z").as_str()).is_none());
+
+    let registry = Registry::with(Setup {
+        auth: Auth::Basic { username: "alice".to_owned(), password: "other".to_owned() },
+        ..Setup::default()
+    });
+    let error = open(&registry, alice()).read().tags(&repository("x")).await.expect_err("refused");
+    assert_eq!((error.kind(), registry.log().len()), (Kind::Denied, 2));
+}
+
+#[tokio::test]
+async fn credentials_never_reach_another_host() {
+    let (registry, elsewhere) = (with_tokens(), Registry::start());
+    let (store, x, blob) = (open(&registry, alice()), repository("x"), Content::new("x/y", "content"));
+    let digest = &blob.descriptor().digest;
+    store.push_blob(&x, &blob).await.expect("pushed");
+    // A blob that lies elsewhere, as at every large registry.
+    elsewhere.put_blob("store", digest.as_str(), b"content");
+    let signed = format!("{}/v2/store/blobs/{digest}?signature=s3cr3t", elsewhere.url());
+    registry.fail(Fault::first("GET", "/blobs/", Action::Redirect(signed)));
+    let bytes = store.read().fetch_verified(&x, blob.descriptor(), 100).await.expect("the blob");
+    assert_eq!(&bytes[..], b"content");
+    // An upload that goes elsewhere.
+    let session = vec![("Location".to_owned(), format!("{}/v2/x/blobs/uploads/none", elsewhere.url()))];
+    registry.fail(Fault::first("POST", "/uploads/", Action::Status(202, session, Vec::new())));
+    let error = store.push_blob(&x, &Content::new("x/y", "other")).await.expect_err("it has no such session");
+    assert_eq!(error.kind(), Kind::NotFound);
+    // A token server elsewhere, without TLS.
+    let realm = vec![("WWW-Authenticate".to_owned(), format!("Bearer realm=\"{}/token\"", elsewhere.url()))];
+    registry.fail(Fault::first("HEAD", "", Action::Status(401, realm, Vec::new())));
+    let _ = store.read().resolve(&x, &tag("1.0")).await;
+    let seen = elsewhere.log();
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    assert!(seen.iter().all(|received| received.authorization.is_none()), "{seen:?}");
+    assert_eq!(seen[2].path, "/token");
+}
+
+#[tokio::test]
+async fn a_token_server_elsewhere_gets_credentials_over_tls_alone() {
+    let user = Some(("alice".to_owned(), "secret-pass".to_owned()));
+    for (tls, kind) in [(true, None), (false, Some(Kind::Denied))] {
+        let auth = Auth::Token { realm: None, user: user.clone() };
+        let server = Registry::with(Setup { auth, tls, ..Setup::default() });
+        let auth = Auth::Token { realm: Some(format!("{}/token", server.url())), user: user.clone() };
+        let registry = Registry::with(Setup { auth, ..Setup::default() });
+        let location = Location::parse(&registry.url(), false).expect("a location");
+        let options = Options { credentials: alice(), ca: server.ca().to_vec() };
+        let store = Store::open(&location, options).expect("a store");
+        let pushed = store.push_blob(&repository("x"), &Content::new("x/y", "z")).await;
+        assert_eq!(pushed.as_ref().err().map(Error::kind), kind, "{pushed:?}");
+        assert_eq!(server.log()[0].authorization.is_some(), tls);
+    }
+}
+
+#[tokio::test]
+async fn nothing_leaves_tls_and_no_signature_is_shown() {
+    let (registry, elsewhere) = (Registry::with(Setup { tls: true, ..Setup::default() }), Registry::start());
+    let (store, x, blob) = (anonymous(&registry), repository("x"), Content::new("x/y", "content"));
+    let plain = format!("{}/v2/x?signature=s3cr3t", elsewhere.url());
+    registry.fail(Fault::first("GET", "", Action::Redirect(plain.clone())));
+    let error = store.read().fetch_verified(&x, blob.descriptor(), 100).await.expect_err("it leaves TLS");
+    assert_eq!(error.kind(), Kind::Malformed);
+    let session = vec![("Location".to_owned(), plain.clone())];
+    registry.fail(Fault::first("POST", "", Action::Status(202, session, Vec::new())));
+    assert_eq!(store.push_blob(&x, &blob).await.expect_err("it leaves TLS").kind(), Kind::Malformed);
+    assert!(elsewhere.log().is_empty());
+
+    let (registry, gone) = (Registry::start(), "http://127.0.0.1:1/x?signature=s3cr3t".to_owned());
+    for target in [plain, gone] {
+        registry.fail(Fault::first("GET", "", Action::Redirect(target)));
+        let store = anonymous(&registry);
+        let other = store.read().fetch_verified(&x, blob.descriptor(), 100).await.expect_err("it is not there");
+        for error in [&error, &other] {
+            assert!(!all_of(error).contains("s3cr3t"), "{}", all_of(error));
+        }
+    }
+}
+
+#[tokio::test]
+async fn redirects_end() {
+    let registry = Registry::start();
+    registry.fail(Fault::every("GET", "/blobs/", Action::Redirect("/v2/org/x/blobs/again".to_owned())));
+    let blob = Content::new("x/y", "z");
+    let error = anonymous(&registry).read().fetch_verified(&repository("x"), blob.descriptor(), 9).await;
+    assert_eq!(error.expect_err("no end").kind(), Kind::Malformed);
+    assert_eq!(registry.log().len(), 6);
+    for target in ["ftp://x/", "http://[", "javascript:1"] {
+        registry.heal();
+        registry.fail(Fault::first("GET", "/blobs/", Action::Redirect(target.to_owned())));
+        let error = anonymous(&registry).read().fetch_verified(&repository("x"), blob.descriptor(), 9).await;
+        assert_eq!(error.expect_err("nowhere").kind(), Kind::Malformed, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_without_end_are_cut() {
+    let registry = with_tokens();
+    let (store, x, artifact) = (open(&registry, alice()), repository("x"), artifact("x"));
+    push(&store, &x, &artifact, Some(&tag("1.0"))).await;
+    let kind = |error: Error| error.kind();
+    let selector = Selector::Tag(tag("1.0"));
+    registry.fail(Fault::every("GET", "/v2/", Action::Endless));
+    let read = store.read();
+    assert_eq!(read.manifest(&x, &selector).await.map_err(kind), Err(Kind::TooLarge));
+    let blob = artifact.blobs()[0].descriptor();
+    assert_eq!(read.fetch_verified(&x, blob, 1000).await.map_err(kind), Err(Kind::TooLarge));
+    assert_eq!(read.tags(&x).await.map_err(kind), Err(Kind::TooLarge));
+    registry.expire_tokens();
+    registry.fail(Fault::first("GET", "/token", Action::Endless));
+    assert_eq!(read.resolve(&x, &tag("1.0")).await.map_err(kind), Err(Kind::Malformed));
+    // A header that promises much takes no memory.
+    registry.heal();
+    let length = vec![("Content-Length".to_owned(), "99999999999999".to_owned())];
+    registry.fail(Fault::first("GET", "/manifests/", Action::Status(200, length, Vec::new())));
+    assert!(read.manifest(&x, &selector).await.is_err());
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_or_changes_is_an_error() {
+    let registry = Registry::start();
+    let (store, x, artifact) = (anonymous(&registry), repository("x"), artifact("x"));
+    push(&store, &x, &artifact, Some(&tag("1.0"))).await;
+    let blob = artifact.blobs()[1].descriptor();
+    let by_digest = Selector::Digest(artifact.digest().clone());
+    for (action, kind) in [
+        (Action::Truncate(3), Kind::Unavailable),
+        (Action::Reset(150), Kind::Unavailable),
+        (Action::CloseBeforeResponse, Kind::Unavailable),
+        (Action::CorruptBody, Kind::Mismatch),
+    ] {
+        registry.fail(Fault::first("GET", "/blobs/", action.clone()));
+        let error = store.read().fetch_verified(&x, blob, 1000).await.expect_err("broken");
+        assert_eq!(error.kind(), kind, "{action:?}: {error}");
+        for selector in [&by_digest, &Selector::Tag(tag("1.0"))] {
+            registry.fail(Fault::first("GET", "/manifests/", action.clone()));
+            let error = store.read().manifest(&x, selector).await.expect_err("broken");
+            assert_eq!(error.kind(), kind, "{action:?}: {error}");
+        }
+    }
+    registry.fail(Fault::first("GET", "/blobs/", Action::Longer(1)));
+    assert_eq!(store.read().fetch_verified(&x, blob, 1000).await.expect_err("longer").kind(), Kind::TooLarge);
+}
+
+#[tokio::test]
+async fn a_digest_that_is_not_said_is_computed_and_a_wrong_one_found_out() {
+    let registry = Registry::start();
+    let (store, x, artifact) = (anonymous(&registry), repository("x"), artifact("x"));
+    push(&store, &x, &artifact, Some(&tag("1.0"))).await;
+    registry.fail(Fault::every("HEAD", "", Action::NoDigestHeader));
+    assert_eq!(store.read().resolve(&x, &tag("1.0")).await.expect("the tag"), *artifact.digest());
+    registry.fail(Fault::first("GET", "/manifests/", Action::WrongDigestHeader));
+    let error = store.read().manifest(&x, &Selector::Tag(tag("1.0"))).await.expect_err("it lies");
+    assert_eq!(error.kind(), Kind::Mismatch);
+    registry.fail(Fault::first("PUT", "/manifests/", Action::WrongDigestHeader));
+    let error = store.push_manifest(&x, artifact.manifest(), None).await.expect_err("it stored something else");
+    assert_eq!(error.kind(), Kind::Mismatch);
+}
+
+#[tokio::test]
+async fn a_media_type_is_found_behind_parameters_and_without_a_header() {
+    let registry = Registry::start();
+    let (store, x, artifact) = (anonymous(&registry), repository("x"), artifact("x"));
+    push(&store, &x, &artifact, Some(&tag("1.0"))).await;
+    for sent in ["", "application/json; charset=utf-8", "application/vnd.oci.image.manifest.v1+json; charset=utf-8"] {
+        let headers = vec![("Content-Type".to_owned(), sent.to_owned())];
+        registry.fail(Fault::first("GET", "/manifests/", Action::Headers(headers)));
+        let (descriptor, _) = store.read().manifest(&x, &Selector::Tag(tag("1.0"))).await.expect("the manifest");
+        assert_eq!(descriptor.media_type, media_type::IMAGE_MANIFEST);
+    }
+}
+
+#[tokio::test]
+async fn statuses_and_bodies_become_kinds_and_safe_text() {
+    let registry = Registry::start();
+    let store = anonymous(&registry);
+    let evil = b"<html>\x1b[2J\xff\xfe\x00<b>evil\r\n\xe2\x80\xae".repeat(5000);
+    for (status, body, kind) in [
+        (401, b"".to_vec(), Kind::Denied),
+        (403, evil.clone(), Kind::Denied),
+        (403, br#"{"message":"You have exceeded a secondary rate limit"}"#.to_vec(), Kind::Unavailable),
+        (404, evil.clone(), Kind::NotFound),
+        (408, Vec::new(), Kind::Unavailable),
+        (429, br#"{"errors":[{"code":"TOOMANYREQUESTS"}]}"#.to_vec(), Kind::Unavailable),
+        (500, evil.clone(), Kind::Unavailable),
+        (503, b"{\"errors\":[[[[".to_vec(), Kind::Unavailable),
+        (418, evil, Kind::Malformed),
+        (302, Vec::new(), Kind::Malformed),
+        (400, br#"{"errors":[{"code":"NAME_INVALID","message":"\u001b[31mno\u0007"}]}"#.to_vec(), Kind::Malformed),
+    ] {
+        registry.fail(Fault::first("GET", "", Action::Status(status, Vec::new(), body)));
+        let error = store.read().manifest(&repository("x"), &Selector::Tag(tag("1.0"))).await.expect_err("refused");
+        let text = error.to_string();
+        assert_eq!(error.kind(), kind, "{text}");
+        assert!(text.contains(&status.to_string()) && text.len() < 4000, "{text}");
+        assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text:?}");
+    }
+    let garbage = Action::Status(200, Vec::new(), b"not json".to_vec());
+    registry.fail(Fault::first("GET", "/tags/", garbage));
+    assert_eq!(store.read().tags(&repository("x")).await.expect_err("no tags").kind(), Kind::Malformed);
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_unavailable() {
+    let registry = Registry::start();
+    let (store, x) = (anonymous(&registry), repository("x"));
+    push(&store, &x, &artifact("x"), Some(&tag("1.0"))).await;
+    drop(registry);
+    let error = store.read().resolve(&x, &tag("1.0")).await.expect_err("gone");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn all_pages_of_tags_are_read_and_none_elsewhere() {
+    let registry = Registry::start();
+    let (store, digest) = (anonymous(&registry), Digest::of(b"{}"));
+    for number in 0..2500 {
+        let name = format!("t{number:04}");
+        registry.put_manifest("org/x", Some(&name), digest.as_str(), media_type::IMAGE_MANIFEST, b"{}");
+    }
+    let tags = store.read().tags(&repository("x")).await.expect("tags");
+    assert_eq!((tags.len(), registry.log().len()), (2500, 3));
+    for (body, count) in [(r#"{"name":"x","tags":null}"#, 0), ("{}", 0), (r#"{"tags":["a","sha256:b","c/d"]}"#, 1)] {
+        registry.fail(Fault::first("GET", "/tags/", Action::Status(200, Vec::new(), body.into())));
+        assert_eq!(store.read().tags(&repository("x")).await.expect("tags").len(), count, "{body}");
+    }
+    for target in ["http://127.0.0.1:1/v2/org/x/tags/list", "?n=1000"] {
+        let link = vec![("Link".to_owned(), format!("<{target}>; rel=\"next\""))];
+        registry.fail(Fault::first("GET", "/tags/", Action::Headers(link)));
+        let error = store.read().tags(&repository("x")).await.expect_err("it leads away");
+        assert_eq!(error.kind(), Kind::Malformed);
+    }
+}
+
+#[tokio::test]
+async fn certificates_are_checked() {
+    let registry = Registry::with(Setup { tls: true, ..Setup::default() });
+    let location = Location::parse(&registry.url(), false).expect("a location");
+    let other = Registry::with(Setup { tls: true, ..Setup::default() });
+    let store = Store::open(&location, Options { ca: other.ca().to_vec(), ..Options::default() }).expect("a store");
+    let error = store.read().resolve(&repository("x"), &tag("1.0")).await.expect_err("an unknown certificate");
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(all_of(&error).contains("ertificate"), "{}", all_of(&error));
+    assert!(registry.log().is_empty());
+    for junk in ["junk", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let options = Options { ca: junk.as_bytes().to_vec(), ..Options::default() };
+        assert_eq!(Store::open(&location, options).expect_err("no certificate").kind(), Kind::Malformed);
+    }
+}
+
+#[tokio::test]
+async fn an_independent_client_reads_what_is_pushed() {
+    use oci_client::client::{ClientConfig, ClientProtocol};
+    use oci_client::manifest::OciManifest;
+    use oci_client::secrets::RegistryAuth;
+
+    let registry = with_tokens();
+    let artifact = artifact("independent");
+    push(&open(&registry, alice()), &repository("x"), &artifact, Some(&tag("1.0"))).await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() };
+    let client = oci_client::Client::try_from(config).expect("a client");
+    let reference = oci_client::Reference::with_tag(registry.address(), "org/x".to_owned(), "1.0".to_owned());
+    let auth = RegistryAuth::Basic("alice".to_owned(), "secret-pass".to_owned());
+    let (manifest, digest) = client.pull_manifest(&reference, &auth).await.expect("the manifest");
+    assert_eq!(digest, artifact.digest().as_str());
+    let OciManifest::Image(manifest) = manifest else { panic!("an image manifest") };
+    assert_eq!(manifest.artifact_type.as_deref(), Some("application/vnd.example"));
+    for (named, blob) in [(&manifest.config, 0), (&manifest.layers[0], 1)] {
+        let mut bytes = Vec::new();
+        client.pull_blob(&reference, named, &mut bytes).await.expect("the blob");
+        assert_eq!(&bytes[..], &artifact.blobs()[blob].bytes()[..]);
+        let own: Descriptor = artifact.blobs()[blob].descriptor().clone();
+        assert_eq!(u64::try_from(named.size), Ok(own.size));
+    }
+}

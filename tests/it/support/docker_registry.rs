@@ -1,0 +1,69 @@
+//! Debian's `docker-registry`, as an independent peer.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running `docker-registry`. Killed on drop.
+#[derive(Debug)]
+pub struct DockerRegistry {
+    child: Child,
+    address: String,
+    _directory: tempfile::TempDir,
+}
+
+impl DockerRegistry {
+    /// Starts one, or says that there is none; with `ALGA_PEERS=require` in the environment that is a failure.
+    pub fn start() -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let address =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").to_string();
+        let configuration = format!(
+            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{address}'}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
+            directory.path().display()
+        );
+        let path = directory.path().join("config.yml");
+        std::fs::write(&path, configuration).expect("a configuration");
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(cause) => {
+                let missing = format!("docker-registry is missing ({cause}); get it by `tests/peers/install --system`");
+                #[expect(clippy::disallowed_methods, reason = "a switch of the tests themselves")]
+                let required = std::env::var("ALGA_PEERS").is_ok_and(|peers| peers == "require");
+                assert!(!required, "{missing}");
+                // Straight to the terminal: what a passing test prints is not shown.
+                let _ = writeln!(std::io::stderr(), "skipped: {missing}");
+                return None;
+            }
+        };
+        let mut registry = Self { child, address, _directory: directory };
+        registry.wait();
+        Some(registry)
+    }
+
+    /// Until it answers.
+    fn wait(&mut self) {
+        let start = Instant::now();
+        while TcpStream::connect(&self.address).is_err() {
+            let ended = self.child.try_wait().expect("a child");
+            assert!(ended.is_none(), "docker-registry ended: {ended:?}");
+            assert!(start.elapsed() < Duration::from_secs(20), "docker-registry does not answer");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for DockerRegistry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,4 @@
+//! What several tests stand on.
+
+pub mod docker_registry;
+pub mod registry;
