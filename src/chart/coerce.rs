@@ -78,9 +78,8 @@ fn float(text: &str) -> Option<Scalar> {
         let e = e.strip_prefix(['-', '+']).unwrap_or(e);
         !e.is_empty() && digits(e)
     });
-    let mantissa_fits = digits(whole)
-        && fraction.is_none_or(digits)
-        && !(whole.is_empty() && fraction.is_none_or(str::is_empty));
+    let mantissa_fits =
+        digits(whole) && fraction.is_none_or(digits) && !(whole.is_empty() && fraction.is_none_or(str::is_empty));
     if !mantissa_fits || !exponent_fits {
         return None;
     }

@@ -67,8 +67,8 @@ pub(super) fn rules(tree: &Tree, root: &str) -> Result<Rules, Error> {
     match found {
         Found::There(name, EntryKind::File(_)) => {
             let text = tree.read(&join(root, &name), FILE_LIMIT)?;
-            let text = String::from_utf8(text)
-                .map_err(|_| Error::invalid(Place::file(&path), "the file is not UTF-8"))?;
+            let text =
+                String::from_utf8(text).map_err(|_| Error::invalid(Place::file(&path), "the file is not UTF-8"))?;
             parse_rules(&path, &text)
         }
         Found::Dangling => parse_rules(&path, ""),
@@ -79,7 +79,8 @@ pub(super) fn rules(tree: &Tree, root: &str) -> Result<Rules, Error> {
 
 fn parse_rules(path: &str, text: &str) -> Result<Rules, Error> {
     Rules::parse(text).map_err(|(line, reason)| {
-        Error::invalid(Place::line(path, line), reason).hint("see https://helm.sh/docs/chart_template_guide/helm_ignore_file")
+        Error::invalid(Place::line(path, line), reason)
+            .hint("see https://helm.sh/docs/chart_template_guide/helm_ignore_file")
     })
 }
 
@@ -155,7 +156,9 @@ impl Walk<'_> {
         }
         if self.files.len() == COUNT_LIMIT {
             let reason = format!("the chart has more than {COUNT_LIMIT} files");
-            return Err(Error::refused(Place::file(self.root), reason).hint("ignore what is no part of it in .helmignore"));
+            return Err(
+                Error::refused(Place::file(self.root), reason).hint("ignore what is no part of it in .helmignore")
+            );
         }
         let content = Content::Disk(join(self.root, real), size);
         self.files.push(File { name: name.to_owned(), content, place });
@@ -220,6 +223,7 @@ impl Walk<'_> {
 }
 
 fn outside(path: &str) -> Error {
-    Error::refused(Place::file(path), "the link leaves the chart's directory")
-        .hint("copy the file into the chart, or ignore the link in .helmignore: only what is below the chart is published")
+    Error::refused(Place::file(path), "the link leaves the chart's directory").hint(
+        "copy the file into the chart, or ignore the link in .helmignore: only what is below the chart is published",
+    )
 }

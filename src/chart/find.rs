@@ -34,7 +34,8 @@ fn look(tree: &Tree, directory: &str, name: &str, depth: usize, found: &mut Vec<
         found.push(directory.to_owned());
     }
     for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
-        let skipped = entry.name.starts_with('.') || entry.name == "node_modules" || (is_chart && entry.name == "charts");
+        let skipped =
+            entry.name.starts_with('.') || entry.name == "node_modules" || (is_chart && entry.name == "charts");
         if !skipped && depth < DEPTH_LIMIT {
             look(tree, &join(directory, &entry.name), name, depth + 1, found)?;
         }

@@ -48,7 +48,13 @@ struct Sorted {
 
 impl Loader<'_> {
     /// Loads the chart whose files these are. `place` is its directory or archive; `packed` when it is an archive.
-    pub(super) fn load(&mut self, files: Vec<File>, place: &Place, packed: bool, depth: usize) -> Result<Loaded, Error> {
+    pub(super) fn load(
+        &mut self,
+        files: Vec<File>,
+        place: &Place,
+        packed: bool,
+        depth: usize,
+    ) -> Result<Loaded, Error> {
         if depth > DEPTH_LIMIT {
             return Err(Error::refused(place.clone(), format!("subcharts are nested more than {DEPTH_LIMIT} deep")));
         }
@@ -73,7 +79,10 @@ impl Loader<'_> {
             verbatim = is_v1;
         }
         if is_v1 && !own.is_empty() {
-            self.warn(&chart_yaml.place, "a chart of apiVersion v1 has its `dependencies` in requirements.yaml: Helm drops these");
+            self.warn(
+                &chart_yaml.place,
+                "a chart of apiVersion v1 has its `dependencies` in requirements.yaml: Helm drops these",
+            );
             verbatim = false;
         }
         asked.check().map_err(|reason| Error::invalid(chart_yaml.place.clone(), reason))?;
@@ -114,7 +123,10 @@ impl Loader<'_> {
                     if is_v1 {
                         sorted.others.push(file.clone());
                     } else {
-                        self.warn(&file.place, "requirements.yaml is of apiVersion v1: its dependencies move to Chart.yaml");
+                        self.warn(
+                            &file.place,
+                            "requirements.yaml is of apiVersion v1: its dependencies move to Chart.yaml",
+                        );
                     }
                     sorted.requirements = Some(file);
                 }
@@ -188,7 +200,9 @@ impl Loader<'_> {
                     name.escape_debug(),
                     other.place
                 );
-                return Err(Error::invalid(loaded.place, reason).hint("remove one: their files would overwrite each other"));
+                return Err(
+                    Error::invalid(loaded.place, reason).hint("remove one: their files would overwrite each other")
+                );
             }
             subcharts.insert(name, loaded);
         }

@@ -286,7 +286,10 @@ impl Reader<'_> {
         Ok(match &node.resolved().value {
             Value::Mapping { .. } => {
                 let entries = self.entries(node)?.into_iter();
-                entries.map(|(key, value)| Ok((key, self.json(value)?))).collect::<Result<_, Error>>().map(Json::Object)?
+                entries
+                    .map(|(key, value)| Ok((key, self.json(value)?)))
+                    .collect::<Result<_, Error>>()
+                    .map(Json::Object)?
             }
             Value::Sequence { items, .. } => {
                 Json::Array(items.iter().map(|item| self.json(item)).collect::<Result<_, _>>()?)
@@ -294,7 +297,8 @@ impl Reader<'_> {
             _ => match coerce::scalar(node) {
                 None | Some((_, Scalar::Null)) => Json::Null,
                 Some((_, Scalar::Bool(value))) => Json::Bool(value),
-                Some((_, Scalar::Int(value))) => i64::try_from(value).map_or_else(|_| u64::try_from(value).map_or(Json::Null, Json::from), Json::from),
+                Some((_, Scalar::Int(value))) => i64::try_from(value)
+                    .map_or_else(|_| u64::try_from(value).map_or(Json::Null, Json::from), Json::from),
                 Some((_, Scalar::Float(value))) => Json::from(value),
                 Some((text, Scalar::Text)) => Json::from(text),
             },
@@ -335,10 +339,8 @@ pub(super) fn fold(key: &str) -> String {
 
 /// White space becomes blanks, what cannot be printed goes.
 fn sanitize(text: &mut String) {
-    *text = text
-        .chars()
-        .filter_map(|c| if c.is_whitespace() { Some(' ') } else { is_printable(c).then_some(c) })
-        .collect();
+    *text =
+        text.chars().filter_map(|c| if c.is_whitespace() { Some(' ') } else { is_printable(c).then_some(c) }).collect();
 }
 
 /// A letter, mark, number, punctuation or symbol: what the standard library does not escape.
@@ -434,8 +436,11 @@ impl Metadata {
             ("authors", people.join(", ")),
         ];
         let key = |name: &str| format!("org.opencontainers.image.{name}");
-        let mut annotations: BTreeMap<String, String> =
-            derived.into_iter().filter(|(_, text)| !text.trim().is_empty()).map(|(name, text)| (key(name), text)).collect();
+        let mut annotations: BTreeMap<String, String> = derived
+            .into_iter()
+            .filter(|(_, text)| !text.trim().is_empty())
+            .map(|(name, text)| (key(name), text))
+            .collect();
         annotations.extend(self.annotations.clone());
         annotations.insert(key("title"), self.name.clone());
         annotations.insert(key("version"), self.version.clone());

@@ -61,7 +61,8 @@ pub fn load(tree: &Tree, path: &str) -> Result<Chart, Error> {
     let version = check_names(&root, &mut warnings)?;
     let total = total(&root);
     if total >= files::TOTAL_LIMIT {
-        let reason = format!("the chart's files have {total} bytes; Helm and Flux load less than {}", files::TOTAL_LIMIT);
+        let reason =
+            format!("the chart's files have {total} bytes; Helm and Flux load less than {}", files::TOTAL_LIMIT);
         return Err(Error::refused(directory, reason).hint("ignore what is no part of it in .helmignore"));
     }
     warnings.sort_by(|a, b| a.place.cmp(&b.place));

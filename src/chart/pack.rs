@@ -50,8 +50,7 @@ impl Chart {
             return Ok(unstamped);
         }
         let digits = unstamped.artifact.digest().short();
-        let metadata =
-            Metadata { version: version::stamped(self.version(), digits), ..self.root.metadata.clone() };
+        let metadata = Metadata { version: version::stamped(self.version(), digits), ..self.root.metadata.clone() };
         if let Err(cause) = tag(&metadata.version).parse::<Tag>() {
             return Err(Error::refused(self.root.place.clone(), cause.to_string())
                 .hint("shorten the version, or publish versions as written"));
@@ -70,7 +69,7 @@ impl Chart {
     }
 
     /// Chart.yaml with the version of `metadata` in the place of the old one, and nothing else changed.
-    fn stamped_text(&self, metadata: &Metadata) -> Result<String, Error> {
+    pub(super) fn stamped_text(&self, metadata: &Metadata) -> Result<String, Error> {
         let Some(span) = self.version.clone() else {
             let written = Metadata { dependencies: Vec::new(), ..metadata.clone() };
             let is_v1 = metadata.api_version == "v1";

@@ -29,7 +29,9 @@ fn has_leading_zero(text: &str) -> bool {
 /// Do readers that list tags (Helm, Flux) find it: three numbers, no `v`, no leading zeros?
 pub(super) fn is_strict(text: &str) -> bool {
     let numbers = text.split(['-', '+']).next().unwrap_or_default();
-    is_loose(text) && numbers.split('.').count() == 3 && numbers.split('.').all(|number| is_number(number) && !has_leading_zero(number))
+    is_loose(text)
+        && numbers.split('.').count() == 3
+        && numbers.split('.').all(|number| is_number(number) && !has_leading_zero(number))
 }
 
 /// `version` with `digits` as build metadata, behind any that is there.
@@ -49,8 +51,23 @@ mod tests {
             assert!(is_loose(valid), "{valid}");
         }
         for bad in [
-            "", "1.2.3.4", "latest", "1.2.x", "V1.2.3", "1.2.3+a_b", " 1.2.3", "1.2.3 ", "1.2.3-01", "1.2.3-", "1.2.3+",
-            "1..3", "1.2.3-a..b", "v", "99999999999999999999.0.0", "1.2.3+a+b", "vv1",
+            "",
+            "1.2.3.4",
+            "latest",
+            "1.2.x",
+            "V1.2.3",
+            "1.2.3+a_b",
+            " 1.2.3",
+            "1.2.3 ",
+            "1.2.3-01",
+            "1.2.3-",
+            "1.2.3+",
+            "1..3",
+            "1.2.3-a..b",
+            "v",
+            "99999999999999999999.0.0",
+            "1.2.3+a+b",
+            "vv1",
         ] {
             assert!(!is_loose(bad), "{bad}");
         }
