@@ -1,1 +1,4 @@
-fn main() {}
+//! The program from outside, and held against the programs that it must agree with.
+
+mod chart_helm;
+mod support;
