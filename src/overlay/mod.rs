@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::source::{Error, Place, join};
 use crate::yaml::Node;
 
+mod bundle;
 mod check;
 mod children;
 mod discover;
@@ -18,6 +19,7 @@ mod release;
 mod rewrite;
 mod sources;
 
+pub use bundle::{BundleMeta, bundle};
 pub use discover::{ChartSource, ChartUse, Discovered, External};
 pub use load::{Settings, load};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
