@@ -115,7 +115,8 @@ impl Walk<'_> {
         let overlay = self.overlay;
         let start = format!("{directory}/");
         let mut own = BTreeSet::new();
-        for path in overlay.parsed.keys().filter(|path| directory.is_empty() || path.starts_with(&start)) {
+        let below = |path: &&String| directory.is_empty() || path.starts_with(&start);
+        for path in overlay.parsed.keys().filter(below).filter(|path| !path.ends_with(".json")) {
             match nearest(overlay, directory, path) {
                 Some(below) => {
                     own.insert(below);

@@ -95,6 +95,8 @@ pub fn load(tree: &Tree, settings: &Settings<'_>) -> Result<Overlay, Error> {
         if is_yaml(&path) {
             let documents = parse(&join(&settings.directory, &path), text)?;
             parsed.insert(path.clone(), Parsed { text: text.to_owned(), documents });
+        } else if let Some(documents) = objects_in_json(&path, text) {
+            parsed.insert(path.clone(), Parsed { text: text.to_owned(), documents });
         }
         files.insert(path, bytes);
     }
@@ -122,6 +124,13 @@ pub(super) fn is_values(path: &str) -> bool {
 fn is_yaml(path: &str) -> bool {
     let extension = path.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "yaml" | "yml"));
     !is_values(path) && (extension || path.rsplit('/').next() == Some("Kustomization"))
+}
+
+/// kustomize reads objects in JSON too; other JSON is nobody's business here.
+fn objects_in_json(path: &str, text: &str) -> Option<Vec<Document>> {
+    let documents = yaml::parse(text).ok().filter(|_| path.ends_with(".json") && !is_values(path))?;
+    let root = documents.first()?.root.as_ref()?;
+    (root.get(&["kind"]).is_some() && root.get(&["apiVersion"]).is_some()).then_some(documents)
 }
 
 /// Parses a file of the overlay; `path` is below the root of the tree.

@@ -103,7 +103,7 @@ impl Editing<'_> {
     fn flow_reference(&self, entry: &Entry, fields: [(&str, &str); 3]) -> Edit {
         let text = &self.parsed.text;
         let range = entry_start(text, entry)..entry_end(text, entry);
-        let json = matches!(entry.key.value, Value::Scalar { style: Style::Double, .. });
+        let json = is_json(&entry.key);
         let write = |text: &str| if json { quoted(text) } else { scalar(text) };
         let fields: Vec<String> =
             fields.iter().map(|(key, value)| format!("{}: {}", write(key), write(value))).collect();
@@ -196,9 +196,12 @@ impl Editing<'_> {
         match reference.entry("namespace") {
             Some(entry) => plan.edits.push(replace_scalar(text, &entry.value, &home.namespace)),
             None => {
+                let beside = reference.entry("name").filter(|_| reference.is_flow());
+                let json = beside.is_some_and(|entry| is_json(&entry.key));
+                let namespace = if json { quoted(&home.namespace) } else { scalar(&home.namespace) };
                 let at =
                     reference.entries().iter().position(|entry| entry.key.as_str() == Some("name")).unwrap_or_default();
-                plan.edits.extend(insert_after(text, reference, at, "namespace", &scalar(&home.namespace)));
+                plan.edits.extend(insert_after(text, reference, at, "namespace", &namespace));
             }
         }
         Ok(())
@@ -217,6 +220,11 @@ impl Editing<'_> {
             }
         }
     }
+}
+
+/// Is the key written as JSON does?
+fn is_json(key: &Node) -> bool {
+    matches!(key.value, Value::Scalar { style: Style::Double, .. })
 }
 
 /// A version is always in quotes: `1.10` is a number.

@@ -241,8 +241,10 @@ pub fn like_key(beside: &Node, key: &str) -> String {
 /// Appends strings to the sequence under `key` of a mapping, which may be absent. Nothing when there is something else.
 pub fn append_items(text: &str, mapping: &Node, key: &str, items: &[String]) -> Option<Edit> {
     let ending = line_ending(text);
-    let items: Vec<String> = items.iter().map(|item| scalar(item)).collect();
-    let Some(entry) = mapping.entry(key) else { return append_entry(text, mapping, key, &items) };
+    let Some(entry) = mapping.entry(key) else { return append_entry(text, mapping, key, items) };
+    // In JSON everything is in double quotes, the keys above all.
+    let json = mapping.is_flow() && matches!(entry.key.value, Value::Scalar { style: Style::Double, .. });
+    let items: Vec<String> = items.iter().map(|item| if json { quoted(item) } else { scalar(item) }).collect();
     if entry.value.is_null() {
         if mapping.is_flow() {
             return Some(Edit::insert(entry_end(text, entry), format!(" [{}]", items.join(", "))));
@@ -285,6 +287,8 @@ pub fn append_items(text: &str, mapping: &Node, key: &str, items: &[String]) -> 
 
 fn append_entry(text: &str, mapping: &Node, key: &str, items: &[String]) -> Option<Edit> {
     let Value::Mapping { entries, flow } = &mapping.value else { return None };
+    let json = entries.last().is_some_and(|last| matches!(last.key.value, Value::Scalar { style: Style::Double, .. }));
+    let items: Vec<String> = items.iter().map(|item| if json && *flow { quoted(item) } else { scalar(item) }).collect();
     let list = format!("[{}]", items.join(", "));
     let Some(last) = entries.len().checked_sub(1) else {
         return Some(Edit { range: mapping.span.clone(), text: format!("{{{key}: {list}}}") });
@@ -299,3 +303,7 @@ fn append_entry(text: &str, mapping: &Node, key: &str, items: &[String]) -> Opti
     let at = line_end(text, entry_end(text, &entries[last]));
     Some(Edit::insert(at, format!("{ending}{indent}{}:{lines}", like_key(&entries[last].key, key))))
 }
+
+#[cfg(test)]
+#[path = "edit_tests.rs"]
+mod tests;
