@@ -26,7 +26,7 @@ pub(super) fn children(overlay: &Overlay) -> Result<Vec<Child<'_>>, Error> {
         found.push(child(overlay, object)?);
     }
     found.sort_by(|a, b| a.directory.cmp(&b.directory));
-    ordered(overlay, found)
+    ordered(overlay, &found)
 }
 
 fn child<'a>(overlay: &'a Overlay, object: Object<'a>) -> Result<Child<'a>, Error> {
@@ -69,7 +69,7 @@ fn inside(overlay: &Overlay, file: &str, line: usize, text: &str) -> Result<Stri
     }
 }
 
-fn ordered<'a>(overlay: &Overlay, children: Vec<Child<'a>>) -> Result<Vec<Child<'a>>, Error> {
+fn ordered<'a>(overlay: &Overlay, children: &[Child<'a>]) -> Result<Vec<Child<'a>>, Error> {
     let mut at = BTreeMap::new();
     for (index, child) in children.iter().enumerate() {
         at.entry((child.object.namespace(), child.object.name())).or_insert(index);
@@ -88,14 +88,14 @@ fn ordered<'a>(overlay: &Overlay, children: Vec<Child<'a>>) -> Result<Vec<Child<
         let ready = |at: &usize| !done.contains(at) && needs[*at].iter().all(|need| done.contains(need));
         let Some(next) = (0..children.len()).find(ready) else {
             let left = (0..children.len()).filter(|at| !done.contains(at));
-            return Err(circle(overlay, left.map(|at| &children[at]).collect()));
+            return Err(circle(overlay, &left.map(|at| &children[at]).collect::<Vec<_>>()));
         };
         done.push(next);
     }
     Ok(done.into_iter().map(|at| children[at].clone()).collect())
 }
 
-fn circle(overlay: &Overlay, left: Vec<&Child<'_>>) -> Error {
+fn circle(overlay: &Overlay, left: &[&Child<'_>]) -> Error {
     let names: Vec<&str> = left.iter().map(|child| child.object.name()).collect();
     let first = left.first().map(|child| {
         let line = child.object.node.get(&["spec", "dependsOn"]).map_or(child.object.node.line, |node| node.line);

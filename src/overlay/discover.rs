@@ -22,7 +22,7 @@ pub struct ChartUse {
     pub source: ChartSource,
     /// Where it is used first.
     pub place: Place,
-    /// The HelmReleases that use it.
+    /// The releases that use it.
     pub releases: Vec<String>,
 }
 
@@ -175,12 +175,11 @@ fn by_reference<'a>(
             .hint("name the chart by `chart.spec` with its path; the source is written here"));
     }
     let place = |node: &Node| overlay.place(source.file, node.line);
-    let version = match source.node.text_at(&["spec", "ref", "digest"]) {
-        Some(digest) => source.node.text_at(&["spec", "ref", "tag"]).unwrap_or(digest).to_owned(),
-        None => {
-            let node = source.node.get(&["spec", "ref", "semver"]).or_else(|| source.node.get(&["spec", "ref", "tag"]));
-            exact(&place(source.node), node, place)?
-        }
+    let version = if let Some(digest) = source.node.text_at(&["spec", "ref", "digest"]) {
+        source.node.text_at(&["spec", "ref", "tag"]).unwrap_or(digest).to_owned()
+    } else {
+        let node = source.node.get(&["spec", "ref", "semver"]).or_else(|| source.node.get(&["spec", "ref", "tag"]));
+        exact(&place(source.node), node, place)?
     };
     Ok(Release { object, used: Used::Theirs { name: name.to_owned(), version }, line: reference.line, git: false })
 }

@@ -7,6 +7,7 @@ use crate::yaml::Node;
 
 use super::Overlay;
 use super::children::Child;
+use super::load;
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
@@ -69,13 +70,11 @@ impl Walk<'_> {
             return Ok(()); // in a circle: kustomize itself will say so
         }
         self.order += 1;
-        match file_of(self.overlay, directory) {
-            Some(file) => self.listed(directory, file, namespace, renames)?,
-            None => {
-                let lister =
-                    Lister { directory: directory.to_owned(), file: None, namespace, order: self.order, renames };
-                self.everything(directory, &lister)?;
-            }
+        if let Some(file) = file_of(self.overlay, directory) {
+            self.listed(directory, file, namespace, renames)?;
+        } else {
+            let lister = Lister { directory: directory.to_owned(), file: None, namespace, order: self.order, renames };
+            self.everything(directory, &lister)?;
         }
         self.open.remove(directory);
         Ok(())
@@ -116,7 +115,7 @@ impl Walk<'_> {
         let start = format!("{directory}/");
         let mut own = BTreeSet::new();
         let below = |path: &&String| directory.is_empty() || path.starts_with(&start);
-        for path in overlay.parsed.keys().filter(below).filter(|path| !path.ends_with(".json")) {
+        for path in overlay.parsed.keys().filter(below).filter(|path| !load::has_extension(path, &["json"])) {
             match nearest(overlay, directory, path) {
                 Some(below) => {
                     own.insert(below);

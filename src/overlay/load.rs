@@ -121,14 +121,17 @@ pub(super) fn is_values(path: &str) -> bool {
     parts.len() > 3 && parts[0] == "profiles" && parts[2] == "values"
 }
 
+pub(super) fn has_extension(path: &str, extensions: &[&str]) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| extensions.contains(&extension))
+}
+
 fn is_yaml(path: &str) -> bool {
-    let extension = path.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "yaml" | "yml"));
-    !is_values(path) && (extension || path.rsplit('/').next() == Some("Kustomization"))
+    !is_values(path) && (has_extension(path, &["yaml", "yml"]) || path.rsplit('/').next() == Some("Kustomization"))
 }
 
 /// kustomize reads objects in JSON too; other JSON is nobody's business here.
 fn objects_in_json(path: &str, text: &str) -> Option<Vec<Document>> {
-    let documents = yaml::parse(text).ok().filter(|_| path.ends_with(".json") && !is_values(path))?;
+    let documents = yaml::parse(text).ok().filter(|_| has_extension(path, &["json"]) && !is_values(path))?;
     let root = documents.first()?.root.as_ref()?;
     (root.get(&["kind"]).is_some() && root.get(&["apiVersion"]).is_some()).then_some(documents)
 }
@@ -178,7 +181,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn walk(&mut self, directory: &str) -> Result<(), Error> {
-        let entries = self.tree.list(&join(self.root, directory).trim_end_matches('/').to_owned())?;
+        let entries = self.tree.list(join(self.root, directory).trim_end_matches('/'))?;
         if entries.iter().any(|entry| entry.name == FILE && matches!(entry.kind, EntryKind::File(_))) {
             let path = join(self.root, &join(directory, FILE));
             let text = String::from_utf8_lossy(&self.tree.peek(&path, MOST_BYTES)?).into_owned();

@@ -74,7 +74,7 @@ impl Overlay {
         let mut values = BTreeMap::new();
         for (path, bytes) in &self.files {
             let name = path.strip_prefix(&start).and_then(|path| path.strip_prefix("values/"));
-            let yaml = |name: &&str| !name.contains('/') && (name.ends_with(".yaml") || name.ends_with(".yml"));
+            let yaml = |name: &&str| !name.contains('/') && load::has_extension(name, &["yaml", "yml"]);
             if let Some(name) = name.filter(yaml) {
                 values.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
             }

@@ -43,7 +43,7 @@ impl Patched<'_> {
         for item in items("patchesStrategicMerge") {
             let text = item.as_str().unwrap_or_default();
             if item.is_mapping() {
-                self.merge(item, None, &|node| self.overlay.place(self.file, node.line))?;
+                Self::merge(item, None, &|node| self.overlay.place(self.file, node.line))?;
             } else if text.contains('\n') || text.contains('{') {
                 self.patch(item, None)?;
             } else {
@@ -74,7 +74,7 @@ impl Patched<'_> {
             _ => patch.line,
         };
         if patch.is_mapping() || patch.is_sequence() {
-            return self.one(patch, kind, &|node| self.overlay.place(self.file, node.line));
+            return Self::one(patch, kind, &|node| self.overlay.place(self.file, node.line));
         }
         let documents = parse(patch.as_str().unwrap_or_default()).map_err(|error| {
             Error::invalid(
@@ -83,7 +83,7 @@ impl Patched<'_> {
             )
         })?;
         for node in documents.iter().filter_map(|document| document.root.as_ref()) {
-            self.one(node, kind, &|node| self.overlay.place(self.file, inner(node.line)))?;
+            Self::one(node, kind, &|node| self.overlay.place(self.file, inner(node.line)))?;
         }
         Ok(())
     }
@@ -97,14 +97,14 @@ impl Patched<'_> {
             (None, None) => return Ok(()),
         };
         for node in documents.iter().filter_map(|document| document.root.as_ref()) {
-            self.one(node, kind, &|node| self.overlay.place(&path, node.line))?;
+            Self::one(node, kind, &|node| self.overlay.place(&path, node.line))?;
         }
         Ok(())
     }
 
-    fn one(&self, patch: &Node, kind: Kind<'_>, place: &dyn Fn(&Node) -> Place) -> Result<(), Error> {
+    fn one(patch: &Node, kind: Kind<'_>, place: &dyn Fn(&Node) -> Place) -> Result<(), Error> {
         if !patch.is_sequence() {
-            return self.merge(patch, kind, place);
+            return Self::merge(patch, kind, place);
         }
         for operation in patch.items() {
             for key in ["path", "from"] {
@@ -119,7 +119,7 @@ impl Patched<'_> {
         Ok(())
     }
 
-    fn merge(&self, patch: &Node, kind: Kind<'_>, place: &dyn Fn(&Node) -> Place) -> Result<(), Error> {
+    fn merge(patch: &Node, kind: Kind<'_>, place: &dyn Fn(&Node) -> Place) -> Result<(), Error> {
         let kind = kind.or(patch.text_at(&["kind"]));
         let Some(spec) = patch.get(&["spec"]) else { return Ok(()) };
         for entry in spec.entries() {

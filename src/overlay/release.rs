@@ -90,14 +90,11 @@ impl Editing<'_> {
         let inner = first.map_or(0, |first| first - line_start(text, first));
         let indent = " ".repeat(if inner > column { inner } else { column + 2 });
         let ending = line_ending(text);
-        let mut new = format!("{}:", like_key(&entry.key, "chartRef"));
-        for comment in self.kept_comments(&range, entry) {
-            new.push_str(&format!("{ending}{indent}{comment}"));
-        }
-        for (key, value) in fields {
-            new.push_str(&format!("{ending}{indent}{key}: {}", scalar(value)));
-        }
-        Edit { range, text: new }
+        let mut lines = vec![format!("{}:", like_key(&entry.key, "chartRef"))];
+        lines.extend(self.kept_comments(&range, entry).into_iter().map(ToOwned::to_owned));
+        lines.extend(fields.map(|(key, value)| format!("{key}: {}", scalar(value))));
+        let text = lines.join(&format!("{ending}{indent}"));
+        Edit { range, text }
     }
 
     fn flow_reference(&self, entry: &Entry, fields: [(&str, &str); 3]) -> Edit {
@@ -110,11 +107,15 @@ impl Editing<'_> {
         let line = &text[line_start(text, range.start)..];
         let indent = " ".repeat(line.len() - line.trim_start_matches(' ').len() + 4);
         let ending = line_ending(text);
-        let comments = self.kept_comments(&range, entry);
-        let lines: String = comments.iter().map(|comment| format!("{ending}{indent}{comment}")).collect();
-        let gap = if lines.is_empty() { String::new() } else { format!("{lines}{ending}{indent}") };
+        let fields = fields.join(", ");
+        let mut lines = self.kept_comments(&range, entry);
+        if !lines.is_empty() {
+            lines.insert(0, "");
+        }
+        lines.push(&fields);
         let key = like_key(&entry.key, "chartRef");
-        Edit { range, text: format!("{key}: {{{gap}{}}}", fields.join(", ")) }
+        let text = format!("{key}: {{{}}}", lines.join(&format!("{ending}{indent}")));
+        Edit { range, text }
     }
 
     /// The comments of a removed block that go on: all but those at the end of lines that lose their meaning.
@@ -153,13 +154,11 @@ impl Editing<'_> {
         let spec = &self.own(chart, "spec")?.value;
         let name = self.own(spec, "chart")?;
         plan.edits.push(replace_scalar(text, &name.value, &pin.name));
-        match spec.entry("version") {
-            Some(entry) => plan.edits.push(version(text, entry, &pin.version)),
-            None => {
-                let at =
-                    spec.entries().iter().position(|entry| entry.key.as_str() == Some("chart")).unwrap_or_default();
-                plan.edits.extend(insert_after(text, spec, at, "version", &quoted(&pin.version)));
-            }
+        if let Some(entry) = spec.entry("version") {
+            plan.edits.push(version(text, entry, &pin.version));
+        } else {
+            let at = spec.entries().iter().position(|entry| entry.key.as_str() == Some("chart")).unwrap_or_default();
+            plan.edits.extend(insert_after(text, spec, at, "version", &quoted(&pin.version)));
         }
         self.source_reference(spec, home, plan)?;
         let strategy = spec.entries().iter().position(|entry| entry.key.as_str() == Some("reconcileStrategy"));
@@ -193,16 +192,15 @@ impl Editing<'_> {
         }
         plan.edits.push(replace_scalar(text, &self.own(reference, "kind")?.value, "HelmRepository"));
         plan.edits.push(replace_scalar(text, &self.own(reference, "name")?.value, &home.name));
-        match reference.entry("namespace") {
-            Some(entry) => plan.edits.push(replace_scalar(text, &entry.value, &home.namespace)),
-            None => {
-                let beside = reference.entry("name").filter(|_| reference.is_flow());
-                let json = beside.is_some_and(|entry| is_json(&entry.key));
-                let namespace = if json { quoted(&home.namespace) } else { scalar(&home.namespace) };
-                let at =
-                    reference.entries().iter().position(|entry| entry.key.as_str() == Some("name")).unwrap_or_default();
-                plan.edits.extend(insert_after(text, reference, at, "namespace", &namespace));
-            }
+        if let Some(entry) = reference.entry("namespace") {
+            plan.edits.push(replace_scalar(text, &entry.value, &home.namespace));
+        } else {
+            let beside = reference.entry("name").filter(|_| reference.is_flow());
+            let json = beside.is_some_and(|entry| is_json(&entry.key));
+            let namespace = if json { quoted(&home.namespace) } else { scalar(&home.namespace) };
+            let at =
+                reference.entries().iter().position(|entry| entry.key.as_str() == Some("name")).unwrap_or_default();
+            plan.edits.extend(insert_after(text, reference, at, "namespace", &namespace));
         }
         Ok(())
     }
@@ -210,11 +208,11 @@ impl Editing<'_> {
     /// `valuesFrom` takes the name of the ConfigMap that is made for this content.
     pub(super) fn values_name(&self, name: &str, plan: &mut Plan) {
         let release = self.release.object.name();
-        let plain = format!("{}{release}", self.overlay.settings.values_prefix);
+        let usual = format!("{}{release}", self.overlay.settings.values_prefix);
         let items = self.release.object.node.get(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default();
         for (at, item) in items.iter().enumerate() {
             let config_map = item.text_at(&["kind"]) == Some("ConfigMap");
-            if let Some(node) = item.get(&["name"]).filter(|node| config_map && node.as_str() == Some(&plain)) {
+            if let Some(node) = item.get(&["name"]).filter(|node| config_map && node.as_str() == Some(&usual)) {
                 plan.edits.push(replace_scalar(&self.parsed.text, node, name));
                 plan.changes.push(self.change(&format!("spec.valuesFrom[{at}].name"), Now::Text(name.to_owned())));
             }

@@ -279,10 +279,10 @@ fn refuse_shared(overlay: &Overlay, file: &str, text: &str, document: &Document,
     };
     for node in &nodes {
         let Some(anchor) = &node.anchor else { continue };
-        let uses = |other: &&&Node| {
+        let surviving = |other: &&&Node| {
             matches!(&other.value, Value::Alias { id, .. } if *id == anchor.id) && !removed(&other.span)
         };
-        let Some(user) = nodes.iter().find(uses) else { continue };
+        let Some(user) = nodes.iter().find(surviving) else { continue };
         let end = if node.is_flow() { node.span.end } else { crate::yaml::edit::line_end(text, node.span.end) };
         let span = node.full_span().start..end;
         let touched = edits.iter().any(|edit| {
@@ -322,15 +322,24 @@ fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listings: &Listings) ->
 fn other_sources(overlay: &Overlay, children: &[Child<'_>]) -> Vec<Warning> {
     let expected = &overlay.settings.source_name;
     let mut warnings = Vec::new();
-    for child in children.iter().filter(|child| child.git) {
-        let Some(node) = child.object.node.get(&["spec", "sourceRef", "name"]) else { continue };
-        if node.as_str() != Some(expected) {
-            let place = overlay.place(child.object.file, node.line);
-            let text = format!(
-                "the source is `{}`, but the appliance makes `{expected}`",
-                node.as_str().unwrap_or_default().escape_debug()
-            );
-            warnings.push(Warning { place, text });
+    for child in children {
+        let object = &child.object;
+        let mut warn = |key: &[&str], text: String| {
+            let line = object.node.get(key).map_or(object.node.line, |node| node.line);
+            warnings.push(Warning { place: overlay.place(object.file, line), text });
+        };
+        let name = object.node.text_at(&["spec", "sourceRef", "name"]).unwrap_or_default();
+        if child.git && name != expected {
+            let text = format!("the source is `{}`, but the appliance makes `{expected}`", name.escape_debug());
+            warn(&["spec", "sourceRef", "name"], text);
+        }
+        let empty = |directory: &String| {
+            let start = format!("{directory}/");
+            !directory.is_empty() && !overlay.files.keys().any(|path| path.starts_with(&start))
+        };
+        if let Some(directory) = child.directory.as_ref().filter(|directory| empty(directory)) {
+            let text = format!("the bundle has no directory `{directory}`: Flux will not apply it");
+            warn(&["spec", "path"], text);
         }
     }
     warnings

@@ -88,7 +88,7 @@ fn of_chart(overlay: &Overlay, pins: &Pins<'_>, pin: &Pin, lister: Option<&Liste
     let name = &pin.name;
     let namespace = lister.and_then(|lister| lister.namespace.clone()).unwrap_or(overlay.settings.namespace.clone());
     let root_lists = file_of(overlay, "base").is_some();
-    let (file, listed) = match lister {
+    let (file, entry) = match lister {
         Some(Lister { directory, file: None, .. }) => {
             let file = join(directory, &format!("{name}.yaml"));
             let taken = overlay.files.contains_key(&file);
@@ -115,7 +115,7 @@ fn of_chart(overlay: &Overlay, pins: &Pins<'_>, pin: &Pin, lister: Option<&Liste
         quoted(&pin.version.replace('+', "_")),
         pin.digest,
     );
-    Ok(Home { name: name.clone(), namespace, file: Some(file), text, listed })
+    Ok(Home { name: name.clone(), namespace, file: Some(file), text, listed: entry })
 }
 
 fn of_repository(overlay: &Overlay, pins: &Pins<'_>) -> Result<Home, Error> {

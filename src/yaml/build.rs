@@ -41,7 +41,7 @@ pub fn parse(text: &str) -> Result<Vec<Document>, ParseError> {
             }
             _ => None,
         };
-        builder.take(event, &span, anchor)?;
+        builder.take(event, &span, anchor.as_ref())?;
     }
     Ok(builder.documents)
 }
@@ -100,12 +100,12 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, span: &Span, anchor: Option<Anchor>) -> Result<(), ParseError> {
+    fn take(&mut self, event: Event<'_>, span: &Span, anchor: Option<&Anchor>) -> Result<(), ParseError> {
         let range = bytes(span);
         let (line, column) = (span.start.line().max(1), span.start.col() + 1);
         let fail = |reason: &str| Err(ParseError { line, column, reason: reason.to_owned() });
         let tag = span.tag_span().map(|tag| (tag.slice(self.text).unwrap_or_default().to_owned(), bytes(&tag)));
-        let node = |value| Node { value, span: range.clone(), line, anchor: anchor.clone(), tag: tag.clone() };
+        let node = |value| Node { value, span: range.clone(), line, anchor: anchor.cloned(), tag: tag.clone() };
         match event {
             Event::Comment(..) => self.comment(Comment { span: range, line }),
             Event::DocumentStart(..) => self.start_document(&range),

@@ -1,5 +1,6 @@
 //! Edits of a text by the places of its nodes. Whatever no edit covers stays byte for byte.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::node::{Comment, Entry, Node, Style, Value};
@@ -85,7 +86,7 @@ pub fn quoted(value: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),
         }
@@ -246,19 +247,7 @@ pub fn append_items(text: &str, mapping: &Node, key: &str, items: &[String]) -> 
     let json = mapping.is_flow() && matches!(entry.key.value, Value::Scalar { style: Style::Double, .. });
     let items: Vec<String> = items.iter().map(|item| if json { quoted(item) } else { scalar(item) }).collect();
     if entry.value.is_null() {
-        if mapping.is_flow() {
-            return Some(Edit::insert(entry_end(text, entry), format!(" [{}]", items.join(", "))));
-        }
-        let start = entry_start(text, entry);
-        let indent = " ".repeat(start - line_start(text, start) + 2);
-        let lines: String = items.iter().map(|item| format!("{ending}{indent}- {item}")).collect();
-        let empty = entry.value.span.is_empty();
-        let at = line_end(text, entry_end(text, entry));
-        return Some(if empty {
-            Edit::insert(at, lines)
-        } else {
-            Edit { range: entry.value.span.clone(), text: lines }
-        });
+        return Some(fill_null(text, mapping, entry, &items));
     }
     let Value::Sequence { items: present, flow } = &entry.value.value else { return None };
     Some(match (present.last(), *flow) {
@@ -272,34 +261,53 @@ pub fn append_items(text: &str, mapping: &Node, key: &str, items: &[String]) -> 
             let first = line_start(text, start);
             let own_line = text[first..start].trim().is_empty() && !text[end..line_end(text, end)].contains('#');
             let gap = if own_line { format!("{ending}{}", &text[first..start]) } else { " ".to_owned() };
-            Edit::insert(end, items.iter().map(|item| format!(",{gap}{item}")).collect())
+            Edit::insert(end, each(&items, &format!(",{gap}")))
         }
         (Some(last), false) => {
             let start = last.full_span().start;
             let dash = text[..start].rfind('-')?;
             let gap = if text[dash..start].contains('\n') { " " } else { &text[dash + 1..start] };
             let indent = " ".repeat(dash - line_start(text, dash));
-            let lines = items.iter().map(|item| format!("{ending}{indent}-{gap}{item}"));
-            Edit::insert(line_end(text, last.span.end), lines.collect())
+            Edit::insert(line_end(text, last.span.end), each(&items, &format!("{ending}{indent}-{gap}")))
         }
     })
+}
+
+/// Each item behind `before`.
+fn each(items: &[String], before: &str) -> String {
+    items.iter().flat_map(|item| [before, item.as_str()]).collect()
+}
+
+/// A list in the place of nothing.
+fn fill_null(text: &str, mapping: &Node, entry: &Entry, items: &[String]) -> Edit {
+    if mapping.is_flow() {
+        return Edit::insert(entry_end(text, entry), format!(" [{}]", items.join(", ")));
+    }
+    let start = entry_start(text, entry);
+    let indent = " ".repeat(start - line_start(text, start) + 2);
+    let lines = each(items, &format!("{}{indent}- ", line_ending(text)));
+    if entry.value.span.is_empty() {
+        Edit::insert(line_end(text, entry_end(text, entry)), lines)
+    } else {
+        Edit { range: entry.value.span.clone(), text: lines }
+    }
 }
 
 fn append_entry(text: &str, mapping: &Node, key: &str, items: &[String]) -> Option<Edit> {
     let Value::Mapping { entries, flow } = &mapping.value else { return None };
     let json = entries.last().is_some_and(|last| matches!(last.key.value, Value::Scalar { style: Style::Double, .. }));
     let items: Vec<String> = items.iter().map(|item| if json && *flow { quoted(item) } else { scalar(item) }).collect();
-    let list = format!("[{}]", items.join(", "));
+    let flow_list = format!("[{}]", items.join(", "));
     let Some(last) = entries.len().checked_sub(1) else {
-        return Some(Edit { range: mapping.span.clone(), text: format!("{{{key}: {list}}}") });
+        return Some(Edit { range: mapping.span.clone(), text: format!("{{{key}: {flow_list}}}") });
     };
     if *flow {
-        return insert_after(text, mapping, last, key, &list);
+        return insert_after(text, mapping, last, key, &flow_list);
     }
     let ending = line_ending(text);
     let start = entry_start(text, &entries[last]);
     let indent = " ".repeat(start - line_start(text, start));
-    let lines: String = items.iter().map(|item| format!("{ending}{indent}  - {item}")).collect();
+    let lines = each(&items, &format!("{ending}{indent}  - "));
     let at = line_end(text, entry_end(text, &entries[last]));
     Some(Edit::insert(at, format!("{ending}{indent}{}:{lines}", like_key(&entries[last].key, key))))
 }

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 fn root(text: &str) -> Node {
@@ -40,12 +42,12 @@ fn aliases_neither_turn_in_circles_nor_multiply_the_text() {
     let mut laughs = "a0: &a0 [l, l, l, l, l, l, l, l, l, l]\n".to_owned();
     for at in 1..12 {
         let previous = format!("*a{}", at - 1);
-        laughs.push_str(&format!("a{at}: &a{at} [{}]\n", vec![previous; 10].join(", ")));
+        let _ = writeln!(laughs, "a{at}: &a{at} [{}]", vec![previous; 10].join(", "));
     }
     assert!(parse(&laughs).is_err());
     let mut chain = "a0: &a0 [x]\n".to_owned();
     for at in 1..500 {
-        chain.push_str(&format!("a{at}: &a{at} [*a{}]\n", at - 1));
+        let _ = writeln!(chain, "a{at}: &a{at} [*a{}]", at - 1);
     }
     assert!(parse(&chain).is_err());
     assert!(parse(&"[".repeat(5000)).is_err());

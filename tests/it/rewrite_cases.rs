@@ -4,6 +4,7 @@
 //! With `ALGA_UPDATE=1` in the environment, `out/` and `stderr` are written instead of compared.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,7 @@ impl Case {
             charts_repository: "charts",
             helm_repository: "alga-charts",
             namespace: "flux-system",
-            prefixes: &[self.prefix.clone()],
+            prefixes: std::slice::from_ref(&self.prefix),
             values_prefix: "appliance-values-",
         };
         load(&Tree::open(root)?, &settings)
@@ -140,13 +141,13 @@ fn compare(name: &str, expected: &[u8], found: &[u8], report: &mut String) {
     if expected == found {
         return;
     }
-    report.push_str(&format!("  {name}\n"));
+    let _ = writeln!(report, "  {name}");
     let [expected, found] = [expected, found].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let [expected, found] = [&expected, &found].map(|text| text.split('\n').collect::<Vec<_>>());
     for at in 0..expected.len().max(found.len()) {
         let (old, new) = (expected.get(at), found.get(at));
         if old != new {
-            report.push_str(&format!("    {}: want {old:?}\n    {}: have {new:?}\n", at + 1, at + 1));
+            let _ = writeln!(report, "    {}: want {old:?}\n    {}: have {new:?}", at + 1, at + 1);
         }
     }
 }
@@ -173,7 +174,7 @@ fn every_rule_gives_what_its_directory_shows() {
         let wanted = fs::read(case.join("stderr")).unwrap_or_default();
         compare("stderr", &wanted, stderr.as_bytes(), &mut report);
         if !report.is_empty() {
-            failures.push_str(&format!("{}\n{report}", case.display()));
+            let _ = write!(failures, "{}\n{report}", case.display());
         }
     }
     assert!(cases.len() > 20, "the cases are gone");
@@ -215,4 +216,46 @@ fn whole_trees_lose_git_and_nothing_else_in_both_styles() {
             assert!(rewritten.files.len() > overlay.files().len());
         }
     }
+}
+
+#[test]
+fn a_link_is_refused_unless_the_rules_leave_it_out() {
+    let tree = tempfile::tempdir().expect("a directory");
+    let base = tree.path().join("flux/base");
+    fs::create_dir_all(&base).expect("created");
+    fs::write(base.join("kustomization.yaml"), "resources: []\n").expect("written");
+    std::os::unix::fs::symlink("kustomization.yaml", base.join("link.yaml")).expect("linked");
+    let refused = Case::default().load(tree.path()).map(|_| ()).expect_err("a link");
+    assert!(told(&refused).contains("flux/base/link.yaml: a symbolic link (to `kustomization.yaml`)"), "{refused}");
+    fs::write(base.join(".sourceignore"), "link.yaml\n").expect("written");
+    let overlay = Case::default().load(tree.path()).expect("left out");
+    assert_eq!(overlay.files().keys().collect::<Vec<_>>(), ["base/.sourceignore", "base/kustomization.yaml"]);
+}
+
+#[test]
+fn an_overlay_knows_its_profiles_and_what_it_would_keep() {
+    let (root, directory, source_name) = trees().remove(0);
+    let case = Case { directory: directory.into(), source_name: source_name.into(), ..Case::default() };
+    let overlay = case.load(&root).expect("valid");
+    let values = overlay.profile_values("single-node").expect("there");
+    let path = root.join(directory).join("profiles/single-node/values/temporal.single-node.yaml");
+    assert_eq!(values.len(), 6);
+    assert_eq!(values.get("temporal.single-node.yaml"), fs::read_to_string(path).ok().as_ref());
+    let missing = overlay.profile_values("cluster").expect_err("no such profile");
+    assert_eq!(missing.way_out(), Some("there are: single-node"));
+    assert!(overlay.would_keep("ee/appliance/flux/base/new.yaml"));
+    assert!(!overlay.would_keep("ee/appliance/flux/base/new.png") && !overlay.would_keep("helm/Chart.yaml"));
+}
+
+#[test]
+fn releases_that_share_a_chart_and_charts_of_others_are_found_once() {
+    let (root, directory, source_name) = trees().remove(0);
+    let case = Case { directory: directory.into(), source_name: source_name.into(), ..Case::default() };
+    let found = case.load(&root).expect("valid").discover().expect("valid");
+    let helm = found.charts.iter().find(|chart| chart.source == ChartSource::Path("helm".into())).expect("found");
+    assert_eq!(helm.releases, ["alga-core", "pgbouncer"]);
+    assert_eq!(helm.place.to_string(), "ee/appliance/flux/base/releases/alga-core.yaml:17");
+    assert_eq!(found.charts.len(), 5);
+    let external: Vec<_> = found.external.iter().map(|chart| (chart.name.as_str(), chart.version.as_str())).collect();
+    assert_eq!(external, [("cert-manager", "v1.16.2")]);
 }
