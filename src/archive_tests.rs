@@ -60,7 +60,7 @@ fn hostile_archives_are_refused() {
         assert!(matches!(refused, Err(Refused::Path(_))), "{path}: {refused:?}");
     }
     for kind in [EntryType::Symlink, EntryType::Link, EntryType::Fifo, EntryType::GNUSparse, EntryType::Block] {
-        assert!(matches!(read(&hostile("c/x", kind, 0, &[0; 1024]), LIMITS), Err(_)), "{kind:?}");
+        assert!(read(&hostile("c/x", kind, 0, &[0; 1024]), LIMITS).is_err(), "{kind:?}");
     }
     let cut = read(&hostile("c/x", EntryType::Regular, 600, &[0; 512]), LIMITS);
     assert!(matches!(cut, Err(Refused::Damaged(_))), "{cut:?}");

@@ -150,7 +150,7 @@ impl Registry {
             .spawn()
             .expect("crane runs");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("serving on port"))?;
+        let line = lines.find(|line| line.contains("serving on port")).expect("crane serves");
         // It logs every request, and dies when nobody listens.
         std::thread::spawn(move || lines.for_each(drop));
         let port = line.rsplit(' ').next()?.to_owned();
