@@ -143,6 +143,7 @@ fn helm_reads_the_archive_and_its_metadata_as_its_own() {
 struct Registry(Child, String);
 
 impl Registry {
+    #[expect(clippy::zombie_processes, reason = "it is waited for where it is dropped")]
     fn start() -> Option<Self> {
         let mut child = Command::new(peer("crane")?)
             .args(["registry", "serve", "--address", "127.0.0.1:0"])
