@@ -51,6 +51,9 @@ impl Writer {
     }
 
     /// Appends a file, mode 0644. The order of the calls is the order of the archive.
+    ///
+    /// # Panics
+    /// Never: memory takes every write.
     pub fn file(&mut self, path: &str, bytes: &[u8]) {
         let mut header = Header::new_ustar();
         match Name::of(path) {
@@ -101,6 +104,9 @@ impl Writer {
     }
 
     /// Ends the archive: two blocks of zeros, no further padding.
+    ///
+    /// # Panics
+    /// Never: memory takes every write.
     pub fn finish(mut self) -> Packed {
         self.write(&[0; 2 * BLOCK]);
         let bytes = self.gzip.finish().expect("memory takes every write");
@@ -266,16 +272,12 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        match self.left.checked_sub(count as u64) {
-            Some(left) => {
-                self.left = left;
-                Ok(count)
-            }
-            None => {
-                self.exceeded = true;
-                Err(io::Error::other("more than is allowed"))
-            }
+        if let Some(left) = self.left.checked_sub(count as u64) {
+            self.left = left;
+            return Ok(count);
         }
+        self.exceeded = true;
+        Err(io::Error::other("more than is allowed"))
     }
 }
 

@@ -15,7 +15,10 @@ fn the_bytes_never_change() {
     let packed = sample();
     assert_eq!(
         [packed.diff_id.as_str(), Digest::of(&packed.bytes).as_str()],
-        ["sha256:78a4d4b5318cd09c0d6049febf2ae9f875c06e1b7ea52c38b34bc94dfe15dc09", "sha256:GZ"]
+        [
+            "sha256:78a4d4b5318cd09c0d6049febf2ae9f875c06e1b7ea52c38b34bc94dfe15dc09",
+            "sha256:5b2c6e4f6ea639f8377c50dbd5665b95c385a448befdcb6791611e2731cdd44c"
+        ]
     );
     assert_eq!(packed.tar_size % 512, 0);
     assert_eq!(packed.bytes[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
@@ -57,7 +60,7 @@ fn hostile_archives_are_refused() {
         assert!(matches!(refused, Err(Refused::Path(_))), "{path}: {refused:?}");
     }
     for kind in [EntryType::Symlink, EntryType::Link, EntryType::Fifo, EntryType::GNUSparse, EntryType::Block] {
-        assert!(matches!(read(&hostile("c/x", kind, 0, &[0; 1024]), LIMITS), Err(_)), "{kind:?}");
+        assert!(read(&hostile("c/x", kind, 0, &[0; 1024]), LIMITS).is_err(), "{kind:?}");
     }
     let cut = read(&hostile("c/x", EntryType::Regular, 600, &[0; 512]), LIMITS);
     assert!(matches!(cut, Err(Refused::Damaged(_))), "{cut:?}");

@@ -116,7 +116,7 @@ impl Walk<'_> {
                 kind => Found::There(join(real, &entry.name), kind),
             };
             match found {
-                Found::There(real, kind) => self.entry(&name, real, &kind, above)?,
+                Found::There(real, kind) => self.entry(&name, &real, &kind, above)?,
                 Found::Dangling => self.dangling(&name)?,
                 Found::Outside => self.outside(&name)?,
             }
@@ -124,24 +124,24 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, name: &str, real: String, kind: &EntryKind, above: &mut Vec<String>) -> Result<(), Error> {
+    fn entry(&mut self, name: &str, real: &str, kind: &EntryKind, above: &mut Vec<String>) -> Result<(), Error> {
         let is_directory = *kind == EntryKind::Directory;
         if self.rules.ignores(name, is_directory) {
             return Ok(());
         }
         let place = Place::file(join(self.root, name));
         match kind {
-            EntryKind::Directory if above.contains(&real) => {
+            EntryKind::Directory if above.iter().any(|path| path == real) => {
                 Err(Error::invalid(place, "the link leads to a directory above itself, without end")
                     .hint("remove the link, or ignore it in .helmignore"))
             }
             EntryKind::Directory => {
-                above.push(real.clone());
-                self.directory(name, &real, above)?;
+                above.push(real.to_owned());
+                self.directory(name, real, above)?;
                 above.pop();
                 Ok(())
             }
-            EntryKind::File(size) => self.file(name, &real, *size, place),
+            EntryKind::File(size) => self.file(name, real, *size, place),
             EntryKind::Link(_) | EntryKind::Other => {
                 Err(Error::invalid(place, "it is a pipe, socket or device, which a chart cannot hold")
                     .hint("remove it, or ignore it in .helmignore"))

@@ -133,7 +133,7 @@ impl Reader<'_> {
             "description" => self.text(value, &mut metadata.description),
             "keywords" => self.texts(value, &mut metadata.keywords),
             "maintainers" => {
-                metadata.maintainers = self.items(value, |reader, node| reader.maintainer(node))?;
+                metadata.maintainers = self.items(value, Self::maintainer)?;
                 Ok(())
             }
             "icon" => self.text(value, &mut metadata.icon),
@@ -145,7 +145,7 @@ impl Reader<'_> {
             "annotations" => self.annotations(value, &mut metadata.annotations),
             "kubeversion" => self.text(value, &mut metadata.kube_version),
             "dependencies" => {
-                metadata.dependencies = self.items(value, |reader, node| reader.dependency(node))?;
+                metadata.dependencies = self.items(value, Self::dependency)?;
                 Ok(())
             }
             "type" => self.text(value, &mut metadata.kind),

@@ -30,6 +30,9 @@ pub struct PackedChart {
 
 impl PackedChart {
     /// The tag of this version: `+` cannot stand in one.
+    ///
+    /// # Panics
+    /// When `version` was changed by hand to one that makes no tag.
     pub fn tag(&self) -> Tag {
         tag(&self.version).parse().expect("checked when the chart was packed")
     }
