@@ -1,1 +1,286 @@
-//! Reproducible tar and gzip, both directions.
+//! Reproducible tar and gzip, both directions: the same files give the same bytes on any machine, and what others packed
+//! is hostile until it was read within bounds.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
+use tar::{EntryType, Header};
+
+use crate::oci::{Digest, Hasher};
+
+/// Modification time of every file: 1980-01-01T00:00:00Z, the earliest that zip-minded tools can hold.
+pub const MODIFIED: u64 = 315_532_800;
+
+const BLOCK: usize = 512;
+const NAME: usize = 100;
+const PREFIX: usize = 155;
+
+/// A finished archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// The gzip stream.
+    pub bytes: Vec<u8>,
+    /// Digest of the tar inside, uncompressed.
+    pub diff_id: Digest,
+    /// Count of bytes of that tar.
+    pub tar_size: u64,
+}
+
+/// Packs files into a gzip stream, one after the other. The tar is never whole in memory.
+#[derive(Debug)]
+pub struct Writer {
+    gzip: GzEncoder<Vec<u8>>,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Writer {
+    /// An archive without files.
+    pub fn new() -> Self {
+        let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));
+        Self { gzip, hasher: Hasher::new(), size: 0 }
+    }
+
+    /// Appends a file, mode 0644. The order of the calls is the order of the archive.
+    ///
+    /// # Panics
+    /// Never: memory takes every write.
+    pub fn file(&mut self, path: &str, bytes: &[u8]) {
+        let mut header = Header::new_ustar();
+        match Name::of(path) {
+            Name::Short => header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes()),
+            Name::Split(at) => {
+                let ustar = header.as_ustar_mut().expect("the header was made as ustar");
+                ustar.prefix[..at].copy_from_slice(&path.as_bytes()[..at]);
+                ustar.name[..path.len() - at - 1].copy_from_slice(&path.as_bytes()[at + 1..]);
+            }
+            Name::Extended => {
+                self.extended_path(path);
+                set_ascii_name(&mut header, path);
+            }
+        }
+        header.set_mode(0o644);
+        header.set_mtime(MODIFIED);
+        self.entry(header, EntryType::Regular, bytes);
+    }
+
+    /// The PAX header before a file whose path does not fit into ustar.
+    ///
+    /// <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13_03>
+    fn extended_path(&mut self, path: &str) {
+        let (directory, base) = path.rsplit_once('/').map_or(("", path), |(directory, base)| (directory, base));
+        let mut header = Header::new_ustar();
+        set_ascii_name(&mut header, crate::source::join(directory, &format!("PaxHeaders.0/{base}")).as_str());
+        header.set_mode(0);
+        header.set_mtime(0);
+        self.entry(header, EntryType::XHeader, pax_record("path", path).as_bytes());
+    }
+
+    fn entry(&mut self, mut header: Header, kind: EntryType, bytes: &[u8]) {
+        header.set_entry_type(kind);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_device_major(0).and_then(|()| header.set_device_minor(0)).expect("the header was made as ustar");
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        self.write(header.as_bytes());
+        self.write(bytes);
+        self.write(&[0; BLOCK][..bytes.len().next_multiple_of(BLOCK) - bytes.len()]);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        self.gzip.write_all(bytes).expect("memory takes every write");
+    }
+
+    /// Ends the archive: two blocks of zeros, no further padding.
+    ///
+    /// # Panics
+    /// Never: memory takes every write.
+    pub fn finish(mut self) -> Packed {
+        self.write(&[0; 2 * BLOCK]);
+        let bytes = self.gzip.finish().expect("memory takes every write");
+        Packed { bytes, diff_id: self.hasher.finish(), tar_size: self.size }
+    }
+}
+
+/// Packs `files` in their order.
+pub fn write<P: AsRef<str>, B: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, B)>) -> Packed {
+    let mut writer = Writer::new();
+    for (path, bytes) in files {
+        writer.file(path.as_ref(), bytes.as_ref());
+    }
+    writer.finish()
+}
+
+/// How a path is written.
+enum Name {
+    /// In the name field.
+    Short,
+    /// Before and behind the `/` at this byte.
+    Split(usize),
+    /// In a PAX header.
+    Extended,
+}
+
+impl Name {
+    fn of(path: &str) -> Self {
+        if !path.bytes().all(|b| b.is_ascii() && b != 0) {
+            return Self::Extended;
+        }
+        if path.len() <= NAME {
+            return Self::Short;
+        }
+        let reach = path.len().min(PREFIX + 1);
+        match path[..reach].rfind('/') {
+            Some(at) if at > 0 && (1..=NAME).contains(&(path.len() - at - 1)) => Self::Split(at),
+            _ => Self::Extended,
+        }
+    }
+}
+
+/// The name for readers that do not know PAX: what is ASCII of it, cut.
+fn set_ascii_name(header: &mut Header, name: &str) {
+    let ascii = name.bytes().filter(|b| b.is_ascii() && *b != 0).take(NAME);
+    for (field, byte) in header.as_old_mut().name.iter_mut().zip(ascii) {
+        *field = byte;
+    }
+}
+
+/// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
+fn pax_record(key: &str, value: &str) -> String {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + rest.to_string().len();
+    if rest + length.to_string().len() != length {
+        length += 1;
+    }
+    format!("{length} {key}={value}\n")
+}
+
+/// Bounds of what [`read`] takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of the uncompressed tar.
+    pub total: u64,
+    /// Most bytes of one file.
+    pub file: u64,
+}
+
+/// An archive that is not read, and why.
+#[derive(Debug)]
+pub enum Refused {
+    /// No gzip, no tar, or cut off.
+    Damaged(io::Error),
+    /// More than [`Limits::total`] bytes.
+    TooLarge(u64),
+    /// A file of more than [`Limits::file`] bytes.
+    FileTooLarge(String, u64),
+    /// A path that is absolute, empty, not UTF-8, or leaves the archive.
+    Path(String),
+    /// Neither file nor directory.
+    Special(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(cause) => write!(f, "the archive is damaged: {}", cause.to_string().escape_debug()),
+            Self::TooLarge(limit) => write!(f, "the archive holds more than {limit} bytes"),
+            Self::FileTooLarge(path, limit) => {
+                write!(f, "`{}` in the archive is larger than {limit} bytes", path.escape_debug())
+            }
+            Self::Path(path) => write!(f, "the path `{}` in the archive is not safe", path.escape_debug()),
+            Self::Special(path) => {
+                write!(f, "`{}` in the archive is a link or device: only files are read", path.escape_debug())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Reads the files of a gzipped tar in their order. Directories are skipped; GNU long names and PAX paths are understood.
+///
+/// # Errors
+/// Everything but files and directories, unsafe paths, damage, and whatever exceeds `limits`.
+pub fn read(gzip: &[u8], limits: Limits) -> Result<Vec<(String, Vec<u8>)>, Refused> {
+    let mut stream = Bounded { inner: MultiGzDecoder::new(gzip), left: limits.total, exceeded: false };
+    let result = read_tar(&mut stream, limits).and_then(|files| {
+        // The checksum of the gzip stream stands behind what tar wants to see.
+        io::copy(&mut stream, &mut io::sink()).map_err(Refused::Damaged)?;
+        Ok(files)
+    });
+    if stream.exceeded { Err(Refused::TooLarge(limits.total)) } else { result }
+}
+
+fn read_tar(stream: &mut impl Read, limits: Limits) -> Result<Vec<(String, Vec<u8>)>, Refused> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(stream).entries().map_err(Refused::Damaged)? {
+        let mut entry = entry.map_err(Refused::Damaged)?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind.is_pax_global_extensions() {
+            continue;
+        }
+        let path = entry.path_bytes().into_owned();
+        let path = String::from_utf8(path).map_err(|e| Refused::Path(String::from_utf8_lossy(e.as_bytes()).into()))?;
+        if !matches!(kind, EntryType::Regular | EntryType::Continuous) {
+            return Err(Refused::Special(path));
+        }
+        if !is_safe(&path) {
+            return Err(Refused::Path(path));
+        }
+        if entry.size() > limits.file {
+            return Err(Refused::FileTooLarge(path, limits.file));
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(Refused::Damaged)?;
+        if bytes.len() as u64 != entry.size() {
+            return Err(Refused::Damaged(io::ErrorKind::UnexpectedEof.into()));
+        }
+        files.push((path, bytes));
+    }
+    Ok(files)
+}
+
+/// Relative, and nowhere upwards; whatever separator its packer used.
+fn is_safe(path: &str) -> bool {
+    let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
+    !path.is_empty()
+        && !drive
+        && !path.contains('\0')
+        && !path.starts_with(['/', '\\'])
+        && path.split(['/', '\\']).all(|part| part != "..")
+}
+
+/// Ends with an error, not silently, when more comes than is allowed.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+    exceeded: bool,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        if let Some(left) = self.left.checked_sub(count as u64) {
+            self.left = left;
+            return Ok(count);
+        }
+        self.exceeded = true;
+        Err(io::Error::other("more than is allowed"))
+    }
+}
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;

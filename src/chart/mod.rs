@@ -1,1 +1,174 @@
-//! A Helm chart on disk becomes an artifact.
+//! A Helm chart on disk becomes an artifact: what `helm package` and `helm push` make of it, without what changes from
+//! machine to machine.
+
+mod coerce;
+mod files;
+mod find;
+mod glob;
+mod ignore;
+mod load;
+mod metadata;
+mod pack;
+mod version;
+
+use std::ops::Range;
+
+use crate::oci::{Repository, Tag};
+use crate::source::{EntryKind, Error, Place, Tree, join};
+use crate::yaml;
+
+pub use find::find;
+pub use pack::{PackedChart, Versions};
+
+/// Media type of a chart's config blob, Helm's.
+pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.cncf.helm.config.v1+json";
+/// Media type of a chart's layer, Helm's.
+pub const LAYER_MEDIA_TYPE: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+
+/// Something about a chart that a person should know, though it can be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub text: String,
+}
+
+/// A chart that was read and checked; most of its files are still on the disk.
+#[derive(Debug)]
+pub struct Chart {
+    path: String,
+    rules: ignore::Rules,
+    root: load::Loaded,
+    /// Bytes of the version in Chart.yaml, where that is the author's.
+    version: Option<Range<usize>>,
+    warnings: Vec<Warning>,
+}
+
+/// Loads the chart in the directory `path` below the tree's root (`""` is the root).
+///
+/// # Errors
+/// Whatever Helm refuses to package; and what it would damage or could not push: a version that is no string, a name or
+/// version that no registry takes, a link that leaves the chart, files of more than 5 MiB or 100 MiB together.
+pub fn load(tree: &Tree, path: &str) -> Result<Chart, Error> {
+    check_directory(tree, path)?;
+    let rules = files::rules(tree, path)?;
+    let files = files::walk(tree, path, &rules)?;
+    let mut loader = load::Loader { tree, warnings: Vec::new() };
+    let directory = Place::file(if path.is_empty() { "." } else { path });
+    let root = loader.load(files, &directory, false, 0)?;
+    let mut warnings = loader.warnings;
+    let version = check_names(&root, &mut warnings)?;
+    let total = total(&root);
+    if total >= files::TOTAL_LIMIT {
+        let reason =
+            format!("the chart's files have {total} bytes; Helm and Flux load less than {}", files::TOTAL_LIMIT);
+        return Err(Error::refused(directory, reason).hint("ignore what is no part of it in .helmignore"));
+    }
+    warnings.sort_by(|a, b| a.place.cmp(&b.place));
+    Ok(Chart { path: path.to_owned(), rules, root, version, warnings })
+}
+
+impl Chart {
+    /// Its directory, below the tree's root.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its name: a valid path component of a repository.
+    pub fn name(&self) -> &str {
+        &self.root.metadata.name
+    }
+
+    /// Its version as written.
+    pub fn version(&self) -> &str {
+        &self.root.metadata.version
+    }
+
+    /// What a person should know, sorted by place.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Would a file at `path`, below the tree's root, be part of this chart: below its directory and not ignored?
+    pub fn would_pack(&self, path: &str) -> bool {
+        let below = if self.path.is_empty() {
+            Some(path)
+        } else {
+            path.strip_prefix(&self.path).and_then(|rest| rest.strip_prefix('/'))
+        };
+        below.is_some_and(|below| !below.is_empty() && !self.rules.ignores_below(below, false))
+    }
+}
+
+/// Links above the chart could lead out of the tree.
+fn check_directory(tree: &Tree, path: &str) -> Result<(), Error> {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    for end in ends.filter(|end| *end > 0) {
+        let place = || Place::file(path);
+        match tree.kind(&path[..end])? {
+            Some(EntryKind::Directory) => {}
+            None => return Err(Error::invalid(place(), "there is no such directory")),
+            Some(EntryKind::Link(_)) => {
+                return Err(Error::refused(place(), format!("`{}` is a link", path[..end].escape_debug()))
+                    .hint("name the chart by the directory that the link leads to"));
+            }
+            Some(_) => return Err(Error::invalid(place(), "it is not a directory")),
+        }
+    }
+    if tree.kind(&join(path, "Chart.yaml"))?.is_none() {
+        let path = if path.is_empty() { "." } else { path };
+        return Err(Error::invalid(Place::file(path), "Chart.yaml is missing"));
+    }
+    Ok(())
+}
+
+/// What a registry asks of names; where the version stands.
+fn check_names(root: &load::Loaded, warnings: &mut Vec<Warning>) -> Result<Option<Range<usize>>, Error> {
+    let (metadata, file) = (&root.metadata, &root.place.path);
+    let document = yaml::parse(&root.chart_yaml).ok().and_then(|documents| documents.into_iter().next());
+    let top = document.and_then(|document| document.root);
+    let node = |key: &str| top.as_ref().and_then(|top| find_key(top, key));
+    let place = |key: &str| match node(key) {
+        Some(node) if root.verbatim => Place::line(file, node.line),
+        _ => Place::file(file),
+    };
+    if !matches!(metadata.api_version.as_str(), "v1" | "v2") {
+        let reason = format!("the apiVersion `{}` is neither v1 nor v2", metadata.api_version.escape_debug());
+        return Err(Error::invalid(place("apiVersion"), reason));
+    }
+    if metadata.name.contains('/') || metadata.name.parse::<Repository>().is_err() {
+        let reason = format!("no registry takes the chart's name, `{}`", metadata.name.escape_debug());
+        return Err(Error::refused(place("name"), reason)
+            .hint("want lower-case letters, digits and single separators (`.`, `_`, `-`) between them"));
+    }
+    if let Err(cause) = pack::tag(&metadata.version).parse::<Tag>() {
+        return Err(Error::refused(place("version"), cause.to_string()));
+    }
+    if !version::is_strict(&metadata.version) {
+        let text = format!(
+            "the version `{}` is not strict SemVer: it can be asked for exactly, but in no range",
+            metadata.version
+        );
+        warnings.push(Warning { place: place("version"), text });
+    }
+    Ok(node("version").filter(|_| root.verbatim).map(|node| node.resolved().span.clone()))
+}
+
+/// The value that Helm takes for a field of Chart.yaml: of keys that fold to one, the byte-wise greatest.
+fn find_key<'n>(top: &'n yaml::Node, key: &str) -> Option<&'n yaml::Node> {
+    let merged = || top.merged().into_iter().find_map(|merged| find_key(merged, key));
+    let own = top.entries().iter().filter(|entry| {
+        entry.key.as_str().is_some_and(|text| metadata::fold(text) == metadata::fold(key)) && !entry.value.is_null()
+    });
+    own.max_by_key(|entry| entry.key.as_str()).map(|entry| &entry.value).or_else(merged)
+}
+
+fn total(chart: &load::Loaded) -> u64 {
+    let own = chart.chart_yaml.len() as u64 + chart.files.iter().map(files::File::size).sum::<u64>();
+    own + chart.subcharts.iter().map(total).sum::<u64>()
+}
+
+#[cfg(test)]
+#[path = "chart_tests.rs"]
+mod tests;

@@ -1,1 +1,116 @@
-//! A Flux overlay: what it uses, how it is rewritten, the bundle.
+//! A Flux overlay: what it uses, how it is rewritten from git to artifacts, and the bundle that it becomes.
+//!
+//! All paths are below the overlay's directory, but for those in a [`Place`], which are below the root of the tree.
+
+use std::collections::BTreeMap;
+
+use crate::source::{Error, Place, join};
+use crate::yaml::Node;
+
+mod bundle;
+mod check;
+mod children;
+mod discover;
+mod ignore;
+mod kustomization;
+mod load;
+mod patches;
+mod release;
+mod rewrite;
+mod sources;
+
+pub use bundle::{BundleMeta, bundle};
+pub use discover::{ChartSource, ChartUse, Discovered, External};
+pub use load::{Settings, load};
+pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
+
+/// API group of Flux's Kustomization.
+const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
+/// API group of HelmRelease.
+const HELM: &str = "helm.toolkit.fluxcd.io";
+/// API group of the sources.
+const SOURCE: &str = "source.toolkit.fluxcd.io";
+
+/// Something that is published as it is, though the author should know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub text: String,
+}
+
+/// The files of an overlay.
+#[derive(Clone, Debug)]
+pub struct Overlay {
+    settings: load::Owned,
+    files: BTreeMap<String, Vec<u8>>,
+    parsed: BTreeMap<String, load::Parsed>,
+    ignore: ignore::Ignore,
+}
+
+impl Overlay {
+    /// All files of the bundle before rewriting.
+    pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.files
+    }
+
+    /// Would a file at this path, below the root of the tree, enter the bundle?
+    pub fn would_keep(&self, path: &str) -> bool {
+        let directory = &self.settings.directory;
+        let below = if directory.is_empty() { Some(path) } else { path.strip_prefix(&format!("{directory}/")) };
+        below.is_some_and(|path| !path.is_empty() && self.ignore.keeps(path))
+    }
+
+    /// The values files of a profile, by name, verbatim.
+    ///
+    /// # Errors
+    /// When there is no such profile.
+    pub fn profile_values(&self, profile: &str) -> Result<BTreeMap<String, String>, Error> {
+        let start = format!("profiles/{profile}/");
+        if profile.is_empty() || profile.contains('/') || !self.files.keys().any(|path| path.starts_with(&start)) {
+            return Err(self.no_profile(profile));
+        }
+        let mut values = BTreeMap::new();
+        for (path, bytes) in &self.files {
+            let name = path.strip_prefix(&start).and_then(|path| path.strip_prefix("values/"));
+            let yaml = |name: &&str| !name.contains('/') && load::has_extension(name, &["yaml", "yml"]);
+            if let Some(name) = name.filter(yaml) {
+                values.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
+            }
+        }
+        Ok(values)
+    }
+
+    fn no_profile(&self, profile: &str) -> Error {
+        let names = self.files.keys().filter_map(|path| path.strip_prefix("profiles/")?.split_once('/'));
+        let mut names: Vec<&str> = names.map(|(name, _)| name).collect();
+        names.dedup();
+        let place = Place::file(join(&self.settings.directory, "profiles"));
+        let known =
+            if names.is_empty() { "there is none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+        Error::usage(place, format!("the profile `{}` does not exist", profile.escape_debug())).hint(known)
+    }
+
+    fn place(&self, file: &str, line: usize) -> Place {
+        Place::line(join(&self.settings.directory, file), line)
+    }
+
+    fn objects(&self) -> Vec<load::Object<'_>> {
+        load::Object::all(&self.parsed)
+    }
+
+    /// The first document of a file that has content.
+    fn root_of(&self, file: &str) -> Option<&Node> {
+        self.parsed.get(file)?.documents.iter().find_map(|document| document.root.as_ref())
+    }
+
+    /// Flux may put anything where `${` stands, after the rewriting.
+    fn refuse_variable(&self, file: &str, node: &Node, what: &str) -> Result<(), Error> {
+        if node.as_str().is_some_and(|text| text.contains("${")) {
+            let reason = format!("a variable in {what} cannot be published");
+            return Err(Error::refused(self.place(file, node.line), reason).hint("write the value itself"));
+        }
+        Ok(())
+    }
+}

@@ -1,1 +1,13 @@
-//! Reading YAML and editing its text by spans: the only room that knows YAML syntax.
+//! The only room that knows the syntax of YAML: reading a text into nodes that know where they stand, and editing the
+//! text by those places, so that everything else stays byte for byte.
+
+mod build;
+pub mod edit;
+mod node;
+
+pub use build::{ParseError, parse};
+pub use node::{Anchor, Comment, Document, Entry, Node, Style, Value};
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod node_tests;

@@ -1,0 +1,288 @@
+//! From a list of files to a chart with its subcharts: Helm's loading rules, in the order of its archive.
+
+use std::collections::BTreeMap;
+
+use super::Warning;
+use super::files::{Content, FILE_LIMIT, File, TOTAL_LIMIT};
+use super::metadata::{Metadata, Reader};
+use crate::archive::{self, Limits};
+use crate::source::{Error, Place, Tree};
+use crate::yaml;
+
+/// Deepest nesting of subcharts.
+const DEPTH_LIMIT: usize = 32;
+
+/// A chart or subchart that was loaded.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) metadata: Metadata,
+    /// Chart.yaml as it is written into the archive, without byte order mark.
+    pub(super) chart_yaml: String,
+    /// Is [`Loaded::chart_yaml`] the author's text?
+    pub(super) verbatim: bool,
+    /// Where Chart.yaml is.
+    pub(super) place: Place,
+    /// All other files, in the order of the archive, under the names that they have there.
+    pub(super) files: Vec<File>,
+    /// Sorted by name.
+    pub(super) subcharts: Vec<Loaded>,
+}
+
+/// What loading needs all the way down.
+pub(super) struct Loader<'t> {
+    pub(super) tree: &'t Tree,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// A chart's files by what they are.
+#[derive(Default)]
+struct Sorted {
+    lock: Option<File>,
+    values: Option<File>,
+    schema: Option<File>,
+    requirements: Option<File>,
+    templates: Vec<File>,
+    others: Vec<File>,
+    subcharts: BTreeMap<String, Vec<File>>,
+}
+
+impl Loader<'_> {
+    /// Loads the chart whose files these are. `place` is its directory or archive; `packed` when it is an archive.
+    pub(super) fn load(
+        &mut self,
+        files: Vec<File>,
+        place: &Place,
+        packed: bool,
+        depth: usize,
+    ) -> Result<Loaded, Error> {
+        if depth > DEPTH_LIMIT {
+            return Err(Error::refused(place.clone(), format!("subcharts are nested more than {DEPTH_LIMIT} deep")));
+        }
+        let Some(chart_yaml) = files.iter().find(|file| file.name == "Chart.yaml").cloned() else {
+            return Err(Error::invalid(place.clone(), "Chart.yaml is missing, or ignored by .helmignore"));
+        };
+        let text = self.text(&chart_yaml)?;
+        let mut metadata = Metadata::default();
+        self.reader(&chart_yaml.place, packed).read(&text, &mut metadata)?;
+        if metadata.api_version.is_empty() {
+            "v1".clone_into(&mut metadata.api_version);
+        }
+        let sorted = self.sort(files, metadata.api_version == "v1", packed)?;
+        let own = std::mem::take(&mut metadata.dependencies);
+        let mut verbatim = true;
+        let is_v1 = metadata.api_version == "v1";
+        let mut asked = metadata.clone();
+        asked.dependencies.clone_from(&own);
+        if let Some(file) = &sorted.requirements {
+            let text = self.text(file)?;
+            self.reader(&file.place, packed).read(&text, &mut asked)?;
+            verbatim = is_v1;
+        }
+        if is_v1 && !own.is_empty() {
+            self.warn(
+                &chart_yaml.place,
+                "a chart of apiVersion v1 has its `dependencies` in requirements.yaml: Helm drops these",
+            );
+            verbatim = false;
+        }
+        asked.check().map_err(|reason| Error::invalid(chart_yaml.place.clone(), reason))?;
+        if asked.deprecated {
+            self.warn(&chart_yaml.place, "the chart is deprecated");
+        }
+        self.check_values(sorted.values.as_ref(), packed)?;
+        self.check_schema(sorted.schema.as_ref())?;
+        let written = if is_v1 { metadata.clone() } else { asked.clone() };
+        let subcharts = self.subcharts(sorted.subcharts, &asked, depth, packed)?;
+        check_dependencies(&asked, &subcharts, &chart_yaml.place)?;
+        // Readers see what is in the archive: of a v1 chart, the dependencies of requirements.yaml alone.
+        if is_v1 && sorted.requirements.is_none() {
+            asked.dependencies.clear();
+        }
+        let heads = [sorted.lock.filter(|_| !is_v1), sorted.values, sorted.schema];
+        let files = heads.into_iter().flatten().chain(sorted.templates).chain(sorted.others).collect();
+        let chart_yaml_text = if verbatim { text } else { written.to_yaml() };
+        Ok(Loaded { metadata: asked, chart_yaml: chart_yaml_text, verbatim, place: chart_yaml.place, files, subcharts })
+    }
+
+    fn sort(&mut self, files: Vec<File>, is_v1: bool, packed: bool) -> Result<Sorted, Error> {
+        let mut sorted = Sorted::default();
+        for file in files {
+            match file.name.as_str() {
+                "Chart.yaml" => {}
+                "Chart.lock" | "requirements.lock" => {
+                    if !is_v1 && file.name == "requirements.lock" {
+                        self.warn(&file.place, "requirements.lock is of apiVersion v1: it becomes Chart.lock");
+                    } else if is_v1 && file.name == "requirements.lock" {
+                        sorted.others.push(file.clone());
+                    }
+                    sorted.lock = self.lock(file, packed)?;
+                }
+                "values.yaml" => sorted.values = Some(self.held(file)?),
+                "values.schema.json" => sorted.schema = Some(self.held(file)?),
+                "requirements.yaml" => {
+                    if is_v1 {
+                        sorted.others.push(file.clone());
+                    } else {
+                        self.warn(
+                            &file.place,
+                            "requirements.yaml is of apiVersion v1: its dependencies move to Chart.yaml",
+                        );
+                    }
+                    sorted.requirements = Some(file);
+                }
+                name if name.starts_with("templates/") => sorted.templates.push(file),
+                name => match name.strip_prefix("charts/") {
+                    Some(below) if extension(name) != ".prov" => {
+                        let subchart = below.split('/').next().unwrap_or(below).to_owned();
+                        let file = File { name: below.to_owned(), ..file };
+                        sorted.subcharts.entry(subchart).or_default().push(file);
+                    }
+                    _ => sorted.others.push(file),
+                },
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// A lock; nothing when it is empty.
+    fn lock(&mut self, file: File, packed: bool) -> Result<Option<File>, Error> {
+        let text = self.text(&file)?;
+        let root = self.reader(&file.place, packed).first_document(&text)?;
+        match root {
+            None => Ok(None),
+            Some(root) if !root.is_mapping() => Err(Error::invalid(file.place, "want a mapping (`key: value`)")),
+            Some(_) => {
+                Ok(Some(File { name: "Chart.lock".to_owned(), content: Content::Memory(text.into_bytes()), ..file }))
+            }
+        }
+    }
+
+    fn check_values(&mut self, file: Option<&File>, packed: bool) -> Result<(), Error> {
+        let Some(file) = file else { return Ok(()) };
+        let text = self.text(file)?;
+        let line = |line| Place { path: file.place.path.clone(), line: (!packed).then_some(line) };
+        let documents = yaml::parse(&text).map_err(|cause| Error::invalid(line(cause.line), cause.reason))?;
+        for root in documents.iter().filter_map(|document| document.root.as_ref()).filter(|root| !root.is_null()) {
+            if !root.is_mapping() {
+                return Err(Error::invalid(line(root.line), "values must be a mapping (`key: value`)"));
+            }
+            if let Some(key) = root.duplicate_key() {
+                let name = key.as_str().unwrap_or_default().escape_debug();
+                let text = format!("the key `{name}` stands twice: the last one counts");
+                self.warnings.push(Warning { place: line(key.line), text });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_schema(&self, file: Option<&File>) -> Result<(), Error> {
+        let Some(file) = file else { return Ok(()) };
+        serde_json::from_slice::<serde::de::IgnoredAny>(&file.read(self.tree)?)
+            .map(|_| ())
+            .map_err(|cause| Error::invalid(file.place.clone(), format!("it is not JSON: {cause}")))
+    }
+
+    fn subcharts(
+        &mut self,
+        groups: BTreeMap<String, Vec<File>>,
+        parent: &Metadata,
+        depth: usize,
+        packed: bool,
+    ) -> Result<Vec<Loaded>, Error> {
+        let mut subcharts: BTreeMap<String, Loaded> = BTreeMap::new();
+        for (name, files) in groups.into_iter().filter(|(name, _)| !name.starts_with(['_', '.'])) {
+            let loaded = self.subchart(&name, files, depth, packed)?;
+            let name = loaded.metadata.name.clone();
+            if let Some(other) = subcharts.get(&name) {
+                let reason = format!(
+                    "two subcharts of `{}` are named `{}`; the other is {}",
+                    parent.name.escape_debug(),
+                    name.escape_debug(),
+                    other.place
+                );
+                return Err(
+                    Error::invalid(loaded.place, reason).hint("remove one: their files would overwrite each other")
+                );
+            }
+            subcharts.insert(name, loaded);
+        }
+        Ok(subcharts.into_values().collect())
+    }
+
+    fn subchart(&mut self, name: &str, files: Vec<File>, depth: usize, packed: bool) -> Result<Loaded, Error> {
+        let Some(first) = files.first() else {
+            return Err(Error::invalid(Place::file(name), "the subchart has no files"));
+        };
+        if extension(name) == ".tgz" {
+            if first.name != name {
+                return Err(Error::invalid(first.place.clone(), "a subchart that ends in .tgz must be an archive"));
+            }
+            let place = first.place.clone();
+            let files = unpack(&first.read(self.tree)?, &place)?;
+            return self.load(files, &place, true, depth + 1);
+        }
+        let mut place = first.place.clone();
+        if !packed && let Some(directory) = place.path.strip_suffix(&first.name) {
+            place.path = format!("{directory}{name}");
+        }
+        let below = files.into_iter().filter_map(|file| {
+            let name = file.name.split_once('/')?.1.to_owned();
+            Some(File { name, ..file })
+        });
+        self.load(below.collect(), &place, packed, depth + 1)
+    }
+
+    fn text(&self, file: &File) -> Result<String, Error> {
+        String::from_utf8(file.read(self.tree)?)
+            .map_err(|_| Error::invalid(file.place.clone(), format!("`{}` is not UTF-8", file.name)))
+    }
+
+    /// The same file with its bytes at hand: what was checked is what is packed.
+    fn held(&self, file: File) -> Result<File, Error> {
+        Ok(File { content: Content::Memory(file.read(self.tree)?), ..file })
+    }
+
+    fn reader<'a>(&'a mut self, place: &'a Place, packed: bool) -> Reader<'a> {
+        Reader { place, packed, warnings: &mut self.warnings }
+    }
+
+    fn warn(&mut self, place: &Place, text: &str) {
+        self.warnings.push(Warning { place: place.clone(), text: text.to_owned() });
+    }
+}
+
+/// The files of a subchart's archive, below its first directory, as Helm reads them.
+fn unpack(bytes: &[u8], place: &Place) -> Result<Vec<File>, Error> {
+    let limits = Limits { total: TOTAL_LIMIT, file: FILE_LIMIT };
+    let refused = |reason: String| Error::invalid(place.clone(), reason);
+    let mut files = Vec::new();
+    for (path, bytes) in archive::read(bytes, limits).map_err(|cause| refused(cause.to_string()))? {
+        let path = path.replace('\\', "/");
+        let (first, name) = path.split_once('/').unwrap_or((&path, ""));
+        let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if first == "Chart.yaml" || parts.is_empty() {
+            let reason = format!("`{}` in the archive is not below the chart's directory", path.escape_debug());
+            return Err(refused(reason));
+        }
+        files.push(File { name: parts.join("/"), content: Content::Memory(bytes), place: place.clone() });
+    }
+    if files.is_empty() { Err(refused("the archive holds no files".to_owned())) } else { Ok(files) }
+}
+
+/// By name alone, as in Helm.
+fn check_dependencies(metadata: &Metadata, subcharts: &[Loaded], place: &Place) -> Result<(), Error> {
+    let there = |name: &str| subcharts.iter().any(|subchart| subchart.metadata.name == name);
+    let missing: Vec<&str> =
+        metadata.dependencies.iter().map(|asked| asked.name.as_str()).filter(|name| !there(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let reason = format!("missing in charts/ though they are dependencies: {}", missing.join(", "));
+    Err(Error::invalid(place.clone(), reason).hint("run `helm dependency build` in the chart's directory"))
+}
+
+/// Go's `filepath.Ext`: from the last dot of the last component.
+fn extension(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rfind('.').map_or("", |at| &name[at..])
+}

@@ -1,0 +1,65 @@
+//! The rewritten files as the artifact that Flux pulls.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::archive;
+use crate::oci::{Artifact, Content, media_type};
+
+/// Config of an artifact of Flux. <https://github.com/fluxcd/pkg/blob/main/oci/constants.go>
+const CONFIG: &str = "application/vnd.cncf.flux.config.v1+json";
+/// Its one layer.
+const LAYER: &str = "application/vnd.cncf.flux.content.v1.tar+gzip";
+
+/// What the bundle says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleMeta {
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// URL of the source repository.
+    pub source: Option<String>,
+    /// `<version>@sha1:<commit>`
+    pub revision: String,
+}
+
+/// Packs files, by their paths below the overlay, into the config bundle.
+pub fn bundle(files: &BTreeMap<String, Vec<u8>>, meta: &BundleMeta) -> Artifact {
+    let mut sorted: Vec<(&String, &Vec<u8>)> = files.iter().collect();
+    // As a walk goes: by the parts of the path, not by the whole text.
+    sorted.sort_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
+    let packed = archive::write(sorted);
+    let config = json!({
+        "created": meta.created,
+        "architecture": "",
+        "os": "",
+        "config": {},
+        "rootfs": { "type": "layers", "diff_ids": [packed.diff_id.as_str()] },
+    });
+    let mut annotations = BTreeMap::new();
+    annotations.insert(media_type::CREATED.to_owned(), meta.created.clone());
+    annotations.insert(media_type::REVISION.to_owned(), meta.revision.clone());
+    if let Some(source) = &meta.source {
+        annotations.insert(media_type::SOURCE.to_owned(), source.clone());
+    }
+    let config = Content::new(CONFIG, config.to_string());
+    Artifact::pack(None, config, vec![Content::new(LAYER, packed.bytes)], annotations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_files_give_the_same_bundle_with_plain_names_at_the_top() {
+        let files: BTreeMap<String, Vec<u8>> =
+            [("base/a-b.yaml", "x"), ("base/a/c.yaml", "y")].map(|(path, text)| (path.to_owned(), text.into())).into();
+        let meta = BundleMeta { created: "2026-01-01T00:00:00Z".into(), source: None, revision: "1@sha1:0".into() };
+        let artifact = bundle(&files, &meta);
+        assert_eq!(artifact, bundle(&files, &meta));
+        let limits = archive::Limits { total: 1 << 20, file: 1 << 20 };
+        let read = archive::read(artifact.blobs()[1].bytes(), limits).expect("readable");
+        let names: Vec<String> = read.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["base/a/c.yaml", "base/a-b.yaml"]);
+    }
+}

@@ -1,0 +1,83 @@
+//! Nothing points at git.
+
+use crate::source::{Error, Place, join};
+use crate::yaml::{Node, Value};
+
+use super::load::{Object, Parsed};
+use super::{Overlay, SOURCE, Warning};
+
+const FLUX: &str = ".toolkit.fluxcd.io";
+
+/// Refuses what still points at git, and warns about every other mention.
+///
+/// # Errors
+/// One that lists every place.
+pub(super) fn nothing_points_at_git(overlay: &Overlay) -> Result<Vec<Warning>, Error> {
+    let mut places = Vec::new();
+    for object in overlay.objects().iter().filter(|object| object.group().ends_with(FLUX)) {
+        if object.is(SOURCE, "GitRepository") {
+            places.push(overlay.place(object.file, object.node.line));
+        }
+        references(overlay, object, &mut places);
+    }
+    places.sort();
+    places.dedup();
+    let Some(first) = places.first().cloned() else { return Ok(mentions(overlay)) };
+    let others: Vec<String> = places[1..].iter().map(ToString::to_string).collect();
+    let also = if others.is_empty() { String::new() } else { format!(", and so do {}", others.join(", ")) };
+    Err(Error::refused(first, format!("this still points at git{also}"))
+        .hint("the appliance has no git: remove the object, or take its source from an OCIRepository"))
+}
+
+fn references(overlay: &Overlay, object: &Object<'_>, places: &mut Vec<Place>) {
+    for node in object.node.walk() {
+        for entry in if node.is_alias() { &[] } else { node.entries() } {
+            let reference = matches!(entry.key.as_str(), Some("sourceRef" | "chartRef"));
+            if reference && entry.value.text_at(&["kind"]) == Some("GitRepository") {
+                let kind = entry.value.get(&["kind"]).filter(|_| !entry.value.is_alias());
+                places.push(overlay.place(object.file, kind.unwrap_or(&entry.value).line));
+            }
+        }
+    }
+}
+
+fn mentions(overlay: &Overlay) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (path, bytes) in &overlay.files {
+        let text = String::from_utf8_lossy(bytes);
+        let text = overlay.parsed.get(path).map_or_else(|| text.clone().into_owned(), without_comments);
+        for (at, line) in text.lines().enumerate() {
+            let lower = line.to_ascii_lowercase();
+            let comment = lower.trim_start().starts_with(['#']) || lower.trim_start().starts_with("//");
+            if !comment && (lower.contains("gitrepositor")) {
+                let place = Place::line(join(&overlay.settings.directory, path), at + 1);
+                warnings.push(Warning {
+                    place,
+                    text: "mentions a GitRepository, which the appliance does not have".to_owned(),
+                });
+            }
+        }
+    }
+    warnings
+}
+
+fn without_comments(parsed: &Parsed) -> String {
+    let mut bytes = parsed.text.clone().into_bytes();
+    for comment in parsed.documents.iter().flat_map(|document| &document.comments) {
+        bytes[comment.span.clone()].fill(b' ');
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The node at a path such as `items[0].spec.chart`.
+pub(super) fn at<'a>(root: &'a Node, path: &str) -> Option<&'a Node> {
+    path.split('.').try_fold(root, |node, part| {
+        let mut parts = part.split('[');
+        let mut node = node.value_of(parts.next()?)?;
+        for index in parts {
+            let Value::Sequence { items, .. } = &node.resolved().value else { return None };
+            node = items.get(index.trim_end_matches(']').parse::<usize>().ok()?)?;
+        }
+        Some(node)
+    })
+}

@@ -1,0 +1,280 @@
+//! Which files Flux leaves out: when a tree is pushed, and again in the cluster.
+//!
+//! The matcher is git's with Flux's deviations: a rule about a directory does not prune the walk, so files below it can be
+//! taken in again.
+
+/// Left out by every push.
+const PUSH: &str =
+    ".git/\n.gitignore\n.gitmodules\n.gitattributes\n*.jpg\n*.jpeg\n*.gif\n*.png\n*.wmv\n*.flv\n*.tar.gz\n*.zip";
+/// Left out in the cluster, whatever `.sourceignore` says before.
+const VERSION_CONTROL: &str = ".git/\n.gitignore\n.gitmodules\n.gitattributes";
+/// Left out in the cluster when the tree has no rules of its own.
+const DEFAULT: &str = "*.jpg\n*.jpeg\n*.gif\n*.png\n*.wmv\n*.flv\n*.tar.gz\n*.zip\n.github/\n.circleci/\n.travis.yml\n\
+.gitlab-ci.yml\nappveyor.yml\n.drone.yml\ncloudbuild.yaml\ncodeship-services.yml\ncodeship-steps.yml\n\
+**/.goreleaser.yml\n**/.sops.yaml\n**/.flux.yaml";
+/// Name of the files with rules.
+pub(super) const FILE: &str = ".sourceignore";
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    below: Vec<String>,
+    parts: Vec<String>,
+    anchored: bool,
+    directory_only: bool,
+    include: bool,
+}
+
+/// Rules in their order; the last that matches decides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules(Vec<Pattern>);
+
+impl Rules {
+    /// Adds the lines of a file in the directory `below`.
+    pub(super) fn add(&mut self, text: &str, below: &str) {
+        let below: Vec<String> = below.split('/').filter(|part| !part.is_empty()).map(ToOwned::to_owned).collect();
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+        self.0.extend(lines.map(|line| Pattern::parse(line, &below)));
+    }
+
+    /// Is the file left out?
+    pub(super) fn exclude(&self, path: &str) -> bool {
+        let parts: Vec<&str> = path.split('/').collect();
+        self.0.iter().rev().find(|pattern| pattern.matches(&parts)).is_some_and(|pattern| !pattern.include)
+    }
+}
+
+impl Pattern {
+    fn parse(line: &str, below: &[String]) -> Self {
+        let (include, line) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest));
+        let line = if line.ends_with("\\ ") { line } else { line.trim_end_matches(' ') };
+        let (directory_only, line) = line.strip_suffix('/').map_or((false, line), |rest| (true, rest));
+        Self {
+            below: below.to_vec(),
+            parts: line.split('/').map(ToOwned::to_owned).collect(),
+            anchored: line.contains('/'),
+            directory_only,
+            include,
+        }
+    }
+
+    fn matches(&self, path: &[&str]) -> bool {
+        let inside = path.len() > self.below.len() && self.below.iter().zip(path).all(|(a, b)| a == b);
+        if !inside {
+            return false;
+        }
+        let path = &path[self.below.len()..];
+        if self.anchored { self.matches_from_root(path) } else { self.matches_a_name(path) }
+    }
+
+    fn matches_a_name(&self, path: &[&str]) -> bool {
+        let found = path.iter().position(|name| glob(&self.parts[0], name) == Some(true));
+        found.is_some_and(|at| !(self.directory_only && at + 1 == path.len()))
+    }
+
+    fn matches_from_root(&self, mut path: &[&str]) -> bool {
+        let mut matched = false;
+        let mut anywhere = false;
+        for (at, part) in self.parts.iter().enumerate() {
+            match part.as_str() {
+                "" => anywhere = false,
+                "**" if at + 1 == self.parts.len() => break,
+                "**" => anywhere = true,
+                part if part.contains("**") || path.is_empty() => return false,
+                part if anywhere => {
+                    anywhere = false;
+                    let Some(found) = path.iter().position(|name| glob(part, name) == Some(true)) else { return false };
+                    path = &path[found + 1..];
+                    matched = true;
+                }
+                part => {
+                    if glob(part, path[0]) != Some(true) {
+                        return false;
+                    }
+                    path = &path[1..];
+                    matched = true;
+                }
+            }
+        }
+        matched && !(self.directory_only && path.is_empty())
+    }
+}
+
+/// Go's `filepath.Match`: nothing when the pattern is malformed.
+fn glob(pattern: &str, name: &str) -> Option<bool> {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let name: Vec<char> = name.chars().collect();
+    let tokens = tokens(&pattern)?;
+    // The usual walk with one point of return: the last `*`.
+    let (mut at, mut token, mut star) = (0, 0, None);
+    while at < name.len() {
+        match tokens.get(token) {
+            Some(Token::Star) => {
+                star = Some((token, at));
+                token += 1;
+            }
+            Some(one) if one.takes(name[at]) => {
+                at += 1;
+                token += 1;
+            }
+            _ => {
+                let Some((back, from)) = star else { return Some(false) };
+                star = Some((back, from + 1));
+                at = from + 1;
+                token = back + 1;
+            }
+        }
+    }
+    Some(tokens[token..].iter().all(|token| matches!(token, Token::Star)))
+}
+
+enum Token {
+    Star,
+    Any,
+    One(char),
+    Class(bool, Vec<(char, char)>),
+}
+
+impl Token {
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Self::Star => false,
+            Self::Any => true,
+            Self::One(one) => *one == c,
+            Self::Class(negated, ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated,
+        }
+    }
+}
+
+fn tokens(pattern: &[char]) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while let Some(c) = pattern.get(at) {
+        at += 1;
+        tokens.push(match c {
+            '*' => Token::Star,
+            '?' => Token::Any,
+            '\\' => {
+                at += 1;
+                Token::One(*pattern.get(at - 1)?)
+            }
+            '[' => {
+                let (token, end) = class(pattern, at)?;
+                at = end;
+                token
+            }
+            c => Token::One(*c),
+        });
+    }
+    Some(tokens)
+}
+
+fn class(pattern: &[char], mut at: usize) -> Option<(Token, usize)> {
+    let negated = pattern.get(at) == Some(&'^');
+    at += usize::from(negated);
+    let mut ranges = Vec::new();
+    while pattern.get(at) != Some(&']') || ranges.is_empty() {
+        let (low, next) = class_char(pattern, at)?;
+        at = next;
+        let mut high = low;
+        if pattern.get(at) == Some(&'-') {
+            (high, at) = class_char(pattern, at + 1)?;
+        }
+        ranges.push((low, high));
+    }
+    Some((Token::Class(negated, ranges), at + 1))
+}
+
+fn class_char(pattern: &[char], at: usize) -> Option<(char, usize)> {
+    match pattern.get(at)? {
+        '-' | ']' => None,
+        '\\' => Some((*pattern.get(at + 1)?, at + 2)),
+        c => Some((*c, at + 1)),
+    }
+}
+
+/// Both filters of a tree.
+#[derive(Clone, Debug)]
+pub(super) struct Ignore {
+    push: Rules,
+    cluster: Rules,
+}
+
+impl Ignore {
+    /// From the `.sourceignore` files: directory and text, the outer before the inner.
+    pub(super) fn new(files: &[(String, String)]) -> Self {
+        let mut push = Rules::default();
+        push.add(PUSH, "");
+        let mut own = Rules::default();
+        for (directory, text) in files {
+            own.add(text, directory);
+        }
+        let mut cluster = Rules::default();
+        cluster.add(VERSION_CONTROL, "");
+        if own.0.is_empty() {
+            cluster.add(DEFAULT, "");
+        }
+        cluster.0.extend(own.0);
+        Self { push, cluster }
+    }
+
+    /// Does the file reach the cluster?
+    pub(super) fn keeps(&self, path: &str) -> bool {
+        let rules_file = path.rsplit('/').next() == Some(FILE);
+        !self.push.exclude(path) && (rules_file || !self.cluster.exclude(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excluded(lines: &str, path: &str) -> bool {
+        let mut rules = Rules::default();
+        rules.add(lines, "");
+        rules.exclude(path)
+    }
+
+    #[test]
+    fn rules_match_as_in_flux() {
+        for (lines, path, expected) in [
+            ("/*\n!/deploy", "deploy/a.yaml", false),
+            ("/*\n!/deploy", "x.yaml", true),
+            ("/*\n!/deploy", "sub/deploy/a", true),
+            ("foo/*", "x/foo/a", false),
+            ("foo/*", "foo/a", true),
+            ("**/foo", "a/b/foo/c", true),
+            ("foo/**", "foo/x", true),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b", true),
+            ("a/b*", "a/b/c", true),
+            ("/", "a", false),
+            ("!", "a", false),
+            ("\\!x", "!x", true),
+            ("docs/\n!docs/keep.md", "docs/keep.md", false),
+            ("docs/\n!docs/keep.md", "docs/other.md", true),
+            ("docs/", "docs", false),
+            ("*.PNG", "a.png", false),
+            ("[", "[", false),
+            ("[a-c]x", "sub/bx", true),
+            ("[^a-c]x", "bx", false),
+            ("#x", "#x", false),
+            ("a ", "a", true),
+            ("a\\ ", "a ", true),
+            ("x**", "xyz", true),
+            ("a/x**", "a/xyz", false),
+        ] {
+            assert_eq!(excluded(lines, path), expected, "{lines:?} {path}");
+        }
+    }
+
+    #[test]
+    fn a_rule_of_the_tree_replaces_the_lists_for_pictures_and_pipelines() {
+        let plain = Ignore::new(&[]);
+        assert!(!plain.keeps("base/.sops.yaml") && !plain.keeps("a.png") && plain.keeps("base/a.yaml"));
+        let own = Ignore::new(&[("base".to_owned(), "/x.yaml\n".to_owned())]);
+        assert!(
+            own.keeps("base/.sops.yaml") && !own.keeps("base/x.yaml") && own.keeps("x.yaml") && !own.keeps("a.png")
+        );
+        assert!(own.keeps("base/.sourceignore"));
+    }
+}

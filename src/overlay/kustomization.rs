@@ -1,0 +1,168 @@
+//! Who lists what: kustomize's files, and what Flux takes where there is none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::{Error, Place, join};
+use crate::yaml::Node;
+
+use super::Overlay;
+use super::children::Child;
+use super::load;
+
+const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// Is it one of the names that kustomize reads?
+pub(super) fn is_file_name(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| NAMES.contains(&name))
+}
+
+/// What lists a file: a kustomization file, or a directory without one that Flux reads whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lister {
+    /// Below the overlay.
+    pub directory: String,
+    /// The kustomization file, where there is one.
+    pub file: Option<String>,
+    /// That all objects are moved to.
+    pub namespace: Option<String>,
+    /// Of the walk: what is applied first is lower.
+    pub order: usize,
+    /// Where a prefix or suffix for all names is set.
+    pub renames: Option<Place>,
+}
+
+/// For each file of the overlay, what lists it first.
+pub(super) type Listings = BTreeMap<String, Lister>;
+
+/// Follows the root and then the children in their order.
+pub(super) fn listings(overlay: &Overlay, children: &[Child<'_>]) -> Result<Listings, Error> {
+    let mut walk = Walk { overlay, found: Listings::new(), order: 0, open: BTreeSet::new() };
+    walk.enter("base", None, None)?;
+    for child in children {
+        let spec = |key: &str| {
+            child.object.node.get(&["spec", key]).filter(|node| node.as_str().is_some_and(|t| !t.is_empty()))
+        };
+        let renames = spec("namePrefix").or_else(|| spec("nameSuffix"));
+        let renames = renames.map(|node| overlay.place(child.object.file, node.line));
+        let namespace = spec("targetNamespace").and_then(Node::as_str).map(ToOwned::to_owned);
+        if let Some(directory) = &child.directory {
+            walk.enter(directory, namespace, renames)?;
+        }
+    }
+    Ok(walk.found)
+}
+
+/// The kustomization file of a directory.
+pub(super) fn file_of(overlay: &Overlay, directory: &str) -> Option<String> {
+    NAMES.iter().map(|name| join(directory, name)).find(|path| overlay.parsed.contains_key(path))
+}
+
+struct Walk<'a> {
+    overlay: &'a Overlay,
+    found: Listings,
+    order: usize,
+    open: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, directory: &str, namespace: Option<String>, renames: Option<Place>) -> Result<(), Error> {
+        if !self.open.insert(directory.to_owned()) {
+            return Ok(()); // in a circle: kustomize itself will say so
+        }
+        self.order += 1;
+        if let Some(file) = file_of(self.overlay, directory) {
+            self.listed(directory, file, namespace, renames)?;
+        } else {
+            let lister = Lister { directory: directory.to_owned(), file: None, namespace, order: self.order, renames };
+            self.everything(directory, &lister)?;
+        }
+        self.open.remove(directory);
+        Ok(())
+    }
+
+    fn listed(
+        &mut self,
+        directory: &str,
+        file: String,
+        namespace: Option<String>,
+        renames: Option<Place>,
+    ) -> Result<(), Error> {
+        let Some(root) = self.overlay.root_of(&file) else { return Ok(()) };
+        let own = root.text_at(&["namespace"]).filter(|name| !name.is_empty()).map(ToOwned::to_owned);
+        let rename = ["namePrefix", "nameSuffix"].into_iter().filter_map(|key| root.entry(key));
+        let rename = rename.filter(|entry| entry.value.as_str().is_some_and(|text| !text.is_empty()));
+        let rename = rename.map(|entry| self.overlay.place(&file, entry.key.line)).next();
+        let namespace = namespace.or(own);
+        let renames = renames.or(rename);
+        let lister =
+            Lister { directory: directory.to_owned(), file: Some(file), namespace, order: self.order, renames };
+        for key in ["resources", "components", "bases"] {
+            for item in root.get(&[key]).map(Node::items).unwrap_or_default() {
+                let Some(path) = item.as_str().and_then(|text| below(directory, text)) else { continue };
+                if self.overlay.files.contains_key(&path) {
+                    self.found.entry(path).or_insert_with(|| lister.clone());
+                } else {
+                    self.enter(&path, lister.namespace.clone(), lister.renames.clone())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Flux takes every YAML file below a directory without a kustomization file, and enters what has one by that.
+    fn everything(&mut self, directory: &str, lister: &Lister) -> Result<(), Error> {
+        let overlay = self.overlay;
+        let start = format!("{directory}/");
+        let mut own = BTreeSet::new();
+        let below = |path: &&String| directory.is_empty() || path.starts_with(&start);
+        for path in overlay.parsed.keys().filter(below).filter(|path| !load::has_extension(path, &["json"])) {
+            match nearest(overlay, directory, path) {
+                Some(below) => {
+                    own.insert(below);
+                }
+                None => {
+                    self.found.entry(path.clone()).or_insert_with(|| lister.clone());
+                }
+            }
+        }
+        for below in own {
+            self.enter(&below, lister.namespace.clone(), lister.renames.clone())?;
+        }
+        Ok(())
+    }
+}
+
+/// The outermost directory between `directory` and the file that has a kustomization file.
+fn nearest(overlay: &Overlay, directory: &str, path: &str) -> Option<String> {
+    let start = if directory.is_empty() { 0 } else { directory.len() + 1 };
+    let cuts = path[start..].match_indices('/').map(|(at, _)| &path[..start + at]);
+    cuts.filter(|cut| file_of(overlay, cut).is_some()).map(ToOwned::to_owned).next()
+}
+
+/// `directory/text` without `.` and `..`; nothing when it leaves the overlay or is no path.
+pub(super) fn below(directory: &str, text: &str) -> Option<String> {
+    if text.contains("://") || text.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// The way from a directory to a file, both below the overlay.
+pub(super) fn relative(directory: &str, file: &str) -> String {
+    let from: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
+    let to: Vec<&str> = file.split('/').collect();
+    let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let mut parts = vec![".."; from.len() - shared];
+    parts.extend(&to[shared..]);
+    parts.join("/")
+}

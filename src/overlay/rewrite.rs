@@ -1,0 +1,346 @@
+//! From an overlay that points at git to one that points at artifacts. Pure: the same overlay and pins give the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::oci::{Digest, Prefix};
+use crate::source::{Error, Place, join};
+use crate::yaml::edit::{Edit, append_items, apply, line_ending, replace_scalar};
+use crate::yaml::{Document, Node, Value};
+
+use super::children::{Child, children};
+use super::discover::{Release, Used, releases};
+use super::kustomization::{Listings, listings};
+use super::load::Parsed;
+use super::release::Editing;
+use super::sources::{Home, homes, pin_of};
+use super::{ChartSource, Overlay, Warning, check, load, patches};
+
+/// What a chart became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// From its Chart.yaml.
+    pub name: String,
+    /// From its Chart.yaml, or stamped.
+    pub version: String,
+    /// Of its manifest.
+    pub digest: Digest,
+}
+
+/// How a release names its chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinStyle {
+    /// By an `OCIRepository` with the digest.
+    Digest,
+    /// By name and version on a `HelmRepository`.
+    Version,
+}
+
+/// What the overlay is brought to.
+#[derive(Clone, Debug)]
+pub struct Pins<'a> {
+    /// For every chart that [`Overlay::discover`] found.
+    pub charts: &'a BTreeMap<ChartSource, Pin>,
+    /// The same for all releases.
+    pub style: PinStyle,
+    /// Where the charts are published.
+    pub prefix: &'a Prefix,
+    /// Release to the name of its values' ConfigMap; where there is none, the plain name stays.
+    pub values_names: &'a BTreeMap<String, String>,
+}
+
+/// The files of the bundle.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    /// By path below the overlay.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Worth knowing.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a value is to be after the edits.
+#[derive(Clone, Debug)]
+pub(super) enum Now {
+    Text(String),
+    Gone,
+    /// A sequence that got these at its end.
+    Appended(Vec<String>),
+    /// Checked by what is below.
+    Any,
+}
+
+/// A change of the data.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub document: usize,
+    pub path: String,
+    pub now: Now,
+}
+
+/// What happens to one file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    pub edits: Vec<Edit>,
+    pub changes: Vec<Change>,
+}
+
+/// Rewrites the overlay.
+///
+/// # Errors
+/// When a rule refuses the overlay, each with file and line.
+pub fn rewrite(overlay: &Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
+    let children = children(overlay)?;
+    let releases = releases(overlay)?;
+    patches::refuse(overlay)?;
+    let listings = listings(overlay, &children)?;
+    let homes = homes(overlay, pins, &releases, &listings)?;
+    let mut plans = BTreeMap::new();
+    for child in &children {
+        plan_child(overlay, child, &mut plans)?;
+    }
+    for release in &releases {
+        plan_release(overlay, pins, release, &homes, &mut plans)?;
+    }
+    plan_lists(overlay, &homes, &mut plans)?;
+    let mut after = overlay.clone();
+    for (file, plan) in plans {
+        let parsed = edited(overlay, &file, &overlay.parsed[&file], plan)?;
+        after.files.insert(file.clone(), parsed.text.clone().into_bytes());
+        after.parsed.insert(file, parsed);
+    }
+    for home in homes.values() {
+        if let Some(file) = &home.file {
+            let documents = load::parse(&join(&overlay.settings.directory, file), &home.text)?;
+            after.files.insert(file.clone(), home.text.clone().into_bytes());
+            after.parsed.insert(file.clone(), Parsed { text: home.text.clone(), documents });
+        }
+    }
+    let mut warnings = unlisted(overlay, &releases, &listings);
+    warnings.extend(other_sources(overlay, &children));
+    warnings.extend(check::nothing_points_at_git(&after)?);
+    Ok(Rewritten { files: after.files, warnings })
+}
+
+type Plans = BTreeMap<String, Plan>;
+
+fn plan_child(overlay: &Overlay, child: &Child<'_>, plans: &mut Plans) -> Result<(), Error> {
+    let (true, Some(directory)) = (child.git, &child.directory) else { return Ok(()) };
+    let object = &child.object;
+    let text = &overlay.parsed[object.file].text;
+    let plan = plans.entry(object.file.to_owned()).or_default();
+    let path = if directory.is_empty() { "./".to_owned() } else { format!("./{directory}") };
+    let new = [(&["spec", "sourceRef", "kind"][..], "OCIRepository"), (&["spec", "path"], path.as_str())];
+    for (keys, value) in new {
+        let Some(node) = object.node.get(keys) else { continue };
+        if is_merged(object.node, keys) {
+            let reason = format!("`{}` is not written here but taken over by an alias or `<<`", keys.join("."));
+            return Err(Error::refused(overlay.place(object.file, object.node.line), reason).hint("write it out"));
+        }
+        plan.edits.push(replace_scalar(text, node, value));
+        let path = format!("{}{}", object.path, keys.join("."));
+        plan.changes.push(Change { document: object.document, path, now: Now::Text(value.to_owned()) });
+    }
+    Ok(())
+}
+
+/// Is one of the mappings on the way an alias or merged in?
+fn is_merged(node: &Node, keys: &[&str]) -> bool {
+    let mut node = node;
+    for key in keys {
+        match node.entry(key) {
+            Some(entry) if !node.is_alias() => node = &entry.value,
+            _ => return true,
+        }
+    }
+    false
+}
+
+fn plan_release(
+    overlay: &Overlay,
+    pins: &Pins<'_>,
+    release: &Release<'_>,
+    homes: &BTreeMap<ChartSource, Home>,
+    plans: &mut Plans,
+) -> Result<(), Error> {
+    let parsed = &overlay.parsed[release.object.file];
+    let editing = Editing { overlay, release, parsed };
+    let plan = plans.entry(release.object.file.to_owned()).or_default();
+    if let Used::Ours(source) = &release.used
+        && let Some(home) = homes.get(source)
+    {
+        match pins.style {
+            PinStyle::Digest => editing.by_digest(home, plan)?,
+            PinStyle::Version => editing.by_version(pin_of(overlay, pins, release, source)?, home, plan)?,
+        }
+    }
+    if let Some(name) = pins.values_names.get(release.object.name()) {
+        editing.values_name(name, plan);
+    }
+    Ok(())
+}
+
+/// The entries of kustomization files.
+fn plan_lists(overlay: &Overlay, homes: &BTreeMap<ChartSource, Home>, plans: &mut Plans) -> Result<(), Error> {
+    let mut items: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (file, item) in homes.values().filter_map(|home| home.listed.as_ref()) {
+        items.entry(file).or_default().insert(item);
+    }
+    for (file, items) in items {
+        let parsed = &overlay.parsed[file];
+        let items: Vec<String> = items.into_iter().map(ToOwned::to_owned).collect();
+        let found = parsed.documents.iter().enumerate().find_map(|(at, document)| Some((at, document.root.as_ref()?)));
+        let edit = found.and_then(|(at, root)| Some((at, append_items(&parsed.text, root, "resources", &items)?)));
+        let Some((document, edit)) = edit else {
+            let reason = "a chart source is to be listed here, but there is no list `resources` in the file itself";
+            return Err(
+                Error::refused(Place::file(join(&overlay.settings.directory, file)), reason).hint("write the list out")
+            );
+        };
+        let plan = plans.entry(file.to_owned()).or_default();
+        plan.edits.push(edit);
+        plan.changes.push(Change { document, path: "resources".to_owned(), now: Now::Appended(items) });
+    }
+    Ok(())
+}
+
+fn edited(overlay: &Overlay, file: &str, before: &Parsed, plan: Plan) -> Result<Parsed, Error> {
+    let Plan { mut edits, changes } = plan;
+    edits.retain(|edit| before.text.get(edit.range.clone()) != Some(edit.text.as_str()));
+    edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+    edits.dedup_by(|a, b| a == b && !a.range.is_empty());
+    for document in &before.documents {
+        refuse_shared(overlay, file, &before.text, document, &edits)?;
+    }
+    let path = join(&overlay.settings.directory, file);
+    let internal = |what: &str| {
+        Error::invalid(Place::file(path.clone()), format!("internal: {what}"))
+            .hint("this is a fault of the program: nothing was published")
+    };
+    let text = apply(&before.text, edits).map_err(|_| internal("two edits of the file touch each other"))?;
+    let documents =
+        crate::yaml::parse(&text).map_err(|error| internal(&format!("the rewritten file is broken: {error}")))?;
+    debug_assert!(line_ending(&text) == line_ending(&before.text) || before.text.lines().count() < 2);
+    verify(&before.documents, &documents, &changes).map_err(|what| internal(&what))?;
+    Ok(Parsed { text, documents })
+}
+
+/// Nothing but the targets changed, and they as planned.
+fn verify(before: &[Document], after: &[Document], changes: &[Change]) -> Result<(), String> {
+    if before.len() != after.len() {
+        return Err("the rewritten file has another number of documents".to_owned());
+    }
+    for (at, (old, new)) in before.iter().zip(after).enumerate() {
+        let changes: Vec<&Change> = changes.iter().filter(|change| change.document == at).collect();
+        let (old, new) = match (&old.root, &new.root) {
+            (Some(old), Some(new)) => (old, new),
+            (None, None) => continue,
+            _ => return Err("a document came or went".to_owned()),
+        };
+        for path in old.differences(new) {
+            let planned = |change: &&&Change| {
+                let below = |outer: &str, inner: &str| {
+                    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                };
+                below(&change.path, &path)
+            };
+            if !changes.iter().any(|change| planned(&change)) {
+                return Err(format!("`{path}` changed, which was not planned"));
+            }
+        }
+        for change in changes {
+            if !holds(old, new, change) {
+                return Err(format!("`{}` did not become what was planned", change.path));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn holds(old: &Node, new: &Node, change: &Change) -> bool {
+    let node = check::at(new, &change.path);
+    match &change.now {
+        Now::Text(text) => node.is_some_and(|node| node.as_str() == Some(text) && node.is_string()),
+        Now::Gone => node.is_none(),
+        Now::Any => node.is_some(),
+        Now::Appended(items) => {
+            let before = check::at(old, &change.path).map(Node::items).unwrap_or_default();
+            let after = node.map(Node::items).unwrap_or_default();
+            let kept = before.iter().zip(after).all(|(a, b)| a.differences(b).is_empty());
+            let new = after.iter().skip(before.len()).map(Node::as_str);
+            kept && new.eq(items.iter().map(|item| Some(item.as_str())))
+        }
+    }
+}
+
+/// Refuses edits that would change what an alias elsewhere stands for.
+fn refuse_shared(overlay: &Overlay, file: &str, text: &str, document: &Document, edits: &[Edit]) -> Result<(), Error> {
+    let nodes = document.root.as_ref().map(Node::walk).unwrap_or_default();
+    let removed = |span: &std::ops::Range<usize>| {
+        edits.iter().any(|edit| edit.range.start <= span.start && span.end <= edit.range.end)
+    };
+    for node in &nodes {
+        let Some(anchor) = &node.anchor else { continue };
+        let surviving = |other: &&&Node| {
+            matches!(&other.value, Value::Alias { id, .. } if *id == anchor.id) && !removed(&other.span)
+        };
+        let Some(user) = nodes.iter().find(surviving) else { continue };
+        let end = if node.is_flow() { node.span.end } else { crate::yaml::edit::line_end(text, node.span.end) };
+        let span = node.full_span().start..end;
+        let touched = edits.iter().any(|edit| {
+            let (start, last) = (edit.range.start, edit.range.end);
+            if edit.range.is_empty() {
+                span.start < start && start <= span.end
+            } else {
+                start < span.end && last > span.start
+            }
+        });
+        let inside = edits.iter().any(|edit| user.span.start >= edit.range.start && user.span.end <= edit.range.end);
+        if touched && !inside {
+            let (name, line) = (&anchor.name, user.line);
+            let what =
+                if removed(&anchor.span) { "stands in text that is removed" } else { "names text that is rewritten" };
+            let reason = format!("the anchor `&{name}` {what}, and line {line} uses it");
+            return Err(
+                Error::refused(overlay.place(file, node.line), reason).hint("write the value out in both places")
+            );
+        }
+    }
+    Ok(())
+}
+
+fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listings: &Listings) -> Vec<Warning> {
+    let lost = releases.iter().filter(|release| !listings.contains_key(release.object.file));
+    lost.map(|release| {
+        let place = overlay.place(release.object.file, release.object.node.line);
+        Warning {
+            place,
+            text: format!("no kustomization lists the release `{}`: Flux will not apply it", release.object.name()),
+        }
+    })
+    .collect()
+}
+
+fn other_sources(overlay: &Overlay, children: &[Child<'_>]) -> Vec<Warning> {
+    let expected = &overlay.settings.source_name;
+    let mut warnings = Vec::new();
+    for child in children {
+        let object = &child.object;
+        let mut warn = |key: &[&str], text: String| {
+            let line = object.node.get(key).map_or(object.node.line, |node| node.line);
+            warnings.push(Warning { place: overlay.place(object.file, line), text });
+        };
+        let name = object.node.text_at(&["spec", "sourceRef", "name"]).unwrap_or_default();
+        if child.git && name != expected {
+            let text = format!("the source is `{}`, but the appliance makes `{expected}`", name.escape_debug());
+            warn(&["spec", "sourceRef", "name"], text);
+        }
+        let empty = |directory: &String| {
+            let start = format!("{directory}/");
+            !directory.is_empty() && !overlay.files.keys().any(|path| path.starts_with(&start))
+        };
+        if let Some(directory) = child.directory.as_ref().filter(|directory| empty(directory)) {
+            let text = format!("the bundle has no directory `{directory}`: Flux will not apply it");
+            warn(&["spec", "path"], text);
+        }
+    }
+    warnings
+}

@@ -1,0 +1,206 @@
+//! Where the source object of each chart stands, and what lists it.
+
+use std::collections::BTreeMap;
+
+use crate::oci::Repository;
+use crate::source::{Error, Place, join};
+use crate::yaml::edit::{quoted, scalar};
+
+use super::discover::{Release, Used};
+use super::kustomization::{Lister, Listings, file_of, relative};
+use super::rewrite::{Pin, PinStyle, Pins};
+use super::{ChartSource, Overlay, SOURCE};
+
+/// Media type of the layer of a chart.
+const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+
+/// A source object that is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Home {
+    pub name: String,
+    pub namespace: String,
+    /// Below the overlay; nothing when the object is there already.
+    pub file: Option<String>,
+    pub text: String,
+    /// The kustomization file and the entry that it gets.
+    pub listed: Option<(String, String)>,
+}
+
+/// The source that each of our charts is taken from.
+pub(super) fn homes(
+    overlay: &Overlay,
+    pins: &Pins<'_>,
+    releases: &[Release<'_>],
+    listings: &Listings,
+) -> Result<BTreeMap<ChartSource, Home>, Error> {
+    let mut first: BTreeMap<&str, Option<&Lister>> = BTreeMap::new();
+    let mut used: BTreeMap<&ChartSource, &Pin> = BTreeMap::new();
+    for release in releases {
+        let Used::Ours(source) = &release.used else { continue };
+        let pin = pin_of(overlay, pins, release, source)?;
+        refuse_another(overlay, release, &used, pin)?;
+        used.insert(source, pin);
+        let lister = listings.get(release.object.file);
+        let known = first.entry(&pin.name).or_insert(lister);
+        if let Some(lister) = lister.filter(|lister| known.is_none_or(|known| lister.order < known.order)) {
+            *known = Some(lister);
+        }
+    }
+    let mut homes = BTreeMap::new();
+    for (source, pin) in used {
+        let home = match pins.style {
+            PinStyle::Digest => of_chart(overlay, pins, pin, first.get(pin.name.as_str()).copied().flatten())?,
+            PinStyle::Version => of_repository(overlay, pins)?,
+        };
+        homes.insert(source.clone(), home);
+    }
+    Ok(homes)
+}
+
+pub(super) fn pin_of<'a>(
+    overlay: &Overlay,
+    pins: &Pins<'a>,
+    release: &Release<'_>,
+    source: &ChartSource,
+) -> Result<&'a Pin, Error> {
+    let place = || overlay.place(release.object.file, release.line);
+    pins.charts.get(source).ok_or_else(|| Error::invalid(place(), "internal: the chart has no pin"))
+}
+
+fn refuse_another(
+    overlay: &Overlay,
+    release: &Release<'_>,
+    used: &BTreeMap<&ChartSource, &Pin>,
+    pin: &Pin,
+) -> Result<(), Error> {
+    if used.values().any(|other| other.name == pin.name && (other.digest != pin.digest || other.version != pin.version))
+    {
+        let reason = format!("two charts of the overlay are both named `{}`", pin.name);
+        return Err(
+            Error::refused(overlay.place(release.object.file, release.line), reason).hint("rename one of the charts")
+        );
+    }
+    Ok(())
+}
+
+fn of_chart(overlay: &Overlay, pins: &Pins<'_>, pin: &Pin, lister: Option<&Lister>) -> Result<Home, Error> {
+    refuse_renames(lister)?;
+    let name = &pin.name;
+    let namespace = lister.and_then(|lister| lister.namespace.clone()).unwrap_or(overlay.settings.namespace.clone());
+    let root_lists = file_of(overlay, "base").is_some();
+    let (file, entry) = match lister {
+        Some(Lister { directory, file: None, .. }) => {
+            let file = join(directory, &format!("{name}.yaml"));
+            let taken = overlay.files.contains_key(&file);
+            (if taken { join(directory, &format!("{name}-chart.yaml")) } else { file }, None)
+        }
+        Some(Lister { directory, file: Some(kustomization), .. }) => {
+            let file =
+                if root_lists { format!("base/charts/{name}.yaml") } else { join(directory, &format!("{name}.yaml")) };
+            let item = relative(directory, &file);
+            (file, Some((kustomization.clone(), item)))
+        }
+        None => (format!("base/charts/{name}.yaml"), None),
+    };
+    refuse_taken(overlay, &file)?;
+    refuse_object(overlay, "OCIRepository", name, &namespace)?;
+    let url = format!("oci://{}", repository(overlay, pins, Some(name))?);
+    let insecure = if pins.prefix.plain_http() { "  insecure: true\n" } else { "" };
+    let text = format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata:\n  name: {}\n  namespace: {}\nspec:\n  \
+         interval: 10m\n  url: {url}\n{insecure}  ref:\n    tag: {}\n    digest: {}\n  layerSelector:\n    \
+         mediaType: {CHART_LAYER}\n    operation: copy\n",
+        scalar(name),
+        scalar(&namespace),
+        quoted(&pin.version.replace('+', "_")),
+        pin.digest,
+    );
+    Ok(Home { name: name.clone(), namespace, file: Some(file), text, listed: entry })
+}
+
+fn of_repository(overlay: &Overlay, pins: &Pins<'_>) -> Result<Home, Error> {
+    let name = overlay.settings.helm_repository.clone();
+    let root = file_of(overlay, "base");
+    let node = root.as_deref().and_then(|file| overlay.root_of(file));
+    let own = node.and_then(|node| node.text_at(&["namespace"])).filter(|text| !text.is_empty());
+    let namespace = own.unwrap_or(&overlay.settings.namespace).to_owned();
+    let url = format!("oci://{}", repository(overlay, pins, None)?);
+    let present = overlay.objects().into_iter().find(|object| {
+        object.is(SOURCE, "HelmRepository")
+            && object.name() == name
+            && object.namespace().is_none_or(|n| n == namespace)
+    });
+    if let Some(object) = present {
+        let same = object.node.text_at(&["spec", "url"]).map(|url| url.trim_end_matches('/')) == Some(url.as_str());
+        let insecure = object.node.text_at(&["spec", "insecure"]) == Some("true");
+        if same && insecure == pins.prefix.plain_http() {
+            return Ok(Home { name, namespace, file: None, text: String::new(), listed: None });
+        }
+        refuse_object(overlay, "HelmRepository", &name, &namespace)?;
+    }
+    if let (Some(file), Some(node)) = (&root, node)
+        && let Some(entry) =
+            node.entry("namePrefix").or_else(|| node.entry("nameSuffix")).filter(|e| !e.value.is_null())
+    {
+        return Err(renamed(overlay.place(file, entry.key.line)));
+    }
+    let file = "base/charts/helm-repository.yaml".to_owned();
+    refuse_taken(overlay, &file)?;
+    let insecure = if pins.prefix.plain_http() { "  insecure: true\n" } else { "" };
+    let text = format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata:\n  name: {}\n  namespace: {}\nspec:\n  \
+         type: oci\n  interval: 10m\n  url: {url}\n{insecure}",
+        scalar(&name),
+        scalar(&namespace),
+    );
+    let listed = root.map(|root| (root, "charts/helm-repository.yaml".to_owned()));
+    Ok(Home { name, namespace, file: Some(file), text, listed })
+}
+
+/// `HOST/PATH/charts[/NAME]`
+fn repository(overlay: &Overlay, pins: &Pins<'_>, name: Option<&str>) -> Result<String, Error> {
+    let invalid =
+        |error: crate::oci::InvalidReference| Error::usage(Place::file(&overlay.settings.directory), error.to_string());
+    let charts: Repository = overlay.settings.charts_repository.parse().map_err(invalid)?;
+    let repository = match name {
+        Some(name) => charts.join(name).map_err(invalid)?,
+        None => charts,
+    };
+    Ok(pins.prefix.name_of(&repository))
+}
+
+fn refuse_renames(lister: Option<&Lister>) -> Result<(), Error> {
+    lister.and_then(|lister| lister.renames.clone()).map_or(Ok(()), |place| Err(renamed(place)))
+}
+
+fn renamed(place: Place) -> Error {
+    Error::refused(place, "a prefix or suffix for names would rename the chart sources, and not what refers to them")
+        .hint("kustomize does not know HelmRelease's references: write the names out")
+}
+
+fn refuse_taken(overlay: &Overlay, file: &str) -> Result<(), Error> {
+    let place = || Place::file(join(&overlay.settings.directory, file));
+    if overlay.files.contains_key(file) {
+        return Err(
+            Error::refused(place(), "the file exists, and a chart source is to be written there").hint("rename it")
+        );
+    }
+    if !overlay.ignore.keeps(file) {
+        return Err(Error::refused(
+            place(),
+            "a chart source is to be written there, but a .sourceignore leaves it out",
+        )
+        .hint("take the file in again with `!`"));
+    }
+    Ok(())
+}
+
+fn refuse_object(overlay: &Overlay, kind: &str, name: &str, namespace: &str) -> Result<(), Error> {
+    let same = overlay.objects().into_iter().find(|object| {
+        object.is(SOURCE, kind) && object.name() == name && object.namespace().is_none_or(|other| other == namespace)
+    });
+    same.map_or(Ok(()), |object| {
+        let reason = format!("the {kind} `{name}` has the name of a chart source that is to be written");
+        Err(Error::refused(overlay.place(object.file, object.node.line), reason).hint("rename or remove it"))
+    })
+}
