@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn remotes_are_published_without_anything_secret() {
         let url = |text: &str| {
-            let url = gix::url::parse(text.into()).unwrap();
+            let url = gix::url::parse(gix::bstr::BStr::new(text)).unwrap();
             public_url(url.scheme.as_str(), url.host()?, url.port, &url.path.to_string())
         };
         for text in [

@@ -1,1 +1,51 @@
-fn main() {}
+//! The publisher: arguments in, library calls, output and exit code out.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that talks to people")]
+#![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
+
+mod args;
+mod config;
+mod environment;
+mod failure;
+mod output;
+mod publish;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Args, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
+        }
+    };
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        Command::Publish(publish) => publish::run(*publish),
+        Command::Config(config) => config::run(&config),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "alga-release", &mut script);
+            output::write_stdout(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Args::command()).render(&mut page).map_err(|cause| Failure::io("writing the page", cause))?;
+            output::write_stdout(&page)
+        }
+    }
+}

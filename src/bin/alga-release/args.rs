@@ -1,0 +1,224 @@
+//! Flags, as people write them. Groups that several commands share are structs of their own.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
+#[derive(Debug, Parser)]
+#[command(name = "alga-release", version, max_term_width = 100, after_help = "\
+Exit codes: 0 done or nothing to do, 1 failed, 3 refused by a rule, 4 authentication or permission, 9 usage or
+configuration, 75 temporary (try again later), 130 and 143 signals.")]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Publish a source tree: charts, config bundle, release manifest, and last the channel
+    #[command(after_help = "\
+Examples:
+  # into a directory of OCI layouts: no server, no account
+  alga-release publish . --version 1.0.3 --channel nightly --store oci-layout:out
+
+  # what would be published, with every digest; writes nothing
+  alga-release publish . --version 1.0.3 --channel nightly --dry-run
+
+  # to a registry, with a token from a file
+  ALGA_REGISTRY_TOKEN_FILE=/run/secrets/token ALGA_REGISTRY_USERNAME=me \\
+    alga-release publish . --version 1.0.3 --channel nightly --store ghcr.io/nine-minds
+
+  # other image tags than the tree's release.json says
+  alga-release publish . --version 1.0.4-rc1 --channel nightly --image algaCore=62cdce38")]
+    Publish(Box<PublishArgs>),
+    /// Print the effective configuration and where each value came from
+    #[command(after_help = "\
+Examples:
+  alga-release config
+  alga-release config path/to/tree --output json")]
+    Config(ConfigArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  alga-release completions bash > /etc/bash_completion.d/alga-release")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example:\n  alga-release man | man -l -")]
+    Man,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PublishArgs {
+    /// Root of the source tree
+    #[arg(default_value = ".")]
+    pub source: PathBuf,
+    /// Version of the release: a tag, ordered as SemVer
+    #[arg(long, value_name = "VERSION")]
+    pub version: String,
+    /// Channel that shall serve it
+    #[arg(long, required_unless_present = "no_channel")]
+    pub channel: Option<String>,
+    /// Publish the version alone; no channel moves
+    #[arg(long)]
+    pub no_channel: bool,
+    /// Show the plan with every digest; write nothing anywhere
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Tag of an application image (repeatable)
+    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
+    pub images: Vec<(String, String)>,
+    /// Tags of application images: a JSON map, or a release.json
+    #[arg(long = "images", value_name = "FILE")]
+    pub images_file: Option<PathBuf>,
+    /// Control-plane image: a tag, a digest or a full reference
+    #[arg(long, value_name = "REF")]
+    pub control_plane: Option<String>,
+    /// What happens when an image is not there [default: require in a registry, warn in a layout]
+    #[arg(long, value_enum)]
+    pub image_check: Option<ImageCheck>,
+    /// How releases are pinned to charts
+    #[arg(long, value_enum)]
+    pub chart_pin: Option<ChartPin>,
+    /// Under which version charts are published
+    #[arg(long, value_enum)]
+    pub chart_version: Option<ChartVersion>,
+    /// Publish files that are not committed; marks the revision `-dirty`
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// Let a channel move between versions that have no order
+    #[arg(long)]
+    pub allow_unordered: bool,
+    /// Who moves the channel, for its record
+    #[arg(long)]
+    pub by: Option<String>,
+    /// Why the channel moves, for its record
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Requests at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+    #[command(flatten)]
+    pub revision: RevisionArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// For a tree without git; they win over git.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Source")]
+pub struct RevisionArgs {
+    /// Commit of the source [default: git's]
+    #[arg(long, value_name = "HEX")]
+    pub source_commit: Option<String>,
+    /// URL of the source [default: the configured one, else git's remote]
+    #[arg(long, value_name = "URL")]
+    pub source_url: Option<String>,
+    /// Seconds since 1970 [default: `SOURCE_DATE_EPOCH`, else the commit's time]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub epoch: Option<i64>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Store")]
+pub struct StoreArgs {
+    /// Where it goes: `HOST[:PORT][/PATH]` or `oci-layout:DIR` [default: the configured prefix]
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<String>,
+    /// Name under which appliances read it [default: the store, when it is a registry, else the configured one]
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
+    /// Talk plain HTTP to the registry (loopback needs no flag)
+    #[arg(long)]
+    pub plain_http: bool,
+    /// User at the registry
+    #[arg(long, requires = "password_stdin")]
+    pub username: Option<String>,
+    /// Read the password or token from standard input
+    #[arg(long, requires = "username")]
+    pub password_stdin: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigurationArgs {
+    /// Configuration file [default: `alga-release.yaml` at the root of the source tree]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Profile whose values the release carries
+    #[arg(long)]
+    pub profile: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Format of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// Format of what is said on standard error
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub log_format: Format,
+    /// Say nothing but warnings and errors on standard error
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    /// Root of the source tree
+    #[arg(default_value = ".")]
+    pub source: PathBuf,
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+    /// Format
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ImageCheck {
+    Require,
+    Warn,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ChartPin {
+    Digest,
+    Version,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ChartVersion {
+    AsWritten,
+    Stamped,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("want KEY=TAG".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        super::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,106 @@
+//! What comes from outside the arguments: clock, environment, standard input. Read here alone.
+
+use std::io::Read;
+use std::path::Path;
+
+use alga_release::config::{Config, FILE_NAME};
+use alga_release::oci::Credentials;
+
+use crate::args::{ConfigurationArgs, StoreArgs};
+use crate::failure::Failure;
+
+/// Largest configuration file or list of images that is read.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// An environment variable that is set and not empty.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Now, RFC 3339 in UTC, whole seconds.
+pub fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `SOURCE_DATE_EPOCH`.
+///
+/// <https://reproducible-builds.org/specs/source-date-epoch/>
+pub fn source_date_epoch() -> Result<Option<i64>, Failure> {
+    let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let epoch = text.parse().ok().filter(|epoch: &i64| *epoch >= 0);
+    epoch.map(Some).ok_or_else(|| Failure::usage("SOURCE_DATE_EPOCH: want seconds since 1970"))
+}
+
+/// Who is at work, for the record of a move.
+pub fn user() -> Option<String> {
+    ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"].into_iter().find_map(variable)
+}
+
+/// The configuration file's text and name, when there is one.
+pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Option<(String, String)>, Failure> {
+    let (path, name) = match &args.config {
+        Some(path) => (path.clone(), path.display().to_string()),
+        None => (root.join(FILE_NAME), FILE_NAME.to_owned()),
+    };
+    if args.config.is_none() && !path.exists() {
+        return Ok(None);
+    }
+    let bytes = read(&path)?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some((text, name))),
+        Err(_) => Err(Failure::usage(format!("{name}: it is not UTF-8"))),
+    }
+}
+
+/// The effective configuration: defaults, the file, the flags.
+pub fn configuration(root: &Path, args: &ConfigurationArgs) -> Result<Config, Failure> {
+    let mut config = match configuration_text(root, args)? {
+        Some((text, name)) => Config::parse(&text, &name)?,
+        None => Config::default(),
+    };
+    if let Some(profile) = &args.profile {
+        config.profile.clone_from(profile);
+    }
+    Ok(config)
+}
+
+/// A small file that an argument names.
+pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |cause| Failure::io(&format!("reading {}", path.display()), cause);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(Failure::usage(format!("{}: it is larger than 1 MiB", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// Who asks the registry, and where that was found.
+pub fn credentials(args: &StoreArgs) -> Result<(Credentials, &'static str), Failure> {
+    if let Some(username) = &args.username {
+        let mut password = String::new();
+        let stdin = std::io::stdin().take(FILE_LIMIT);
+        let mut stdin = std::io::BufReader::new(stdin);
+        stdin.read_to_string(&mut password).map_err(|cause| Failure::io("reading the password from standard input", cause))?;
+        return Ok((basic(username, &password)?, "--username and standard input"));
+    }
+    let username = variable("ALGA_REGISTRY_USERNAME").unwrap_or_else(|| "token".to_owned());
+    if let Some(token) = variable("ALGA_REGISTRY_TOKEN") {
+        return Ok((basic(&username, &token)?, "ALGA_REGISTRY_TOKEN"));
+    }
+    if let Some(file) = variable("ALGA_REGISTRY_TOKEN_FILE") {
+        let token = String::from_utf8(read(Path::new(&file))?)
+            .map_err(|_| Failure::usage("ALGA_REGISTRY_TOKEN_FILE: the file is not UTF-8"))?;
+        return Ok((basic(&username, &token)?, "ALGA_REGISTRY_TOKEN_FILE"));
+    }
+    Ok((Credentials::Anonymous, "anonymous"))
+}
+
+fn basic(username: &str, password: &str) -> Result<Credentials, Failure> {
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() || password.contains(['\r', '\n']) {
+        return Err(Failure::usage("the password or token must be one line"));
+    }
+    Ok(Credentials::Basic { username: username.to_owned(), password: password.to_owned().into() })
+}

@@ -1,0 +1,187 @@
+//! Errors as people and scripts see them: what failed, why, what to do, and the exit code.
+
+use alga_release::{config, image, oci, plan, release, source};
+
+/// A mistake in arguments or configuration.
+pub const USAGE: u8 = 9;
+const FAILED: u8 = 1;
+const REFUSED: u8 = 3;
+const DENIED: u8 = 4;
+const TEMPORARY: u8 = 75;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    lines: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(code: u8, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut lines = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if lines.last() != Some(&error.to_string()) {
+                lines.push(error.to_string());
+            }
+            cause = error.source();
+        }
+        Self { code, lines, hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A mistake in the arguments.
+    pub fn usage(reason: impl Into<String>) -> Self {
+        Self { code: USAGE, lines: vec![reason.into()], hint: None }
+    }
+
+    /// A mistake in the arguments, and the way out.
+    pub fn usage_hint(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::usage(reason).hint(hint)
+    }
+
+    /// Refused by a rule.
+    pub fn refused(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: REFUSED, lines: vec![reason.into()], hint: Some(hint.into()) }
+    }
+
+    /// Something of this machine failed.
+    pub fn io(attempted: &str, cause: impl std::error::Error) -> Self {
+        Self { code: FAILED, lines: vec![format!("failed {attempted}"), cause.to_string()], hint: None }
+    }
+
+    /// Stopped by a signal.
+    pub fn signal(code: u8) -> Self {
+        let lines = vec!["stopped by a signal; no channel was left between two releases".to_owned()];
+        Self { code, lines, hint: Some("run the same command again: it finishes what is left".to_owned()) }
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        self.code
+    }
+
+    pub fn print(&self) {
+        let mut lines = self.lines.iter();
+        if let Some(first) = lines.next() {
+            eprintln!("error: {}", clean(first));
+        }
+        for cause in lines {
+            eprintln!("  because: {}", clean(cause));
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {}", clean(hint));
+        }
+    }
+}
+
+/// Text from outside must not reach the terminal's control functions.
+pub fn clean(text: &str) -> String {
+    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_debug().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+impl From<source::Error> for Failure {
+    fn from(error: source::Error) -> Self {
+        let code = match error.kind() {
+            source::Kind::Invalid | source::Kind::Io => FAILED,
+            source::Kind::Refused => REFUSED,
+            source::Kind::Usage => USAGE,
+        };
+        let hint = error.way_out().map(ToOwned::to_owned);
+        Self { hint, ..Self::new(code, &error) }
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        let hint = error.nearest().map(|key| format!("did you mean `{key}`?"));
+        Self { hint, ..Self::new(USAGE, &error) }
+    }
+}
+
+impl From<oci::InvalidReference> for Failure {
+    fn from(error: oci::InvalidReference) -> Self {
+        Self::new(USAGE, &error)
+    }
+}
+
+impl From<oci::Error> for Failure {
+    fn from(error: oci::Error) -> Self {
+        let (code, hint) = of_store(&error);
+        Self { hint: hint.map(ToOwned::to_owned), ..Self::new(code, &error) }
+    }
+}
+
+fn of_store(error: &oci::Error) -> (u8, Option<&'static str>) {
+    match error.kind() {
+        oci::Kind::Denied => (DENIED, Some("give --username with --password-stdin, or ALGA_REGISTRY_TOKEN, of a user who may push there")),
+        oci::Kind::Unavailable => (TEMPORARY, Some("try again later: running the same command again sends only what is missing")),
+        oci::Kind::Io => (FAILED, Some("look at space and permissions there, and run the same command again")),
+        _ => (FAILED, None),
+    }
+}
+
+impl From<release::ResolveError> for Failure {
+    fn from(error: release::ResolveError) -> Self {
+        match error {
+            release::ResolveError::Store(error) => error.into(),
+            other => Self::new(FAILED, &other).hint("the channel holds something that no version of this program wrote: look who did"),
+        }
+    }
+}
+
+impl From<image::Error> for Failure {
+    fn from(error: image::Error) -> Self {
+        match &error {
+            image::Error::Missing { .. } => Self::new(REFUSED, &error)
+                .hint("build and push it first, name another tag with --image, or publish with --image-check warn"),
+            image::Error::Unpinned { .. } => {
+                Self::new(REFUSED, &error).hint("push it first, or name it by digest: --control-plane sha256:…")
+            }
+            image::Error::Store { source, .. } => Self::new(of_store(source).0, &error),
+        }
+    }
+}
+
+impl From<plan::Refusal> for Failure {
+    fn from(refusal: plan::Refusal) -> Self {
+        let hint = match &refusal {
+            plan::Refusal::Immutable { kind: "chart", .. } => {
+                "raise the version in its Chart.yaml, or let charts be stamped: `chartVersions: stamped` in the configuration"
+            }
+            plan::Refusal::Immutable { .. } => "published versions do not change: publish this under another --version",
+            plan::Refusal::Downgrade { .. } => "a channel goes back by a deliberate roll-back alone; --no-channel publishes the version",
+            plan::Refusal::Unordered { .. } => "if it is meant so, say --allow-unordered",
+        };
+        Self::new(REFUSED, &refusal).hint(hint)
+    }
+}
+
+impl From<plan::ExecuteError> for Failure {
+    fn from(error: plan::ExecuteError) -> Self {
+        let (code, hint) = match &error {
+            plan::ExecuteError::Stopped { source, .. } => {
+                let (code, hint) = of_store(source);
+                (code, hint.unwrap_or("run the same command again: it finishes what is left"))
+            }
+            plan::ExecuteError::NotReadable { anonymous: true, .. } => (
+                REFUSED,
+                "make the package public in its settings and run again, or set `publicRead: false` if appliances have a pull secret",
+            ),
+            plan::ExecuteError::NotReadable { source, .. } => (of_store(source).0, "run the same command again"),
+            plan::ExecuteError::Moved { .. } => (REFUSED, "see what is there now, then run the same command again"),
+        };
+        let mut failure = Self::new(code, &error).hint(hint);
+        if let plan::ExecuteError::Stopped { done, left, .. } = &error {
+            let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            failure.lines.push(format!("done: {}", list(done)));
+            failure.lines.push(format!("left: {}", list(left)));
+        }
+        failure
+    }
+}

@@ -1,0 +1,147 @@
+//! Results on standard output, talk on standard error.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+
+use alga_release::plan::{ArtifactKind, Event, Outcome, Progress, Report};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::{Format, OutputArgs};
+use crate::environment;
+use crate::failure::{Failure, clean};
+
+/// Writes all of `bytes`; a reader that has gone away is no failure.
+pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::io("writing the result", cause)),
+        _ => Ok(()),
+    }
+}
+
+/// Pretty JSON and a line end.
+pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(|cause| Failure::io("writing the result", cause))?;
+    json.push(b'\n');
+    write_stdout(&json)
+}
+
+/// What is said while a command is at work.
+#[derive(Debug)]
+pub struct Talk {
+    json: bool,
+    quiet: bool,
+    bar: ProgressBar,
+}
+
+impl Talk {
+    pub fn new(args: &OutputArgs) -> Self {
+        let terminal = std::io::stderr().is_terminal() && environment::variable("CI").is_none();
+        let json = args.log_format == Format::Json;
+        let shown = terminal && !json && !args.quiet;
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}");
+        Self { json, quiet: args.quiet, bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
+    }
+
+    fn line(&self, level: &str, text: &str) {
+        let text = clean(text);
+        let line = match (self.json, level) {
+            (true, _) => json!({ "level": level, "message": text }).to_string(),
+            (false, "info") => text,
+            (false, _) => format!("{level}: {text}"),
+        };
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    pub fn info(&self, text: &str) {
+        if !self.quiet {
+            self.line("info", text);
+        }
+    }
+
+    pub fn warn(&self, text: &str) {
+        self.line("warning", text);
+    }
+
+    pub fn done(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Talk {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Started { bytes } => self.bar.set_length(*bytes),
+            Event::Stored { bytes, repository } => {
+                self.bar.inc(*bytes);
+                self.bar.set_message(repository.to_string());
+            }
+            Event::Tagged { repository, tag } if self.bar.is_hidden() => self.info(&format!("pushed {repository}:{tag}")),
+            Event::Moved { channel } if self.bar.is_hidden() => self.info(&format!("moved {channel}")),
+            Event::ReadBack => self.bar.set_message("read back"),
+            Event::Tagged { .. } | Event::Moved { .. } => {}
+        }
+    }
+}
+
+/// A report for people.
+pub fn report_text(report: &Report) -> String {
+    let mut text = String::new();
+    let head = match (report.has_changes, report.dry_run) {
+        (false, _) => "nothing to do: already published",
+        (true, true) => "would publish",
+        (true, false) => "published",
+    };
+    let _ = writeln!(text, "{head} {} {}", report.version, report.digest);
+    let _ = writeln!(text, "  store   {}", report.store);
+    let _ = writeln!(text, "  read as {}", report.prefix);
+    let name_width = report.artifacts.iter().map(|artifact| artifact.repository.as_str().len()).max().unwrap_or(0);
+    let version_width = report.artifacts.iter().map(|artifact| artifact.version.len()).max().unwrap_or(0);
+    for artifact in &report.artifacts {
+        let kind = match artifact.kind {
+            ArtifactKind::Chart => "chart",
+            ArtifactKind::Bundle => "bundle",
+            ArtifactKind::Release => "release",
+        };
+        let outcome = match artifact.outcome {
+            Outcome::Pushed => "pushed",
+            Outcome::Present => "already there",
+            Outcome::WouldPush => "would be pushed",
+        };
+        let (repository, version, digest) = (artifact.repository.as_str(), &artifact.version, &artifact.digest);
+        let size = indicatif::BinaryBytes(artifact.size);
+        let _ = writeln!(text, "  {kind:7} {repository:name_width$} {version:version_width$} {digest} {size:>11}  {outcome}");
+    }
+    for (key, pinned) in &report.images {
+        let _ = writeln!(text, "  image   {key} {pinned}");
+    }
+    if let Some(pinned) = &report.control_plane {
+        let _ = writeln!(text, "  control plane {pinned}");
+    }
+    channel_text(report, &mut text);
+    if report.dry_run {
+        let _ = writeln!(text, "plan {}; nothing was written", report.plan_digest);
+    }
+    clean(&text)
+}
+
+fn channel_text(report: &Report, text: &mut String) {
+    let Some(channel) = &report.channel else {
+        let _ = writeln!(text, "no channel was asked to move");
+        return;
+    };
+    let (name, version) = (&channel.name, &report.version);
+    let from = channel.from.as_deref().unwrap_or("nothing");
+    let _ = match (channel.moves, report.dry_run) {
+        (false, _) => writeln!(text, "channel {name} serves {version} (move {})", channel.sequence),
+        (true, true) => writeln!(text, "channel {name} would move from {from} to {version} (move {})", channel.sequence),
+        (true, false) => writeln!(text, "channel {name} moved from {from} to {version} (move {})", channel.sequence),
+    };
+    if !report.dry_run {
+        let _ = writeln!(text, "next: alga-resolve resolve {name} --store {}", report.store);
+    }
+}

@@ -1,0 +1,258 @@
+//! `alga-release publish`.
+
+use std::collections::BTreeMap;
+
+use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
+use alga_release::image::{self, Check};
+use alga_release::oci::{Location, Options, Prefix, ReadStore, Reference, Selector, Store, Tag};
+use alga_release::plan::{self, Contents, Executor, MoveRecord, Report, Request, Revision};
+use alga_release::source::{Tree, git};
+
+use crate::args::{self, Format, PublishArgs, StoreArgs};
+use crate::environment;
+use crate::failure::Failure;
+use crate::output::{self, Talk};
+
+/// How many changed files are named before "and N more".
+const NAMED_CHANGES: usize = 20;
+
+pub fn run(args: PublishArgs) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
+    let talk = Talk::new(&args.output);
+    let tree = Tree::open(&args.source)?;
+    let config = configuration(&args)?;
+    let (version, channel) = names(&args, &config)?;
+    let (location, prefix) = locations(&args.store, &config)?;
+    let images = images(&args, &config)?;
+    let request = Request { config: &config, prefix: &prefix, version: &version, channel: &channel, images };
+    let (credentials, found) = match &location {
+        Location::Registry(_) => environment::credentials(&args.store)?,
+        Location::Layout(_) => Default::default(),
+    };
+    if matches!(location, Location::Registry(_)) {
+        talk.info(&format!("credentials: {found}"));
+    }
+    let anonymous = matches!(credentials, alga_release::oci::Credentials::Anonymous);
+    let options = Options { credentials, ..Options::default() };
+    let store = Store::open(&location, options)?;
+
+    let tags = plan::image_tags(&tree, &request)?;
+    let plain_tags: BTreeMap<String, Tag> = tags.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
+    let pins = pin_request(&args, &config, &prefix, &location, tags)?;
+    let (packed, pinned) = std::thread::scope(|scope| {
+        let packing = scope.spawn(|| plan::pack(&tree, &request, &plain_tags));
+        let pinned = runtime.block_on(image::pin(store.read(), &pins, |prefix| external(&location, prefix)));
+        (packing.join(), pinned)
+    });
+    let packed = packed.map_err(|_| Failure::usage("packing stopped: please report this"))??;
+    let revision = revision(&args, &config, &tree, &packed)?;
+    let pinned = pinned?;
+    let desired = packed.desired(&request, &revision, &pinned, !args.no_channel)?;
+
+    let warnings: Vec<String> = packed.warnings.iter().chain(&pinned.warnings).cloned().collect();
+    warnings.iter().for_each(|warning| talk.warn(warning));
+    let work = async {
+        let observed = plan::observe(store.read(), &desired).await?;
+        let plan = plan::publish(&desired, &observed, args.allow_unordered)?;
+        let mut report = Report::new(&plan, &desired, &observed, args.dry_run);
+        report.store = location.to_string();
+        report.prefix = prefix.to_string();
+        report.images.clone_from(&pinned.digests);
+        report.control_plane.clone_from(&pinned.control_plane);
+        report.warnings = warnings;
+        if !args.dry_run {
+            // Who has no credentials reads as the public does.
+            let reads_apart = config.public_read && !anonymous;
+            let public = if reads_apart { Some(ReadStore::open(&location, Options::default())?) } else { None };
+            let executor = Executor { store: &store, public: public.as_ref(), jobs: args.jobs.into() };
+            let moved = plan::execute(&plan, &Contents::of(&desired), &record(&args), &executor, &talk).await?;
+            if let Some(channel) = &mut report.channel {
+                channel.manifest = moved.or(channel.manifest.take());
+            }
+        }
+        Ok::<_, Failure>(report)
+    };
+    let report = runtime.block_on(until_signal(work))?;
+    talk.done();
+    match args.output.output {
+        Format::Json => output::write_json(&report),
+        Format::Text => output::write_stdout(output::report_text(&report).as_bytes()),
+    }
+}
+
+/// The work, unless a signal comes first.
+async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |cause| Failure::io("listening for signals", cause);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        result = work => result,
+        _ = interrupt.recv() => Err(Failure::signal(130)),
+        _ = terminate.recv() => Err(Failure::signal(143)),
+    }
+}
+
+fn configuration(args: &PublishArgs) -> Result<Config, Failure> {
+    let mut config = environment::configuration(&args.source, &args.configuration)?;
+    match args.chart_pin {
+        Some(args::ChartPin::Digest) => config.chart_pin = ChartPin::Digest,
+        Some(args::ChartPin::Version) => config.chart_pin = ChartPin::Version,
+        None => {}
+    }
+    match args.chart_version {
+        Some(args::ChartVersion::AsWritten) => config.chart_versions = ChartVersions::AsWritten,
+        Some(args::ChartVersion::Stamped) => config.chart_versions = ChartVersions::Stamped,
+        None => {}
+    }
+    Ok(config)
+}
+
+/// Version and channel: a version must not look like a channel or its keep-alive tags.
+fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
+    let version: Tag = args.version.parse()?;
+    let clash = config.channels.iter().find(|channel| {
+        let rest = version.as_str().strip_prefix(channel.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    });
+    if let Some(channel) = clash {
+        let reason = format!("--version {version}: a version is not named as the channel `{channel}` and its keep-alive tags are");
+        return Err(Failure::usage_hint(reason, "name it as 1.0.4-nightly.20261123"));
+    }
+    let Some(channel) = &args.channel else { return Ok((version, config.channels[0].clone())) };
+    match config.channels.iter().find(|known| known.as_str() == channel) {
+        Some(channel) => Ok((version, channel.clone())),
+        None => {
+            let known: Vec<&str> = config.channels.iter().map(Tag::as_str).collect();
+            let reason = format!("--channel {}: there is no such channel", channel.escape_debug());
+            Err(Failure::usage_hint(reason, format!("the configuration names: {}", known.join(", "))))
+        }
+    }
+}
+
+fn locations(args: &StoreArgs, config: &Config) -> Result<(Location, Prefix), Failure> {
+    let text = args.store.as_deref().unwrap_or(&config.prefix);
+    let location = Location::parse(text, args.plain_http)?;
+    let prefix = match (&args.prefix, &location) {
+        (Some(prefix), _) => Prefix::parse(prefix, args.plain_http)?,
+        (None, Location::Registry(prefix)) => prefix.clone(),
+        (None, Location::Layout(_)) => Prefix::parse(&config.prefix, args.plain_http)?,
+    };
+    Ok((location, prefix))
+}
+
+/// The tags given by hand: the file's, then the flags'.
+fn images(args: &PublishArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
+    let mut images = match &args.images_file {
+        Some(path) => plan::tags_in(&environment::read(path)?, &path.display().to_string(), &config.release_images)?,
+        None => BTreeMap::new(),
+    };
+    images.extend(args.images.iter().cloned());
+    Ok(images)
+}
+
+fn pin_request<'a>(
+    args: &PublishArgs,
+    config: &Config,
+    prefix: &'a Prefix,
+    location: &Location,
+    images: BTreeMap<String, (ImageRepository, Tag)>,
+) -> Result<image::Request<'a>, Failure> {
+    let check = match (args.image_check, location) {
+        (Some(args::ImageCheck::Require), _) | (None, Location::Registry(_)) => Check::Require,
+        (Some(args::ImageCheck::Warn), _) | (None, Location::Layout(_)) => Check::Warn,
+        (Some(args::ImageCheck::Off), _) => Check::Off,
+    };
+    let control_plane = match &args.control_plane {
+        Some(text) => Some(control_plane(text, config, prefix)?),
+        None => None,
+    };
+    Ok(image::Request { prefix, images, control_plane, check })
+}
+
+/// A tag or digest of the configured repository, or a full reference.
+fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(ImageRepository, Selector), Failure> {
+    if !text.contains('/') {
+        return Ok((ImageRepository::Own(config.repositories.control_plane.clone()), text.parse()?));
+    }
+    let reference: Reference = text.parse()?;
+    let repository = match prefix.strip(&reference.repository) {
+        Some(repository) => ImageRepository::Own(repository),
+        None => image_repository(&reference.repository)?,
+    };
+    let selector = reference.digest.map(Selector::Digest).or(reference.tag.map(Selector::Tag));
+    let selector = selector.ok_or_else(|| Failure::usage("--control-plane: want a tag or a digest in the reference"))?;
+    Ok((repository, selector))
+}
+
+/// Images of other registries are read there, without credentials: those in use are for the store's host alone.
+fn external(location: &Location, prefix: &Prefix) -> Option<ReadStore> {
+    match location {
+        Location::Registry(_) => ReadStore::open(&Location::Registry(prefix.clone()), Options::default()).ok(),
+        Location::Layout(_) => None,
+    }
+}
+
+fn revision(args: &PublishArgs, config: &Config, tree: &Tree, packed: &plan::Packed) -> Result<Revision, Failure> {
+    let given = &args.revision;
+    let head = git::head(tree.root())?;
+    let epoch = given.epoch.map_or_else(environment::source_date_epoch, |epoch| Ok(Some(epoch)))?;
+    let source = match given.source_url.as_ref().or(config.source.as_ref()) {
+        Some(url) => Some(git::source_url(url).map_err(|reason| Failure::usage(format!("source URL: {reason}")))?),
+        None => head.as_ref().and_then(git::Head::remote),
+    };
+    let (commit, time) = match (&given.source_commit, &head) {
+        (Some(commit), head) => (commit_id(commit)?, head.as_ref().map(|head| head.time)),
+        (None, Some(head)) => {
+            let dirty = dirty(args, &packed.changes(tree, head, config)?)?;
+            (format!("{}{}", head.commit, if dirty { "-dirty" } else { "" }), Some(head.time))
+        }
+        (None, None) => {
+            let reason = format!("{} is in no git repository with a commit", tree.root().display());
+            return Err(Failure::usage_hint(reason, "say which state it is: --source-commit HEX --epoch SECONDS"));
+        }
+    };
+    let epoch = epoch.or(time);
+    let epoch = epoch.ok_or_else(|| Failure::usage_hint("the release has no time", "give --epoch SECONDS or SOURCE_DATE_EPOCH"))?;
+    Ok(Revision { commit, epoch, source })
+}
+
+fn commit_id(text: &str) -> Result<String, Failure> {
+    let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if hex && matches!(text.len(), 40 | 64) {
+        return Ok(text.to_owned());
+    }
+    Err(Failure::usage("--source-commit: want the full id, 40 or 64 lower-case hex digits"))
+}
+
+/// Refuses what is not committed, unless it is allowed.
+fn dirty(args: &PublishArgs, changes: &BTreeMap<String, git::Change>) -> Result<bool, Failure> {
+    if changes.is_empty() || args.allow_dirty {
+        return Ok(!changes.is_empty());
+    }
+    let name = |(path, change): (&String, &git::Change)| {
+        let change = match change {
+            git::Change::Modified => "modified",
+            git::Change::Untracked => "not in the commit",
+            git::Change::Deleted => "deleted",
+        };
+        format!("\n    {}: {change}", path.escape_debug())
+    };
+    let mut reason = format!("{} of the files that would be published are not as committed:", changes.len());
+    reason.extend(changes.iter().take(NAMED_CHANGES).map(name));
+    if changes.len() > NAMED_CHANGES {
+        reason.push_str(&format!("\n    and {} more", changes.len() - NAMED_CHANGES));
+    }
+    Err(Failure::refused(reason, "commit them, or say --allow-dirty: the revision is then marked `-dirty`"))
+}
+
+fn record(args: &PublishArgs) -> MoveRecord {
+    MoveRecord {
+        moved: environment::now(),
+        by: args.by.clone().or_else(environment::user),
+        from: None,
+        reason: args.reason.clone(),
+    }
+}
+

@@ -1,0 +1,360 @@
+//! From the source tree to everything that a release consists of, but for the images: pure, no request.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::desired::{ArtifactKind, Desired, DesiredArtifact};
+use crate::chart::{self, PackedChart, Versions};
+use crate::config::{ChartPin, ChartVersions, Config, ImageRepository, ValuesNames, image_repository, nearest};
+use crate::image::PinnedImages;
+use crate::oci::{Digest, Prefix, Repository, Tag};
+use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
+use crate::release::{self, Release};
+use crate::source::git::{Change, Head};
+use crate::source::{Error, Place, Tree};
+
+/// Largest `release.json` that is read.
+const RELEASE_FILE_LIMIT: u64 = 1 << 20;
+/// Largest chart archive that Flux takes from a `HelmRepository`.
+const HELM_REPOSITORY_LIMIT: u64 = 10 << 20;
+
+/// What is published, and as what.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Under which name the appliance reads.
+    pub prefix: &'a Prefix,
+    /// The release's version.
+    pub version: &'a Tag,
+    /// The channel of the release's JSON.
+    pub channel: &'a Tag,
+    /// Tags given by hand: they win over the tree's own.
+    pub images: BTreeMap<String, String>,
+}
+
+/// Which state of the source is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// Hex id of the commit.
+    pub commit: String,
+    /// Seconds since 1970: the release's epoch.
+    pub epoch: i64,
+    /// URL of the source.
+    pub source: Option<String>,
+}
+
+/// Everything that a release consists of, packed, but for the bundle's revision and the images.
+#[derive(Debug)]
+pub struct Packed {
+    charts: Vec<(chart::Chart, PackedChart)>,
+    external: Vec<External>,
+    overlay: Overlay,
+    files: BTreeMap<String, Vec<u8>>,
+    profile_values: BTreeMap<String, String>,
+    values_config_maps: BTreeMap<String, String>,
+    /// What people should know: `PLACE: TEXT`, sorted.
+    pub warnings: Vec<String>,
+}
+
+/// The image tags of a release, for every key of the configuration: given by hand, else the tree's own.
+///
+/// # Errors
+/// When a key has no tag, a given key is unknown, or the tree's file is broken.
+pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String, (ImageRepository, Tag)>, Error> {
+    let config = request.config;
+    let usage = |reason: String| Error::usage(Place::file("--image"), reason);
+    for key in request.images.keys().filter(|key| !config.images.contains_key(*key)) {
+        let known: Vec<_> = config.images.keys().map(String::as_str).collect();
+        let hint = nearest(key, known.iter().copied()).map_or_else(|| known.join(", "), |key| format!("did you mean `{key}`?"));
+        return Err(usage(format!("there is no image `{}` in the configuration", key.escape_debug())).hint(hint));
+    }
+    let file = config.release_file_of(request.version);
+    let own = match tree.kind(&file)? {
+        Some(_) => tags_in(&tree.read(&file, RELEASE_FILE_LIMIT)?, &file, &config.release_images)?,
+        None => BTreeMap::new(),
+    };
+    let mut images = BTreeMap::new();
+    for (key, repository) in &config.images {
+        let Some(tag) = request.images.get(key).or_else(|| own.get(key)) else {
+            let reason = format!("the image `{key}` has no tag: {file} does not say it");
+            return Err(usage(reason).hint(format!("add it there, or give --image {key}=TAG")));
+        };
+        let tag = tag.parse().map_err(|cause| usage(format!("{key}: {cause}")))?;
+        images.insert(key.clone(), (image_repository(repository).map_err(|cause| usage(cause.to_string()))?, tag));
+    }
+    Ok(images)
+}
+
+/// Reads a map key → tag: a JSON object of strings, or a `release.json` that holds one at `path` (keys joined by `.`).
+///
+/// # Errors
+/// When it is neither.
+pub fn tags_in(json: &[u8], file: &str, path: &str) -> Result<BTreeMap<String, String>, Error> {
+    let json: Value = serde_json::from_slice(json).map_err(|cause| {
+        Error::invalid(Place::line(file, cause.line()), format!("it is no JSON: {cause}"))
+    })?;
+    let below = path.split('.').filter(|key| !key.is_empty()).try_fold(&json, |value, key| value.get(key));
+    let plain = json.as_object().is_some_and(|object| !object.is_empty() && object.values().all(Value::is_string));
+    let Some(map) = below.or(Some(&json).filter(|_| plain)).and_then(Value::as_object) else {
+        return Err(Error::invalid(Place::file(file), format!("it has no map of image tags at `{path}`")));
+    };
+    let entry = |(key, tag): (&String, &Value)| match tag.as_str() {
+        Some(tag) => Ok((key.clone(), tag.to_owned())),
+        None => Err(Error::invalid(Place::file(file), format!("{path}.{}: want a string", key.escape_debug()))
+            .hint("put the tag between quotes")),
+    };
+    map.iter().map(entry).collect()
+}
+
+/// Packs the charts that the overlay uses, and rewrites the overlay to them.
+///
+/// # Errors
+/// Everything that is wrong in the tree, with its place.
+pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) -> Result<Packed, Error> {
+    let config = request.config;
+    let configured = Prefix::parse(&config.prefix, false).ok();
+    let prefixes: Vec<Prefix> = std::iter::once(request.prefix.clone()).chain(configured).collect();
+    let settings = overlay::Settings {
+        directory: config.overlay.trim_matches('/'),
+        source_name: &config.appliance.source_name,
+        charts_repository: config.repositories.charts.as_str(),
+        helm_repository: &config.appliance.helm_repository,
+        namespace: &config.appliance.flux_namespace,
+        prefixes: &prefixes,
+        values_prefix: &config.appliance.values_prefix,
+    };
+    let overlay = overlay::load(tree, &settings)?;
+    let discovered = overlay.discover()?;
+    let charts = pack_charts(tree, config, &discovered.charts)?;
+    let pins = pins(&discovered.charts, &charts, config)?;
+    let profile_values = overlay.profile_values(&config.profile)?;
+    let values_config_maps = match config.values_names {
+        ValuesNames::Plain => BTreeMap::new(),
+        ValuesNames::Hashed => hashed_names(config, &profile_values, images),
+    };
+    let style = match config.chart_pin {
+        ChartPin::Digest => PinStyle::Digest,
+        ChartPin::Version => PinStyle::Version,
+    };
+    let pins = overlay::Pins { charts: &pins, style, prefix: request.prefix, values_names: &values_config_maps };
+    let rewritten = overlay::rewrite(&overlay, &pins)?;
+    let chart_warnings = charts.iter().flat_map(|(chart, _)| chart.warnings());
+    let mut warnings: Vec<String> = chart_warnings.map(|warning| format!("{}: {}", warning.place, warning.text)).collect();
+    let of_overlay = discovered.warnings.iter().chain(&rewritten.warnings);
+    warnings.extend(of_overlay.map(|warning| format!("{}: {}", warning.place, warning.text)));
+    warnings.sort();
+    let external = discovered.external;
+    Ok(Packed { charts, external, overlay, files: rewritten.files, profile_values, values_config_maps, warnings })
+}
+
+/// Each chart on a thread of its own, as many at once as there are processors.
+fn pack_charts(
+    tree: &Tree,
+    config: &Config,
+    uses: &[overlay::ChartUse],
+) -> Result<Vec<(chart::Chart, PackedChart)>, Error> {
+    let versions = match config.chart_versions {
+        ChartVersions::AsWritten => Versions::AsWritten,
+        ChartVersions::Stamped => Versions::Stamped,
+    };
+    let pack_one = |used: &overlay::ChartUse| {
+        let chart = chart::load(tree, &path_of(tree, config, used)?)?;
+        let packed = chart.pack(tree, versions)?;
+        Ok((chart, packed))
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut packed = Vec::new();
+        while let Some((index, used)) = {
+            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            uses.get(index).map(|used| (index, used))
+        } {
+            packed.push((index, pack_one(used)));
+        }
+        packed
+    };
+    let mut packed: Vec<(usize, Result<_, Error>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads.min(uses.len())).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    packed.sort_by_key(|(index, _)| *index);
+    packed.into_iter().map(|(_, packed)| packed).collect()
+}
+
+fn path_of(tree: &Tree, config: &Config, used: &overlay::ChartUse) -> Result<String, Error> {
+    let path = match &used.source {
+        ChartSource::Path(path) => path.clone(),
+        ChartSource::Name(name) => match config.charts.get(name) {
+            Some(path) => path.trim_matches('/').to_owned(),
+            None => return chart::find(tree, name),
+        },
+    };
+    if tree.kind(&path)?.is_none() {
+        let reason = format!("the chart `{}` is not there: no such directory below the source tree", path.escape_debug());
+        return Err(Error::invalid(used.place.clone(), reason)
+            .hint("chart paths are relative to the root of the source tree, not to the overlay"));
+    }
+    Ok(path)
+}
+
+fn pins(
+    uses: &[overlay::ChartUse],
+    charts: &[(chart::Chart, PackedChart)],
+    config: &Config,
+) -> Result<BTreeMap<ChartSource, Pin>, Error> {
+    let mut pins: BTreeMap<ChartSource, Pin> = BTreeMap::new();
+    for (used, (chart, packed)) in uses.iter().zip(charts) {
+        let digest = packed.artifact.digest().clone();
+        let twin = uses.iter().zip(charts).find(|(_, (other, twin))| {
+            twin.name == packed.name && *twin.artifact.digest() != digest && other.path() != chart.path()
+        });
+        if let Some((_, (other, _))) = twin {
+            let reason = format!("two charts have the name `{}`: {} and {}", packed.name, chart.path(), other.path());
+            return Err(Error::invalid(used.place.clone(), reason).hint("a release holds one chart of a name: rename one"));
+        }
+        if config.chart_pin == ChartPin::Version && packed.artifact.size() > HELM_REPOSITORY_LIMIT {
+            let reason = format!("the packed chart `{}` is larger than 10 MiB, the most that Flux takes by version", packed.name);
+            return Err(Error::refused(Place::file(chart.path()), reason).hint("pin charts by digest, or make it smaller"));
+        }
+        pins.insert(used.source.clone(), Pin { name: packed.name.clone(), version: packed.version.clone(), digest });
+    }
+    Ok(pins)
+}
+
+/// `<prefix><release>-<12 hex of the values' text and the image tags that are injected into it>`.
+fn hashed_names(
+    config: &Config,
+    values: &BTreeMap<String, String>,
+    images: &BTreeMap<String, Tag>,
+) -> BTreeMap<String, String> {
+    let suffix = format!(".{}.yaml", config.profile);
+    let named = values.iter().filter_map(|(file, text)| Some((file.strip_suffix(&suffix)?, text)));
+    let name = |(release, text): (&str, &String)| {
+        let injected = config.appliance.values.iter().filter(|injection| injection.release == release);
+        let tags = injected.filter_map(|injection| {
+            let tag = images.get(injection.from.strip_prefix("image:")?)?;
+            Some((injection.path.as_str(), tag.as_str()))
+        });
+        let tags: BTreeMap<&str, &str> = tags.collect();
+        let content = serde_json::to_vec(&(text, tags)).expect("text is JSON");
+        let name = format!("{}{release}-{}", config.appliance.values_prefix, Digest::of(&content).short());
+        (release.to_owned(), name)
+    };
+    named.map(name).collect()
+}
+
+impl Packed {
+    /// What of the files that were read is not committed.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn changes(&self, tree: &Tree, head: &Head, config: &Config) -> Result<BTreeMap<String, Change>, Error> {
+        let overlay = config.overlay.trim_matches('/');
+        let inputs = tree.inputs();
+        let below = |root: &str, path: &str| root.is_empty() || path == root || path.starts_with(&format!("{root}/"));
+        let mut roots: Vec<&str> = self.charts.iter().map(|(chart, _)| chart.path()).chain([overlay]).collect();
+        let loose: Vec<&str> =
+            inputs.keys().map(String::as_str).filter(|path| !roots.iter().any(|root| below(root, path))).collect();
+        roots.extend(loose);
+        head.changes(tree, &roots, |path| {
+            self.overlay.would_keep(path) || self.charts.iter().any(|(chart, _)| chart.would_pack(path))
+        })
+    }
+
+    /// The whole release: pure.
+    ///
+    /// # Errors
+    /// When the epoch is no time, or charts of one name have several versions.
+    pub fn desired(
+        &self,
+        request: &Request<'_>,
+        revision: &Revision,
+        images: &PinnedImages,
+        moves_channel: bool,
+    ) -> Result<Desired, Error> {
+        let config = request.config;
+        let bundle = overlay::bundle(&self.files, &overlay::BundleMeta {
+            created: timestamp(revision.epoch)?,
+            source: revision.source.clone(),
+            revision: format!("{}@{}", request.version, revision_of(&revision.commit)),
+        });
+        let release = release::build(release::Inputs {
+            config,
+            prefix: request.prefix,
+            version: request.version,
+            channel: request.channel,
+            bundle: bundle.digest(),
+            charts: self.chart_versions()?,
+            chart_digests: self.charts.iter().map(|(_, c)| (c.name.clone(), c.artifact.digest().clone())).collect(),
+            images,
+            profile_values: self.profile_values.clone(),
+            values_config_maps: self.values_config_maps.clone(),
+        });
+        let json = release.to_json();
+        let entry = |kind, repository: &Repository, artifact| DesiredArtifact {
+            kind,
+            name: repository.name().to_owned(),
+            version: request.version.to_string(),
+            repository: repository.clone(),
+            tag: request.version.clone(),
+            artifact,
+        };
+        let mut artifacts = self.desired_charts(config)?;
+        artifacts.push(entry(ArtifactKind::Bundle, &config.repositories.config, bundle));
+        let release = entry(ArtifactKind::Release, &config.repositories.release, Release::artifact(json.clone()));
+        Ok(Desired { artifacts, release, json, channel: moves_channel.then(|| request.channel.clone()) })
+    }
+
+    fn chart_versions(&self) -> Result<BTreeMap<String, String>, Error> {
+        let own = self.charts.iter().map(|(chart, packed)| (&packed.name, &packed.version, Place::file(chart.path())));
+        let external = self.external.iter().map(|chart| (&chart.name, &chart.version, chart.place.clone()));
+        let mut versions: BTreeMap<String, String> = BTreeMap::new();
+        for (name, version, place) in own.chain(external) {
+            match versions.insert(name.clone(), version.clone()) {
+                Some(other) if other != *version => {
+                    let reason = format!("the chart `{name}` is used as {other} and as {version}");
+                    return Err(Error::invalid(place, reason).hint("a release names one version of each chart"));
+                }
+                _ => {}
+            }
+        }
+        Ok(versions)
+    }
+
+    fn desired_charts(&self, config: &Config) -> Result<Vec<DesiredArtifact>, Error> {
+        let mut charts: Vec<DesiredArtifact> = Vec::new();
+        for (chart, packed) in &self.charts {
+            if charts.iter().any(|other| other.name == packed.name) {
+                continue;
+            }
+            let refused = |cause: crate::oci::InvalidReference| Error::refused(Place::file(chart.path()), cause.to_string());
+            charts.push(DesiredArtifact {
+                kind: ArtifactKind::Chart,
+                name: packed.name.clone(),
+                version: packed.version.clone(),
+                repository: config.repositories.charts.join(&packed.name).map_err(refused)?,
+                tag: packed.tag(),
+                artifact: packed.artifact.clone(),
+            });
+        }
+        charts.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(charts)
+    }
+}
+
+/// `sha1:<commit>` or `sha256:<commit>`, by its length; what follows the id (`-dirty`) stays.
+fn revision_of(commit: &str) -> String {
+    let digits = commit.bytes().take_while(u8::is_ascii_hexdigit).count();
+    format!("{}:{commit}", if digits == 64 { "sha256" } else { "sha1" })
+}
+
+/// RFC 3339 in UTC, whole seconds.
+fn timestamp(epoch: i64) -> Result<String, Error> {
+    let time = jiff::Timestamp::from_second(epoch)
+        .map_err(|_| Error::usage(Place::file("--epoch"), format!("{epoch} seconds since 1970 are no time")))?;
+    Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
