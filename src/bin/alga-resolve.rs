@@ -80,7 +80,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut words: Vec<String> = Vec::new();
     let (mut store, mut config, mut plain_http, mut text) = (None, None, false, false);
-    let mut timeout = Duration::from_secs(60);
+    let mut timeout = Duration::from_mins(1);
     let wrong = |error: lexopt::Error| usage(error.to_string());
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
@@ -88,14 +88,14 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
             Short('V') | Long("version") => {
                 return print(concat!("alga-resolve ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()).map(|()| None);
             }
-            Long("store") => store = Some(parser.value().and_then(|value| value.string()).map_err(wrong)?),
+            Long("store") => store = Some(parser.value().and_then(lexopt::ValueExt::string).map_err(wrong)?),
             Long("config") => config = Some(PathBuf::from(parser.value().map_err(wrong)?)),
             Long("plain-http") => plain_http = true,
             Long("timeout") => {
                 let seconds: f64 = parser.value().and_then(|value| value.parse()).map_err(wrong)?;
                 timeout = Duration::try_from_secs_f64(seconds).map_err(|_| usage("--timeout: want seconds"))?;
             }
-            Long("output") => match parser.value().and_then(|value| value.string()).map_err(wrong)?.as_str() {
+            Long("output") => match parser.value().and_then(lexopt::ValueExt::string).map_err(wrong)?.as_str() {
                 "json" => text = false,
                 "text" => text = true,
                 other => return Err(usage(format!("--output {other}: want json or text"))),
@@ -106,7 +106,9 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
     }
     let mut words = words.into_iter();
     match (words.next().as_deref(), words.next(), words.next()) {
-        (Some("resolve"), Some(reference), None) => Ok(Some(Args { reference, store, config, plain_http, timeout, text })),
+        (Some("resolve"), Some(reference), None) => {
+            Ok(Some(Args { reference, store, config, plain_http, timeout, text }))
+        }
         (Some("resolve"), None, _) => Err(usage("which release? want CHANNEL, VERSION or DIGEST")),
         (Some("resolve"), _, Some(word)) => Err(usage(format!("unexpected `{word}`"))),
         (Some(other), ..) => Err(usage(format!("there is no command `{other}`"))),
@@ -117,7 +119,8 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
 fn run(args: &Args) -> Result<(), Failure> {
     let config = configuration(args)?;
     let invalid = |cause: oci::InvalidReference| usage(cause.to_string());
-    let location = Location::parse(args.store.as_deref().unwrap_or(&config.prefix), args.plain_http).map_err(invalid)?;
+    let location =
+        Location::parse(args.store.as_deref().unwrap_or(&config.prefix), args.plain_http).map_err(invalid)?;
     let selector: Selector = args.reference.parse().map_err(invalid)?;
     let store = ReadStore::open(&location, Options::default()).map_err(|cause| failure(&cause.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -167,11 +170,13 @@ fn failure(error: &ResolveError) -> Failure {
     let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        message.push_str(&format!(": {error}"));
+        message = format!("{message}: {error}");
         cause = error.source();
     }
     let (code, hint) = match error.kind() {
-        ResolveKind::Store(oci::Kind::NotFound) => (3, Some("look at the name of the channel or version, and at the store")),
+        ResolveKind::Store(oci::Kind::NotFound) => {
+            (3, Some("look at the name of the channel or version, and at the store"))
+        }
         ResolveKind::Store(oci::Kind::Denied) => (4, Some("the store does not let the public read releases")),
         ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("the store cannot be reached: try again later")),
         _ => (1, None),

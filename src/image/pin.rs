@@ -134,7 +134,7 @@ impl Look {
             }
             (Some(Err(source)), Check::Require) => return Err(Error::Store { key, reference, source }),
             (Some(Err(_)), _) => {
-                warnings.push(format!("image {reference} ({key}) is not in the store: known by its tag alone"))
+                warnings.push(format!("image {reference} ({key}) is not in the store: known by its tag alone"));
             }
         }
         Ok(None)

@@ -8,6 +8,7 @@ mod manifest;
 pub mod media_type;
 mod reference;
 mod registry;
+#[macro_use]
 mod store;
 
 #[cfg(feature = "publish")]

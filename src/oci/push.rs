@@ -1,6 +1,5 @@
 //! The writing half of the seam.
 
-use super::store::on_backing;
 use super::{Content, Digest, Error, Kind, Location, Options, ReadStore, Repository, Selector, Tag, media_type};
 
 /// A store that can be written. The caller knows every digest before a byte is sent.

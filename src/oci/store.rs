@@ -63,7 +63,6 @@ macro_rules! on_backing {
         }
     };
 }
-pub(super) use on_backing;
 
 impl ReadStore {
     /// Opens a store. No request is sent and nothing is created.

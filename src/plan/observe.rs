@@ -95,12 +95,11 @@ async fn channel(
         Err(error) => return Err(error),
     };
     let Resolved { manifest, release_digest, json, release, record } = resolved;
-    let sequence = match &record {
-        Some(record) => record.sequence,
-        None => {
-            let tags = store.tags(repository).await?;
-            tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag)).max().unwrap_or(0)
-        }
+    let sequence = if let Some(record) = &record {
+        record.sequence
+    } else {
+        let tags = store.tags(repository).await?;
+        tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag)).max().unwrap_or(0)
     };
     let version = release.version;
     Ok(Some(ChannelState { manifest, release: release_digest, version, json, record, sequence }))

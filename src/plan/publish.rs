@@ -204,10 +204,10 @@ fn move_channel(
             return Ok(None);
         }
         let (channel, version) = (channel.clone(), desired.release.version.clone());
-        let served = serves.version.clone();
-        match release::compare_versions(&version, &served) {
-            Some(std::cmp::Ordering::Less) => return Err(Refusal::Downgrade { channel, serves: served, version }),
-            None if !allow_unordered => return Err(Refusal::Unordered { channel, serves: served, version }),
+        let current = serves.version.clone();
+        match release::compare_versions(&version, &current) {
+            Some(std::cmp::Ordering::Less) => return Err(Refusal::Downgrade { channel, serves: current, version }),
+            None if !allow_unordered => return Err(Refusal::Unordered { channel, serves: current, version }),
             _ => {}
         }
     }

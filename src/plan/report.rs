@@ -81,6 +81,8 @@ pub struct Report {
     pub digest: Digest,
     /// Digest of the plan.
     pub plan_digest: Digest,
+    /// The writes, in order.
+    pub plan: Plan,
     /// Charts, bundle, release.
     pub artifacts: Vec<ArtifactReport>,
     /// The images that were pinned.
@@ -131,6 +133,7 @@ impl Report {
             version: desired.release.version.clone(),
             digest,
             plan_digest: plan.digest(),
+            plan: plan.clone(),
             artifacts,
             images: BTreeMap::new(),
             control_plane: None,

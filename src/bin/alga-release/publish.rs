@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
-use alga_release::image::{self, Check};
-use alga_release::oci::{Location, Options, Prefix, ReadStore, Reference, Selector, Store, Tag};
-use alga_release::plan::{self, Contents, Executor, MoveRecord, Report, Request, Revision};
+use alga_release::image::{self, Check, PinnedImages};
+use alga_release::oci::{Credentials, Location, Options, Prefix, ReadStore, Reference, Selector, Store, Tag};
+use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
 use alga_release::source::{Tree, git};
 
 use crate::args::{self, Format, PublishArgs, StoreArgs};
@@ -16,68 +16,98 @@ use crate::output::{self, Talk};
 /// How many changed files are named before "and N more".
 const NAMED_CHANGES: usize = 20;
 
-pub fn run(args: PublishArgs) -> Result<(), Failure> {
+pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
     let talk = Talk::new(&args.output);
-    let tree = Tree::open(&args.source)?;
-    let config = configuration(&args)?;
-    let (version, channel) = names(&args, &config)?;
+    let config = configuration(args)?;
+    let (version, channel) = names(args, &config)?;
     let (location, prefix) = locations(&args.store, &config)?;
-    let images = images(&args, &config)?;
+    let images = images(args, &config)?;
     let request = Request { config: &config, prefix: &prefix, version: &version, channel: &channel, images };
-    let (credentials, found) = match &location {
-        Location::Registry(_) => environment::credentials(&args.store)?,
-        Location::Layout(_) => Default::default(),
-    };
-    if matches!(location, Location::Registry(_)) {
-        talk.info(&format!("credentials: {found}"));
+    let credentials = credentials(args, &location, &talk)?;
+    let store = Store::open(&location, Options { credentials: credentials.clone(), ..Options::default() })?;
+    let publication = prepare(args, &request, &location, &store, &runtime)?;
+    for warning in &publication.warnings {
+        talk.warn(warning);
     }
-    let anonymous = matches!(credentials, alga_release::oci::Credentials::Anonymous);
-    let options = Options { credentials, ..Options::default() };
-    let store = Store::open(&location, options)?;
-
-    let tags = plan::image_tags(&tree, &request)?;
-    let plain_tags: BTreeMap<String, Tag> = tags.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
-    let pins = pin_request(&args, &config, &prefix, &location, tags)?;
-    let (packed, pinned) = std::thread::scope(|scope| {
-        let packing = scope.spawn(|| plan::pack(&tree, &request, &plain_tags));
-        let pinned = runtime.block_on(image::pin(store.read(), &pins, |prefix| external(&location, prefix)));
-        (packing.join(), pinned)
-    });
-    let packed = packed.map_err(|_| Failure::usage("packing stopped: please report this"))??;
-    let revision = revision(&args, &config, &tree, &packed)?;
-    let pinned = pinned?;
-    let desired = packed.desired(&request, &revision, &pinned, !args.no_channel)?;
-
-    let warnings: Vec<String> = packed.warnings.iter().chain(&pinned.warnings).cloned().collect();
-    warnings.iter().for_each(|warning| talk.warn(warning));
-    let work = async {
-        let observed = plan::observe(store.read(), &desired).await?;
-        let plan = plan::publish(&desired, &observed, args.allow_unordered)?;
-        let mut report = Report::new(&plan, &desired, &observed, args.dry_run);
-        report.store = location.to_string();
-        report.prefix = prefix.to_string();
-        report.images.clone_from(&pinned.digests);
-        report.control_plane.clone_from(&pinned.control_plane);
-        report.warnings = warnings;
-        if !args.dry_run {
-            // Who has no credentials reads as the public does.
-            let reads_apart = config.public_read && !anonymous;
-            let public = if reads_apart { Some(ReadStore::open(&location, Options::default())?) } else { None };
-            let executor = Executor { store: &store, public: public.as_ref(), jobs: args.jobs.into() };
-            let moved = plan::execute(&plan, &Contents::of(&desired), &record(&args), &executor, &talk).await?;
-            if let Some(channel) = &mut report.channel {
-                channel.manifest = moved.or(channel.manifest.take());
-            }
-        }
-        Ok::<_, Failure>(report)
-    };
-    let report = runtime.block_on(until_signal(work))?;
+    // Who has no credentials reads as the public does.
+    let reads_apart = config.public_read && !matches!(credentials, Credentials::Anonymous);
+    let public = if reads_apart { Some(ReadStore::open(&location, Options::default())?) } else { None };
+    let executor = Executor { store: &store, public: public.as_ref(), jobs: args.jobs.into() };
+    let report = runtime.block_on(until_signal(carry_out(args, &publication, &executor, &talk)))?;
     talk.done();
+    let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
     match args.output.output {
         Format::Json => output::write_json(&report),
         Format::Text => output::write_stdout(output::report_text(&report).as_bytes()),
+    }
+}
+
+/// What is to be published, and what people should know of it.
+struct Publication {
+    desired: Desired,
+    images: PinnedImages,
+    warnings: Vec<String>,
+}
+
+/// Packs the tree while the images are looked up.
+fn prepare(
+    args: &PublishArgs,
+    request: &Request<'_>,
+    location: &Location,
+    store: &Store,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Publication, Failure> {
+    let tree = Tree::open(&args.source)?;
+    let images = plan::image_tags(&tree, request)?;
+    let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
+    let pins = pin_request(args, request, location, images)?;
+    let (packed, images) = std::thread::scope(|scope| {
+        let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
+        let images = runtime.block_on(image::pin(store.read(), &pins, |prefix| external(location, prefix)));
+        (packing.join(), images)
+    });
+    let packed = packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let revision = revision(args, request.config, &tree, &packed)?;
+    let images = images?;
+    let desired = packed.desired(request, &revision, &images, !args.no_channel)?;
+    let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
+    Ok(Publication { desired, images, warnings })
+}
+
+/// Looks, plans, and unless it is a dry run does what was planned.
+async fn carry_out(
+    args: &PublishArgs,
+    publication: &Publication,
+    executor: &Executor<'_>,
+    talk: &Talk,
+) -> Result<Report, Failure> {
+    let desired = &publication.desired;
+    let observed = plan::observe(executor.store.read(), desired).await?;
+    let plan = plan::publish(desired, &observed, args.allow_unordered)?;
+    let mut report = Report::new(&plan, desired, &observed, args.dry_run);
+    report.images.clone_from(&publication.images.digests);
+    report.control_plane.clone_from(&publication.images.control_plane);
+    report.warnings.clone_from(&publication.warnings);
+    if !args.dry_run {
+        let moved = plan::execute(&plan, &Contents::of(desired), &record(args), executor, talk).await?;
+        if let Some(channel) = &mut report.channel {
+            channel.manifest = moved.or(channel.manifest.take());
+        }
+    }
+    Ok(report)
+}
+
+/// For a registry, who asks it; the source is said, its value never.
+fn credentials(args: &PublishArgs, location: &Location, talk: &Talk) -> Result<Credentials, Failure> {
+    match location {
+        Location::Registry(_) => {
+            let (credentials, found) = environment::credentials(&args.store)?;
+            talk.info(&format!("credentials: {found}"));
+            Ok(credentials)
+        }
+        Location::Layout(_) => Ok(Credentials::Anonymous),
     }
 }
 
@@ -117,17 +147,18 @@ fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     });
     if let Some(channel) = clash {
-        let reason = format!("--version {version}: a version is not named as the channel `{channel}` and its keep-alive tags are");
+        let reason = format!(
+            "--version {version}: a version is not named as the channel `{channel}` and its keep-alive tags are"
+        );
         return Err(Failure::usage_hint(reason, "name it as 1.0.4-nightly.20261123"));
     }
     let Some(channel) = &args.channel else { return Ok((version, config.channels[0].clone())) };
-    match config.channels.iter().find(|known| known.as_str() == channel) {
-        Some(channel) => Ok((version, channel.clone())),
-        None => {
-            let known: Vec<&str> = config.channels.iter().map(Tag::as_str).collect();
-            let reason = format!("--channel {}: there is no such channel", channel.escape_debug());
-            Err(Failure::usage_hint(reason, format!("the configuration names: {}", known.join(", "))))
-        }
+    if let Some(channel) = config.channels.iter().find(|known| known.as_str() == channel) {
+        Ok((version, channel.clone()))
+    } else {
+        let known: Vec<&str> = config.channels.iter().map(Tag::as_str).collect();
+        let reason = format!("--channel {}: there is no such channel", channel.escape_debug());
+        Err(Failure::usage_hint(reason, format!("the configuration names: {}", known.join(", "))))
     }
 }
 
@@ -154,8 +185,7 @@ fn images(args: &PublishArgs, config: &Config) -> Result<BTreeMap<String, String
 
 fn pin_request<'a>(
     args: &PublishArgs,
-    config: &Config,
-    prefix: &'a Prefix,
+    request: &Request<'a>,
     location: &Location,
     images: BTreeMap<String, (ImageRepository, Tag)>,
 ) -> Result<image::Request<'a>, Failure> {
@@ -165,10 +195,10 @@ fn pin_request<'a>(
         (Some(args::ImageCheck::Off), _) => Check::Off,
     };
     let control_plane = match &args.control_plane {
-        Some(text) => Some(control_plane(text, config, prefix)?),
+        Some(text) => Some(control_plane(text, request.config, request.prefix)?),
         None => None,
     };
-    Ok(image::Request { prefix, images, control_plane, check })
+    Ok(image::Request { prefix: request.prefix, images, control_plane, check })
 }
 
 /// A tag or digest of the configured repository, or a full reference.
@@ -182,7 +212,8 @@ fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(ImageR
         None => image_repository(&reference.repository)?,
     };
     let selector = reference.digest.map(Selector::Digest).or(reference.tag.map(Selector::Tag));
-    let selector = selector.ok_or_else(|| Failure::usage("--control-plane: want a tag or a digest in the reference"))?;
+    let selector =
+        selector.ok_or_else(|| Failure::usage("--control-plane: want a tag or a digest in the reference"))?;
     Ok((repository, selector))
 }
 
@@ -214,7 +245,8 @@ fn revision(args: &PublishArgs, config: &Config, tree: &Tree, packed: &plan::Pac
         }
     };
     let epoch = epoch.or(time);
-    let epoch = epoch.ok_or_else(|| Failure::usage_hint("the release has no time", "give --epoch SECONDS or SOURCE_DATE_EPOCH"))?;
+    let epoch = epoch
+        .ok_or_else(|| Failure::usage_hint("the release has no time", "give --epoch SECONDS or SOURCE_DATE_EPOCH"))?;
     Ok(Revision { commit, epoch, source })
 }
 
@@ -242,7 +274,7 @@ fn dirty(args: &PublishArgs, changes: &BTreeMap<String, git::Change>) -> Result<
     let mut reason = format!("{} of the files that would be published are not as committed:", changes.len());
     reason.extend(changes.iter().take(NAMED_CHANGES).map(name));
     if changes.len() > NAMED_CHANGES {
-        reason.push_str(&format!("\n    and {} more", changes.len() - NAMED_CHANGES));
+        reason = format!("{reason}\n    and {} more", changes.len() - NAMED_CHANGES);
     }
     Err(Failure::refused(reason, "commit them, or say --allow-dirty: the revision is then marked `-dirty`"))
 }
@@ -255,4 +287,3 @@ fn record(args: &PublishArgs) -> MoveRecord {
         reason: args.reason.clone(),
     }
 }
-

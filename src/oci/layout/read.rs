@@ -12,9 +12,6 @@ use crate::oci::{Descriptor, Digest, Error, Hasher, Kind, Repository, Selector, 
 /// Largest `index.json` that is read.
 const INDEX_LIMIT: u64 = 64 << 20;
 
-/// The only version of the layout that exists.
-pub(super) const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
-
 /// The index of one layout, `index.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,17 +22,6 @@ pub(super) struct Index {
     pub manifests: Vec<Descriptor>,
     #[serde(flatten)]
     pub other: std::collections::BTreeMap<String, serde_json::Value>,
-}
-
-impl Index {
-    pub(super) fn empty() -> Self {
-        Self {
-            schema_version: 2,
-            media_type: Some(media_type::IMAGE_INDEX.to_owned()),
-            manifests: Vec::new(),
-            other: std::collections::BTreeMap::new(),
-        }
-    }
 }
 
 /// A directory of layouts.
@@ -59,7 +45,7 @@ impl Layout {
             }
             Ok(_) => Ok(layout),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(layout),
-            Err(cause) => Err(layout.io("opening", layout.name(), cause)),
+            Err(cause) => Err(Self::io("opening", layout.name(), cause)),
         }
     }
 
@@ -77,7 +63,7 @@ impl Layout {
         format!("{}/{repository}{separator}{selector}", self.name())
     }
 
-    pub(super) fn io(&self, attempted: &'static str, reference: String, cause: io::Error) -> Error {
+    pub(super) fn io(attempted: &'static str, reference: String, cause: io::Error) -> Error {
         let kind = if cause.kind() == io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
         let reason = if kind == Kind::NotFound { "it is not there" } else { "the file system failed" };
         Error::new(kind, attempted, reference, reason).caused_by(cause)
@@ -98,11 +84,11 @@ impl Layout {
         let malformed = |reason: String| Error::new(Kind::Malformed, "reading", reference(), reason);
         let marker = read_bounded(&directory.join("oci-layout"), 4096).map_err(|cause| {
             let other = directory.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-            if cause.kind() == io::ErrorKind::NotFound && other && !self.holds_layouts(&directory) {
+            if cause.kind() == io::ErrorKind::NotFound && other && !Self::holds_layouts(&directory) {
                 let reason = "the directory is there and holds something else: it has no `oci-layout` file";
                 return Error::new(Kind::Refused, "opening", reference(), reason);
             }
-            self.io("reading", reference(), cause)
+            Self::io("reading", reference(), cause)
         })?;
         let version = serde_json::from_slice::<serde_json::Value>(&marker).ok();
         if version.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str()) != Some("1.0.0") {
@@ -115,7 +101,7 @@ impl Layout {
     }
 
     /// Does `directory` lead to deeper repositories? (`charts` does to `charts/sebastian`.)
-    fn holds_layouts(&self, directory: &Path) -> bool {
+    fn holds_layouts(directory: &Path) -> bool {
         let entries = directory.read_dir().into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).any(|path| path.join("oci-layout").is_file())
     }
@@ -161,7 +147,7 @@ impl Layout {
     fn read_blob(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {
         let reference = || self.reference(repository, digest.as_str());
         let bytes = read_bounded(&self.blob_path(repository, digest), limit)
-            .map_err(|cause| self.io("reading", reference(), cause))?;
+            .map_err(|cause| Self::io("reading", reference(), cause))?;
         if bytes.len() as u64 > limit {
             let reason = format!("it is larger than {limit} bytes");
             return Err(Error::new(Kind::TooLarge, "reading", reference(), reason));
@@ -187,7 +173,7 @@ impl Layout {
             Ok(found) if found == *digest => Ok(true),
             Ok(_) => Err(corrupted(&path, self.reference(repository, digest.as_str()))),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(cause) => Err(self.io("reading", self.reference(repository, digest.as_str()), cause)),
+            Err(cause) => Err(Self::io("reading", self.reference(repository, digest.as_str()), cause)),
         }
     }
 

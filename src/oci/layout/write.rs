@@ -4,8 +4,22 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::read::{Index, Layout, MARKER};
+use super::read::{Index, Layout};
 use crate::oci::{Content, Descriptor, Digest, Error, Kind, Manifest, Repository, Tag, media_type};
+
+/// What the marker file of a layout says.
+const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+impl Index {
+    fn empty() -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(media_type::IMAGE_INDEX.to_owned()),
+            manifests: Vec::new(),
+            other: std::collections::BTreeMap::new(),
+        }
+    }
+}
 
 impl Layout {
     /// Makes the layout of a repository where there is none.
