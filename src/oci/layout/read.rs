@@ -83,8 +83,7 @@ impl Layout {
         let reference = || format!("{}/{repository}", self.name());
         let malformed = |reason: String| Error::new(Kind::Malformed, "reading", reference(), reason);
         let marker = read_bounded(&directory.join("oci-layout"), 4096).map_err(|cause| {
-            let other = directory.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-            if cause.kind() == io::ErrorKind::NotFound && other && !Self::holds_layouts(&directory) {
+            if cause.kind() == io::ErrorKind::NotFound && is_foreign(&directory) {
                 let reason = "the directory is there and holds something else: it has no `oci-layout` file";
                 return Error::new(Kind::Refused, "opening", reference(), reason);
             }
@@ -98,12 +97,6 @@ impl Layout {
             .map_err(|cause| malformed("its `index.json` cannot be read".to_owned()).caused_by(cause))?;
         serde_json::from_slice(&bytes)
             .map_err(|cause| malformed("its `index.json` is broken".to_owned()).caused_by(cause))
-    }
-
-    /// Does `directory` lead to deeper repositories? (`charts` does to `charts/sebastian`.)
-    fn holds_layouts(directory: &Path) -> bool {
-        let entries = directory.read_dir().into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).any(|path| path.join("oci-layout").is_file())
     }
 
     fn entry(&self, repository: &Repository, tag: &Tag) -> Result<Descriptor, Error> {
@@ -189,6 +182,18 @@ fn corrupted(path: &Path, reference: String) -> Error {
     let reason =
         format!("{} does not hold what its name says: corrupted; remove that file and publish again", path.display());
     Error::new(Kind::Mismatch, "reading", reference, reason)
+}
+
+/// Does `directory` hold something else than a layout that was begun, or deeper repositories (`charts` does)?
+pub(super) fn is_foreign(directory: &Path) -> bool {
+    let entries = directory.read_dir().into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let begun = name == "blobs" || name == "index.json" || name.starts_with('.');
+        let deeper = entry.path().is_dir() && !is_foreign(&entry.path());
+        !begun && !entry.path().join("oci-layout").is_file() && !deeper
+    })
 }
 
 fn hash_file(path: &Path) -> io::Result<Digest> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::read::{Index, Layout};
+use super::read::{Index, Layout, is_foreign};
 use crate::oci::{Content, Descriptor, Digest, Error, Kind, Manifest, Repository, Tag, media_type};
 
 /// What the marker file of a layout says.
@@ -29,6 +29,7 @@ impl Layout {
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
+        self.refuse_foreign_directory()?;
         let directory = self.path(repository);
         let create = || -> io::Result<()> {
             fs::create_dir_all(directory.join("blobs/sha256"))?;
@@ -39,6 +40,15 @@ impl Layout {
             write_atomically(&directory.join("oci-layout"), MARKER.as_bytes())
         };
         create().map_err(|cause| self.write_failed(repository, cause))
+    }
+
+    /// A slip in the path must not strew layouts over somebody's files.
+    fn refuse_foreign_directory(&self) -> Result<(), Error> {
+        if !is_foreign(self.directory()) {
+            return Ok(());
+        }
+        let reason = "the directory holds other things than OCI layouts: name an empty or a new one";
+        Err(Error::new(Kind::Refused, "writing", format!("oci-layout:{}", self.directory().display()), reason))
     }
 
     fn write_failed(&self, repository: &Repository, cause: io::Error) -> Error {
