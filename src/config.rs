@@ -291,10 +291,13 @@ pub fn image_repository(text: &str) -> Result<ImageRepository, InvalidReference>
     text.parse().map(ImageRepository::Own)
 }
 
-/// Serde says "unknown field `x`, expected one of `a`, `b`": the expected one that is nearest to it.
+/// The reader says "unknown field `x`, expected one of a, b at line 1": the expected one that is nearest to it.
 fn nearest_known(message: &str) -> Option<String> {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    message.contains("unknown ").then(|| quoted.next()).flatten().and_then(|unknown| nearest(unknown, quoted))
+    let unknown = message.strip_prefix("unknown ").or(message.split_once(": unknown ").map(|(_, rest)| rest))?;
+    let unknown = unknown.split('`').nth(1)?;
+    let (_, expected) = message.split_once("expected ")?;
+    let words = expected.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| !word.is_empty());
+    nearest(unknown, words)
 }
 
 /// The candidate with the fewest edits, when it is near enough to be a slip.
