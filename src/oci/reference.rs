@@ -309,7 +309,7 @@ impl FromStr for Reference {
         };
         let host = repository.split('/').next().unwrap_or_default();
         let has_host = host.contains(['.', ':', '[']) || host == "localhost";
-        if !has_host || !repository.contains('/') || text.contains("://") {
+        if !has_host || !repository.contains('/') || repository.ends_with('/') || text.contains("://") {
             return Err(invalid("reference", text, "want `HOST/PATH:TAG` or `HOST/PATH@sha256:<hex>`"));
         }
         Prefix::parse(repository, false)?;

@@ -69,6 +69,8 @@ fn references_have_a_host_and_keep_port_and_tag_apart() {
         "library/redis:7",
         "ghcr.io",
         "ghcr.io/A:1",
+        "ghcr.io/",
+        "ghcr.io/x/:1",
         "ghcr.io/a:",
         "ghcr.io/a@sha256:12",
         "https://ghcr.io/a",
