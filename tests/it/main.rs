@@ -2,6 +2,8 @@
 
 mod support;
 
+// Something is wrong with what comes from outside.
+mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
 // Publishing, by the rules.
