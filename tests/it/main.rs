@@ -2,10 +2,16 @@
 
 mod support;
 
+// Something is wrong with what comes from outside.
+mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Publishing, by the rules.
+mod publish;
 // What a registry sees of this program.
 mod registry_wire;
+// The resolver on the appliance.
+mod resolver;
 // Each rewriting rule is a directory.
 mod rewrite_cases;
 // What every store promises, held by every kind of store.

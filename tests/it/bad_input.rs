@@ -1,0 +1,125 @@
+//! Trees, arguments and stores with something wrong: a clear word, a code, and nothing written.
+
+use std::os::unix::fs::symlink;
+
+use crate::support::programs::{Run, Source};
+
+const CHART: &str = "helm/Chart.yaml";
+const VALUES: &str = "helm/values.yaml";
+const OVERLAY: &str = "ee/appliance/flux/base/releases/alga-core.yaml";
+
+fn publish(source: &Source, more: &[&str]) -> Run {
+    let layout = source.layout();
+    source.publish(&[&["--version", "1.0.3", "--channel", "nightly", "--store", &layout], more].concat())
+}
+
+/// Refused with one of the codes for it, in these words, and nothing is written.
+#[track_caller]
+fn refused(source: &Source, more: &[&str], words: &[&str]) {
+    let run = publish(source, more);
+    assert!(matches!(run.code, Some(1 | 3 | 9)), "{words:?}: {run:?}");
+    assert!(!run.stderr.contains("panicked"), "{run:?}");
+    assert!(!source.store().exists(), "{words:?}: {run:?}");
+    run.says(words);
+}
+
+#[test]
+fn a_broken_file_is_named() {
+    let cases = [
+        (CHART, "apiVersion: v2\nname: [", CHART),
+        (CHART, "apiVersion: v2\nname: sebastian\nversion: one\n", "one"),
+        (CHART, "apiVersion: v2\nname: sebastian\nversion: 1.10\n", CHART),
+        (VALUES, "- a\n- list\n", VALUES),
+        (OVERLAY, "a: [\n", OVERLAY),
+        ("ee/appliance/releases/1.0.3/release.json", "{", "release.json"),
+        ("alga-release.yaml", "chanels: [a]\n", "alga-release.yaml:1"),
+        ("alga-release.yaml", "chanels: [a]\n", "did you mean `channels`"),
+    ];
+    for (file, text, word) in cases {
+        let source = Source::new();
+        source.write(file, text);
+        refused(&source, &[], &[word]);
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let source = Source::new();
+    std::fs::remove_file(source.path(CHART)).expect("removed");
+    refused(&source, &[], &["helm"]);
+    let source = Source::new();
+    std::fs::remove_dir_all(source.path("ee/appliance/flux")).expect("removed");
+    refused(&source, &[], &["ee/appliance/flux"]);
+    let source = Source::new();
+    std::fs::remove_dir_all(source.path("")).expect("removed");
+    refused(&source, &[], &["tree"]);
+}
+
+#[test]
+fn a_chart_path_stays_in_the_tree() {
+    for path in ["./no/such", "../../x", "/etc"] {
+        let source = Source::new();
+        let text = std::fs::read_to_string(source.path(OVERLAY)).expect("text");
+        source.write(OVERLAY, &text.replace("chart: ./helm", &format!("chart: {path}")));
+        refused(&source, &[], &[OVERLAY, path.trim_start_matches("./")]);
+    }
+}
+
+#[test]
+fn arguments_are_checked() {
+    refused(&Source::new(), &["--image", "algaCore=a b"], &["algaCore"]);
+    refused(&Source::new(), &["--source-url", "file:///x y"], &["URL"]);
+    let source = Source::new();
+    let layout = source.layout();
+    source.publish(&["--version", "1", "--channel", "beta", "--store", &layout]).ends(9).says(&["beta", "nightly"]);
+}
+
+fn alias_bomb() -> String {
+    let level = |n: usize| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(","));
+    (1..12).fold("a0: &a0 x\n".to_owned(), |text, n| text + &level(n))
+}
+
+#[test]
+fn bombs_do_not_go_off() {
+    for text in [alias_bomb(), format!("a: {}{}", "[".repeat(100_000), "]".repeat(100_000))] {
+        for file in [CHART, VALUES, OVERLAY, "alga-release.yaml"] {
+            let source = Source::new();
+            source.write(file, &text);
+            refused(&source, &[], &[file]);
+        }
+    }
+}
+
+#[test]
+fn a_huge_file_is_not_read() {
+    let source = Source::new();
+    std::fs::File::create(source.path(VALUES)).and_then(|file| file.set_len(200 << 20)).expect("sparse");
+    refused(&source, &[], &[VALUES]);
+}
+
+#[test]
+fn links_that_leave_are_not_followed() {
+    for file in ["helm/files/secret.txt", "ee/appliance/flux/base/secret.yaml"] {
+        let source = Source::new();
+        symlink("/etc/passwd", source.path(file)).expect("a link");
+        refused(&source, &[], &[file]);
+    }
+}
+
+#[test]
+fn a_directory_in_place_of_a_file_is_named() {
+    for file in [CHART, OVERLAY] {
+        let source = Source::new();
+        std::fs::remove_file(source.path(file)).expect("removed");
+        std::fs::create_dir(source.path(file)).expect("a directory");
+        refused(&source, &[], &["helm"].map(|word| if file == OVERLAY { "alga-core" } else { word }));
+    }
+}
+
+#[test]
+fn a_file_in_place_of_the_store_is_left_alone() {
+    let source = Source::new();
+    std::fs::write(source.store(), "mine").expect("written");
+    publish(&source, &[]).ends(1).says(&["store"]);
+    assert_eq!(std::fs::read(source.store()).expect("a file"), b"mine");
+}

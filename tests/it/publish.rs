@@ -1,0 +1,363 @@
+//! Publishing by its rules: unchanged is untouched, versions do not move, the pointer moves last and never by accident.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::programs::{Run, Source};
+use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
+
+const RELEASES: &str = "org/alga-appliance-release";
+const RECORD: &str = "vnd.alga.appliance.channel.";
+
+fn store(registry: &Registry) -> String {
+    format!("{}/org", registry.address())
+}
+
+fn publish(source: &Source, registry: &Registry, version: &str, channel: &str, more: &[&str]) -> Run {
+    let store = store(registry);
+    let mut arguments = vec!["--version", version, "--channel", channel, "--store", &store];
+    arguments.extend(more);
+    source.publish(&arguments)
+}
+
+fn writes(registry: &Registry) -> usize {
+    registry.log().iter().filter(|received| !matches!(received.method.as_str(), "GET" | "HEAD")).count()
+}
+
+fn manifest(registry: &Registry, reference: &str) -> Value {
+    let (_, bytes) = registry.manifest(RELEASES, reference).expect("a manifest");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+/// The JSON that a tag serves.
+fn served(registry: &Registry, tag: &str) -> Value {
+    let manifest = manifest(registry, tag);
+    let digest = manifest["config"]["digest"].as_str().expect("a digest");
+    serde_json::from_slice(&registry.blob(RELEASES, digest).expect("a blob")).expect("JSON")
+}
+
+fn record(registry: &Registry, channel: &str, key: &str) -> Option<String> {
+    manifest(registry, channel)["annotations"][format!("{RECORD}{key}")].as_str().map(ToOwned::to_owned)
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// All tags of all repositories.
+fn state(registry: &Registry) -> BTreeMap<String, BTreeMap<String, String>> {
+    registry.repositories().into_iter().map(|name| (name.clone(), registry.tags(&name))).collect()
+}
+
+fn files(directory: &Path, found: &mut BTreeMap<String, (Vec<u8>, SystemTime)>) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            let modified = path.metadata().and_then(|metadata| metadata.modified()).expect("a time");
+            found.insert(path.display().to_string(), (std::fs::read(&path).expect("a file"), modified));
+        }
+    }
+}
+
+#[test]
+fn publishing_again_reads_only() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    // 7 tags and the channel looked at; 13 blobs in two requests each, 7 manifests, 7 read back; the move.
+    assert_eq!(registry.log().len(), 8 + 2 * 13 + 7 + 7 + 5);
+    let before = state(&registry);
+    registry.clear_log();
+    let again = publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    assert!(again.stdout.starts_with("nothing to do"), "{}", again.stdout);
+    assert_eq!((registry.log().len(), writes(&registry)), (9, 0));
+    assert_eq!(state(&registry), before);
+}
+
+#[test]
+fn publishing_again_leaves_the_files_of_a_layout_alone() {
+    let source = Source::new();
+    let layout = source.layout();
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout];
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    source.publish(&arguments).ends(0);
+    files(&source.store(), &mut before);
+    let again = source.publish(&arguments).ends(0);
+    files(&source.store(), &mut after);
+    assert!(again.stdout.starts_with("nothing to do"), "{}", again.stdout);
+    assert!(before == after);
+}
+
+#[test]
+fn other_content_under_a_chart_version_is_refused() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let (before, published) = (state(&registry), registry.tags("org/charts/sebastian")["0.0.1"].clone());
+    registry.clear_log();
+    source.append("helm/values.yaml", "\nanother: value\n");
+    let run = publish(&source, &registry, "1.0.4", "nightly", &[]).ends(3);
+    run.says(&["chart sebastian 0.0.1", &published, "this would be sha256:", "chartVersion"]);
+    assert_eq!((writes(&registry), state(&registry)), (0, before));
+    publish(&source, &registry, "1.0.4", "nightly", &["--chart-version", "stamped"]).ends(0);
+}
+
+#[test]
+fn other_content_under_a_release_version_is_refused() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let (before, published) = (state(&registry), registry.tags("org/alga-appliance-config")["1.0.3"].clone());
+    registry.clear_log();
+    let run = publish(&source, &registry, "1.0.3", "nightly", &["--epoch", "1700000001"]).ends(3);
+    run.says(&["bundle alga-appliance-config 1.0.3", &published, "under another --version"]);
+    let run = publish(&source, &registry, "1.0.3", "nightly", &["--image", "algaCore=other"]).ends(3);
+    run.says(&["release alga-appliance-release 1.0.3", &before[RELEASES]["1.0.3"]]);
+    assert_eq!((writes(&registry), state(&registry)), (0, before));
+}
+
+#[test]
+fn a_stamped_version_carries_the_content() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &["--chart-version", "stamped"]).ends(0);
+    let tags = registry.tags("org/charts/sebastian");
+    let tag = tags.keys().next().expect("a tag");
+    let id = tag.strip_prefix("0.0.1_").expect("stamped");
+    assert!(id.len() == 12 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{tag}");
+    let (_, bytes) = registry.manifest("org/charts/sebastian", tag).expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let version = format!("0.0.1+{id}");
+    assert_eq!(manifest["annotations"]["org.opencontainers.image.version"], *version);
+    let config = registry.blob("org/charts/sebastian", manifest["config"]["digest"].as_str().expect("a digest"));
+    let config: Value = serde_json::from_slice(&config.expect("a blob")).expect("JSON");
+    assert_eq!(config["version"], *version);
+    assert_eq!(served(&registry, "nightly")["charts"]["sebastian"], *version);
+}
+
+#[test]
+fn one_release_serves_two_channels() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let release = registry.tags(RELEASES)["1.0.3"].clone();
+    publish(&source, &registry, "1.0.3", "stable", &[]).ends(0);
+    assert_eq!(registry.tags(RELEASES)["1.0.3"], release);
+    let (nightly, mut stable) = (served(&registry, "nightly"), served(&registry, "stable"));
+    assert_eq!(stable["channel"], "stable");
+    stable["channel"] = "nightly".into();
+    assert_eq!(nightly, stable);
+    for channel in ["nightly", "stable"] {
+        assert_eq!(record(&registry, channel, "release"), Some(release.clone()));
+    }
+}
+
+#[test]
+fn a_move_is_recorded_and_kept_alive() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &["--by", "alice", "--reason", "why not"]).ends(0);
+    let first = registry.tags(RELEASES)["nightly"].clone();
+    let known = [("name", "nightly"), ("sequence", "1"), ("kind", "publish"), ("by", "alice"), ("reason", "why not")];
+    known.iter().for_each(|(key, value)| assert_eq!(record(&registry, "nightly", key).as_deref(), Some(*value)));
+    assert_eq!(record(&registry, "nightly", "release"), registry.tags(RELEASES).get("1.0.3").cloned());
+    assert_eq!(record(&registry, "nightly", "previous"), None);
+    assert!(record(&registry, "nightly", "moved").is_some_and(|moved| moved.ends_with('Z')));
+    publish(&source, &registry, "1.0.4", "nightly", &["--image", "algaCore=other"]).ends(9);
+    source.write("ee/appliance/releases/1.0.4/release.json", &release_json(&source));
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let tags = registry.tags(RELEASES);
+    assert_eq!(record(&registry, "nightly", "previous"), Some(first.clone()));
+    assert_eq!(record(&registry, "nightly", "sequence").as_deref(), Some("2"));
+    assert_eq!(tags[&format!("nightly-1-{}", &first[7..15])], first);
+    assert_eq!(tags[&format!("nightly-2-{}", &tags["nightly"][7..15])], tags["nightly"]);
+}
+
+fn release_json(source: &Source) -> String {
+    std::fs::read_to_string(source.path("ee/appliance/releases/1.0.3/release.json")).expect("a release.json")
+}
+
+/// The images that the fixtures' own `release.json` names, for other versions.
+fn with_images(source: &Source, versions: &[&str]) {
+    let text = release_json(source);
+    versions.iter().for_each(|version| source.write(&format!("ee/appliance/releases/{version}/release.json"), &text));
+}
+
+#[test]
+fn a_channel_does_not_go_back_or_sideways() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.2", "spring"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let before = registry.tags(RELEASES);
+    publish(&source, &registry, "1.0.2", "nightly", &[]).ends(3).says(&["serves 1.0.3", "newer than 1.0.2"]);
+    publish(&source, &registry, "spring", "nightly", &[]).ends(3).says(&["cannot tell", "--allow-unordered"]);
+    assert_eq!(registry.tags(RELEASES), before);
+    publish(&source, &registry, "spring", "nightly", &["--allow-unordered"]).ends(0);
+    assert_eq!(served(&registry, "nightly")["version"], "spring");
+}
+
+#[test]
+fn without_a_channel_none_is_written() {
+    let (source, registry) = (Source::new(), Registry::start());
+    source.publish(&["--version", "1.0.3", "--no-channel", "--store", &store(&registry)]).ends(0);
+    assert_eq!(registry.tags(RELEASES).into_keys().collect::<Vec<_>>(), ["1.0.3"]);
+}
+
+#[test]
+fn a_version_is_not_named_as_a_channel() {
+    let (source, registry) = (Source::new(), Registry::start());
+    for version in ["nightly", "stable", "nightly-1", "stable-2-01234567"] {
+        publish(&source, &registry, version, "nightly", &[]).ends(9).says(&[version]);
+    }
+    assert_eq!(registry.log().len(), 0);
+}
+
+/// Another tool serves the release of a version in a channel: no record.
+fn moved_by_another_tool(registry: &Registry, channel: &str, version: &str) -> String {
+    let (media_type, bytes) = registry.manifest(RELEASES, version).expect("a manifest");
+    let digest = digest_of(&bytes);
+    registry.put_manifest(RELEASES, Some(channel), &digest, &media_type, &bytes);
+    digest
+}
+
+#[test]
+fn after_another_tool_the_sequence_goes_on_from_the_highest_that_is_known() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4", "1.0.5"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let previous = moved_by_another_tool(&registry, "nightly", "1.0.3");
+    publish(&source, &registry, "1.0.5", "nightly", &[]).ends(0);
+    assert_eq!(record(&registry, "nightly", "sequence").as_deref(), Some("3"));
+    assert_eq!(record(&registry, "nightly", "previous"), Some(previous));
+}
+
+/// Version tags, and what the channel serves: what a move's time is no part of.
+fn outcome(registry: &Registry) -> (BTreeMap<String, BTreeMap<String, String>>, Value) {
+    let mut state = state(registry);
+    state.values_mut().for_each(|tags| tags.retain(|tag, _| !tag.starts_with("nightly")));
+    (state, served(registry, "nightly"))
+}
+
+/// Every request from `index` on goes wrong; then all is well again.
+fn dies_at(source: &Source, index: usize, action: Action) -> Registry {
+    let registry = Registry::start();
+    registry.fail(Fault { method: "", path: String::new(), skip: index, times: usize::MAX, action });
+    let run = publish(source, &registry, "1.0.3", "nightly", &[]);
+    assert!(matches!(run.code, Some(75 | 4 | 1)), "{index}: {run:?}");
+    assert!(!run.stderr.contains("panicked"), "{index}: {run:?}");
+    if registry.tags(RELEASES).contains_key("nightly") {
+        assert_eq!(served(&registry, "nightly")["version"], "1.0.3");
+        assert!(registry.tags(RELEASES).contains_key("1.0.3"), "{index}");
+    }
+    registry.heal();
+    publish(source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    registry
+}
+
+#[test]
+fn wherever_the_registry_dies_running_again_finishes() {
+    let (source, undisturbed) = (Source::new(), Registry::start());
+    publish(&source, &undisturbed, "1.0.3", "nightly", &[]).ends(0);
+    let count = undisturbed.log().len();
+    let expected = |registry: &Registry| {
+        let state = outcome(registry).0;
+        state.into_iter().map(|(name, tags)| (name, tags.into_keys().collect::<Vec<_>>())).collect::<Vec<_>>()
+    };
+    for index in 0..count {
+        let registry = dies_at(&source, index, Action::Status(403, Vec::new(), Vec::new()));
+        assert_eq!(expected(&registry), expected(&undisturbed), "{index}");
+    }
+}
+
+#[test]
+fn a_channel_that_somebody_else_moves_meanwhile_is_left_to_him() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    // The look right before the write finds nothing: somebody took the tag away.
+    registry.fail(Fault::first("HEAD", "/manifests/nightly", Action::Status(404, Vec::new(), Vec::new())));
+    let before = registry.tags(RELEASES)["nightly"].clone();
+    let run = publish(&source, &registry, "1.0.4", "nightly", &[]).ends(3);
+    run.says(&["somebody else moved it", &before]);
+    assert_eq!(registry.tags(RELEASES)["nightly"], before);
+}
+
+#[test]
+fn a_dry_run_reads_only_and_names_every_digest() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let dry = publish(&source, &registry, "1.0.3", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
+    assert_eq!((writes(&registry), registry.repositories().len()), (0, 0));
+    assert!(dry["planDigest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")));
+    let text = publish(&source, &registry, "1.0.3", "nightly", &["--dry-run"]).ends(0).stdout;
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    for artifact in dry["artifacts"].as_array().expect("a list") {
+        let word = |key: &str| artifact[key].as_str().expect("text");
+        assert!(text.contains(word("digest")), "{artifact}");
+        let published = registry.tags(&format!("org/{}", word("repository")));
+        assert_eq!(published[word("tag")], word("digest"));
+    }
+}
+
+#[test]
+fn a_dry_run_into_a_layout_creates_nothing() {
+    let source = Source::new();
+    source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &source.layout(), "--dry-run"]).ends(0);
+    assert!(!source.store().exists());
+}
+
+fn for_alice() -> Registry {
+    let user = Some(("alice".to_owned(), "s3cr3t-t0ken".to_owned()));
+    Registry::with(Setup { auth: Auth::Token { realm: None, user }, ..Setup::default() })
+}
+
+fn publish_as(source: &Source, registry: &Registry, token: &str) -> Run {
+    let store = store(registry);
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &store];
+    source.publish_in(&arguments, &[("ALGA_REGISTRY_USERNAME", "alice"), ("ALGA_REGISTRY_TOKEN", token)])
+}
+
+#[test]
+fn a_token_is_used_and_never_shown() {
+    let (source, registry) = (Source::new(), for_alice());
+    let run = publish_as(&source, &registry, "s3cr3t-t0ken").ends(0);
+    assert!(!run.stdout.contains("s3cr3t") && !run.stderr.contains("s3cr3t"), "{run:?}");
+    let run = publish_as(&source, &registry, "wr0ng-t0ken").ends(4);
+    assert!(!run.stdout.contains("wr0ng") && !run.stderr.contains("wr0ng"), "{run:?}");
+}
+
+#[test]
+fn an_image_must_be_there() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require"]).ends(3).says(&["is not there"]);
+    assert_eq!((writes(&registry), registry.repositories().len()), (0, 0));
+    with_images(&source, &["1.0.3"]);
+    source.write("ee/appliance/releases/1.0.3/release.json", "{\"app\":{\"images\":{}}}");
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(9).says(&["algaCore", "release.json"]);
+}
+
+#[test]
+fn the_control_plane_is_pinned_by_digest() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let bytes = br#"{"schemaVersion":2}"#;
+    let digest = digest_of(bytes);
+    let repository = "org/alga-appliance-control-plane";
+    registry.put_manifest(repository, Some("abc"), &digest, "application/vnd.oci.image.manifest.v1+json", bytes);
+    let check = ["--image-check", "warn", "--control-plane"];
+    publish(&source, &registry, "1.0.3", "nightly", &[&check[..], &["none"]].concat()).ends(3).says(&["control plane"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[&check[..], &["abc"]].concat()).ends(0);
+    let expected = format!("{}/{repository}@{digest}", registry.address());
+    assert_eq!(served(&registry, "nightly")["controlPlane"], *expected);
+}
+
+#[test]
+fn hashed_names_stand_in_the_release() {
+    let (source, registry) = (Source::new(), Registry::start());
+    source.write("alga-release.yaml", "valuesNames: hashed\n");
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let release = served(&registry, "nightly");
+    let name = release["valuesConfigMaps"]["alga-core"].as_str().expect("a name");
+    let hash = name.strip_prefix("appliance-values-alga-core-").expect("hashed");
+    assert_eq!(hash.len(), 12);
+}

@@ -1,0 +1,32 @@
+//! Outputs are as their published schemas say.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::programs::{Source, resolve};
+
+#[track_caller]
+fn valid(schema: &str, instance: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas").join(schema);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+    let schema = serde_json::from_str(&text).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let errors: Vec<String> =
+        validator.iter_errors(instance).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{}: {errors:#?}\n{instance:#}", path.display());
+}
+
+#[test]
+fn reports_plans_and_releases_are_as_their_schemas_say() {
+    let source = Source::new();
+    let layout = source.layout();
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout, "--output", "json"];
+    let dry = source.publish(&[&arguments[..], &["--dry-run"]].concat()).ends(0).json();
+    valid("report.json", &dry);
+    valid("plan.json", &dry["plan"]);
+    for _ in 0..2 {
+        valid("report.json", &source.publish(&arguments).ends(0).json());
+    }
+    valid("release.json", &resolve(&["resolve", "nightly", "--store", &layout]).ends(0).json());
+}
