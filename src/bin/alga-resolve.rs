@@ -106,9 +106,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
     }
     let mut words = words.into_iter();
     match (words.next().as_deref(), words.next(), words.next()) {
-        (Some("resolve"), Some(reference), None) => {
-            Ok(Some(Args { reference, store, config, plain_http, timeout, text }))
-        }
+        (Some("resolve"), Some(reference), None) => Ok(Some(Args { reference, store, config, plain_http, timeout, text })),
         (Some("resolve"), None, _) => Err(usage("which release? want CHANNEL, VERSION or DIGEST")),
         (Some("resolve"), _, Some(word)) => Err(usage(format!("unexpected `{word}`"))),
         (Some(other), ..) => Err(usage(format!("there is no command `{other}`"))),
@@ -119,8 +117,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
 fn run(args: &Args) -> Result<(), Failure> {
     let config = configuration(args)?;
     let invalid = |cause: oci::InvalidReference| usage(cause.to_string());
-    let location =
-        Location::parse(args.store.as_deref().unwrap_or(&config.prefix), args.plain_http).map_err(invalid)?;
+    let location = Location::parse(args.store.as_deref().unwrap_or(&config.prefix), args.plain_http).map_err(invalid)?;
     let selector: Selector = args.reference.parse().map_err(invalid)?;
     let store = ReadStore::open(&location, Options::default()).map_err(|cause| failure(&cause.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -174,9 +171,7 @@ fn failure(error: &ResolveError) -> Failure {
         cause = error.source();
     }
     let (code, hint) = match error.kind() {
-        ResolveKind::Store(oci::Kind::NotFound) => {
-            (3, Some("look at the name of the channel or version, and at the store"))
-        }
+        ResolveKind::Store(oci::Kind::NotFound) => (3, Some("look at the name of the channel or version, and at the store")),
         ResolveKind::Store(oci::Kind::Denied) => (4, Some("the store does not let the public read releases")),
         ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("the store cannot be reached: try again later")),
         _ => (1, None),

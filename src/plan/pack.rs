@@ -67,8 +67,7 @@ pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String,
     let usage = |reason: String| Error::usage(Place::file("--image"), reason);
     for key in request.images.keys().filter(|key| !config.images.contains_key(*key)) {
         let known: Vec<_> = config.images.keys().map(String::as_str).collect();
-        let hint = nearest(key, known.iter().copied())
-            .map_or_else(|| known.join(", "), |key| format!("did you mean `{key}`?"));
+        let hint = nearest(key, known.iter().copied()).map_or_else(|| known.join(", "), |key| format!("did you mean `{key}`?"));
         return Err(usage(format!("there is no image `{}` in the configuration", key.escape_debug())).hint(hint));
     }
     let file = config.release_file_of(request.version);
@@ -93,8 +92,9 @@ pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String,
 /// # Errors
 /// When it is neither.
 pub fn tags_in(json: &[u8], file: &str, path: &str) -> Result<BTreeMap<String, String>, Error> {
-    let json: Value = serde_json::from_slice(json)
-        .map_err(|cause| Error::invalid(Place::line(file, cause.line()), format!("it is no JSON: {cause}")))?;
+    let json: Value = serde_json::from_slice(json).map_err(|cause| {
+        Error::invalid(Place::line(file, cause.line()), format!("it is no JSON: {cause}"))
+    })?;
     let below = path.split('.').filter(|key| !key.is_empty()).try_fold(&json, |value, key| value.get(key));
     let plain = json.as_object().is_some_and(|object| !object.is_empty() && object.values().all(Value::is_string));
     let Some(map) = below.or(Some(&json).filter(|_| plain)).and_then(Value::as_object) else {
@@ -141,8 +141,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     let pins = overlay::Pins { charts: &pins, style, prefix: request.prefix, values_names: &values_config_maps };
     let rewritten = overlay::rewrite(&overlay, &pins)?;
     let chart_warnings = charts.iter().flat_map(|(chart, _)| chart.warnings());
-    let mut warnings: Vec<String> =
-        chart_warnings.map(|warning| format!("{}: {}", warning.place, warning.text)).collect();
+    let mut warnings: Vec<String> = chart_warnings.map(|warning| format!("{}: {}", warning.place, warning.text)).collect();
     let of_overlay = discovered.warnings.iter().chain(&rewritten.warnings);
     warnings.extend(of_overlay.map(|warning| format!("{}: {}", warning.place, warning.text)));
     warnings.sort();
@@ -194,8 +193,7 @@ fn path_of(tree: &Tree, config: &Config, used: &overlay::ChartUse) -> Result<Str
         },
     };
     if tree.kind(&path)?.is_none() {
-        let reason =
-            format!("the chart `{}` is not there: no such directory below the source tree", path.escape_debug());
+        let reason = format!("the chart `{}` is not there: no such directory below the source tree", path.escape_debug());
         return Err(Error::invalid(used.place.clone(), reason)
             .hint("chart paths are relative to the root of the source tree, not to the overlay"));
     }
@@ -215,18 +213,11 @@ fn pins(
         });
         if let Some((_, (other, _))) = twin {
             let reason = format!("two charts have the name `{}`: {} and {}", packed.name, chart.path(), other.path());
-            return Err(
-                Error::invalid(used.place.clone(), reason).hint("a release holds one chart of a name: rename one")
-            );
+            return Err(Error::invalid(used.place.clone(), reason).hint("a release holds one chart of a name: rename one"));
         }
         if config.chart_pin == ChartPin::Version && packed.artifact.size() > HELM_REPOSITORY_LIMIT {
-            let reason = format!(
-                "the packed chart `{}` is larger than 10 MiB, the most that Flux takes by version",
-                packed.name
-            );
-            return Err(
-                Error::refused(Place::file(chart.path()), reason).hint("pin charts by digest, or make it smaller")
-            );
+            let reason = format!("the packed chart `{}` is larger than 10 MiB, the most that Flux takes by version", packed.name);
+            return Err(Error::refused(Place::file(chart.path()), reason).hint("pin charts by digest, or make it smaller"));
         }
         pins.insert(used.source.clone(), Pin { name: packed.name.clone(), version: packed.version.clone(), digest });
     }
@@ -285,14 +276,11 @@ impl Packed {
         moves_channel: bool,
     ) -> Result<Desired, Error> {
         let config = request.config;
-        let bundle = overlay::bundle(
-            &self.files,
-            &overlay::BundleMeta {
-                created: timestamp(revision.epoch)?,
-                source: revision.source.clone(),
-                revision: format!("{}@{}", request.version, revision_of(&revision.commit)),
-            },
-        );
+        let bundle = overlay::bundle(&self.files, &overlay::BundleMeta {
+            created: timestamp(revision.epoch)?,
+            source: revision.source.clone(),
+            revision: format!("{}@{}", request.version, revision_of(&revision.commit)),
+        });
         let release = release::build(release::Inputs {
             config,
             prefix: request.prefix,
@@ -342,8 +330,7 @@ impl Packed {
             if charts.iter().any(|other| other.name == packed.name) {
                 continue;
             }
-            let refused =
-                |cause: crate::oci::InvalidReference| Error::refused(Place::file(chart.path()), cause.to_string());
+            let refused = |cause: crate::oci::InvalidReference| Error::refused(Place::file(chart.path()), cause.to_string());
             charts.push(DesiredArtifact {
                 kind: ArtifactKind::Chart,
                 name: packed.name.clone(),
@@ -370,3 +357,4 @@ fn timestamp(epoch: i64) -> Result<String, Error> {
         .map_err(|_| Error::usage(Place::file("--epoch"), format!("{epoch} seconds since 1970 are no time")))?;
     Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
+

@@ -23,9 +23,7 @@ pub fn run(args: &ConfigArgs) -> Result<(), Failure> {
     };
     let effective = serde_json::to_value(&config).map_err(|cause| Failure::io("printing the configuration", cause))?;
     let mut entries = Vec::new();
-    flatten(&effective, &mut Vec::new(), &mut |path, value| {
-        entries.push((path.join("."), value.clone(), origin(path)))
-    });
+    flatten(&effective, &mut Vec::new(), &mut |path, value| entries.push((path.join("."), value.clone(), origin(path))));
     match args.output {
         Format::Json => {
             let entry = |(key, value, from): (String, Value, String)| (key, json!({ "value": value, "from": from }));

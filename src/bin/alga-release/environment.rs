@@ -82,9 +82,7 @@ pub fn credentials(args: &StoreArgs) -> Result<(Credentials, &'static str), Fail
         let mut password = String::new();
         let stdin = std::io::stdin().take(FILE_LIMIT);
         let mut stdin = std::io::BufReader::new(stdin);
-        stdin
-            .read_to_string(&mut password)
-            .map_err(|cause| Failure::io("reading the password from standard input", cause))?;
+        stdin.read_to_string(&mut password).map_err(|cause| Failure::io("reading the password from standard input", cause))?;
         return Ok((basic(username, &password)?, "--username and standard input"));
     }
     let username = variable("ALGA_REGISTRY_USERNAME").unwrap_or_else(|| "token".to_owned());

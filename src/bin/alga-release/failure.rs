@@ -119,13 +119,8 @@ impl From<oci::Error> for Failure {
 
 fn of_store(error: &oci::Error) -> (u8, Option<&'static str>) {
     match error.kind() {
-        oci::Kind::Denied => (
-            DENIED,
-            Some("give --username with --password-stdin, or ALGA_REGISTRY_TOKEN, of a user who may push there"),
-        ),
-        oci::Kind::Unavailable => {
-            (TEMPORARY, Some("try again later: running the same command again sends only what is missing"))
-        }
+        oci::Kind::Denied => (DENIED, Some("give --username with --password-stdin, or ALGA_REGISTRY_TOKEN, of a user who may push there")),
+        oci::Kind::Unavailable => (TEMPORARY, Some("try again later: running the same command again sends only what is missing")),
         oci::Kind::Io => (FAILED, Some("look at space and permissions there, and run the same command again")),
         _ => (FAILED, None),
     }
@@ -135,8 +130,7 @@ impl From<release::ResolveError> for Failure {
     fn from(error: release::ResolveError) -> Self {
         match error {
             release::ResolveError::Store(error) => error.into(),
-            other => Self::new(FAILED, &other)
-                .hint("the channel holds something that no version of this program wrote: look who did"),
+            other => Self::new(FAILED, &other).hint("the channel holds something that no version of this program wrote: look who did"),
         }
     }
 }
@@ -161,9 +155,7 @@ impl From<plan::Refusal> for Failure {
                 "raise the version in its Chart.yaml, or let charts be stamped: `chartVersions: stamped` in the configuration"
             }
             plan::Refusal::Immutable { .. } => "published versions do not change: publish this under another --version",
-            plan::Refusal::Downgrade { .. } => {
-                "a channel goes back by a deliberate roll-back alone; --no-channel publishes the version"
-            }
+            plan::Refusal::Downgrade { .. } => "a channel goes back by a deliberate roll-back alone; --no-channel publishes the version",
             plan::Refusal::Unordered { .. } => "if it is meant so, say --allow-unordered",
         };
         Self::new(REFUSED, &refusal).hint(hint)

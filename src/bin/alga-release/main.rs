@@ -44,9 +44,7 @@ fn run(args: Args) -> Result<(), Failure> {
         }
         Command::Man => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Args::command())
-                .render(&mut page)
-                .map_err(|cause| Failure::io("writing the page", cause))?;
+            clap_mangen::Man::new(Args::command()).render(&mut page).map_err(|cause| Failure::io("writing the page", cause))?;
             output::write_stdout(&page)
         }
     }

@@ -80,9 +80,7 @@ impl Progress for Talk {
                 self.bar.inc(*bytes);
                 self.bar.set_message(repository.to_string());
             }
-            Event::Tagged { repository, tag } if self.bar.is_hidden() => {
-                self.info(&format!("pushed {repository}:{tag}"))
-            }
+            Event::Tagged { repository, tag } if self.bar.is_hidden() => self.info(&format!("pushed {repository}:{tag}")),
             Event::Moved { channel } if self.bar.is_hidden() => self.info(&format!("moved {channel}")),
             Event::ReadBack => self.bar.set_message("read back"),
             Event::Tagged { .. } | Event::Moved { .. } => {}
@@ -116,10 +114,7 @@ pub fn report_text(report: &Report) -> String {
         };
         let (repository, version, digest) = (artifact.repository.as_str(), &artifact.version, &artifact.digest);
         let size = indicatif::BinaryBytes(artifact.size);
-        let _ = writeln!(
-            text,
-            "  {kind:7} {repository:name_width$} {version:version_width$} {digest} {size:>11}  {outcome}"
-        );
+        let _ = writeln!(text, "  {kind:7} {repository:name_width$} {version:version_width$} {digest} {size:>11}  {outcome}");
     }
     for (key, pinned) in &report.images {
         let _ = writeln!(text, "  image   {key} {pinned}");
@@ -143,9 +138,7 @@ fn channel_text(report: &Report, text: &mut String) {
     let from = channel.from.as_deref().unwrap_or("nothing");
     let _ = match (channel.moves, report.dry_run) {
         (false, _) => writeln!(text, "channel {name} serves {version} (move {})", channel.sequence),
-        (true, true) => {
-            writeln!(text, "channel {name} would move from {from} to {version} (move {})", channel.sequence)
-        }
+        (true, true) => writeln!(text, "channel {name} would move from {from} to {version} (move {})", channel.sequence),
         (true, false) => writeln!(text, "channel {name} moved from {from} to {version} (move {})", channel.sequence),
     };
     if !report.dry_run {

@@ -117,9 +117,7 @@ fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     });
     if let Some(channel) = clash {
-        let reason = format!(
-            "--version {version}: a version is not named as the channel `{channel}` and its keep-alive tags are"
-        );
+        let reason = format!("--version {version}: a version is not named as the channel `{channel}` and its keep-alive tags are");
         return Err(Failure::usage_hint(reason, "name it as 1.0.4-nightly.20261123"));
     }
     let Some(channel) = &args.channel else { return Ok((version, config.channels[0].clone())) };
@@ -184,8 +182,7 @@ fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(ImageR
         None => image_repository(&reference.repository)?,
     };
     let selector = reference.digest.map(Selector::Digest).or(reference.tag.map(Selector::Tag));
-    let selector =
-        selector.ok_or_else(|| Failure::usage("--control-plane: want a tag or a digest in the reference"))?;
+    let selector = selector.ok_or_else(|| Failure::usage("--control-plane: want a tag or a digest in the reference"))?;
     Ok((repository, selector))
 }
 
@@ -217,8 +214,7 @@ fn revision(args: &PublishArgs, config: &Config, tree: &Tree, packed: &plan::Pac
         }
     };
     let epoch = epoch.or(time);
-    let epoch = epoch
-        .ok_or_else(|| Failure::usage_hint("the release has no time", "give --epoch SECONDS or SOURCE_DATE_EPOCH"))?;
+    let epoch = epoch.ok_or_else(|| Failure::usage_hint("the release has no time", "give --epoch SECONDS or SOURCE_DATE_EPOCH"))?;
     Ok(Revision { commit, epoch, source })
 }
 
@@ -259,3 +255,4 @@ fn record(args: &PublishArgs) -> MoveRecord {
         reason: args.reason.clone(),
     }
 }
+
