@@ -12,7 +12,11 @@ mod publish;
 mod registry_wire;
 // The resolver on the appliance.
 mod resolver;
+// The same source gives the same bytes, wherever and by whomever it is published.
+mod reproducible;
 // Each rewriting rule is a directory.
 mod rewrite_cases;
+// What is printed and published follows its schema.
+mod schemas;
 // What every store promises, held by every kind of store.
 mod store_contract;

@@ -1,10 +1,12 @@
 //! What several tests stand on.
 
 pub mod docker_registry;
+pub mod program;
 pub mod programs;
 pub mod registry;
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 /// The program `name` of another project, when it is installed: in `$ALGA_PEERS_DIR`, in the cache, or on the path.
 #[allow(clippy::disallowed_methods, reason = "tests look for programs where their environment says")]
@@ -18,4 +20,27 @@ pub fn peer(name: &str) -> Option<PathBuf> {
         .chain(std::env::split_paths(&path))
         .map(|directory| directory.join(name))
         .find(|program| program.is_file())
+}
+
+/// Says that something is not there and the test is skipped; with `ALGA_PEERS=require` in the environment that is a failure.
+pub fn missing(what: &str) {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the tests themselves")]
+    let required = std::env::var("ALGA_PEERS").is_ok_and(|peers| peers == "require");
+    assert!(!required, "{what}");
+    // Straight to the terminal: what a passing test prints is not shown.
+    let _ = writeln!(std::io::stderr(), "skipped: {what}");
+}
+
+/// As [`peer`]; when there is none, that is said.
+pub fn require(name: &str) -> Option<PathBuf> {
+    let found = peer(name);
+    if found.is_none() {
+        missing(&format!("{name} is missing; get it by `tests/peers/install --system`"));
+    }
+    found
+}
+
+/// A file or directory of this repository.
+pub fn root(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }

@@ -1,0 +1,405 @@
+//! What is published is a function of the source and of what is asked for: not of the machine, the user, or the time.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value as Json;
+
+use crate::support::program::{publish, release, run, stdout};
+use crate::support::{require, root};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+const OTHER_COMMIT: &str = "76543210fedcba9876543210fedcba9876543210";
+const EPOCH: &str = "1700000000";
+const SOURCE: &str = "https://github.com/nine-minds/alga-psa";
+const SECRET: &str = "ghp_secret";
+
+/// How a copy differs from another.
+#[derive(Clone, Copy)]
+struct Manner {
+    backwards: bool,
+    mode: u32,
+    age: Duration,
+}
+
+fn copy(from: &Path, to: &Path, manner: Manner) {
+    fs::create_dir_all(to).expect("a directory");
+    let mut entries: Vec<_> = fs::read_dir(from).expect("a directory").map(|entry| entry.expect("an entry")).collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    if manner.backwards {
+        entries.reverse();
+    }
+    for entry in entries {
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a kind").is_dir() {
+            copy(&entry.path(), &target, manner);
+        } else {
+            fs::write(&target, fs::read(entry.path()).expect("a file")).expect("a file");
+            fs::set_permissions(&target, Permissions::from_mode(manner.mode)).expect("a mode");
+            let file = File::open(&target).expect("a file");
+            file.set_modified(SystemTime::UNIX_EPOCH + manner.age).expect("a time");
+        }
+    }
+}
+
+const PLAIN: Manner = Manner { backwards: false, mode: 0o664, age: Duration::from_secs(1_600_000_000) };
+const OTHER: Manner = Manner { backwards: true, mode: 0o600, age: Duration::from_secs(86_399) };
+
+/// Kind and name of an artifact, and its digest.
+type Digests = BTreeMap<String, String>;
+
+fn digests(report: &Json) -> Digests {
+    let text = |value: &Json| value.as_str().expect("text").to_owned();
+    let artifacts = report["artifacts"].as_array().expect("artifacts");
+    artifacts
+        .iter()
+        .map(|artifact| (format!("{} {}", text(&artifact["kind"]), text(&artifact["name"])), text(&artifact["digest"])))
+        .collect()
+}
+
+fn store(directory: &Path) -> String {
+    format!("oci-layout:{}", directory.display())
+}
+
+fn given<'a>(commit: &'a str, epoch: &'a str) -> [&'a str; 10] {
+    ["--version", "1.0.3", "--channel", "nightly", "--source-commit", commit, "--epoch", epoch, "--source-url", SOURCE]
+}
+
+/// Publishes as another user on another machine would.
+fn publish_elsewhere(source: &Path, out: &Path, more: &[&str]) -> Json {
+    let mut command = release();
+    let program = command.get_program().to_owned();
+    command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(program);
+    command.env_clear().env("TZ", "Asia/Tokyo").env("LC_ALL", "de_DE.UTF-8").env("LANG", "de_DE.UTF-8");
+    command.env("PATH", "/bin:/usr/bin").env("LOGNAME", "somebody").current_dir(source);
+    command.args(["publish", ".", "--output", "json", "--store"]).arg(store(out));
+    let report = stdout(command.args(given(COMMIT, EPOCH)).args(more));
+    serde_json::from_slice(&report).expect("a report")
+}
+
+fn publish_here(source: &Path, out: &Path, more: &[&str]) -> Json {
+    let store = store(out);
+    publish(source, given(COMMIT, EPOCH).iter().chain(more).copied().chain(["--store", &store]))
+}
+
+#[test]
+fn the_same_source_has_the_same_digests_on_every_machine_and_for_ever() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (plain, other) = (home.path().join("plain"), home.path().join("other/ä b"));
+    copy(&root("charts-fixtures"), &plain, PLAIN);
+    copy(&root("charts-fixtures"), &other, OTHER);
+    for (name, flags, expected) in CASES {
+        let out = home.path().join(name);
+        let here = digests(&publish_here(&plain, &out.join("a"), flags));
+        let there = digests(&publish_elsewhere(&other, &out.join("b"), flags));
+        assert_eq!(here, there, "{name}");
+        let expected: Digests = expected.iter().map(|(key, digest)| ((*key).into(), (*digest).into())).collect();
+        assert_eq!(here, expected, "{name}");
+        let releases = |out: &str| published(&home.path().join(name).join(out));
+        let (mut ours, mut theirs) = (releases("a"), releases("b"));
+        // The record of the move names its time and who did it.
+        for files in [&mut ours, &mut theirs] {
+            files.retain(|path, _| !path.starts_with("alga-appliance-release/"));
+        }
+        assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{name}");
+        assert!(ours == theirs, "{name}: every byte");
+    }
+}
+
+/// Every file below a directory.
+fn published(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(directory).expect("below").display().to_string();
+                files.insert(name, fs::read(&path).expect("a file"));
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn another_commit_or_time_changes_the_bundle_and_no_chart() {
+    let home = tempfile::tempdir().expect("a directory");
+    let run = |name: &str, commit: &str, epoch: &str| {
+        let store = store(&home.path().join(name));
+        digests(&publish(&root("charts-fixtures"), given(commit, epoch).into_iter().chain(["--store", &store])))
+    };
+    let before = run("before", COMMIT, EPOCH);
+    for (name, commit, epoch) in [("commit", OTHER_COMMIT, EPOCH), ("epoch", COMMIT, "1700000001")] {
+        let after = run(name, commit, epoch);
+        for (key, digest) in &before {
+            assert_eq!(key.starts_with("chart "), after[key] == *digest, "{name}: {key}");
+        }
+    }
+}
+
+/// A git repository with one commit, the tree of the fixtures in it.
+struct Checkout {
+    home: tempfile::TempDir,
+    git: PathBuf,
+    /// Of the tree, below the repository.
+    below: &'static str,
+}
+
+impl Checkout {
+    fn new(below: &'static str) -> Option<Self> {
+        let git = require("git")?;
+        let checkout = Self { home: tempfile::tempdir().expect("a directory"), git, below };
+        copy(&root("charts-fixtures"), &checkout.tree(), PLAIN);
+        fs::write(checkout.repository().join(".gitignore"), "*.ignored\n").expect("a file");
+        checkout.git(&["init", "--quiet", "--initial-branch", "main"]);
+        let remote = format!("https://user:{SECRET}@github.com/nine-minds/alga-psa.git");
+        checkout.git(&["remote", "add", "origin", &remote]);
+        checkout.commit("first");
+        Some(checkout)
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.home.path().join("repository")
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.repository().join(self.below)
+    }
+
+    fn out(&self) -> PathBuf {
+        self.home.path().join("out")
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let date = "2024-02-03T04:05:06+09:00";
+        let mut command = Command::new(&self.git);
+        command.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]);
+        command.args(arguments).current_dir(self.repository());
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+        command.env("GIT_AUTHOR_DATE", "2001-01-01T00:00:00Z").env("GIT_COMMITTER_DATE", date);
+        String::from_utf8(stdout(&mut command)).expect("UTF-8").trim().to_owned()
+    }
+
+    fn commit(&self, message: &str) {
+        self.git(&["add", "--all", "--force"]);
+        self.git(&["commit", "--quiet", "--message", message]);
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.tree().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    }
+
+    fn publish(&self, more: &[&str]) -> Output {
+        let mut command = release();
+        command.arg("publish").arg(self.tree()).args(["--version", "1.0.3", "--channel", "nightly"]);
+        command.args(["--output", "json", "--store"]).arg(store(&self.out())).args(more);
+        run(&mut command)
+    }
+
+    fn dry_run(&self) -> Output {
+        self.publish(&["--dry-run"])
+    }
+
+    /// The bundle's annotations.
+    fn annotations(&self, report: &[u8]) -> Json {
+        let report: Json = serde_json::from_slice(report).expect("a report");
+        let digest = digests(&report)["bundle alga-appliance-config"].clone();
+        let blob = self.out().join("alga-appliance-config/blobs").join(digest.replace(':', "/"));
+        let manifest: Json = serde_json::from_slice(&fs::read(blob).expect("the bundle")).expect("JSON");
+        manifest["annotations"].clone()
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[track_caller]
+fn assert_clean(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", said(output));
+}
+
+/// Refused, and each place is named.
+#[track_caller]
+fn assert_dirty(output: &Output, places: &[&str]) {
+    assert_eq!(output.status.code(), Some(3), "{}", said(output));
+    for place in places {
+        assert!(said(output).contains(place), "{place}: {}", said(output));
+    }
+}
+
+#[test]
+fn the_bundle_names_commit_and_time_and_no_secret() {
+    for below in ["", "deep/er"] {
+        let Some(checkout) = Checkout::new(below) else { return };
+        let output = checkout.publish(&[]);
+        assert_clean(&output);
+        let commit = checkout.git(&["rev-parse", "HEAD"]);
+        let annotations = checkout.annotations(&output.stdout);
+        assert_eq!(annotations["org.opencontainers.image.revision"], format!("1.0.3@sha1:{commit}"));
+        assert_eq!(annotations["org.opencontainers.image.created"], "2024-02-02T19:05:06Z");
+        assert_eq!(annotations["org.opencontainers.image.source"], SOURCE);
+        assert!(!said(&output).contains(SECRET));
+        assert!(!everything_readable(&checkout.out()).contains(SECRET));
+    }
+}
+
+/// The text of all published bytes, unpacked too.
+fn everything_readable(out: &Path) -> String {
+    let limits = alga_release::archive::Limits { total: 100 << 20, file: 5 << 20 };
+    let mut text = String::new();
+    let mut archives = 0;
+    for (path, bytes) in published(out) {
+        text.push_str(&path);
+        text.push_str(&String::from_utf8_lossy(&bytes));
+        if bytes.starts_with(&[0x1f, 0x8b]) {
+            archives += 1;
+            for (path, bytes) in alga_release::archive::read(&bytes, limits).expect("an archive") {
+                text.push_str(&path);
+                text.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+    assert_eq!(archives, 6, "five charts and the bundle");
+    text
+}
+
+#[test]
+fn what_is_not_committed_is_refused_by_name_and_published_when_allowed() {
+    for below in ["", "deep/er"] {
+        let Some(checkout) = Checkout::new(below) else { return };
+        let changed = [
+            "helm/values.yaml",
+            "ee/helm/temporal/templates/new.yaml",
+            "helm/files/x.ignored",
+            "ee/appliance/flux/profiles/single-node/values/new.single-node.yaml",
+        ];
+        for path in changed {
+            let old = fs::read(checkout.tree().join(path)).unwrap_or_default();
+            checkout.write(path, &format!("{}\n# {SECRET}\n", String::from_utf8_lossy(&old)));
+        }
+        let output = checkout.publish(&[]);
+        assert_dirty(&output, &changed);
+        assert!(!said(&output).contains(SECRET));
+        assert!(!checkout.out().exists() || published(&checkout.out()).is_empty(), "nothing is written");
+        let output = checkout.publish(&["--allow-dirty"]);
+        assert_clean(&output);
+        let commit = checkout.git(&["rev-parse", "HEAD"]);
+        let revision = &checkout.annotations(&output.stdout)["org.opencontainers.image.revision"];
+        assert_eq!(*revision, format!("1.0.3@sha1:{commit}-dirty"));
+    }
+}
+
+#[test]
+fn each_kind_of_change_is_refused_alone() {
+    let Some(checkout) = Checkout::new("") else { return };
+    for path in ["helm/templates/new.yaml", "helm/files/x.ignored", "ee/appliance/flux/base/core/new.yaml"] {
+        checkout.write(path, "a: b\n");
+        assert_dirty(&checkout.dry_run(), &[path]);
+        fs::remove_file(checkout.tree().join(path)).expect("it is gone");
+        assert_clean(&checkout.dry_run());
+    }
+    for path in ["helm/README.md", "ee/helm/workflow-worker/crds/workflowschedules.yaml", "helm/files/robots.txt"] {
+        fs::remove_file(checkout.tree().join(path)).expect("it is gone");
+        assert_dirty(&checkout.dry_run(), &[path]);
+        checkout.git(&["checkout", "--", path]);
+        assert_clean(&checkout.dry_run());
+    }
+}
+
+#[test]
+fn what_is_not_published_may_be_as_it_likes() {
+    let Some(checkout) = Checkout::new("deep") else { return };
+    // What `.helmignore` leaves out of the charts, and what lies beside them.
+    checkout.write("helm/ci/more-values.yaml", "a: b\n");
+    checkout.write("ee/helm/email-service/testdata/second.eml", "Subject: none\n");
+    checkout.write("ee/helm/elsewhere.yaml", "a: b\n");
+    checkout.write("server/src/main.ts", "//\n");
+    checkout.write("../outside.txt", "x\n");
+    fs::remove_file(checkout.tree().join("README.md")).expect("it is gone");
+    fs::remove_file(checkout.tree().join("ee/helm/email-service/testdata/inbound.eml")).expect("it is gone");
+    assert_clean(&checkout.dry_run());
+}
+
+#[test]
+fn a_change_that_is_staged_but_not_committed_is_refused() {
+    let Some(checkout) = Checkout::new("") else { return };
+    checkout.write("helm/values.yaml", "a: b\n");
+    checkout.git(&["add", "--all"]);
+    assert_dirty(&checkout.dry_run(), &["helm/values.yaml"]);
+}
+
+#[test]
+fn a_check_out_that_converts_line_ends_is_as_committed() {
+    let Some(checkout) = Checkout::new("") else { return };
+    checkout.git(&["config", "core.autocrlf", "true"]);
+    let path = "helm/values.yaml";
+    fs::remove_file(checkout.tree().join(path)).expect("it is gone");
+    checkout.git(&["checkout", "--", path]);
+    assert!(fs::read(checkout.tree().join(path)).expect("a file").windows(2).any(|two| two == b"\r\n"));
+    assert_clean(&checkout.dry_run());
+}
+
+/// Flags, and the digests that follow from them.
+type Case = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
+
+const CASES: [Case; 3] = [
+    (
+        "digest",
+        &[],
+        &[
+            ("chart email-service", "sha256:a195c85e01da60974583089ce67d0064c0771f39968447d75da7bab524220f0d"),
+            ("chart sebastian", "sha256:c11c52be636ac16e2ff3c5cc25c503b58f12c1ead32b4d1eef8c16abb6e93e13"),
+            ("chart temporal", "sha256:6a5158705b4893ae509b36da5f298cd87d7a7895974e8e645f4be61f015c42bc"),
+            ("chart temporal-worker", "sha256:3b87327865cb4e1be9db6acf9d5e1e8254b8707962f1f6cf8ea4dcea167ce970"),
+            ("chart workflow-worker", "sha256:ed8079a748a5dd8aac952333ba2efbac51223610a1ca1c989202c6ed9ffa4507"),
+            ("bundle alga-appliance-config", "sha256:f2612b4384b62dc14f0fc0710cde69626822bb93b29e10ff1d693f4701fed978"),
+            (
+                "release alga-appliance-release",
+                "sha256:2588d767e93f0d443bb160a84328552f27b7248b0cafd1430aa6ef9b444076df",
+            ),
+        ],
+    ),
+    (
+        "version",
+        &["--chart-pin", "version"],
+        &[
+            ("chart email-service", "sha256:a195c85e01da60974583089ce67d0064c0771f39968447d75da7bab524220f0d"),
+            ("chart sebastian", "sha256:c11c52be636ac16e2ff3c5cc25c503b58f12c1ead32b4d1eef8c16abb6e93e13"),
+            ("chart temporal", "sha256:6a5158705b4893ae509b36da5f298cd87d7a7895974e8e645f4be61f015c42bc"),
+            ("chart temporal-worker", "sha256:3b87327865cb4e1be9db6acf9d5e1e8254b8707962f1f6cf8ea4dcea167ce970"),
+            ("chart workflow-worker", "sha256:ed8079a748a5dd8aac952333ba2efbac51223610a1ca1c989202c6ed9ffa4507"),
+            ("bundle alga-appliance-config", "sha256:17c03a9e87ba45a47e38e1639306920b34d41e4f01127fcdf6f11577979a22b6"),
+            (
+                "release alga-appliance-release",
+                "sha256:9d053bebcc4af29718c27bce777920c3ac9d3c43dc40798998ab3963a1c108b3",
+            ),
+        ],
+    ),
+    (
+        "stamped",
+        &["--chart-version", "stamped"],
+        &[
+            ("chart email-service", "sha256:0bfb50e50ca820cfc751ff2168e34537bbea6f1df6709b0ad5b91e971a627a79"),
+            ("chart sebastian", "sha256:07b9cd39c24ff2c6d03fb90f2fff68c859028afa04941773ec331a5ed7dc5d88"),
+            ("chart temporal", "sha256:6890d36329ada0f1042bb201225b2aa81efb0ae3ad31bb1287611167b360c6dd"),
+            ("chart temporal-worker", "sha256:0535870331ab2cfa5783cc08b25a67673d6f4add41d5347ec2ec7df2c80ac2f9"),
+            ("chart workflow-worker", "sha256:0db5a4ea4ba859432b2fe2d7e3e72e11783b4efafc48c648d4d2a48a10eeb834"),
+            ("bundle alga-appliance-config", "sha256:352c6f485d5e1b06e65fb19103e8331439ace6d35c579cb0210eda656e933d64"),
+            (
+                "release alga-appliance-release",
+                "sha256:b9f9c75713995827a3c48a0ccfeb2eb87a42c1bd2645ce0cb620da12ddadb501",
+            ),
+        ],
+    ),
+];
