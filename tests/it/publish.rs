@@ -160,7 +160,9 @@ fn a_move_is_recorded_and_kept_alive() {
     publish(&source, &registry, "1.0.3", "nightly", &["--by", "alice", "--reason", "why not"]).ends(0);
     let first = registry.tags(RELEASES)["nightly"].clone();
     let known = [("name", "nightly"), ("sequence", "1"), ("kind", "publish"), ("by", "alice"), ("reason", "why not")];
-    known.iter().for_each(|(key, value)| assert_eq!(record(&registry, "nightly", key).as_deref(), Some(*value)));
+    for (key, value) in &known {
+        assert_eq!(record(&registry, "nightly", key).as_deref(), Some(*value));
+    }
     assert_eq!(record(&registry, "nightly", "release"), registry.tags(RELEASES).get("1.0.3").cloned());
     assert_eq!(record(&registry, "nightly", "previous"), None);
     assert!(record(&registry, "nightly", "moved").is_some_and(|moved| moved.ends_with('Z')));
@@ -181,7 +183,9 @@ fn release_json(source: &Source) -> String {
 /// The images that the fixtures' own `release.json` names, for other versions.
 fn with_images(source: &Source, versions: &[&str]) {
     let text = release_json(source);
-    versions.iter().for_each(|version| source.write(&format!("ee/appliance/releases/{version}/release.json"), &text));
+    for version in &versions {
+        source.write(&format!("ee/appliance/releases/{version}/release.json"), &text);
+    }
 }
 
 #[test]
@@ -236,7 +240,9 @@ fn after_another_tool_the_sequence_goes_on_from_the_highest_that_is_known() {
 /// Version tags, and what the channel serves: what a move's time is no part of.
 fn outcome(registry: &Registry) -> (BTreeMap<String, BTreeMap<String, String>>, Value) {
     let mut state = state(registry);
-    state.values_mut().for_each(|tags| tags.retain(|tag, _| !tag.starts_with("nightly")));
+    for tags in state.values_mut() {
+        tags.retain(|tag, _| !tag.starts_with("nightly"));
+    }
     (state, served(registry, "nightly"))
 }
 

@@ -30,7 +30,9 @@ impl Run {
     /// Says all of this on standard error.
     #[track_caller]
     pub fn says(self, words: &[&str]) -> Self {
-        words.iter().for_each(|word| assert!(self.stderr.contains(word), "no `{word}` in: {}", self.stderr));
+        for word in words {
+            assert!(self.stderr.contains(word), "no `{word}` in: {}", self.stderr);
+        }
         self
     }
 
