@@ -183,7 +183,7 @@ fn release_json(source: &Source) -> String {
 /// The images that the fixtures' own `release.json` names, for other versions.
 fn with_images(source: &Source, versions: &[&str]) {
     let text = release_json(source);
-    for version in &versions {
+    for version in versions {
         source.write(&format!("ee/appliance/releases/{version}/release.json"), &text);
     }
 }
