@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// What is published is read back by the programs of others.
+mod peers;
 // Publishing, by the rules.
 mod publish;
 // What a registry sees of this program.
