@@ -101,6 +101,12 @@ impl Walk<'_> {
                 let Some(path) = item.as_str().and_then(|text| below(directory, text)) else { continue };
                 if self.overlay.files.contains_key(&path) {
                     self.found.entry(path).or_insert_with(|| lister.clone());
+                } else if load::has_extension(&path, &["yaml", "yml", "json"]) {
+                    let file = lister.file.as_deref().unwrap_or(directory);
+                    let reason = format!("it lists `{}`, which is no file of the bundle", path.escape_debug());
+                    return Err(Error::invalid(self.overlay.place(file, item.line), reason).hint(
+                        "the file is missing, or an ignore rule leaves it out: the cluster could not build this",
+                    ));
                 } else {
                     self.enter(&path, lister.namespace.clone(), lister.renames.clone())?;
                 }

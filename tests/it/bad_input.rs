@@ -123,3 +123,51 @@ fn a_file_in_place_of_the_store_is_left_alone() {
     publish(&source, &[]).ends(1).says(&["store"]);
     assert_eq!(std::fs::read(source.store()).expect("a file"), b"mine");
 }
+
+#[test]
+fn two_charts_of_one_name_are_told_apart_by_their_directories() {
+    let source = Source::new();
+    let file = "ee/helm/temporal-worker/Chart.yaml";
+    let text = std::fs::read_to_string(source.path(file)).expect("a chart");
+    source.write(file, &text.replacen("name: temporal-worker", "name: workflow-worker", 1));
+    refused(&source, &[], &["workflow-worker", "two charts"]);
+}
+
+#[test]
+fn a_corrupted_blob_in_a_layout_is_named() {
+    let source = Source::new();
+    publish(&source, &[]).ends(0);
+    let blobs = source.store().join("charts/sebastian/blobs/sha256");
+    let largest = std::fs::read_dir(blobs).expect("blobs").map(|entry| entry.expect("a blob").path());
+    let largest = largest.max_by_key(|path| path.metadata().expect("a size").len()).expect("a blob");
+    let mut bytes = std::fs::read(&largest).expect("a blob");
+    bytes[99] ^= 1;
+    std::fs::write(&largest, bytes).expect("written");
+    let name = largest.file_name().expect("a name").to_string_lossy().into_owned();
+    publish(&source, &[]).ends(1).says(&[&name, "corrupted"]);
+}
+
+#[test]
+fn a_directory_that_is_something_else_is_left_alone() {
+    let source = Source::new();
+    std::fs::create_dir_all(source.store()).expect("a directory");
+    std::fs::write(source.store().join("letter.txt"), "mine").expect("written");
+    let run = publish(&source, &[]).says(&["holds other things"]);
+    assert!(matches!(run.code, Some(1 | 3 | 9)), "{run:?}");
+    assert_eq!(std::fs::read_dir(source.store()).expect("a directory").count(), 1);
+    std::fs::write(source.store().join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}").expect("written");
+    publish(&source, &[]).says(&["one OCI layout"]);
+    assert_eq!(std::fs::read_dir(source.store()).expect("a directory").count(), 2);
+}
+
+#[test]
+fn a_listed_file_that_is_missing_is_named_where_it_is_listed() {
+    for replaced in [false, true] {
+        let source = Source::new();
+        std::fs::remove_file(source.path(OVERLAY)).expect("removed");
+        if replaced {
+            std::fs::create_dir(source.path(OVERLAY)).expect("a directory");
+        }
+        refused(&source, &[], &["ee/appliance/flux/base/core/kustomization.yaml:", "releases/alga-core.yaml"]);
+    }
+}

@@ -367,3 +367,54 @@ fn hashed_names_stand_in_the_release() {
     let hash = name.strip_prefix("appliance-values-alga-core-").expect("hashed");
     assert_eq!(hash.len(), 12);
 }
+
+#[test]
+fn images_that_are_there_are_pinned_and_missing_ones_stop_the_release() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let image = |name: &str, tag: &str| {
+        let bytes = format!("{{\"schemaVersion\":2,\"image\":\"{name}\"}}").into_bytes();
+        let digest = digest_of(&bytes);
+        registry.put_manifest(&format!("org/{name}"), Some(tag), &digest, media_type, &bytes);
+        digest
+    };
+    let core = image("alga-psa-ee", "62cdce38");
+    let plane = image("alga-appliance-control-plane", "62cdce38");
+    for (name, tag) in [("workflow-worker", "a2cbb43"), ("temporal-worker", "a2cbb43")] {
+        image(name, tag);
+    }
+    let check = ["--image-check", "require", "--control-plane", "62cdce38"];
+    publish(&source, &registry, "1.0.3", "nightly", &check).ends(3).says(&["emailService", "email-service:61e4a00e"]);
+    assert_eq!(writes(&registry), 0);
+    image("email-service", "61e4a00e");
+    publish(&source, &registry, "1.0.3", "nightly", &check).ends(0);
+    let release = served(&registry, "nightly");
+    let store = store(&registry);
+    assert_eq!(release["imageDigests"]["algaCore"], format!("{store}/alga-psa-ee@{core}"));
+    assert_eq!(release["controlPlane"], format!("{store}/alga-appliance-control-plane@{plane}"));
+    let unknown = ["--image-check", "warn", "--control-plane", "nowhere"];
+    publish(&source, &registry, "1.0.4", "nightly", &[&unknown[..], &["--images", &images_file(&source)]].concat())
+        .ends(3);
+}
+
+/// The fixtures' tags, as a file of their own.
+fn images_file(source: &Source) -> String {
+    source.path("ee/appliance/releases/1.0.3/release.json").display().to_string()
+}
+
+#[test]
+fn what_the_public_cannot_read_stops_the_channel_but_not_the_version() {
+    let (username, password) = ("alice".to_owned(), "s3cret-token".to_owned());
+    let auth = Auth::Basic { username: username.clone(), password: password.clone() };
+    let registry = Registry::with(Setup { auth, ..Setup::default() });
+    let (source, store) = (Source::new(), store(&registry));
+    let environment = [("ALGA_REGISTRY_USERNAME", username.as_str()), ("ALGA_REGISTRY_TOKEN", password.as_str())];
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &store];
+    let run = source.publish_in(&arguments, &environment).ends(3).says(&["public"]);
+    assert!(!run.stderr.contains(&password) && !run.stdout.contains(&password));
+    let tags = registry.tags(RELEASES);
+    assert!(tags.contains_key("1.0.3") && !tags.contains_key("nightly"), "{tags:?}");
+    source.write("alga-release.yaml", "publicRead: false\n");
+    source.publish_in(&arguments, &environment).ends(0);
+    assert!(registry.tags(RELEASES).contains_key("nightly"));
+}

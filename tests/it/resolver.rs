@@ -1,5 +1,6 @@
 //! The resolver from outside: what it gives, and how it fails.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::support::programs::{Run, Source, resolve};
@@ -96,15 +97,74 @@ fn something_else_under_the_channel_is_no_release() {
     ask(&registry, "stable", &[]).ends(1).says(&["is not a release"]);
 }
 
+/// A new dependency of the resolver is a reviewed line in the list.
 #[test]
-fn the_resolver_depends_on_no_archive_or_command_line_code() {
+fn the_resolver_depends_on_what_the_list_names_and_on_no_archive_or_command_line_code() {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["tree", "--no-default-features", "-e", "normal", "--prefix", "none", "--offline"]);
+    cargo.args(["tree", "--no-default-features", "-e", "normal", "--prefix", "none", "--locked"]);
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(names.contains(&"lexopt"), "{text}");
+    let names: BTreeSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    let list: BTreeSet<&str> = include_str!("resolver_dependencies.txt").lines().collect();
+    assert_eq!(names, list);
     for name in ["clap", "tar", "flate2", "gix", "indicatif"] {
         assert!(!names.contains(&name), "{name}");
     }
+}
+
+/// Puts a release as some publisher wrote it under the tag `stable`.
+fn put_release(registry: &Registry, artifact_type: Option<&str>, json: &serde_json::Value) {
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let config_type = "application/vnd.alga.appliance.release.config.v1+json";
+    let json = serde_json::to_vec(json).expect("JSON");
+    let digest = alga_release::oci::Digest::of(&json).to_string();
+    registry.put_blob(RELEASES, &digest, &json);
+    let config = serde_json::json!({ "mediaType": config_type, "digest": digest, "size": json.len() });
+    let mut manifest =
+        serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [] });
+    if let Some(artifact_type) = artifact_type {
+        manifest["artifactType"] = artifact_type.into();
+    }
+    let manifest = serde_json::to_vec(&manifest).expect("JSON");
+    let digest = alga_release::oci::Digest::of(&manifest).to_string();
+    registry.put_manifest(RELEASES, Some("stable"), &digest, media_type, &manifest);
+}
+
+fn old_release() -> serde_json::Value {
+    serde_json::json!({
+        "schema": "alga.appliance.release/v1", "version": "1.0.2", "channel": "stable", "valuesProfile": "single-node",
+        "images": { "algaCore": "1", "workflowWorker": "2", "emailService": "3", "temporalWorker": "4" },
+        "controlPlane": "62cdce38",
+        "config": { "repository": "ghcr.io/nine-minds/alga-appliance-config", "version": "1.0.2",
+            "digest": format!("sha256:{}", "0".repeat(64)) },
+        "charts": { "sebastian": "0.0.1" }, "unknown": { "later": true }
+    })
+}
+
+#[test]
+fn releases_of_older_publishers_are_read() {
+    let registry = Registry::start();
+    put_release(&registry, None, &old_release());
+    let run = ask(&registry, "stable", &[]).ends(0);
+    assert_eq!(run.json(), old_release());
+}
+
+#[test]
+fn what_is_wrong_with_a_release_is_named() {
+    for (pointer, value, word) in [
+        ("/schema", serde_json::json!("alga.appliance.release/v2"), "schema: "),
+        ("/images/algaCore", serde_json::Value::Null, "images.algaCore: "),
+        ("/config/digest", serde_json::json!("sha256:short"), "config.digest: "),
+    ] {
+        let registry = Registry::start();
+        let mut release = old_release();
+        *release.pointer_mut(pointer).expect("a value") = value;
+        put_release(&registry, Some("application/vnd.alga.appliance.release.v1"), &release);
+        ask(&registry, "stable", &[]).ends(1).says(&[word]);
+    }
+    let registry = Registry::start();
+    let mut release = old_release();
+    release["images"].as_object_mut().expect("images").remove("algaCore");
+    put_release(&registry, None, &release);
+    ask(&registry, "stable", &[]).ends(1).says(&["images.algaCore: missing"]);
 }
