@@ -79,3 +79,25 @@ fn references_have_a_host_and_keep_port_and_tag_apart() {
         assert!(bad.parse::<Reference>().is_err(), "{bad}");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_text_makes_a_name_that_is_not_itself_again(text in "[ -~ä]{0,40}|[a-z0-9]{1,8}(\\.[a-z]{2,3})?(:[0-9]{1,5})?(/[a-z0-9._-]{1,9}){0,3}(:[A-Za-z0-9._-]{1,9})?") {
+        if let Ok(repository) = text.parse::<Repository>() {
+            assert_eq!(repository.as_str(), text);
+        }
+        if let Ok(tag) = text.parse::<Tag>() {
+            assert_eq!(tag.as_str(), text);
+        }
+        if let Ok(prefix) = Prefix::parse(&text, false) {
+            let again = Prefix::parse(&prefix.to_string(), prefix.plain_http()).expect("what was written is read");
+            assert_eq!(again, prefix);
+        }
+        if let Ok(reference) = text.parse::<Reference>() {
+            let tag = reference.tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+            assert_eq!(format!("{}{tag}", reference.repository), text);
+        }
+    }
+}
