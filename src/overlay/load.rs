@@ -104,7 +104,7 @@ pub fn load(tree: &Tree, settings: &Settings<'_>) -> Result<Overlay, Error> {
 }
 
 fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {
-    let hint = "`overlay.directory` in the configuration says where the overlay lies";
+    let hint = "`overlay` in the configuration says where the overlay lies";
     for (path, what) in [(directory.to_owned(), "the overlay"), (join(directory, "base"), "the overlay's `base`")] {
         match tree.kind(&path)? {
             Some(EntryKind::Directory) => {}
