@@ -1,7 +1,7 @@
 //! `.helmignore`, with Helm's meaning, which is not git's: the first rule that decides wins, and `!` never takes a file
 //! back in but throws out all that it does not match.
 
-use super::glob::{self, BadPattern};
+use crate::source::glob::{self, BadPattern};
 
 /// Longest line that Helm reads, in bytes.
 const LINE_LIMIT: usize = 64 * 1024;

@@ -4,7 +4,6 @@
 mod coerce;
 mod files;
 mod find;
-mod glob;
 mod ignore;
 mod load;
 mod metadata;

@@ -3,6 +3,8 @@
 //! The matcher is git's with Flux's deviations: a rule about a directory does not prune the walk, so files below it can be
 //! taken in again.
 
+use crate::source::glob;
+
 /// Left out by every push.
 const PUSH: &str =
     ".git/\n.gitignore\n.gitmodules\n.gitattributes\n*.jpg\n*.jpeg\n*.gif\n*.png\n*.wmv\n*.flv\n*.tar.gz\n*.zip";
@@ -67,7 +69,7 @@ impl Pattern {
     }
 
     fn matches_a_name(&self, path: &[&str]) -> bool {
-        let found = path.iter().position(|name| glob(&self.parts[0], name) == Some(true));
+        let found = path.iter().position(|name| matches(&self.parts[0], name));
         found.is_some_and(|at| !(self.directory_only && at + 1 == path.len()))
     }
 
@@ -82,12 +84,12 @@ impl Pattern {
                 part if part.contains("**") || path.is_empty() => return false,
                 part if anywhere => {
                     anywhere = false;
-                    let Some(found) = path.iter().position(|name| glob(part, name) == Some(true)) else { return false };
+                    let Some(found) = path.iter().position(|name| matches(part, name)) else { return false };
                     path = &path[found + 1..];
                     matched = true;
                 }
                 part => {
-                    if glob(part, path[0]) != Some(true) {
+                    if !matches(part, path[0]) {
                         return false;
                     }
                     path = &path[1..];
@@ -99,97 +101,9 @@ impl Pattern {
     }
 }
 
-/// Go's `filepath.Match`: nothing when the pattern is malformed.
-fn glob(pattern: &str, name: &str) -> Option<bool> {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    let tokens = tokens(&pattern)?;
-    // The usual walk with one point of return: the last `*`.
-    let (mut at, mut token, mut star) = (0, 0, None);
-    while at < name.len() {
-        match tokens.get(token) {
-            Some(Token::Star) => {
-                star = Some((token, at));
-                token += 1;
-            }
-            Some(one) if one.takes(name[at]) => {
-                at += 1;
-                token += 1;
-            }
-            _ => {
-                let Some((back, from)) = star else { return Some(false) };
-                star = Some((back, from + 1));
-                at = from + 1;
-                token = back + 1;
-            }
-        }
-    }
-    Some(tokens[token..].iter().all(|token| matches!(token, Token::Star)))
-}
-
-enum Token {
-    Star,
-    Any,
-    One(char),
-    Class(bool, Vec<(char, char)>),
-}
-
-impl Token {
-    fn takes(&self, c: char) -> bool {
-        match self {
-            Self::Star => false,
-            Self::Any => true,
-            Self::One(one) => *one == c,
-            Self::Class(negated, ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated,
-        }
-    }
-}
-
-fn tokens(pattern: &[char]) -> Option<Vec<Token>> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(c) = pattern.get(at) {
-        at += 1;
-        tokens.push(match c {
-            '*' => Token::Star,
-            '?' => Token::Any,
-            '\\' => {
-                at += 1;
-                Token::One(*pattern.get(at - 1)?)
-            }
-            '[' => {
-                let (token, end) = class(pattern, at)?;
-                at = end;
-                token
-            }
-            c => Token::One(*c),
-        });
-    }
-    Some(tokens)
-}
-
-fn class(pattern: &[char], mut at: usize) -> Option<(Token, usize)> {
-    let negated = pattern.get(at) == Some(&'^');
-    at += usize::from(negated);
-    let mut ranges = Vec::new();
-    while pattern.get(at) != Some(&']') || ranges.is_empty() {
-        let (low, next) = class_char(pattern, at)?;
-        at = next;
-        let mut high = low;
-        if pattern.get(at) == Some(&'-') {
-            (high, at) = class_char(pattern, at + 1)?;
-        }
-        ranges.push((low, high));
-    }
-    Some((Token::Class(negated, ranges), at + 1))
-}
-
-fn class_char(pattern: &[char], at: usize) -> Option<(char, usize)> {
-    match pattern.get(at)? {
-        '-' | ']' => None,
-        '\\' => Some((*pattern.get(at + 1)?, at + 2)),
-        c => Some((*c, at + 1)),
-    }
+/// A malformed pattern matches nothing.
+fn matches(pattern: &str, name: &str) -> bool {
+    glob::matches(pattern, name) == Ok(true)
 }
 
 /// Both filters of a tree.

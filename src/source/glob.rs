@@ -1,12 +1,16 @@
-//! Go's `filepath.Match`, byte for byte: the language of `.helmignore`. Crates for globs follow other rules (`**`, braces,
+//! Go's `filepath.Match`, byte for byte: the language of `.helmignore` and, part by part, of
+//! `.sourceignore`. Crates for globs follow other rules (`**`, braces,
 //! `[!a]`, what may match a `/`).
 
 /// The pattern is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BadPattern;
+pub struct BadPattern;
 
 /// Does `pattern` match the whole of `name`?
-pub(super) fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
+///
+/// # Errors
+/// When the pattern is malformed.
+pub fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
     let (mut pattern, mut name) = (pattern.as_bytes(), name.as_bytes());
     while !pattern.is_empty() {
         let (star, chunk, rest) = scan_chunk(pattern);

@@ -3,6 +3,7 @@
 
 mod error;
 pub mod git;
+pub mod glob;
 mod tree;
 
 pub use error::{Error, Kind, Place};

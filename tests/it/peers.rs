@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::program::{publish, stdout};
-use crate::support::{missing, require, root};
+use crate::support::{files_below, missing, require, root};
 
 const COMMIT: &str = "7777777777777777777777777777777777777777";
 
@@ -210,23 +210,6 @@ impl<'a> Published<'a> {
         self.the_release_is_one_json_for_everybody();
         self.flux_builds_the_bundle();
     }
-}
-
-fn files_below(directory: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut left = vec![directory.to_owned()];
-    while let Some(next) = left.pop() {
-        for entry in fs::read_dir(&next).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                left.push(path);
-            } else {
-                let name = path.strip_prefix(directory).expect("below").display().to_string();
-                files.insert(name, fs::read(&path).expect("a file"));
-            }
-        }
-    }
-    files
 }
 
 fn json_of(node: &Node) -> Json {

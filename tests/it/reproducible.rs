@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value as Json;
 
 use crate::support::program::{publish, release, run, stdout};
-use crate::support::{require, root};
+use crate::support::{files_below, require, root};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const OTHER_COMMIT: &str = "76543210fedcba9876543210fedcba9876543210";
@@ -100,7 +100,7 @@ fn the_same_source_has_the_same_digests_on_every_machine_and_for_ever() {
         assert_eq!(here, there, "{name}");
         let expected: Digests = expected.iter().map(|(key, digest)| ((*key).into(), (*digest).into())).collect();
         assert_eq!(here, expected, "{name}");
-        let releases = |out: &str| published(&home.path().join(name).join(out));
+        let releases = |out: &str| files_below(&home.path().join(name).join(out));
         let (mut ours, mut theirs) = (releases("a"), releases("b"));
         // The record of the move names its time and who did it.
         for files in [&mut ours, &mut theirs] {
@@ -109,24 +109,6 @@ fn the_same_source_has_the_same_digests_on_every_machine_and_for_ever() {
         assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{name}");
         assert!(ours == theirs, "{name}: every byte");
     }
-}
-
-/// Every file below a directory.
-fn published(directory: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut open = vec![directory.to_owned()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(&next).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                let name = path.strip_prefix(directory).expect("below").display().to_string();
-                files.insert(name, fs::read(&path).expect("a file"));
-            }
-        }
-    }
-    files
 }
 
 #[test]
@@ -259,7 +241,7 @@ fn everything_readable(out: &Path) -> String {
     let limits = alga_release::archive::Limits { total: 100 << 20, file: 5 << 20 };
     let mut text = String::new();
     let mut archives = 0;
-    for (path, bytes) in published(out) {
+    for (path, bytes) in files_below(out) {
         text.push_str(&path);
         text.push_str(&String::from_utf8_lossy(&bytes));
         if bytes.starts_with(&[0x1f, 0x8b]) {
@@ -291,7 +273,7 @@ fn what_is_not_committed_is_refused_by_name_and_published_when_allowed() {
         let output = checkout.publish(&[]);
         assert_dirty(&output, &changed);
         assert!(!said(&output).contains(SECRET));
-        assert!(!checkout.out().exists() || published(&checkout.out()).is_empty(), "nothing is written");
+        assert!(!checkout.out().exists() || files_below(&checkout.out()).is_empty(), "nothing is written");
         let output = checkout.publish(&["--allow-dirty"]);
         assert_clean(&output);
         let commit = checkout.git(&["rev-parse", "HEAD"]);
