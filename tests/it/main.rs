@@ -14,6 +14,8 @@ mod publish;
 mod registry_wire;
 // The resolver on the appliance.
 mod resolver;
+// What passes by itself is waited out.
+mod retries;
 // The same source gives the same bytes, wherever and by whomever it is published.
 mod reproducible;
 // Each rewriting rule is a directory.

@@ -26,7 +26,10 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let images = images(args, &config)?;
     let request = Request { config: &config, prefix: &prefix, version: &version, channel: &channel, images };
     let credentials = credentials(args, &location, &talk)?;
-    let store = Store::open(&location, Options { credentials: credentials.clone(), ..Options::default() })?;
+    let store = Store::open(
+        &location,
+        Options { credentials: credentials.clone(), jobs: args.jobs.into(), ..Options::default() },
+    )?;
     let publication = prepare(args, &request, &location, &store, &runtime)?;
     for warning in &publication.warnings {
         talk.warn(warning);
@@ -34,7 +37,7 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     // Who has no credentials reads as the public does.
     let reads_apart = config.public_read && !matches!(credentials, Credentials::Anonymous);
     let public = if reads_apart { Some(ReadStore::open(&location, Options::default())?) } else { None };
-    let executor = Executor { store: &store, public: public.as_ref(), jobs: args.jobs.into() };
+    let executor = Executor { store: &store, public: public.as_ref() };
     let report = runtime.block_on(until_signal(carry_out(args, &publication, &executor, &talk)))?;
     talk.done();
     let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
