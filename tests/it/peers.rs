@@ -12,7 +12,7 @@ use alga_release::yaml::{self, Node};
 use serde_json::Value as Json;
 
 use crate::support::docker_registry::DockerRegistry;
-use crate::support::program::{publish, stdout};
+use crate::support::programs::{publish, stdout};
 use crate::support::{files_below, missing, require, root};
 
 const COMMIT: &str = "7777777777777777777777777777777777777777";

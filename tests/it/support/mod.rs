@@ -1,7 +1,6 @@
 //! What several tests stand on.
 
 pub mod docker_registry;
-pub mod program;
 pub mod programs;
 pub mod registry;
 
