@@ -138,7 +138,10 @@ impl Tree {
         let failed = |cause| Error::io(Place::file(path), "reading it", cause);
         // Before it is opened: opening a pipe waits for somebody who writes into it.
         if !fs::metadata(self.on_disk(path)).map_err(failed)?.is_file() {
-            return Err(Error::invalid(Place::file(path), "it must be a file, and is a directory, pipe, socket or device"));
+            return Err(Error::invalid(
+                Place::file(path),
+                "it must be a file, and is a directory, pipe, socket or device",
+            ));
         }
         let file = fs::File::open(self.on_disk(path)).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();

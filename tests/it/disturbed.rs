@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -75,11 +75,13 @@ const PREFIX: [&str; 2] = ["--prefix", "registry.example.com/org"];
 fn assert_whole(registry: &Registry, when: &str) {
     for (repository, tags) in state(registry) {
         for tag in tags.keys() {
-            let (_, bytes) = registry.manifest(&repository, tag).unwrap_or_else(|| panic!("{when}: {repository}:{tag}"));
+            let (_, bytes) =
+                registry.manifest(&repository, tag).unwrap_or_else(|| panic!("{when}: {repository}:{tag}"));
             let manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
             for blob in manifest["layers"].as_array().expect("layers").iter().chain([&manifest["config"]]) {
                 let digest = blob["digest"].as_str().expect("a digest");
-                let bytes = registry.blob(&repository, digest).unwrap_or_else(|| panic!("{when}: {repository}@{digest}"));
+                let bytes =
+                    registry.blob(&repository, digest).unwrap_or_else(|| panic!("{when}: {repository}@{digest}"));
                 assert_eq!(Digest::of(&bytes).as_str(), digest, "{when}: {repository}:{tag}");
             }
         }
@@ -90,13 +92,21 @@ fn assert_whole(registry: &Registry, when: &str) {
         assert_eq!(record(registry, "nightly", "release").as_ref(), registry.tags(RELEASES).get("1.0.3"), "{when}");
         assert_eq!(registry.tags("org/alga-appliance-config")["1.0.3"], release["config"]["digest"], "{when}");
         for (chart, digest) in release["chartDigests"].as_object().expect("charts") {
-            assert!(registry.manifest(&format!("org/charts/{chart}"), digest.as_str().expect("a digest")).is_some(), "{when}: {chart}");
+            assert!(
+                registry.manifest(&format!("org/charts/{chart}"), digest.as_str().expect("a digest")).is_some(),
+                "{when}: {chart}"
+            );
         }
     }
 }
 
 /// Request `index` alone goes wrong.
-fn disturbed_once(source: &Source, index: usize, action: &Action, expected: &BTreeMap<String, BTreeMap<String, String>>) {
+fn disturbed_once(
+    source: &Source,
+    index: usize,
+    action: &Action,
+    expected: &BTreeMap<String, BTreeMap<String, String>>,
+) {
     let (registry, when) = (Registry::start(), format!("request {index}: {action:?}"));
     registry.fail(Fault { method: "", path: String::new(), skip: index, times: 1, action: action.clone() });
     let first = publish(source, &registry, "1.0.3", "nightly", &PREFIX);
@@ -177,7 +187,8 @@ fn whole_layouts(store: &Path) -> BTreeMap<String, String> {
     for (index, bytes) in files.iter().filter(|(path, _)| path.ends_with("index.json")) {
         let directory = index.trim_end_matches("/index.json");
         let blob = |descriptor: &Value| {
-            let path = format!("{directory}/blobs/{}", descriptor["digest"].as_str().expect("a digest").replace(':', "/"));
+            let path =
+                format!("{directory}/blobs/{}", descriptor["digest"].as_str().expect("a digest").replace(':', "/"));
             let bytes = files.get(&path).unwrap_or_else(|| panic!("{path} is missing"));
             assert_eq!(Digest::of(bytes).as_str(), descriptor["digest"], "{path}");
             bytes.clone()
@@ -185,7 +196,12 @@ fn whole_layouts(store: &Path) -> BTreeMap<String, String> {
         let index: Value = serde_json::from_slice(bytes).unwrap_or_else(|cause| panic!("{index}: {cause}"));
         for entry in index["manifests"].as_array().expect("manifests") {
             let manifest: Value = serde_json::from_slice(&blob(entry)).expect("JSON");
-            manifest["layers"].as_array().expect("layers").iter().chain([&manifest["config"]]).for_each(|one| drop(blob(one)));
+            manifest["layers"]
+                .as_array()
+                .expect("layers")
+                .iter()
+                .chain([&manifest["config"]])
+                .for_each(|one| drop(blob(one)));
             let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str().expect("a tag");
             tags.insert(format!("{directory}:{name}"), entry["digest"].as_str().expect("a digest").to_owned());
         }
@@ -248,16 +264,13 @@ fn a_full_disk_leaves_the_channel_at_the_old_release() {
     assert_ne!(whole_layouts(&source.store())["alga-appliance-release:nightly"], before);
 }
 
-/// The command as somebody to whom permissions apply: they do not apply to root unless it gives up that right.
-fn under_permissions(command: &Command) -> Option<Command> {
-    let mut bound = Command::new(require("setpriv")?);
-    bound.arg("--bounding-set=-dac_override,-dac_read_search").arg(command.get_program()).args(command.get_args());
-    bound.env_clear();
-    for (name, value) in command.get_envs() {
-        bound.env(name, value.unwrap_or_default());
+/// The command as somebody to whom permissions apply: to root they do not, unless it gives up that right.
+fn under_permissions(command: Command) -> Option<Command> {
+    if fs::metadata("/proc/self").expect("/proc").uid() != 0 {
+        return Some(command);
     }
-    let is_root = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).expect("/proc") == 0;
-    if is_root { Some(bound) } else { Some(after(":", command)) }
+    let setpriv = require("setpriv")?;
+    Some(after(&format!("set -- {} --bounding-set=-dac_override,-dac_read_search \"$@\"", setpriv.display()), &command))
 }
 
 fn directories_below(directory: &Path) -> Vec<PathBuf> {
@@ -283,7 +296,7 @@ fn a_store_that_is_read_only_is_left_as_it_is_and_read_all_the_same() {
     with_images(&source, &["1.0.4"]);
     fs::create_dir(source.store()).expect("a directory");
     allow_writing(&source.store(), false);
-    let Some(mut first) = under_permissions(&into_layout(&source, "1.0.3")) else { return };
+    let Some(mut first) = under_permissions(into_layout(&source, "1.0.3")) else { return };
     run(&mut first).ends(1).says(&["oci-layout:", "Permission denied", "permissions"]);
     assert!(files_below(&source.store()).is_empty());
     allow_writing(&source.store(), true);
@@ -292,7 +305,7 @@ fn a_store_that_is_read_only_is_left_as_it_is_and_read_all_the_same() {
     allow_writing(&source.store(), false);
     let again = run(&mut first).ends(0);
     assert!(again.stdout.starts_with("nothing to do"), "{}", again.stdout);
-    let mut next = under_permissions(&into_layout(&source, "1.0.4")).expect("as before");
+    let mut next = under_permissions(into_layout(&source, "1.0.4")).expect("as before");
     run(&mut next).ends(1).says(&["Permission denied"]);
     assert!(files_below(&source.store()) == before);
     allow_writing(&source.store(), true);

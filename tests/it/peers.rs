@@ -129,9 +129,7 @@ impl<'a> Published<'a> {
                 let layout = format!("oci:{}:{tag}", self.path("layout").join(&repository).display());
                 let raw = call(&self.peers.skopeo, home, ["inspect", "--raw", &layout]);
                 assert_eq!(raw, manifest, "{reference}");
-                if kind == "bundle" {
-                    call(&self.peers.crane, home, ["validate", "--insecure", "--remote", &reference]);
-                }
+                call(&self.peers.crane, home, ["validate", "--insecure", "--remote", &reference]);
             }
         }
     }

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
+use alga_release::archive::{self, Limits};
+use alga_release::yaml;
 use serde_json::Value;
 
 use crate::support::programs::{Run, Source};
-use crate::support::published::{RELEASES, digest_of, publish, record, release_json, served, state, store, with_images, writes};
+use crate::support::published::{
+    RELEASES, digest_of, publish, record, release_json, served, state, store, with_images, writes,
+};
 use crate::support::registry::{Auth, Registry, Setup};
 
 fn files(directory: &Path, found: &mut BTreeMap<String, (Vec<u8>, SystemTime)>) {
@@ -249,15 +253,46 @@ fn the_control_plane_is_pinned_by_digest() {
     assert_eq!(served(&registry, "nightly")["controlPlane"], *expected);
 }
 
+/// The `HelmRelease`s of the published bundle, each with the names in its `valuesFrom`.
+fn values_from(registry: &Registry, version: &str) -> BTreeMap<String, Vec<String>> {
+    let repository = "org/alga-appliance-config";
+    let (_, manifest) = registry.manifest(repository, version).expect("the bundle");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let layer =
+        registry.blob(repository, manifest["layers"][0]["digest"].as_str().expect("a digest")).expect("a layer");
+    let mut found = BTreeMap::new();
+    for (path, bytes) in archive::read(&layer, Limits { total: 64 << 20, file: 16 << 20 }).expect("an archive") {
+        let yaml = Path::new(&path).extension().is_some_and(|extension| extension == "yaml");
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let documents = if yaml { yaml::parse(&text).expect("YAML") } else { Vec::new() };
+        for root in documents.iter().filter_map(|document| document.root.as_ref()) {
+            if root.text_at(&["kind"]) == Some("HelmRelease") {
+                let from = root.get(&["spec", "valuesFrom"]).map(yaml::Node::items).unwrap_or_default();
+                let names = from.iter().map(|one| one.text_at(&["name"]).expect("a name").to_owned()).collect();
+                found.insert(root.text_at(&["metadata", "name"]).expect("a name").to_owned(), names);
+            }
+        }
+    }
+    found
+}
+
 #[test]
-fn hashed_names_stand_in_the_release() {
+fn hashed_names_are_the_same_in_the_release_and_in_the_bundle() {
     let (source, registry) = (Source::new(), Registry::start());
     source.write("alga-release.yaml", "valuesNames: hashed\n");
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     let release = served(&registry, "nightly");
-    let name = release["valuesConfigMaps"]["alga-core"].as_str().expect("a name");
-    let hash = name.strip_prefix("appliance-values-alga-core-").expect("hashed");
-    assert_eq!(hash.len(), 12);
+    let names = release["valuesConfigMaps"].as_object().expect("names");
+    assert_eq!(names.len(), 6);
+    let bundle = values_from(&registry, "1.0.3");
+    for (release, name) in names {
+        let name = name.as_str().expect("a name");
+        let hash = name.strip_prefix(&format!("appliance-values-{release}-")).expect("hashed");
+        assert!(hash.len() == 12 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{name}");
+        assert_eq!(bundle[release], [name], "{release}");
+    }
+    let without: Vec<_> = bundle.iter().filter(|(release, _)| !names.contains_key(*release)).collect();
+    assert!(without.iter().all(|(_, names)| names.is_empty()), "{without:?}");
 }
 
 #[test]

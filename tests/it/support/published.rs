@@ -70,4 +70,3 @@ pub fn with_images(source: &Source, versions: &[&str]) {
         source.write(&format!("ee/appliance/releases/{version}/release.json"), &text);
     }
 }
-
