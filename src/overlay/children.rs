@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::source::Error;
+use crate::source::{Error, below};
 use crate::yaml::Node;
 
-use super::kustomization::below;
 use super::load::Object;
 use super::{KUSTOMIZE, Overlay};
 

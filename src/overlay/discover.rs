@@ -1,6 +1,6 @@
 //! What the releases of the overlay use.
 
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, below};
 use crate::yaml::Node;
 
 use super::load::Object;
@@ -208,7 +208,7 @@ pub(super) fn is_ours(overlay: &Overlay, url: &str) -> bool {
         .any(|prefix| url == format!("oci://{prefix}/{}", overlay.settings.charts_repository))
 }
 
-/// A path below the root of the tree, without `.`, `//` and a slash at the end.
+/// A path below the root of the tree, without `.`, `//` and a slash at the end; the root itself is empty.
 fn normal(place: &Place, text: &str) -> Result<String, Error> {
     let refuse = |reason: &str| {
         let reason = format!("the chart's path `{}` {reason}", text.escape_debug());
@@ -217,11 +217,7 @@ fn normal(place: &Place, text: &str) -> Result<String, Error> {
     if text.starts_with('/') {
         return refuse("is absolute");
     }
-    match super::kustomization::below("", text) {
-        Some(path) if !path.is_empty() => Ok(path),
-        Some(_) => refuse("is the whole tree"),
-        None => refuse("leaves the tree"),
-    }
+    below("", text).map_or_else(|| refuse("leaves the tree"), Ok)
 }
 
 fn exact(at: &Place, node: Option<&Node>, place: impl Fn(&Node) -> Place) -> Result<String, Error> {

@@ -1,9 +1,9 @@
 //! Patches that would change, in the cluster, what the rewriting pins.
 
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, below};
 use crate::yaml::{Node, Style, Value, parse};
 
-use super::kustomization::{below, is_file_name};
+use super::kustomization::is_file_name;
 use super::{KUSTOMIZE, Overlay};
 
 /// Refuses every patch that reaches into a release's chart or a child's source and path.

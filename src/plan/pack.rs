@@ -12,7 +12,7 @@ use crate::oci::{Digest, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::release::{self, Release};
 use crate::source::git::{Change, Head};
-use crate::source::{Error, Place, Tree};
+use crate::source::{Error, Place, Tree, below};
 
 /// Largest `release.json` that is read.
 const RELEASE_FILE_LIMIT: u64 = 1 << 20;
@@ -189,7 +189,10 @@ fn path_of(tree: &Tree, config: &Config, used: &overlay::ChartUse) -> Result<Str
     let path = match &used.source {
         ChartSource::Path(path) => path.clone(),
         ChartSource::Name(name) => match config.charts.get(name) {
-            Some(path) => path.trim_matches('/').to_owned(),
+            Some(path) => below("", path.trim_matches('/')).ok_or_else(|| {
+                let reason = format!("charts.{name}: the path `{}` leaves the tree", path.escape_debug());
+                Error::usage(Place::file(crate::config::FILE_NAME), reason)
+            })?,
             None => return chart::find(tree, name),
         },
     };
