@@ -179,3 +179,21 @@ fn blob_id(bytes: &[u8]) -> Vec<u8> {
 pub fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
+
+/// `directory/text` without `.` and `..`; nothing when it leads above the root, or is no relative path.
+pub fn below(directory: &str, text: &str) -> Option<String> {
+    if text.contains("://") || text.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
