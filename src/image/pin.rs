@@ -73,15 +73,15 @@ pub enum Error {
     },
 }
 
-/// Looks up every image, all at once. Those below the prefix are read in `store`; others at their own registry, for which
-/// `external` opens one, or nothing where external images are not looked at.
+/// Looks up every image, all at once. Those below the prefix are read in `store`; others at their own registry, which
+/// `external` opens for that repository of it, or not where external images are not looked at.
 ///
 /// # Errors
 /// With [`Check::Require`], when an image is absent or its store fails; always when the control plane cannot be pinned.
 pub async fn pin(
     store: &ReadStore,
     request: &Request<'_>,
-    external: impl Fn(&Prefix) -> Option<ReadStore>,
+    external: impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> Result<PinnedImages, Error> {
     let mut pinned = PinnedImages::default();
     let external = &external;
@@ -146,7 +146,7 @@ async fn look(
     request: &Request<'_>,
     repository: &ImageRepository,
     selector: &Selector,
-    external: &impl Fn(&Prefix) -> Option<ReadStore>,
+    external: &impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> Look {
     let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
     let name = match repository {
@@ -157,7 +157,7 @@ async fn look(
     let answer = match repository {
         _ if request.check == Check::Off => None,
         ImageRepository::Own(repository) => Some(read(store, repository, selector).await),
-        ImageRepository::External(name) => match elsewhere(name).and_then(|(at, path)| Some((external(&at)?, path))) {
+        ImageRepository::External(name) => match elsewhere(name).and_then(|(at, path)| Some((external(&at, &path)?, path))) {
             Some((store, path)) => Some(read(&store, &path, selector).await),
             None => None,
         },

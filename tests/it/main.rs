@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Where credentials are found, and to whom they go.
+mod credentials;
 // What is published is read back by the programs of others.
 mod peers;
 // Publishing, by the rules.
