@@ -74,14 +74,15 @@ pub enum Error {
 }
 
 /// Looks up every image, all at once. Those below the prefix are read in `store`, and others too where it is a directory;
-/// else at their own registry, for which `external` opens one, or nothing where external images are not looked at.
+/// else at their own registry, which `external` opens for that repository of it, or not where external images are not looked
+/// at.
 ///
 /// # Errors
 /// With [`Check::Require`], when an image is absent or its store fails; always when the control plane cannot be pinned.
 pub async fn pin(
     store: &ReadStore,
     request: &Request<'_>,
-    external: impl Fn(&Prefix) -> Option<ReadStore>,
+    external: impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> Result<PinnedImages, Error> {
     let mut pinned = PinnedImages::default();
     let external = &external;
@@ -146,7 +147,7 @@ async fn look(
     request: &Request<'_>,
     repository: &ImageRepository,
     selector: &Selector,
-    external: &impl Fn(&Prefix) -> Option<ReadStore>,
+    external: &impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> Look {
     let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
     let name = match repository {
@@ -158,7 +159,7 @@ async fn look(
         _ if request.check == Check::Off => None,
         ImageRepository::Own(repository) => Some(read(store, repository, selector).await),
         ImageRepository::External(name) => match elsewhere(name) {
-            Some((at, path)) => match store.external(&at).map(|kept| kept.or_else(|| external(&at))) {
+            Some((at, path)) => match store.external(&at).map(|kept| kept.or_else(|| external(&at, &path))) {
                 Ok(Some(store)) => Some(read(&store, &path, selector).await),
                 Ok(None) => None,
                 Err(error) => Some(Err(error)),
@@ -199,7 +200,7 @@ mod tests {
         let prefix = Prefix::parse("ghcr.io/nine-minds", false).expect("a prefix");
         let images = [("redis".to_owned(), external(name, "7"))].into();
         let request = Request { prefix: &prefix, images, control_plane: Some(plane()), check };
-        pin(layout(directory).read(), &request, |_| panic!("nobody asks another registry")).await
+        pin(layout(directory).read(), &request, |_, _| panic!("nobody asks another registry")).await
     }
 
     fn plane() -> (ImageRepository, Selector) {

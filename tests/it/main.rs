@@ -8,6 +8,8 @@ mod bad_input;
 mod chart_helm;
 // Publishing while something goes wrong underneath.
 mod disturbed;
+// Where credentials are found, and to whom they go.
+mod credentials;
 // What is published is read back by the programs of others.
 mod peers;
 // Publishing, by the rules.

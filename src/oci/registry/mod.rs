@@ -32,6 +32,9 @@ pub enum Credentials {
         /// Password or token.
         password: SecretString,
     },
+    /// What `docker login` keeps for some registries in place of a password: the token server gives tokens for it, and nobody
+    /// else gets to see it.
+    IdentityToken(SecretString),
 }
 
 /// How to talk to a registry.

@@ -23,7 +23,8 @@ pub enum Auth {
     Open,
     /// Every request with this user and password.
     Basic { username: String, password: String },
-    /// Tokens from `realm`, by default `/token` of this registry. With a user, only that user gets one to push with.
+    /// Tokens from `realm`, by default `/token` of this registry. With a user, only that user gets one to push with;
+    /// the user `<token>` is whoever posts the password as an identity token.
     Token { realm: Option<String>, user: Option<(String, String)> },
 }
 

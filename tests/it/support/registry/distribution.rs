@@ -100,9 +100,18 @@ fn admit(shared: &Shared, request: &Request, place: Option<&Place<'_>>) -> Resul
     }
 }
 
+/// A form as the query that it looks like.
+fn form(request: &Request) -> Request {
+    Request { query: String::from_utf8_lossy(&request.body).into_owned(), ..Request::default() }
+}
+
 /// Tokens name what they allow: `<serial>.<repository>:<actions>`.
 fn token(shared: &Shared, request: &Request) -> Response {
-    let given = request.header("authorization");
+    let form = (request.method == "POST").then(|| form(request));
+    let identity = form.as_ref().and_then(|form| form.parameter("refresh_token"));
+    let identity = identity.map(|token| basic("<token>", &token));
+    let given = identity.as_deref().or(request.header("authorization"));
+    let request = form.as_ref().unwrap_or(request);
     let user = match &shared.setup.auth {
         Auth::Token { user: Some((username, password)), .. } => Some(basic(username, password)),
         _ => None,
