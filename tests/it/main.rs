@@ -10,6 +10,8 @@ mod chart_helm;
 mod peers;
 // Publishing, by the rules.
 mod publish;
+// The registry that the tests stand on is one.
+mod registry_itself;
 // What a registry sees of this program.
 mod registry_wire;
 // The resolver on the appliance.
