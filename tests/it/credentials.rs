@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::support::programs::{Run, Source};
-use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
+use crate::support::registry::{Action, Auth, Fault, Registry, Setup, Tokens};
 use crate::support::{files_below, root};
 
 fn basic(user: &str, password: &str) -> String {
@@ -198,8 +198,9 @@ fn a_helper_that_is_missing_or_fails_is_named_and_never_quoted() {
 
 #[test]
 fn an_identity_token_is_exchanged_at_the_token_server() {
-    let user = Some(("<token>".to_owned(), "identity-secret".to_owned()));
-    let registry = Registry::with(Setup { auth: Auth::Token { realm: None, user }, ..Setup::default() });
+    let user = Some(("alice".to_owned(), "another-secret".to_owned()));
+    let tokens = Tokens { refresh: Some("identity-secret".to_owned()), ..Tokens::default() };
+    let registry = Registry::with(Setup { auth: Auth::Token { realm: None, user }, tokens, ..Setup::default() });
     let (machine, host) = (Machine::new(), registry.address());
     machine.answers(&host, r#"{"Username":"<token>","Secret":"identity-secret"}"#);
     for file in [

@@ -14,6 +14,8 @@ mod credentials;
 mod peers;
 // Publishing, by the rules.
 mod publish;
+// The registry that the tests stand on is one.
+mod registry_itself;
 // What a registry sees of this program.
 mod registry_wire;
 // The resolver on the appliance.
