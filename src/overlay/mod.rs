@@ -15,6 +15,7 @@ mod ignore;
 mod kustomization;
 mod load;
 mod patches;
+mod references;
 mod release;
 mod rewrite;
 mod sources;

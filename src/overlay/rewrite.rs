@@ -13,7 +13,7 @@ use super::kustomization::{Listings, listings};
 use super::load::Parsed;
 use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
-use super::{ChartSource, Overlay, Warning, check, load, patches};
+use super::{ChartSource, Overlay, Warning, check, load, patches, references};
 
 /// What a chart became.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,7 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parse
     let children = children(overlay, &objects)?;
     let releases = releases(overlay, &objects)?;
     patches::refuse(overlay, &objects)?;
+    references::refuse(overlay)?;
     let listings = listings(overlay, &children)?;
     let homes = homes(overlay, pins, &objects, &releases, &listings)?;
     let mut plans = BTreeMap::new();
