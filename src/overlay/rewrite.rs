@@ -9,7 +9,7 @@ use crate::yaml::{Document, Node, Value};
 
 use super::children::{Child, children};
 use super::discover::{Release, Used, releases};
-use super::kustomization::{Listings, listings};
+use super::kustomization::{Listings, is_file_name, listings};
 use super::load::Parsed;
 use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
@@ -121,6 +121,7 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parse
     }
     let mut warnings = unlisted(overlay, &releases, &listings);
     warnings.extend(other_sources(overlay, &children));
+    warnings.extend(unread_values(overlay, pins));
     for Home { file, text, .. } in homes.into_values() {
         if let Some(file) = file {
             let documents = load::parse(&join(&overlay.settings.directory, &file), &text)?;
@@ -327,6 +328,27 @@ fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listings: &Listings) ->
         }
     })
     .collect()
+}
+
+/// Generators keep the plain names: what they make has the values' text without the image tags, which the hash in the name of
+/// the appliance's own ConfigMap stands for. Under that name they would replace it.
+fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
+    let plain = |name: &str| {
+        let release = name.strip_prefix(&overlay.settings.values_prefix);
+        release.is_some_and(|release| pins.values_names.contains_key(release))
+    };
+    let unread = |file: &String| {
+        let generators = overlay.root_of(file)?.get(&["configMapGenerator"]).map(Node::items).unwrap_or_default();
+        let names = generators.iter().filter_map(|generator| generator.get(&["name"]));
+        let names: Vec<&Node> = names.filter(|name| name.as_str().is_some_and(plain)).collect();
+        let listed: Vec<&str> = names.iter().filter_map(|name| name.as_str()).collect();
+        let text = format!(
+            "makes {}, which no release reads: with hashed names the appliance makes its own",
+            listed.join(", ")
+        );
+        Some(Warning { place: overlay.place(file, names.first()?.line), text })
+    };
+    overlay.parsed.keys().filter(|file| is_file_name(file)).filter_map(unread).collect()
 }
 
 fn other_sources(overlay: &Overlay, children: &[Child<'_>]) -> Vec<Warning> {

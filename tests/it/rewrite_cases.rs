@@ -77,6 +77,7 @@ fn pins(overlay: &Overlay) -> Result<BTreeMap<ChartSource, Pin>, Error> {
         .into_iter()
         .map(|chart| {
             let name = match &chart.source {
+                ChartSource::Path(path) if path.is_empty() => "root".to_owned(),
                 ChartSource::Path(path) => path.rsplit('/').next().unwrap_or_default().replace(' ', "-"),
                 ChartSource::Name(name) => name.clone(),
             };
