@@ -14,6 +14,7 @@ mod discover;
 mod ignore;
 mod kustomization;
 mod load;
+mod own_source;
 mod patches;
 mod references;
 mod release;

@@ -11,6 +11,7 @@ use super::children::{Child, children};
 use super::discover::{Release, Used, releases};
 use super::kustomization::{Listings, is_file_name, listings};
 use super::load::Parsed;
+use super::own_source::OwnSource;
 use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
 use super::{ChartSource, Overlay, Warning, check, load, patches, references};
@@ -113,6 +114,7 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parse
     for release in &releases {
         plan_release(overlay, pins, release, &homes, &mut plans)?;
     }
+    plan_own_sources(overlay, pins, &releases, &mut plans)?;
     plan_lists(overlay, &homes, &mut plans)?;
     let mut changed = BTreeMap::new();
     for (file, plan) in plans {
@@ -175,7 +177,7 @@ fn plan_release(
     let parsed = &overlay.parsed[release.object.file];
     let editing = Editing { overlay, release, parsed };
     let plan = plans.entry(release.object.file.to_owned()).or_default();
-    if let Used::Ours(source) = &release.used
+    if let (Used::Ours(source), None) = (&release.used, &release.own_source)
         && let Some(home) = homes.get(source)
     {
         match pins.style {
@@ -185,6 +187,25 @@ fn plan_release(
     }
     if let Some(name) = pins.values_names.get(release.object.name()) {
         editing.values_name(name, plan);
+    }
+    Ok(())
+}
+
+/// Each source of the author's once, though several releases may take their chart from it.
+fn plan_own_sources(
+    overlay: &Overlay,
+    pins: &Pins<'_>,
+    releases: &[Release<'_>],
+    plans: &mut Plans,
+) -> Result<(), Error> {
+    let mut done = BTreeSet::new();
+    for release in releases {
+        let (Used::Ours(chart), Some(object)) = (&release.used, &release.own_source) else { continue };
+        if done.insert((object.file, object.document, object.path.clone())) {
+            let source = OwnSource { overlay, object, parsed: &overlay.parsed[object.file] };
+            let plan = plans.entry(object.file.to_owned()).or_default();
+            source.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;
+        }
     }
     Ok(())
 }
