@@ -4,9 +4,9 @@
 use crate::source::{Error, Place, below, join};
 use crate::yaml::Node;
 
-use super::Overlay;
 use super::kustomization::is_file_name;
-use super::load::refuse_duplicate;
+use super::load::{Object, refuse_duplicate};
+use super::{KUSTOMIZE, Overlay};
 
 /// Keys with lists of paths whose files kustomize reads as YAML of its own or of Kubernetes, each key at most once.
 const STRICT: [&str; 7] =
@@ -17,7 +17,7 @@ const PATCHES: [&str; 3] = ["patches", "patchesJson6902", "replacements"];
 const GENERATORS: [&str; 2] = ["configMapGenerator", "secretGenerator"];
 
 /// Refuses references to what is not in the bundle by their form, and files in which a key stands twice.
-pub(super) fn refuse(overlay: &Overlay) -> Result<(), Error> {
+pub(super) fn refuse(overlay: &Overlay, objects: &[Object<'_>]) -> Result<(), Error> {
     for file in overlay.parsed.keys().filter(|file| is_file_name(file)) {
         let Some(root) = overlay.root_of(file) else { continue };
         let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
@@ -30,6 +30,12 @@ pub(super) fn refuse(overlay: &Overlay) -> Result<(), Error> {
             for root in parsed.documents.iter().filter_map(|document| document.root.as_ref()) {
                 refuse_duplicate(&join(&overlay.settings.directory, &path), root)?;
             }
+        }
+    }
+    // Flux writes these into the kustomization file before it builds.
+    for child in objects.iter().filter(|object| object.is(KUSTOMIZE, "Kustomization")) {
+        for node in child.node.get(&["spec", "components"]).map(Node::items).unwrap_or_default() {
+            refuse_remote(overlay, child.file, "", node)?;
         }
     }
     Ok(())

@@ -104,7 +104,7 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parse
     let children = children(overlay, &objects)?;
     let releases = releases(overlay, &objects)?;
     patches::refuse(overlay, &objects)?;
-    references::refuse(overlay)?;
+    references::refuse(overlay, &objects)?;
     let listings = listings(overlay, &children)?;
     let homes = homes(overlay, pins, &objects, &releases, &listings)?;
     let mut plans = BTreeMap::new();
