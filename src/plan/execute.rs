@@ -57,6 +57,16 @@ pub enum ExecuteError {
         /// Why.
         source: oci::Error,
     },
+    /// The channel's tag was sent, and the store did not say clearly what became of it.
+    #[error("{repository}:{channel} may have moved: it was written, and whether that succeeded is not known")]
+    Unconfirmed {
+        /// Where.
+        repository: Repository,
+        /// Which channel.
+        channel: Tag,
+        /// Why.
+        source: oci::Error,
+    },
     /// What was written cannot be read as an appliance reads it.
     #[error("{repository}:{tag} cannot be read back; the version stays published, the channel did not move")]
     NotReadable {
@@ -263,26 +273,45 @@ impl Run<'_> {
             store.push_blob(repository, blob).await.map_err(write)?;
         }
         store.push_manifest(repository, artifact.manifest(), Some(&keep_alive)).await.map_err(write)?;
-        self.channel_is(repository, channel, from.as_ref()).await?;
-        store.push_manifest(repository, artifact.manifest(), Some(channel)).await.map_err(write)?;
-        self.channel_is(repository, channel, Some(artifact.digest())).await?;
+        let found = self.served(repository, channel).await.map_err(write)?;
+        same(repository, channel, from.as_ref(), found.as_ref())?;
+        self.point(repository, channel, &artifact).await?;
         self.progress.event(&Event::Moved { channel });
         Ok(artifact.digest().clone())
     }
 
-    async fn channel_is(
-        &self,
-        repository: &Repository,
-        channel: &Tag,
-        expected: Option<&Digest>,
-    ) -> Result<(), ExecuteError> {
-        let found = match self.executor.store.read().resolve(repository, channel).await {
-            Ok(digest) => Some(digest),
-            Err(error) if error.is_not_found() => None,
-            Err(source) => return Err(self.stopped(source)),
-        };
-        if found.as_ref() == expected { Ok(()) } else { Err(moved(repository, channel, expected, found.as_ref())) }
+    /// Lets the channel's tag name the manifest, and looks whether it does.
+    async fn point(&self, repository: &Repository, channel: &Tag, artifact: &Artifact) -> Result<(), ExecuteError> {
+        let unconfirmed =
+            |source| ExecuteError::Unconfirmed { repository: repository.clone(), channel: channel.clone(), source };
+        let written = self.executor.store.push_manifest(repository, artifact.manifest(), Some(channel)).await;
+        written.map_err(|source| if is_an_answer(&source) { self.stopped(source) } else { unconfirmed(source) })?;
+        let found = self.served(repository, channel).await.map_err(unconfirmed)?;
+        same(repository, channel, Some(artifact.digest()), found.as_ref())
     }
+
+    /// What the channel names now.
+    async fn served(&self, repository: &Repository, channel: &Tag) -> Result<Option<Digest>, oci::Error> {
+        match self.executor.store.read().resolve(repository, channel).await {
+            Ok(digest) => Ok(Some(digest)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Does a failed write say that nothing was written? Otherwise it may be that only the answer was lost.
+fn is_an_answer(error: &oci::Error) -> bool {
+    matches!(error.kind(), oci::Kind::NotFound | oci::Kind::Refused | oci::Kind::Denied | oci::Kind::Io)
+}
+
+fn same(
+    repository: &Repository,
+    channel: &Tag,
+    expected: Option<&Digest>,
+    found: Option<&Digest>,
+) -> Result<(), ExecuteError> {
+    if found == expected { Ok(()) } else { Err(moved(repository, channel, expected, found)) }
 }
 
 fn moved(repository: &Repository, tag: &Tag, expected: Option<&Digest>, found: Option<&Digest>) -> ExecuteError {
