@@ -119,6 +119,7 @@ fn disturbed_once(
         Some(1 | 3 | 75) => assert!(!(moved && says_no), "{when}: it moved: {first:?}"),
         _ => panic!("{when}: {first:?}"),
     }
+    registry.heal();
     let again = publish(source, &registry, "1.0.3", "nightly", &PREFIX);
     assert_eq!(again.code, Some(0), "{when}: {again:?}");
     assert_whole(&registry, &when);
@@ -149,9 +150,19 @@ fn overtaken(registry: &Registry, method: &'static str) -> (Run, String) {
     let gate = Gate::default();
     registry.fail(Fault::first(method, "/manifests/nightly?", Action::Hold(gate.clone())));
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| publish(&source, registry, "1.0.4", "nightly", &[]));
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let first = scope.spawn(|| {
+            let first = publish(&source, registry, "1.0.4", "nightly", &[]);
+            let _ = end.send(());
+            first
+        });
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(gate.arrived(1));
+        runtime.block_on(async {
+            tokio::select! {
+                () = gate.arrived(1) => {}
+                _ = ended => panic!("the first publisher never came to {method} of the channel"),
+            }
+        });
         let second = publish(&source, registry, "1.0.5", "nightly", &[]);
         let moved = registry.tags(RELEASES)["nightly"].clone();
         gate.release();
