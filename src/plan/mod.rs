@@ -1,5 +1,6 @@
 //! Desired + observed → plan → report. The plan is a value; execution makes no choices.
 
+mod channel;
 mod desired;
 mod execute;
 mod observe;
