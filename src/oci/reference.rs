@@ -240,7 +240,8 @@ fn host_name(host: &str) -> Option<&str> {
     (valid_port && valid_name).then_some(name)
 }
 
-fn is_loopback(name: &str) -> bool {
+/// Is it this machine, by its name alone?
+pub(super) fn is_loopback(name: &str) -> bool {
     name == "localhost"
         || name.ends_with(".localhost")
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -291,7 +291,7 @@ fn secrets_never_appear_whatever_happens() {
             registry.fail(fault);
         }
         for output in [&["--output", "json", "--log-format", "json"][..], &["--output", "text"]] {
-            let arguments = [&["--no-channel"][..], output].concat();
+            let arguments = [&["--no-channel", "--retry-for", "0"][..], output].concat();
             let environment = [("ALGA_REGISTRY_TOKEN", secret), ("ALGA_REGISTRY_USERNAME", "alice")];
             let run = machine.publish(&registry, &arguments, &environment);
             assert_eq!(run.code != Some(0), fails, "{count}: {}{}", run.stdout, run.stderr);

@@ -10,6 +10,8 @@ mod chart_helm;
 mod credentials;
 // What is published is read back by the programs of others.
 mod peers;
+// The way to a registry: certificates and proxies.
+mod proxy_tls;
 // Publishing, by the rules.
 mod publish;
 // What a registry sees of this program.

@@ -1,6 +1,7 @@
 //! Flags, as people write them. Groups that several commands share are structs of their own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -142,7 +143,16 @@ pub struct StoreArgs {
     /// Talk plain HTTP to the registry (loopback needs no flag)
     #[arg(long)]
     pub plain_http: bool,
-    /// User at the registry
+    /// Trust these CA certificates beside the system's (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Do not check whom the registry's certificate is of: everybody on the way can then read along and take its place
+    #[arg(long, conflicts_with = "ca_file")]
+    pub insecure: bool,
+    /// How long a request is tried again while the registry fails for a time: `90s`, `5m`, `1h`, `0` for never
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub retry_for: Duration,
+    /// User at the registry [default: docker's and podman's credentials, `GH_TOKEN` and gh for ghcr.io, else nobody]
     #[arg(long, requires = "password_stdin")]
     pub username: Option<String>,
     /// Read the password or token from standard input
@@ -219,9 +229,30 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `90s`, `5m`, `1h30m`; a bare `0` needs no unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "want a time as 90s, 5m, 1h or 0".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::CommandFactory;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [("0", 0), ("90s", 90), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("0s", 0)] {
+            assert_eq!(super::duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "-5m", "5 parsecs", "P1Y", "1mo"] {
+            assert!(super::duration(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_flags_do_not_contradict_each_other() {

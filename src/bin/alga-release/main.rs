@@ -9,6 +9,7 @@ mod environment;
 mod failure;
 mod output;
 mod publish;
+mod store;
 
 use std::process::ExitCode;
 

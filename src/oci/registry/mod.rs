@@ -6,14 +6,18 @@ mod auth;
 mod client;
 mod error;
 mod read;
+mod tls;
 #[cfg(feature = "publish")]
 mod write;
+
+use std::time::Duration;
 
 use secrecy::SecretString;
 
 use super::{Error, Prefix, Repository};
 use auth::Access;
 use client::{Client, Operation};
+pub use tls::{Certificates, InvalidCertificates};
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -38,8 +42,12 @@ pub enum Credentials {
 pub struct Options {
     /// Who asks.
     pub credentials: Credentials,
-    /// PEM certificates to trust beside those of the system; empty for none.
-    pub ca: Vec<u8>,
+    /// Certificates to trust beside those of the system.
+    pub ca: Certificates,
+    /// Talk TLS to whoever answers, without looking at the certificate.
+    pub insecure: bool,
+    /// How long a request is tried again when the registry fails for a time; zero for one attempt.
+    pub retry_for: Duration,
 }
 
 /// A prefix of a registry.
@@ -57,7 +65,7 @@ impl Registry {
     /// Sends nothing. The certificates of the system are loaded for HTTPS alone.
     ///
     /// # Errors
-    /// When TLS cannot be set up: no certificates, or `options.ca` holds none.
+    /// When TLS cannot be set up: the system has no certificates.
     pub fn open(prefix: &Prefix, options: Options) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
         #[cfg(feature = "publish")]

@@ -3,6 +3,7 @@
 pub mod docker_registry;
 pub mod program;
 pub mod programs;
+pub mod proxy;
 pub mod registry;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use alga_release::oci::Certificates;
 use tokio::sync::Semaphore;
 
 /// Who may do what.
@@ -51,6 +52,8 @@ pub struct Received {
     pub query: String,
     /// The value of `Authorization`.
     pub authorization: Option<String>,
+    /// The value of `Proxy-Authorization`, which nobody but a proxy should see.
+    pub proxy_authorization: Option<String>,
     pub content_type: Option<String>,
     pub content_length: Option<String>,
     pub body: usize,
@@ -227,6 +230,11 @@ impl Registry {
     /// The PEM certificate to trust, for TLS.
     pub fn ca(&self) -> &[u8] {
         self.ca.as_bytes()
+    }
+
+    /// The same, parsed; none without TLS.
+    pub fn certificates(&self) -> Certificates {
+        if self.ca.is_empty() { Certificates::default() } else { Certificates::parse(self.ca()).expect("PEM") }
     }
 
     /// What was received so far.
