@@ -32,3 +32,5 @@ pub use artifact::Artifact;
 pub use content::Content;
 #[cfg(feature = "publish")]
 pub use push::Store;
+#[cfg(feature = "publish")]
+pub use registry::Probe;

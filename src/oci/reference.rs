@@ -193,6 +193,11 @@ impl Prefix {
         self.plain_http
     }
 
+    /// Is it on this machine, by its name alone?
+    pub fn is_loopback(&self) -> bool {
+        host_name(&self.host).is_some_and(is_loopback)
+    }
+
     /// The full path of a repository of this prefix in its registry.
     pub fn full_path(&self, repository: &Repository) -> String {
         match &self.path {

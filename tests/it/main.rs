@@ -8,6 +8,8 @@ mod bad_input;
 mod chart_helm;
 // Where credentials are found, and to whom they go.
 mod credentials;
+// What stands between somebody and a publication.
+mod doctor;
 // What is published is read back by the programs of others.
 mod peers;
 // The way to a registry: certificates and proxies.

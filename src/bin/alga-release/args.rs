@@ -38,6 +38,18 @@ Examples:
   # other image tags than the tree's release.json says
   alga-release publish . --version 1.0.4-rc1 --channel nightly --image algaCore=62cdce38")]
     Publish(Box<PublishArgs>),
+    /// Can I publish? Asks each repository of a release, without leaving anything behind
+    #[command(after_help = "\
+Examples:
+  # the repositories of the tree in this directory
+  alga-release doctor --store ghcr.io/nine-minds
+
+  # those of the release that a channel serves, for a program
+  alga-release doctor --channel stable --output json
+
+Exit codes: 0 all is well, 3 something may not be written or the public cannot read it, 4 not authenticated, 75 the registry
+cannot be reached.")]
+    Doctor(DoctorArgs),
     /// Print the effective configuration and where each value came from
     #[command(after_help = "\
 Examples:
@@ -149,9 +161,10 @@ pub struct StoreArgs {
     /// Do not check whom the registry's certificate is of: everybody on the way can then read along and take its place
     #[arg(long, conflicts_with = "ca_file")]
     pub insecure: bool,
-    /// How long a request is tried again while the registry fails for a time: `90s`, `5m`, `1h`, `0` for never
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
-    pub retry_for: Duration,
+    /// How long a request is tried again while the registry fails for a time: `90s`, `5m`, `1h`, `0` for never [default: 5m;
+    /// `doctor`: 0]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub retry_for: Option<Duration>,
     /// User at the registry [default: docker's and podman's credentials, `GH_TOKEN` and gh for ghcr.io, else nobody]
     #[arg(long, requires = "password_stdin")]
     pub username: Option<String>,
@@ -183,6 +196,25 @@ pub struct OutputArgs {
     /// Say nothing but warnings and errors on standard error
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Root of the source tree, whose charts are looked at
+    #[arg(default_value = ".")]
+    pub source: PathBuf,
+    /// Look at the charts of the release that this channel serves
+    #[arg(long, conflicts_with = "version")]
+    pub channel: Option<String>,
+    /// Look at the charts of this release
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]

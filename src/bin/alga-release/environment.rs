@@ -27,6 +27,17 @@ pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Seconds since 1970, now.
+pub fn seconds_now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// The proxy that requests to a URL go through, without its password.
+pub fn proxy_for(url: &str) -> Option<String> {
+    let matcher = hyper_util::client::proxy::matcher::Matcher::from_system();
+    Some(matcher.intercept(&url.parse().ok()?)?.uri().to_string())
+}
+
 /// `SOURCE_DATE_EPOCH`.
 ///
 /// <https://reproducible-builds.org/specs/source-date-epoch/>

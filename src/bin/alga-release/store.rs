@@ -1,6 +1,7 @@
 //! From the flags of a store to where it is, who asks it, and how one talks to it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alga_release::config::{Config, ImageRepository};
 use alga_release::image::{self, Check};
@@ -11,6 +12,9 @@ use crate::credentials::{Found, Keychain};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::Talk;
+
+/// How long a request is tried again, where nobody says.
+const RETRY_FOR: Duration = Duration::from_mins(5);
 
 /// A store that is named, not yet opened.
 #[derive(Debug)]
@@ -46,7 +50,8 @@ impl StoreAccess {
             }
         }
         let keychain = Keychain::open(args)?;
-        let options = Options { ca, insecure: args.insecure, retry_for: args.retry_for, ..Options::default() };
+        let retry_for = args.retry_for.unwrap_or(RETRY_FOR);
+        let options = Options { ca, insecure: args.insecure, retry_for, ..Options::default() };
         Ok(Self { location, prefix, keychain, options })
     }
 
@@ -63,6 +68,12 @@ impl StoreAccess {
             }
             Location::Layout(_) => Ok(Found::default()),
         }
+    }
+
+    /// The same, where a registry that fails is not tried again unless that is asked for.
+    pub fn without_patience(mut self, args: &StoreArgs) -> Self {
+        self.options.retry_for = args.retry_for.unwrap_or_default();
+        self
     }
 
     /// How to talk to a registry as somebody.

@@ -5,6 +5,8 @@
 mod auth;
 mod client;
 mod error;
+#[cfg(feature = "publish")]
+mod probe;
 mod read;
 mod tls;
 #[cfg(feature = "publish")]
@@ -17,6 +19,8 @@ use secrecy::SecretString;
 use super::{Error, Prefix, Repository};
 use auth::Access;
 use client::{Client, Operation};
+#[cfg(feature = "publish")]
+pub use probe::Probe;
 pub use tls::{Certificates, InvalidCertificates};
 
 /// Who asks.

@@ -292,6 +292,11 @@ impl Registry {
         self.shared.state().repositories.get(repository).map(|found| found.tags.clone()).unwrap_or_default()
     }
 
+    /// How many uploads were started and neither finished nor cancelled.
+    pub fn uploads(&self) -> usize {
+        self.shared.state().uploads.len()
+    }
+
     /// The names of all repositories.
     pub fn repositories(&self) -> Vec<String> {
         self.shared.state().repositories.keys().cloned().collect()

@@ -40,6 +40,10 @@ pub fn answer(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), place.kind) {
         ("POST", "uploads") => start_upload(shared, &mut state, request, place.repository),
         ("PATCH" | "PUT", "uploads") => upload(&mut state, request, &place),
+        ("DELETE", "uploads") => match state.uploads.remove(place.reference) {
+            Some(_) => Response::new(204),
+            None => refusal(404, "BLOB_UPLOAD_UNKNOWN"),
+        },
         ("GET" | "HEAD", "blobs") => read_blob(&state, &place),
         ("GET" | "HEAD", "manifests") => read_manifest(&state, &place),
         ("PUT", "manifests") => put_manifest(&mut state, request, &place),

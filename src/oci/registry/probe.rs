@@ -1,0 +1,101 @@
+//! What a registry lets us do with a repository, asked without leaving anything behind.
+
+use bytes::Bytes;
+use reqwest::header::{DATE, HeaderMap, LOCATION};
+use reqwest::{Method, Response, StatusCode};
+
+use super::auth::Access;
+use super::client::{Body, Client, Operation, Request, SMALL_BODY_LIMIT, read_body};
+use super::{Error, Registry, Repository, error};
+use crate::oci::Kind;
+
+/// Headers that count what is left of a rate limit, Docker Hub's and those of most others.
+const RATE_LIMITS: [&str; 2] = ["ratelimit-remaining", "x-ratelimit-remaining"];
+
+/// What was found out about one repository.
+#[derive(Debug)]
+pub struct Probe {
+    /// Its tags could be listed; [`Kind::NotFound`] when there is no such repository.
+    pub read: Result<(), Error>,
+    /// An upload could be started; nothing when that was not asked.
+    pub push: Option<Result<(), Error>>,
+    /// The registry lets nobody read whom it does not know, and does not know us.
+    pub unauthenticated: bool,
+    /// The last `Date` that it sent.
+    pub date: Option<String>,
+    /// The least that it said is left of a rate limit.
+    pub remaining: Option<u64>,
+}
+
+impl Probe {
+    /// Of a store that needs no server.
+    pub(in crate::oci) fn local(read: Result<(), Error>) -> Self {
+        Self { read, push: None, unauthenticated: false, date: None, remaining: None }
+    }
+
+    fn hear(&mut self, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        self.date = text(DATE.as_str()).map(ToOwned::to_owned).or(self.date.take());
+        for name in RATE_LIMITS {
+            // `76;w=21600`: left, and in which time.
+            let left = text(name).and_then(|value| value.split(';').next()?.trim().parse().ok());
+            self.remaining = [self.remaining, left].into_iter().flatten().min();
+        }
+    }
+}
+
+impl Registry {
+    /// Lists a tag, and with `push` starts an upload, that is cancelled at once: no blob ever comes of it.
+    pub async fn probe(&self, repository: &Repository, push: bool) -> Probe {
+        let mut probe = Probe::local(Ok(()));
+        probe.read = self.probe_read(repository, &mut probe).await;
+        if push {
+            probe.push = Some(self.probe_push(repository, &mut probe).await);
+        }
+        probe
+    }
+
+    async fn probe_read(&self, repository: &Repository, probe: &mut Probe) -> Result<(), Error> {
+        let operation = self.operation("listing the tags of", repository, "", Access::Pull);
+        let url = self.client.url(&operation, "tags/list?n=1");
+        let response = self.client.call_following(&operation, Request::new(Method::GET, url)).await;
+        // No token even to read with: whoever we are, we are not known.
+        let response = response.inspect_err(|error| probe.unauthenticated |= error.kind() == Kind::Denied)?;
+        probe.unauthenticated |= response.status() == StatusCode::UNAUTHORIZED;
+        let response = judge(&operation, response, probe).await?;
+        match read_body(&operation, response, SMALL_BODY_LIMIT).await? {
+            Body::Whole(body) if serde_json::from_slice::<Tags>(&body).is_err() => Err(operation
+                .error(Kind::Malformed, "what answers there is no registry: it sent something other than tags")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn probe_push(&self, repository: &Repository, probe: &mut Probe) -> Result<(), Error> {
+        let operation = self.operation("asking to push to", repository, "", Access::Push);
+        let url = self.client.url(&operation, "blobs/uploads/");
+        let response = self.client.call(&operation, Request::new(Method::POST, url).body(Bytes::new())).await?;
+        let response = judge(&operation, response, probe).await?;
+        if response.status() != StatusCode::ACCEPTED {
+            let reason = format!("the registry answers {} to the start of an upload", response.status());
+            return Err(operation.error(Kind::Malformed, reason));
+        }
+        if let Some(location) = response.headers().get(LOCATION) {
+            let target = String::from_utf8_lossy(location.as_bytes()).into_owned();
+            let upload = Client::follow(&operation, response.url(), &target)?;
+            // Where it cannot be cancelled it ends by itself.
+            let _ = self.client.call(&operation, Request::new(Method::DELETE, upload)).await;
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Tags {
+    #[serde(rename = "tags")]
+    _tags: Option<Vec<String>>,
+}
+
+async fn judge(operation: &Operation, response: Response, probe: &mut Probe) -> Result<Response, Error> {
+    probe.hear(response.headers());
+    if response.status().is_success() { Ok(response) } else { Err(error::refused(operation, response).await) }
+}
