@@ -223,6 +223,29 @@ fn an_identity_token_is_exchanged_at_the_token_server() {
     assert!(!run.stderr.contains("identity-wrong"), "{}", run.stderr);
 }
 
+#[tokio::test]
+async fn an_identity_token_goes_to_no_token_server_elsewhere_without_tls() {
+    use alga_release::oci::{Content, Credentials, Kind, Location, Options, Store};
+
+    let user = Some(("<token>".to_owned(), "identity-secret".to_owned()));
+    for (tls, kind) in [(true, None), (false, Some(Kind::Denied))] {
+        let server =
+            Registry::with(Setup { auth: Auth::Token { realm: None, user: user.clone() }, tls, ..Setup::default() });
+        let auth = Auth::Token { realm: Some(format!("{}/token", server.url())), user: user.clone() };
+        let registry = Registry::with(Setup { auth, ..Setup::default() });
+        let location = Location::parse(&registry.url(), false).expect("a location");
+        let credentials = Credentials::IdentityToken("identity-secret".to_owned().into());
+        assert!(!format!("{credentials:?}").contains("identity-secret"));
+        let options = Options { credentials, ca: server.certificates(), ..Options::default() };
+        let store = Store::open(&location, options).expect("a store");
+        let pushed = store.push_blob(&"x".parse().expect("a name"), &Content::new("x/y", "z")).await;
+        assert_eq!(pushed.as_ref().err().map(alga_release::oci::Error::kind), kind, "{pushed:?}");
+        let log = server.log();
+        assert!(log.iter().all(|received| (received.method == "POST") == tls && received.path == "/token"), "{log:?}");
+        assert!(log.iter().all(|received| tls || received.body == 0), "{log:?}");
+    }
+}
+
 #[test]
 fn a_broken_file_is_named_with_the_place_and_never_quoted() {
     let (machine, registry) = (Machine::new(), registry_of("a", "b"));

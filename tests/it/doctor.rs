@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::schemas::valid;
 use crate::support::docker_registry::{DockerRegistry, PASSWORD, USER};
 use crate::support::programs::{Run, Source, program};
 use crate::support::proxy::Proxy;
@@ -59,6 +60,7 @@ fn all_is_well_where_one_may_publish_and_nothing_is_left_behind() {
     let before = (registry.repositories(), registry.uploads());
     let run = doctor(&["--store", &store, "--channel", "nightly", "--output", "json"], &ALICE).ends(0);
     let diagnosis = run.json();
+    valid("doctor.json", &diagnosis);
     for key in ["exists", "mayPush", "public"] {
         assert!(all_are(&own(&diagnosis, key), &true.into()), "{key}: {diagnosis}");
     }
@@ -156,7 +158,8 @@ fn who_is_not_known_is_told_so() {
 #[test]
 fn no_answer_and_a_strange_one_are_told_apart() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("an address");
-    let run = doctor(&["--store", &format!("{closed}/org")], &[]).ends(75);
+    let run = doctor(&["--store", &format!("{closed}/org"), "--output", "json"], &[]).ends(75);
+    valid("doctor.json", &run.json());
     assert!(run.stdout.contains("unreachable"), "{}", run.stdout);
     let portal = Registry::start();
     let headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];

@@ -47,8 +47,8 @@ Examples:
   # those of the release that a channel serves, for a program
   alga-release doctor --channel stable --output json
 
-Exit codes: 0 all is well, 3 something may not be written or the public cannot read it, 4 not authenticated, 75 the registry
-cannot be reached.")]
+Exit codes: 0 all is well, 1 it is no registry, 3 something may not be written, or not be read by the
+public, 4 not authenticated, 75 the registry cannot be reached.")]
     Doctor(DoctorArgs),
     /// Print the effective configuration and where each value came from
     #[command(after_help = "\

@@ -191,10 +191,14 @@ fn hint(verdict: Verdict, prefix: Option<&Prefix>, repository: &Repository) -> O
     }
 }
 
+/// Names the form of the JSON, which `docs/schemas/doctor.json` describes.
+pub const SCHEMA: &str = "alga.release.doctor/v1";
+
 /// All of it.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnosis {
+    pub schema: &'static str,
     pub store: String,
     /// Where they were found, never what they are.
     pub credentials: String,
@@ -248,8 +252,15 @@ impl Diagnosis {
         clean(&text)
     }
 
+    /// What is wrong with one repository is its own; what is wrong with the way there is said once.
     fn reasons(&self, text: &mut String) {
+        let mut said = Vec::new();
         for report in &self.repositories {
+            let own = !matches!(report.verdict, Verdict::Unreachable | Verdict::Unauthenticated | Verdict::Failed);
+            if !own && said.contains(&report.verdict) {
+                continue;
+            }
+            said.push(report.verdict);
             let lines = [("because", &report.reason), ("hint", &report.hint)];
             let lines: Vec<_> = lines.iter().filter_map(|(what, line)| Some((what, line.as_ref()?))).collect();
             if !lines.is_empty() {

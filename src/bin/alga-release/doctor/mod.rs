@@ -41,6 +41,7 @@ async fn examine(args: &DoctorArgs, config: &Config, access: &StoreAccess, talk:
     let store = Store::open(&access.location, access.options(found.credentials))?;
     let public = if anonymous { None } else { Some(Store::open(&access.location, access.anonymous())?) };
     let mut diagnosis = Diagnosis {
+        schema: diagnosis::SCHEMA,
         store: access.location.to_string(),
         credentials: found.source,
         proxy: proxy(&access.location),
