@@ -131,6 +131,17 @@ fn a_password_from_standard_input_beats_everything() {
 }
 
 #[test]
+fn a_directory_asks_for_no_credentials() {
+    let machine = Machine::new();
+    machine.write(".docker/config.json", "broken");
+    let layout = machine.source.layout();
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout];
+    let environment = [("ALGA_REGISTRY_TOKEN_FILE", "/nonexistent/token"), ("HOME", &machine.path(""))];
+    let run = machine.source.publish_in(&arguments, &environment).ends(0);
+    assert!(!run.stderr.contains("credentials"), "{}", run.stderr);
+}
+
+#[test]
 fn podman_keeps_credentials_for_parts_of_a_registry() {
     let (machine, registry) = (Machine::new(), registry_of("team", "deep"));
     let host = registry.address();

@@ -49,7 +49,11 @@ impl StoreAccess {
                 ));
             }
         }
-        let keychain = Keychain::open(args)?;
+        // A directory asks nobody who he is.
+        let keychain = match location {
+            Location::Registry(_) => Keychain::open(args)?,
+            Location::Layout(_) => Keychain::default(),
+        };
         let retry_for = args.retry_for.unwrap_or(RETRY_FOR);
         let options = Options { ca, insecure: args.insecure, retry_for, ..Options::default() };
         Ok(Self { location, prefix, keychain, options })
