@@ -1,6 +1,6 @@
 //! What the releases of the overlay use.
 
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, below};
 use crate::yaml::Node;
 
 use super::load::Object;
@@ -63,6 +63,8 @@ pub(super) struct Release<'a> {
     /// Line of what names the chart.
     pub line: usize,
     pub git: bool,
+    /// The author's `OCIRepository` for a chart of ours.
+    pub own_source: Option<Object<'a>>,
 }
 
 impl Overlay {
@@ -72,7 +74,7 @@ impl Overlay {
     /// When a release cannot be published: a path outside of the tree, a version that is a range.
     pub fn discover(&self) -> Result<Discovered, Error> {
         let mut found = Discovered::default();
-        for release in releases(self)? {
+        for release in releases(self, &self.objects())? {
             let place = self.place(release.object.file, release.line);
             let name = release.object.name().to_owned();
             match release.used {
@@ -91,16 +93,15 @@ impl Overlay {
     }
 }
 
-pub(super) fn releases(overlay: &Overlay) -> Result<Vec<Release<'_>>, Error> {
-    let objects = overlay.objects();
+pub(super) fn releases<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<Vec<Release<'a>>, Error> {
     objects
         .iter()
         .filter(|object| object.is(HELM, "HelmRelease"))
-        .map(|object| release(overlay, &objects, object.clone()))
+        .map(|object| release(overlay, objects, object.clone()))
         .collect()
 }
 
-fn release<'a>(overlay: &'a Overlay, objects: &[Object<'a>], object: Object<'a>) -> Result<Release<'a>, Error> {
+fn release<'a>(overlay: &Overlay, objects: &[Object<'a>], object: Object<'a>) -> Result<Release<'a>, Error> {
     let at = |node: &Node| overlay.place(object.file, node.line);
     let chart = object.node.get(&["spec", "chart"]);
     let reference = object.node.get(&["spec", "chartRef"]);
@@ -114,7 +115,7 @@ fn release<'a>(overlay: &'a Overlay, objects: &[Object<'a>], object: Object<'a>)
 }
 
 fn by_chart<'a>(
-    overlay: &'a Overlay,
+    overlay: &Overlay,
     objects: &[Object<'a>],
     object: Object<'a>,
     chart: &'a Node,
@@ -148,11 +149,11 @@ fn by_chart<'a>(
             return Err(Error::refused(at(node), reason).hint("want GitRepository or HelmRepository"));
         }
     };
-    Ok(Release { object, used, line: name.line, git: kind == "GitRepository" })
+    Ok(Release { object, used, line: name.line, git: kind == "GitRepository", own_source: None })
 }
 
 fn by_reference<'a>(
-    overlay: &'a Overlay,
+    overlay: &Overlay,
     objects: &[Object<'a>],
     object: Object<'a>,
     reference: &'a Node,
@@ -166,13 +167,16 @@ fn by_reference<'a>(
         return Err(Error::refused(at(reference), reason)
             .hint("put the OCIRepository with an exact `ref.tag` into the overlay"));
     };
+    for path in [&["spec", "url"][..], &["spec", "ref", "tag"], &["spec", "ref", "digest"]] {
+        if let Some(node) = source.node.get(path) {
+            overlay.refuse_variable(source.file, node, "what names the chart")?;
+        }
+    }
     let url = source.node.text_at(&["spec", "url"]).unwrap_or_default().trim_end_matches('/');
     let (parent, name) = url.rsplit_once('/').unwrap_or(("", url));
     if is_ours(overlay, parent) {
-        let reason =
-            "the release takes a chart of ours from an OCIRepository of the overlay, whose pin is not rewritten";
-        return Err(Error::refused(at(reference), reason)
-            .hint("name the chart by `chart.spec` with its path; the source is written here"));
+        let used = Used::Ours(ChartSource::Name(name.to_owned()));
+        return Ok(Release { object, used, line: reference.line, git: false, own_source: Some(source) });
     }
     let place = |node: &Node| overlay.place(source.file, node.line);
     let version = if let Some(digest) = source.node.text_at(&["spec", "ref", "digest"]) {
@@ -181,7 +185,8 @@ fn by_reference<'a>(
         let node = source.node.get(&["spec", "ref", "semver"]).or_else(|| source.node.get(&["spec", "ref", "tag"]));
         exact(&place(source.node), node, place)?
     };
-    Ok(Release { object, used: Used::Theirs { name: name.to_owned(), version }, line: reference.line, git: false })
+    let used = Used::Theirs { name: name.to_owned(), version };
+    Ok(Release { object, used, line: reference.line, git: false, own_source: None })
 }
 
 /// The source that a reference names; without a namespace, in the release's own.
@@ -208,7 +213,7 @@ pub(super) fn is_ours(overlay: &Overlay, url: &str) -> bool {
         .any(|prefix| url == format!("oci://{prefix}/{}", overlay.settings.charts_repository))
 }
 
-/// A path below the root of the tree, without `.`, `//` and a slash at the end.
+/// A path below the root of the tree, without `.`, `//` and a slash at the end; the root itself is empty.
 fn normal(place: &Place, text: &str) -> Result<String, Error> {
     let refuse = |reason: &str| {
         let reason = format!("the chart's path `{}` {reason}", text.escape_debug());
@@ -217,11 +222,7 @@ fn normal(place: &Place, text: &str) -> Result<String, Error> {
     if text.starts_with('/') {
         return refuse("is absolute");
     }
-    match super::kustomization::below("", text) {
-        Some(path) if !path.is_empty() => Ok(path),
-        Some(_) => refuse("is the whole tree"),
-        None => refuse("leaves the tree"),
-    }
+    below("", text).map_or_else(|| refuse("leaves the tree"), Ok)
 }
 
 fn exact(at: &Place, node: Option<&Node>, place: impl Fn(&Node) -> Place) -> Result<String, Error> {

@@ -9,11 +9,12 @@ use crate::yaml::{Document, Node, Value};
 
 use super::children::{Child, children};
 use super::discover::{Release, Used, releases};
-use super::kustomization::{Listings, listings};
+use super::kustomization::{Listings, is_file_name, listings};
 use super::load::Parsed;
+use super::own_source::OwnSource;
 use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
-use super::{ChartSource, Overlay, Warning, check, load, patches};
+use super::{ChartSource, Overlay, Warning, check, load, patches, references};
 
 /// What a chart became.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +49,11 @@ pub struct Pins<'a> {
     pub values_names: &'a BTreeMap<String, String>,
 }
 
-/// The files of the bundle.
+/// What became of an overlay.
 #[derive(Clone, Debug)]
 pub struct Rewritten {
-    /// By path below the overlay.
-    pub files: BTreeMap<String, Vec<u8>>,
+    /// Its files are those of the bundle.
+    pub overlay: Overlay,
     /// Worth knowing.
     pub warnings: Vec<Warning>,
 }
@@ -87,12 +88,25 @@ pub(super) struct Plan {
 ///
 /// # Errors
 /// When a rule refuses the overlay, each with file and line.
-pub fn rewrite(overlay: &Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
-    let children = children(overlay)?;
-    let releases = releases(overlay)?;
-    patches::refuse(overlay)?;
+pub fn rewrite(mut overlay: Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
+    let (changed, mut warnings) = changed(&overlay, pins)?;
+    for (file, parsed) in changed {
+        overlay.files.insert(file.clone(), parsed.text.clone().into_bytes());
+        overlay.parsed.insert(file, parsed);
+    }
+    warnings.extend(check::nothing_points_at_git(&overlay)?);
+    Ok(Rewritten { overlay, warnings })
+}
+
+/// The files that change or come, by path.
+fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parsed>, Vec<Warning>), Error> {
+    let objects = overlay.objects();
+    let children = children(overlay, &objects)?;
+    let releases = releases(overlay, &objects)?;
+    patches::refuse(overlay, &objects)?;
+    references::refuse(overlay, &objects)?;
     let listings = listings(overlay, &children)?;
-    let homes = homes(overlay, pins, &releases, &listings)?;
+    let homes = homes(overlay, pins, &objects, &releases, &listings)?;
     let mut plans = BTreeMap::new();
     for child in &children {
         plan_child(overlay, child, &mut plans)?;
@@ -100,24 +114,23 @@ pub fn rewrite(overlay: &Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
     for release in &releases {
         plan_release(overlay, pins, release, &homes, &mut plans)?;
     }
+    plan_own_sources(overlay, pins, &releases, &mut plans)?;
     plan_lists(overlay, &homes, &mut plans)?;
-    let mut after = overlay.clone();
+    let mut changed = BTreeMap::new();
     for (file, plan) in plans {
         let parsed = edited(overlay, &file, &overlay.parsed[&file], plan)?;
-        after.files.insert(file.clone(), parsed.text.clone().into_bytes());
-        after.parsed.insert(file, parsed);
-    }
-    for home in homes.values() {
-        if let Some(file) = &home.file {
-            let documents = load::parse(&join(&overlay.settings.directory, file), &home.text)?;
-            after.files.insert(file.clone(), home.text.clone().into_bytes());
-            after.parsed.insert(file.clone(), Parsed { text: home.text.clone(), documents });
-        }
+        changed.insert(file, parsed);
     }
     let mut warnings = unlisted(overlay, &releases, &listings);
     warnings.extend(other_sources(overlay, &children));
-    warnings.extend(check::nothing_points_at_git(&after)?);
-    Ok(Rewritten { files: after.files, warnings })
+    warnings.extend(unread_values(overlay, pins));
+    for Home { file, text, .. } in homes.into_values() {
+        if let Some(file) = file {
+            let documents = load::parse(&join(&overlay.settings.directory, &file), &text)?;
+            changed.insert(file, Parsed { text, documents });
+        }
+    }
+    Ok((changed, warnings))
 }
 
 type Plans = BTreeMap<String, Plan>;
@@ -164,7 +177,7 @@ fn plan_release(
     let parsed = &overlay.parsed[release.object.file];
     let editing = Editing { overlay, release, parsed };
     let plan = plans.entry(release.object.file.to_owned()).or_default();
-    if let Used::Ours(source) = &release.used
+    if let (Used::Ours(source), None) = (&release.used, &release.own_source)
         && let Some(home) = homes.get(source)
     {
         match pins.style {
@@ -174,6 +187,25 @@ fn plan_release(
     }
     if let Some(name) = pins.values_names.get(release.object.name()) {
         editing.values_name(name, plan);
+    }
+    Ok(())
+}
+
+/// Each source of the author's once, though several releases may take their chart from it.
+fn plan_own_sources(
+    overlay: &Overlay,
+    pins: &Pins<'_>,
+    releases: &[Release<'_>],
+    plans: &mut Plans,
+) -> Result<(), Error> {
+    let mut done = BTreeSet::new();
+    for release in releases {
+        let (Used::Ours(chart), Some(object)) = (&release.used, &release.own_source) else { continue };
+        if done.insert((object.file, object.document, object.path.clone())) {
+            let source = OwnSource { overlay, object, parsed: &overlay.parsed[object.file] };
+            let plan = plans.entry(object.file.to_owned()).or_default();
+            source.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;
+        }
     }
     Ok(())
 }
@@ -317,6 +349,27 @@ fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listings: &Listings) ->
         }
     })
     .collect()
+}
+
+/// Generators keep the plain names: what they make has the values' text without the image tags, which the hash in the name of
+/// the appliance's own ConfigMap stands for. Under that name they would replace it.
+fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
+    let plain = |name: &str| {
+        let release = name.strip_prefix(&overlay.settings.values_prefix);
+        release.is_some_and(|release| pins.values_names.contains_key(release))
+    };
+    let unread = |file: &String| {
+        let generators = overlay.root_of(file)?.get(&["configMapGenerator"]).map(Node::items).unwrap_or_default();
+        let names = generators.iter().filter_map(|generator| generator.get(&["name"]));
+        let names: Vec<&Node> = names.filter(|name| name.as_str().is_some_and(plain)).collect();
+        let listed: Vec<&str> = names.iter().filter_map(|name| name.as_str()).collect();
+        let text = format!(
+            "makes {}, which no release reads: with hashed names the appliance makes its own",
+            listed.join(", ")
+        );
+        Some(Warning { place: overlay.place(file, names.first()?.line), text })
+    };
+    overlay.parsed.keys().filter(|file| is_file_name(file)).filter_map(unread).collect()
 }
 
 fn other_sources(overlay: &Overlay, children: &[Child<'_>]) -> Vec<Warning> {

@@ -12,7 +12,7 @@ use crate::oci::{Digest, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::release::{self, Release};
 use crate::source::git::{Change, Head};
-use crate::source::{Error, Place, Tree};
+use crate::source::{Error, Place, Tree, below};
 
 /// Largest `release.json` that is read.
 const RELEASE_FILE_LIMIT: u64 = 1 << 20;
@@ -50,8 +50,8 @@ pub struct Revision {
 pub struct Packed {
     charts: Vec<(chart::Chart, PackedChart)>,
     external: Vec<External>,
+    /// Rewritten.
     overlay: Overlay,
-    files: BTreeMap<String, Vec<u8>>,
     profile_values: BTreeMap<String, String>,
     values_config_maps: BTreeMap<String, String>,
     /// What people should know: `PLACE: TEXT`, sorted.
@@ -155,7 +155,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
         ChartPin::Version => PinStyle::Version,
     };
     let pins = overlay::Pins { charts: &pins, style, prefix: request.prefix, values_names: &values_config_maps };
-    let rewritten = overlay::rewrite(&overlay, &pins)?;
+    let rewritten = overlay::rewrite(overlay, &pins)?;
     let chart_warnings = charts.iter().flat_map(|(chart, _)| chart.warnings());
     let mut warnings: Vec<String> =
         chart_warnings.map(|warning| format!("{}: {}", warning.place, warning.text)).collect();
@@ -163,7 +163,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     warnings.extend(of_overlay.map(|warning| format!("{}: {}", warning.place, warning.text)));
     warnings.sort();
     let external = discovered.external;
-    Ok(Packed { charts, external, overlay, files: rewritten.files, profile_values, values_config_maps, warnings })
+    Ok(Packed { charts, external, overlay: rewritten.overlay, profile_values, values_config_maps, warnings })
 }
 
 /// Each chart on a thread of its own, as many at once as there are processors.
@@ -205,7 +205,10 @@ fn path_of(tree: &Tree, config: &Config, used: &overlay::ChartUse) -> Result<Str
     let path = match &used.source {
         ChartSource::Path(path) => path.clone(),
         ChartSource::Name(name) => match config.charts.get(name) {
-            Some(path) => path.trim_matches('/').to_owned(),
+            Some(path) => below("", path.trim_matches('/')).ok_or_else(|| {
+                let reason = format!("charts.{name}: the path `{}` leaves the tree", path.escape_debug());
+                Error::usage(Place::file(crate::config::FILE_NAME), reason)
+            })?,
             None => return chart::find(tree, name),
         },
     };
@@ -302,7 +305,7 @@ impl Packed {
     ) -> Result<Desired, Error> {
         let config = request.config;
         let bundle = overlay::bundle(
-            &self.files,
+            self.overlay.files(),
             &overlay::BundleMeta {
                 created: timestamp(revision.epoch)?,
                 source: revision.source.clone(),
@@ -385,4 +388,28 @@ fn timestamp(epoch: i64) -> Result<String, Error> {
     let time = jiff::Timestamp::from_second(epoch)
         .map_err(|_| Error::usage(Place::file("--epoch"), format!("{epoch} seconds since 1970 are no time")))?;
     Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_path_of_a_chart_stays_in_the_tree_however_it_is_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(directory.path().join("helm")).expect("created");
+        let tree = Tree::open(directory.path()).expect("a tree");
+        let source = ChartSource::Name("web".to_owned());
+        let used = overlay::ChartUse { source, place: Place::line("release.yaml", 8), releases: Vec::new() };
+        let path = |path: &str| {
+            let mut config = Config::default();
+            config.charts.insert("web".to_owned(), path.to_owned());
+            path_of(&tree, &config, &used).map_err(|error| error.to_string())
+        };
+        for (written, expected) in [("helm", "helm"), ("./helm/", "helm"), (".", ""), ("x/../helm", "helm")] {
+            assert_eq!(path(written).as_deref(), Ok(expected), "{written}");
+        }
+        let leaves = "alga-release.yaml: charts.web: the path `../web` leaves the tree";
+        assert_eq!(path("../web").expect_err("refused"), leaves);
+    }
 }

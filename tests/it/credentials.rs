@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::support::programs::{Run, Source};
-use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
+use crate::support::registry::{Action, Auth, Elsewhere, Fault, Registry, Setup, Tokens};
 use crate::support::{files_below, root};
 
 fn basic(user: &str, password: &str) -> String {
@@ -207,10 +207,22 @@ fn a_helper_that_is_missing_or_fails_is_named_and_never_quoted() {
     assert!(registry.log().is_empty());
 }
 
+/// A registry that gives tokens for the identity token `identity-secret`; its token server may be on another host.
+fn identity_registry(tokens: bool, tls: bool) -> Registry {
+    let user = Some(("nobody".to_owned(), "knows".to_owned()));
+    Registry::with(Setup {
+        auth: Auth::Token { realm: None, user },
+        tokens: Tokens { refresh: Some("identity-secret".to_owned()), ..Tokens::default() },
+        elsewhere: Elsewhere { tokens, tls, ..Elsewhere::default() },
+        ..Setup::default()
+    })
+}
+
 #[test]
 fn an_identity_token_is_exchanged_at_the_token_server() {
-    let user = Some(("<token>".to_owned(), "identity-secret".to_owned()));
-    let registry = Registry::with(Setup { auth: Auth::Token { realm: None, user }, ..Setup::default() });
+    let user = Some(("alice".to_owned(), "another-secret".to_owned()));
+    let tokens = Tokens { refresh: Some("identity-secret".to_owned()), ..Tokens::default() };
+    let registry = Registry::with(Setup { auth: Auth::Token { realm: None, user }, tokens, ..Setup::default() });
     let (machine, host) = (Machine::new(), registry.address());
     machine.answers(&host, r#"{"Username":"<token>","Secret":"identity-secret"}"#);
     for file in [
@@ -238,20 +250,17 @@ fn an_identity_token_is_exchanged_at_the_token_server() {
 async fn an_identity_token_goes_to_no_token_server_elsewhere_without_tls() {
     use alga_release::oci::{Content, Credentials, Kind, Location, Options, Store};
 
-    let user = Some(("<token>".to_owned(), "identity-secret".to_owned()));
     for (tls, kind) in [(true, None), (false, Some(Kind::Denied))] {
-        let server =
-            Registry::with(Setup { auth: Auth::Token { realm: None, user: user.clone() }, tls, ..Setup::default() });
-        let auth = Auth::Token { realm: Some(format!("{}/token", server.url())), user: user.clone() };
-        let registry = Registry::with(Setup { auth, ..Setup::default() });
+        let registry = identity_registry(true, tls);
         let location = Location::parse(&registry.url(), false).expect("a location");
         let credentials = Credentials::IdentityToken("identity-secret".to_owned().into());
         assert!(!format!("{credentials:?}").contains("identity-secret"));
-        let options = Options { credentials, ca: server.certificates(), ..Options::default() };
+        let options = Options { credentials, ca: registry.certificates(), ..Options::default() };
         let store = Store::open(&location, options).expect("a store");
         let pushed = store.push_blob(&"x".parse().expect("a name"), &Content::new("x/y", "z")).await;
         assert_eq!(pushed.as_ref().err().map(alga_release::oci::Error::kind), kind, "{pushed:?}");
-        let log = server.log();
+        let log: Vec<_> = registry.log().into_iter().filter(|received| received.elsewhere).collect();
+        assert!(!log.is_empty());
         assert!(log.iter().all(|received| (received.method == "POST") == tls && received.path == "/token"), "{log:?}");
         assert!(log.iter().all(|received| tls || received.body == 0), "{log:?}");
     }

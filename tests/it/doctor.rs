@@ -4,15 +4,14 @@ use serde_json::Value;
 
 use crate::schemas::valid;
 use crate::support::docker_registry::{DockerRegistry, PASSWORD, USER};
-use crate::support::programs::{Run, Source, program};
+use crate::support::programs::{Run, Source, release, run};
 use crate::support::proxy::Proxy;
 use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 
 const OWN: [&str; 3] = ["chart", "bundle", "release"];
 
 fn doctor(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
-    let all = [&["doctor"][..], arguments].concat();
-    program(env!("CARGO_BIN_EXE_alga-release"), &all, environment)
+    run(release().arg("doctor").args(arguments).envs(environment.iter().copied()))
 }
 
 fn published(registry: &Registry, environment: &[(&str, &str)]) -> (Source, String) {

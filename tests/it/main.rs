@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Publishing while something goes wrong underneath.
+mod disturbed;
 // Where credentials are found, and to whom they go.
 mod credentials;
 // What stands between somebody and a publication.
@@ -16,10 +18,14 @@ mod peers;
 mod proxy_tls;
 // Publishing, by the rules.
 mod publish;
+// The registry that the tests stand on is one.
+mod registry_itself;
 // What a registry sees of this program.
 mod registry_wire;
 // The resolver on the appliance.
 mod resolver;
+// What passes by itself is waited out.
+mod retries;
 // The same source gives the same bytes, wherever and by whomever it is published.
 mod reproducible;
 // Each rewriting rule is a directory.

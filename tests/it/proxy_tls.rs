@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::support::programs::{Run, Source, program, resolve};
+use crate::support::programs::{Run, Source, release, resolve, run};
 use crate::support::proxy::Proxy;
 use crate::support::registry::{Auth, Registry, Setup};
 use crate::support::root;
@@ -109,12 +109,12 @@ fn certificates_are_those_of_the_system_and_the_given_ones() {
     std::fs::create_dir(&directory).expect("a directory");
     std::fs::copy(&ca, directory.join("own.pem")).expect("copied");
     let directory = directory.display().to_string();
-    publish(&source, &store, &[], &[]).ends(75).says(&["ertificate"]);
+    publish(&source, &store, &[], &[]).ends(1).says(&["not trusted", "--ca-file"]);
     assert!(registry.log().is_empty());
     publish(&source, &store, &["--ca-file", &ca], &[]).ends(0);
     publish(&source, &store, &[], &[("SSL_CERT_FILE", &ca)]).ends(0);
     publish(&source, &store, &[], &[("SSL_CERT_DIR", &directory)]).ends(0);
-    resolve(&["resolve", "nightly", "--store", &store]).ends(75);
+    resolve(&["resolve", "nightly", "--store", &store]).ends(1);
     resolve(&["resolve", "nightly", "--store", &store, "--ca-file", &ca]).ends(0);
 }
 
@@ -182,5 +182,5 @@ fn what_github_gave_goes_to_its_own_registry_alone() {
 #[test]
 fn how_long_to_try_again_is_a_time_with_a_unit() {
     let arguments = ["publish", ".", "--version", "1.0.3", "--channel", "nightly", "--retry-for", "5 minutes or so"];
-    program(env!("CARGO_BIN_EXE_alga-release"), &arguments, &[]).ends(9).says(&["--retry-for", "90s, 5m, 1h or 0"]);
+    run(release().args(arguments)).ends(9).says(&["--retry-for", "90s, 5m, 1h or 0"]);
 }

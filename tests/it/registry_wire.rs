@@ -7,7 +7,7 @@ use alga_release::oci::{
 };
 
 use crate::store_contract::{alice, artifact, push, repository, tag, tokens_for_alice};
-use crate::support::registry::{Action, Auth, Fault, Gate, Registry, Setup};
+use crate::support::registry::{Action, Auth, Elsewhere, Fault, Gate, Registry, Setup};
 
 fn open(registry: &Registry, credentials: Credentials) -> Store {
     let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
@@ -179,18 +179,14 @@ async fn credentials_never_reach_another_host() {
 
 #[tokio::test]
 async fn a_token_server_elsewhere_gets_credentials_over_tls_alone() {
-    let user = Some(("alice".to_owned(), "secret-pass".to_owned()));
     for (tls, kind) in [(true, None), (false, Some(Kind::Denied))] {
-        let auth = Auth::Token { realm: None, user: user.clone() };
-        let server = Registry::with(Setup { auth, tls, ..Setup::default() });
-        let auth = Auth::Token { realm: Some(format!("{}/token", server.url())), user: user.clone() };
-        let registry = Registry::with(Setup { auth, ..Setup::default() });
-        let location = Location::parse(&registry.url(), false).expect("a location");
-        let options = Options { credentials: alice(), ca: server.certificates(), ..Options::default() };
-        let store = Store::open(&location, options).expect("a store");
+        let elsewhere = Elsewhere { tokens: true, tls, ..Elsewhere::default() };
+        let registry = Registry::with(Setup { auth: tokens_for_alice(), elsewhere, ..Setup::default() });
+        let store = open(&registry, alice());
         let pushed = store.push_blob(&repository("x"), &Content::new("x/y", "z")).await;
         assert_eq!(pushed.as_ref().err().map(Error::kind), kind, "{pushed:?}");
-        assert_eq!(server.log()[0].authorization.is_some(), tls);
+        let asked = registry.log().into_iter().find(|received| received.elsewhere).expect("a token was asked for");
+        assert_eq!((asked.path.as_str(), asked.authorization.is_some()), ("/token", tls));
     }
 }
 
@@ -380,7 +376,7 @@ async fn certificates_are_checked() {
     let other = Registry::with(Setup { tls: true, ..Setup::default() });
     let store = Store::open(&location, Options { ca: other.certificates(), ..Options::default() }).expect("a store");
     let error = store.read().resolve(&repository("x"), &tag("1.0")).await.expect_err("an unknown certificate");
-    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_eq!(error.kind(), Kind::Untrusted);
     assert!(all_of(&error).contains("ertificate"), "{}", all_of(&error));
     assert!(registry.log().is_empty());
     for junk in ["junk", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {

@@ -1,6 +1,7 @@
 //! Each directory of `tests/cases/rewrite` is one rule: `in/` becomes `out/`, or is refused with the text in `stderr`.
 //!
-//! `settings` (optional) has lines `style version`, `prefix http://localhost:5000`, `directory deploy`, `values RELEASE NAME`.
+//! `settings` (optional) has lines `style version`, `prefix http://localhost:5000`, `former ghcr.io/old`, `directory deploy`,
+//! `values RELEASE NAME`.
 //! With `ALGA_UPDATE=1` in the environment, `out/` and `stderr` are written instead of compared.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::support::files_below;
 struct Case {
     style: PinStyle,
     prefix: Prefix,
+    /// Of ours too, though nothing is published there.
+    former: Option<Prefix>,
     directory: String,
     source_name: String,
     values: BTreeMap<String, String>,
@@ -26,7 +29,8 @@ impl Default for Case {
     fn default() -> Self {
         let prefix = Prefix::parse("ghcr.io/nine-minds", false).expect("valid");
         let values = BTreeMap::new();
-        Self { style: PinStyle::Digest, prefix, directory: "flux".into(), source_name: "source".into(), values }
+        let (directory, source_name) = ("flux".into(), "source".into());
+        Self { style: PinStyle::Digest, prefix, former: None, directory, source_name, values }
     }
 }
 
@@ -37,6 +41,7 @@ impl Case {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["style", "version"] => case.style = PinStyle::Version,
                 ["prefix", prefix] => case.prefix = Prefix::parse(prefix, false).expect("a prefix"),
+                ["former", prefix] => case.former = Some(Prefix::parse(prefix, false).expect("a prefix")),
                 ["directory", directory] => directory.clone_into(&mut case.directory),
                 ["values", release, name] => {
                     case.values.insert(release.to_owned(), name.to_owned());
@@ -48,13 +53,14 @@ impl Case {
     }
 
     fn load(&self, root: &Path) -> Result<Overlay, Error> {
+        let prefixes: Vec<Prefix> = std::iter::once(self.prefix.clone()).chain(self.former.clone()).collect();
         let settings = Settings {
             directory: &self.directory,
             source_name: &self.source_name,
             charts_repository: "charts",
             helm_repository: "alga-charts",
             namespace: "flux-system",
-            prefixes: std::slice::from_ref(&self.prefix),
+            prefixes: &prefixes,
             values_prefix: "appliance-values-",
         };
         load(&Tree::open(root)?, &settings)
@@ -64,7 +70,7 @@ impl Case {
         let overlay = self.load(root)?;
         let charts = pins(&overlay)?;
         let pins = Pins { charts: &charts, style: self.style, prefix: &self.prefix, values_names: &self.values };
-        let rewritten = rewrite(&overlay, &pins)?;
+        let rewritten = rewrite(overlay.clone(), &pins)?;
         Ok((overlay, rewritten))
     }
 }
@@ -77,6 +83,7 @@ fn pins(overlay: &Overlay) -> Result<BTreeMap<ChartSource, Pin>, Error> {
         .into_iter()
         .map(|chart| {
             let name = match &chart.source {
+                ChartSource::Path(path) if path.is_empty() => "root".to_owned(),
                 ChartSource::Path(path) => path.rsplit('/').next().unwrap_or_default().replace(' ', "-"),
                 ChartSource::Name(name) => name.clone(),
             };
@@ -94,13 +101,13 @@ fn told(error: &Error) -> String {
 /// Only what differs from `in/` is kept in `out/`.
 fn changed(overlay: &Overlay, rewritten: &Rewritten) -> BTreeMap<String, Vec<u8>> {
     let same = |path: &String, bytes: &Vec<u8>| overlay.files().get(path) == Some(bytes);
-    rewritten.files.clone().into_iter().filter(|(path, bytes)| !same(path, bytes)).collect()
+    rewritten.overlay.files().clone().into_iter().filter(|(path, bytes)| !same(path, bytes)).collect()
 }
 
 fn outcome(case: &Path) -> (BTreeMap<String, Vec<u8>>, String) {
     match Case::read(case).run(&case.join("in")) {
         Ok((overlay, rewritten)) => {
-            assert!(overlay.files().keys().all(|path| rewritten.files.contains_key(path)));
+            assert!(overlay.files().keys().all(|path| rewritten.overlay.files().contains_key(path)));
             let warnings =
                 rewritten.warnings.iter().map(|warning| format!("warning: {}: {}\n", warning.place, warning.text));
             (changed(&overlay, &rewritten), warnings.collect())
@@ -189,18 +196,18 @@ fn whole_trees_lose_git_and_nothing_else_in_both_styles() {
             if let Some((_, keep)) = std::env::vars().find(|(key, _)| key == "ALGA_KEEP") {
                 let name = root.file_name().expect("named").display().to_string();
                 let to = Path::new(&keep).join(format!("{name}-{style:?}"));
-                for (path, bytes) in &rewritten.files {
+                for (path, bytes) in rewritten.overlay.files() {
                     let path = to.join(path);
                     fs::create_dir_all(path.parent().expect("below")).expect("created");
                     fs::write(path, bytes).expect("written");
                 }
             }
             let again = case.run(&root).expect("as before").1;
-            assert_eq!(again.files, rewritten.files);
+            assert_eq!(again.overlay.files(), rewritten.overlay.files());
             let text: String =
-                rewritten.files.values().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
+                rewritten.overlay.files().values().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
             assert!(!text.contains("kind: GitRepository") && !text.contains("reconcileStrategy: Revision"));
-            assert!(rewritten.files.len() > overlay.files().len());
+            assert!(rewritten.overlay.files().len() > overlay.files().len());
         }
     }
 }

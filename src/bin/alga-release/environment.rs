@@ -61,6 +61,10 @@ pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Optio
     if args.config.is_none() && !path.exists() {
         return Ok(None);
     }
+    // One that was named may be a pipe, as shells make them; one that was found must not keep the program waiting.
+    if args.config.is_none() && !path.is_file() {
+        return Err(Failure::usage(format!("{name}: it must be a file, and is a directory, pipe, socket or device")));
+    }
     let bytes = read(&path)?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some((text, name))),

@@ -138,6 +138,12 @@ fn of_store(error: &oci::Error) -> (u8, Option<&'static str>) {
         oci::Kind::Unavailable => {
             (TEMPORARY, Some("try again later: running the same command again sends only what is missing"))
         }
+        oci::Kind::Untrusted => (
+            FAILED,
+            Some(
+                "if its certificate is of your own authority, name that by --ca-file or SSL_CERT_FILE; else somebody may be on the way",
+            ),
+        ),
         oci::Kind::Io => (FAILED, Some("look at space and permissions there, and run the same command again")),
         _ => (FAILED, None),
     }
@@ -194,7 +200,9 @@ impl From<plan::ExecuteError> for Failure {
                 "make the package public in its settings and run again, or set `publicRead: false` if appliances have a pull secret",
             ),
             plan::ExecuteError::NotReadable { source, .. } => (of_store(source).0, "run the same command again"),
-            plan::ExecuteError::Moved { .. } => (REFUSED, "see what is there now, then run the same command again"),
+            plan::ExecuteError::Moved { .. } | plan::ExecuteError::Rival { .. } => {
+                (REFUSED, "see what is there now, then run the same command again")
+            }
         };
         let mut failure = Self::new(code, &error).hint(hint);
         if let plan::ExecuteError::Stopped { done, left, .. } = &error {

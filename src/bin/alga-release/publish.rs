@@ -24,7 +24,7 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let config = configuration(args)?;
     let (version, channel) = names(args, &config)?;
     let images = images(args, &config)?;
-    let access = StoreAccess::new(&args.store, &config, &talk)?;
+    let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
     let StoreAccess { location, prefix, .. } = &access;
     let request = Request { config: &config, prefix, version: &version, channel: &channel, images };
     let found = runtime.block_on(access.credentials(&talk))?;
@@ -37,7 +37,7 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
         talk.warn(warning);
     }
     let public = if reads_apart { Some(ReadStore::open(location, access.anonymous())?) } else { None };
-    let executor = Executor { store: &store, public: public.as_ref(), jobs: args.jobs.into() };
+    let executor = Executor { store: &store, public: public.as_ref() };
     let report = runtime.block_on(until_signal(carry_out(args, &publication, &executor, &talk)))?;
     talk.done();
     let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };

@@ -55,7 +55,8 @@ impl StoreAccess {
             Location::Layout(_) => Keychain::default(),
         };
         let retry_for = args.retry_for.unwrap_or(RETRY_FOR);
-        let options = Options { ca, insecure: args.insecure, retry_for, ..Options::default() };
+        let options =
+            Options { ca, insecure: args.insecure, retry_for, notice: Some(talk.notice()), ..Options::default() };
         Ok(Self { location, prefix, keychain, options })
     }
 
@@ -77,6 +78,12 @@ impl StoreAccess {
     /// The same, where a registry that fails is not tried again unless that is asked for.
     pub fn without_patience(mut self, args: &StoreArgs) -> Self {
         self.options.retry_for = args.retry_for.unwrap_or_default();
+        self
+    }
+
+    /// The same, with so many requests at once.
+    pub fn with_jobs(mut self, jobs: u16) -> Self {
+        self.options.jobs = jobs.into();
         self
     }
 

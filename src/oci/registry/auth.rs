@@ -11,10 +11,13 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::client::{Body, Client, Operation, Request, SMALL_BODY_LIMIT, read_body};
+use super::client::{Client, Operation, Request};
 use super::error::{self, shown_target, shown_url};
 use super::{Credentials, Error};
 use crate::oci::Kind;
+
+/// Largest answer of a token server.
+const TOKEN_LIMIT: u64 = 64 << 10;
 
 /// What a token must allow, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +28,7 @@ pub(super) enum Access {
 }
 
 impl Access {
-    fn actions(self) -> &'static str {
+    pub(super) fn actions(self) -> &'static str {
         match self {
             Self::Pull => "pull",
             Self::Push => "pull,push",
@@ -147,20 +150,17 @@ impl Authenticator {
             Credentials::IdentityToken(token) if trusted => exchange(&url, token),
             _ => Request::new(Method::GET, url.clone()),
         };
-        let response = client.send(operation, &request, credentials).await?;
-        if !response.status().is_success() {
+        let answer = client.send(operation, &request, credentials, TOKEN_LIMIT).await?;
+        if !answer.status.is_success() {
             let note = if withheld {
                 format!("; it got no credentials, since {} is neither the registry nor HTTPS", shown_url(&url))
             } else {
                 String::new()
             };
-            return Err(error::token_refused(operation, response, &note).await);
+            return Err(error::token_refused(operation, &answer, &note));
         }
-        match read_body(operation, response, SMALL_BODY_LIMIT).await? {
-            Body::Whole(body) => bearer(&body),
-            Body::Cut(_) => None,
-        }
-        .ok_or_else(|| operation.error(Kind::Malformed, format!("{} sent no token", shown_url(&url))))
+        let token = if answer.whole { bearer(&answer.body) } else { None };
+        token.ok_or_else(|| operation.error(Kind::Malformed, format!("{} sent no token", shown_url(&url))))
     }
 
     /// The registry itself, or any token server that it names over TLS.

@@ -8,6 +8,7 @@ mod error;
 #[cfg(feature = "publish")]
 mod probe;
 mod read;
+mod retry;
 mod tls;
 #[cfg(feature = "publish")]
 mod write;
@@ -21,6 +22,7 @@ use auth::Access;
 use client::{Client, Operation};
 #[cfg(feature = "publish")]
 pub use probe::Probe;
+pub use retry::Notice;
 pub use tls::{Certificates, InvalidCertificates};
 
 /// Who asks.
@@ -42,7 +44,7 @@ pub enum Credentials {
 }
 
 /// How to talk to a registry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Options {
     /// Who asks.
     pub credentials: Credentials,
@@ -50,8 +52,40 @@ pub struct Options {
     pub ca: Certificates,
     /// Talk TLS to whoever answers, without looking at the certificate.
     pub insecure: bool,
-    /// How long a request is tried again when the registry fails for a time; zero for one attempt.
+    /// Requests at once.
+    pub jobs: usize,
+    /// How long what may pass by itself is waited out, from the first failure of an operation; zero for not at all.
     pub retry_for: Duration,
+    /// Hears of each wait.
+    pub notice: Option<Notice>,
+}
+
+impl Default for Options {
+    /// Anonymous, 16 requests at once, no second attempt.
+    fn default() -> Self {
+        Self {
+            credentials: Credentials::Anonymous,
+            ca: Certificates::default(),
+            insecure: false,
+            jobs: 16,
+            retry_for: Duration::ZERO,
+            notice: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { credentials, ca, insecure, jobs, retry_for, notice } = self;
+        f.debug_struct("Options")
+            .field("credentials", credentials)
+            .field("ca", ca)
+            .field("insecure", insecure)
+            .field("jobs", jobs)
+            .field("retry_for", retry_for)
+            .field("notice", &notice.is_some())
+            .finish()
+    }
 }
 
 /// A prefix of a registry.
@@ -60,9 +94,8 @@ pub struct Registry {
     prefix: Prefix,
     /// Boxed, since the other kind of store is small.
     client: Box<Client>,
-    /// Has the registry refused to start an upload by `mount` before?
     #[cfg(feature = "publish")]
-    refuses_mount: std::sync::atomic::AtomicBool,
+    mounts: write::Mounts,
 }
 
 impl Registry {
@@ -72,13 +105,11 @@ impl Registry {
     /// When TLS cannot be set up: the system has no certificates.
     pub fn open(prefix: &Prefix, options: Options) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
-        #[cfg(feature = "publish")]
-        let refuses_mount = std::sync::atomic::AtomicBool::new(false);
         Ok(Self {
             prefix: prefix.clone(),
             client,
             #[cfg(feature = "publish")]
-            refuses_mount,
+            mounts: write::Mounts::default(),
         })
     }
 

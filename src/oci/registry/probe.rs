@@ -2,15 +2,17 @@
 
 use bytes::Bytes;
 use reqwest::header::{DATE, HeaderMap, LOCATION};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 
 use super::auth::Access;
-use super::client::{Body, Client, Operation, Request, SMALL_BODY_LIMIT, read_body};
+use super::client::{Answer, Client, Operation, Request};
 use super::{Error, Registry, Repository, error};
 use crate::oci::Kind;
 
 /// Headers that count what is left of a rate limit, Docker Hub's and those of most others.
 const RATE_LIMITS: [&str; 2] = ["ratelimit-remaining", "x-ratelimit-remaining"];
+/// What is read of an answer; a longer list of tags is one all the same.
+const ANSWER_LIMIT: u64 = 64 << 10;
 
 /// What was found out about one repository.
 #[derive(Debug)]
@@ -57,33 +59,35 @@ impl Registry {
 
     async fn probe_read(&self, repository: &Repository, probe: &mut Probe) -> Result<(), Error> {
         let operation = self.operation("listing the tags of", repository, "", Access::Pull);
-        let url = self.client.url(&operation, "tags/list?n=1");
-        let response = self.client.call_following(&operation, Request::new(Method::GET, url)).await;
+        let request = Request::new(Method::GET, self.client.url(&operation, "tags/list?n=1"));
+        let ask = async || self.client.call_following(&operation, request.clone(), ANSWER_LIMIT).await;
+        let answer = self.client.persist(ask).await;
         // No token even to read with: whoever we are, we are not known.
-        let response = response.inspect_err(|error| probe.unauthenticated |= error.kind() == Kind::Denied)?;
-        probe.unauthenticated |= response.status() == StatusCode::UNAUTHORIZED;
-        let response = judge(&operation, response, probe).await?;
-        match read_body(&operation, response, SMALL_BODY_LIMIT).await? {
-            Body::Whole(body) if serde_json::from_slice::<Tags>(&body).is_err() => Err(operation
-                .error(Kind::Malformed, "what answers there is no registry: it sent something other than tags")),
-            _ => Ok(()),
+        let answer = answer.inspect_err(|error| probe.unauthenticated |= error.kind() == Kind::Denied)?;
+        probe.unauthenticated |= answer.status == StatusCode::UNAUTHORIZED;
+        judge(&operation, &answer, probe)?;
+        if answer.whole && serde_json::from_slice::<Tags>(&answer.body).is_err() {
+            let reason = "what answers there is no registry: it sent something other than tags";
+            return Err(operation.error(Kind::Malformed, reason));
         }
+        Ok(())
     }
 
     async fn probe_push(&self, repository: &Repository, probe: &mut Probe) -> Result<(), Error> {
         let operation = self.operation("asking to push to", repository, "", Access::Push);
-        let url = self.client.url(&operation, "blobs/uploads/");
-        let response = self.client.call(&operation, Request::new(Method::POST, url).body(Bytes::new())).await?;
-        let response = judge(&operation, response, probe).await?;
-        if response.status() != StatusCode::ACCEPTED {
-            let reason = format!("the registry answers {} to the start of an upload", response.status());
+        let request = Request::new(Method::POST, self.client.url(&operation, "blobs/uploads/")).body(Bytes::new());
+        let ask = async || self.client.call(&operation, &request, ANSWER_LIMIT).await;
+        let answer = self.client.persist(ask).await?;
+        judge(&operation, &answer, probe)?;
+        if answer.status != StatusCode::ACCEPTED {
+            let reason = format!("the registry answers {} to the start of an upload", answer.status);
             return Err(operation.error(Kind::Malformed, reason));
         }
-        if let Some(location) = response.headers().get(LOCATION) {
-            let target = String::from_utf8_lossy(location.as_bytes()).into_owned();
-            let upload = Client::follow(&operation, response.url(), &target)?;
+        if let Some(location) = answer.headers.get(LOCATION) {
+            let target = String::from_utf8_lossy(location.as_bytes());
+            let upload = Client::follow(&operation, &answer.url, &target)?;
             // Where it cannot be cancelled it ends by itself.
-            let _ = self.client.call(&operation, Request::new(Method::DELETE, upload)).await;
+            let _ = self.client.call(&operation, &Request::new(Method::DELETE, upload), ANSWER_LIMIT).await;
         }
         Ok(())
     }
@@ -95,7 +99,7 @@ struct Tags {
     _tags: Option<Vec<String>>,
 }
 
-async fn judge(operation: &Operation, response: Response, probe: &mut Probe) -> Result<Response, Error> {
-    probe.hear(response.headers());
-    if response.status().is_success() { Ok(response) } else { Err(error::refused(operation, response).await) }
+fn judge(operation: &Operation, answer: &Answer, probe: &mut Probe) -> Result<(), Error> {
+    probe.hear(&answer.headers);
+    if answer.status.is_success() { Ok(()) } else { Err(error::refused(operation, answer)) }
 }

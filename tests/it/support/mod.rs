@@ -1,9 +1,9 @@
 //! What several tests stand on.
 
 pub mod docker_registry;
-pub mod program;
 pub mod programs;
 pub mod proxy;
+pub mod published;
 pub mod registry;
 
 use std::collections::BTreeMap;

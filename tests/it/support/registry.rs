@@ -2,45 +2,68 @@
 //! and fails when it is told to.
 #![allow(dead_code, reason = "included by several test crates, each of which uses a part")]
 
+#[path = "registry/auth.rs"]
+mod auth;
 #[path = "registry/distribution.rs"]
 mod distribution;
+#[path = "registry/fault.rs"]
+mod fault;
+#[path = "registry/quirks.rs"]
+mod quirks;
+#[path = "registry/uploads.rs"]
+mod uploads;
 #[path = "registry/wire.rs"]
 mod wire;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use alga_release::oci::Certificates;
-use tokio::sync::Semaphore;
 
-/// Who may do what.
-#[derive(Clone, Debug, Default)]
-pub enum Auth {
-    /// Everybody everything.
-    #[default]
-    Open,
-    /// Every request with this user and password.
-    Basic { username: String, password: String },
-    /// Tokens from `realm`, by default `/token` of this registry. With a user, only that user gets one to push with;
-    /// the user `<token>` is whoever posts the password as an identity token.
-    Token { realm: Option<String>, user: Option<(String, String)> },
-}
+pub use auth::{Auth, Tokens};
+pub use fault::{Action, Fault, Gate, Limit, Notice, Slow, Unreliable};
+pub use quirks::Quirks;
+
+/// The address of the other host.
+const ELSEWHERE: &str = "127.0.0.2";
 
 /// How a registry is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub auth: Auth,
+    pub tokens: Tokens,
     pub tls: bool,
     /// Is `POST …/uploads/?mount=` understood? Otherwise it is answered by 405.
     pub mount: bool,
+    pub quirks: Quirks,
+    pub elsewhere: Elsewhere,
+    /// How many times a tag is read as it was before it was written.
+    pub stale_reads: usize,
+}
+
+/// What of a registry lies on another host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Elsewhere {
+    /// The token server.
+    pub tokens: bool,
+    /// The blobs: reading one is a redirect to there.
+    pub blobs: bool,
+    pub tls: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { auth: Auth::Open, tls: false, mount: true }
+        Self {
+            auth: Auth::Open,
+            tokens: Tokens::default(),
+            tls: false,
+            mount: true,
+            quirks: Quirks::default(),
+            elsewhere: Elsewhere::default(),
+            stale_reads: 0,
+        }
     }
 }
 
@@ -59,90 +82,8 @@ pub struct Received {
     pub body: usize,
     /// Which connection it came on, counted from 0.
     pub connection: usize,
-}
-
-/// What is done in place of the right thing.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// This response.
-    Status(u16, Vec<(String, String)>, Vec<u8>),
-    /// The right response, up to a byte; then the connection is reset.
-    Reset(usize),
-    /// The right header, and as many bytes less of the body; then the connection is closed.
-    Truncate(usize),
-    /// The right response, later.
-    Delay(Duration),
-    /// The right response, when the test lets it go.
-    Hold(Gate),
-    /// One bit of the body is flipped.
-    CorruptBody,
-    /// Zeroes after the body, counted in `Content-Length`.
-    Longer(usize),
-    /// The body again and again, until the client goes.
-    Endless,
-    CloseBeforeResponse,
-    WrongDigestHeader,
-    NoDigestHeader,
-    /// Headers set or, with an empty value, removed.
-    Headers(Vec<(String, String)>),
-    /// 307 to there.
-    Redirect(String),
-}
-
-/// Something that goes wrong.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    /// Empty for any.
-    pub method: &'static str,
-    /// A part of `path?query`.
-    pub path: String,
-    /// How many matching requests go well before.
-    pub skip: usize,
-    /// How many go wrong then.
-    pub times: usize,
-    pub action: Action,
-}
-
-impl Fault {
-    /// The first request of `method` whose `path?query` holds `path` goes wrong.
-    pub fn first(method: &'static str, path: impl Into<String>, action: Action) -> Self {
-        Self { method, path: path.into(), skip: 0, times: 1, action }
-    }
-
-    /// Every one.
-    pub fn every(method: &'static str, path: impl Into<String>, action: Action) -> Self {
-        Self { times: usize::MAX, ..Self::first(method, path, action) }
-    }
-}
-
-/// Holds responses back until the test lets them go.
-#[derive(Clone, Debug)]
-pub struct Gate {
-    arrived: Arc<Semaphore>,
-    released: Arc<Semaphore>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self { arrived: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) }
-    }
-}
-
-impl Gate {
-    /// Waits until `count` more requests stand at the gate.
-    pub async fn arrived(&self, count: u32) {
-        self.arrived.acquire_many(count).await.expect("open").forget();
-    }
-
-    /// Lets all through, now and later.
-    pub fn release(&self) {
-        self.released.add_permits(Semaphore::MAX_PERMITS / 2);
-    }
-
-    async fn pass(&self) {
-        self.arrived.add_permits(1);
-        self.released.acquire().await.expect("open").forget();
-    }
+    /// Was it for the other host?
+    pub elsewhere: bool,
 }
 
 #[derive(Debug, Default)]
@@ -151,6 +92,8 @@ struct Repository {
     /// By digest: media type and bytes.
     manifests: BTreeMap<String, (String, Vec<u8>)>,
     tags: BTreeMap<String, String>,
+    /// By tag: what it named before it was written last, and how many readers still see that.
+    stale: BTreeMap<String, (Option<String>, usize)>,
 }
 
 #[derive(Debug, Default)]
@@ -158,23 +101,47 @@ struct State {
     repositories: BTreeMap<String, Repository>,
     uploads: BTreeMap<String, Vec<u8>>,
     serial: usize,
-    /// Tokens that are good no longer.
-    expired: Vec<String>,
-    seen: Vec<String>,
+    tokens: BTreeMap<String, auth::Grant>,
+    /// Repositories that everybody may read, where that is not all of them.
+    public: BTreeSet<String>,
     log: Vec<Received>,
     faults: Vec<Fault>,
+    limit: Option<Limit>,
+    unreliable: Option<Unreliable>,
+    /// How many requests went wrong.
+    failed: usize,
     connections: usize,
     sent: u64,
+}
+
+impl State {
+    fn repository(&mut self, name: &str) -> &mut Repository {
+        self.repositories.entry(name.to_owned()).or_default()
+    }
 }
 
 #[derive(Debug)]
 struct Shared {
     setup: Setup,
     address: SocketAddr,
+    elsewhere: SocketAddr,
     state: Mutex<State>,
 }
 
 impl Shared {
+    fn url(&self) -> String {
+        format!("{}://{}", if self.setup.tls { "https" } else { "http" }, self.address)
+    }
+
+    fn elsewhere_url(&self) -> String {
+        format!("{}://{}", if self.setup.elsewhere.tls { "https" } else { "http" }, self.elsewhere)
+    }
+
+    fn token_realm(&self) -> String {
+        let host = if self.setup.elsewhere.tokens { self.elsewhere_url() } else { self.url() };
+        format!("{host}/token")
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -197,18 +164,26 @@ impl Registry {
 
     /// As `setup` says, empty.
     pub fn with(setup: Setup) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("non-blocking");
-        let address = listener.local_addr().expect("an address");
-        let (tls, ca) = if setup.tls { wire::certify() } else { (None, String::new()) };
-        let shared = Arc::new(Shared { setup, address, state: Mutex::default() });
+        let listen = |host: &str| {
+            let listener = TcpListener::bind((host, 0)).expect("a free port");
+            listener.set_nonblocking(true).expect("non-blocking");
+            listener
+        };
+        let (listener, other) = (listen("127.0.0.1"), listen(ELSEWHERE));
+        let address = |listener: &TcpListener| listener.local_addr().expect("an address");
+        let (own, elsewhere) = (address(&listener), address(&other));
+        let encrypted = setup.tls || setup.elsewhere.tls;
+        let (tls, ca) = if encrypted { wire::certify() } else { (None, String::new()) };
+        let (own_tls, other_tls) = (tls.clone().filter(|_| setup.tls), tls.filter(|_| setup.elsewhere.tls));
+        let shared = Arc::new(Shared { setup, address: own, elsewhere, state: Mutex::default() });
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let serving = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 tokio::select! {
-                    () = wire::serve(serving, listener, tls) => {}
+                    () = wire::serve(Arc::clone(&serving), listener, own_tls, false) => {}
+                    () = wire::serve(serving, other, other_tls, true) => {}
                     _ = stopped => {}
                 }
             });
@@ -223,8 +198,7 @@ impl Registry {
 
     /// With the scheme.
     pub fn url(&self) -> String {
-        let scheme = if self.shared.setup.tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.shared.address)
+        self.shared.url()
     }
 
     /// The PEM certificate to trust, for TLS.
@@ -257,16 +231,31 @@ impl Registry {
         self.shared.state().faults.push(fault);
     }
 
+    /// From now on a share of the requests goes wrong.
+    pub fn unreliable(&self, unreliable: Unreliable) {
+        self.shared.state().unreliable = Some(unreliable);
+    }
+
+    /// From now on requests are counted, and refused when they are too many.
+    pub fn limit(&self, limit: Limit) {
+        self.shared.state().limit = Some(limit);
+    }
+
     /// Lets nothing go wrong any longer.
     pub fn heal(&self) {
-        self.shared.state().faults.clear();
+        let mut state = self.shared.state();
+        state.faults.clear();
+        (state.limit, state.unreliable) = (None, None);
+    }
+
+    /// How many requests went wrong so far.
+    pub fn failed(&self) -> usize {
+        self.shared.state().failed
     }
 
     /// Tokens that were used so far are good no longer.
     pub fn expire_tokens(&self) {
-        let mut state = self.shared.state();
-        let seen = std::mem::take(&mut state.seen);
-        state.expired.extend(seen);
+        auth::expire(&mut self.shared.state().tokens);
     }
 
     /// How many body bytes were sent.
@@ -292,11 +281,6 @@ impl Registry {
         self.shared.state().repositories.get(repository).map(|found| found.tags.clone()).unwrap_or_default()
     }
 
-    /// How many uploads were started and neither finished nor cancelled.
-    pub fn uploads(&self) -> usize {
-        self.shared.state().uploads.len()
-    }
-
     /// The names of all repositories.
     pub fn repositories(&self) -> Vec<String> {
         self.shared.state().repositories.keys().cloned().collect()
@@ -307,16 +291,36 @@ impl Registry {
         self.shared.state().repositories.get(repository)?.blobs.get(digest).cloned()
     }
 
+    /// Makes an empty repository.
+    pub fn create(&self, repository: &str) {
+        self.shared.state().repository(repository);
+    }
+
+    /// Lets everybody read a repository.
+    pub fn publish(&self, repository: &str) {
+        self.shared.state().public.insert(repository.to_owned());
+    }
+
+    /// Lets a tag name something else.
+    pub fn tag(&self, repository: &str, tag: &str, digest: &str) {
+        self.shared.state().repository(repository).tags.insert(tag.to_owned(), digest.to_owned());
+    }
+
+    /// How many uploads were started and neither finished nor cancelled.
+    pub fn uploads(&self) -> usize {
+        self.shared.state().uploads.len()
+    }
+
     /// Stores a blob under any digest, right or wrong.
     pub fn put_blob(&self, repository: &str, digest: &str, bytes: &[u8]) {
         let mut state = self.shared.state();
-        state.repositories.entry(repository.to_owned()).or_default().blobs.insert(digest.to_owned(), bytes.to_vec());
+        state.repository(repository).blobs.insert(digest.to_owned(), bytes.to_vec());
     }
 
     /// Stores a manifest under any digest, right or wrong, and lets `tag` name it.
     pub fn put_manifest(&self, repository: &str, tag: Option<&str>, digest: &str, media_type: &str, bytes: &[u8]) {
         let mut state = self.shared.state();
-        let repository = state.repositories.entry(repository.to_owned()).or_default();
+        let repository = state.repository(repository);
         repository.manifests.insert(digest.to_owned(), (media_type.to_owned(), bytes.to_vec()));
         if let Some(tag) = tag {
             repository.tags.insert(tag.to_owned(), digest.to_owned());

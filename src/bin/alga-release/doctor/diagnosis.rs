@@ -301,7 +301,7 @@ impl Diagnosis {
             let reason = not(refused, "may not be written by this user, or cannot be read by the public");
             Err(Failure::diagnosed(failure::REFUSED, reason, "the list says what to do for each"))
         } else if of(Verdict::Failed) > 0 {
-            let reason = not(of(Verdict::Failed), "did not answer as a registry does");
+            let reason = not(of(Verdict::Failed), "did not answer as a registry that is trusted does");
             Err(Failure::diagnosed(failure::FAILED, reason, "is it a registry, and nothing else on the way?"))
         } else {
             Ok(())

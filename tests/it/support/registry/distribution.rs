@@ -1,15 +1,15 @@
-//! The distribution API over the state, and the token server.
+//! The distribution API over the state.
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::quirks::{Referrers, Shape};
 use super::wire::{Request, Response};
-use super::{Auth, Repository, Shared, State};
+use super::{Repository, Shared, State, auth, uploads};
 
-fn digest_of(bytes: &[u8]) -> String {
+pub(super) fn digest_of(bytes: &[u8]) -> String {
     let mut text = "sha256:".to_owned();
     for byte in Sha256::digest(bytes) {
         let _ = write!(text, "{byte:02x}");
@@ -17,20 +17,34 @@ fn digest_of(bytes: &[u8]) -> String {
     text
 }
 
-fn refusal(status: u16, code: &str) -> Response {
+pub(super) fn refusal(status: u16, code: &str) -> Response {
     let message = code.to_lowercase().replace('_', " ");
     let body = serde_json::json!({ "errors": [{ "code": code, "message": message, "detail": null }] });
     Response::new(status).body("application/json", body.to_string())
 }
 
-/// The right answer.
-pub fn answer(shared: &Shared, request: &Request) -> Response {
-    if request.path == "/token" {
-        return token(shared, request);
+/// The right answer. The other host has tokens and blobs alone.
+pub fn answer(shared: &Shared, request: &Request, elsewhere: bool) -> Response {
+    if request.path == "/token" && (elsewhere || !shared.setup.elsewhere.tokens) {
+        return auth::token(shared, request);
     }
+    if let Some(rest) = request.path.strip_prefix("/storage/").filter(|_| elsewhere) {
+        return stored(&shared.state(), request, rest);
+    }
+    let mut response = api(shared, request);
+    if response.status >= 400 {
+        reshape(shared, &mut response);
+    }
+    if !shared.setup.quirks.says_digest {
+        response.set("Docker-Content-Digest", "");
+    }
+    response
+}
+
+fn api(shared: &Shared, request: &Request) -> Response {
     let Some(rest) = request.path.strip_prefix("/v2/") else { return refusal(404, "UNSUPPORTED") };
     let place = Place::parse(rest);
-    if let Err(response) = admit(shared, request, place.as_ref()) {
+    if let Err(response) = auth::admit(shared, request, place.as_ref()) {
         return response;
     }
     let Some(place) = place else {
@@ -38,29 +52,34 @@ pub fn answer(shared: &Shared, request: &Request) -> Response {
     };
     let mut state = shared.state();
     match (request.method.as_str(), place.kind) {
-        ("POST", "uploads") => start_upload(shared, &mut state, request, place.repository),
-        ("PATCH" | "PUT", "uploads") => upload(&mut state, request, &place),
-        ("DELETE", "uploads") => match state.uploads.remove(place.reference) {
-            Some(_) => Response::new(204),
-            None => refusal(404, "BLOB_UPLOAD_UNKNOWN"),
-        },
-        ("GET" | "HEAD", "blobs") => read_blob(&state, &place),
-        ("GET" | "HEAD", "manifests") => read_manifest(&state, &place),
-        ("PUT", "manifests") => put_manifest(&mut state, request, &place),
-        ("GET", "tags") => list_tags(&state, request, place.repository),
+        ("POST", "uploads") => uploads::start(shared, &mut state, request, place.repository),
+        ("PATCH" | "PUT" | "GET" | "DELETE", "uploads") => uploads::go_on(shared, &mut state, request, &place),
+        ("GET" | "HEAD", "blobs") => read_blob(shared, &state, request, &place),
+        ("GET" | "HEAD", "manifests") => read_manifest(shared, &mut state, request, &place),
+        ("PUT", "manifests") => put_manifest(shared, &mut state, request, &place),
+        ("DELETE", "manifests" | "blobs") => delete(shared, &mut state, &place),
+        ("GET", "tags") => list_tags(shared, &state, request, place.repository),
+        ("GET", "referrers") => referrers(shared, &state, &place),
         _ => refusal(405, "UNSUPPORTED"),
     }
 }
 
-struct Place<'a> {
-    repository: &'a str,
+/// Where in the API a path leads.
+pub(super) struct Place<'a> {
+    pub repository: &'a str,
     kind: &'static str,
-    reference: &'a str,
+    pub reference: &'a str,
 }
 
 impl<'a> Place<'a> {
     fn parse(path: &'a str) -> Option<Self> {
-        for (infix, kind) in [("/blobs/uploads/", "uploads"), ("/blobs/", "blobs"), ("/manifests/", "manifests")] {
+        let infixes = [
+            ("/blobs/uploads/", "uploads"),
+            ("/blobs/", "blobs"),
+            ("/manifests/", "manifests"),
+            ("/referrers/", "referrers"),
+        ];
+        for (infix, kind) in infixes {
             if let Some((repository, reference)) = path.rsplit_once(infix) {
                 return Some(Self { repository, kind, reference });
             }
@@ -69,183 +88,166 @@ impl<'a> Place<'a> {
     }
 }
 
-fn basic(username: &str, password: &str) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{password}")))
-}
-
-/// Lets a request in, or says what is wanted.
-fn admit(shared: &Shared, request: &Request, place: Option<&Place<'_>>) -> Result<(), Response> {
-    let given = request.header("authorization").unwrap_or_default();
-    let refuse = |challenge: String| Err(refusal(401, "UNAUTHORIZED").header("WWW-Authenticate", challenge));
-    match &shared.setup.auth {
-        Auth::Open => Ok(()),
-        Auth::Basic { username, password } if given == basic(username, password) => Ok(()),
-        Auth::Basic { .. } => refuse("Basic realm=\"registry\"".to_owned()),
-        Auth::Token { realm, .. } => {
-            let writes = !matches!(request.method.as_str(), "GET" | "HEAD");
-            let repository = place.map_or("user/image", |place| place.repository);
-            let token = given.strip_prefix("Bearer ").unwrap_or_default();
-            let mut state = shared.state();
-            if !token.is_empty() {
-                state.seen.push(token.to_owned());
-            }
-            let allowed = token.split_once('.').map_or("", |(_, scope)| scope);
-            let actions = allowed.strip_prefix(repository).and_then(|rest| rest.strip_prefix(':')).unwrap_or_default();
-            let wanted = if writes { "push" } else { "pull" };
-            if actions.split(',').any(|action| action == wanted) && state.expired.iter().all(|old| old != token) {
-                return Ok(());
-            }
-            let scheme = if shared.setup.tls { "https" } else { "http" };
-            let own = format!("{scheme}://{}/token", shared.address);
-            let realm = realm.as_ref().unwrap_or(&own);
-            // As some registries do: the scope of the challenge is too small.
-            refuse(format!(r#"Bearer realm="{realm}",service="test",scope="repository:{repository}:pull""#))
+/// An error as this registry words it.
+fn reshape(shared: &Shared, response: &mut Response) {
+    match shared.setup.quirks.shape {
+        Shape::UnknownCode if response.status == 404 => {
+            response.body = br#"{"errors":[{"code":"UNKNOWN","message":"artifact or repository not found"}]}"#.to_vec();
         }
+        Shape::Html if response.status != 401 => {
+            response.body = format!("<html><body><h1>Status {}</h1></body></html>", response.status).into_bytes();
+            response.set("Content-Type", "text/html;charset=utf-8");
+        }
+        _ => {}
     }
 }
 
-/// A form as the query that it looks like.
-fn form(request: &Request) -> Request {
-    Request { query: String::from_utf8_lossy(&request.body).into_owned(), ..Request::default() }
-}
-
-/// Tokens name what they allow: `<serial>.<repository>:<actions>`.
-fn token(shared: &Shared, request: &Request) -> Response {
-    let form = (request.method == "POST").then(|| form(request));
-    let identity = form.as_ref().and_then(|form| form.parameter("refresh_token"));
-    let identity = identity.map(|token| basic("<token>", &token));
-    let given = identity.as_deref().or(request.header("authorization"));
-    let request = form.as_ref().unwrap_or(request);
-    let user = match &shared.setup.auth {
-        Auth::Token { user: Some((username, password)), .. } => Some(basic(username, password)),
-        _ => None,
-    };
-    let known = user.as_deref().is_none_or(|user| given == Some(user));
-    if !known && given.is_some() {
-        return refusal(401, "UNAUTHORIZED");
-    }
-    let scope = request.parameter("scope").unwrap_or_default();
-    let Some((repository, actions)) = scope.strip_prefix("repository:").and_then(|scope| scope.rsplit_once(':')) else {
-        return refusal(400, "UNSUPPORTED");
-    };
-    let actions = if known { actions } else { "pull" };
-    let mut state = shared.state();
-    state.serial += 1;
-    let token = format!("{}.{repository}:{actions}", state.serial);
-    Response::new(200).body("application/json", serde_json::json!({ "token": token }).to_string())
-}
-
-fn start_upload(shared: &Shared, state: &mut State, request: &Request, repository: &str) -> Response {
-    if let Some(digest) = request.parameter("mount") {
-        if !shared.setup.mount {
-            return refusal(405, "UNSUPPORTED");
-        }
-        let found = state.repositories.values().find_map(|other| other.blobs.get(&digest)).cloned();
-        if let Some(bytes) = found {
-            state.repositories.entry(repository.to_owned()).or_default().blobs.insert(digest.clone(), bytes);
-            return created(repository, "blobs", &digest);
-        }
-    }
-    state.serial += 1;
-    let session = format!("session-{}", state.serial);
-    state.uploads.insert(session.clone(), Vec::new());
-    Response::new(202).header("Location", format!("/v2/{repository}/blobs/uploads/{session}?state=a%2Fb"))
-}
-
-fn created(repository: &str, kind: &str, digest: &str) -> Response {
+pub(super) fn created(shared: &Shared, repository: &str, kind: &str, digest: &str) -> Response {
+    let host = if shared.setup.quirks.absolute { shared.url() } else { String::new() };
     Response::new(201)
-        .header("Location", format!("/v2/{repository}/{kind}/{digest}"))
+        .header("Location", format!("{host}/v2/{repository}/{kind}/{digest}"))
         .header("Docker-Content-Digest", digest)
-}
-
-fn upload(state: &mut State, request: &Request, place: &Place<'_>) -> Response {
-    let Some(bytes) = state.uploads.get_mut(place.reference) else { return refusal(404, "BLOB_UPLOAD_UNKNOWN") };
-    bytes.extend_from_slice(&request.body);
-    if request.method == "PATCH" {
-        let range = format!("0-{}", bytes.len().saturating_sub(1));
-        return Response::new(202).header("Location", request.path.clone()).header("Range", range);
-    }
-    let bytes = state.uploads.remove(place.reference).unwrap_or_default();
-    let digest = request.parameter("digest").unwrap_or_default();
-    if digest_of(&bytes) != digest {
-        return refusal(400, "DIGEST_INVALID");
-    }
-    state.repositories.entry(place.repository.to_owned()).or_default().blobs.insert(digest.clone(), bytes);
-    created(place.repository, "blobs", &digest)
 }
 
 fn find<'a>(state: &'a State, name: &str) -> Result<&'a Repository, Response> {
     state.repositories.get(name).ok_or_else(|| refusal(404, "NAME_UNKNOWN"))
 }
 
-fn read_blob(state: &State, place: &Place<'_>) -> Response {
+fn read_blob(shared: &Shared, state: &State, request: &Request, place: &Place<'_>) -> Response {
     let repository = match find(state, place.repository) {
         Ok(repository) => repository,
         Err(response) => return response,
     };
-    repository.blobs.get(place.reference).map_or_else(
-        || refusal(404, "BLOB_UNKNOWN"),
-        |bytes| {
-            let response = Response::new(200).body("application/octet-stream", bytes.clone());
-            response.header("Docker-Content-Digest", place.reference)
-        },
-    )
+    let Some(bytes) = repository.blobs.get(place.reference) else { return refusal(404, "BLOB_UNKNOWN") };
+    if shared.setup.elsewhere.blobs && request.method == "GET" {
+        let there = shared.elsewhere_url();
+        let target = format!("{there}/storage/{}@{}?signature=s3cr3t", place.repository, place.reference);
+        return Response::new(307).header("Location", target);
+    }
+    ranged(request, bytes).header("Docker-Content-Digest", place.reference)
 }
 
-fn read_manifest(state: &State, place: &Place<'_>) -> Response {
-    let repository = match find(state, place.repository) {
-        Ok(repository) => repository,
-        Err(response) => return response,
-    };
-    let digest = repository.tags.get(place.reference).map_or(place.reference, String::as_str);
-    repository.manifests.get(digest).map_or_else(
-        || refusal(404, "MANIFEST_UNKNOWN"),
-        |(media_type, bytes)| {
-            Response::new(200).body(media_type, bytes.clone()).header("Docker-Content-Digest", digest)
-        },
-    )
+/// A blob where it really lies: the URL is the permission, and no other is taken.
+fn stored(state: &State, request: &Request, rest: &str) -> Response {
+    if request.header("authorization").is_some() || request.query != "signature=s3cr3t" {
+        return Response::new(400).body("application/xml", "<Error><Code>InvalidArgument</Code></Error>");
+    }
+    let blob = rest.split_once('@').and_then(|(name, digest)| state.repositories.get(name)?.blobs.get(digest));
+    blob.map_or_else(|| Response::new(404), |bytes| ranged(request, bytes))
 }
 
-fn put_manifest(state: &mut State, request: &Request, place: &Place<'_>) -> Response {
-    let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(&request.body) else {
-        return refusal(400, "MANIFEST_INVALID");
+/// All of it, or the part that was asked for.
+fn ranged(request: &Request, bytes: &[u8]) -> Response {
+    let whole = || Response::new(200).body("application/octet-stream", bytes);
+    let Some(range) = request.header("range").and_then(|range| range.strip_prefix("bytes=")) else { return whole() };
+    let Some((first, last)) = range.split_once('-') else { return whole() };
+    let first: usize = first.parse().unwrap_or(usize::MAX);
+    let last = last.parse().unwrap_or(usize::MAX).min(bytes.len().saturating_sub(1));
+    match bytes.get(first..=last) {
+        Some(part) => Response::new(206)
+            .body("application/octet-stream", part)
+            .header("Content-Range", format!("bytes {first}-{last}/{}", bytes.len())),
+        None => Response::new(416).header("Content-Range", format!("bytes */{}", bytes.len())),
+    }
+}
+
+fn read_manifest(shared: &Shared, state: &mut State, request: &Request, place: &Place<'_>) -> Response {
+    let Some(repository) = state.repositories.get_mut(place.repository) else { return refusal(404, "NAME_UNKNOWN") };
+    let current = repository.tags.get(place.reference).cloned();
+    let digest = match repository.stale.get_mut(place.reference) {
+        Some((before, left)) if *left > 0 => {
+            *left -= 1;
+            let Some(before) = before.clone() else { return refusal(404, "MANIFEST_UNKNOWN") };
+            before
+        }
+        _ => current.unwrap_or_else(|| place.reference.to_owned()),
     };
-    let list = |key: &str| manifest.get(key).and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
-    let digest_in =
-        |value: &serde_json::Value| value.get("digest").and_then(|text| text.as_str()).map(ToOwned::to_owned);
-    let blobs = manifest.get("config").cloned().into_iter().chain(list("layers"));
-    let held = state.repositories.get(place.repository);
-    let absent = blobs
-        .filter_map(|blob| digest_in(&blob))
-        .any(|digest| held.is_none_or(|held| !held.blobs.contains_key(&digest)))
-        || list("manifests")
-            .iter()
-            .filter_map(digest_in)
-            .any(|digest| held.is_none_or(|held| !held.manifests.contains_key(&digest)));
-    if absent {
+    let Some((media_type, bytes)) = repository.manifests.get(&digest) else { return refusal(404, "MANIFEST_UNKNOWN") };
+    let response = Response::new(200).body(media_type, bytes.clone()).header("Docker-Content-Digest", &digest);
+    if shared.setup.quirks.wrong_head_length && request.method == "HEAD" {
+        return Response { body: vec![0; bytes.len() / 2], ..response };
+    }
+    response
+}
+
+fn put_manifest(shared: &Shared, state: &mut State, request: &Request, place: &Place<'_>) -> Response {
+    let quirks = &shared.setup.quirks;
+    if quirks.must_exist && !state.repositories.contains_key(place.repository) {
+        return refusal(404, "NAME_UNKNOWN");
+    }
+    if request.body.len() > 4 << 20 {
+        return refusal(413, "SIZE_INVALID");
+    }
+    let Ok(manifest) = serde_json::from_slice::<Value>(&request.body) else { return refusal(400, "MANIFEST_INVALID") };
+    if quirks.needs_media_type && manifest.get("mediaType").is_none() {
+        return refusal(405, "UNSUPPORTED");
+    }
+    if names_absent(state.repositories.get(place.repository), &manifest) {
         return refusal(404, "MANIFEST_BLOB_UNKNOWN");
     }
     let digest = digest_of(&request.body);
-    if place.reference.contains(':') && place.reference != digest {
+    let by_digest = place.reference.contains(':');
+    if by_digest && place.reference != digest {
         return refusal(400, "DIGEST_INVALID");
     }
     let media_type = request.header("content-type").unwrap_or_default().to_owned();
-    let repository = state.repositories.entry(place.repository.to_owned()).or_default();
-    repository.manifests.insert(digest.clone(), (media_type, request.body.clone()));
-    if !place.reference.contains(':') {
-        repository.tags.insert(place.reference.to_owned(), digest.clone());
+    let repository = state.repository(place.repository);
+    let before = repository.tags.get(place.reference).cloned();
+    let version = place.reference.starts_with(|first: char| first.is_ascii_digit());
+    if let Some(status) = quirks.immutable.filter(|_| version && before.is_some()) {
+        return refusal(status, "TAG_INVALID");
     }
-    created(place.repository, "manifests", &digest)
+    repository.manifests.insert(digest.clone(), (media_type, request.body.clone()));
+    if !by_digest {
+        repository.tags.insert(place.reference.to_owned(), digest.clone());
+        repository.stale.insert(place.reference.to_owned(), (before, shared.setup.stale_reads));
+    }
+    created(shared, place.repository, "manifests", &digest)
 }
 
-fn list_tags(state: &State, request: &Request, name: &str) -> Response {
+/// Does a manifest name a blob or manifest that the repository does not have?
+fn names_absent(held: Option<&Repository>, manifest: &Value) -> bool {
+    let list = |key: &str| manifest.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let digest = |value: &Value| value.get("digest").and_then(Value::as_str).map(ToOwned::to_owned);
+    let mut blobs = manifest.get("config").cloned().into_iter().chain(list("layers")).filter_map(|blob| digest(&blob));
+    let manifests = list("manifests");
+    let mut manifests = manifests.iter().filter_map(digest);
+    blobs.any(|digest| held.is_none_or(|held| !held.blobs.contains_key(&digest)))
+        || manifests.any(|digest| held.is_none_or(|held| !held.manifests.contains_key(&digest)))
+}
+
+/// A tag alone, or a digest with all its tags.
+fn delete(shared: &Shared, state: &mut State, place: &Place<'_>) -> Response {
+    if !shared.setup.quirks.deletes {
+        return refusal(405, "UNSUPPORTED");
+    }
+    let Some(repository) = state.repositories.get_mut(place.repository) else { return refusal(404, "NAME_UNKNOWN") };
+    let found = match place.kind {
+        "blobs" => repository.blobs.remove(place.reference).is_some(),
+        _ if place.reference.contains(':') => {
+            repository.tags.retain(|_, digest| digest != place.reference);
+            repository.manifests.remove(place.reference).is_some()
+        }
+        _ => repository.tags.remove(place.reference).is_some(),
+    };
+    if found { Response::new(202) } else { refusal(404, "MANIFEST_UNKNOWN") }
+}
+
+fn list_tags(shared: &Shared, state: &State, request: &Request, name: &str) -> Response {
     let repository = match find(state, name) {
         Ok(repository) => repository,
         Err(response) => return response,
     };
     let last = request.parameter("last").unwrap_or_default();
-    let limit: usize = request.parameter("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX).clamp(1, 1000);
-    let mut tags: Vec<&String> = repository.tags.keys().filter(|tag| last.is_empty() || **tag > last).collect();
+    let asked: Option<usize> = request.parameter("n").and_then(|n| n.parse().ok());
+    if shared.setup.quirks.tag_page.is_some_and(|most| asked.is_some_and(|asked| asked > most)) {
+        return refusal(400, "PAGINATION_NUMBER_INVALID");
+    }
+    let limit = asked.unwrap_or(usize::MAX).clamp(1, 1000);
+    let digests = repository.manifests.keys().filter(|_| shared.setup.quirks.digests_as_tags);
+    let mut tags: Vec<&String> = repository.tags.keys().chain(digests).collect();
+    tags.sort();
+    tags.retain(|tag| last.is_empty() || **tag > last);
     let more = tags.len() > limit;
     tags.truncate(limit);
     let body = serde_json::json!({ "name": name, "tags": tags }).to_string();
@@ -256,4 +258,27 @@ fn list_tags(state: &State, request: &Request, name: &str) -> Response {
         }
         _ => response,
     }
+}
+
+/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
+fn referrers(shared: &Shared, state: &State, place: &Place<'_>) -> Response {
+    let kind = shared.setup.quirks.referrers;
+    if kind == Referrers::Absent {
+        return refusal(404, "MANIFEST_UNKNOWN");
+    }
+    let held = state.repositories.get(place.repository).into_iter().flat_map(|repository| &repository.manifests);
+    let named = held.filter_map(|(digest, (media_type, bytes))| {
+        let manifest: Value = serde_json::from_slice(bytes).ok()?;
+        if manifest["subject"]["digest"].as_str() != Some(place.reference) {
+            return None;
+        }
+        let own = manifest["artifactType"].as_str().or(manifest["config"]["mediaType"].as_str()).unwrap_or_default();
+        let shown = if kind == Referrers::Listed { own } else { "application/vnd.oci.empty.v1+json" };
+        let size = bytes.len();
+        Some(serde_json::json!({ "mediaType": media_type, "digest": digest, "size": size, "artifactType": shown }))
+    });
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let manifests: Vec<Value> = named.collect();
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
+    Response::new(200).body(media_type, index.to_string())
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
 
-use super::{Action, Fault, Received, Shared, distribution};
+use super::{Action, Received, Shared, distribution, fault};
 
 /// A parsed request.
 #[derive(Debug, Default)]
@@ -29,9 +29,14 @@ impl Request {
 
     /// A parameter of the query, decoded.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.filter(|(key, _)| *key == name).map(|(_, value)| decode(value)).next()
+        parameters(&self.query).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
+}
+
+/// What a query or a form says, decoded.
+pub fn parameters(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(key, value)| (key.to_owned(), decode(value))).collect()
 }
 
 fn decode(text: &str) -> String {
@@ -72,7 +77,7 @@ impl Response {
         self.header("Content-Type", content_type)
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    pub fn set(&mut self, name: &str, value: &str) {
         self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         if !value.is_empty() {
             self.headers.push((name.to_owned(), value.to_owned()));
@@ -98,7 +103,8 @@ impl Stream for tokio_rustls::server::TlsStream<TcpStream> {
 
 /// A certificate for this host and some that a proxy may lead here, and the PEM to trust.
 pub fn certify() -> (Option<TlsAcceptor>, String) {
-    let names = ["127.0.0.1", "localhost", "ghcr.io", "registry.example"].map(ToOwned::to_owned).to_vec();
+    let names = ["127.0.0.1", super::ELSEWHERE, "localhost", "ghcr.io", "registry.example"];
+    let names = names.map(ToOwned::to_owned).to_vec();
     let own = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -112,7 +118,7 @@ pub fn certify() -> (Option<TlsAcceptor>, String) {
 }
 
 /// Accepts until dropped.
-pub async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener, tls: Option<TlsAcceptor>) {
+pub async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener, tls: Option<TlsAcceptor>, elsewhere: bool) {
     let listener = TcpListener::from_std(listener).expect("a listener");
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -132,92 +138,144 @@ pub async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener, tls: Op
                 },
             };
             // A client that goes away is no failure of the test.
-            let _ = converse(&shared, stream, number).await;
+            let _ = Conversation { shared: &shared, stream, elsewhere }.hold(number).await;
         });
     }
 }
 
-async fn converse(shared: &Shared, mut stream: Pin<Box<dyn Stream>>, connection: usize) -> io::Result<()> {
-    let mut buffer = Vec::new();
-    while let Some(request) = read_request(&mut stream, &mut buffer).await? {
-        let header = |name: &str| request.header(name).map(ToOwned::to_owned);
-        let action = {
-            let mut state = shared.state();
-            state.log.push(Received {
-                method: request.method.clone(),
-                path: request.path.clone(),
-                query: request.query.clone(),
-                authorization: header("authorization"),
-                proxy_authorization: header("proxy-authorization"),
-                content_type: header("content-type"),
-                content_length: header("content-length"),
-                body: request.body.len(),
-                connection,
-            });
-            take_fault(&mut state.faults, &request)
+/// One connection.
+struct Conversation<'a> {
+    shared: &'a Shared,
+    stream: Pin<Box<dyn Stream>>,
+    elsewhere: bool,
+}
+
+impl Conversation<'_> {
+    async fn hold(mut self, connection: usize) -> io::Result<()> {
+        let mut buffer = Vec::new();
+        while let Some(request) = read_request(&mut self.stream, &mut buffer).await? {
+            let action = {
+                let mut state = self.shared.state();
+                state.log.push(received(&request, connection, self.elsewhere));
+                fault::next(&mut state, &request)
+            };
+            if !self.respond(&request, action).await? {
+                return self.stream.shutdown().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the response; says whether the connection goes on.
+    async fn respond(&mut self, request: &Request, action: Option<Action>) -> io::Result<bool> {
+        match &action {
+            Some(Action::CloseBeforeResponse) => return Ok(false),
+            Some(Action::ResetBefore) => return self.reset(),
+            Some(Action::CatchBefore(notice)) => {
+                notice.give();
+                return self.until_gone().await;
+            }
+            Some(Action::EndlessHeader) => return self.endless_header().await,
+            Some(Action::Delay(duration)) => tokio::time::sleep(*duration).await,
+            Some(Action::Hold(gate)) => gate.pass().await,
+            _ => {}
+        }
+        let mut response = match &action {
+            Some(Action::Status(status, headers, body)) => {
+                Response { status: *status, headers: headers.clone(), body: body.clone() }
+            }
+            Some(Action::Redirect(url)) => Response::new(307).header("Location", url),
+            Some(Action::RedirectToItself) => {
+                Response::new(307).header("Location", format!("{}?{}", request.path, request.query))
+            }
+            _ => distribution::answer(self.shared, request, self.elsewhere),
         };
-        if !respond(shared, &mut stream, &request, action).await? {
-            return stream.shutdown().await;
+        let missing = spoil(&mut response, action.as_ref());
+        match &action {
+            Some(Action::Endless) => return self.endless(&response).await,
+            Some(Action::CatchAfter(notice)) => {
+                notice.give();
+                return self.until_gone().await;
+            }
+            _ => {}
+        }
+        self.send(request, &response, missing, action.as_ref()).await
+    }
+
+    async fn send(
+        &mut self,
+        request: &Request,
+        response: &Response,
+        missing: usize,
+        action: Option<&Action>,
+    ) -> io::Result<bool> {
+        let mut bytes = head(response, Some(response.body.len()));
+        if request.method != "HEAD" {
+            bytes.extend_from_slice(&response.body[..response.body.len() - missing]);
+            self.shared.state().sent += (response.body.len() - missing) as u64;
+        }
+        if let Some(Action::Reset(at)) = action {
+            self.stream.write_all(&bytes[..(*at).min(bytes.len())]).await?;
+            self.stream.flush().await?;
+            return self.reset();
+        }
+        self.stream.write_all(&bytes).await?;
+        if matches!(action, Some(Action::Duplicate)) {
+            self.stream.write_all(&bytes).await?;
+        }
+        self.stream.flush().await?;
+        Ok(missing == 0 || request.method == "HEAD")
+    }
+
+    fn reset(&self) -> io::Result<bool> {
+        self.stream.reset_on_close();
+        Err(io::ErrorKind::ConnectionReset.into())
+    }
+
+    /// Says nothing until the client hangs up.
+    async fn until_gone(&mut self) -> io::Result<bool> {
+        let mut buffer = Vec::new();
+        while fill(&mut self.stream, &mut buffer).await? > 0 {
+            buffer.clear();
+        }
+        Ok(false)
+    }
+
+    async fn endless(&mut self, response: &Response) -> io::Result<bool> {
+        let piece = if response.body.is_empty() { vec![b'x'; 1024] } else { response.body.clone() };
+        self.stream.write_all(&head(response, None)).await?;
+        loop {
+            self.stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
+            self.stream.write_all(&piece).await?;
+            self.stream.write_all(b"\r\n").await?;
+            self.shared.state().sent += piece.len() as u64;
         }
     }
-    Ok(())
+
+    async fn endless_header(&mut self) -> io::Result<bool> {
+        let piece = vec![b'x'; 1024];
+        self.stream.write_all(b"HTTP/1.1 200 -\r\nX-Long: ").await?;
+        loop {
+            self.stream.write_all(&piece).await?;
+            self.shared.state().sent += piece.len() as u64;
+        }
+    }
 }
 
-fn take_fault(faults: &mut [Fault], request: &Request) -> Option<Action> {
-    let target = format!("{}?{}", request.path, request.query);
-    for fault in faults {
-        let matches = (fault.method.is_empty() || fault.method == request.method) && target.contains(&fault.path);
-        if !matches || fault.times == 0 {
-            continue;
-        }
-        if fault.skip > 0 {
-            fault.skip -= 1;
-            continue;
-        }
-        fault.times -= 1;
-        return Some(fault.action.clone());
+fn received(request: &Request, connection: usize, elsewhere: bool) -> Received {
+    let header = |name: &str| request.header(name).map(ToOwned::to_owned);
+    Received {
+        method: request.method.clone(),
+        path: request.path.clone(),
+        query: request.query.clone(),
+        authorization: header("authorization"),
+        proxy_authorization: header("proxy-authorization"),
+        content_type: header("content-type"),
+        content_length: header("content-length"),
+        body: request.body.len(),
+        connection,
+        elsewhere,
     }
-    None
-}
-
-/// Sends the response; says whether the connection goes on.
-async fn respond(
-    shared: &Shared,
-    stream: &mut Pin<Box<dyn Stream>>,
-    request: &Request,
-    action: Option<Action>,
-) -> io::Result<bool> {
-    match &action {
-        Some(Action::CloseBeforeResponse) => return Ok(false),
-        Some(Action::Delay(duration)) => tokio::time::sleep(*duration).await,
-        Some(Action::Hold(gate)) => gate.pass().await,
-        _ => {}
-    }
-    let mut response = match &action {
-        Some(Action::Status(status, headers, body)) => {
-            Response { status: *status, headers: headers.clone(), body: body.clone() }
-        }
-        Some(Action::Redirect(url)) => Response::new(307).header("Location", url),
-        _ => distribution::answer(shared, request),
-    };
-    let missing = spoil(&mut response, action.as_ref());
-    if matches!(action, Some(Action::Endless)) {
-        return endless(shared, stream, &response).await;
-    }
-    let mut bytes = head(&response, Some(response.body.len()));
-    if request.method != "HEAD" {
-        bytes.extend_from_slice(&response.body[..response.body.len() - missing]);
-        shared.state().sent += (response.body.len() - missing) as u64;
-    }
-    if let Some(Action::Reset(at)) = action {
-        stream.write_all(&bytes[..at.min(bytes.len())]).await?;
-        stream.flush().await?;
-        stream.reset_on_close();
-        return Err(io::ErrorKind::ConnectionReset.into());
-    }
-    stream.write_all(&bytes).await?;
-    stream.flush().await?;
-    Ok(missing == 0)
 }
 
 /// Changes a response as a fault wants it; says how many of its last bytes are not sent.
@@ -250,17 +308,6 @@ fn head(response: &Response, length: Option<usize>) -> Vec<u8> {
         None => write!(head, "Transfer-Encoding: chunked\r\n\r\n"),
     };
     head.into_bytes()
-}
-
-async fn endless(shared: &Shared, stream: &mut Pin<Box<dyn Stream>>, response: &Response) -> io::Result<bool> {
-    let piece = if response.body.is_empty() { vec![b'x'; 1024] } else { response.body.clone() };
-    stream.write_all(&head(response, None)).await?;
-    loop {
-        stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
-        stream.write_all(&piece).await?;
-        stream.write_all(b"\r\n").await?;
-        shared.state().sent += piece.len() as u64;
-    }
 }
 
 /// The next request, or nothing when the client is done.

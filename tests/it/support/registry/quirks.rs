@@ -1,0 +1,235 @@
+//! How the registries in use differ from the specification and from each other.
+
+use super::auth::{Auth, Tokens};
+use super::{Elsewhere, Setup};
+
+/// What `POST …/uploads/?mount=` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// Finds the blob in any repository.
+    Anywhere,
+    /// Only together with `from`; else an upload starts.
+    From,
+    /// An upload starts.
+    Never,
+}
+
+/// What errors look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As the specification has them.
+    Oci,
+    /// The right shape, and a code that no specification knows.
+    UnknownCode,
+    /// A page for people.
+    Html,
+}
+
+/// What `GET …/referrers/<digest>` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Referrers {
+    /// 404.
+    Absent,
+    /// Lists them.
+    Listed,
+    /// Lists them, and the artifact type is lost on the way.
+    WithoutType,
+}
+
+/// Where a registry is itself.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each one is a difference that exists by itself")]
+pub struct Quirks {
+    pub name: &'static str,
+    pub mount: Mount,
+    /// `Location` with scheme and host, else a path.
+    pub absolute: bool,
+    /// Is `POST …/uploads/?digest=` with the whole blob an upload? Else the body is wasted.
+    pub single_post: bool,
+    /// The largest piece of a chunked upload.
+    pub patch_limit: Option<usize>,
+    /// The last piece of a chunked upload is answered as if the upload was complete.
+    pub early_created: bool,
+    /// Is there a `Docker-Content-Digest` where it belongs?
+    pub says_digest: bool,
+    /// `HEAD` says another length than `GET`.
+    pub wrong_head_length: bool,
+    /// Who asks for an absent repository without being known is told that it is forbidden, not that it is absent.
+    pub absent_is_denied: bool,
+    /// Repositories are made by other means than pushing.
+    pub must_exist: bool,
+    /// New repositories are for their owners alone.
+    pub private: bool,
+    /// Manifests must say their media type.
+    pub needs_media_type: bool,
+    /// A version that is there is not written again: the status that refuses it. Channels move.
+    pub immutable: Option<u16>,
+    pub deletes: bool,
+    pub referrers: Referrers,
+    /// More tags at once is an error.
+    pub tag_page: Option<usize>,
+    /// Digests are listed among the tags.
+    pub digests_as_tags: bool,
+    pub shape: Shape,
+}
+
+impl Default for Quirks {
+    /// As kind to clients as the specification allows.
+    fn default() -> Self {
+        Self {
+            name: "specification",
+            mount: Mount::Anywhere,
+            absolute: false,
+            single_post: true,
+            patch_limit: None,
+            early_created: false,
+            says_digest: true,
+            wrong_head_length: false,
+            absent_is_denied: false,
+            must_exist: false,
+            private: false,
+            needs_media_type: false,
+            immutable: None,
+            deletes: true,
+            referrers: Referrers::Listed,
+            tag_page: None,
+            digests_as_tags: false,
+            shape: Shape::Oci,
+        }
+    }
+}
+
+impl Quirks {
+    /// GitHub's: opaque tokens, small pieces, blobs on another host, no referrers, no deletion, new packages private.
+    pub fn ghcr() -> Self {
+        Self {
+            name: "ghcr",
+            mount: Mount::Never,
+            single_post: false,
+            patch_limit: Some(4 << 20),
+            private: true,
+            absent_is_denied: true,
+            deletes: false,
+            referrers: Referrers::Absent,
+            ..Self::default()
+        }
+    }
+
+    /// Harbor: signed tokens, absolute places, lengths that disagree, codes of its own, immutable tags.
+    pub fn harbor() -> Self {
+        Self {
+            name: "harbor",
+            mount: Mount::From,
+            absolute: true,
+            single_post: false,
+            wrong_head_length: true,
+            immutable: Some(412),
+            shape: Shape::UnknownCode,
+            ..Self::default()
+        }
+    }
+
+    /// `docker-registry` 2.
+    pub fn distribution2() -> Self {
+        Self {
+            name: "distribution 2",
+            mount: Mount::From,
+            absolute: true,
+            single_post: false,
+            referrers: Referrers::Absent,
+            ..Self::default()
+        }
+    }
+
+    /// `docker-registry` 3, behind a token server that speaks OAuth 2.
+    pub fn distribution3() -> Self {
+        Self { name: "distribution 3", ..Self::distribution2() }
+    }
+
+    /// Amazon's: Basic, repositories are made beforehand, small pages, manifests with their media type, immutable tags.
+    pub fn ecr() -> Self {
+        Self {
+            name: "ecr",
+            mount: Mount::Never,
+            absolute: true,
+            single_post: false,
+            early_created: true,
+            must_exist: true,
+            needs_media_type: true,
+            immutable: Some(400),
+            tag_page: Some(1000),
+            ..Self::default()
+        }
+    }
+
+    /// GitLab's: tokens from another host, one scope a token.
+    pub fn gitlab() -> Self {
+        Self {
+            name: "gitlab",
+            mount: Mount::From,
+            absolute: true,
+            single_post: false,
+            absent_is_denied: true,
+            referrers: Referrers::Absent,
+            ..Self::default()
+        }
+    }
+
+    /// Artifactory: no digest in headers, digests among the tags, pages for errors.
+    pub fn artifactory() -> Self {
+        Self {
+            name: "artifactory",
+            absolute: true,
+            single_post: false,
+            says_digest: false,
+            digests_as_tags: true,
+            referrers: Referrers::WithoutType,
+            shape: Shape::Html,
+            ..Self::default()
+        }
+    }
+
+    /// Every set.
+    pub fn all() -> [Self; 7] {
+        [
+            Self::ghcr(),
+            Self::harbor(),
+            Self::distribution2(),
+            Self::distribution3(),
+            Self::ecr(),
+            Self::gitlab(),
+            Self::artifactory(),
+        ]
+    }
+
+    /// A registry with these, and the way in that goes with them, for `username` and `password`.
+    pub fn setup(self, username: &str, password: &str) -> Setup {
+        let user = Some((username.to_owned(), password.to_owned()));
+        let token = Auth::Token { realm: None, user };
+        let basic = Auth::Basic { username: username.to_owned(), password: password.to_owned() };
+        let (auth, tokens, elsewhere) = match self.name {
+            "ghcr" => (token, Tokens::default(), Elsewhere { blobs: true, ..Elsewhere::default() }),
+            "harbor" => {
+                let tokens = Tokens { jwt: true, uses: Some(40), expires_in: Some(1800), ..Tokens::default() };
+                (token, tokens, Elsewhere::default())
+            }
+            "distribution 3" => {
+                let tokens = Tokens {
+                    jwt: true,
+                    key: "access_token",
+                    expires_in: Some(60),
+                    uses: Some(30),
+                    ..Tokens::default()
+                };
+                (token, tokens, Elsewhere::default())
+            }
+            "gitlab" => {
+                let tokens = Tokens { jwt: true, last_scope: true, ..Tokens::default() };
+                (token, tokens, Elsewhere { tokens: true, tls: true, ..Elsewhere::default() })
+            }
+            "ecr" | "artifactory" => (basic, Tokens::default(), Elsewhere::default()),
+            _ => (Auth::Open, Tokens::default(), Elsewhere::default()),
+        };
+        Setup { auth, tokens, elsewhere, quirks: self, ..Setup::default() }
+    }
+}
