@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::support::programs::{Run, Source, release, resolve, run};
 use crate::support::proxy::Proxy;
-use crate::support::registry::{Auth, Registry, Setup};
+use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 use crate::support::root;
 
 const RELEASES: &str = "org/alga-appliance-release";
@@ -183,4 +183,24 @@ fn what_github_gave_goes_to_its_own_registry_alone() {
 fn how_long_to_try_again_is_a_time_with_a_unit() {
     let arguments = ["publish", ".", "--version", "1.0.3", "--channel", "nightly", "--retry-for", "5 minutes or so"];
     run(release().args(arguments)).ends(9).says(&["--retry-for", "90s, 5m, 1h or 0"]);
+}
+
+#[test]
+fn a_registry_that_fails_for_a_time_is_waited_for_and_that_is_said() {
+    let registry = Registry::start();
+    let (source, _) = source_for(&registry);
+    let store = format!("{}/org", registry.address());
+    let failing = || Fault::first("POST", "/blobs/uploads/", Action::Status(503, Vec::new(), Vec::new()));
+    registry.fail(failing());
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &store];
+    source.publish(&[&arguments[..], &["--retry-for", "0"]].concat()).ends(75);
+    registry.heal();
+    registry.fail(failing());
+    let run = source.publish(&[&arguments[..], &["--retry-for", "1h", "--log-format", "json"]].concat()).ends(0);
+    let said: Vec<serde_json::Value> =
+        run.stderr.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let waits =
+        |line: &&serde_json::Value| line["message"].as_str().is_some_and(|text| text.contains("trying again in"));
+    assert_eq!(said.iter().filter(waits).count(), 1, "{}", run.stderr);
+    assert!(registry.tags(RELEASES).contains_key("nightly"));
 }
