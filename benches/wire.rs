@@ -53,11 +53,7 @@ fn main() {
         command.args(["resolve", "nightly", "--store", &format!("{address}/x")]);
         command
     });
-    first_byte("alga-release publish", |address| {
-        let mut command = publisher(&tree, &format!("{address}/x"));
-        command.args(["--image-check", "require"]);
-        command
-    });
+    first_byte("alga-release publish", |address| publisher(&tree, &format!("{address}/x")));
 }
 
 /// Runs it, and prints the median and the last round's counts.
