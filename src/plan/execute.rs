@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join, try_join, try_join_all};
 
 use super::channel::{Channel, moved};
 use super::desired::Desired;
@@ -191,8 +191,9 @@ impl<'a> Run<'a> {
         first.map_err(|source| self.stopped(source))?;
         let last = artifacts.iter().filter(|(_, _, last)| *last);
         let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
-        let last = try_join(try_join_all(last), self.keep_alive(channel)).await;
-        last.map(drop).map_err(|source| self.stopped(source))
+        // Both to their ends: an announcement that is still on its way when this process ends would stop the next one.
+        let (last, kept) = join(try_join_all(last), self.keep_alive(channel)).await;
+        last.map(drop).and(kept).map_err(|source| self.stopped(source))
     }
 
     async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
