@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Killed anywhere, the channel serves the whole old or the whole new release.
+mod killed;
 // What is published is read back by the programs of others.
 mod peers;
 // Publishing, by the rules.
