@@ -3,6 +3,7 @@
 //! - [`oci`]: the OCI specifications and the two kinds of store
 //! - [`release`]: the product's own schema: release, channel, how they are read
 //! - [`config`]: what differs from vendor to vendor
+//! - [`text`]: text from outside, for people
 //! - [`yaml`]: reading YAML and editing its text by spans
 //! - `source`: the user's tree and its git repository
 //! - `archive`: reproducible tar and gzip
@@ -17,6 +18,7 @@
 pub mod config;
 pub mod oci;
 pub mod release;
+pub mod text;
 pub mod yaml;
 
 #[cfg(feature = "publish")]

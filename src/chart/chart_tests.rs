@@ -231,3 +231,34 @@ fn a_stamp_keeps_the_way_the_version_is_written() {
     let chart = shared.load().expect("a chart");
     assert!(chart.pack(&shared.tree(), Versions::Stamped).is_err());
 }
+
+#[test]
+fn values_that_are_a_directory_are_refused_wherever_the_chart_is() {
+    for path in ["c/values.yaml/x", "c/charts/one/values.yaml/x", "c/charts/one/charts/two/values.yaml/x"] {
+        let error = Disk::new(&[("c/Chart.yaml", CHART), (path, "a: 1\n")]).load().expect_err("no file");
+        let place = path.trim_end_matches("/x");
+        let expected = format!("{place}: values.yaml is a directory: Helm would pack a chart without values");
+        assert_eq!(error.to_string(), expected);
+    }
+    let disk = Disk::new(&[("c/Chart.yaml", CHART), ("c/files/values.yaml/x", "")]);
+    assert_eq!(disk.names(), ["c/Chart.yaml", "c/files/values.yaml/x"]);
+}
+
+#[test]
+fn a_chart_at_the_root_of_the_tree_is_the_tree_without_git_and_what_its_rules_leave_out() {
+    let disk = Disk::new(&[
+        ("Chart.yaml", CHART),
+        (".helmignore", "flux/\n"),
+        (".git/HEAD", "ref: refs/heads/main\n"),
+        ("flux/base/kustomization.yaml", "resources: []\n"),
+        ("templates/a.yaml", "a: 1\n"),
+    ]);
+    let tree = disk.tree();
+    let chart = load(&tree, "").expect("a chart");
+    let packed = chart.pack(&tree, Versions::AsWritten).expect("packed");
+    let limits = crate::archive::Limits { total: files::TOTAL_LIMIT, file: files::FILE_LIMIT };
+    let read = crate::archive::read(packed.artifact.blobs()[1].bytes(), limits).expect("own archive");
+    let names: Vec<_> = read.into_iter().map(|(path, _)| path).collect();
+    assert_eq!(names, ["c/Chart.yaml", "c/templates/a.yaml", "c/.helmignore"]);
+    assert!(chart.would_pack("templates/a.yaml") && !chart.would_pack("flux/base/kustomization.yaml"));
+}

@@ -126,11 +126,17 @@ impl Walk<'_> {
 
     fn entry(&mut self, name: &str, real: &str, kind: &EntryKind, above: &mut Vec<String>) -> Result<(), Error> {
         let is_directory = *kind == EntryKind::Directory;
-        if self.rules.ignores(name, is_directory) {
+        // Where the tree's root is the chart: what git keeps for itself is no part of the source, as Flux sees it too.
+        let of_git = self.root.is_empty() && name == ".git";
+        if of_git || self.rules.ignores(name, is_directory) {
             return Ok(());
         }
         let place = Place::file(join(self.root, name));
         match kind {
+            EntryKind::Directory if is_values(name) => {
+                Err(Error::invalid(place, "values.yaml is a directory: Helm would pack a chart without values")
+                    .hint("want a file, or none"))
+            }
             EntryKind::Directory if above.iter().any(|path| path == real) => {
                 Err(Error::invalid(place, "the link leads to a directory above itself, without end")
                     .hint("remove the link, or ignore it in .helmignore"))
@@ -220,6 +226,12 @@ impl Walk<'_> {
         }
         Ok(Found::There(done.join("/"), kind))
     }
+}
+
+/// The name of the values of the chart or of one of its subcharts?
+fn is_values(name: &str) -> bool {
+    let below = name.strip_prefix("charts/").and_then(|subchart| subchart.split_once('/'));
+    below.map_or(name == "values.yaml", |(_, name)| is_values(name))
 }
 
 fn outside(path: &str) -> Error {

@@ -58,50 +58,66 @@ impl Loader<'_> {
         if depth > DEPTH_LIMIT {
             return Err(Error::refused(place.clone(), format!("subcharts are nested more than {DEPTH_LIMIT} deep")));
         }
-        let Some(chart_yaml) = files.iter().find(|file| file.name == "Chart.yaml").cloned() else {
+        let Some(file) = files.iter().find(|file| file.name == "Chart.yaml").cloned() else {
             return Err(Error::invalid(place.clone(), "Chart.yaml is missing, or ignored by .helmignore"));
         };
-        let text = self.text(&chart_yaml)?;
+        let text = self.text(&file)?;
+        let own = self.own(&file.place, &text, packed)?;
+        let is_v1 = own.api_version == "v1";
+        let sorted = self.sort(files, is_v1, packed)?;
+        let full = self.full(&own, &file.place, sorted.requirements.as_ref(), packed)?;
+        self.check_values(sorted.values.as_ref(), packed)?;
+        self.check_schema(sorted.schema.as_ref())?;
+        let subcharts = self.subcharts(sorted.subcharts, &full, depth, packed)?;
+        check_dependencies(&full, &subcharts, &file.place)?;
+        let has_requirements = sorted.requirements.is_some();
+        let changed = written(&own, &full, has_requirements);
+        let heads = [sorted.lock.filter(|_| !is_v1), sorted.values, sorted.schema];
+        Ok(Loaded {
+            // Readers see what is in the archive.
+            metadata: if is_v1 && !has_requirements { without_dependencies(&full) } else { full },
+            verbatim: changed.is_none(),
+            chart_yaml: changed.map_or(text, |metadata| metadata.to_yaml()),
+            place: file.place,
+            files: heads.into_iter().flatten().chain(sorted.templates).chain(sorted.others).collect(),
+            subcharts,
+        })
+    }
+
+    /// What Chart.yaml says.
+    fn own(&mut self, place: &Place, text: &str, packed: bool) -> Result<Metadata, Error> {
         let mut metadata = Metadata::default();
-        self.reader(&chart_yaml.place, packed).read(&text, &mut metadata)?;
+        self.reader(place, packed).read(text, &mut metadata)?;
         if metadata.api_version.is_empty() {
             "v1".clone_into(&mut metadata.api_version);
         }
-        let sorted = self.sort(files, metadata.api_version == "v1", packed)?;
-        let own = std::mem::take(&mut metadata.dependencies);
-        let mut verbatim = true;
-        let is_v1 = metadata.api_version == "v1";
-        let mut asked = metadata.clone();
-        asked.dependencies.clone_from(&own);
-        if let Some(file) = &sorted.requirements {
+        Ok(metadata)
+    }
+
+    /// What Chart.yaml, at `place`, and requirements.yaml say together: that is what Helm checks.
+    fn full(
+        &mut self,
+        own: &Metadata,
+        place: &Place,
+        requirements: Option<&File>,
+        packed: bool,
+    ) -> Result<Metadata, Error> {
+        let mut full = own.clone();
+        if let Some(file) = requirements {
             let text = self.text(file)?;
-            self.reader(&file.place, packed).read(&text, &mut asked)?;
-            verbatim = is_v1;
+            self.reader(&file.place, packed).read(&text, &mut full)?;
         }
-        if is_v1 && !own.is_empty() {
+        if own.api_version == "v1" && !own.dependencies.is_empty() {
             self.warn(
-                &chart_yaml.place,
+                place,
                 "a chart of apiVersion v1 has its `dependencies` in requirements.yaml: Helm drops these",
             );
-            verbatim = false;
         }
-        asked.check().map_err(|reason| Error::invalid(chart_yaml.place.clone(), reason))?;
-        if asked.deprecated {
-            self.warn(&chart_yaml.place, "the chart is deprecated");
+        full.check().map_err(|reason| Error::invalid(place.clone(), reason))?;
+        if full.deprecated {
+            self.warn(place, "the chart is deprecated");
         }
-        self.check_values(sorted.values.as_ref(), packed)?;
-        self.check_schema(sorted.schema.as_ref())?;
-        let written = if is_v1 { metadata.clone() } else { asked.clone() };
-        let subcharts = self.subcharts(sorted.subcharts, &asked, depth, packed)?;
-        check_dependencies(&asked, &subcharts, &chart_yaml.place)?;
-        // Readers see what is in the archive: of a v1 chart, the dependencies of requirements.yaml alone.
-        if is_v1 && sorted.requirements.is_none() {
-            asked.dependencies.clear();
-        }
-        let heads = [sorted.lock.filter(|_| !is_v1), sorted.values, sorted.schema];
-        let files = heads.into_iter().flatten().chain(sorted.templates).chain(sorted.others).collect();
-        let chart_yaml_text = if verbatim { text } else { written.to_yaml() };
-        Ok(Loaded { metadata: asked, chart_yaml: chart_yaml_text, verbatim, place: chart_yaml.place, files, subcharts })
+        Ok(full)
     }
 
     fn sort(&mut self, files: Vec<File>, is_v1: bool, packed: bool) -> Result<Sorted, Error> {
@@ -267,6 +283,20 @@ fn unpack(bytes: &[u8], place: &Place) -> Result<Vec<File>, Error> {
         files.push(File { name: parts.join("/"), content: Content::Memory(bytes), place: place.clone() });
     }
     if files.is_empty() { Err(refused("the archive holds no files".to_owned())) } else { Ok(files) }
+}
+
+/// What Chart.yaml becomes in the archive; nothing where the author's text goes in as it is. Dependencies stand in
+/// requirements.yaml in apiVersion v1, and in Chart.yaml after it: Helm takes them out of where they do not belong.
+fn written(own: &Metadata, full: &Metadata, has_requirements: bool) -> Option<Metadata> {
+    if own.api_version == "v1" {
+        (!own.dependencies.is_empty()).then(|| without_dependencies(own))
+    } else {
+        has_requirements.then(|| full.clone())
+    }
+}
+
+fn without_dependencies(metadata: &Metadata) -> Metadata {
+    Metadata { dependencies: Vec::new(), ..metadata.clone() }
 }
 
 /// By name alone, as in Helm.

@@ -73,15 +73,16 @@ pub enum Error {
     },
 }
 
-/// Looks up every image, all at once. Those below the prefix are read in `store`; others at their own registry, for which
-/// `external` opens one, or nothing where external images are not looked at.
+/// Looks up every image, all at once. Those below the prefix are read in `store`, and others too where it is a directory;
+/// else at their own registry, which `external` opens for that repository of it, or not where external images are not looked
+/// at.
 ///
 /// # Errors
 /// With [`Check::Require`], when an image is absent or its store fails; always when the control plane cannot be pinned.
 pub async fn pin(
     store: &ReadStore,
     request: &Request<'_>,
-    external: impl Fn(&Prefix) -> Option<ReadStore>,
+    external: impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> Result<PinnedImages, Error> {
     let mut pinned = PinnedImages::default();
     let external = &external;
@@ -146,7 +147,7 @@ async fn look(
     request: &Request<'_>,
     repository: &ImageRepository,
     selector: &Selector,
-    external: &impl Fn(&Prefix) -> Option<ReadStore>,
+    external: &impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> Look {
     let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
     let name = match repository {
@@ -157,8 +158,12 @@ async fn look(
     let answer = match repository {
         _ if request.check == Check::Off => None,
         ImageRepository::Own(repository) => Some(read(store, repository, selector).await),
-        ImageRepository::External(name) => match elsewhere(name).and_then(|(at, path)| Some((external(&at)?, path))) {
-            Some((store, path)) => Some(read(&store, &path, selector).await),
+        ImageRepository::External(name) => match elsewhere(name) {
+            Some((at, path)) => match store.external(&at).map(|kept| kept.or_else(|| external(&at, &path))) {
+                Ok(Some(store)) => Some(read(&store, &path, selector).await),
+                Ok(None) => None,
+                Err(error) => Some(Err(error)),
+            },
             None => None,
         },
     };
@@ -175,5 +180,56 @@ async fn read(store: &ReadStore, repository: &Repository, selector: &Selector) -
     match selector {
         Selector::Tag(tag) => store.resolve(repository, tag).await,
         Selector::Digest(_) => store.manifest(repository, selector).await.map(|(descriptor, _)| descriptor.digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{Artifact, Content, Location, Options, Store};
+
+    fn external(name: &str, tag: &str) -> (ImageRepository, Tag) {
+        (ImageRepository::External(name.to_owned()), tag.parse().expect("a tag"))
+    }
+
+    fn layout(directory: &std::path::Path) -> Store {
+        Store::open(&Location::Layout(directory.to_owned()), Options::default()).expect("a store")
+    }
+
+    async fn pins(directory: &std::path::Path, name: &str, check: Check) -> Result<PinnedImages, Error> {
+        let prefix = Prefix::parse("ghcr.io/nine-minds", false).expect("a prefix");
+        let images = [("redis".to_owned(), external(name, "7"))].into();
+        let request = Request { prefix: &prefix, images, control_plane: Some(plane()), check };
+        pin(layout(directory).read(), &request, |_, _| panic!("nobody asks another registry")).await
+    }
+
+    fn plane() -> (ImageRepository, Selector) {
+        let (repository, tag) = external("localhost:5000/team/plane", "1");
+        (repository, Selector::Tag(tag))
+    }
+
+    #[tokio::test]
+    async fn a_layout_keeps_images_of_other_registries_below_external() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let image = Artifact::pack(None, Content::new("application/json", "{}"), Vec::new(), BTreeMap::new());
+        for (below, repository, tag) in
+            [("_external/docker.io", "library/redis", "7"), ("_external/localhost_5000", "team/plane", "1")]
+        {
+            let store = layout(&directory.path().join(below));
+            let (repository, tag) = (repository.parse().expect("a repository"), tag.parse().expect("a tag"));
+            store.push_blob(&repository, &image.blobs()[0]).await.expect("pushed");
+            store.push_manifest(&repository, image.manifest(), Some(&tag)).await.expect("pushed");
+        }
+        let found = pins(directory.path(), "docker.io/library/redis", Check::Require).await.expect("there");
+        let pinned = |name: &str| Pinned { repository: name.to_owned(), digest: image.digest().clone() };
+        assert_eq!(found.digests, [("redis".to_owned(), pinned("docker.io/library/redis"))].into());
+        assert_eq!(found.control_plane, Some(pinned("localhost:5000/team/plane")));
+        assert_eq!(found.warnings, Vec::<String>::new());
+
+        let absent = pins(directory.path(), "docker.io/library/valkey", Check::Require).await.expect_err("absent");
+        assert_eq!(absent.to_string(), "the image docker.io/library/valkey:7 (redis) is not there");
+        let warned = pins(directory.path(), "docker.io/library/valkey", Check::Warn).await.expect("known by its tag");
+        let said = "image docker.io/library/valkey:7 (redis) is not in the store: known by its tag alone";
+        assert_eq!((warned.digests.len(), warned.warnings), (0, vec![said.to_owned()]));
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong between this program and a store.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 /// What an [`Error`] means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Kind {
     Denied,
     /// The store cannot be reached, or says that it will be back.
     Unavailable,
+    /// Nobody who is trusted vouches for the store: its TLS certificate.
+    Untrusted,
     /// The file system of a layout.
     Io,
 }
@@ -31,6 +34,8 @@ pub struct Error {
     attempted: &'static str,
     reference: String,
     reason: String,
+    /// It may pass by itself, after this long at the earliest.
+    retry_after: Option<Duration>,
     #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -38,7 +43,7 @@ pub struct Error {
 impl Error {
     /// `attempted` is a gerund: "reading", "pushing".
     pub fn new(kind: Kind, attempted: &'static str, reference: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { kind, attempted, reference: reference.into(), reason: reason.into(), source: None }
+        Self { kind, attempted, reference: reference.into(), reason: reason.into(), retry_after: None, source: None }
     }
 
     /// The same with its cause.
@@ -46,6 +51,25 @@ impl Error {
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same, which may pass by itself, after `wait` at the earliest.
+    #[must_use]
+    pub(super) fn passing(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The same with more to say.
+    #[must_use]
+    pub(super) fn adding(mut self, text: &str) -> Self {
+        self.reason.push_str(text);
+        self
+    }
+
+    /// When it is worth another attempt, if it is.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// For decisions.

@@ -23,7 +23,7 @@ pub use digest::{Digest, Hasher, InvalidDigest};
 pub use error::{Error, Kind};
 pub use manifest::Manifest;
 pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
-pub use registry::{Credentials, Options};
+pub use registry::{Credentials, Notice, Options};
 pub use store::{Location, ReadStore};
 
 #[cfg(feature = "publish")]

@@ -85,6 +85,20 @@ impl ReadStore {
         }
     }
 
+    /// The part of a directory of layouts that keeps the images of another registry; nothing where the store is a registry,
+    /// which keeps its own alone.
+    ///
+    /// # Errors
+    /// As [`ReadStore::open`].
+    pub fn external(&self, registry: &Prefix) -> Result<Option<Self>, Error> {
+        match &self.backing {
+            Backing::Registry(_) => Ok(None),
+            Backing::Layout(layout) => {
+                layout.external(registry.host()).map(|layout| Some(Self { backing: Backing::Layout(layout) }))
+            }
+        }
+    }
+
     /// Which manifest a tag names now.
     ///
     /// # Errors

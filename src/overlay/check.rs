@@ -7,6 +7,8 @@ use super::load::{Object, Parsed};
 use super::{Overlay, SOURCE, Warning};
 
 const FLUX: &str = ".toolkit.fluxcd.io";
+/// Of the kind in singular and plural, in lower case.
+const MENTION: &str = "gitrepositor";
 
 /// Refuses what still points at git, and warns about every other mention.
 ///
@@ -44,12 +46,15 @@ fn references(overlay: &Overlay, object: &Object<'_>, places: &mut Vec<Place>) {
 fn mentions(overlay: &Overlay) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (path, bytes) in &overlay.files {
+        if !bytes.windows(MENTION.len()).any(|part| part.eq_ignore_ascii_case(MENTION.as_bytes())) {
+            continue;
+        }
         let text = String::from_utf8_lossy(bytes);
         let text = overlay.parsed.get(path).map_or_else(|| text.clone().into_owned(), without_comments);
         for (at, line) in text.lines().enumerate() {
             let lower = line.to_ascii_lowercase();
             let comment = lower.trim_start().starts_with(['#']) || lower.trim_start().starts_with("//");
-            if !comment && (lower.contains("gitrepositor")) {
+            if !comment && (lower.contains(MENTION)) {
                 let place = Place::line(join(&overlay.settings.directory, path), at + 1);
                 warnings.push(Warning {
                     place,

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::source::Error;
+use crate::source::{Error, below};
 use crate::yaml::Node;
 
-use super::kustomization::below;
 use super::load::Object;
 use super::{KUSTOMIZE, Overlay};
 
@@ -20,16 +19,16 @@ pub(super) struct Child<'a> {
 }
 
 /// All children, a dependency before what depends on it, else by path.
-pub(super) fn children(overlay: &Overlay) -> Result<Vec<Child<'_>>, Error> {
+pub(super) fn children<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<Vec<Child<'a>>, Error> {
     let mut found = Vec::new();
-    for object in overlay.objects().into_iter().filter(|object| object.is(KUSTOMIZE, "Kustomization")) {
-        found.push(child(overlay, object)?);
+    for object in objects.iter().filter(|object| object.is(KUSTOMIZE, "Kustomization")) {
+        found.push(child(overlay, object.clone())?);
     }
     found.sort_by(|a, b| a.directory.cmp(&b.directory));
     ordered(overlay, &found)
 }
 
-fn child<'a>(overlay: &'a Overlay, object: Object<'a>) -> Result<Child<'a>, Error> {
+fn child<'a>(overlay: &Overlay, object: Object<'a>) -> Result<Child<'a>, Error> {
     let spec = |path: &[&str]| object.node.get(&[&["spec"], path].concat());
     for path in [&["path"][..], &["sourceRef", "kind"], &["sourceRef", "name"], &["sourceRef", "namespace"]] {
         if let Some(node) = spec(path) {

@@ -1,6 +1,6 @@
 //! What the releases of the overlay use.
 
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, below};
 use crate::yaml::Node;
 
 use super::load::Object;
@@ -72,7 +72,7 @@ impl Overlay {
     /// When a release cannot be published: a path outside of the tree, a version that is a range.
     pub fn discover(&self) -> Result<Discovered, Error> {
         let mut found = Discovered::default();
-        for release in releases(self)? {
+        for release in releases(self, &self.objects())? {
             let place = self.place(release.object.file, release.line);
             let name = release.object.name().to_owned();
             match release.used {
@@ -91,16 +91,15 @@ impl Overlay {
     }
 }
 
-pub(super) fn releases(overlay: &Overlay) -> Result<Vec<Release<'_>>, Error> {
-    let objects = overlay.objects();
+pub(super) fn releases<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<Vec<Release<'a>>, Error> {
     objects
         .iter()
         .filter(|object| object.is(HELM, "HelmRelease"))
-        .map(|object| release(overlay, &objects, object.clone()))
+        .map(|object| release(overlay, objects, object.clone()))
         .collect()
 }
 
-fn release<'a>(overlay: &'a Overlay, objects: &[Object<'a>], object: Object<'a>) -> Result<Release<'a>, Error> {
+fn release<'a>(overlay: &Overlay, objects: &[Object<'a>], object: Object<'a>) -> Result<Release<'a>, Error> {
     let at = |node: &Node| overlay.place(object.file, node.line);
     let chart = object.node.get(&["spec", "chart"]);
     let reference = object.node.get(&["spec", "chartRef"]);
@@ -114,7 +113,7 @@ fn release<'a>(overlay: &'a Overlay, objects: &[Object<'a>], object: Object<'a>)
 }
 
 fn by_chart<'a>(
-    overlay: &'a Overlay,
+    overlay: &Overlay,
     objects: &[Object<'a>],
     object: Object<'a>,
     chart: &'a Node,
@@ -152,7 +151,7 @@ fn by_chart<'a>(
 }
 
 fn by_reference<'a>(
-    overlay: &'a Overlay,
+    overlay: &Overlay,
     objects: &[Object<'a>],
     object: Object<'a>,
     reference: &'a Node,
@@ -208,7 +207,7 @@ pub(super) fn is_ours(overlay: &Overlay, url: &str) -> bool {
         .any(|prefix| url == format!("oci://{prefix}/{}", overlay.settings.charts_repository))
 }
 
-/// A path below the root of the tree, without `.`, `//` and a slash at the end.
+/// A path below the root of the tree, without `.`, `//` and a slash at the end; the root itself is empty.
 fn normal(place: &Place, text: &str) -> Result<String, Error> {
     let refuse = |reason: &str| {
         let reason = format!("the chart's path `{}` {reason}", text.escape_debug());
@@ -217,11 +216,7 @@ fn normal(place: &Place, text: &str) -> Result<String, Error> {
     if text.starts_with('/') {
         return refuse("is absolute");
     }
-    match super::kustomization::below("", text) {
-        Some(path) if !path.is_empty() => Ok(path),
-        Some(_) => refuse("is the whole tree"),
-        None => refuse("leaves the tree"),
-    }
+    below("", text).map_or_else(|| refuse("leaves the tree"), Ok)
 }
 
 fn exact(at: &Place, node: Option<&Node>, place: impl Fn(&Node) -> Place) -> Result<String, Error> {

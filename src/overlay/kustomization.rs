@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::source::{Error, Place, join};
+use crate::source::{Error, Place, below, join};
 use crate::yaml::Node;
 
 use super::Overlay;
@@ -143,24 +143,6 @@ fn nearest(overlay: &Overlay, directory: &str, path: &str) -> Option<String> {
     let start = if directory.is_empty() { 0 } else { directory.len() + 1 };
     let cuts = path[start..].match_indices('/').map(|(at, _)| &path[..start + at]);
     cuts.filter(|cut| file_of(overlay, cut).is_some()).map(ToOwned::to_owned).next()
-}
-
-/// `directory/text` without `.` and `..`; nothing when it leaves the overlay or is no path.
-pub(super) fn below(directory: &str, text: &str) -> Option<String> {
-    if text.contains("://") || text.starts_with('/') {
-        return None;
-    }
-    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
-    for part in text.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// The way from a directory to a file, both below the overlay.

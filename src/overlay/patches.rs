@@ -1,19 +1,20 @@
 //! Patches that would change, in the cluster, what the rewriting pins.
 
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, below};
 use crate::yaml::{Node, Style, Value, parse};
 
-use super::kustomization::{below, is_file_name};
+use super::kustomization::is_file_name;
+use super::load::Object;
 use super::{KUSTOMIZE, Overlay};
 
 /// Refuses every patch that reaches into a release's chart or a child's source and path.
-pub(super) fn refuse(overlay: &Overlay) -> Result<(), Error> {
+pub(super) fn refuse(overlay: &Overlay, objects: &[Object<'_>]) -> Result<(), Error> {
     for file in overlay.parsed.keys().filter(|file| is_file_name(file)) {
         if let Some(root) = overlay.root_of(file) {
             Patched { overlay, file }.all(root)?;
         }
     }
-    for object in overlay.objects().iter().filter(|object| object.is(KUSTOMIZE, "Kustomization")) {
+    for object in objects.iter().filter(|object| object.is(KUSTOMIZE, "Kustomization")) {
         if let Some(spec) = object.node.get(&["spec"]) {
             Patched { overlay, file: object.file }.all(spec)?;
         }

@@ -48,11 +48,11 @@ pub struct Pins<'a> {
     pub values_names: &'a BTreeMap<String, String>,
 }
 
-/// The files of the bundle.
+/// What became of an overlay.
 #[derive(Clone, Debug)]
 pub struct Rewritten {
-    /// By path below the overlay.
-    pub files: BTreeMap<String, Vec<u8>>,
+    /// Its files are those of the bundle.
+    pub overlay: Overlay,
     /// Worth knowing.
     pub warnings: Vec<Warning>,
 }
@@ -87,12 +87,24 @@ pub(super) struct Plan {
 ///
 /// # Errors
 /// When a rule refuses the overlay, each with file and line.
-pub fn rewrite(overlay: &Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
-    let children = children(overlay)?;
-    let releases = releases(overlay)?;
-    patches::refuse(overlay)?;
+pub fn rewrite(mut overlay: Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
+    let (changed, mut warnings) = changed(&overlay, pins)?;
+    for (file, parsed) in changed {
+        overlay.files.insert(file.clone(), parsed.text.clone().into_bytes());
+        overlay.parsed.insert(file, parsed);
+    }
+    warnings.extend(check::nothing_points_at_git(&overlay)?);
+    Ok(Rewritten { overlay, warnings })
+}
+
+/// The files that change or come, by path.
+fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parsed>, Vec<Warning>), Error> {
+    let objects = overlay.objects();
+    let children = children(overlay, &objects)?;
+    let releases = releases(overlay, &objects)?;
+    patches::refuse(overlay, &objects)?;
     let listings = listings(overlay, &children)?;
-    let homes = homes(overlay, pins, &releases, &listings)?;
+    let homes = homes(overlay, pins, &objects, &releases, &listings)?;
     let mut plans = BTreeMap::new();
     for child in &children {
         plan_child(overlay, child, &mut plans)?;
@@ -101,23 +113,20 @@ pub fn rewrite(overlay: &Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
         plan_release(overlay, pins, release, &homes, &mut plans)?;
     }
     plan_lists(overlay, &homes, &mut plans)?;
-    let mut after = overlay.clone();
+    let mut changed = BTreeMap::new();
     for (file, plan) in plans {
         let parsed = edited(overlay, &file, &overlay.parsed[&file], plan)?;
-        after.files.insert(file.clone(), parsed.text.clone().into_bytes());
-        after.parsed.insert(file, parsed);
-    }
-    for home in homes.values() {
-        if let Some(file) = &home.file {
-            let documents = load::parse(&join(&overlay.settings.directory, file), &home.text)?;
-            after.files.insert(file.clone(), home.text.clone().into_bytes());
-            after.parsed.insert(file.clone(), Parsed { text: home.text.clone(), documents });
-        }
+        changed.insert(file, parsed);
     }
     let mut warnings = unlisted(overlay, &releases, &listings);
     warnings.extend(other_sources(overlay, &children));
-    warnings.extend(check::nothing_points_at_git(&after)?);
-    Ok(Rewritten { files: after.files, warnings })
+    for Home { file, text, .. } in homes.into_values() {
+        if let Some(file) = file {
+            let documents = load::parse(&join(&overlay.settings.directory, &file), &text)?;
+            changed.insert(file, Parsed { text, documents });
+        }
+    }
+    Ok((changed, warnings))
 }
 
 type Plans = BTreeMap<String, Plan>;

@@ -8,6 +8,7 @@ use crate::yaml::edit::{quoted, scalar};
 
 use super::discover::{Release, Used};
 use super::kustomization::{Lister, Listings, file_of, relative};
+use super::load::Object;
 use super::rewrite::{Pin, PinStyle, Pins};
 use super::{ChartSource, Overlay, SOURCE};
 
@@ -30,6 +31,7 @@ pub(super) struct Home {
 pub(super) fn homes(
     overlay: &Overlay,
     pins: &Pins<'_>,
+    objects: &[Object<'_>],
     releases: &[Release<'_>],
     listings: &Listings,
 ) -> Result<BTreeMap<ChartSource, Home>, Error> {
@@ -49,8 +51,8 @@ pub(super) fn homes(
     let mut homes = BTreeMap::new();
     for (source, pin) in used {
         let home = match pins.style {
-            PinStyle::Digest => of_chart(overlay, pins, pin, first.get(pin.name.as_str()).copied().flatten())?,
-            PinStyle::Version => of_repository(overlay, pins)?,
+            PinStyle::Digest => of_chart(overlay, pins, objects, pin, first.get(pin.name.as_str()).copied().flatten())?,
+            PinStyle::Version => of_repository(overlay, pins, objects)?,
         };
         homes.insert(source.clone(), home);
     }
@@ -83,7 +85,13 @@ fn refuse_another(
     Ok(())
 }
 
-fn of_chart(overlay: &Overlay, pins: &Pins<'_>, pin: &Pin, lister: Option<&Lister>) -> Result<Home, Error> {
+fn of_chart(
+    overlay: &Overlay,
+    pins: &Pins<'_>,
+    objects: &[Object<'_>],
+    pin: &Pin,
+    lister: Option<&Lister>,
+) -> Result<Home, Error> {
     refuse_renames(lister)?;
     let name = &pin.name;
     let namespace = lister.and_then(|lister| lister.namespace.clone()).unwrap_or(overlay.settings.namespace.clone());
@@ -103,7 +111,7 @@ fn of_chart(overlay: &Overlay, pins: &Pins<'_>, pin: &Pin, lister: Option<&Liste
         None => (format!("base/charts/{name}.yaml"), None),
     };
     refuse_taken(overlay, &file)?;
-    refuse_object(overlay, "OCIRepository", name, &namespace)?;
+    refuse_object(overlay, objects, "OCIRepository", name, &namespace)?;
     let url = format!("oci://{}", repository(overlay, pins, Some(name))?);
     let insecure = if pins.prefix.plain_http() { "  insecure: true\n" } else { "" };
     let text = format!(
@@ -118,14 +126,14 @@ fn of_chart(overlay: &Overlay, pins: &Pins<'_>, pin: &Pin, lister: Option<&Liste
     Ok(Home { name: name.clone(), namespace, file: Some(file), text, listed: entry })
 }
 
-fn of_repository(overlay: &Overlay, pins: &Pins<'_>) -> Result<Home, Error> {
+fn of_repository(overlay: &Overlay, pins: &Pins<'_>, objects: &[Object<'_>]) -> Result<Home, Error> {
     let name = overlay.settings.helm_repository.clone();
     let root = file_of(overlay, "base");
     let node = root.as_deref().and_then(|file| overlay.root_of(file));
     let own = node.and_then(|node| node.text_at(&["namespace"])).filter(|text| !text.is_empty());
     let namespace = own.unwrap_or(&overlay.settings.namespace).to_owned();
     let url = format!("oci://{}", repository(overlay, pins, None)?);
-    let present = overlay.objects().into_iter().find(|object| {
+    let present = objects.iter().find(|object| {
         object.is(SOURCE, "HelmRepository")
             && object.name() == name
             && object.namespace().is_none_or(|n| n == namespace)
@@ -136,7 +144,7 @@ fn of_repository(overlay: &Overlay, pins: &Pins<'_>) -> Result<Home, Error> {
         if same && insecure == pins.prefix.plain_http() {
             return Ok(Home { name, namespace, file: None, text: String::new(), listed: None });
         }
-        refuse_object(overlay, "HelmRepository", &name, &namespace)?;
+        refuse_object(overlay, objects, "HelmRepository", &name, &namespace)?;
     }
     if let (Some(file), Some(node)) = (&root, node)
         && let Some(entry) =
@@ -195,8 +203,8 @@ fn refuse_taken(overlay: &Overlay, file: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse_object(overlay: &Overlay, kind: &str, name: &str, namespace: &str) -> Result<(), Error> {
-    let same = overlay.objects().into_iter().find(|object| {
+fn refuse_object(overlay: &Overlay, objects: &[Object<'_>], kind: &str, name: &str, namespace: &str) -> Result<(), Error> {
+    let same = objects.iter().find(|object| {
         object.is(SOURCE, kind) && object.name() == name && object.namespace().is_none_or(|other| other == namespace)
     });
     same.map_or(Ok(()), |object| {

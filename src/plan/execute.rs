@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use futures_util::future::try_join_all;
-use tokio::sync::Semaphore;
+use futures_util::future::{try_join, try_join_all};
 
 use super::desired::Desired;
 use super::progress::{Event, Progress};
 use super::publish::{Action, Plan};
 use crate::oci::{self, Artifact, Content, Descriptor, Digest, ReadStore, Repository, Selector, Store, Tag};
-use crate::release::{self, MoveKind, Record};
+use crate::release::{self, Record};
+use crate::text::shown;
+
+/// How often the blobs of a refused manifest are pushed again.
+const REPAIRS: usize = 2;
 
 /// Who moves a channel, when and why: what is no part of the plan.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +73,7 @@ pub enum ExecuteError {
         source: oci::Error,
     },
     /// A tag names something else than what was just written: somebody else writes too.
-    #[error("{repository}:{tag} names {found} instead of {expected}: somebody else moved it meanwhile")]
+    #[error("{repository}:{tag} names {found} instead of {expected}{who}")]
     Moved {
         /// Where.
         repository: Repository,
@@ -80,6 +83,8 @@ pub enum ExecuteError {
         expected: String,
         /// What it names.
         found: String,
+        /// Who moved it and when, where its record says so.
+        who: String,
     },
 }
 
@@ -90,11 +95,11 @@ pub struct Executor<'a> {
     pub store: &'a Store,
     /// As whom it is read back before a channel moves, when that is somebody else: the anonymous public.
     pub public: Option<&'a ReadStore>,
-    /// How many requests at once.
-    pub jobs: usize,
 }
 
 /// Executes `plan`; gives the digest of the channel's new manifest when it moved one.
+///
+/// The longest chain of requests: start and end of an upload, manifest, release, read-back, channel, read-back.
 ///
 /// # Errors
 /// See [`ExecuteError`]. The channel serves the whole old or the whole new release, whatever happened.
@@ -105,23 +110,16 @@ pub async fn execute(
     executor: &Executor<'_>,
     progress: &dyn Progress,
 ) -> Result<Option<Digest>, ExecuteError> {
-    let run = Run {
-        plan,
-        contents,
-        executor,
-        progress,
-        permits: Semaphore::new(executor.jobs.max(1)),
-        done: Mutex::default(),
-    };
-    run.write().await?;
     if plan.is_empty() {
         return Ok(None);
     }
-    let moves = plan.actions.iter().find(|action| matches!(action, Action::Move { .. }));
-    run.read_back(moves.is_some()).await?;
+    let run = Run { plan, contents, executor, progress, done: Mutex::default() };
+    let channel = run.channel(record)?;
+    run.write(channel.as_ref()).await?;
+    run.read_back(channel.as_ref()).await?;
     progress.event(&Event::ReadBack);
-    match moves {
-        Some(action) => run.move_channel(action, record).await.map(Some),
+    match channel {
+        Some(channel) => run.move_channel(&channel).await.map(Some),
         None => Ok(None),
     }
 }
@@ -131,65 +129,112 @@ struct Run<'a> {
     contents: &'a Contents<'a>,
     executor: &'a Executor<'a>,
     progress: &'a dyn Progress,
-    permits: Semaphore,
     done: Mutex<Vec<String>>,
 }
 
-impl Run<'_> {
-    /// Pushes and version tags. A release's manifest is written when all else is there.
-    async fn write(&self) -> Result<(), ExecuteError> {
-        let pushes = || {
-            self.plan.actions.iter().filter_map(|action| match action {
-                Action::Push { repository, descriptor } => Some((repository, descriptor)),
-                _ => None,
-            })
+/// The channel manifest that a plan's move writes.
+struct Channel<'a> {
+    repository: &'a Repository,
+    name: &'a Tag,
+    from: Option<&'a Digest>,
+    keep_alive: Tag,
+    artifact: Artifact,
+}
+
+impl<'a> Run<'a> {
+    fn channel(&self, record: &MoveRecord) -> Result<Option<Channel<'a>>, ExecuteError> {
+        let moves = self.plan.actions.iter().find(|action| matches!(action, Action::Move { .. }));
+        let Some(Action::Move { repository, channel, release, config, from, sequence, kind }) = moves else {
+            return Ok(None);
         };
+        let record = Record {
+            name: channel.to_string(),
+            release: release.clone(),
+            sequence: *sequence,
+            previous: from.clone(),
+            kind: *kind,
+            moved: record.moved.clone(),
+            by: record.by.clone(),
+            from: record.from.clone(),
+            reason: record.reason.clone(),
+        };
+        let json = self.contents.blobs.get(&config.digest);
+        let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
+        let artifact = release::channel_artifact(json.bytes().to_vec(), &record);
+        let keep_alive = release::keep_alive_tag(channel, *sequence, artifact.digest());
+        Ok(Some(Channel { repository, name: channel, from: from.as_ref(), keep_alive, artifact }))
+    }
+
+    fn pushes(&self) -> impl Iterator<Item = (&'a Repository, &'a Descriptor)> {
+        self.plan.actions.iter().filter_map(|action| match action {
+            Action::Push { repository, descriptor } => Some((repository, descriptor)),
+            _ => None,
+        })
+    }
+
+    fn artifact(&self, repository: &Repository, manifest: &Descriptor) -> Result<&'a Artifact, ExecuteError> {
+        let found = self.contents.artifacts.get(&manifest.digest).copied();
+        found.ok_or_else(|| self.stopped(unknown(repository, &manifest.digest)))
+    }
+
+    /// Pushes and version tags, and all that the channel's manifest needs. The release's manifest is written when all else is
+    /// there.
+    async fn write(&self, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
         let is_release = |descriptor: &Descriptor| descriptor.artifact_type.as_deref() == Some(release::ARTIFACT_TYPE);
-        let bytes =
-            pushes().filter_map(|(_, descriptor)| self.contents.artifacts.get(&descriptor.digest)).map(|a| a.size());
-        self.progress.event(&Event::Started { bytes: bytes.sum() });
-        let first = pushes().map(|(repository, descriptor)| async move {
-            self.push_blobs(repository, descriptor).await?;
-            if is_release(descriptor) { Ok(()) } else { self.push_manifest(repository, descriptor).await }
+        let mut artifacts = Vec::new();
+        for (repository, descriptor) in self.pushes() {
+            artifacts.push((repository, self.artifact(repository, descriptor)?, is_release(descriptor)));
+        }
+        self.progress.event(&Event::Started { bytes: artifacts.iter().map(|(_, artifact, _)| artifact.size()).sum() });
+        // A channel's JSON is often the release's own.
+        let of_release: Vec<_> =
+            artifacts.iter().filter(|(_, _, last)| *last).flat_map(|(_, a, _)| a.blobs()).collect();
+        let of_channel = channel.into_iter().flat_map(|channel| {
+            let new = channel.artifact.blobs().iter().filter(|blob| !of_release.contains(blob));
+            new.map(|blob| self.push_blob(channel.repository, blob))
         });
-        try_join_all(first).await.map_err(|source| self.stopped(source))?;
-        let last = pushes().filter(|(_, descriptor)| is_release(descriptor));
-        let last = last.map(|(repository, descriptor)| self.push_manifest(repository, descriptor));
+        let first = artifacts.iter().map(|&(repository, artifact, last)| async move {
+            try_join_all(artifact.blobs().iter().map(|blob| self.push_blob(repository, blob))).await?;
+            if last { Ok(()) } else { self.push_manifest(repository, artifact).await }
+        });
+        let first = try_join(try_join_all(first), try_join_all(of_channel)).await;
+        first.map_err(|source| self.stopped(source))?;
+        let last = artifacts.iter().filter(|(_, _, last)| *last);
+        let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
         try_join_all(last).await.map_err(|source| self.stopped(source))?;
         Ok(())
     }
 
-    async fn push_blobs(&self, repository: &Repository, manifest: &Descriptor) -> Result<(), oci::Error> {
-        let Some(artifact) = self.contents.artifacts.get(&manifest.digest) else {
-            return Err(unknown(repository, &manifest.digest));
-        };
-        let pushes = artifact.blobs().iter().map(|blob| async {
-            let _permit = self.permits.acquire().await;
-            self.executor.store.push_blob(repository, blob).await?;
-            self.progress.event(&Event::Stored { repository, bytes: blob.descriptor().size });
-            Ok(())
-        });
-        try_join_all(pushes).await.map(drop)
+    async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
+        self.executor.store.push_blob(repository, blob).await?;
+        self.progress.event(&Event::Stored { repository, bytes: blob.descriptor().size });
+        Ok(())
     }
 
-    async fn push_manifest(&self, repository: &Repository, manifest: &Descriptor) -> Result<(), oci::Error> {
-        let Some(artifact) = self.contents.artifacts.get(&manifest.digest) else {
-            return Err(unknown(repository, &manifest.digest));
-        };
+    /// Under its version's tag. A registry may not know yet, or no longer, what it has just been given: then it gets it again.
+    async fn push_manifest(&self, repository: &Repository, artifact: &Artifact) -> Result<(), oci::Error> {
         let tag = self.plan.actions.iter().find_map(|action| match action {
-            Action::Tag { repository: at, tag, to, .. } if at == repository && *to == manifest.digest => Some(tag),
+            Action::Tag { repository: at, tag, to, .. } if at == repository && to == artifact.digest() => Some(tag),
             _ => None,
         });
-        let _permit = self.permits.acquire().await;
-        self.executor.store.push_manifest(repository, artifact.manifest(), tag).await?;
-        self.progress.event(&Event::Stored { repository, bytes: manifest.size });
+        let store = self.executor.store;
+        let mut pushed = store.push_manifest(repository, artifact.manifest(), tag).await;
+        for _ in 0..REPAIRS {
+            match &pushed {
+                Err(error) if error.kind() == oci::Kind::Refused => {}
+                _ => break,
+            }
+            try_join_all(artifact.blobs().iter().map(|blob| store.push_blob(repository, blob))).await?;
+            pushed = store.push_manifest(repository, artifact.manifest(), tag).await;
+        }
+        pushed?;
+        self.progress.event(&Event::Stored { repository, bytes: artifact.manifest().descriptor().size });
         if let Some(tag) = tag {
             self.progress.event(&Event::Tagged { repository, tag });
         }
         if let Ok(mut done) = self.done.lock() {
-            done.push(
-                tag.map_or_else(|| format!("{repository}@{}", manifest.digest), |tag| format!("{repository}:{tag}")),
-            );
+            let tagged = tag.map(|tag| format!("{repository}:{tag}"));
+            done.push(tagged.unwrap_or_else(|| format!("{repository}@{}", artifact.digest())));
         }
         Ok(())
     }
@@ -205,27 +250,41 @@ impl Run<'_> {
         ExecuteError::Stopped { done, left, source }
     }
 
-    /// Everything that the release names, read as an appliance will read it, all at once.
-    async fn read_back(&self, before_move: bool) -> Result<(), ExecuteError> {
-        let public = self.executor.public.filter(|_| before_move);
+    /// Everything that the release names, read as an appliance will read it; beside it the channel's manifest is written under
+    /// its keep-alive tag, and the channel looked at. All at once.
+    async fn read_back(&self, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
+        let public = self.executor.public.filter(|_| channel.is_some());
+        let reads = self.contents.named.iter().map(|&(repository, tag)| self.read_one(repository, tag, public));
+        let prepare = async {
+            let Some(channel) = channel else { return Ok(()) };
+            let (repository, manifest) = (channel.repository, channel.artifact.manifest());
+            let keep_alive = self.executor.store.push_manifest(repository, manifest, Some(&channel.keep_alive));
+            let keep_alive = async { keep_alive.await.map_err(|source| self.stopped(source)) };
+            try_join(keep_alive, self.channel_is(channel, channel.from)).await.map(drop)
+        };
+        try_join(try_join_all(reads), prepare).await.map(drop)
+    }
+
+    async fn read_one(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        public: Option<&ReadStore>,
+    ) -> Result<(), ExecuteError> {
         let reader = public.unwrap_or_else(|| self.executor.store.read());
-        let reads = self.contents.named.iter().map(|&(repository, tag)| async move {
-            let _permit = self.permits.acquire().await;
-            let read = reader.manifest(repository, &Selector::Tag(tag.clone())).await;
-            let (descriptor, _) = read.map_err(|source| ExecuteError::NotReadable {
-                repository: repository.clone(),
-                tag: tag.clone(),
-                anonymous: public.is_some(),
-                source,
-            })?;
-            match self.expected(repository, tag) {
-                Some(expected) if *expected != descriptor.digest => {
-                    Err(moved(repository, tag, Some(expected), Some(&descriptor.digest)))
-                }
-                _ => Ok(()),
+        let read = reader.manifest(repository, &Selector::Tag(tag.clone())).await;
+        let (descriptor, _) = read.map_err(|source| ExecuteError::NotReadable {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            anonymous: public.is_some(),
+            source,
+        })?;
+        match self.expected(repository, tag) {
+            Some(expected) if *expected != descriptor.digest => {
+                Err(moved(repository, tag, Some(expected), Some(&descriptor.digest), None))
             }
-        });
-        try_join_all(reads).await.map(drop)
+            _ => Ok(()),
+        }
     }
 
     /// What the plan wrote under `tag`.
@@ -236,62 +295,55 @@ impl Run<'_> {
         })
     }
 
-    /// The keep-alive tag, then the channel: looked at right before and right after. There is no compare-and-swap: what
-    /// another publisher writes within that one round trip is overwritten, and shows as a gap in the chain of records.
-    async fn move_channel(&self, action: &Action, record: &MoveRecord) -> Result<Digest, ExecuteError> {
-        let Action::Move { repository, channel, release, config, from, sequence, kind } = action else {
-            unreachable!("the caller found a move");
-        };
-        let record = Record {
-            name: channel.to_string(),
-            release: release.clone(),
-            sequence: *sequence,
-            previous: from.clone(),
-            kind: MoveKind::clone(kind),
-            moved: record.moved.clone(),
-            by: record.by.clone(),
-            from: record.from.clone(),
-            reason: record.reason.clone(),
-        };
-        let json = self.contents.blobs.get(&config.digest);
-        let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
-        let artifact = release::channel_artifact(json.bytes().to_vec(), &record);
-        let keep_alive = release::keep_alive_tag(channel, *sequence, artifact.digest());
-        let store = self.executor.store;
-        let write = |source| self.stopped(source);
-        for blob in artifact.blobs() {
-            store.push_blob(repository, blob).await.map_err(write)?;
-        }
-        store.push_manifest(repository, artifact.manifest(), Some(&keep_alive)).await.map_err(write)?;
-        self.channel_is(repository, channel, from.as_ref()).await?;
-        store.push_manifest(repository, artifact.manifest(), Some(channel)).await.map_err(write)?;
-        self.channel_is(repository, channel, Some(artifact.digest())).await?;
-        self.progress.event(&Event::Moved { channel });
-        Ok(artifact.digest().clone())
+    /// The channel was looked at right before; it is looked at right after. There is no compare-and-swap: what another publisher
+    /// writes within that one round trip is overwritten, and shows as a gap in the chain of records.
+    async fn move_channel(&self, channel: &Channel<'_>) -> Result<Digest, ExecuteError> {
+        let manifest = channel.artifact.manifest();
+        let written = self.executor.store.push_manifest(channel.repository, manifest, Some(channel.name)).await;
+        written.map_err(|source| self.stopped(source))?;
+        self.channel_is(channel, Some(channel.artifact.digest())).await?;
+        self.progress.event(&Event::Moved { channel: channel.name });
+        Ok(channel.artifact.digest().clone())
     }
 
-    async fn channel_is(
-        &self,
-        repository: &Repository,
-        channel: &Tag,
-        expected: Option<&Digest>,
-    ) -> Result<(), ExecuteError> {
-        let found = match self.executor.store.read().resolve(repository, channel).await {
+    async fn channel_is(&self, channel: &Channel<'_>, expected: Option<&Digest>) -> Result<(), ExecuteError> {
+        let store = self.executor.store.read();
+        let found = match store.resolve(channel.repository, channel.name).await {
             Ok(digest) => Some(digest),
             Err(error) if error.is_not_found() => None,
             Err(source) => return Err(self.stopped(source)),
         };
-        if found.as_ref() == expected { Ok(()) } else { Err(moved(repository, channel, expected, found.as_ref())) }
+        if found.as_ref() == expected {
+            return Ok(());
+        }
+        // Who it was helps, but is not worth another failure.
+        let selector = found.clone().map(Selector::Digest);
+        let record = match &selector {
+            Some(selector) => release::resolve(store, channel.repository, selector).await.ok().and_then(|it| it.record),
+            None => None,
+        };
+        Err(moved(channel.repository, channel.name, expected, found.as_ref(), record.as_ref()))
     }
 }
 
-fn moved(repository: &Repository, tag: &Tag, expected: Option<&Digest>, found: Option<&Digest>) -> ExecuteError {
+fn moved(
+    repository: &Repository,
+    tag: &Tag,
+    expected: Option<&Digest>,
+    found: Option<&Digest>,
+    record: Option<&Record>,
+) -> ExecuteError {
     let text = |digest: Option<&Digest>| digest.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    let who = record.map(|record| {
+        let by = record.by.as_ref().map_or_else(String::new, |by| format!(" by {}", shown(by)));
+        format!(": moved{by} on {}", shown(&record.moved))
+    });
     ExecuteError::Moved {
         repository: repository.clone(),
         tag: tag.clone(),
         expected: text(expected),
         found: text(found),
+        who: who.unwrap_or_else(|| ": somebody else moved it meanwhile".to_owned()),
     }
 }
 

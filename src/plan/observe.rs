@@ -1,6 +1,6 @@
 //! What a store holds now of what it shall hold: reads alone, all repositories at once.
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 
 use super::desired::{Desired, DesiredArtifact};
 use crate::oci::{Digest, Error, Kind, ReadStore, Repository, Selector, Tag};
@@ -39,7 +39,7 @@ pub struct ChannelState {
     pub json: Vec<u8>,
     /// How the channel came to it; absent when another tool moved it.
     pub record: Option<Record>,
-    /// The highest sequence that is known: the record's, else that of the keep-alive tags.
+    /// The highest sequence that is known: of the record and of the keep-alive tags.
     pub sequence: u64,
 }
 
@@ -89,18 +89,22 @@ async fn channel(
     channel: Option<&Tag>,
 ) -> Result<Option<ChannelState>, ResolveError> {
     let Some(channel) = channel else { return Ok(None) };
-    let resolved = match release::resolve(store, repository, &Selector::Tag(channel.clone())).await {
+    let selector = Selector::Tag(channel.clone());
+    let (resolved, tags) = join(release::resolve(store, repository, &selector), store.tags(repository)).await;
+    let resolved = match resolved {
         Ok(resolved) => resolved,
         Err(ResolveError::Store(error)) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error),
     };
     let Resolved { manifest, release_digest, json, release, record } = resolved;
-    let sequence = if let Some(record) = &record {
-        record.sequence
-    } else {
-        let tags = store.tags(repository).await?;
-        tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag)).max().unwrap_or(0)
+    let recorded = record.as_ref().map(|record| record.sequence);
+    let tags = match tags {
+        Err(error) if recorded.is_none() => return Err(error.into()),
+        tags => tags.unwrap_or_default(),
     };
+    // A move that was interrupted has left its keep-alive tag: its number is used up.
+    let kept = tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag));
+    let sequence = kept.chain(recorded).max().unwrap_or(0);
     let version = release.version;
     Ok(Some(ChannelState { manifest, release: release_digest, version, json, record, sequence }))
 }

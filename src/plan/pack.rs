@@ -12,7 +12,7 @@ use crate::oci::{Digest, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::release::{self, Release};
 use crate::source::git::{Change, Head};
-use crate::source::{Error, Place, Tree};
+use crate::source::{Error, Place, Tree, below};
 
 /// Largest `release.json` that is read.
 const RELEASE_FILE_LIMIT: u64 = 1 << 20;
@@ -50,8 +50,8 @@ pub struct Revision {
 pub struct Packed {
     charts: Vec<(chart::Chart, PackedChart)>,
     external: Vec<External>,
+    /// Rewritten.
     overlay: Overlay,
-    files: BTreeMap<String, Vec<u8>>,
     profile_values: BTreeMap<String, String>,
     values_config_maps: BTreeMap<String, String>,
     /// What people should know: `PLACE: TEXT`, sorted.
@@ -139,7 +139,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
         ChartPin::Version => PinStyle::Version,
     };
     let pins = overlay::Pins { charts: &pins, style, prefix: request.prefix, values_names: &values_config_maps };
-    let rewritten = overlay::rewrite(&overlay, &pins)?;
+    let rewritten = overlay::rewrite(overlay, &pins)?;
     let chart_warnings = charts.iter().flat_map(|(chart, _)| chart.warnings());
     let mut warnings: Vec<String> =
         chart_warnings.map(|warning| format!("{}: {}", warning.place, warning.text)).collect();
@@ -147,7 +147,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     warnings.extend(of_overlay.map(|warning| format!("{}: {}", warning.place, warning.text)));
     warnings.sort();
     let external = discovered.external;
-    Ok(Packed { charts, external, overlay, files: rewritten.files, profile_values, values_config_maps, warnings })
+    Ok(Packed { charts, external, overlay: rewritten.overlay, profile_values, values_config_maps, warnings })
 }
 
 /// Each chart on a thread of its own, as many at once as there are processors.
@@ -189,7 +189,10 @@ fn path_of(tree: &Tree, config: &Config, used: &overlay::ChartUse) -> Result<Str
     let path = match &used.source {
         ChartSource::Path(path) => path.clone(),
         ChartSource::Name(name) => match config.charts.get(name) {
-            Some(path) => path.trim_matches('/').to_owned(),
+            Some(path) => below("", path.trim_matches('/')).ok_or_else(|| {
+                let reason = format!("charts.{name}: the path `{}` leaves the tree", path.escape_debug());
+                Error::usage(Place::file(crate::config::FILE_NAME), reason)
+            })?,
             None => return chart::find(tree, name),
         },
     };
@@ -286,7 +289,7 @@ impl Packed {
     ) -> Result<Desired, Error> {
         let config = request.config;
         let bundle = overlay::bundle(
-            &self.files,
+            self.overlay.files(),
             &overlay::BundleMeta {
                 created: timestamp(revision.epoch)?,
                 source: revision.source.clone(),

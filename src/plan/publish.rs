@@ -217,7 +217,7 @@ fn move_channel(
         release,
         config: desired.release.artifact.blobs()[0].descriptor().clone(),
         from: serves.map(|serves| serves.manifest.clone()),
-        sequence: serves.map_or(0, |serves| serves.sequence) + 1,
+        sequence: serves.map_or(0, |serves| serves.sequence).saturating_add(1),
         kind: MoveKind::Publish,
     }))
 }

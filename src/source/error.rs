@@ -5,7 +5,7 @@ use std::fmt;
 /// A place in the user's tree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Path below the root of the tree, with `/`.
+    /// Path below the root of the tree, with `/`; empty is the root, shown as `.`.
     pub path: String,
     /// Line, from 1; absent when the whole file is meant.
     pub line: Option<usize>,
@@ -25,7 +25,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.escape_debug())?;
+        write!(f, "{}", if self.path.is_empty() { "." } else { &self.path }.escape_debug())?;
         self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
     }
 }

@@ -1,5 +1,5 @@
-//! Go's `filepath.Match`, byte for byte: the language of `.helmignore` and, part by part, of
-//! `.sourceignore`. Crates for globs follow other rules (`**`, braces,
+//! Go's `filepath.Match`, byte for byte: the language of `.helmignore` and, part by part, of `.sourceignore`.
+//! Crates for globs follow other rules (`**`, braces,
 //! `[!a]`, what may match a `/`).
 
 /// The pattern is malformed.
@@ -11,6 +11,13 @@ pub struct BadPattern;
 /// # Errors
 /// When the pattern is malformed.
 pub fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
+    let plain = |text: &str| !text.bytes().any(|b| matches!(b, b'*' | b'?' | b'[' | b'\\'));
+    // Nearly all patterns in use; each of them is tried on each part of each path.
+    match pattern.strip_prefix('*') {
+        None if plain(pattern) => return Ok(pattern == name),
+        Some(end) if plain(end) => return Ok(name.strip_suffix(end).is_some_and(|start| !start.contains('/'))),
+        _ => {}
+    }
     let (mut pattern, mut name) = (pattern.as_bytes(), name.as_bytes());
     while !pattern.is_empty() {
         let (star, chunk, rest) = scan_chunk(pattern);

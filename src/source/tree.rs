@@ -121,7 +121,7 @@ impl Tree {
     /// Reads a file that enters what is published: at most `limit` bytes.
     ///
     /// # Errors
-    /// When it cannot be read or is larger than `limit`; larger files are refused before they are read.
+    /// When it is no file, cannot be read or is larger than `limit`; larger files are refused before they are read.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
         let bytes = self.peek(path, limit)?;
         if let Ok(mut read) = self.read.lock() {
@@ -136,6 +136,13 @@ impl Tree {
     /// As [`Tree::read`].
     pub fn peek(&self, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
         let failed = |cause| Error::io(Place::file(path), "reading it", cause);
+        // Before it is opened: opening a pipe waits for somebody who writes into it.
+        if !fs::metadata(self.on_disk(path)).map_err(failed)?.is_file() {
+            return Err(Error::invalid(
+                Place::file(path),
+                "it must be a file, and is a directory, pipe, socket or device",
+            ));
+        }
         let file = fs::File::open(self.on_disk(path)).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let too_large = || {
@@ -171,4 +178,22 @@ fn blob_id(bytes: &[u8]) -> Vec<u8> {
 /// `directory/name`, where `directory` may be the root.
 pub fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+/// `directory/text` without `.` and `..`; nothing when it leads above the root, or is no relative path.
+pub fn below(directory: &str, text: &str) -> Option<String> {
+    if text.contains("://") || text.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
 }

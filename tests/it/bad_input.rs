@@ -1,8 +1,11 @@
 //! Trees, arguments and stores with something wrong: a clear word, a code, and nothing written.
 
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
 
-use crate::support::programs::{Run, Source};
+use crate::support::programs::{Run, Source, run};
 
 const CHART: &str = "helm/Chart.yaml";
 const VALUES: &str = "helm/values.yaml";
@@ -169,5 +172,47 @@ fn a_listed_file_that_is_missing_is_named_where_it_is_listed() {
             std::fs::create_dir(source.path(OVERLAY)).expect("a directory");
         }
         refused(&source, &[], &["ee/appliance/flux/base/core/kustomization.yaml:", "releases/alga-core.yaml"]);
+    }
+}
+
+fn make_pipe(path: &Path) {
+    run(Command::new("mkfifo").arg(path)).ends(0);
+}
+
+fn make_socket(path: &Path) {
+    // Its name stays when nobody listens any longer.
+    drop(UnixListener::bind(path).expect("a socket"));
+}
+
+/// Whoever reads a pipe waits for its writer without end: it must be told apart before it is opened.
+#[test]
+fn a_pipe_or_a_socket_in_place_of_a_file_is_named_and_not_waited_for() {
+    for file in [
+        CHART,
+        VALUES,
+        "helm/files/odd",
+        "helm/.helmignore",
+        "helm/charts/odd.tgz",
+        OVERLAY,
+        "ee/appliance/flux/base/odd.yaml",
+        "ee/appliance/flux/.sourceignore",
+        "ee/appliance/flux/profiles/single-node/values/alga-core.single-node.yaml",
+        "ee/appliance/releases/1.0.3/release.json",
+        "alga-release.yaml",
+    ] {
+        for make in [make_pipe, make_socket] {
+            let source = Source::new();
+            let _ = std::fs::remove_file(source.path(file));
+            make(&source.path(file));
+            let layout = source.layout();
+            let publish = source.publishing(&["--version", "1.0.3", "--channel", "nightly", "--store", &layout]);
+            // The bound is for a program that waits: this one does not come near it.
+            let mut bounded = Command::new("timeout");
+            bounded.arg("60").arg(publish.get_program()).args(publish.get_args()).env_clear();
+            let run = run(&mut bounded);
+            assert!(matches!(run.code, Some(1 | 3 | 9)), "{file}: {run:?}");
+            assert!(!source.store().exists(), "{file}: {run:?}");
+            run.says(&[file]);
+        }
     }
 }

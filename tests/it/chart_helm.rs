@@ -13,7 +13,7 @@ use alga_release::source::Tree;
 use alga_release::yaml;
 use serde_json::Value as Json;
 
-use crate::support::peer;
+use crate::support::{missing, peer, require, root};
 
 const LIMITS: Limits = Limits { total: 100 << 20, file: 5 << 20 };
 
@@ -33,14 +33,27 @@ const UGLY: [&str; 10] = [
     "charts/old-guard",
 ];
 
-fn root(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+/// The root of a tree, and the path of a chart in it.
+type Place = (PathBuf, String);
+
+/// Every chart of both trees, and those of another vendor where they are at hand.
+fn every_chart() -> Vec<Place> {
+    let fixtures = CHARTS.into_iter().map(|path| (root("charts-fixtures"), path.to_owned()));
+    let ugly = UGLY.into_iter().map(|path| (root("tests/trees/ugly"), path.to_owned()));
+    fixtures.chain(ugly).chain(another_vendors().unwrap_or_default()).collect()
 }
 
-/// Every chart of both trees.
-fn every_chart() -> Vec<(PathBuf, &'static str)> {
-    let fixtures = CHARTS.into_iter().map(|path| (root("charts-fixtures"), path));
-    fixtures.chain(UGLY.into_iter().map(|path| (root("tests/trees/ugly"), path))).collect()
+fn another_vendors() -> Option<Vec<Place>> {
+    #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
+    let tree = PathBuf::from(std::env::var_os("ALGA_TREES")?).join("monitoring");
+    let charts = fs::read_dir(tree.join("charts")).expect("charts").map(|entry| entry.expect("an entry").path());
+    let mut charts: Vec<Place> = charts
+        .filter(|chart| chart.join("Chart.yaml").is_file())
+        .map(|chart| (tree.clone(), format!("charts/{}", chart.file_name().expect("a name").display())))
+        .collect();
+    charts.sort();
+    assert!(!charts.is_empty(), "{} has no charts", tree.display());
+    Some(charts)
 }
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -60,7 +73,7 @@ fn pack(root: &Path, path: &str, versions: Versions) -> chart::PackedChart {
 }
 
 fn helm(home: &Path) -> Option<Command> {
-    let mut command = Command::new(peer("helm")?);
+    let mut command = Command::new(require("helm")?);
     command.env("HELM_CACHE_HOME", home).env("HELM_CONFIG_HOME", home).env("HELM_DATA_HOME", home);
     Some(command)
 }
@@ -104,8 +117,8 @@ fn same_rewritten(path: &str, ours: &[u8], helms: &[u8]) {
 fn archives_hold_the_files_that_helm_packs() {
     let home = tempfile::tempdir().expect("a directory");
     for (root, path) in every_chart() {
-        let Some(package) = helm_package(home.path(), &root.join(path)) else { return };
-        let packed = pack(&root, path, Versions::AsWritten);
+        let Some(package) = helm_package(home.path(), &root.join(&path)) else { return };
+        let packed = pack(&root, &path, Versions::AsWritten);
         let archive = packed.artifact.blobs()[1].bytes().clone();
         let (ours, helms) = (files_of(&archive), files_of(&fs::read(&package).expect("the archive")));
         assert_eq!(ours.keys().collect::<Vec<_>>(), helms.keys().collect::<Vec<_>>(), "{path}");
@@ -117,6 +130,9 @@ fn archives_hold_the_files_that_helm_packs() {
             }
         }
     }
+    if another_vendors().is_none() {
+        missing("the charts of another vendor are missing: ALGA_TREES names a directory with monitoring/");
+    }
 }
 
 /// What Helm reads from our archive is what it reads from its own.
@@ -124,8 +140,8 @@ fn archives_hold_the_files_that_helm_packs() {
 fn helm_reads_the_archive_and_its_metadata_as_its_own() {
     let home = tempfile::tempdir().expect("a directory");
     for (root, path) in every_chart() {
-        let Some(package) = helm_package(home.path(), &root.join(path)) else { return };
-        let packed = pack(&root, path, Versions::AsWritten);
+        let Some(package) = helm_package(home.path(), &root.join(&path)) else { return };
+        let packed = pack(&root, &path, Versions::AsWritten);
         let own = home.path().join("own.tgz");
         fs::write(&own, packed.artifact.blobs()[1].bytes()).expect("written");
         let show = |what: &str, archive: &Path| {
@@ -145,7 +161,7 @@ struct Registry(Child, String);
 impl Registry {
     #[expect(clippy::zombie_processes, reason = "it is waited for where it is dropped")]
     fn start() -> Option<Self> {
-        let mut child = Command::new(peer("crane")?)
+        let mut child = Command::new(require("crane")?)
             .args(["registry", "serve", "--address", "127.0.0.1:0"])
             .stderr(Stdio::piped())
             .spawn()
@@ -175,12 +191,9 @@ fn crane(arguments: &[&str]) -> Vec<u8> {
 #[test]
 fn config_and_annotations_are_those_that_helm_pushes() {
     let home = tempfile::tempdir().expect("a directory");
-    if peer("helm").is_none() {
-        return;
-    }
-    let Some(registry) = Registry::start() else { return };
+    let (Some(_), Some(registry)) = (require("helm"), Registry::start()) else { return };
     for (root, path) in every_chart() {
-        let package = helm_package(home.path(), &root.join(path)).expect("helm");
+        let package = helm_package(home.path(), &root.join(&path)).expect("helm");
         let target = format!("oci://{}/charts", registry.1);
         let result = helm(home.path())
             .expect("helm")
@@ -190,7 +203,7 @@ fn config_and_annotations_are_those_that_helm_pushes() {
             .output()
             .expect("helm runs");
         assert!(result.status.success(), "{path}: {}", String::from_utf8_lossy(&result.stderr));
-        let packed = pack(&root, path, Versions::AsWritten);
+        let packed = pack(&root, &path, Versions::AsWritten);
         let repository = format!("{}/charts/{}", registry.1, packed.name);
         let manifest = crane(&["manifest", "--insecure", &format!("{repository}:{}", packed.tag())]);
         let mut helms: Manifest = serde_json::from_slice(&manifest).expect("a manifest");
@@ -244,10 +257,10 @@ fn copy_backwards(from: &Path, to: &Path) {
 fn a_copy_elsewhere_has_the_same_digest() {
     for (root, path) in every_chart() {
         let copy = tempfile::tempdir().expect("a directory");
-        copy_backwards(&root.join(path), &copy.path().join("some where/ä"));
+        copy_backwards(&root.join(&path), &copy.path().join("some where/ä"));
         for versions in [Versions::AsWritten, Versions::Stamped] {
             let there = pack(copy.path(), "some where/ä", versions);
-            assert_eq!(pack(&root, path, versions).artifact.digest(), there.artifact.digest(), "{path}");
+            assert_eq!(pack(&root, &path, versions).artifact.digest(), there.artifact.digest(), "{path}");
         }
     }
 }
@@ -255,8 +268,8 @@ fn a_copy_elsewhere_has_the_same_digest() {
 #[test]
 fn a_stamp_changes_the_version_and_nothing_else() {
     for (root, path) in every_chart() {
-        let written = pack(&root, path, Versions::AsWritten);
-        let stamped = pack(&root, path, Versions::Stamped);
+        let written = pack(&root, &path, Versions::AsWritten);
+        let stamped = pack(&root, &path, Versions::Stamped);
         let separator = if written.version.contains('+') { '.' } else { '+' };
         assert_eq!(stamped.version, format!("{}{separator}{}", written.version, written.artifact.digest().short()));
         let config: Json = serde_json::from_slice(stamped.artifact.blobs()[0].bytes()).expect("JSON");

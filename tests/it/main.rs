@@ -8,6 +8,10 @@ mod bad_input;
 mod chart_helm;
 // Killed anywhere, the channel serves the whole old or the whole new release.
 mod killed;
+// Publishing while something goes wrong underneath.
+mod disturbed;
+// Where credentials are found, and to whom they go.
+mod credentials;
 // What is published is read back by the programs of others.
 mod peers;
 // Publishing, by the rules.
@@ -18,6 +22,8 @@ mod registry_itself;
 mod registry_wire;
 // The resolver on the appliance.
 mod resolver;
+// What passes by itself is waited out.
+mod retries;
 // The same source gives the same bytes, wherever and by whomever it is published.
 mod reproducible;
 // Each rewriting rule is a directory.

@@ -12,7 +12,7 @@ use alga_release::yaml::{self, Node};
 use serde_json::Value as Json;
 
 use crate::support::docker_registry::DockerRegistry;
-use crate::support::program::{publish, stdout};
+use crate::support::programs::{publish, stdout};
 use crate::support::{files_below, missing, require, root};
 
 const COMMIT: &str = "7777777777777777777777777777777777777777";
@@ -129,9 +129,7 @@ impl<'a> Published<'a> {
                 let layout = format!("oci:{}:{tag}", self.path("layout").join(&repository).display());
                 let raw = call(&self.peers.skopeo, home, ["inspect", "--raw", &layout]);
                 assert_eq!(raw, manifest, "{reference}");
-                if kind == "bundle" {
-                    call(&self.peers.crane, home, ["validate", "--insecure", "--remote", &reference]);
-                }
+                call(&self.peers.crane, home, ["validate", "--insecure", "--remote", &reference]);
             }
         }
     }

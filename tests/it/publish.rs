@@ -4,54 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
+use alga_release::archive::{self, Limits};
+use alga_release::yaml;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::support::programs::{Run, Source};
-use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
-
-const RELEASES: &str = "org/alga-appliance-release";
-const RECORD: &str = "vnd.alga.appliance.channel.";
-
-fn store(registry: &Registry) -> String {
-    format!("{}/org", registry.address())
-}
-
-fn publish(source: &Source, registry: &Registry, version: &str, channel: &str, more: &[&str]) -> Run {
-    let store = store(registry);
-    let mut arguments = vec!["--version", version, "--channel", channel, "--store", &store];
-    arguments.extend(more);
-    source.publish(&arguments)
-}
-
-fn writes(registry: &Registry) -> usize {
-    registry.log().iter().filter(|received| !matches!(received.method.as_str(), "GET" | "HEAD")).count()
-}
-
-fn manifest(registry: &Registry, reference: &str) -> Value {
-    let (_, bytes) = registry.manifest(RELEASES, reference).expect("a manifest");
-    serde_json::from_slice(&bytes).expect("JSON")
-}
-
-/// The JSON that a tag serves.
-fn served(registry: &Registry, tag: &str) -> Value {
-    let manifest = manifest(registry, tag);
-    let digest = manifest["config"]["digest"].as_str().expect("a digest");
-    serde_json::from_slice(&registry.blob(RELEASES, digest).expect("a blob")).expect("JSON")
-}
-
-fn record(registry: &Registry, channel: &str, key: &str) -> Option<String> {
-    manifest(registry, channel)["annotations"][format!("{RECORD}{key}")].as_str().map(ToOwned::to_owned)
-}
-
-fn digest_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
-}
-
-/// All tags of all repositories.
-fn state(registry: &Registry) -> BTreeMap<String, BTreeMap<String, String>> {
-    registry.repositories().into_iter().map(|name| (name.clone(), registry.tags(&name))).collect()
-}
+use crate::support::published::{
+    RELEASES, digest_of, publish, record, release_json, served, state, store, with_images, writes,
+};
+use crate::support::registry::{Auth, Registry, Setup};
 
 fn files(directory: &Path, found: &mut BTreeMap<String, (Vec<u8>, SystemTime)>) {
     for entry in std::fs::read_dir(directory).expect("a directory") {
@@ -69,13 +30,13 @@ fn files(directory: &Path, found: &mut BTreeMap<String, (Vec<u8>, SystemTime)>) 
 fn publishing_again_reads_only() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
-    // 7 tags and the channel looked at; 13 blobs in two requests each, 7 manifests, 7 read back; the move.
-    assert_eq!(registry.log().len(), 8 + 2 * 13 + 7 + 7 + 5);
+    // 7 tags, the channel and its keep-alive tags looked at; 13 blobs in two requests each, 7 manifests, 7 read back; the move.
+    assert_eq!(registry.log().len(), 9 + 2 * 13 + 7 + 7 + 4);
     let before = state(&registry);
     registry.clear_log();
     let again = publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     assert!(again.stdout.starts_with("nothing to do"), "{}", again.stdout);
-    assert_eq!((registry.log().len(), writes(&registry)), (9, 0));
+    assert_eq!((registry.log().len(), writes(&registry)), (10, 0));
     assert_eq!(state(&registry), before);
 }
 
@@ -176,18 +137,6 @@ fn a_move_is_recorded_and_kept_alive() {
     assert_eq!(tags[&format!("nightly-2-{}", &tags["nightly"][7..15])], tags["nightly"]);
 }
 
-fn release_json(source: &Source) -> String {
-    std::fs::read_to_string(source.path("ee/appliance/releases/1.0.3/release.json")).expect("a release.json")
-}
-
-/// The images that the fixtures' own `release.json` names, for other versions.
-fn with_images(source: &Source, versions: &[&str]) {
-    let text = release_json(source);
-    for version in versions {
-        source.write(&format!("ee/appliance/releases/{version}/release.json"), &text);
-    }
-}
-
 #[test]
 fn a_channel_does_not_go_back_or_sideways() {
     let (source, registry) = (Source::new(), Registry::start());
@@ -235,59 +184,6 @@ fn after_another_tool_the_sequence_goes_on_from_the_highest_that_is_known() {
     publish(&source, &registry, "1.0.5", "nightly", &[]).ends(0);
     assert_eq!(record(&registry, "nightly", "sequence").as_deref(), Some("3"));
     assert_eq!(record(&registry, "nightly", "previous"), Some(previous));
-}
-
-/// Version tags, and what the channel serves: what a move's time is no part of.
-fn outcome(registry: &Registry) -> (BTreeMap<String, BTreeMap<String, String>>, Value) {
-    let mut state = state(registry);
-    for tags in state.values_mut() {
-        tags.retain(|tag, _| !tag.starts_with("nightly"));
-    }
-    (state, served(registry, "nightly"))
-}
-
-/// Every request from `index` on goes wrong; then all is well again.
-fn dies_at(source: &Source, index: usize, action: Action) -> Registry {
-    let registry = Registry::start();
-    registry.fail(Fault { method: "", path: String::new(), skip: index, times: usize::MAX, action });
-    let run = publish(source, &registry, "1.0.3", "nightly", &[]);
-    assert!(matches!(run.code, Some(75 | 4 | 1)), "{index}: {run:?}");
-    assert!(!run.stderr.contains("panicked"), "{index}: {run:?}");
-    if registry.tags(RELEASES).contains_key("nightly") {
-        assert_eq!(served(&registry, "nightly")["version"], "1.0.3");
-        assert!(registry.tags(RELEASES).contains_key("1.0.3"), "{index}");
-    }
-    registry.heal();
-    publish(source, &registry, "1.0.3", "nightly", &[]).ends(0);
-    registry
-}
-
-#[test]
-fn wherever_the_registry_dies_running_again_finishes() {
-    let (source, undisturbed) = (Source::new(), Registry::start());
-    publish(&source, &undisturbed, "1.0.3", "nightly", &[]).ends(0);
-    let count = undisturbed.log().len();
-    let expected = |registry: &Registry| {
-        let state = outcome(registry).0;
-        state.into_iter().map(|(name, tags)| (name, tags.into_keys().collect::<Vec<_>>())).collect::<Vec<_>>()
-    };
-    for index in 0..count {
-        let registry = dies_at(&source, index, Action::Status(403, Vec::new(), Vec::new()));
-        assert_eq!(expected(&registry), expected(&undisturbed), "{index}");
-    }
-}
-
-#[test]
-fn a_channel_that_somebody_else_moves_meanwhile_is_left_to_him() {
-    let (source, registry) = (Source::new(), Registry::start());
-    with_images(&source, &["1.0.4"]);
-    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
-    // The look right before the write finds nothing: somebody took the tag away.
-    registry.fail(Fault::first("HEAD", "/manifests/nightly", Action::Status(404, Vec::new(), Vec::new())));
-    let before = registry.tags(RELEASES)["nightly"].clone();
-    let run = publish(&source, &registry, "1.0.4", "nightly", &[]).ends(3);
-    run.says(&["somebody else moved it", &before]);
-    assert_eq!(registry.tags(RELEASES)["nightly"], before);
 }
 
 #[test]
@@ -357,15 +253,46 @@ fn the_control_plane_is_pinned_by_digest() {
     assert_eq!(served(&registry, "nightly")["controlPlane"], *expected);
 }
 
+/// The `HelmRelease`s of the published bundle, each with the names in its `valuesFrom`.
+fn values_from(registry: &Registry, version: &str) -> BTreeMap<String, Vec<String>> {
+    let repository = "org/alga-appliance-config";
+    let (_, manifest) = registry.manifest(repository, version).expect("the bundle");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let layer =
+        registry.blob(repository, manifest["layers"][0]["digest"].as_str().expect("a digest")).expect("a layer");
+    let mut found = BTreeMap::new();
+    for (path, bytes) in archive::read(&layer, Limits { total: 64 << 20, file: 16 << 20 }).expect("an archive") {
+        let yaml = Path::new(&path).extension().is_some_and(|extension| extension == "yaml");
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let documents = if yaml { yaml::parse(&text).expect("YAML") } else { Vec::new() };
+        for root in documents.iter().filter_map(|document| document.root.as_ref()) {
+            if root.text_at(&["kind"]) == Some("HelmRelease") {
+                let from = root.get(&["spec", "valuesFrom"]).map(yaml::Node::items).unwrap_or_default();
+                let names = from.iter().map(|one| one.text_at(&["name"]).expect("a name").to_owned()).collect();
+                found.insert(root.text_at(&["metadata", "name"]).expect("a name").to_owned(), names);
+            }
+        }
+    }
+    found
+}
+
 #[test]
-fn hashed_names_stand_in_the_release() {
+fn hashed_names_are_the_same_in_the_release_and_in_the_bundle() {
     let (source, registry) = (Source::new(), Registry::start());
     source.write("alga-release.yaml", "valuesNames: hashed\n");
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     let release = served(&registry, "nightly");
-    let name = release["valuesConfigMaps"]["alga-core"].as_str().expect("a name");
-    let hash = name.strip_prefix("appliance-values-alga-core-").expect("hashed");
-    assert_eq!(hash.len(), 12);
+    let names = release["valuesConfigMaps"].as_object().expect("names");
+    assert_eq!(names.len(), 6);
+    let bundle = values_from(&registry, "1.0.3");
+    for (release, name) in names {
+        let name = name.as_str().expect("a name");
+        let hash = name.strip_prefix(&format!("appliance-values-{release}-")).expect("hashed");
+        assert!(hash.len() == 12 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{name}");
+        assert_eq!(bundle[release], [name], "{release}");
+    }
+    let without: Vec<_> = bundle.iter().filter(|(release, _)| !names.contains_key(*release)).collect();
+    assert!(without.iter().all(|(_, names)| names.is_empty()), "{without:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::support::registry::{Action, Auth, Elsewhere, Fault, Gate, Registry, S
 
 fn open(registry: &Registry, credentials: Credentials) -> Store {
     let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
-    Store::open(&location, Options { credentials, ca: registry.ca().to_vec() }).expect("a store")
+    Store::open(&location, Options { credentials, ca: registry.ca().to_vec(), ..Options::default() }).expect("a store")
 }
 
 fn anonymous(registry: &Registry) -> Store {
@@ -376,7 +376,7 @@ async fn certificates_are_checked() {
     let other = Registry::with(Setup { tls: true, ..Setup::default() });
     let store = Store::open(&location, Options { ca: other.ca().to_vec(), ..Options::default() }).expect("a store");
     let error = store.read().resolve(&repository("x"), &tag("1.0")).await.expect_err("an unknown certificate");
-    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_eq!(error.kind(), Kind::Untrusted);
     assert!(all_of(&error).contains("ertificate"), "{}", all_of(&error));
     assert!(registry.log().is_empty());
     for junk in ["junk", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {

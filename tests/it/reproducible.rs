@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value as Json;
 
-use crate::support::program::{publish, release, run, stdout};
+use crate::support::programs::{Run, after, publish, release, run, stdout};
 use crate::support::{files_below, require, root};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -71,10 +71,7 @@ fn given<'a>(commit: &'a str, epoch: &'a str) -> [&'a str; 10] {
 
 /// Publishes as another user on another machine would.
 fn publish_elsewhere(source: &Path, out: &Path, more: &[&str]) -> Json {
-    let mut command = release();
-    let program = command.get_program().to_owned();
-    command = Command::new("sh");
-    command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(program);
+    let mut command = after("umask 077", &release());
     command.env_clear().env("TZ", "Asia/Tokyo").env("LC_ALL", "de_DE.UTF-8").env("LANG", "de_DE.UTF-8");
     command.env("PATH", "/bin:/usr/bin").env("LOGNAME", "somebody").current_dir(source);
     command.args(["publish", ".", "--output", "json", "--store"]).arg(store(out));
@@ -181,40 +178,39 @@ impl Checkout {
         fs::write(path, text).expect("a file");
     }
 
-    fn publish(&self, more: &[&str]) -> Output {
+    fn publish(&self, more: &[&str]) -> Run {
         let mut command = release();
         command.arg("publish").arg(self.tree()).args(["--version", "1.0.3", "--channel", "nightly"]);
         command.args(["--output", "json", "--store"]).arg(store(&self.out())).args(more);
         run(&mut command)
     }
 
-    fn dry_run(&self) -> Output {
+    fn dry_run(&self) -> Run {
         self.publish(&["--dry-run"])
     }
 
     /// The bundle's annotations.
-    fn annotations(&self, report: &[u8]) -> Json {
-        let report: Json = serde_json::from_slice(report).expect("a report");
-        let digest = digests(&report)["bundle alga-appliance-config"].clone();
+    fn annotations(&self, report: &Json) -> Json {
+        let digest = digests(report)["bundle alga-appliance-config"].clone();
         let blob = self.out().join("alga-appliance-config/blobs").join(digest.replace(':', "/"));
         let manifest: Json = serde_json::from_slice(&fs::read(blob).expect("the bundle")).expect("JSON");
         manifest["annotations"].clone()
     }
 }
 
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+fn said(output: &Run) -> String {
+    format!("{}{}", output.stdout, output.stderr)
 }
 
 #[track_caller]
-fn assert_clean(output: &Output) {
-    assert_eq!(output.status.code(), Some(0), "{}", said(output));
+fn assert_clean(output: &Run) {
+    assert_eq!(output.code, Some(0), "{}", said(output));
 }
 
 /// Refused, and each place is named.
 #[track_caller]
-fn assert_dirty(output: &Output, places: &[&str]) {
-    assert_eq!(output.status.code(), Some(3), "{}", said(output));
+fn assert_dirty(output: &Run, places: &[&str]) {
+    assert_eq!(output.code, Some(3), "{}", said(output));
     for place in places {
         assert!(said(output).contains(place), "{place}: {}", said(output));
     }
@@ -227,7 +223,7 @@ fn the_bundle_names_commit_and_time_and_no_secret() {
         let output = checkout.publish(&[]);
         assert_clean(&output);
         let commit = checkout.git(&["rev-parse", "HEAD"]);
-        let annotations = checkout.annotations(&output.stdout);
+        let annotations = checkout.annotations(&output.json());
         assert_eq!(annotations["org.opencontainers.image.revision"], format!("1.0.3@sha1:{commit}"));
         assert_eq!(annotations["org.opencontainers.image.created"], "2024-02-02T19:05:06Z");
         assert_eq!(annotations["org.opencontainers.image.source"], SOURCE);
@@ -277,7 +273,7 @@ fn what_is_not_committed_is_refused_by_name_and_published_when_allowed() {
         let output = checkout.publish(&["--allow-dirty"]);
         assert_clean(&output);
         let commit = checkout.git(&["rev-parse", "HEAD"]);
-        let revision = &checkout.annotations(&output.stdout)["org.opencontainers.image.revision"];
+        let revision = &checkout.annotations(&output.json())["org.opencontainers.image.revision"];
         assert_eq!(*revision, format!("1.0.3@sha1:{commit}-dirty"));
     }
 }

@@ -168,3 +168,67 @@ fn what_is_wrong_with_a_release_is_named() {
     put_release(&registry, None, &release);
     ask(&registry, "stable", &[]).ends(1).says(&["images.algaCore: missing"]);
 }
+
+/// A release whose manifest says that its config has `size` bytes, whatever it has.
+fn put_claiming(registry: &Registry, size: &serde_json::Value, config: &[u8]) -> String {
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let digest = alga_release::oci::Digest::of(config).to_string();
+    registry.put_blob(RELEASES, &digest, config);
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media_type, "artifactType": "application/vnd.alga.appliance.release.v1", "layers": [],
+        "config": { "mediaType": "application/vnd.alga.appliance.release.config.v1+json", "digest": digest, "size": size }
+    });
+    let manifest = serde_json::to_vec(&manifest).expect("JSON");
+    let own = alga_release::oci::Digest::of(&manifest).to_string();
+    registry.put_manifest(RELEASES, Some("stable"), &own, media_type, &manifest);
+    digest
+}
+
+#[test]
+fn a_config_that_is_or_claims_to_be_huge_is_not_even_asked_for() {
+    let huge = vec![b' '; 5 << 20];
+    for size in [huge.len() as u64, 1 << 40, u64::MAX] {
+        let registry = Registry::start();
+        let digest = put_claiming(&registry, &size.into(), &huge);
+        let run = ask(&registry, "stable", &[]).ends(1);
+        assert_eq!(run.stdout, "");
+        run.says(&[&digest, &size.to_string(), "are more than the 4194304 that are read here"]);
+        assert!(registry.lines().iter().all(|line| !line.contains("/blobs/")), "{:?}", registry.lines());
+    }
+    for size in [serde_json::json!(-1), serde_json::json!(1e300), serde_json::json!("12")] {
+        let registry = Registry::start();
+        put_claiming(&registry, &size, &huge);
+        ask(&registry, "stable", &[]).ends(1).says(&["alga-appliance-release:stable", "is not a release"]);
+    }
+}
+
+#[test]
+fn a_config_that_is_longer_than_it_claims_is_cut_off_there() {
+    let registry = Registry::start();
+    let digest = put_claiming(&registry, &100.into(), &vec![b' '; 64 << 10]);
+    ask(&registry, "stable", &[]).ends(1).says(&[&digest, "longer than the 100 bytes"]);
+    // Even when it never ends: reading ends.
+    registry.fail(Fault::every("GET", "/blobs/", Action::Endless));
+    ask(&registry, "stable", &[]).ends(1).says(&[&digest, "longer than the 100 bytes"]);
+}
+
+#[test]
+fn a_layout_is_read_within_the_same_bounds() {
+    let source = Source::new();
+    source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &source.layout()]).ends(0);
+    let repository = source.store().join("alga-appliance-release");
+    let index: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(repository.join("index.json")).expect("an index")).expect("JSON");
+    for entry in index["manifests"].as_array().expect("manifests") {
+        let blob = |digest: &serde_json::Value| {
+            repository.join("blobs").join(digest.as_str().expect("a digest").replace(':', "/"))
+        };
+        let manifest = std::fs::read(blob(&entry["digest"])).expect("a manifest");
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+        let config = std::fs::File::options().append(true).open(blob(&manifest["config"]["digest"])).expect("a config");
+        config.set_len(1 << 33).expect("sparse");
+    }
+    let run = resolve(&["resolve", "nightly", "--store", &source.layout()]).ends(1);
+    assert_eq!(run.stdout, "");
+    run.says(&["larger than"]);
+}

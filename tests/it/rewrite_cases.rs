@@ -64,7 +64,7 @@ impl Case {
         let overlay = self.load(root)?;
         let charts = pins(&overlay)?;
         let pins = Pins { charts: &charts, style: self.style, prefix: &self.prefix, values_names: &self.values };
-        let rewritten = rewrite(&overlay, &pins)?;
+        let rewritten = rewrite(overlay.clone(), &pins)?;
         Ok((overlay, rewritten))
     }
 }
@@ -94,13 +94,13 @@ fn told(error: &Error) -> String {
 /// Only what differs from `in/` is kept in `out/`.
 fn changed(overlay: &Overlay, rewritten: &Rewritten) -> BTreeMap<String, Vec<u8>> {
     let same = |path: &String, bytes: &Vec<u8>| overlay.files().get(path) == Some(bytes);
-    rewritten.files.clone().into_iter().filter(|(path, bytes)| !same(path, bytes)).collect()
+    rewritten.overlay.files().clone().into_iter().filter(|(path, bytes)| !same(path, bytes)).collect()
 }
 
 fn outcome(case: &Path) -> (BTreeMap<String, Vec<u8>>, String) {
     match Case::read(case).run(&case.join("in")) {
         Ok((overlay, rewritten)) => {
-            assert!(overlay.files().keys().all(|path| rewritten.files.contains_key(path)));
+            assert!(overlay.files().keys().all(|path| rewritten.overlay.files().contains_key(path)));
             let warnings =
                 rewritten.warnings.iter().map(|warning| format!("warning: {}: {}\n", warning.place, warning.text));
             (changed(&overlay, &rewritten), warnings.collect())
@@ -189,18 +189,18 @@ fn whole_trees_lose_git_and_nothing_else_in_both_styles() {
             if let Some((_, keep)) = std::env::vars().find(|(key, _)| key == "ALGA_KEEP") {
                 let name = root.file_name().expect("named").display().to_string();
                 let to = Path::new(&keep).join(format!("{name}-{style:?}"));
-                for (path, bytes) in &rewritten.files {
+                for (path, bytes) in rewritten.overlay.files() {
                     let path = to.join(path);
                     fs::create_dir_all(path.parent().expect("below")).expect("created");
                     fs::write(path, bytes).expect("written");
                 }
             }
             let again = case.run(&root).expect("as before").1;
-            assert_eq!(again.files, rewritten.files);
+            assert_eq!(again.overlay.files(), rewritten.overlay.files());
             let text: String =
-                rewritten.files.values().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
+                rewritten.overlay.files().values().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
             assert!(!text.contains("kind: GitRepository") && !text.contains("reconcileStrategy: Revision"));
-            assert!(rewritten.files.len() > overlay.files().len());
+            assert!(rewritten.overlay.files().len() > overlay.files().len());
         }
     }
 }

@@ -1,12 +1,11 @@
-//! What comes from outside the arguments: clock, environment, standard input. Read here alone.
+//! What comes from outside the arguments: clock, environment, files. Credentials are read in `credentials` alone.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use alga_release::config::{Config, FILE_NAME};
-use alga_release::oci::Credentials;
 
-use crate::args::{ConfigurationArgs, StoreArgs};
+use crate::args::ConfigurationArgs;
 use crate::failure::Failure;
 
 /// Largest configuration file or list of images that is read.
@@ -15,6 +14,11 @@ const FILE_LIMIT: u64 = 1 << 20;
 /// An environment variable that is set and not empty.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The same, for one that names a file or directory.
+pub fn path_variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Now, RFC 3339 in UTC, whole seconds.
@@ -45,6 +49,10 @@ pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Optio
     if args.config.is_none() && !path.exists() {
         return Ok(None);
     }
+    // One that was named may be a pipe, as shells make them; one that was found must not keep the program waiting.
+    if args.config.is_none() && !path.is_file() {
+        return Err(Failure::usage(format!("{name}: it must be a file, and is a directory, pipe, socket or device")));
+    }
     let bytes = read(&path)?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some((text, name))),
@@ -74,35 +82,4 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::usage(format!("{}: it is larger than 1 MiB", path.display())));
     }
     Ok(bytes)
-}
-
-/// Who asks the registry, and where that was found.
-pub fn credentials(args: &StoreArgs) -> Result<(Credentials, &'static str), Failure> {
-    if let Some(username) = &args.username {
-        let mut password = String::new();
-        let stdin = std::io::stdin().take(FILE_LIMIT);
-        let mut stdin = std::io::BufReader::new(stdin);
-        stdin
-            .read_to_string(&mut password)
-            .map_err(|cause| Failure::io("reading the password from standard input", cause))?;
-        return Ok((basic(username, &password)?, "--username and standard input"));
-    }
-    let username = variable("ALGA_REGISTRY_USERNAME").unwrap_or_else(|| "token".to_owned());
-    if let Some(token) = variable("ALGA_REGISTRY_TOKEN") {
-        return Ok((basic(&username, &token)?, "ALGA_REGISTRY_TOKEN"));
-    }
-    if let Some(file) = variable("ALGA_REGISTRY_TOKEN_FILE") {
-        let token = String::from_utf8(read(Path::new(&file))?)
-            .map_err(|_| Failure::usage("ALGA_REGISTRY_TOKEN_FILE: the file is not UTF-8"))?;
-        return Ok((basic(&username, &token)?, "ALGA_REGISTRY_TOKEN_FILE"));
-    }
-    Ok((Credentials::Anonymous, "anonymous"))
-}
-
-fn basic(username: &str, password: &str) -> Result<Credentials, Failure> {
-    let password = password.trim_end_matches(['\r', '\n']);
-    if password.is_empty() || password.contains(['\r', '\n']) {
-        return Err(Failure::usage("the password or token must be one line"));
-    }
-    Ok(Credentials::Basic { username: username.to_owned(), password: password.to_owned().into() })
 }

@@ -50,6 +50,11 @@ impl Failure {
         Self { code: REFUSED, lines: vec![reason.into()], hint: Some(hint.into()) }
     }
 
+    /// Nobody who may.
+    pub fn denied(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: DENIED, lines: vec![reason.into()], hint: Some(hint.into()) }
+    }
+
     /// Something of this machine failed.
     pub fn io(attempted: &str, cause: impl std::error::Error) -> Self {
         Self { code: FAILED, lines: vec![format!("failed {attempted}"), cause.to_string()], hint: None }
@@ -121,7 +126,9 @@ fn of_store(error: &oci::Error) -> (u8, Option<&'static str>) {
     match error.kind() {
         oci::Kind::Denied => (
             DENIED,
-            Some("give --username with --password-stdin, or ALGA_REGISTRY_TOKEN, of a user who may push there"),
+            Some(
+                "log in with docker or podman, or give --username with --password-stdin, or ALGA_REGISTRY_TOKEN, of a user who may push there",
+            ),
         ),
         oci::Kind::Unavailable => {
             (TEMPORARY, Some("try again later: running the same command again sends only what is missing"))

@@ -4,6 +4,7 @@
 
 mod args;
 mod config;
+mod credentials;
 mod environment;
 mod failure;
 mod output;

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
 use alga_release::image::{self, Check, PinnedImages};
-use alga_release::oci::{Credentials, Location, Options, Prefix, ReadStore, Reference, Selector, Store, Tag};
+use alga_release::oci::{
+    Credentials, Location, Options, Prefix, ReadStore, Reference, Repository, Selector, Store, Tag,
+};
 use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
 use alga_release::source::{Tree, git};
 
 use crate::args::{self, Format, PublishArgs, StoreArgs};
+use crate::credentials::{Found, Keychain};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
@@ -25,16 +28,19 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let (location, prefix) = locations(&args.store, &config)?;
     let images = images(args, &config)?;
     let request = Request { config: &config, prefix: &prefix, version: &version, channel: &channel, images };
-    let credentials = credentials(args, &location, &talk)?;
-    let store = Store::open(&location, Options { credentials: credentials.clone(), ..Options::default() })?;
-    let publication = prepare(args, &request, &location, &store, &runtime)?;
+    let keychain = Keychain::open(&args.store)?;
+    let found = runtime.block_on(credentials(&keychain, &location, &talk))?;
+    // Who has no credentials reads as the public does.
+    let reads_apart = config.public_read && !found.is_anonymous();
+    let options = Options { credentials: found.credentials, jobs: args.jobs.into(), ..Options::default() };
+    let store = Store::open(&location, options)?;
+    let place = Place { location: &location, store: &store, keychain: &keychain, runtime: &runtime };
+    let publication = prepare(args, &request, &place, &talk)?;
     for warning in &publication.warnings {
         talk.warn(warning);
     }
-    // Who has no credentials reads as the public does.
-    let reads_apart = config.public_read && !matches!(credentials, Credentials::Anonymous);
     let public = if reads_apart { Some(ReadStore::open(&location, Options::default())?) } else { None };
-    let executor = Executor { store: &store, public: public.as_ref(), jobs: args.jobs.into() };
+    let executor = Executor { store: &store, public: public.as_ref() };
     let report = runtime.block_on(until_signal(carry_out(args, &publication, &executor, &talk)))?;
     talk.done();
     let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
@@ -51,21 +57,28 @@ struct Publication {
     warnings: Vec<String>,
 }
 
+/// Where it goes, and how one gets there.
+struct Place<'a> {
+    location: &'a Location,
+    store: &'a Store,
+    keychain: &'a Keychain,
+    runtime: &'a tokio::runtime::Runtime,
+}
+
 /// Packs the tree while the images are looked up.
-fn prepare(
-    args: &PublishArgs,
-    request: &Request<'_>,
-    location: &Location,
-    store: &Store,
-    runtime: &tokio::runtime::Runtime,
-) -> Result<Publication, Failure> {
+fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &Talk) -> Result<Publication, Failure> {
     let tree = Tree::open(&args.source)?;
     let images = plan::image_tags(&tree, request)?;
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
-    let pins = pin_request(args, request, location, images)?;
+    let pins = pin_request(args, request, place.location, images)?;
+    let elsewhere = place.runtime.block_on(elsewhere(place, &pins, talk))?;
+    let external = |prefix: &Prefix, repository: &Repository| {
+        let credentials = elsewhere.get(&prefix.name_of(repository))?.clone();
+        ReadStore::open(&Location::Registry(prefix.clone()), Options { credentials, ..Options::default() }).ok()
+    };
     let (packed, images) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
-        let images = runtime.block_on(image::pin(store.read(), &pins, |prefix| external(location, prefix)));
+        let images = place.runtime.block_on(image::pin(place.store.read(), &pins, external));
         (packing.join(), images)
     });
     let packed = packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -100,15 +113,41 @@ async fn carry_out(
 }
 
 /// For a registry, who asks it; the source is said, its value never.
-fn credentials(args: &PublishArgs, location: &Location, talk: &Talk) -> Result<Credentials, Failure> {
+async fn credentials(keychain: &Keychain, location: &Location, talk: &Talk) -> Result<Found, Failure> {
     match location {
-        Location::Registry(_) => {
-            let (credentials, found) = environment::credentials(&args.store)?;
-            talk.info(&format!("credentials: {found}"));
-            Ok(credentials)
+        Location::Registry(prefix) => {
+            let found = keychain.for_store(prefix).await?;
+            talk.info(&format!("credentials: {}", found.source));
+            Ok(found)
         }
-        Location::Layout(_) => Ok(Credentials::Anonymous),
+        Location::Layout(_) => Ok(Found::default()),
     }
+}
+
+/// Images of other registries are read there, each with the credentials that are kept for that registry: those for the store
+/// are for the store's host alone. A layout looks at none of them.
+async fn elsewhere(
+    place: &Place<'_>,
+    pins: &image::Request<'_>,
+    talk: &Talk,
+) -> Result<BTreeMap<String, Credentials>, Failure> {
+    let mut elsewhere = BTreeMap::new();
+    if matches!(place.location, Location::Layout(_)) || pins.check == Check::Off {
+        return Ok(elsewhere);
+    }
+    let images = pins.images.values().map(|(repository, _)| repository);
+    for repository in images.chain(pins.control_plane.iter().map(|(repository, _)| repository)) {
+        if let ImageRepository::External(name) = repository
+            && !elsewhere.contains_key(name)
+        {
+            let found = place.keychain.for_registry(name).await?;
+            if !found.is_anonymous() {
+                talk.info(&format!("credentials of {name}: {}", found.source));
+            }
+            elsewhere.insert(name.clone(), found.credentials);
+        }
+    }
+    Ok(elsewhere)
 }
 
 /// The work, unless a signal comes first.
@@ -215,14 +254,6 @@ fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(ImageR
     let selector =
         selector.ok_or_else(|| Failure::usage("--control-plane: want a tag or a digest in the reference"))?;
     Ok((repository, selector))
-}
-
-/// Images of other registries are read there, without credentials: those in use are for the store's host alone.
-fn external(location: &Location, prefix: &Prefix) -> Option<ReadStore> {
-    match location {
-        Location::Registry(_) => ReadStore::open(&Location::Registry(prefix.clone()), Options::default()).ok(),
-        Location::Layout(_) => None,
-    }
 }
 
 fn revision(args: &PublishArgs, config: &Config, tree: &Tree, packed: &plan::Packed) -> Result<Revision, Failure> {

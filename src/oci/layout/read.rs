@@ -11,6 +11,8 @@ use crate::oci::{Descriptor, Digest, Error, Hasher, Kind, Repository, Selector, 
 
 /// Largest `index.json` that is read.
 const INDEX_LIMIT: u64 = 64 << 20;
+/// Where images of other registries lie. No repository has such a name: none begins with `_`.
+const EXTERNAL: &str = "_external";
 
 /// The index of one layout, `index.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,15 @@ impl Layout {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(layout),
             Err(cause) => Err(Self::io("opening", layout.name(), cause)),
         }
+    }
+
+    /// The layouts of the images of another registry, `HOST[:PORT]`: `_external/<host>` with `_` for `:`, which not every file
+    /// system takes.
+    ///
+    /// # Errors
+    /// As [`Layout::open`].
+    pub fn external(&self, host: &str) -> Result<Self, Error> {
+        Self::open(&self.directory.join(EXTERNAL).join(host.replace(':', "_")))
     }
 
     /// Where the layouts lie.

@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::client::{Body, Client, Operation, Request, SMALL_BODY_LIMIT, read_body};
+use super::client::{Client, Operation, Request};
 use super::error::{self, shown_target, shown_url};
 use super::{Credentials, Error};
 use crate::oci::Kind;
+
+/// Largest answer of a token server.
+const TOKEN_LIMIT: u64 = 64 << 10;
 
 /// What a token must allow, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +28,7 @@ pub(super) enum Access {
 }
 
 impl Access {
-    fn actions(self) -> &'static str {
+    pub(super) fn actions(self) -> &'static str {
         match self {
             Self::Pull => "pull",
             Self::Push => "pull,push",
@@ -60,7 +63,7 @@ pub(super) struct Authenticator {
 impl Authenticator {
     pub(super) fn new(registry: &Url, credentials: Credentials) -> Self {
         let basic = match &credentials {
-            Credentials::Anonymous => None,
+            Credentials::Anonymous | Credentials::IdentityToken(_) => None,
             Credentials::Basic { username, password } => {
                 let pair = SecretString::from(format!("{username}:{}", password.expose_secret()));
                 Some(Arc::new(format!("Basic {}", BASE64_STANDARD.encode(pair.expose_secret())).into()))
@@ -140,22 +143,24 @@ impl Authenticator {
         access: Access,
     ) -> Result<SecretString, Error> {
         let url = token_url(operation, realm, service, access)?;
-        let credentials = self.basic.as_deref().filter(|_| self.may_see_credentials(&url));
-        let withheld = credentials.is_none() && matches!(self.credentials, Credentials::Basic { .. });
-        let response = client.send(operation, &Request::new(Method::GET, url.clone()), credentials).await?;
-        if !response.status().is_success() {
+        let trusted = self.may_see_credentials(&url);
+        let credentials = self.basic.as_deref().filter(|_| trusted);
+        let withheld = !trusted && !matches!(self.credentials, Credentials::Anonymous);
+        let request = match &self.credentials {
+            Credentials::IdentityToken(token) if trusted => exchange(&url, token),
+            _ => Request::new(Method::GET, url.clone()),
+        };
+        let answer = client.send(operation, &request, credentials, TOKEN_LIMIT).await?;
+        if !answer.status.is_success() {
             let note = if withheld {
                 format!("; it got no credentials, since {} is neither the registry nor HTTPS", shown_url(&url))
             } else {
                 String::new()
             };
-            return Err(error::token_refused(operation, response, &note).await);
+            return Err(error::token_refused(operation, &answer, &note));
         }
-        match read_body(operation, response, SMALL_BODY_LIMIT).await? {
-            Body::Whole(body) => bearer(&body),
-            Body::Cut(_) => None,
-        }
-        .ok_or_else(|| operation.error(Kind::Malformed, format!("{} sent no token", shown_url(&url))))
+        let token = if answer.whole { bearer(&answer.body) } else { None };
+        token.ok_or_else(|| operation.error(Kind::Malformed, format!("{} sent no token", shown_url(&url))))
     }
 
     /// The registry itself, or any token server that it names over TLS.
@@ -178,6 +183,23 @@ fn token_url(operation: &Operation, realm: &str, service: Option<&str>, access: 
     }
     url.query_pairs_mut().append_pair("scope", &format!("repository:{}:{}", operation.path, access.actions()));
     Ok(url)
+}
+
+/// The request for a token in exchange for an identity token: the parameters of `url`, and the token, as a form.
+///
+/// <https://distribution.github.io/distribution/spec/auth/oauth/>
+fn exchange(url: &Url, token: &SecretString) -> Request {
+    let mut form = url.clone();
+    let token = token.expose_secret();
+    let more = [("client_id", env!("CARGO_PKG_NAME")), ("grant_type", "refresh_token"), ("refresh_token", token)];
+    form.query_pairs_mut().extend_pairs(more);
+    let body = form.query().unwrap_or_default().to_owned();
+    let mut url = url.clone();
+    url.set_query(None);
+    let mut request = Request::new(Method::POST, url)
+        .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    request.body = Some(body.into());
+    request
 }
 
 #[derive(serde::Deserialize)]
@@ -273,7 +295,6 @@ fn parameter_value(text: &str) -> (String, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderValue;
 
     fn chosen(values: &[&str]) -> Option<Challenge> {
         let mut headers = HeaderMap::new();

@@ -1,5 +1,6 @@
 //! Requests: where they go, with which credentials, and how long they may take.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,21 +9,23 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, Head
 use reqwest::{Method, StatusCode, Url};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::auth::{Access, Authenticator};
 use super::error::{self, shown_target};
+use super::retry::Patience;
 use super::{Error, Options, Prefix};
 use crate::oci::Kind;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the other side may be silent.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
-/// Bytes a second below which an upload is given up.
-const SLOWEST_UPLOAD: u64 = 64 << 10;
+/// Bytes a second below which a transfer is given up.
+const SLOWEST: u64 = 64 << 10;
 const REDIRECT_LIMIT: usize = 5;
-/// What is read of a body that only says what went wrong, or a token.
-pub(super) const SMALL_BODY_LIMIT: u64 = 64 << 10;
+/// What is read of a body that only says what went wrong.
+const EXPLANATION_LIMIT: u64 = 64 << 10;
 
 /// On whose behalf requests are sent.
 #[derive(Debug)]
@@ -38,6 +41,11 @@ pub(super) struct Operation {
 }
 
 impl Operation {
+    /// What a token must allow, as token servers write it.
+    pub(super) fn scope(&self) -> String {
+        format!("repository:{}:{}", self.path, self.access.actions())
+    }
+
     pub(super) fn error(&self, kind: Kind, reason: impl Into<String>) -> Error {
         Error::new(kind, self.attempted, self.reference.clone(), reason)
     }
@@ -78,6 +86,9 @@ pub(super) struct Client {
     /// One pool for each scheme, made when first needed: the roots that HTTPS needs take longer to load than a plain request.
     plain: OnceLock<reqwest::Client>,
     secure: OnceLock<reqwest::Client>,
+    /// Requests at once.
+    permits: Semaphore,
+    patience: Patience,
 }
 
 impl Client {
@@ -87,6 +98,8 @@ impl Client {
         let root = Url::parse(&format!("{scheme}://{}/v2/", prefix.host()))
             .map_err(|cause| failed("its address is not valid").caused_by(cause))?;
         let client = Self {
+            patience: Patience::new(&options),
+            permits: Semaphore::new(options.jobs.max(1)),
             authenticator: Authenticator::new(&root, options.credentials),
             root,
             ca: options.ca,
@@ -95,6 +108,11 @@ impl Client {
         };
         client.pool(&client.root).map_err(|(kind, reason)| Error::new(kind, "opening", prefix.to_string(), reason))?;
         Ok(client)
+    }
+
+    /// Attempts something until it succeeds or nobody would wait any longer.
+    pub(super) async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+        self.patience.persist(attempt).await
     }
 
     /// `<registry>/v2/<path>/<rest>`
@@ -128,23 +146,19 @@ impl Client {
     }
 
     /// Sends a request with what the registry wants to see of our credentials, when it goes to the registry itself. A refused
-    /// token is renewed once.
-    pub(super) async fn call(&self, operation: &Operation, request: Request) -> Result<reqwest::Response, Error> {
+    /// token is renewed once. Of the answer's body at most `limit` bytes are read.
+    pub(super) async fn call(&self, operation: &Operation, request: &Request, limit: u64) -> Result<Answer, Error> {
         if !self.is_own(&request.url) {
-            return self.send(operation, &request, None).await;
+            return self.send(operation, request, None, limit).await;
         }
         let sent = self.authenticator.authorization(self, operation).await?;
-        let response = self.send(operation, &request, sent.as_deref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
+        let answer = self.send(operation, request, sent.as_deref(), limit).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
         }
-        match self.authenticator.answer(self, operation, response.headers(), sent.as_ref()).await? {
-            Some(renewed) => {
-                // Read to its end, so that the connection can be used again.
-                let _ = read_body(operation, response, SMALL_BODY_LIMIT).await;
-                self.send(operation, &request, Some(&renewed)).await
-            }
-            None => Ok(response),
+        match self.authenticator.answer(self, operation, &answer.headers, sent.as_ref()).await? {
+            Some(renewed) => self.send(operation, request, Some(&renewed), limit).await,
+            None => Ok(answer),
         }
     }
 
@@ -153,45 +167,45 @@ impl Client {
         &self,
         operation: &Operation,
         mut request: Request,
-    ) -> Result<reqwest::Response, Error> {
+        limit: u64,
+    ) -> Result<Answer, Error> {
         for _ in 0..=REDIRECT_LIMIT {
-            let response = self.call(operation, request.clone()).await?;
-            let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
-            let Some(location) = location else { return Ok(response) };
+            let mut answer = self.call(operation, &request, limit).await?;
+            if answer.status == StatusCode::FORBIDDEN && request.method == Method::HEAD {
+                // Only a body says why: GitHub means "slow down" by it, too.
+                request.method = Method::GET;
+                answer = self.call(operation, &request, limit).await?;
+            }
+            let location = answer.headers.get(LOCATION).filter(|_| answer.status.is_redirection());
+            let Some(location) = location else { return Ok(answer) };
             request.url = Self::follow(operation, &request.url, &String::from_utf8_lossy(location.as_bytes()))?;
-            let _ = read_body(operation, response, SMALL_BODY_LIMIT).await;
         }
         Err(operation.error(Kind::Malformed, format!("more than {REDIRECT_LIMIT} redirects")))
     }
 
-    /// The one place where a request leaves.
+    /// The one place where a request leaves. An answer that says "later" is a failure that may pass.
     pub(super) async fn send(
         &self,
         operation: &Operation,
         request: &Request,
         authorization: Option<&SecretString>,
-    ) -> Result<reqwest::Response, Error> {
+        limit: u64,
+    ) -> Result<Answer, Error> {
         let pool = self.pool(&request.url).map_err(|(kind, reason)| operation.error(kind, reason))?;
-        let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
-        *outgoing.headers_mut() = request.headers.clone();
-        if let Some(authorization) = authorization {
-            let mut value = HeaderValue::from_str(authorization.expose_secret()).map_err(|_| {
-                operation.error(Kind::Denied, "the credentials have characters that no header can carry")
-            })?;
-            value.set_sensitive(true);
-            outgoing.headers_mut().insert(AUTHORIZATION, value);
-        }
+        let outgoing = prepare(operation, request, authorization)?;
         let length = request.body.as_ref().map_or(0, |body| body.len() as u64);
-        if request.body.is_some() && length == 0 {
-            // Left out for an empty body otherwise, which some registries and proxies answer by 411.
-            outgoing.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        *outgoing.body_mut() = request.body.clone().map(reqwest::Body::from);
-        let patience = READ_TIMEOUT + Duration::from_secs(length / SLOWEST_UPLOAD);
-        match timeout(patience, pool.execute(outgoing)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(cause)) => Err(error::unreachable(operation, &request.url, cause)),
-            Err(_) => Err(error::silent(operation, &request.url, patience)),
+        let patience = patience_for(length);
+        // Held until the body is read: this many connections are open at most.
+        let _permit = self.permits.acquire().await;
+        let response = match timeout(patience, pool.execute(outgoing)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(cause)) => return Err(error::unreachable(operation, &request.url, cause)),
+            Err(_) => return Err(error::silent(operation, &request.url, patience)),
+        };
+        let answer = Answer::read(operation, response, limit).await?;
+        match error::transient(operation, &answer) {
+            Some(error) => Err(error),
+            None => Ok(answer),
         }
     }
 
@@ -218,6 +232,8 @@ fn new_pool(roots: rustls::RootCertStore) -> Result<reqwest::Client, Box<dyn std
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
+        // Always loopback (RFC 6761, 6.3): a thread to look it up, for each connection, finds nothing else.
+        .resolve_to_addrs("localhost", &[(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()])
         .build()?;
     Ok(pool)
 }
@@ -246,34 +262,72 @@ fn roots(ca: &[u8]) -> Result<rustls::RootCertStore, (Kind, String)> {
     Ok(roots)
 }
 
-/// A body up to a bound.
-pub(super) enum Body {
-    /// All of it.
-    Whole(Bytes),
-    /// What of it lies within the bound; the rest was not read.
-    Cut(Bytes),
+/// The request as the HTTP crate wants it.
+fn prepare(
+    operation: &Operation,
+    request: &Request,
+    authorization: Option<&SecretString>,
+) -> Result<reqwest::Request, Error> {
+    let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
+    *outgoing.headers_mut() = request.headers.clone();
+    if let Some(authorization) = authorization {
+        let mut value = HeaderValue::from_str(authorization.expose_secret())
+            .map_err(|_| operation.error(Kind::Denied, "the credentials have characters that no header can carry"))?;
+        value.set_sensitive(true);
+        outgoing.headers_mut().insert(AUTHORIZATION, value);
+    }
+    if request.body.as_ref().is_some_and(Bytes::is_empty) {
+        // Left out for an empty body otherwise, which some registries and proxies answer by 411.
+        outgoing.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    *outgoing.body_mut() = request.body.clone().map(reqwest::Body::from);
+    Ok(outgoing)
 }
 
-/// Reads at most `limit` bytes; whatever the header says, memory is taken for what arrives.
-pub(super) async fn read_body(
-    operation: &Operation,
-    mut response: reqwest::Response,
-    limit: u64,
-) -> Result<Body, Error> {
-    let url = response.url().clone();
-    let mut bytes = BytesMut::new();
-    loop {
-        let chunk = match timeout(READ_TIMEOUT, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) => return Ok(Body::Whole(bytes.freeze())),
-            Ok(Err(cause)) => return Err(error::broken_off(operation, &url, cause)),
-            Err(_) => return Err(error::silent(operation, &url, READ_TIMEOUT)),
+/// How long so many bytes may take, and the other side may think.
+fn patience_for(bytes: u64) -> Duration {
+    READ_TIMEOUT + Duration::from_secs(bytes / SLOWEST)
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: StatusCode,
+    /// Who answered.
+    pub url: Url,
+    pub headers: HeaderMap,
+    /// What lies within the bound.
+    pub body: Bytes,
+    /// Is that all of it?
+    pub whole: bool,
+}
+
+impl Answer {
+    /// Reads at most `limit` bytes; of an answer that is no success, what explains it. Whatever the header says, memory is
+    /// taken for what arrives.
+    async fn read(operation: &Operation, mut response: reqwest::Response, limit: u64) -> Result<Self, Error> {
+        let (status, url) = (response.status(), response.url().clone());
+        let headers = std::mem::take(response.headers_mut());
+        let limit = if status.is_success() { limit } else { EXPLANATION_LIMIT };
+        let patience = patience_for(limit);
+        let mut body = BytesMut::new();
+        let reading = async {
+            while let Some(chunk) = response.chunk().await? {
+                let room = usize::try_from(limit).unwrap_or(usize::MAX) - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() > room {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
         };
-        let room = usize::try_from(limit).unwrap_or(usize::MAX) - bytes.len();
-        if chunk.len() > room {
-            bytes.extend_from_slice(&chunk[..room]);
-            return Ok(Body::Cut(bytes.freeze()));
-        }
-        bytes.extend_from_slice(&chunk);
+        let whole = match timeout(patience, reading).await {
+            Ok(Ok(whole)) => whole,
+            // What cannot be read explains nothing; the status stands.
+            _ if !status.is_success() => false,
+            Ok(Err(cause)) => return Err(error::broken_off(operation, &url, cause)),
+            Err(_) => return Err(error::silent(operation, &url, patience)),
+        };
+        Ok(Self { status, url, headers, body: body.freeze(), whole })
     }
 }

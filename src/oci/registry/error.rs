@@ -4,33 +4,17 @@
 
 use std::time::Duration;
 
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 
 use super::Error;
-use super::client::{Body, Operation, SMALL_BODY_LIMIT, read_body};
+use super::client::{Answer, Operation};
+use super::retry::go_duration;
 use crate::oci::Kind;
+use crate::text::shown;
 
-/// Characters of foreign text in a message.
-const SHOWN: usize = 300;
-
-/// Foreign text for a message: control characters escaped, cut.
-pub(super) fn shown(text: &str) -> String {
-    let mut escaped = String::new();
-    for (count, character) in text.trim().chars().enumerate() {
-        if count == SHOWN {
-            escaped.push('…');
-            break;
-        }
-        // Also what reorders or hides the text around it.
-        let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if character.is_control() || hidden {
-            escaped.extend(character.escape_unicode());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
-}
+/// How long GitHub's secondary limit is left alone, since it does not say.
+const SECONDARY_LIMIT: Duration = Duration::from_mins(1);
 
 /// A URL for a message: its query may hold a signature, its user a password.
 pub(super) fn shown_url(url: &Url) -> String {
@@ -47,75 +31,108 @@ pub(super) fn shown_target(target: &str) -> String {
 
 /// No answer came.
 pub(super) fn unreachable(operation: &Operation, url: &Url, cause: reqwest::Error) -> Error {
+    if let Some(reason) = untrusted(&cause) {
+        let reason = format!("the certificate of {} is not trusted: {reason}", shown_url(url));
+        return operation.error(Kind::Untrusted, reason);
+    }
     let what = if cause.is_connect() { "cannot be reached" } else { "did not answer" };
-    operation.error(Kind::Unavailable, format!("{} {what}", shown_url(url))).caused_by(cause.without_url())
+    let error = operation.error(Kind::Unavailable, format!("{} {what}", shown_url(url)));
+    error.caused_by(cause.without_url()).passing(Duration::ZERO)
+}
+
+/// What is wrong with the certificate, when it is that: waiting mends none.
+fn untrusted(cause: &reqwest::Error) -> Option<String> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(cause);
+    while let Some(cause) = next {
+        // An I/O error hides what it wraps from `source`.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = match wrapped {
+            Some(wrapped) => wrapped.downcast_ref::<rustls::Error>(),
+            None => cause.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(rustls::Error::InvalidCertificate(error)) = tls {
+            return Some(shown(&error.to_string()));
+        }
+        next = wrapped.map_or_else(|| cause.source(), |wrapped| Some(wrapped));
+    }
+    None
 }
 
 /// The answer stopped in its middle.
 pub(super) fn broken_off(operation: &Operation, url: &Url, cause: reqwest::Error) -> Error {
-    operation.error(Kind::Unavailable, format!("{} broke off", shown_url(url))).caused_by(cause.without_url())
+    let error = operation.error(Kind::Unavailable, format!("{} broke off", shown_url(url)));
+    error.caused_by(cause.without_url()).passing(Duration::ZERO)
 }
 
 /// Nothing came for too long.
 pub(super) fn silent(operation: &Operation, url: &Url, patience: Duration) -> Error {
-    operation.error(Kind::Unavailable, format!("{} was silent for {} s", shown_url(url), patience.as_secs()))
+    let reason = format!("{} took more than {} s", shown_url(url), patience.as_secs());
+    operation.error(Kind::Unavailable, reason).passing(Duration::ZERO)
+}
+
+/// The answer says "later".
+pub(super) fn transient(operation: &Operation, answer: &Answer) -> Option<Error> {
+    if answer.status.is_success() || answer.status.is_redirection() {
+        return None;
+    }
+    let refusal = Refusal::parse(&answer.body);
+    let wait = refusal.retry_after(answer.status, &answer.headers)?;
+    Some(operation.error(Kind::Unavailable, refusal.told(answer)).passing(wait))
 }
 
 /// The answer is no success.
-pub(super) async fn refused(operation: &Operation, response: reqwest::Response) -> Error {
-    explain(operation, response, "", kind_of).await
+pub(super) fn refused(operation: &Operation, answer: &Answer) -> Error {
+    let refusal = Refusal::parse(&answer.body);
+    refusal.error(operation, answer, kind_of(answer.status))
+}
+
+/// The end of an upload is no success. A session that the registry has forgotten is no lasting failure: a fresh one mends it.
+#[cfg(feature = "publish")]
+pub(super) fn upload_refused(operation: &Operation, answer: &Answer) -> Error {
+    let refusal = Refusal::parse(&answer.body);
+    let error = refusal.error(operation, answer, kind_of(answer.status));
+    let forgotten = refusal.has("BLOB_UPLOAD_UNKNOWN") || answer.status == StatusCode::NOT_FOUND;
+    if forgotten { error.passing(Duration::ZERO) } else { error }
 }
 
 /// The answer to a manifest is no success: that a blob is unknown then means that the manifest names an absent one.
 #[cfg(feature = "publish")]
-pub(super) async fn manifest_refused(operation: &Operation, response: reqwest::Response) -> Error {
-    explain(operation, response, "", |status, refusal| {
-        let absent = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
-        match kind_of(status, refusal) {
-            kind @ (Kind::Denied | Kind::Unavailable) => kind,
-            _ if absent.iter().any(|code| refusal.has(code)) => Kind::Refused,
-            kind => kind,
-        }
-    })
-    .await
+pub(super) fn manifest_refused(operation: &Operation, answer: &Answer) -> Error {
+    let refusal = Refusal::parse(&answer.body);
+    let absent = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+    let kind = match kind_of(answer.status) {
+        Kind::Denied => Kind::Denied,
+        _ if absent.iter().any(|code| refusal.has(code)) => Kind::Refused,
+        kind => kind,
+    };
+    refusal.error(operation, answer, kind)
 }
 
 /// The token server gave no token.
-pub(super) async fn token_refused(operation: &Operation, response: reqwest::Response, note: &str) -> Error {
-    explain(operation, response, note, |status, refusal| match kind_of(status, refusal) {
-        Kind::Unavailable => Kind::Unavailable,
-        _ => Kind::Denied,
-    })
-    .await
+pub(super) fn token_refused(operation: &Operation, answer: &Answer, note: &str) -> Error {
+    Refusal::parse(&answer.body).error(operation, answer, Kind::Denied).adding(note)
 }
 
-async fn explain(
-    operation: &Operation,
-    response: reqwest::Response,
-    note: &str,
-    kind: impl Fn(StatusCode, &Refusal) -> Kind,
-) -> Error {
-    let (status, url) = (response.status(), response.url().clone());
-    // What cannot be read explains nothing; the status stands.
-    let body = match read_body(operation, response, SMALL_BODY_LIMIT).await {
-        Ok(Body::Whole(body) | Body::Cut(body)) => body,
-        Err(_) => bytes::Bytes::new(),
-    };
-    let refusal = Refusal::parse(&body);
-    let said = if refusal.text.is_empty() { String::new() } else { format!(": {}", shown(&refusal.text)) };
-    operation.error(kind(status, &refusal), format!("{} answers {status}{said}{note}", shown_url(&url)))
-}
-
-fn kind_of(status: StatusCode, refusal: &Refusal) -> Kind {
+fn kind_of(status: StatusCode) -> Kind {
     match status.as_u16() {
-        _ if refusal.has("TOOMANYREQUESTS") => Kind::Unavailable,
-        // GitHub says 403 for "slow down".
-        403 if refusal.text.to_ascii_lowercase().contains("rate limit") => Kind::Unavailable,
         401 | 403 => Kind::Denied,
         404 => Kind::NotFound,
         408 | 429 | 500..=599 => Kind::Unavailable,
         _ => Kind::Malformed,
     }
+}
+
+/// `Retry-After`: seconds, or a date, which is held against the answer's own `Date`.
+///
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let value = text(RETRY_AFTER)?;
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    Some(date(value)?.duration_since(date(text(DATE)?)?).unwrap_or_default())
 }
 
 /// What an error body says.
@@ -128,6 +145,30 @@ struct Refusal {
 impl Refusal {
     fn has(&self, code: &str) -> bool {
         self.codes.iter().any(|found| found == code)
+    }
+
+    fn told(&self, answer: &Answer) -> String {
+        let said = if self.text.is_empty() { String::new() } else { format!(": {}", shown(&self.text)) };
+        format!("{} answers {}{said}", shown_url(&answer.url), answer.status)
+    }
+
+    fn error(&self, operation: &Operation, answer: &Answer, kind: Kind) -> Error {
+        let error = operation.error(kind, self.told(answer));
+        if kind == Kind::Denied {
+            error.adding(&format!("; it takes the scope `{}`", operation.scope()))
+        } else {
+            error
+        }
+    }
+
+    /// When to come back, if that may help.
+    fn retry_after(&self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+        let text = self.text.to_ascii_lowercase();
+        // GitHub says 403 for "slow down", and means minutes.
+        let limited = status == StatusCode::FORBIDDEN && text.contains("rate limit");
+        let passes = limited || self.has("TOOMANYREQUESTS") || matches!(status.as_u16(), 408 | 429 | 500 | 502..=504);
+        let asked = || retry_after(headers).or_else(|| go_duration(text.split_once("retry-after: ")?.1));
+        passes.then(|| asked().unwrap_or(if limited { SECONDARY_LIMIT } else { Duration::ZERO }))
     }
 
     /// `{"errors": [{code, message, detail}]}`, `{"message"}`, or whatever a proxy on the way wrote.
@@ -168,12 +209,7 @@ fn plain_text(page: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn foreign_text_is_escaped_and_cut() {
-        assert_eq!(shown("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\u{d}\\u{a}\\u{202e}c");
-        assert!(shown(&"x".repeat(5000)).chars().count() == SHOWN + 1);
-    }
+    use reqwest::header::HeaderValue;
 
     #[test]
     fn urls_are_shown_without_what_may_be_secret() {
@@ -184,12 +220,34 @@ mod tests {
     }
 
     #[test]
+    fn when_to_come_back_is_found_wherever_registries_say_it() {
+        let wait = |status: u16, body: &str, headers: &[(HeaderName, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+            Refusal::parse(body.as_bytes()).retry_after(StatusCode::from_u16(status).expect("a status"), &headers)
+        };
+        assert_eq!(wait(429, "", &[(RETRY_AFTER, "7")]), Some(Duration::from_secs(7)));
+        let dates = [(DATE, "Sun, 06 Nov 1994 08:49:37 GMT"), (RETRY_AFTER, "Sun, 06 Nov 1994 08:50:07 GMT")];
+        assert_eq!(wait(503, "", &dates), Some(Duration::from_secs(30)));
+        assert_eq!(wait(503, "", &dates[1..]), Some(Duration::ZERO));
+        let ghcr =
+            r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: 1.889377ms, allowed: 2000/minute"}]}"#;
+        assert_eq!(wait(429, ghcr, &[]), Some(Duration::from_nanos(1_889_377)));
+        assert_eq!(wait(200, ghcr, &[]), Some(Duration::from_nanos(1_889_377)));
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert_eq!(wait(status, "", &[(RETRY_AFTER, "soon")]), Some(Duration::ZERO), "{status}");
+        }
+        for status in [400, 401, 403, 404, 405, 416, 501, 505] {
+            assert_eq!(wait(status, "denied", &[(RETRY_AFTER, "7")]), None, "{status}");
+        }
+    }
+
+    #[test]
     fn a_refusal_is_found_in_every_shape_of_body() {
         let oci = Refusal::parse(br#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#);
         assert!(oci.has("MANIFEST_BLOB_UNKNOWN"));
         assert_eq!(oci.text, "MANIFEST_BLOB_UNKNOWN blob unknown");
         let github = Refusal::parse(br#"{"message":"You have exceeded a secondary rate limit"}"#);
-        assert_eq!(kind_of(StatusCode::FORBIDDEN, &github), Kind::Unavailable);
+        assert_eq!(github.retry_after(StatusCode::FORBIDDEN, &HeaderMap::new()), Some(SECONDARY_LIMIT));
         assert_eq!(Refusal::parse(b"<html><h1>Bad <b>Gateway</b></h1>").text, "Bad Gateway");
         for odd in ["", "null", "[]", "{\"errors\":3}", "{\"errors\":[null,7]}", "\u{0}", "<", "<<>"] {
             let _ = Refusal::parse(odd.as_bytes());

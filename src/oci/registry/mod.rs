@@ -6,14 +6,18 @@ mod auth;
 mod client;
 mod error;
 mod read;
+mod retry;
 #[cfg(feature = "publish")]
 mod write;
+
+use std::time::Duration;
 
 use secrecy::SecretString;
 
 use super::{Error, Prefix, Repository};
 use auth::Access;
 use client::{Client, Operation};
+pub use retry::Notice;
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -28,15 +32,44 @@ pub enum Credentials {
         /// Password or token.
         password: SecretString,
     },
+    /// What `docker login` keeps for some registries in place of a password: the token server gives tokens for it, and nobody
+    /// else gets to see it.
+    IdentityToken(SecretString),
 }
 
 /// How to talk to a registry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Options {
     /// Who asks.
     pub credentials: Credentials,
     /// PEM certificates to trust beside those of the system; empty for none.
     pub ca: Vec<u8>,
+    /// Requests at once.
+    pub jobs: usize,
+    /// How long what may pass by itself is waited out, from the first failure of an operation; zero for not at all.
+    pub retry_for: Duration,
+    /// Hears of each wait.
+    pub notice: Option<Notice>,
+}
+
+impl Default for Options {
+    /// Anonymous, 16 requests at once, no second attempt.
+    fn default() -> Self {
+        Self { credentials: Credentials::Anonymous, ca: Vec::new(), jobs: 16, retry_for: Duration::ZERO, notice: None }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { credentials, ca, jobs, retry_for, notice } = self;
+        f.debug_struct("Options")
+            .field("credentials", credentials)
+            .field("ca", &ca.len())
+            .field("jobs", jobs)
+            .field("retry_for", retry_for)
+            .field("notice", &notice.is_some())
+            .finish()
+    }
 }
 
 /// A prefix of a registry.
@@ -45,9 +78,8 @@ pub struct Registry {
     prefix: Prefix,
     /// Boxed, since the other kind of store is small.
     client: Box<Client>,
-    /// Has the registry refused to start an upload by `mount` before?
     #[cfg(feature = "publish")]
-    refuses_mount: std::sync::atomic::AtomicBool,
+    mounts: write::Mounts,
 }
 
 impl Registry {
@@ -57,13 +89,11 @@ impl Registry {
     /// When TLS cannot be set up: no certificates, or `options.ca` holds none.
     pub fn open(prefix: &Prefix, options: Options) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
-        #[cfg(feature = "publish")]
-        let refuses_mount = std::sync::atomic::AtomicBool::new(false);
         Ok(Self {
             prefix: prefix.clone(),
             client,
             #[cfg(feature = "publish")]
-            refuses_mount,
+            mounts: write::Mounts::default(),
         })
     }
 

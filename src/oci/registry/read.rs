@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Url};
 
 use super::auth::Access;
-use super::client::{Body, Client, Operation, Request, read_body};
+use super::client::{Answer, Client, Operation, Request};
 use super::error::{self, shown_target};
 use super::{Error, Registry, Repository};
 use crate::oci::{Descriptor, Digest, Kind, Selector, Tag, media_type};
@@ -22,15 +22,19 @@ impl Registry {
     pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
         let operation = self.operation("reading", repository, tag, Access::Pull);
         let request = self.manifest_request(&operation, Method::HEAD, tag.as_str());
-        let response = self.client.call_following(&operation, request).await?;
-        if !response.status().is_success() {
-            return Err(error::refused(&operation, response).await);
-        }
-        if let Some(digest) = content_digest(response.headers()) {
+        let answer = self.get(&operation, request, 0).await?;
+        if let Some(digest) = content_digest(&answer.headers) {
             return Ok(digest);
         }
         let (_, bytes) = self.manifest(repository, &Selector::Tag(tag.clone()), BODY_LIMIT).await?;
         Ok(Digest::of(&bytes))
+    }
+
+    /// Reads, as often as it takes; what is no success is an error.
+    async fn get(&self, operation: &Operation, request: Request, limit: u64) -> Result<Answer, Error> {
+        let answer = self.client.persist(async || self.client.call_following(operation, request.clone(), limit).await);
+        let answer = answer.await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(error::refused(operation, &answer)) }
     }
 
     fn manifest_request(&self, operation: &Operation, method: Method, reference: &str) -> Request {
@@ -47,15 +51,12 @@ impl Registry {
     ) -> Result<(String, Bytes), Error> {
         let operation = self.operation("reading", repository, selector, Access::Pull);
         let request = self.manifest_request(&operation, Method::GET, &selector.to_string());
-        let response = self.client.call_following(&operation, request).await?;
-        if !response.status().is_success() {
-            return Err(error::refused(&operation, response).await);
-        }
-        let claimed = content_digest(response.headers());
-        let given = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
-        let Body::Whole(bytes) = read_body(&operation, response, limit).await? else {
+        let Answer { headers, body: bytes, whole, .. } = self.get(&operation, request, limit).await?;
+        if !whole {
             return Err(operation.error(Kind::TooLarge, format!("it is larger than {limit} bytes")));
-        };
+        }
+        let claimed = content_digest(&headers);
+        let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
         if let (Selector::Tag(_), Some(claimed)) = (selector, claimed) {
             let found = Digest::of(&bytes);
             if found != claimed {
@@ -70,21 +71,16 @@ impl Registry {
     pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
         let operation = self.operation("reading", repository, &descriptor.digest, Access::Pull);
         let url = self.client.url(&operation, &format!("blobs/{}", descriptor.digest));
-        let response = self.client.call_following(&operation, Request::new(Method::GET, url)).await?;
-        if !response.status().is_success() {
-            return Err(error::refused(&operation, response).await);
-        }
         let size = descriptor.size;
-        match read_body(&operation, response, size).await? {
-            Body::Cut(_) => {
-                Err(operation.error(Kind::TooLarge, format!("it is longer than the {size} bytes it should be")))
-            }
-            Body::Whole(bytes) if (bytes.len() as u64) < size => {
-                let reason = format!("it has {} bytes, not the {size} it should have", bytes.len());
-                Err(operation.error(Kind::Mismatch, reason))
-            }
-            Body::Whole(bytes) => Ok(bytes),
+        let answer = self.get(&operation, Request::new(Method::GET, url), size).await?;
+        if !answer.whole {
+            return Err(operation.error(Kind::TooLarge, format!("it is longer than the {size} bytes it should be")));
         }
+        if (answer.body.len() as u64) < size {
+            let reason = format!("it has {} bytes, not the {size} it should have", answer.body.len());
+            return Err(operation.error(Kind::Mismatch, reason));
+        }
+        Ok(answer.body)
     }
 
     /// By the registry's word, without reading.
@@ -105,11 +101,10 @@ impl Registry {
         } else {
             Request::new(Method::HEAD, self.client.url(&operation, &format!("blobs/{}", descriptor.digest)))
         };
-        let response = self.client.call_following(&operation, request).await?;
-        match response.status() {
-            StatusCode::NOT_FOUND => Ok(false),
-            status if status.is_success() => Ok(true),
-            _ => Err(error::refused(&operation, response).await),
+        match self.get(&operation, request, 0).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -120,15 +115,12 @@ impl Registry {
         let mut tags = Vec::new();
         for _ in 0..PAGE_LIMIT {
             let Some(url) = next else { return Ok(tags) };
-            let response = self.client.call_following(&operation, Request::new(Method::GET, url.clone())).await?;
-            if !response.status().is_success() {
-                return Err(error::refused(&operation, response).await);
-            }
-            next = self.next_page(&operation, &url, response.headers())?;
-            let Body::Whole(body) = read_body(&operation, response, BODY_LIMIT).await? else {
+            let answer = self.get(&operation, Request::new(Method::GET, url.clone()), BODY_LIMIT).await?;
+            if !answer.whole {
                 return Err(operation.error(Kind::TooLarge, format!("a page is larger than {BODY_LIMIT} bytes")));
-            };
-            let page: TagList = serde_json::from_slice(&body).map_err(|cause| {
+            }
+            next = self.next_page(&operation, &url, &answer.headers)?;
+            let page: TagList = serde_json::from_slice(&answer.body).map_err(|cause| {
                 operation.error(Kind::Malformed, "the registry sent something other than tags").caused_by(cause)
             })?;
             tags.extend(page.tags.unwrap_or_default().into_iter().filter_map(|name| name.parse::<Tag>().ok()));

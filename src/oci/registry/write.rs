@@ -1,19 +1,44 @@
 //! Pushing, in as few requests as a registry allows.
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
 use super::auth::Access;
-use super::client::{Client, Operation, Request};
+use super::client::{Answer, Client, Operation, Request};
 use super::read::content_digest;
 use super::{Error, Registry, Repository, error};
 use crate::oci::{Content, Digest, Kind, Tag};
 
 /// From this size on it pays to ask whether a blob is there before an upload is started.
 const LARGE: u64 = 1 << 20;
+/// What is read of an answer whose status says it all.
+const ANSWER_LIMIT: u64 = 64 << 10;
+
+/// From where blobs can be mounted.
+#[derive(Debug, Default)]
+pub(super) struct Mounts {
+    /// Has the registry refused to start an upload by a `mount` without a source before?
+    refused: AtomicBool,
+    /// In which repository this process has put a blob.
+    holders: Mutex<BTreeMap<Digest, String>>,
+}
+
+impl Mounts {
+    fn learn(&self, digest: &Digest, path: String) {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), path);
+    }
+
+    /// Another repository that has it.
+    fn holder(&self, digest: &Digest, path: &str) -> Option<String> {
+        let holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.get(digest).filter(|holder| *holder != path).cloned()
+    }
+}
 
 impl Registry {
     /// One request where the registry has the blob and says so, else two; one more for large blobs.
@@ -23,12 +48,20 @@ impl Registry {
             return Ok(());
         }
         let operation = self.operation("pushing", repository, &descriptor.digest, Access::Push);
-        let Some(upload) = self.start_upload(&operation, &descriptor.digest).await? else { return Ok(()) };
-        let request = Request::new(Method::PUT, with_digest(upload, &descriptor.digest))
+        // As a whole: of an upload that broke nobody knows how much has arrived.
+        self.client.persist(async || self.upload(&operation, content).await).await?;
+        self.mounts.learn(&descriptor.digest, operation.path);
+        Ok(())
+    }
+
+    async fn upload(&self, operation: &Operation, content: &Content) -> Result<(), Error> {
+        let digest = &content.descriptor().digest;
+        let Some(session) = self.start_upload(operation, digest).await? else { return Ok(()) };
+        let request = Request::new(Method::PUT, with_digest(session, digest))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .body(content.bytes().clone());
-        let response = self.client.call(&operation, request).await?;
-        if response.status().is_success() { Ok(()) } else { Err(error::refused(&operation, response).await) }
+        let answer = self.client.call(operation, &request, ANSWER_LIMIT).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(error::upload_refused(operation, &answer)) }
     }
 
     /// Where to send the blob, or nothing when it is there already. A mount that names no source is an upload like any other to
@@ -36,32 +69,24 @@ impl Registry {
     ///
     /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository>
     async fn start_upload(&self, operation: &Operation, digest: &Digest) -> Result<Option<Url>, Error> {
-        if !self.refuses_mount.load(Ordering::Relaxed) {
-            let url = self.client.url(operation, &format!("blobs/uploads/?mount={digest}"));
-            let response = self.client.call(operation, Request::new(Method::POST, url).body(Bytes::new())).await?;
-            let status = response.status();
-            if !status.is_client_error() || matches!(status.as_u16(), 401 | 403 | 408 | 429) {
-                return Self::started(operation, response).await;
+        if let Some(holder) = self.mounts.holder(digest, &operation.path) {
+            let answer = self.post(operation, &format!("blobs/uploads/?mount={digest}&from={holder}")).await?;
+            if !answer.status.is_client_error() {
+                return started(operation, &answer);
             }
-            self.refuses_mount.store(true, Ordering::Relaxed);
+        } else if !self.mounts.refused.load(Ordering::Relaxed) {
+            let answer = self.post(operation, &format!("blobs/uploads/?mount={digest}")).await?;
+            if !answer.status.is_client_error() || matches!(answer.status.as_u16(), 401 | 403) {
+                return started(operation, &answer);
+            }
+            self.mounts.refused.store(true, Ordering::Relaxed);
         }
-        let url = self.client.url(operation, "blobs/uploads/");
-        let response = self.client.call(operation, Request::new(Method::POST, url).body(Bytes::new())).await?;
-        Self::started(operation, response).await
+        started(operation, &self.post(operation, "blobs/uploads/").await?)
     }
 
-    async fn started(operation: &Operation, response: reqwest::Response) -> Result<Option<Url>, Error> {
-        match response.status() {
-            StatusCode::CREATED => Ok(None),
-            StatusCode::ACCEPTED => {
-                let location = response.headers().get(LOCATION).ok_or_else(|| {
-                    operation.error(Kind::Malformed, "the registry does not say where the upload goes: no `Location`")
-                })?;
-                let target = String::from_utf8_lossy(location.as_bytes());
-                Client::follow(operation, response.url(), &target).map(Some)
-            }
-            _ => Err(error::refused(operation, response).await),
-        }
+    async fn post(&self, operation: &Operation, rest: &str) -> Result<Answer, Error> {
+        let request = Request::new(Method::POST, self.client.url(operation, rest)).body(Bytes::new());
+        self.client.call(operation, &request, ANSWER_LIMIT).await
     }
 
     /// Under `tag`, else by digest.
@@ -79,17 +104,31 @@ impl Registry {
         let request = Request::new(Method::PUT, self.client.url(&operation, &format!("manifests/{reference}")))
             .header(CONTENT_TYPE, media_type)
             .body(content.bytes().clone());
-        let response = self.client.call(&operation, request).await?;
-        if !response.status().is_success() {
-            return Err(error::manifest_refused(&operation, response).await);
+        let answer = self.client.persist(async || self.client.call(&operation, &request, ANSWER_LIMIT).await).await?;
+        if !answer.status.is_success() {
+            return Err(error::manifest_refused(&operation, &answer));
         }
-        match content_digest(response.headers()) {
+        match content_digest(&answer.headers) {
             Some(stored) if stored != descriptor.digest => {
                 let reason = format!("the registry stored {stored} in place of {}", descriptor.digest);
                 Err(operation.error(Kind::Mismatch, reason))
             }
             _ => Ok(()),
         }
+    }
+}
+
+fn started(operation: &Operation, answer: &Answer) -> Result<Option<Url>, Error> {
+    match answer.status {
+        StatusCode::CREATED => Ok(None),
+        StatusCode::ACCEPTED => {
+            let location = answer.headers.get(LOCATION).ok_or_else(|| {
+                operation.error(Kind::Malformed, "the registry does not say where the upload goes: no `Location`")
+            })?;
+            let target = String::from_utf8_lossy(location.as_bytes());
+            Client::follow(operation, &answer.url, &target).map(Some)
+        }
+        _ => Err(error::refused(operation, answer)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What several tests stand on.
 
 pub mod docker_registry;
-pub mod program;
 pub mod programs;
+pub mod published;
 pub mod registry;
 
 use std::collections::BTreeMap;

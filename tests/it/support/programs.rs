@@ -1,9 +1,12 @@
-//! The two programs, run as people run them, on a copy of a source tree.
+//! The two programs, run from outside as people run them, with an environment that holds nothing of the tester's.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use super::root;
 
 /// What a program did.
 #[derive(Debug)]
@@ -43,16 +46,53 @@ impl Run {
     }
 }
 
-/// A program in an empty environment but for `environment`.
-pub fn program(path: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
-    let mut command = Command::new(path);
-    command.args(arguments).env_clear().envs(environment.iter().copied());
-    Run::of(&command.output().expect("a program"))
+fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent").env("USER", "tester");
+    command
+}
+
+/// `alga-release`.
+pub fn release() -> Command {
+    clean(env!("CARGO_BIN_EXE_alga-release"))
 }
 
 /// `alga-resolve`.
 pub fn resolve(arguments: &[&str]) -> Run {
-    program(env!("CARGO_BIN_EXE_alga-resolve"), arguments, &[])
+    run(clean(env!("CARGO_BIN_EXE_alga-resolve")).args(arguments))
+}
+
+/// The command, started by a shell that does `before` first: other limits, another umask.
+pub fn after(before: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{before}; exec \"$@\"")).arg("sh");
+    shell.arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    shell
+}
+
+/// Runs a command; what it did.
+pub fn run(command: &mut Command) -> Run {
+    Run::of(&output(command))
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|cause| panic!("{command:?}: {cause}"))
+}
+
+/// Runs a command that must succeed; its standard output.
+pub fn stdout(command: &mut Command) -> Vec<u8> {
+    let output = output(command);
+    assert!(output.status.success(), "{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// `alga-release publish SOURCE --output json` with further arguments; the report.
+pub fn publish<I: AsRef<OsStr>>(source: &Path, arguments: impl IntoIterator<Item = I>) -> Value {
+    let report = stdout(release().arg("publish").arg(source).args(["--output", "json"]).args(arguments));
+    serde_json::from_slice(&report).expect("a report")
 }
 
 /// A copy of the fixtures. Removed on drop.
@@ -65,8 +105,7 @@ impl Source {
     /// As it is in the repository.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts-fixtures");
-        copy(&fixtures, &directory.path().join("tree"));
+        copy(&root("charts-fixtures"), &directory.path().join("tree"));
         Self { directory }
     }
 
@@ -100,21 +139,25 @@ impl Source {
 
     /// `alga-release publish`, of a given commit and time, without looking at images.
     pub fn publish(&self, arguments: &[&str]) -> Run {
-        self.publish_in(arguments, &[])
+        run(&mut self.publishing(arguments))
     }
 
     /// The same in an environment.
     pub fn publish_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
-        let tree = self.path("");
-        let commit = "a".repeat(40);
-        let mut all = vec!["publish", tree.to_str().expect("UTF-8"), "--source-commit", &commit];
+        run(self.publishing(arguments).envs(environment.iter().copied()))
+    }
+
+    /// The same, not started yet.
+    pub fn publishing(&self, arguments: &[&str]) -> Command {
+        let mut command = release();
+        command.arg("publish").arg(self.path("")).args(["--source-commit", &"a".repeat(40)]);
         for (flag, value) in [("--epoch", "1700000000"), ("--image-check", "off")] {
             if !arguments.contains(&flag) {
-                all.extend([flag, value]);
+                command.args([flag, value]);
             }
         }
-        all.extend(arguments);
-        program(env!("CARGO_BIN_EXE_alga-release"), &all, environment)
+        command.args(arguments);
+        command
     }
 }
 

@@ -1,0 +1,321 @@
+//! Publishing while something goes wrong underneath: the registry fails, somebody else publishes, the disk is full. A channel
+//! serves the whole old or the whole new release, and running again finishes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use alga_release::oci::Digest;
+use serde_json::Value;
+
+use crate::support::programs::{Run, Source, after, run};
+use crate::support::published::{RELEASES, publish, record, served, state, with_images};
+use crate::support::registry::{Action, Fault, Gate, Registry};
+use crate::support::{files_below, require};
+
+/// Version tags, and what the channel serves: what a move's time is no part of.
+fn outcome(registry: &Registry) -> (BTreeMap<String, BTreeMap<String, String>>, Value) {
+    let mut state = state(registry);
+    for tags in state.values_mut() {
+        tags.retain(|tag, _| !tag.starts_with("nightly"));
+    }
+    (state, served(registry, "nightly"))
+}
+
+/// Every request from `index` on goes wrong; then all is well again.
+fn dies_at(source: &Source, index: usize, action: Action) -> Registry {
+    let registry = Registry::start();
+    registry.fail(Fault { method: "", path: String::new(), skip: index, times: usize::MAX, action });
+    let run = publish(source, &registry, "1.0.3", "nightly", &[]);
+    assert!(matches!(run.code, Some(75 | 4 | 1)), "{index}: {run:?}");
+    assert!(!run.stderr.contains("panicked"), "{index}: {run:?}");
+    if registry.tags(RELEASES).contains_key("nightly") {
+        assert_eq!(served(&registry, "nightly")["version"], "1.0.3");
+        assert!(registry.tags(RELEASES).contains_key("1.0.3"), "{index}");
+    }
+    registry.heal();
+    publish(source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    registry
+}
+
+#[test]
+fn wherever_the_registry_dies_running_again_finishes() {
+    let (source, undisturbed) = (Source::new(), Registry::start());
+    publish(&source, &undisturbed, "1.0.3", "nightly", &[]).ends(0);
+    let count = undisturbed.log().len();
+    let expected = |registry: &Registry| {
+        let state = outcome(registry).0;
+        state.into_iter().map(|(name, tags)| (name, tags.into_keys().collect::<Vec<_>>())).collect::<Vec<_>>()
+    };
+    for index in 0..count {
+        let registry = dies_at(&source, index, Action::Status(403, Vec::new(), Vec::new()));
+        assert_eq!(expected(&registry), expected(&undisturbed), "{index}");
+    }
+}
+
+#[test]
+fn a_channel_that_somebody_else_moves_meanwhile_is_left_to_him() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    // The look right before the write finds nothing: somebody took the tag away.
+    registry.fail(Fault::first("HEAD", "/manifests/nightly", Action::Status(404, Vec::new(), Vec::new())));
+    let before = registry.tags(RELEASES)["nightly"].clone();
+    let run = publish(&source, &registry, "1.0.4", "nightly", &[]).ends(3);
+    run.says(&["somebody else moved it", &before]);
+    assert_eq!(registry.tags(RELEASES)["nightly"], before);
+}
+
+/// The prefix in what is published: the same for every registry, so that digests can be compared.
+const PREFIX: [&str; 2] = ["--prefix", "registry.example.com/org"];
+
+/// Every manifest that a tag of the registry names is there with all its blobs, and so is what the channel's release names.
+fn assert_whole(registry: &Registry, when: &str) {
+    for (repository, tags) in state(registry) {
+        for tag in tags.keys() {
+            let (_, bytes) =
+                registry.manifest(&repository, tag).unwrap_or_else(|| panic!("{when}: {repository}:{tag}"));
+            let manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
+            for blob in manifest["layers"].as_array().expect("layers").iter().chain([&manifest["config"]]) {
+                let digest = blob["digest"].as_str().expect("a digest");
+                let bytes =
+                    registry.blob(&repository, digest).unwrap_or_else(|| panic!("{when}: {repository}@{digest}"));
+                assert_eq!(Digest::of(&bytes).as_str(), digest, "{when}: {repository}:{tag}");
+            }
+        }
+    }
+    if registry.tags(RELEASES).contains_key("nightly") {
+        let release = served(registry, "nightly");
+        assert_eq!(release["version"], "1.0.3", "{when}");
+        assert_eq!(record(registry, "nightly", "release").as_ref(), registry.tags(RELEASES).get("1.0.3"), "{when}");
+        assert_eq!(registry.tags("org/alga-appliance-config")["1.0.3"], release["config"]["digest"], "{when}");
+        for (chart, digest) in release["chartDigests"].as_object().expect("charts") {
+            assert!(
+                registry.manifest(&format!("org/charts/{chart}"), digest.as_str().expect("a digest")).is_some(),
+                "{when}: {chart}"
+            );
+        }
+    }
+}
+
+/// Request `index` alone goes wrong.
+fn disturbed_once(
+    source: &Source,
+    index: usize,
+    action: &Action,
+    expected: &BTreeMap<String, BTreeMap<String, String>>,
+) {
+    let (registry, when) = (Registry::start(), format!("request {index}: {action:?}"));
+    registry.fail(Fault { method: "", path: String::new(), skip: index, times: 1, action: action.clone() });
+    let first = publish(source, &registry, "1.0.3", "nightly", &PREFIX);
+    assert!(!first.stderr.contains("panicked"), "{when}: {first:?}");
+    assert_whole(&registry, &when);
+    if first.code == Some(0) {
+        assert!(registry.tags(RELEASES).contains_key("nightly"), "{when}: {first:?}");
+    }
+    let again = publish(source, &registry, "1.0.3", "nightly", &PREFIX);
+    assert_eq!(again.code, Some(0), "{when}: {again:?}");
+    assert_whole(&registry, &when);
+    assert_eq!(outcome(&registry).0, *expected, "{when}");
+}
+
+#[test]
+fn whichever_request_fails_once_the_channel_is_whole_and_running_again_finishes() {
+    let (source, undisturbed) = (Source::new(), Registry::start());
+    publish(&source, &undisturbed, "1.0.3", "nightly", &PREFIX).ends(0);
+    assert_whole(&undisturbed, "undisturbed");
+    let (count, expected) = (undisturbed.log().len(), outcome(&undisturbed).0);
+    // Not done at all; done, and the answer lost.
+    let actions = [Action::Status(500, Vec::new(), Vec::new()), Action::Reset(0)];
+    for action in &actions {
+        for index in 0..count {
+            disturbed_once(&source, index, action, &expected);
+        }
+    }
+}
+
+/// Two real publishers: the first is held at `method` of the channel's tag until the second is done. How the first ends, and
+/// what the second made of the channel.
+fn overtaken(registry: &Registry, method: &'static str) -> (Run, String) {
+    let source = Source::new();
+    with_images(&source, &["1.0.4", "1.0.5"]);
+    publish(&source, registry, "1.0.3", "nightly", &[]).ends(0);
+    let gate = Gate::default();
+    registry.fail(Fault::first(method, "/manifests/nightly?", Action::Hold(gate.clone())));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| publish(&source, registry, "1.0.4", "nightly", &[]));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(gate.arrived(1));
+        let second = publish(&source, registry, "1.0.5", "nightly", &[]);
+        let moved = registry.tags(RELEASES)["nightly"].clone();
+        gate.release();
+        let first = first.join().expect("the first publisher");
+        second.ends(0);
+        (first, moved)
+    })
+}
+
+#[test]
+fn whoever_is_overtaken_before_the_last_look_leaves_the_channel_to_the_other() {
+    let registry = Registry::start();
+    let (first, moved) = overtaken(&registry, "HEAD");
+    first.ends(3).says(&["somebody else moved it", &moved]);
+    assert_eq!(registry.tags(RELEASES)["nightly"], moved);
+    assert_eq!(served(&registry, "nightly")["version"], "1.0.5");
+    assert!(registry.tags(RELEASES).contains_key("1.0.4"), "the version itself is published");
+}
+
+/// A registry has no compare-and-swap: what is written between the look and the write is lost from the tag, not from the
+/// registry, and the records show it.
+#[test]
+fn a_move_that_is_overwritten_within_the_last_round_trip_is_still_kept_by_its_own_tag() {
+    let registry = Registry::start();
+    let (first, moved) = overtaken(&registry, "PUT");
+    first.ends(0);
+    let tags = registry.tags(RELEASES);
+    assert_eq!(served(&registry, "nightly")["version"], "1.0.4");
+    assert_eq!(tags[&format!("nightly-2-{}", &moved[7..15])], moved);
+    assert_ne!(record(&registry, "nightly", "previous"), Some(moved));
+}
+
+/// The tags of every layout, each checked to be whole: to what digests they point.
+fn whole_layouts(store: &Path) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    let files = if store.exists() { files_below(store) } else { BTreeMap::new() };
+    for (index, bytes) in files.iter().filter(|(path, _)| path.ends_with("index.json")) {
+        let directory = index.trim_end_matches("/index.json");
+        let blob = |descriptor: &Value| {
+            let path =
+                format!("{directory}/blobs/{}", descriptor["digest"].as_str().expect("a digest").replace(':', "/"));
+            let bytes = files.get(&path).unwrap_or_else(|| panic!("{path} is missing"));
+            assert_eq!(Digest::of(bytes).as_str(), descriptor["digest"], "{path}");
+            bytes.clone()
+        };
+        let index: Value = serde_json::from_slice(bytes).unwrap_or_else(|cause| panic!("{index}: {cause}"));
+        for entry in index["manifests"].as_array().expect("manifests") {
+            let manifest: Value = serde_json::from_slice(&blob(entry)).expect("JSON");
+            manifest["layers"]
+                .as_array()
+                .expect("layers")
+                .iter()
+                .chain([&manifest["config"]])
+                .for_each(|one| drop(blob(one)));
+            let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str().expect("a tag");
+            tags.insert(format!("{directory}:{name}"), entry["digest"].as_str().expect("a digest").to_owned());
+        }
+    }
+    tags
+}
+
+fn versions_of(store: &Path) -> BTreeMap<String, String> {
+    let mut tags = whole_layouts(store);
+    tags.retain(|name, _| !name.contains(":nightly"));
+    tags
+}
+
+fn into_layout(source: &Source, version: &str) -> Command {
+    let layout = source.layout();
+    source.publishing(&["--version", version, "--channel", "nightly", "--store", &layout])
+}
+
+/// No file may become larger than so many blocks of 512 bytes: writing fails as on a full disk.
+fn with_room(blocks: u32, command: &Command) -> Command {
+    after(&format!("trap '' XFSZ; ulimit -f {blocks}"), command)
+}
+
+/// A layout's own files and nothing else: no half of one beside them.
+fn assert_no_leftovers(store: &Path) {
+    for path in files_below(store).keys() {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_blob = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_blob || ["oci-layout", "index.json"].contains(&name), "{path}");
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_whole_tags_and_running_again_with_room_finishes() {
+    let undisturbed = Source::new();
+    run(&mut into_layout(&undisturbed, "1.0.3")).ends(0);
+    let expected = versions_of(&undisturbed.store());
+    assert_eq!(expected.len(), 7, "five charts, the bundle and the release: {expected:?}");
+    let mut partly = false;
+    // From no room at all to enough for all but the largest file.
+    for blocks in [0, 1, 2, 4, 8] {
+        let source = Source::new();
+        let full = run(&mut with_room(blocks, &into_layout(&source, "1.0.3"))).ends(1);
+        full.says(&["oci-layout:", "the file system failed", "File too large", "space"]);
+        assert_no_leftovers(&source.store());
+        let tags = whole_layouts(&source.store());
+        assert!(!tags.keys().any(|name| name.ends_with(":nightly")), "{blocks}: {tags:?}");
+        assert!(tags.iter().all(|(name, digest)| expected.get(name) == Some(digest)), "{blocks}: {tags:?}");
+        partly |= !tags.is_empty();
+        run(&mut into_layout(&source, "1.0.3")).ends(0);
+        assert_eq!(versions_of(&source.store()), expected, "{blocks}");
+    }
+    assert!(partly, "some room was enough for a part");
+}
+
+/// A channel that serves a release keeps serving it when there is no room for the next one.
+#[test]
+fn a_full_disk_leaves_the_channel_at_the_old_release() {
+    let source = Source::new();
+    with_images(&source, &["1.0.4"]);
+    run(&mut into_layout(&source, "1.0.3")).ends(0);
+    let before = whole_layouts(&source.store())["alga-appliance-release:nightly"].clone();
+    for blocks in [0, 1, 2, 4] {
+        run(&mut with_room(blocks, &into_layout(&source, "1.0.4"))).ends(1);
+        assert_eq!(whole_layouts(&source.store())["alga-appliance-release:nightly"], before, "{blocks}");
+    }
+    run(&mut into_layout(&source, "1.0.4")).ends(0);
+    assert_ne!(whole_layouts(&source.store())["alga-appliance-release:nightly"], before);
+}
+
+/// The command as somebody to whom permissions apply: to root they do not, unless it gives up that right.
+fn under_permissions(command: Command) -> Option<Command> {
+    if fs::metadata("/proc/self").expect("/proc").uid() != 0 {
+        return Some(command);
+    }
+    let setpriv = require("setpriv")?;
+    Some(after(&format!("set -- {} --bounding-set=-dac_override,-dac_read_search \"$@\"", setpriv.display()), &command))
+}
+
+fn directories_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = vec![directory.to_owned()];
+    let mut next = 0;
+    while let Some(directory) = found.get(next).cloned() {
+        let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+        found.extend(entries.filter(|path| path.is_dir()));
+        next += 1;
+    }
+    found
+}
+
+fn allow_writing(store: &Path, allow: bool) {
+    for directory in directories_below(store) {
+        fs::set_permissions(directory, fs::Permissions::from_mode(if allow { 0o755 } else { 0o555 })).expect("a mode");
+    }
+}
+
+#[test]
+fn a_store_that_is_read_only_is_left_as_it_is_and_read_all_the_same() {
+    let source = Source::new();
+    with_images(&source, &["1.0.4"]);
+    fs::create_dir(source.store()).expect("a directory");
+    allow_writing(&source.store(), false);
+    let Some(mut first) = under_permissions(into_layout(&source, "1.0.3")) else { return };
+    run(&mut first).ends(1).says(&["oci-layout:", "Permission denied", "permissions"]);
+    assert!(files_below(&source.store()).is_empty());
+    allow_writing(&source.store(), true);
+    run(&mut first).ends(0);
+    let before = files_below(&source.store());
+    allow_writing(&source.store(), false);
+    let again = run(&mut first).ends(0);
+    assert!(again.stdout.starts_with("nothing to do"), "{}", again.stdout);
+    let mut next = under_permissions(into_layout(&source, "1.0.4")).expect("as before");
+    run(&mut next).ends(1).says(&["Permission denied"]);
+    assert!(files_below(&source.store()) == before);
+    allow_writing(&source.store(), true);
+    run(&mut next).ends(0);
+}

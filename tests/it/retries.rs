@@ -1,0 +1,180 @@
+//! What passes by itself is waited out, within bounds; what does not is said at once.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use alga_release::oci::{Content, Error, Kind, Location, Notice, Options, Selector, Store};
+
+use crate::store_contract::{artifact, push, repository, tag};
+use crate::support::registry::{Action, Fault, Gate, Registry};
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_mins(5);
+
+fn open(registry: &Registry, retry_for: Duration) -> (Store, Arc<Mutex<Vec<String>>>) {
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&said);
+    let notice: Notice = Arc::new(move |line: &str| hears.lock().expect("a lock").push(line.to_owned()));
+    let options = Options { retry_for, notice: Some(notice), ..Options::default() };
+    (Store::open(&location, options).expect("a store"), said)
+}
+
+fn status(status: u16) -> Action {
+    Action::Status(status, Vec::new(), Vec::new())
+}
+
+fn with_header(status: u16, name: &str, value: &str) -> Action {
+    Action::Status(status, vec![(name.to_owned(), value.to_owned())], Vec::new())
+}
+
+/// What passes by itself.
+fn passing() -> Vec<Action> {
+    let limited =
+        r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: 1.889377ms, allowed: 2000/minute"}]}"#;
+    let mut faults: Vec<Action> = [408, 429, 500, 502, 503, 504].map(status).into();
+    faults.extend([
+        Action::Status(429, Vec::new(), limited.into()),
+        with_header(503, "Retry-After", "0"),
+        Action::CloseBeforeResponse,
+        Action::Reset(0),
+        Action::Reset(20),
+    ]);
+    faults
+}
+
+#[tokio::test]
+async fn whatever_passes_by_itself_is_waited_out_at_every_request() {
+    let artifact = artifact("x");
+    for fault in passing() {
+        let registry = Registry::start();
+        let (store, said) = open(&registry, LONG);
+        for (method, path) in [("POST", ""), ("PUT", "/blobs/"), ("PUT", "/manifests/"), ("HEAD", ""), ("GET", "")] {
+            registry.fail(Fault::first(method, path, fault.clone()));
+        }
+        push(&store, &repository("x"), &artifact, Some(&tag("1.0"))).await;
+        assert_eq!(store.read().resolve(&repository("x"), &tag("1.0")).await.expect("read"), *artifact.digest());
+        let (_, bytes) = store.read().manifest(&repository("x"), &Selector::Tag(tag("1.0"))).await.expect("read");
+        assert_eq!(bytes, *artifact.manifest().bytes(), "{fault:?}");
+        let said = said.lock().expect("a lock");
+        assert!(said.iter().all(|line| line.contains("trying again in ")), "{said:?}");
+        assert_eq!(said.len(), 5, "{fault:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_read_again() {
+    let registry = Registry::start();
+    let (store, _) = open(&registry, LONG);
+    let artifact = artifact("x");
+    push(&store, &repository("x"), &artifact, Some(&tag("1.0"))).await;
+    let blob = artifact.blobs()[0].descriptor();
+    registry.fail(Fault::first("GET", "/blobs/", Action::Truncate(1)));
+    registry.fail(Fault::first("GET", "/manifests/", Action::Truncate(1)));
+    store.read().manifest(&repository("x"), &Selector::Tag(tag("1.0"))).await.expect("read");
+    let bytes = store.read().fetch_verified(&repository("x"), blob, 1 << 20).await.expect("read");
+    assert_eq!(bytes, *artifact.blobs()[0].bytes());
+}
+
+#[tokio::test]
+async fn an_upload_that_broke_starts_from_a_fresh_session() {
+    let registry = Registry::start();
+    let (store, _) = open(&registry, LONG);
+    for fault in [Action::CloseBeforeResponse, status(500), status(404)] {
+        registry.clear_log();
+        registry.fail(Fault::first("PUT", "/blobs/", fault.clone()));
+        let content = Content::new("x/y", format!("{fault:?}"));
+        store.push_blob(&repository("x"), &content).await.expect("pushed");
+        let log = registry.log();
+        let methods: Vec<_> = log.iter().map(|received| received.method.as_str()).collect();
+        assert_eq!(methods, ["POST", "PUT", "POST", "PUT"], "{fault:?}");
+        assert_ne!(log[1].path, log[3].path, "the same session");
+        assert_eq!(registry.blob("org/x", content.descriptor().digest.as_str()).as_deref(), Some(&content.bytes()[..]));
+    }
+}
+
+async fn fails(registry: &Registry, retry_for: Duration, action: Action) -> (Error, usize) {
+    registry.heal();
+    registry.clear_log();
+    registry.fail(Fault::every("", "", action));
+    let (store, _) = open(registry, retry_for);
+    let error = store.read().resolve(&repository("x"), &tag("1.0")).await.expect_err("it fails");
+    (error, registry.log().len())
+}
+
+#[tokio::test]
+async fn patience_has_an_end() {
+    let registry = Registry::start();
+    let (error, requests) = fails(&registry, Duration::ZERO, status(503)).await;
+    assert_eq!((error.kind(), requests), (Kind::Unavailable, 1));
+
+    let (error, requests) = fails(&registry, Duration::from_millis(1), status(503)).await;
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(requests >= 2, "the last attempt comes when the time is over");
+    assert!(error.to_string().contains(&format!("tried {requests} times")), "{error}");
+
+    // Who asks for more than there is, gets no second request.
+    let (error, requests) = fails(&registry, Duration::from_secs(5), with_header(429, "Retry-After", "3600")).await;
+    assert_eq!((error.kind(), requests), (Kind::Unavailable, 1));
+    assert!(error.to_string().contains("left alone for 60 min 0 s"), "{error}");
+    let secondary = br#"{"message":"You have exceeded a secondary rate limit. Please wait a few minutes"}"#;
+    let action = Action::Status(403, Vec::new(), secondary.to_vec());
+    let (error, requests) = fails(&registry, Duration::from_secs(5), action).await;
+    // A HEAD cannot say why: it is asked again by GET.
+    assert_eq!((error.kind(), requests), (Kind::Unavailable, 2));
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_said_at_once() {
+    let registry = Registry::start();
+    for (answer, kind) in [(401, Kind::Denied), (403, Kind::Denied), (404, Kind::NotFound), (400, Kind::Malformed)] {
+        let (error, requests) = fails(&registry, LONG, status(answer)).await;
+        assert_eq!((error.kind(), requests), (kind, if answer == 403 { 2 } else { 1 }), "{error}");
+        let scope = error.to_string().contains("the scope `repository:org/x:");
+        assert_eq!(scope, kind == Kind::Denied, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn many_that_wait_for_the_same_say_it_once_and_all_wait() {
+    let registry = Registry::start();
+    let (store, said) = open(&registry, LONG);
+    let artifact = artifact("x");
+    push(&store, &repository("x"), &artifact, Some(&tag("1.0"))).await;
+    // All eight are on their way before the first is answered, and all are refused.
+    let gate = Gate::default();
+    registry.fail(Fault { times: 8, ..Fault::first("HEAD", "", Action::Hold(gate.clone())) });
+    registry.fail(Fault { times: 8, ..Fault::first("HEAD", "", with_header(429, "Retry-After", "1")) });
+    let (repository, tag) = (repository("x"), tag("1.0"));
+    let reads = futures_util::future::join_all((0..8).map(|_| store.read().resolve(&repository, &tag)));
+    let release = async {
+        gate.arrived(8).await;
+        gate.release();
+    };
+    let (held, ()) = tokio::join!(reads, release);
+    assert!(held.iter().all(Result::is_ok), "{held:?}");
+    let read = futures_util::future::join_all((0..8).map(|_| store.read().resolve(&repository, &tag))).await;
+    assert!(read.iter().all(Result::is_ok), "{read:?}");
+    let said = said.lock().expect("a lock");
+    assert!(!said.is_empty() && said.len() <= 4, "{said:?}");
+}
+
+#[tokio::test]
+async fn no_more_requests_are_open_than_were_asked_for() {
+    let registry = Registry::start();
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    let store = Store::open(&location, Options { jobs: 2, ..Options::default() }).expect("a store");
+    let (gate, name) = (Gate::default(), tag("1.0"));
+    registry.fail(Fault::every("HEAD", "", Action::Hold(gate.clone())));
+    let repositories: Vec<_> = (0..8).map(|number| repository(&format!("x{number}"))).collect();
+    let reads = futures_util::future::join_all(repositories.iter().map(|one| store.read().resolve(one, &name)));
+    let release = async {
+        gate.arrived(2).await;
+        let open = registry.log().len();
+        gate.release();
+        open
+    };
+    let (_, open) = tokio::join!(reads, release);
+    assert_eq!((open, registry.log().len()), (2, 8));
+    assert!(registry.connections() <= 2);
+}

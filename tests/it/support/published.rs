@@ -1,0 +1,72 @@
+//! The fixtures, published to a registry in this process, and what it holds then.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::programs::{Run, Source};
+use super::registry::Registry;
+
+/// Where releases lie.
+pub const RELEASES: &str = "org/alga-appliance-release";
+const RECORD: &str = "vnd.alga.appliance.channel.";
+
+/// The prefix that a test publishes to.
+pub fn store(registry: &Registry) -> String {
+    format!("{}/org", registry.address())
+}
+
+/// `alga-release publish` of the fixtures.
+pub fn publish(source: &Source, registry: &Registry, version: &str, channel: &str, more: &[&str]) -> Run {
+    let store = store(registry);
+    let mut arguments = vec!["--version", version, "--channel", channel, "--store", &store];
+    arguments.extend(more);
+    source.publish(&arguments)
+}
+
+/// How many requests could have changed something.
+pub fn writes(registry: &Registry) -> usize {
+    registry.log().iter().filter(|received| !matches!(received.method.as_str(), "GET" | "HEAD")).count()
+}
+
+/// The manifest of a release or a channel.
+pub fn manifest(registry: &Registry, reference: &str) -> Value {
+    let (_, bytes) = registry.manifest(RELEASES, reference).expect("a manifest");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+/// The JSON that a tag serves.
+pub fn served(registry: &Registry, tag: &str) -> Value {
+    let manifest = manifest(registry, tag);
+    let digest = manifest["config"]["digest"].as_str().expect("a digest");
+    serde_json::from_slice(&registry.blob(RELEASES, digest).expect("a blob")).expect("JSON")
+}
+
+/// What the record of a channel's last move says.
+pub fn record(registry: &Registry, channel: &str, key: &str) -> Option<String> {
+    manifest(registry, channel)["annotations"][format!("{RECORD}{key}")].as_str().map(ToOwned::to_owned)
+}
+
+/// The digest of bytes.
+pub fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// All tags of all repositories.
+pub fn state(registry: &Registry) -> BTreeMap<String, BTreeMap<String, String>> {
+    registry.repositories().into_iter().map(|name| (name.clone(), registry.tags(&name))).collect()
+}
+
+/// The fixtures' own `release.json`.
+pub fn release_json(source: &Source) -> String {
+    std::fs::read_to_string(source.path("ee/appliance/releases/1.0.3/release.json")).expect("a release.json")
+}
+
+/// The images that the fixtures' own `release.json` names, for other versions.
+pub fn with_images(source: &Source, versions: &[&str]) {
+    let text = release_json(source);
+    for version in versions {
+        source.write(&format!("ee/appliance/releases/{version}/release.json"), &text);
+    }
+}
