@@ -159,7 +159,8 @@ fn ends_as(
     assert_eq!(now.chain[1..], before.chain, "{what}: one move");
     assert_eq!(versions(store, "nightly"), versions(undisturbed, "nightly"), "{what}");
     let numbers = kept_alive(store, "nightly");
-    assert!(numbers.len() <= 3, "{what}: {numbers:?}");
+    // What an interrupted move left keeps its number to itself.
+    assert!(numbers.len() <= 3 && numbers.is_sorted_by(|a, b| a < b), "{what}: {numbers:?}");
     assert!(numbers.contains(&now.chain[0].1), "{what}: {numbers:?}");
 }
 
@@ -209,9 +210,9 @@ fn faults() -> Vec<(&'static str, Action, &'static [i32])> {
         ("500", Action::status(500, ""), &[75]),
         ("502", Action::status(502, "<html><h1>Bad Gateway</h1></html>"), &[75]),
         ("429", Action::Status(429, now(), Vec::new()), &[75]),
-        // To HEAD there is no body that says so.
-        ("403 for a rate", Action::status(403, slow), &[4, 75]),
-        ("403", Action::status(403, ""), &[4]),
+        // HEAD has no body that says why: GET is asked, and that goes well.
+        ("403 for a rate", Action::status(403, slow), &[0, 75]),
+        ("403", Action::status(403, ""), &[0, 4]),
         ("reset before", Action::ResetBefore, &[0, 75]),
         ("reset after", Action::Reset(0), &[0, 75]),
         ("reset within", Action::Reset(25), &[75]),
@@ -230,7 +231,10 @@ fn whatever_goes_wrong_at_any_request_the_channel_is_whole_and_running_again_fin
         let (registry, what) = (case.fresh(), format!("{name} at request {index}"));
         registry.fail(Fault::after(index, action.clone()));
         let (code, said) = run(publish(&case.source, &store(&registry), NEW));
-        assert!(code.is_some_and(|code| codes.contains(&code)), "{what}: {code:?}: {said}");
+        // The list of tags is looked at for a number that would be nicer: without it there is another.
+        let optional = registry.log()[index].path.ends_with("/tags/list");
+        let expected = code.is_some_and(|code| codes.contains(&code) || (optional && code == 0));
+        assert!(expected, "{what}: {code:?}: {said}");
         registry.heal();
         if code == Some(0) {
             return ends_as(&registry, &case.undisturbed, &case.before, &case.after, &what);
