@@ -108,10 +108,7 @@ impl Loader<'_> {
             self.reader(&file.place, packed).read(&text, &mut full)?;
         }
         if own.api_version == "v1" && !own.dependencies.is_empty() {
-            self.warn(
-                place,
-                "a chart of apiVersion v1 has its `dependencies` in requirements.yaml: Helm drops these",
-            );
+            self.warn(place, "a chart of apiVersion v1 has its `dependencies` in requirements.yaml: Helm drops these");
         }
         full.check().map_err(|reason| Error::invalid(place.clone(), reason))?;
         if full.deprecated {

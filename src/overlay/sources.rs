@@ -203,7 +203,13 @@ fn refuse_taken(overlay: &Overlay, file: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse_object(overlay: &Overlay, objects: &[Object<'_>], kind: &str, name: &str, namespace: &str) -> Result<(), Error> {
+fn refuse_object(
+    overlay: &Overlay,
+    objects: &[Object<'_>],
+    kind: &str,
+    name: &str,
+    namespace: &str,
+) -> Result<(), Error> {
     let same = objects.iter().find(|object| {
         object.is(SOURCE, kind) && object.name() == name && object.namespace().is_none_or(|other| other == namespace)
     });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::{try_join, try_join_all};
 
@@ -51,12 +52,14 @@ impl<'a> Contents<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
     /// The store failed. What is done stays; running again does the rest.
-    #[error("stopped after {} of {} writes; no channel moved", done.len(), done.len() + left.len())]
+    #[error("stopped after {} of {} writes; {channel}", done.len(), done.len() + left.len())]
     Stopped {
         /// What is in the store.
         done: Vec<String>,
         /// What is not.
         left: Vec<String>,
+        /// What became of the channel.
+        channel: &'static str,
         /// Why.
         source: oci::Error,
     },
@@ -73,7 +76,7 @@ pub enum ExecuteError {
         source: oci::Error,
     },
     /// A tag names something else than what was just written: somebody else writes too.
-    #[error("{repository}:{tag} names {found} instead of {expected}{who}")]
+    #[error("{repository}:{tag} names {found} instead of {expected}: somebody else moved it meanwhile{who}")]
     Moved {
         /// Where.
         repository: Repository,
@@ -85,6 +88,18 @@ pub enum ExecuteError {
         found: String,
         /// Who moved it and when, where its record says so.
         who: String,
+    },
+    /// Somebody else moves the same channel at the same time.
+    #[error("somebody else moves {channel} at the same time ({tag}{who}): {outcome}")]
+    Rival {
+        /// The channel.
+        channel: Tag,
+        /// The keep-alive tag of the other move.
+        tag: Tag,
+        /// Who and when, where its record says so.
+        who: String,
+        /// What came of it.
+        outcome: &'static str,
     },
 }
 
@@ -113,7 +128,7 @@ pub async fn execute(
     if plan.is_empty() {
         return Ok(None);
     }
-    let run = Run { plan, contents, executor, progress, done: Mutex::default() };
+    let run = Run { plan, contents, executor, progress, done: Mutex::default(), moving: AtomicBool::new(false) };
     let channel = run.channel(record)?;
     run.write(channel.as_ref()).await?;
     run.read_back(channel.as_ref()).await?;
@@ -130,6 +145,8 @@ struct Run<'a> {
     executor: &'a Executor<'a>,
     progress: &'a dyn Progress,
     done: Mutex<Vec<String>>,
+    /// Was the channel's tag written, or at least tried?
+    moving: AtomicBool,
 }
 
 /// The channel manifest that a plan's move writes.
@@ -137,6 +154,7 @@ struct Channel<'a> {
     repository: &'a Repository,
     name: &'a Tag,
     from: Option<&'a Digest>,
+    sequence: u64,
     keep_alive: Tag,
     artifact: Artifact,
 }
@@ -162,7 +180,8 @@ impl<'a> Run<'a> {
         let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
         let artifact = release::channel_artifact(json.bytes().to_vec(), &record);
         let keep_alive = release::keep_alive_tag(channel, *sequence, artifact.digest());
-        Ok(Some(Channel { repository, name: channel, from: from.as_ref(), keep_alive, artifact }))
+        let (name, from, sequence) = (channel, from.as_ref(), *sequence);
+        Ok(Some(Channel { repository, name, from, sequence, keep_alive, artifact }))
     }
 
     fn pushes(&self) -> impl Iterator<Item = (&'a Repository, &'a Descriptor)> {
@@ -201,8 +220,15 @@ impl<'a> Run<'a> {
         first.map_err(|source| self.stopped(source))?;
         let last = artifacts.iter().filter(|(_, _, last)| *last);
         let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
-        try_join_all(last).await.map_err(|source| self.stopped(source))?;
-        Ok(())
+        let last = try_join(try_join_all(last), self.keep_alive(channel)).await;
+        last.map(drop).map_err(|source| self.stopped(source))
+    }
+
+    /// The channel's manifest under its keep-alive tag, which also tells other publishers that this one is about to move it.
+    async fn keep_alive(&self, channel: Option<&Channel<'_>>) -> Result<(), oci::Error> {
+        let Some(channel) = channel else { return Ok(()) };
+        let manifest = channel.artifact.manifest();
+        self.executor.store.push_manifest(channel.repository, manifest, Some(&channel.keep_alive)).await
     }
 
     async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
@@ -247,22 +273,21 @@ impl<'a> Run<'a> {
             Action::Push { .. } => None,
         });
         let left = all.filter(|name| !done.contains(name)).collect();
-        ExecuteError::Stopped { done, left, source }
+        let moving = self.moving.load(Ordering::Relaxed);
+        let channel = if moving { "the channel may have moved already" } else { "no channel moved" };
+        ExecuteError::Stopped { done, left, channel, source }
     }
 
-    /// Everything that the release names, read as an appliance will read it; beside it the channel's manifest is written under
-    /// its keep-alive tag, and the channel looked at. All at once.
+    /// Everything that the release names, read as an appliance will read it; beside it the channel and who else would move it
+    /// are looked at. All at once.
     async fn read_back(&self, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
         let public = self.executor.public.filter(|_| channel.is_some());
         let reads = self.contents.named.iter().map(|&(repository, tag)| self.read_one(repository, tag, public));
-        let prepare = async {
+        let look = async {
             let Some(channel) = channel else { return Ok(()) };
-            let (repository, manifest) = (channel.repository, channel.artifact.manifest());
-            let keep_alive = self.executor.store.push_manifest(repository, manifest, Some(&channel.keep_alive));
-            let keep_alive = async { keep_alive.await.map_err(|source| self.stopped(source)) };
-            try_join(keep_alive, self.channel_is(channel, channel.from)).await.map(drop)
+            try_join(self.channel_is(channel, channel.from), self.no_rival(channel, false)).await.map(drop)
         };
-        try_join(try_join_all(reads), prepare).await.map(drop)
+        try_join(try_join_all(reads), look).await.map(drop)
     }
 
     async fn read_one(
@@ -295,15 +320,44 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The channel was looked at right before; it is looked at right after. There is no compare-and-swap: what another publisher
-    /// writes within that one round trip is overwritten, and shows as a gap in the chain of records.
+    /// The channel was looked at right before; it is looked at right after. A registry has no compare-and-swap, but each
+    /// publisher announces its move by the keep-alive tag before it looks for those of others: of two at once, one sees the other
+    /// at least. What is still overwritten within one round trip is kept by its own tag, and said here.
     async fn move_channel(&self, channel: &Channel<'_>) -> Result<Digest, ExecuteError> {
         let manifest = channel.artifact.manifest();
+        self.moving.store(true, Ordering::Relaxed);
         let written = self.executor.store.push_manifest(channel.repository, manifest, Some(channel.name)).await;
         written.map_err(|source| self.stopped(source))?;
-        self.channel_is(channel, Some(channel.artifact.digest())).await?;
+        let own = self.channel_is(channel, Some(channel.artifact.digest()));
+        try_join(own, self.no_rival(channel, true)).await?;
         self.progress.event(&Event::Moved { channel: channel.name });
         Ok(channel.artifact.digest().clone())
+    }
+
+    /// Has anybody announced the same or a later move since the plan was made? A store that does not list its tags cannot say.
+    async fn no_rival(&self, channel: &Channel<'_>, overwritten: bool) -> Result<(), ExecuteError> {
+        let store = self.executor.store.read();
+        let tags = match store.tags(channel.repository).await {
+            Err(source) if source.kind() == oci::Kind::Unavailable => return Err(self.stopped(source)),
+            tags => tags.unwrap_or_default(),
+        };
+        let rival = tags.into_iter().find(|tag| {
+            let sequence = release::keep_alive_sequence(channel.name, tag);
+            *tag != channel.keep_alive && sequence.is_some_and(|sequence| sequence >= channel.sequence)
+        });
+        let Some(tag) = rival else { return Ok(()) };
+        let selector = Selector::Tag(tag.clone());
+        let record = release::resolve(store, channel.repository, &selector).await.ok().and_then(|found| found.record);
+        Err(ExecuteError::Rival {
+            channel: channel.name.clone(),
+            tag,
+            who: record.as_ref().map(who).unwrap_or_default(),
+            outcome: if overwritten {
+                "the channel serves this release, and theirs is lost from it"
+            } else {
+                "nothing moved here"
+            },
+        })
     }
 
     async fn channel_is(&self, channel: &Channel<'_>, expected: Option<&Digest>) -> Result<(), ExecuteError> {
@@ -334,17 +388,19 @@ fn moved(
     record: Option<&Record>,
 ) -> ExecuteError {
     let text = |digest: Option<&Digest>| digest.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-    let who = record.map(|record| {
-        let by = record.by.as_ref().map_or_else(String::new, |by| format!(" by {}", shown(by)));
-        format!(": moved{by} on {}", shown(&record.moved))
-    });
     ExecuteError::Moved {
         repository: repository.clone(),
         tag: tag.clone(),
         expected: text(expected),
         found: text(found),
-        who: who.unwrap_or_else(|| ": somebody else moved it meanwhile".to_owned()),
+        who: record.map(who).unwrap_or_default(),
     }
+}
+
+/// `, by alice on 2026-11-23T12:00:00Z`
+fn who(record: &Record) -> String {
+    let by = record.by.as_ref().map_or_else(String::new, |by| format!(" by {}", shown(by)));
+    format!(",{by} on {}", shown(&record.moved))
 }
 
 fn unknown(repository: &Repository, digest: &Digest) -> oci::Error {

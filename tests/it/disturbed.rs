@@ -29,7 +29,9 @@ fn dies_at(source: &Source, index: usize, action: Action) -> Registry {
     let registry = Registry::start();
     registry.fail(Fault { method: "", path: String::new(), skip: index, times: usize::MAX, action });
     let run = publish(source, &registry, "1.0.3", "nightly", &[]);
-    assert!(matches!(run.code, Some(75 | 4 | 1)), "{index}: {run:?}");
+    // Where only the last list of tags is refused, all is done.
+    let done = run.code == Some(0) && registry.tags(RELEASES).contains_key("nightly");
+    assert!(done || matches!(run.code, Some(75 | 4 | 1)), "{index}: {run:?}");
     assert!(!run.stderr.contains("panicked"), "{index}: {run:?}");
     if registry.tags(RELEASES).contains_key("nightly") {
         assert_eq!(served(&registry, "nightly")["version"], "1.0.3");
@@ -161,23 +163,47 @@ fn overtaken(registry: &Registry, method: &'static str) -> (Run, String) {
 fn whoever_is_overtaken_before_the_last_look_leaves_the_channel_to_the_other() {
     let registry = Registry::start();
     let (first, moved) = overtaken(&registry, "HEAD");
-    first.ends(3).says(&["somebody else moved it", &moved]);
+    first.ends(3).says(&["somebody else moved it meanwhile, by tester on 20", &moved]);
     assert_eq!(registry.tags(RELEASES)["nightly"], moved);
     assert_eq!(served(&registry, "nightly")["version"], "1.0.5");
     assert!(registry.tags(RELEASES).contains_key("1.0.4"), "the version itself is published");
 }
 
-/// A registry has no compare-and-swap: what is written between the look and the write is lost from the tag, not from the
-/// registry, and the records show it.
+/// A registry has no compare-and-swap: what is written between the look and the write is lost from the channel, not from the
+/// registry, and it is said.
 #[test]
-fn a_move_that_is_overwritten_within_the_last_round_trip_is_still_kept_by_its_own_tag() {
+fn a_move_that_is_overwritten_within_the_last_round_trip_is_said_and_kept_by_its_own_tag() {
     let registry = Registry::start();
     let (first, moved) = overtaken(&registry, "PUT");
-    first.ends(0);
-    let tags = registry.tags(RELEASES);
+    let kept = format!("nightly-3-{}", &moved[7..15]);
+    first.ends(3).says(&["somebody else moves nightly at the same time", &kept, "by tester on 20", "lost from it"]);
     assert_eq!(served(&registry, "nightly")["version"], "1.0.4");
-    assert_eq!(tags[&format!("nightly-2-{}", &moved[7..15])], moved);
-    assert_ne!(record(&registry, "nightly", "previous"), Some(moved));
+    assert_eq!(registry.tags(RELEASES)[&kept], moved);
+}
+
+/// Both have announced their moves before either looks: then both know, and neither overwrites the other.
+#[test]
+fn whoever_sees_the_announcement_of_another_move_stops() {
+    let registry = Registry::start();
+    let source = Source::new();
+    with_images(&source, &["1.0.4"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let (digest, gate) = (registry.tags(RELEASES)["nightly"].clone(), Gate::default());
+    let (media_type, bytes) = registry.manifest(RELEASES, "nightly").expect("a channel");
+    registry.fail(Fault::first("PUT", "/manifests/nightly-2-", Action::Hold(gate.clone())));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| publish(&source, &registry, "1.0.4", "nightly", &[]));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(gate.arrived(1));
+        registry.put_manifest(RELEASES, Some("nightly-2-0123abcd"), &digest, &media_type, &bytes);
+        gate.release();
+        let first = first.join().expect("the first publisher");
+        first.ends(3).says(&["somebody else moves nightly at the same time (nightly-2-0123abcd", "nothing moved here"]);
+    });
+    assert_eq!(registry.tags(RELEASES)["nightly"], digest);
+    // Running again goes on behind both.
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    assert_eq!(record(&registry, "nightly", "sequence").as_deref(), Some("3"));
 }
 
 /// The tags of every layout, each checked to be whole: to what digests they point.
