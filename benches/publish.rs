@@ -4,19 +4,19 @@
 //! `cargo bench --bench publish`; needs the programs that `tests/peers/install --system` brings.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench talks to people")]
 
+mod peers;
+
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use alga_release::oci::Digest;
 
+use peers::{Peers, Registry, publish};
+
 /// Rounds of each; the median is printed.
 const ROUNDS: usize = 7;
-/// Charts of the fixtures; bundle and release come to them.
-const CHARTS: [&str; 5] =
-    ["helm", "ee/helm/temporal", "ee/helm/temporal-worker", "ee/helm/workflow-worker", "ee/helm/email-service"];
 
 fn main() {
     let Some(peers) = Peers::find() else {
@@ -48,123 +48,6 @@ fn median(mut run: impl FnMut(usize) -> Duration) -> f64 {
     let mut seconds: Vec<f64> = (0..ROUNDS).map(|round| run(round).as_secs_f64()).collect();
     seconds.sort_by(f64::total_cmp);
     seconds[ROUNDS / 2]
-}
-
-fn publish(tree: &Path, store: &str) -> Duration {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_alga-release"));
-    command.arg("publish").arg(tree).args(["--version", "1.0.3", "--channel", "nightly", "--image-check", "off"]);
-    command.args(["--source-commit", &"7".repeat(40), "--epoch", "1700000000", "--quiet", "--store", store]);
-    timed(&mut [command])
-}
-
-fn timed(commands: &mut [Command]) -> Duration {
-    let start = Instant::now();
-    for command in commands {
-        let output = command.stdin(Stdio::null()).output().expect("the program starts");
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    start.elapsed()
-}
-
-struct Peers {
-    helm: PathBuf,
-    oras: PathBuf,
-    flux: PathBuf,
-}
-
-impl Peers {
-    fn find() -> Option<Self> {
-        which("docker-registry")?;
-        Some(Self { helm: which("helm")?, oras: which("oras")?, flux: which("flux-artifact")? })
-    }
-
-    /// Package and push each chart, push the overlay, push the release, tag it.
-    fn script(&self, tree: &Path, scratch: &Path, prefix: &str) -> Duration {
-        let mut commands = Vec::new();
-        for chart in CHARTS {
-            let mut package = Command::new(&self.helm);
-            package.arg("package").arg(tree.join(chart)).arg("-d").arg(scratch);
-            commands.push(package);
-        }
-        for chart in [
-            "sebastian-0.0.1",
-            "temporal-0.1.0",
-            "temporal-worker-0.1.0",
-            "workflow-worker-0.1.0",
-            "email-service-0.1.0",
-        ] {
-            let mut push = Command::new(&self.helm);
-            push.arg("push")
-                .arg(scratch.join(format!("{chart}.tgz")))
-                .arg(format!("oci://{prefix}/charts"))
-                .arg("--plain-http");
-            commands.push(push);
-        }
-        let mut bundle = Command::new(&self.flux);
-        bundle
-            .args(["push", &format!("{prefix}/config:1.0.3")])
-            .arg(tree.join("ee/appliance/flux"))
-            .args(["source", "revision"]);
-        commands.push(bundle);
-        std::fs::write(scratch.join("release-manifest.json"), "{}").expect("the scratch directory is writable");
-        let mut release = Command::new(&self.oras);
-        release.current_dir(scratch).args([
-            "push",
-            "--plain-http",
-            &format!("{prefix}/release:1.0.3"),
-            "release-manifest.json",
-        ]);
-        commands.push(release);
-        let mut tag = Command::new(&self.oras);
-        tag.args(["tag", "--plain-http", &format!("{prefix}/release:1.0.3"), "nightly"]);
-        commands.push(tag);
-        timed(&mut commands)
-    }
-}
-
-fn which(name: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/alga-peers/bin"));
-    let given = std::env::var_os("ALGA_PEERS_DIR").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = given.into_iter().chain(cache).chain(std::env::split_paths(&path));
-    directories.map(|directory| directory.join(name)).find(|program| program.is_file())
-}
-
-/// Debian's docker-registry on a free port, ended on drop.
-struct Registry {
-    child: Child,
-    address: String,
-}
-
-impl Registry {
-    fn start(directory: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let address = format!("127.0.0.1:{port}");
-        let config = directory.join("registry.yml");
-        let data = directory.join("registry");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: \"{}\"}}}}\nhttp: {{addr: \"{address}\"}}\n",
-            data.display()
-        );
-        std::fs::write(&config, text).expect("the scratch directory is writable");
-        let program = which("docker-registry").expect("it was there");
-        let child = Command::new(program).arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let registry = Self { child: child.expect("the registry starts"), address };
-        let start = Instant::now();
-        while TcpStream::connect(&registry.address).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(20), "the registry does not listen");
-            std::thread::yield_now();
-        }
-        registry
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// POST, PUT, POST, PUT and the manifest of eight small artifacts, each on a connection of its own, all at once.

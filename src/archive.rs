@@ -2,7 +2,7 @@
 //! is hostile until it was read within bounds.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
@@ -14,6 +14,7 @@ use crate::oci::{Digest, Hasher};
 /// Modification time of every file: 1980-01-01T00:00:00Z, the earliest that zip-minded tools can hold.
 pub const MODIFIED: u64 = 315_532_800;
 
+const BUFFER: usize = 32 << 10;
 const BLOCK: usize = 512;
 const NAME: usize = 100;
 const PREFIX: usize = 155;
@@ -32,7 +33,8 @@ pub struct Packed {
 /// Packs files into a gzip stream, one after the other. The tar is never whole in memory.
 #[derive(Debug)]
 pub struct Writer {
-    gzip: GzEncoder<Vec<u8>>,
+    /// Buffered: with every write, however small, the encoder clears a buffer of 32 KiB.
+    gzip: BufWriter<GzEncoder<Vec<u8>>>,
     hasher: Hasher,
     size: u64,
 }
@@ -47,7 +49,7 @@ impl Writer {
     /// An archive without files.
     pub fn new() -> Self {
         let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));
-        Self { gzip, hasher: Hasher::new(), size: 0 }
+        Self { gzip: BufWriter::with_capacity(BUFFER, gzip), hasher: Hasher::new(), size: 0 }
     }
 
     /// Appends a file, mode 0644. The order of the calls is the order of the archive.
@@ -109,7 +111,8 @@ impl Writer {
     /// Never: memory takes every write.
     pub fn finish(mut self) -> Packed {
         self.write(&[0; 2 * BLOCK]);
-        let bytes = self.gzip.finish().expect("memory takes every write");
+        let gzip = self.gzip.into_inner().expect("memory takes every write");
+        let bytes = gzip.finish().expect("memory takes every write");
         Packed { bytes, diff_id: self.hasher.finish(), tar_size: self.size }
     }
 }

@@ -1,5 +1,6 @@
 //! The writing half of the seam.
 
+use super::registry::Access;
 use super::{Content, Digest, Error, Kind, Location, Options, ReadStore, Repository, Selector, Tag, media_type};
 
 /// A store that can be written. The caller knows every digest before a byte is sent.
@@ -9,12 +10,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store for writing. Nothing is written yet.
+    /// Opens a store for writing. Nothing is written yet; a registry is asked for the right to push from the first request on.
     ///
     /// # Errors
     /// As [`ReadStore::open`].
     pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
-        Ok(Self { read: ReadStore::open(location, options)? })
+        Ok(Self { read: ReadStore::open_for(location, options, Access::Push)? })
     }
 
     /// The reading half.

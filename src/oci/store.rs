@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::layout::Layout;
-use super::registry::{Options, Registry};
+use super::registry::{Access, Options, Registry};
 use super::{Descriptor, Digest, Error, InvalidReference, Kind, Prefix, Repository, Selector, Tag};
 
 /// Largest manifest that is read: what registries must accept at least.
@@ -70,8 +70,13 @@ impl ReadStore {
     /// # Errors
     /// When TLS cannot be set up, or a directory is something other than layouts.
     pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
+        Self::open_for(location, options, Access::Pull)
+    }
+
+    /// As [`Self::open`], with tokens that allow so much.
+    pub(super) fn open_for(location: &Location, options: Options, access: Access) -> Result<Self, Error> {
         let backing = match location {
-            Location::Registry(prefix) => Backing::Registry(Registry::open(prefix, options)?),
+            Location::Registry(prefix) => Backing::Registry(Registry::open(prefix, options, access)?),
             Location::Layout(directory) => Backing::Layout(Layout::open(directory)?),
         };
         Ok(Self { backing })

@@ -63,6 +63,8 @@ pub(super) struct Release<'a> {
     /// Line of what names the chart.
     pub line: usize,
     pub git: bool,
+    /// The author's `OCIRepository` for a chart of ours.
+    pub own_source: Option<Object<'a>>,
 }
 
 impl Overlay {
@@ -147,7 +149,7 @@ fn by_chart<'a>(
             return Err(Error::refused(at(node), reason).hint("want GitRepository or HelmRepository"));
         }
     };
-    Ok(Release { object, used, line: name.line, git: kind == "GitRepository" })
+    Ok(Release { object, used, line: name.line, git: kind == "GitRepository", own_source: None })
 }
 
 fn by_reference<'a>(
@@ -165,13 +167,16 @@ fn by_reference<'a>(
         return Err(Error::refused(at(reference), reason)
             .hint("put the OCIRepository with an exact `ref.tag` into the overlay"));
     };
+    for path in [&["spec", "url"][..], &["spec", "ref", "tag"], &["spec", "ref", "digest"]] {
+        if let Some(node) = source.node.get(path) {
+            overlay.refuse_variable(source.file, node, "what names the chart")?;
+        }
+    }
     let url = source.node.text_at(&["spec", "url"]).unwrap_or_default().trim_end_matches('/');
     let (parent, name) = url.rsplit_once('/').unwrap_or(("", url));
     if is_ours(overlay, parent) {
-        let reason =
-            "the release takes a chart of ours from an OCIRepository of the overlay, whose pin is not rewritten";
-        return Err(Error::refused(at(reference), reason)
-            .hint("name the chart by `chart.spec` with its path; the source is written here"));
+        let used = Used::Ours(ChartSource::Name(name.to_owned()));
+        return Ok(Release { object, used, line: reference.line, git: false, own_source: Some(source) });
     }
     let place = |node: &Node| overlay.place(source.file, node.line);
     let version = if let Some(digest) = source.node.text_at(&["spec", "ref", "digest"]) {
@@ -180,7 +185,8 @@ fn by_reference<'a>(
         let node = source.node.get(&["spec", "ref", "semver"]).or_else(|| source.node.get(&["spec", "ref", "tag"]));
         exact(&place(source.node), node, place)?
     };
-    Ok(Release { object, used: Used::Theirs { name: name.to_owned(), version }, line: reference.line, git: false })
+    let used = Used::Theirs { name: name.to_owned(), version };
+    Ok(Release { object, used, line: reference.line, git: false, own_source: None })
 }
 
 /// The source that a reference names; without a namespace, in the release's own.

@@ -98,21 +98,34 @@ impl Walk<'_> {
             Lister { directory: directory.to_owned(), file: Some(file), namespace, order: self.order, renames };
         for key in ["resources", "components", "bases"] {
             for item in root.get(&[key]).map(Node::items).unwrap_or_default() {
-                let Some(path) = item.as_str().and_then(|text| below(directory, text)) else { continue };
+                let path = self.path_of(directory, lister.file.as_deref().unwrap_or(directory), item)?;
                 if self.overlay.files.contains_key(&path) {
                     self.found.entry(path).or_insert_with(|| lister.clone());
-                } else if load::has_extension(&path, &["yaml", "yml", "json"]) {
-                    let file = lister.file.as_deref().unwrap_or(directory);
-                    let reason = format!("it lists `{}`, which is no file of the bundle", path.escape_debug());
-                    return Err(Error::invalid(self.overlay.place(file, item.line), reason).hint(
-                        "the file is missing, or an ignore rule leaves it out: the cluster could not build this",
-                    ));
                 } else {
                     self.enter(&path, lister.namespace.clone(), lister.renames.clone())?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The file or directory of the bundle that an entry of a kustomization file names.
+    fn path_of(&self, directory: &str, file: &str, item: &Node) -> Result<String, Error> {
+        let text = item.as_str().unwrap_or_default();
+        let invalid = |reason: String| Error::invalid(self.overlay.place(file, item.line), reason);
+        let Some(path) = below(directory, text) else {
+            let reason = format!("it lists `{}`, which lies outside of the overlay", text.escape_debug());
+            return Err(invalid(reason).hint("the bundle holds the overlay alone: move it into it"));
+        };
+        let start = format!("{path}/");
+        let there = path.is_empty()
+            || self.overlay.files.contains_key(&path)
+            || self.overlay.files.range(start.clone()..).next().is_some_and(|(file, _)| file.starts_with(&start));
+        if there {
+            return Ok(path);
+        }
+        let reason = format!("it lists `{}`, which is no file or directory of the bundle", path.escape_debug());
+        Err(invalid(reason).hint("it is missing, or an ignore rule leaves it out: the cluster could not build this"))
     }
 
     /// Flux takes every YAML file below a directory without a kustomization file, and enters what has one by that.

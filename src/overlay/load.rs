@@ -147,14 +147,18 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Vec<Document>, Error> {
     for root in documents.iter().filter_map(|document| document.root.as_ref()) {
         let strict = super::kustomization::is_file_name(path)
             || (root.get(&["kind"]).is_some() && root.get(&["apiVersion"]).is_some());
-        if let Some(key) = root.duplicate_key().filter(|_| strict) {
-            let name = key.as_str().unwrap_or_default();
-            let reason = format!("the key `{}` stands twice in one mapping", name.escape_debug());
-            return Err(Error::invalid(Place::line(path, key.line), reason)
-                .hint("remove one of the two: Flux rejects the file"));
+        if strict {
+            refuse_duplicate(path, root)?;
         }
     }
     Ok(documents)
+}
+
+/// Refuses a key that stands twice in one mapping; `path` is below the root of the tree.
+pub(super) fn refuse_duplicate(path: &str, root: &Node) -> Result<(), Error> {
+    let Some(key) = root.duplicate_key() else { return Ok(()) };
+    let reason = format!("the key `{}` stands twice in one mapping", key.as_str().unwrap_or_default().escape_debug());
+    Err(Error::invalid(Place::line(path, key.line), reason).hint("remove one of the two: Flux rejects the file"))
 }
 
 fn refuse_hostile(path: &str, place: impl Fn() -> Place) -> Result<(), Error> {

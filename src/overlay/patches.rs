@@ -7,7 +7,7 @@ use super::kustomization::is_file_name;
 use super::load::Object;
 use super::{KUSTOMIZE, Overlay};
 
-/// Refuses every patch that reaches into a release's chart or a child's source and path.
+/// Refuses every patch that reaches into a release's chart, the source of a chart, or a child's source and path.
 pub(super) fn refuse(overlay: &Overlay, objects: &[Object<'_>]) -> Result<(), Error> {
     for file in overlay.parsed.keys().filter(|file| is_file_name(file)) {
         if let Some(root) = overlay.root_of(file) {
@@ -156,9 +156,12 @@ fn plain_kind(kind: Option<&str>) -> Kind<'_> {
 fn reaches(kind: Kind<'_>, path: &[&str]) -> Option<&'static str> {
     let release = kind.is_none_or(|kind| kind == "HelmRelease");
     let child = kind.is_none_or(|kind| kind == "Kustomization");
+    let source = kind.is_none_or(|kind| matches!(kind, "OCIRepository" | "HelmRepository"));
     match path {
         ["spec"] if kind.is_some() && release => Some("the chart of a HelmRelease"),
         ["spec"] if kind.is_some() && child => Some("the source of a Kustomization"),
+        ["spec"] if kind.is_some() && source => Some("the source of a chart"),
+        ["spec", "url" | "ref", ..] if source => Some("the source of a chart"),
         ["spec", "chart" | "chartRef", ..] if release => Some("the chart of a HelmRelease"),
         ["spec", "sourceRef" | "path", ..] if child => Some("the source of a Kustomization"),
         _ => None,

@@ -155,7 +155,7 @@ impl Editing<'_> {
         let name = self.own(spec, "chart")?;
         plan.edits.push(replace_scalar(text, &name.value, &pin.name));
         if let Some(entry) = spec.entry("version") {
-            plan.edits.push(version(text, entry, &pin.version));
+            plan.edits.push(always_quoted(text, entry, &pin.version));
         } else {
             let at = spec.entries().iter().position(|entry| entry.key.as_str() == Some("chart")).unwrap_or_default();
             plan.edits.extend(insert_after(text, spec, at, "version", &quoted(&pin.version)));
@@ -226,13 +226,13 @@ fn is_json(key: &Node) -> bool {
 }
 
 /// A version is always in quotes: `1.10` is a number.
-fn version(text: &str, entry: &Entry, version: &str) -> Edit {
+pub(super) fn always_quoted(text: &str, entry: &Entry, value: &str) -> Edit {
     match &entry.value.value {
-        Value::Scalar { style: Style::Single | Style::Double, .. } => replace_scalar(text, &entry.value, version),
+        Value::Scalar { style: Style::Single | Style::Double, .. } => replace_scalar(text, &entry.value, value),
         Value::Scalar { .. } if entry.value.span.is_empty() => {
             let at = entry_end(text, entry);
-            Edit { range: at..at, text: format!(" {}", quoted(version)) }
+            Edit { range: at..at, text: format!(" {}", quoted(value)) }
         }
-        _ => Edit { range: entry.value.span.clone(), text: quoted(version) },
+        _ => Edit { range: entry.value.span.clone(), text: quoted(value) },
     }
 }

@@ -9,11 +9,12 @@ use crate::yaml::{Document, Node, Value};
 
 use super::children::{Child, children};
 use super::discover::{Release, Used, releases};
-use super::kustomization::{Listings, listings};
+use super::kustomization::{Listings, is_file_name, listings};
 use super::load::Parsed;
+use super::own_source::OwnSource;
 use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
-use super::{ChartSource, Overlay, Warning, check, load, patches};
+use super::{ChartSource, Overlay, Warning, check, load, patches, references};
 
 /// What a chart became.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +104,7 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parse
     let children = children(overlay, &objects)?;
     let releases = releases(overlay, &objects)?;
     patches::refuse(overlay, &objects)?;
+    references::refuse(overlay, &objects)?;
     let listings = listings(overlay, &children)?;
     let homes = homes(overlay, pins, &objects, &releases, &listings)?;
     let mut plans = BTreeMap::new();
@@ -112,6 +114,7 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parse
     for release in &releases {
         plan_release(overlay, pins, release, &homes, &mut plans)?;
     }
+    plan_own_sources(overlay, pins, &releases, &mut plans)?;
     plan_lists(overlay, &homes, &mut plans)?;
     let mut changed = BTreeMap::new();
     for (file, plan) in plans {
@@ -120,6 +123,7 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parse
     }
     let mut warnings = unlisted(overlay, &releases, &listings);
     warnings.extend(other_sources(overlay, &children));
+    warnings.extend(unread_values(overlay, pins));
     for Home { file, text, .. } in homes.into_values() {
         if let Some(file) = file {
             let documents = load::parse(&join(&overlay.settings.directory, &file), &text)?;
@@ -173,7 +177,7 @@ fn plan_release(
     let parsed = &overlay.parsed[release.object.file];
     let editing = Editing { overlay, release, parsed };
     let plan = plans.entry(release.object.file.to_owned()).or_default();
-    if let Used::Ours(source) = &release.used
+    if let (Used::Ours(source), None) = (&release.used, &release.own_source)
         && let Some(home) = homes.get(source)
     {
         match pins.style {
@@ -183,6 +187,25 @@ fn plan_release(
     }
     if let Some(name) = pins.values_names.get(release.object.name()) {
         editing.values_name(name, plan);
+    }
+    Ok(())
+}
+
+/// Each source of the author's once, though several releases may take their chart from it.
+fn plan_own_sources(
+    overlay: &Overlay,
+    pins: &Pins<'_>,
+    releases: &[Release<'_>],
+    plans: &mut Plans,
+) -> Result<(), Error> {
+    let mut done = BTreeSet::new();
+    for release in releases {
+        let (Used::Ours(chart), Some(object)) = (&release.used, &release.own_source) else { continue };
+        if done.insert((object.file, object.document, object.path.clone())) {
+            let source = OwnSource { overlay, object, parsed: &overlay.parsed[object.file] };
+            let plan = plans.entry(object.file.to_owned()).or_default();
+            source.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;
+        }
     }
     Ok(())
 }
@@ -326,6 +349,27 @@ fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listings: &Listings) ->
         }
     })
     .collect()
+}
+
+/// Generators keep the plain names: what they make has the values' text without the image tags, which the hash in the name of
+/// the appliance's own ConfigMap stands for. Under that name they would replace it.
+fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
+    let plain = |name: &str| {
+        let release = name.strip_prefix(&overlay.settings.values_prefix);
+        release.is_some_and(|release| pins.values_names.contains_key(release))
+    };
+    let unread = |file: &String| {
+        let generators = overlay.root_of(file)?.get(&["configMapGenerator"]).map(Node::items).unwrap_or_default();
+        let names = generators.iter().filter_map(|generator| generator.get(&["name"]));
+        let names: Vec<&Node> = names.filter(|name| name.as_str().is_some_and(plain)).collect();
+        let listed: Vec<&str> = names.iter().filter_map(|name| name.as_str()).collect();
+        let text = format!(
+            "makes {}, which no release reads: with hashed names the appliance makes its own",
+            listed.join(", ")
+        );
+        Some(Warning { place: overlay.place(file, names.first()?.line), text })
+    };
+    overlay.parsed.keys().filter(|file| is_file_name(file)).filter_map(unread).collect()
 }
 
 fn other_sources(overlay: &Overlay, children: &[Child<'_>]) -> Vec<Warning> {

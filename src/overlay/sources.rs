@@ -37,11 +37,16 @@ pub(super) fn homes(
 ) -> Result<BTreeMap<ChartSource, Home>, Error> {
     let mut first: BTreeMap<&str, Option<&Lister>> = BTreeMap::new();
     let mut used: BTreeMap<&ChartSource, &Pin> = BTreeMap::new();
+    let mut without_source: BTreeMap<&ChartSource, &Pin> = BTreeMap::new();
     for release in releases {
         let Used::Ours(source) = &release.used else { continue };
         let pin = pin_of(overlay, pins, release, source)?;
         refuse_another(overlay, release, &used, pin)?;
         used.insert(source, pin);
+        if release.own_source.is_some() {
+            continue;
+        }
+        without_source.insert(source, pin);
         let lister = listings.get(release.object.file);
         let known = first.entry(&pin.name).or_insert(lister);
         if let Some(lister) = lister.filter(|lister| known.is_none_or(|known| lister.order < known.order)) {
@@ -49,7 +54,7 @@ pub(super) fn homes(
         }
     }
     let mut homes = BTreeMap::new();
-    for (source, pin) in used {
+    for (source, pin) in without_source {
         let home = match pins.style {
             PinStyle::Digest => of_chart(overlay, pins, objects, pin, first.get(pin.name.as_str()).copied().flatten())?,
             PinStyle::Version => of_repository(overlay, pins, objects)?,
@@ -166,7 +171,7 @@ fn of_repository(overlay: &Overlay, pins: &Pins<'_>, objects: &[Object<'_>]) -> 
 }
 
 /// `HOST/PATH/charts[/NAME]`
-fn repository(overlay: &Overlay, pins: &Pins<'_>, name: Option<&str>) -> Result<String, Error> {
+pub(super) fn repository(overlay: &Overlay, pins: &Pins<'_>, name: Option<&str>) -> Result<String, Error> {
     let invalid =
         |error: crate::oci::InvalidReference| Error::usage(Place::file(&overlay.settings.directory), error.to_string());
     let charts: Repository = overlay.settings.charts_repository.parse().map_err(invalid)?;

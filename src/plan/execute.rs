@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::{try_join, try_join_all};
 
@@ -52,14 +51,22 @@ impl<'a> Contents<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
     /// The store failed. What is done stays; running again does the rest.
-    #[error("stopped after {} of {} writes; {channel}", done.len(), done.len() + left.len())]
+    #[error("stopped after {} of {} writes; no channel moved", done.len(), done.len() + left.len())]
     Stopped {
         /// What is in the store.
         done: Vec<String>,
         /// What is not.
         left: Vec<String>,
-        /// What became of the channel.
-        channel: &'static str,
+        /// Why.
+        source: oci::Error,
+    },
+    /// The channel's tag was sent, and the store did not say clearly what became of it.
+    #[error("{repository}:{channel} may have moved: it was written, and whether that succeeded is not known")]
+    Unconfirmed {
+        /// Where.
+        repository: Repository,
+        /// Which channel.
+        channel: Tag,
         /// Why.
         source: oci::Error,
     },
@@ -128,7 +135,7 @@ pub async fn execute(
     if plan.is_empty() {
         return Ok(None);
     }
-    let run = Run { plan, contents, executor, progress, done: Mutex::default(), moving: AtomicBool::new(false) };
+    let run = Run { plan, contents, executor, progress, done: Mutex::default() };
     let channel = run.channel(record)?;
     run.write(channel.as_ref()).await?;
     run.read_back(channel.as_ref()).await?;
@@ -145,8 +152,6 @@ struct Run<'a> {
     executor: &'a Executor<'a>,
     progress: &'a dyn Progress,
     done: Mutex<Vec<String>>,
-    /// Was the channel's tag written, or at least tried?
-    moving: AtomicBool,
 }
 
 /// The channel manifest that a plan's move writes.
@@ -273,9 +278,7 @@ impl<'a> Run<'a> {
             Action::Push { .. } => None,
         });
         let left = all.filter(|name| !done.contains(name)).collect();
-        let moving = self.moving.load(Ordering::Relaxed);
-        let channel = if moving { "the channel may have moved already" } else { "no channel moved" };
-        ExecuteError::Stopped { done, left, channel, source }
+        ExecuteError::Stopped { done, left, source }
     }
 
     /// Everything that the release names, read as an appliance will read it; beside it the channel and who else would move it
@@ -285,7 +288,7 @@ impl<'a> Run<'a> {
         let reads = self.contents.named.iter().map(|&(repository, tag)| self.read_one(repository, tag, public));
         let look = async {
             let Some(channel) = channel else { return Ok(()) };
-            try_join(self.channel_is(channel, channel.from), self.no_rival(channel, false)).await.map(drop)
+            try_join(self.channel_is(channel, channel.from, false), self.no_rival(channel, false)).await.map(drop)
         };
         try_join(try_join_all(reads), look).await.map(drop)
     }
@@ -325,20 +328,21 @@ impl<'a> Run<'a> {
     /// at least. What is still overwritten within one round trip is kept by its own tag, and said here.
     async fn move_channel(&self, channel: &Channel<'_>) -> Result<Digest, ExecuteError> {
         let manifest = channel.artifact.manifest();
-        self.moving.store(true, Ordering::Relaxed);
         let written = self.executor.store.push_manifest(channel.repository, manifest, Some(channel.name)).await;
-        written.map_err(|source| self.stopped(source))?;
-        let own = self.channel_is(channel, Some(channel.artifact.digest()));
+        written.map_err(|source| self.failed(channel, !is_an_answer(&source), source))?;
+        let own = self.channel_is(channel, Some(channel.artifact.digest()), true);
         try_join(own, self.no_rival(channel, true)).await?;
         self.progress.event(&Event::Moved { channel: channel.name });
         Ok(channel.artifact.digest().clone())
     }
 
     /// Has anybody announced the same or a later move since the plan was made? A store that does not list its tags cannot say.
-    async fn no_rival(&self, channel: &Channel<'_>, overwritten: bool) -> Result<(), ExecuteError> {
+    async fn no_rival(&self, channel: &Channel<'_>, written: bool) -> Result<(), ExecuteError> {
         let store = self.executor.store.read();
         let tags = match store.tags(channel.repository).await {
-            Err(source) if source.kind() == oci::Kind::Unavailable => return Err(self.stopped(source)),
+            Err(source) if source.kind() == oci::Kind::Unavailable => {
+                return Err(self.failed(channel, written, source));
+            }
             tags => tags.unwrap_or_default(),
         };
         let rival = tags.into_iter().find(|tag| {
@@ -352,7 +356,7 @@ impl<'a> Run<'a> {
             channel: channel.name.clone(),
             tag,
             who: record.as_ref().map(who).unwrap_or_default(),
-            outcome: if overwritten {
+            outcome: if written {
                 "the channel serves this release, and theirs is lost from it"
             } else {
                 "nothing moved here"
@@ -360,12 +364,26 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn channel_is(&self, channel: &Channel<'_>, expected: Option<&Digest>) -> Result<(), ExecuteError> {
+    /// The store failed before the channel was `written`, or after it may have been.
+    fn failed(&self, channel: &Channel<'_>, written: bool, source: oci::Error) -> ExecuteError {
+        if !written {
+            return self.stopped(source);
+        }
+        let (repository, channel) = (channel.repository.clone(), channel.name.clone());
+        ExecuteError::Unconfirmed { repository, channel, source }
+    }
+
+    async fn channel_is(
+        &self,
+        channel: &Channel<'_>,
+        expected: Option<&Digest>,
+        written: bool,
+    ) -> Result<(), ExecuteError> {
         let store = self.executor.store.read();
         let found = match store.resolve(channel.repository, channel.name).await {
             Ok(digest) => Some(digest),
             Err(error) if error.is_not_found() => None,
-            Err(source) => return Err(self.stopped(source)),
+            Err(source) => return Err(self.failed(channel, written, source)),
         };
         if found.as_ref() == expected {
             return Ok(());
@@ -378,6 +396,11 @@ impl<'a> Run<'a> {
         };
         Err(moved(channel.repository, channel.name, expected, found.as_ref(), record.as_ref()))
     }
+}
+
+/// Does a failed write say that nothing was written? Otherwise it may be that only the answer was lost.
+fn is_an_answer(error: &oci::Error) -> bool {
+    matches!(error.kind(), oci::Kind::NotFound | oci::Kind::Refused | oci::Kind::Denied | oci::Kind::Io)
 }
 
 fn moved(

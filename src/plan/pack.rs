@@ -373,3 +373,27 @@ fn timestamp(epoch: i64) -> Result<String, Error> {
         .map_err(|_| Error::usage(Place::file("--epoch"), format!("{epoch} seconds since 1970 are no time")))?;
     Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_path_of_a_chart_stays_in_the_tree_however_it_is_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(directory.path().join("helm")).expect("created");
+        let tree = Tree::open(directory.path()).expect("a tree");
+        let source = ChartSource::Name("web".to_owned());
+        let used = overlay::ChartUse { source, place: Place::line("release.yaml", 8), releases: Vec::new() };
+        let path = |path: &str| {
+            let mut config = Config::default();
+            config.charts.insert("web".to_owned(), path.to_owned());
+            path_of(&tree, &config, &used).map_err(|error| error.to_string())
+        };
+        for (written, expected) in [("helm", "helm"), ("./helm/", "helm"), (".", ""), ("x/../helm", "helm")] {
+            assert_eq!(path(written).as_deref(), Ok(expected), "{written}");
+        }
+        let leaves = "alga-release.yaml: charts.web: the path `../web` leaves the tree";
+        assert_eq!(path("../web").expect_err("refused"), leaves);
+    }
+}

@@ -108,7 +108,7 @@ impl Builder<'_> {
         let node = |value| Node { value, span: range.clone(), line, anchor: anchor.cloned(), tag: tag.clone() };
         match event {
             Event::Comment(..) => self.comment(Comment { span: range, line }),
-            Event::DocumentStart(..) => self.start_document(&range),
+            Event::DocumentStart(explicit, _) => self.start_document(&range, explicit),
             Event::DocumentEnd => self.end_document(&range),
             Event::Scalar(text, style, ..) => {
                 let scalar = node(Value::Scalar { text: text.into_owned(), style: style_of(style) });
@@ -142,9 +142,12 @@ impl Builder<'_> {
         }
     }
 
-    fn start_document(&mut self, range: &Range<usize>) {
+    fn start_document(&mut self, range: &Range<usize>, explicit: bool) {
         self.anchored.clear();
-        self.last_end = range.end;
+        // Without `---` the parser says that it starts with the content, which of a block scalar comes after the header.
+        if explicit {
+            self.last_end = range.end;
+        }
         self.in_document = true;
         let comments = std::mem::take(&mut self.comments);
         self.documents.push(Document { root: None, span: range.clone(), comments });

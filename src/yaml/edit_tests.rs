@@ -38,6 +38,19 @@ fn a_scalar_keeps_its_quotes() {
     assert_eq!(replaced("a:\r\n  # c\r\n  b\r\n", &["a"], "x"), "a:\r\n  # c\r\n  x\r\n");
 }
 
+/// Found by fuzzing: without `---` the document began behind the header of its block scalar.
+#[test]
+fn a_block_scalar_may_be_the_whole_document() {
+    for before in ["", "# > c\n", "--- ", "--- # > c\n", "\u{feff}", "a: 1\n...\n", "a: |\n  b\n...\n"] {
+        for (header, now) in [(">", "\"x y\""), ("&x |-", "&x \"x y\""), ("!!str >2 # c", "!!str \"x y\" # c")] {
+            let text = format!("{before}{header}\n  b > c\n  d\n");
+            let node = parse(&text).expect("valid").pop().and_then(|document| document.root).expect("content");
+            let after = apply(&text, vec![replace_scalar(&text, &node, "x y")]).expect("fits");
+            assert_eq!(after, format!("{before}{now}\n"), "{text:?}");
+        }
+    }
+}
+
 #[test]
 fn an_entry_goes_with_its_lines_or_its_comma() {
     assert_eq!(removed("a: 1\nb: 2 # c\nd: 3\n", &[], "b"), "a: 1\nd: 3\n");

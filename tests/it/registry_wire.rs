@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use alga_release::oci::{
-    Content, Credentials, Descriptor, Digest, Error, Kind, Location, Options, Selector, Store, media_type,
+    Content, Credentials, Descriptor, Digest, Error, Kind, Location, Options, ReadStore, Selector, Store, media_type,
 };
 
 use crate::store_contract::{alice, artifact, push, repository, tag, tokens_for_alice};
@@ -12,6 +12,12 @@ use crate::support::registry::{Action, Auth, Elsewhere, Fault, Gate, Registry, S
 fn open(registry: &Registry, credentials: Credentials) -> Store {
     let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
     Store::open(&location, Options { credentials, ca: registry.ca().to_vec(), ..Options::default() }).expect("a store")
+}
+
+/// Somebody who only reads.
+fn reader(registry: &Registry) -> ReadStore {
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    ReadStore::open(&location, Options::default()).expect("a store")
 }
 
 fn anonymous(registry: &Registry) -> Store {
@@ -82,7 +88,8 @@ async fn a_large_blob_is_asked_for_before_it_is_sent() {
 async fn there_is_no_ping_and_one_token_however_many_wait_for_it() {
     let registry = with_tokens();
     let (store, x, name) = (open(&registry, alice()), repository("x"), tag("1.0"));
-    push(&store, &x, &artifact("x"), Some(&name)).await;
+    let artifact = artifact("x");
+    push(&store, &x, &artifact, Some(&name)).await;
     let tokens = |registry: &Registry| registry.lines().iter().filter(|line| *line == "GET /token").count();
     assert_eq!(tokens(&registry), 1);
     assert!(registry.lines().iter().all(|line| !line.ends_with(" /v2/")));
@@ -90,9 +97,9 @@ async fn there_is_no_ping_and_one_token_however_many_wait_for_it() {
 
     // Another process, that reads, many times at once; the token comes when all have asked.
     registry.clear_log();
-    let (gate, other) = (Gate::default(), open(&registry, Credentials::Anonymous));
+    let (gate, other) = (Gate::default(), reader(&registry));
     registry.fail(Fault::first("GET", "/token", Action::Hold(gate.clone())));
-    let reads = futures_util::future::join_all((0..8).map(|_| other.read().resolve(&x, &name)));
+    let reads = futures_util::future::join_all((0..8).map(|_| other.resolve(&x, &name)));
     let release = async {
         gate.arrived(1).await;
         gate.release();
@@ -104,8 +111,14 @@ async fn there_is_no_ping_and_one_token_however_many_wait_for_it() {
     assert_eq!(asked.query, "service=test&scope=repository%3Aorg%2Fx%3Apull");
     // What was learned of the registry serves its other repositories: no refused request first.
     registry.clear_log();
-    let _ = other.read().resolve(&repository("y"), &name).await;
+    let _ = other.resolve(&repository("y"), &name).await;
     assert_eq!(registry.lines(), ["GET /token", "HEAD /v2/org/y/manifests/1.0"]);
+    // Who is going to write asks for both rights at once, even if it reads first.
+    registry.clear_log();
+    let writer = open(&registry, alice());
+    writer.read().resolve(&x, &name).await.expect("read");
+    push(&writer, &x, &artifact, None).await;
+    assert_eq!(tokens(&registry), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Each directory of `tests/cases/rewrite` is one rule: `in/` becomes `out/`, or is refused with the text in `stderr`.
 //!
-//! `settings` (optional) has lines `style version`, `prefix http://localhost:5000`, `directory deploy`, `values RELEASE NAME`.
+//! `settings` (optional) has lines `style version`, `prefix http://localhost:5000`, `former ghcr.io/old`, `directory deploy`,
+//! `values RELEASE NAME`.
 //! With `ALGA_UPDATE=1` in the environment, `out/` and `stderr` are written instead of compared.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::support::files_below;
 struct Case {
     style: PinStyle,
     prefix: Prefix,
+    /// Of ours too, though nothing is published there.
+    former: Option<Prefix>,
     directory: String,
     source_name: String,
     values: BTreeMap<String, String>,
@@ -26,7 +29,8 @@ impl Default for Case {
     fn default() -> Self {
         let prefix = Prefix::parse("ghcr.io/nine-minds", false).expect("valid");
         let values = BTreeMap::new();
-        Self { style: PinStyle::Digest, prefix, directory: "flux".into(), source_name: "source".into(), values }
+        let (directory, source_name) = ("flux".into(), "source".into());
+        Self { style: PinStyle::Digest, prefix, former: None, directory, source_name, values }
     }
 }
 
@@ -37,6 +41,7 @@ impl Case {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["style", "version"] => case.style = PinStyle::Version,
                 ["prefix", prefix] => case.prefix = Prefix::parse(prefix, false).expect("a prefix"),
+                ["former", prefix] => case.former = Some(Prefix::parse(prefix, false).expect("a prefix")),
                 ["directory", directory] => directory.clone_into(&mut case.directory),
                 ["values", release, name] => {
                     case.values.insert(release.to_owned(), name.to_owned());
@@ -48,13 +53,14 @@ impl Case {
     }
 
     fn load(&self, root: &Path) -> Result<Overlay, Error> {
+        let prefixes: Vec<Prefix> = std::iter::once(self.prefix.clone()).chain(self.former.clone()).collect();
         let settings = Settings {
             directory: &self.directory,
             source_name: &self.source_name,
             charts_repository: "charts",
             helm_repository: "alga-charts",
             namespace: "flux-system",
-            prefixes: std::slice::from_ref(&self.prefix),
+            prefixes: &prefixes,
             values_prefix: "appliance-values-",
         };
         load(&Tree::open(root)?, &settings)
@@ -77,6 +83,7 @@ fn pins(overlay: &Overlay) -> Result<BTreeMap<ChartSource, Pin>, Error> {
         .into_iter()
         .map(|chart| {
             let name = match &chart.source {
+                ChartSource::Path(path) if path.is_empty() => "root".to_owned(),
                 ChartSource::Path(path) => path.rsplit('/').next().unwrap_or_default().replace(' ', "-"),
                 ChartSource::Name(name) => name.clone(),
             };

@@ -189,6 +189,9 @@ impl From<plan::ExecuteError> for Failure {
                 "make the package public in its settings and run again, or set `publicRead: false` if appliances have a pull secret",
             ),
             plan::ExecuteError::NotReadable { source, .. } => (of_store(source).0, "run the same command again"),
+            plan::ExecuteError::Unconfirmed { source, .. } => {
+                (of_store(source).0, "run the same command again: it looks at what is there, and does what is left")
+            }
             plan::ExecuteError::Moved { .. } | plan::ExecuteError::Rival { .. } => {
                 (REFUSED, "see what is there now, then run the same command again")
             }

@@ -21,8 +21,10 @@ const TOKEN_LIMIT: u64 = 64 << 10;
 
 /// What a token must allow, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Access {
+pub enum Access {
+    /// Read.
     Pull,
+    /// Read and write.
     #[cfg_attr(not(feature = "publish"), expect(dead_code, reason = "the resolver cannot push"))]
     Push,
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::{Error, Prefix, Repository};
-use auth::Access;
+pub use auth::Access;
 use client::{Client, Operation};
 pub use retry::Notice;
 
@@ -78,6 +78,8 @@ pub struct Registry {
     prefix: Prefix,
     /// Boxed, since the other kind of store is small.
     client: Box<Client>,
+    /// What every token allows at least: one token serves all that is done with a repository.
+    access: Access,
     #[cfg(feature = "publish")]
     mounts: write::Mounts,
 }
@@ -87,11 +89,12 @@ impl Registry {
     ///
     /// # Errors
     /// When TLS cannot be set up: no certificates, or `options.ca` holds none.
-    pub fn open(prefix: &Prefix, options: Options) -> Result<Self, Error> {
+    pub fn open(prefix: &Prefix, options: Options, access: Access) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
         Ok(Self {
             prefix: prefix.clone(),
             client,
+            access,
             #[cfg(feature = "publish")]
             mounts: write::Mounts::default(),
         })
@@ -112,6 +115,6 @@ impl Registry {
             digest if digest.starts_with("sha256:") => format!("{name}@{digest}"),
             tag => format!("{name}:{tag}"),
         };
-        Operation { attempted, reference, path: self.prefix.full_path(repository), access }
+        Operation { attempted, reference, path: self.prefix.full_path(repository), access: access.max(self.access) }
     }
 }

@@ -1,0 +1,88 @@
+//! The edits of an author's own `OCIRepository` for one of our charts: it is brought to what is published, where it stands.
+
+use crate::source::Error;
+use crate::yaml::edit::{insert_after, quoted, replace_scalar};
+use crate::yaml::{Entry, Node};
+
+use super::Overlay;
+use super::load::{Object, Parsed};
+use super::release::always_quoted;
+use super::rewrite::{Change, Now, Pin, PinStyle, Pins, Plan};
+use super::sources::repository;
+
+/// An `OCIRepository` and the text that it stands in.
+pub(super) struct OwnSource<'a> {
+    pub overlay: &'a Overlay,
+    pub object: &'a Object<'a>,
+    pub parsed: &'a Parsed,
+}
+
+impl OwnSource<'_> {
+    /// Where `url` and `ref` point, as published.
+    pub(super) fn pin(&self, pins: &Pins<'_>, pin: &Pin, plan: &mut Plan) -> Result<(), Error> {
+        let spec = &self.own(self.object.node, "spec")?.value;
+        self.refuse_scheme(spec, pins)?;
+        let url = format!("oci://{}", repository(self.overlay, pins, Some(&pin.name))?);
+        let written = &self.own(spec, "url")?.value;
+        if written.as_str() != Some(&url) {
+            plan.edits.push(replace_scalar(&self.parsed.text, written, &url));
+        }
+        plan.changes.push(self.change("spec.url", url));
+        let reference = &self.own(spec, "ref")?.value;
+        for key in ["semver", "semverFilter"] {
+            if let Some(entry) = reference.entry(key) {
+                let reason = format!("`{key}` leaves open which of our charts is installed");
+                return Err(self.refused(&entry.key, &reason, "write `tag`: it is brought to what is published"));
+            }
+        }
+        let tag = pin.version.replace('+', "_");
+        self.set(reference, "tag", "digest", tag, plan)?;
+        // A digest that is there would win over the tag: it is brought along, whatever the style.
+        if pins.style == PinStyle::Digest || reference.get(&["digest"]).is_some() {
+            self.set(reference, "digest", "tag", pin.digest.to_string(), plan)?;
+        }
+        Ok(())
+    }
+
+    /// Sets `key` of the reference, behind its neighbour where it is new.
+    fn set(&self, reference: &Node, key: &str, beside: &str, value: String, plan: &mut Plan) -> Result<(), Error> {
+        let text = &self.parsed.text;
+        if let Some(entry) = reference.entry(key).filter(|_| !reference.is_alias()) {
+            if entry.value.as_str() != Some(&value) || !entry.value.is_string() {
+                plan.edits.push(always_quoted(text, entry, &value));
+            }
+        } else {
+            self.own(reference, beside).or_else(|_| self.own(reference, key))?;
+            let at = reference.entries().iter().position(|entry| entry.key.as_str() == Some(beside));
+            plan.edits.extend(insert_after(text, reference, at.unwrap_or_default(), key, &quoted(&value)));
+        }
+        plan.changes.push(self.change(&format!("spec.ref.{key}"), value));
+        Ok(())
+    }
+
+    fn refuse_scheme(&self, spec: &Node, pins: &Pins<'_>) -> Result<(), Error> {
+        let insecure = spec.text_at(&["insecure"]) == Some("true");
+        if insecure == pins.prefix.plain_http() {
+            return Ok(());
+        }
+        let reason = format!("`insecure` is {insecure} here, which does not fit the registry {}", pins.prefix.host());
+        let node = spec.get(&["insecure"]).unwrap_or(spec);
+        Err(self.refused(node, &reason, "it must be true where the registry is served over plain HTTP, else absent"))
+    }
+
+    fn own<'b>(&self, node: &'b Node, key: &str) -> Result<&'b Entry, Error> {
+        let entry = node.entry(key).filter(|_| !node.is_alias());
+        entry.ok_or_else(|| {
+            let reason = format!("`{key}` of the chart's OCIRepository is not written here");
+            self.refused(node, &reason, "write it out: it is brought to what is published")
+        })
+    }
+
+    fn refused(&self, node: &Node, reason: &str, hint: &str) -> Error {
+        Error::refused(self.overlay.place(self.object.file, node.line), reason).hint(hint)
+    }
+
+    fn change(&self, path: &str, now: String) -> Change {
+        Change { document: self.object.document, path: format!("{}{path}", self.object.path), now: Now::Text(now) }
+    }
+}
