@@ -1,5 +1,7 @@
 //! Two programs that publish at once: each ends well or says that the other was there; nothing is torn.
 
+use std::process::Command;
+
 use alga_release::oci::{Location, Options, Store};
 
 use super::walk::{Holds, served};
@@ -11,29 +13,41 @@ use crate::support::registry::{Action, Fault, Gate, Registry, Setup};
 /// How often it is tried: each time they meet elsewhere.
 const ROUNDS: usize = 8;
 
-/// 1.0.4 and 1.0.5 at once, of trees with other charts; what they ended with.
-fn both(first: &Source, second: &Source, store: &str) -> [Option<i32>; 2] {
-    let start = |source, version| publish(source, store, version).spawn().expect("a program");
-    let children = [start(first, "1.0.4"), start(second, "1.0.5")];
-    children.map(|child| {
-        let output = child.wait_with_output().expect("a child");
+/// 1.0.4 and 1.0.5 at once, of trees with other charts; what they ended with. When one has ended the gate is open.
+fn both(first: &Source, second: &Source, store: &str, gate: &Gate) -> [Option<i32>; 2] {
+    let end = |mut command: Command| {
+        let output = command.output().expect("a program");
+        gate.release();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {said}", output.status);
         output.status.code()
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| end(publish(first, store, "1.0.4")));
+        let second = scope.spawn(|| end(publish(second, store, "1.0.5")));
+        [first, second].map(|end| end.join().expect("a thread"))
     })
 }
 
-/// The channel is whole, back to its first move, and serves a release of one that ended well, or what was there before.
+/// The channel is whole, back to its first move, and has moved unless both gave way to each other.
 #[track_caller]
 fn is_whole(held: &(impl Holds + ?Sized), codes: [Option<i32>; 2], moves_before: usize) {
+    let gave_way = codes == [Some(3); 2];
+    if gave_way && moves_before == 0 && !held.tags("alga-appliance-release").contains_key("nightly") {
+        return;
+    }
     let now = served(held, "nightly");
     let sequences: Vec<u64> = now.chain.iter().map(|(_, sequence)| *sequence).collect();
     assert!(sequences.is_sorted_by(|a, b| a > b), "{sequences:?}");
-    assert!((moves_before + 1..=moves_before + 2).contains(&now.chain.len()), "{sequences:?}");
-    let won =
-        [Some(("1.0.4", 0)), Some(("1.0.5", 1))].into_iter().flatten().find(|(version, _)| *version == now.version);
-    let (_, winner) = won.expect("one of both");
-    assert_eq!(codes[winner], Some(0), "{codes:?}, {now:?}");
+    assert!((moves_before..=moves_before + 2).contains(&sequences.len()), "{sequences:?}");
+    assert!(sequences.len() > moves_before || gave_way, "{codes:?}, {now:?}");
+}
+
+/// Whoever gave way gets there by running again.
+#[track_caller]
+fn running_again_finishes(held: &(impl Holds + ?Sized), second: &Source, store: &str) {
+    super::finishes(publish(second, store, "1.0.5"));
+    assert_eq!(served(held, "nightly").version, "1.0.5");
 }
 
 fn trees() -> (Source, Source) {
@@ -46,34 +60,39 @@ fn trees() -> (Source, Source) {
 fn two_at_one_registry_end_well_or_say_that_the_other_was_there() {
     let (first, second) = trees();
     let old = Registry::start();
-    let status = publish(&first, &store(&old), "1.0.3").output().expect("a program").status;
-    assert!(status.success());
+    super::finishes(publish(&first, &store(&old), "1.0.3"));
     for round in 0..ROUNDS {
         let registry = if round % 2 == 0 { Registry::start() } else { Registry::copy_of(&old, Setup::default()) };
-        let codes = both(&first, &second, &store(&registry));
+        let codes = both(&first, &second, &store(&registry), &Gate::default());
         is_whole(&registry, codes, round % 2);
+        running_again_finishes(&registry, &second, &store(&registry));
     }
 }
 
 #[test]
-fn two_that_move_one_channel_in_the_same_moment_leave_a_chain_without_holes() {
+fn two_that_move_one_channel_in_the_same_moment_leave_a_whole_chain() {
     let (first, second) = trees();
     let mut ends = Vec::new();
     for path in ["/manifests/nightly?", "/manifests/nightly-"] {
         let (registry, gate) = (Registry::start(), Gate::default());
-        // Both have looked and found the channel where they expect it; then both write.
+        // Both have looked and found the channel where they expect it; then both write, unless one has given way before.
         let action = Action::Hold(gate.clone());
         registry.fail(Fault { times: 2, ..Fault::first("PUT", path, action) });
+        let opener = gate.clone();
         let codes = std::thread::scope(|scope| {
-            let address = store(&registry);
-            let (first, second) = (&first, &second);
-            let running = scope.spawn(move || both(first, second, &address));
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            runtime.block_on(gate.arrived(2));
-            gate.release();
-            running.join().expect("a thread")
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = opener.arrived(2) => opener.release(),
+                        () = opener.opened() => {}
+                    }
+                });
+            });
+            both(&first, &second, &store(&registry), &gate)
         });
         is_whole(&registry, codes, 0);
+        running_again_finishes(&registry, &second, &store(&registry));
         ends.push(codes);
     }
     say(&format!("two at once ended with {ends:?}"));
@@ -85,8 +104,10 @@ fn two_in_one_directory_end_well_or_say_that_the_other_was_there() {
     for _ in 0..ROUNDS {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("store");
-        let codes = both(&first, &second, &format!("oci-layout:{}", path.display()));
+        let store = format!("oci-layout:{}", path.display());
+        let codes = both(&first, &second, &store, &Gate::default());
         is_whole(path.as_path(), codes, 0);
+        running_again_finishes(path.as_path(), &second, &store);
     }
 }
 
