@@ -16,6 +16,8 @@ mod credentials;
 mod peers;
 // Publishing, by the rules.
 mod publish;
+// The registries in use, each as it is.
+mod quirks;
 // The registry that the tests stand on is one.
 mod registry_itself;
 // What a registry sees of this program.
