@@ -60,7 +60,7 @@ impl Case {
         let store = self.directory.path().join(format!("{call}-{number}"));
         copy(&self.old, &store);
         if !self.killed_at(&store, call, number) {
-            ends_as(store.as_path(), self.undisturbed.as_path(), &self.before, &self.after, &what);
+            ends_as(store.as_path(), self.undisturbed.as_path(), Some(&self.before), &self.after, &what);
             return false;
         }
         let now = served(store.as_path(), "nightly");
@@ -69,7 +69,7 @@ impl Case {
         let resolved = resolve(&["resolve", "nightly", "--store", &at(&store)]).ends(0).json();
         assert_eq!(resolved["version"], *now.version, "{what}");
         finishes(publish(&self.source, &at(&store), NEW));
-        ends_as(store.as_path(), self.undisturbed.as_path(), &self.before, &self.after, &what);
+        ends_as(store.as_path(), self.undisturbed.as_path(), Some(&self.before), &self.after, &what);
         std::fs::remove_dir_all(store).expect("removed");
         true
     }
