@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Killed anywhere, the channel serves the whole old or the whole new release.
+mod killed;
 // Publishing while something goes wrong underneath.
 mod disturbed;
 // Where credentials are found, and to whom they go.
@@ -18,6 +20,8 @@ mod peers;
 mod proxy_tls;
 // Publishing, by the rules.
 mod publish;
+// The registries in use, each as it is.
+mod quirks;
 // The registry that the tests stand on is one.
 mod registry_itself;
 // What a registry sees of this program.

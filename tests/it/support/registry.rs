@@ -86,7 +86,7 @@ pub struct Received {
     pub elsewhere: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Repository {
     blobs: BTreeMap<String, Vec<u8>>,
     /// By digest: media type and bytes.
@@ -189,6 +189,14 @@ impl Registry {
             });
         });
         Self { shared, ca, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// As `setup` says, with a copy of what `other` holds.
+    pub fn copy_of(other: &Self, setup: Setup) -> Self {
+        let copy = Self::with(setup);
+        let repositories = other.shared.state().repositories.clone();
+        copy.shared.state().repositories = repositories;
+        copy
     }
 
     /// `HOST:PORT`; the host is one that plain HTTP is used with unless told otherwise.
