@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::token_server::TokenServer;
 use super::{files_below, missing};
+
+/// How many free ports are tried.
+const PORTS: usize = 5;
 
 /// Whom a registry with passwords lets in.
 pub const USER: &str = "docker-user";
@@ -33,41 +37,71 @@ impl DockerRegistry {
         Self::with("auth: {htpasswd: {realm: test, path: 'HERE/htpasswd'}}\n")
     }
 
-    /// With more configuration, in which `HERE` is the registry's own directory.
+    /// The same over TLS, for `registry.example`, with tokens of a server. Also whom TLS must trust.
+    pub fn with_tokens(server: &TokenServer) -> Option<(Self, String)> {
+        let own = rcgen::generate_simple_self_signed(vec!["registry.example".to_owned()]).expect("a certificate");
+        let files = [
+            ("roots.pem", server.ca.clone()),
+            ("tls.pem", own.cert.pem()),
+            ("tls.key", own.signing_key.serialize_pem()),
+        ];
+        let auth = format!(
+            "auth: {{token: {{realm: '{}', service: registry.example, issuer: tests, rootcertbundle: 'HERE/roots.pem'}}}}\n",
+            server.realm
+        );
+        let tls = ", tls: {certificate: 'HERE/tls.pem', key: 'HERE/tls.key'}";
+        Self::run(&auth, tls, &files).map(|registry| (registry, own.cert.pem()))
+    }
+
     fn with(more: &str) -> Option<Self> {
+        Self::run(more, "", &[("htpasswd", format!("{USER}:{HASH}\n"))])
+    }
+
+    /// With more configuration, and more of its `http`, in both of which `HERE` is the registry's own directory with `files`.
+    fn run(more: &str, http: &str, files: &[(&str, String)]) -> Option<Self> {
+        // Somebody else may take the free port before the registry does.
+        let found = (0..PORTS).find_map(|_| Self::try_run(more, http, files).ok());
+        found.expect("docker-registry ends at once")
+    }
+
+    /// An error when it ended at once; nothing when there is no such program.
+    fn try_run(more: &str, http: &str, files: &[(&str, String)]) -> Result<Option<Self>, std::process::ExitStatus> {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let here = directory.path().display().to_string();
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).expect("a file of the registry");
+        }
         let address =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").to_string();
         let configuration = format!(
-            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{address}'}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
-            directory.path().display()
-        ) + &more.replace("HERE", &directory.path().display().to_string());
-        std::fs::write(directory.path().join("htpasswd"), format!("{USER}:{HASH}\n")).expect("a password file");
+            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{address}'{http}}}\nstorage: {{filesystem: {{rootdirectory: HERE}}}}\n{more}"
+        );
         let path = directory.path().join("config.yml");
-        std::fs::write(&path, configuration).expect("a configuration");
+        std::fs::write(&path, configuration.replace("HERE", &here)).expect("a configuration");
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
         let child = match command.spawn() {
             Ok(child) => child,
             Err(cause) => {
                 missing(&format!("docker-registry is missing ({cause}); get it by `tests/peers/install --system`"));
-                return None;
+                return Ok(None);
             }
         };
         let mut registry = Self { child, address, directory };
-        registry.wait();
-        Some(registry)
+        registry.wait().map(|()| Some(registry))
     }
 
     /// Until it answers.
-    fn wait(&mut self) {
+    fn wait(&mut self) -> Result<(), std::process::ExitStatus> {
         let start = Instant::now();
         while TcpStream::connect(&self.address).is_err() {
-            let ended = self.child.try_wait().expect("a child");
-            assert!(ended.is_none(), "docker-registry ended: {ended:?}");
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return Err(status);
+            }
             assert!(start.elapsed() < Duration::from_secs(20), "docker-registry does not answer");
             std::thread::sleep(Duration::from_millis(5));
         }
+        Ok(())
     }
 
     /// What is left of uploads that were started and neither finished nor cancelled; of a cancelled one it keeps the state of

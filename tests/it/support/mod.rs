@@ -5,6 +5,7 @@ pub mod programs;
 pub mod proxy;
 pub mod published;
 pub mod registry;
+pub mod token_server;
 
 use std::collections::BTreeMap;
 use std::fs;
