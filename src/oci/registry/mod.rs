@@ -1,6 +1,21 @@
 //! The distribution API, as registries really speak it. The HTTP crate stays inside this folder.
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md>
+//!
+//! Why the wire is our own, and not oci-client's, which reads back what is pushed in the tests. Measured with five artifacts of two
+//! blobs against docker-registry, 50 ms a request:
+//!
+//! - its `push` takes 14 requests an artifact, one after another, and sends again what is there; here it is 5, of which a known
+//!   blob saves one: `POST …/uploads/?mount=<digest>` starts an upload and asks whether there is need for one;
+//! - it pings before every request of an open registry, and asks for a token for each of five concurrent pushes; here nothing is
+//!   pinged, and a repository has one token however many wait for it;
+//! - it retries nothing, and hides `Retry-After`, all other headers, and failed authentication; here a failure that may pass is
+//!   waited out by one policy (`retry`), as long as the caller wants;
+//! - it cannot mount with a fallback, cancel an upload, or delete; it panics when a `Location` is missing; it doubles the time to the
+//!   first request, and its parser of references alone takes 42 ms.
+//!
+//! HTTP/1.1 alone: a release is some dozens of small requests, bounded by the round trips and not by the connections, which are made
+//! once, at once. HTTP/2 would save handshakes, no round trip, and cost the resolver a tenth of its size.
 
 mod auth;
 mod client;
