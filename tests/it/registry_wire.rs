@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use alga_release::oci::{
-    Certificates, Content, Credentials, Descriptor, Digest, Error, Kind, Location, Options, ReadStore, Selector, Store,
-    media_type,
+    Certificates, Content, Credentials, Descriptor, Digest, Error, Kind, Location, Notice, Options, ReadStore,
+    Selector, Store, media_type,
 };
 
 use crate::store_contract::{alice, artifact, push, repository, tag, tokens_for_alice};
@@ -66,6 +66,8 @@ async fn a_new_artifact_takes_five_requests_on_one_connection_and_a_known_blob_o
     // A blob that another repository has is taken from there.
     store.push_blob(&repository("y"), &artifact.blobs()[0]).await.expect("pushed");
     assert_eq!(methods(&registry), ["POST", "POST"]);
+    let digest = &artifact.blobs()[0].descriptor().digest;
+    assert_eq!(registry.log()[1].query, format!("mount={digest}&from=org/x"));
 }
 
 #[tokio::test]
@@ -140,6 +142,25 @@ async fn an_expired_token_is_renewed_once_and_a_useless_one_not_for_ever() {
     let error = store.read().resolve(&x, &tag("1.0")).await.expect_err("refused");
     assert_eq!(error.kind(), Kind::Denied);
     assert_eq!(registry.log().len(), 3);
+}
+
+#[tokio::test]
+async fn who_only_reads_with_credentials_that_have_expired_reads_as_the_public() {
+    let registry = with_tokens();
+    push(&open(&registry, alice()), &repository("x"), &artifact("x"), Some(&tag("1.0"))).await;
+    let expired = Credentials::Basic { username: "alice".to_owned(), password: "hunter2-secret".to_owned().into() };
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = std::sync::Arc::clone(&said);
+    let notice: Notice = std::sync::Arc::new(move |line: &str| hears.lock().expect("a lock").push(line.to_owned()));
+    let options = Options { credentials: expired, notice: Some(notice), ..Options::default() };
+    let reader = ReadStore::open(&location, options).expect("a store");
+    registry.clear_log();
+    reader.resolve(&repository("x"), &tag("1.0")).await.expect("the public may read it");
+    let tokens: Vec<_> = registry.log().into_iter().filter(|received| received.path == "/token").collect();
+    assert_eq!(tokens.iter().map(|asked| asked.authorization.is_some()).collect::<Vec<_>>(), [true, false]);
+    let said = said.lock().expect("a lock");
+    assert!(said.len() == 1 && said[0].contains("refuses the credentials: reading as the public"), "{said:?}");
 }
 
 #[tokio::test]

@@ -115,6 +115,11 @@ impl Client {
         self.patience.persist(attempt).await
     }
 
+    /// Says something to whoever listens, once.
+    pub(super) fn say(&self, text: &str) {
+        self.patience.say(text);
+    }
+
     /// `<registry>/v2/<path>/<rest>`
     pub(super) fn url(&self, operation: &Operation, rest: &str) -> Url {
         let mut url = self.root.clone();

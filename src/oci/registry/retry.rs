@@ -23,6 +23,7 @@ pub(super) struct Patience {
     notice: Option<Notice>,
     /// One registry, one queue: who was told to wait makes the others wait, too.
     quiet: Mutex<Quiet>,
+    last: Mutex<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -42,7 +43,7 @@ impl Patience {
     pub(super) fn new(options: &Options) -> Self {
         let now = Instant::now();
         let quiet = Mutex::new(Quiet { until: now, said: now });
-        Self { total: options.retry_for, notice: options.notice.clone(), quiet }
+        Self { total: options.retry_for, notice: options.notice.clone(), quiet, last: Mutex::default() }
     }
 
     /// Calls `attempt` until it succeeds, fails for good, or has failed for too long. What is not safe to be sent twice must
@@ -69,6 +70,15 @@ impl Patience {
             sleep_until(Instant::now() + wait).await;
         }
         unreachable!("an endless loop")
+    }
+
+    /// Says it, unless it is what was said last.
+    pub(super) fn say(&self, text: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(notice), true) = (&self.notice, *last != text) {
+            text.clone_into(&mut last);
+            notice(text);
+        }
     }
 
     fn quiet(&self) -> Quiet {
