@@ -1,7 +1,8 @@
 //! The writing half of the seam.
 
 use super::registry::Access;
-use super::{Content, Digest, Error, Kind, Location, Options, ReadStore, Repository, Selector, Tag, media_type};
+use super::store::Backing;
+use super::{Content, Digest, Error, Kind, Location, Options, Probe, ReadStore, Repository, Selector, Tag, media_type};
 
 /// A store that can be written. The caller knows every digest before a byte is sent.
 #[derive(Debug)]
@@ -44,6 +45,14 @@ impl Store {
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
         on_backing!(self.read, store => store.push_manifest(repository, content, tag))
+    }
+
+    /// What the store lets us do with a repository: read it, and with `push` write to it. Nothing is left behind.
+    pub async fn probe(&self, repository: &Repository, push: bool) -> Probe {
+        match &self.read.backing {
+            Backing::Registry(registry) => registry.probe(repository, push).await,
+            Backing::Layout(_) => Probe::local(self.read.tags(repository).await.map(|_| ())),
+        }
     }
 
     /// Lets `tag` name a manifest that is there.

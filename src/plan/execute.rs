@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join, try_join, try_join_all};
 
+use super::channel::{Channel, moved};
 use super::desired::Desired;
 use super::progress::{Event, Progress};
 use super::publish::{Action, Plan};
 use crate::oci::{self, Artifact, Content, Descriptor, Digest, ReadStore, Repository, Selector, Store, Tag};
-use crate::release::{self, Record};
-use crate::text::shown;
+use crate::release;
 
 /// How often the blobs of a refused manifest are pushed again.
 const REPAIRS: usize = 2;
@@ -32,7 +32,7 @@ pub struct MoveRecord {
 #[derive(Debug)]
 pub struct Contents<'a> {
     artifacts: BTreeMap<&'a Digest, &'a Artifact>,
-    blobs: BTreeMap<&'a Digest, &'a Content>,
+    pub(super) blobs: BTreeMap<&'a Digest, &'a Content>,
     named: Vec<(&'a Repository, &'a Tag)>,
 }
 
@@ -146,49 +146,15 @@ pub async fn execute(
     }
 }
 
-struct Run<'a> {
-    plan: &'a Plan,
-    contents: &'a Contents<'a>,
-    executor: &'a Executor<'a>,
-    progress: &'a dyn Progress,
+pub(super) struct Run<'a> {
+    pub plan: &'a Plan,
+    pub contents: &'a Contents<'a>,
+    pub executor: &'a Executor<'a>,
+    pub progress: &'a dyn Progress,
     done: Mutex<Vec<String>>,
 }
 
-/// The channel manifest that a plan's move writes.
-struct Channel<'a> {
-    repository: &'a Repository,
-    name: &'a Tag,
-    from: Option<&'a Digest>,
-    sequence: u64,
-    keep_alive: Tag,
-    artifact: Artifact,
-}
-
 impl<'a> Run<'a> {
-    fn channel(&self, record: &MoveRecord) -> Result<Option<Channel<'a>>, ExecuteError> {
-        let moves = self.plan.actions.iter().find(|action| matches!(action, Action::Move { .. }));
-        let Some(Action::Move { repository, channel, release, config, from, sequence, kind }) = moves else {
-            return Ok(None);
-        };
-        let record = Record {
-            name: channel.to_string(),
-            release: release.clone(),
-            sequence: *sequence,
-            previous: from.clone(),
-            kind: *kind,
-            moved: record.moved.clone(),
-            by: record.by.clone(),
-            from: record.from.clone(),
-            reason: record.reason.clone(),
-        };
-        let json = self.contents.blobs.get(&config.digest);
-        let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
-        let artifact = release::channel_artifact(json.bytes().to_vec(), &record);
-        let keep_alive = release::keep_alive_tag(channel, *sequence, artifact.digest());
-        let (name, from, sequence) = (channel, from.as_ref(), *sequence);
-        Ok(Some(Channel { repository, name, from, sequence, keep_alive, artifact }))
-    }
-
     fn pushes(&self) -> impl Iterator<Item = (&'a Repository, &'a Descriptor)> {
         self.plan.actions.iter().filter_map(|action| match action {
             Action::Push { repository, descriptor } => Some((repository, descriptor)),
@@ -225,15 +191,9 @@ impl<'a> Run<'a> {
         first.map_err(|source| self.stopped(source))?;
         let last = artifacts.iter().filter(|(_, _, last)| *last);
         let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
-        let last = try_join(try_join_all(last), self.keep_alive(channel)).await;
-        last.map(drop).map_err(|source| self.stopped(source))
-    }
-
-    /// The channel's manifest under its keep-alive tag, which also tells other publishers that this one is about to move it.
-    async fn keep_alive(&self, channel: Option<&Channel<'_>>) -> Result<(), oci::Error> {
-        let Some(channel) = channel else { return Ok(()) };
-        let manifest = channel.artifact.manifest();
-        self.executor.store.push_manifest(channel.repository, manifest, Some(&channel.keep_alive)).await
+        // Both to their ends: an announcement that is still on its way when this process ends would stop the next one.
+        let (last, kept) = join(try_join_all(last), self.keep_alive(channel)).await;
+        last.map(drop).and(kept).map_err(|source| self.stopped(source))
     }
 
     async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
@@ -270,7 +230,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn stopped(&self, source: oci::Error) -> ExecuteError {
+    pub(super) fn stopped(&self, source: oci::Error) -> ExecuteError {
         let done = self.done.lock().map(|done| done.clone()).unwrap_or_default();
         let all = self.plan.actions.iter().filter_map(|action| match action {
             Action::Tag { repository, tag, .. } => Some(format!("{repository}:{tag}")),
@@ -322,110 +282,8 @@ impl<'a> Run<'a> {
             _ => None,
         })
     }
-
-    /// The channel was looked at right before; it is looked at right after. A registry has no compare-and-swap, but each
-    /// publisher announces its move by the keep-alive tag before it looks for those of others: of two at once, one sees the other
-    /// at least. What is still overwritten within one round trip is kept by its own tag, and said here.
-    async fn move_channel(&self, channel: &Channel<'_>) -> Result<Digest, ExecuteError> {
-        let manifest = channel.artifact.manifest();
-        let written = self.executor.store.push_manifest(channel.repository, manifest, Some(channel.name)).await;
-        written.map_err(|source| self.failed(channel, !is_an_answer(&source), source))?;
-        let own = self.channel_is(channel, Some(channel.artifact.digest()), true);
-        try_join(own, self.no_rival(channel, true)).await?;
-        self.progress.event(&Event::Moved { channel: channel.name });
-        Ok(channel.artifact.digest().clone())
-    }
-
-    /// Has anybody announced the same or a later move since the plan was made? A store that does not list its tags cannot say.
-    async fn no_rival(&self, channel: &Channel<'_>, written: bool) -> Result<(), ExecuteError> {
-        let store = self.executor.store.read();
-        let tags = match store.tags(channel.repository).await {
-            Err(source) if source.kind() == oci::Kind::Unavailable => {
-                return Err(self.failed(channel, written, source));
-            }
-            tags => tags.unwrap_or_default(),
-        };
-        let rival = tags.into_iter().find(|tag| {
-            let sequence = release::keep_alive_sequence(channel.name, tag);
-            *tag != channel.keep_alive && sequence.is_some_and(|sequence| sequence >= channel.sequence)
-        });
-        let Some(tag) = rival else { return Ok(()) };
-        let selector = Selector::Tag(tag.clone());
-        let record = release::resolve(store, channel.repository, &selector).await.ok().and_then(|found| found.record);
-        Err(ExecuteError::Rival {
-            channel: channel.name.clone(),
-            tag,
-            who: record.as_ref().map(who).unwrap_or_default(),
-            outcome: if written {
-                "the channel serves this release, and theirs is lost from it"
-            } else {
-                "nothing moved here"
-            },
-        })
-    }
-
-    /// The store failed before the channel was `written`, or after it may have been.
-    fn failed(&self, channel: &Channel<'_>, written: bool, source: oci::Error) -> ExecuteError {
-        if !written {
-            return self.stopped(source);
-        }
-        let (repository, channel) = (channel.repository.clone(), channel.name.clone());
-        ExecuteError::Unconfirmed { repository, channel, source }
-    }
-
-    async fn channel_is(
-        &self,
-        channel: &Channel<'_>,
-        expected: Option<&Digest>,
-        written: bool,
-    ) -> Result<(), ExecuteError> {
-        let store = self.executor.store.read();
-        let found = match store.resolve(channel.repository, channel.name).await {
-            Ok(digest) => Some(digest),
-            Err(error) if error.is_not_found() => None,
-            Err(source) => return Err(self.failed(channel, written, source)),
-        };
-        if found.as_ref() == expected {
-            return Ok(());
-        }
-        // Who it was helps, but is not worth another failure.
-        let selector = found.clone().map(Selector::Digest);
-        let record = match &selector {
-            Some(selector) => release::resolve(store, channel.repository, selector).await.ok().and_then(|it| it.record),
-            None => None,
-        };
-        Err(moved(channel.repository, channel.name, expected, found.as_ref(), record.as_ref()))
-    }
 }
 
-/// Does a failed write say that nothing was written? Otherwise it may be that only the answer was lost.
-fn is_an_answer(error: &oci::Error) -> bool {
-    matches!(error.kind(), oci::Kind::NotFound | oci::Kind::Refused | oci::Kind::Denied | oci::Kind::Io)
-}
-
-fn moved(
-    repository: &Repository,
-    tag: &Tag,
-    expected: Option<&Digest>,
-    found: Option<&Digest>,
-    record: Option<&Record>,
-) -> ExecuteError {
-    let text = |digest: Option<&Digest>| digest.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-    ExecuteError::Moved {
-        repository: repository.clone(),
-        tag: tag.clone(),
-        expected: text(expected),
-        found: text(found),
-        who: record.map(who).unwrap_or_default(),
-    }
-}
-
-/// `, by alice on 2026-11-23T12:00:00Z`
-fn who(record: &Record) -> String {
-    let by = record.by.as_ref().map_or_else(String::new, |by| format!(" by {}", shown(by)));
-    format!(",{by} on {}", shown(&record.moved))
-}
-
-fn unknown(repository: &Repository, digest: &Digest) -> oci::Error {
+pub(super) fn unknown(repository: &Repository, digest: &Digest) -> oci::Error {
     oci::Error::new(oci::Kind::NotFound, "pushing", format!("{repository}@{digest}"), "its bytes are not at hand")
 }

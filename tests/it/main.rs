@@ -14,8 +14,12 @@ mod killed;
 mod disturbed;
 // Where credentials are found, and to whom they go.
 mod credentials;
+// What stands between somebody and a publication.
+mod doctor;
 // What is published is read back by the programs of others.
 mod peers;
+// The way to a registry: certificates and proxies.
+mod proxy_tls;
 // Publishing, by the rules.
 mod publish;
 // The registries in use, each as it is.

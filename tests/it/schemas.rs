@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::programs::{Source, resolve};
 
 #[track_caller]
-fn valid(schema: &str, instance: &Value) {
+pub fn valid(schema: &str, instance: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas").join(schema);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
     let schema = serde_json::from_str(&text).expect("JSON");

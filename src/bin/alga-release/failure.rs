@@ -4,10 +4,10 @@ use alga_release::{config, image, oci, plan, release, source};
 
 /// A mistake in arguments or configuration.
 pub const USAGE: u8 = 9;
-const FAILED: u8 = 1;
-const REFUSED: u8 = 3;
-const DENIED: u8 = 4;
-const TEMPORARY: u8 = 75;
+pub const FAILED: u8 = 1;
+pub const REFUSED: u8 = 3;
+pub const DENIED: u8 = 4;
+pub const TEMPORARY: u8 = 75;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -48,6 +48,11 @@ impl Failure {
     /// Refused by a rule.
     pub fn refused(reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: REFUSED, lines: vec![reason.into()], hint: Some(hint.into()) }
+    }
+
+    /// What a diagnosis comes to.
+    pub fn diagnosed(code: u8, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, lines: vec![reason.into()], hint: Some(hint.into()) }
     }
 
     /// Nobody who may.
@@ -133,6 +138,12 @@ fn of_store(error: &oci::Error) -> (u8, Option<&'static str>) {
         oci::Kind::Unavailable => {
             (TEMPORARY, Some("try again later: running the same command again sends only what is missing"))
         }
+        oci::Kind::Untrusted => (
+            FAILED,
+            Some(
+                "if its certificate is of your own authority, name that by --ca-file or SSL_CERT_FILE; else somebody may be on the way",
+            ),
+        ),
         oci::Kind::Io => (FAILED, Some("look at space and permissions there, and run the same command again")),
         _ => (FAILED, None),
     }

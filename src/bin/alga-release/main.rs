@@ -5,10 +5,12 @@
 mod args;
 mod config;
 mod credentials;
+mod doctor;
 mod environment;
 mod failure;
 mod output;
 mod publish;
+mod store;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Publish(publish) => publish::run(&publish),
+        Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {
             let mut script = Vec::new();

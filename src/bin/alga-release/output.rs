@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::sync::Arc;
 
+use alga_release::oci::Notice;
 use alga_release::plan::{ArtifactKind, Event, Outcome, Progress, Report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -29,7 +31,7 @@ pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
 }
 
 /// What is said while a command is at work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Talk {
     json: bool,
     quiet: bool,
@@ -65,6 +67,12 @@ impl Talk {
 
     pub fn warn(&self, text: &str) {
         self.line("warning", text);
+    }
+
+    /// What the registry client says while it waits.
+    pub fn notice(&self) -> Notice {
+        let talk = self.clone();
+        Arc::new(move |line| talk.warn(line))
     }
 
     pub fn done(&self) {

@@ -5,8 +5,11 @@
 mod auth;
 mod client;
 mod error;
+#[cfg(feature = "publish")]
+mod probe;
 mod read;
 mod retry;
+mod tls;
 #[cfg(feature = "publish")]
 mod write;
 
@@ -17,7 +20,10 @@ use secrecy::SecretString;
 use super::{Error, Prefix, Repository};
 pub use auth::Access;
 use client::{Client, Operation};
+#[cfg(feature = "publish")]
+pub use probe::Probe;
 pub use retry::Notice;
+pub use tls::{Certificates, InvalidCertificates};
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +48,10 @@ pub enum Credentials {
 pub struct Options {
     /// Who asks.
     pub credentials: Credentials,
-    /// PEM certificates to trust beside those of the system; empty for none.
-    pub ca: Vec<u8>,
+    /// Certificates to trust beside those of the system.
+    pub ca: Certificates,
+    /// Talk TLS to whoever answers, without looking at the certificate.
+    pub insecure: bool,
     /// Requests at once.
     pub jobs: usize,
     /// How long what may pass by itself is waited out, from the first failure of an operation; zero for not at all.
@@ -55,16 +63,24 @@ pub struct Options {
 impl Default for Options {
     /// Anonymous, 16 requests at once, no second attempt.
     fn default() -> Self {
-        Self { credentials: Credentials::Anonymous, ca: Vec::new(), jobs: 16, retry_for: Duration::ZERO, notice: None }
+        Self {
+            credentials: Credentials::Anonymous,
+            ca: Certificates::default(),
+            insecure: false,
+            jobs: 16,
+            retry_for: Duration::ZERO,
+            notice: None,
+        }
     }
 }
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { credentials, ca, jobs, retry_for, notice } = self;
+        let Self { credentials, ca, insecure, jobs, retry_for, notice } = self;
         f.debug_struct("Options")
             .field("credentials", credentials)
-            .field("ca", &ca.len())
+            .field("ca", ca)
+            .field("insecure", insecure)
             .field("jobs", jobs)
             .field("retry_for", retry_for)
             .field("notice", &notice.is_some())
@@ -88,7 +104,7 @@ impl Registry {
     /// Sends nothing. The certificates of the system are loaded for HTTPS alone.
     ///
     /// # Errors
-    /// When TLS cannot be set up: no certificates, or `options.ca` holds none.
+    /// When TLS cannot be set up: the system has no certificates.
     pub fn open(prefix: &Prefix, options: Options, access: Access) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
         Ok(Self {

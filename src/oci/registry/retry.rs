@@ -58,13 +58,14 @@ impl Patience {
             };
             let since = *failing.get_or_insert_with(Instant::now);
             let asked = error.retry_after().unwrap_or_default();
-            let wait = asked + jittered(FIRST.saturating_mul(1 << count.min(16)).min(LONGEST));
+            let longest = FIRST.saturating_mul(1 << count.min(16)).min(LONGEST);
+            let wait = asked + jittered(longest);
             if since.elapsed() + asked > self.total || self.total.is_zero() {
                 return Err(gave_up(error, count, since.elapsed(), asked));
             }
             // The last attempt comes when the time is over, not later.
             let wait = wait.min(self.total.saturating_sub(since.elapsed()));
-            self.announce(&error, asked, wait);
+            self.announce(&error, asked, wait, asked + longest);
             sleep_until(Instant::now() + wait).await;
         }
         unreachable!("an endless loop")
@@ -74,13 +75,13 @@ impl Patience {
         *self.quiet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says it once for all that wait for the same.
-    fn announce(&self, error: &Error, asked: Duration, wait: Duration) {
+    /// Says it once for all that wait for the same, each of them until `latest` at the most.
+    fn announce(&self, error: &Error, asked: Duration, wait: Duration, latest: Duration) {
         let wakes = Instant::now() + wait;
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         quiet.until = quiet.until.max(Instant::now() + asked);
         if let (Some(notice), true) = (&self.notice, wakes > quiet.said) {
-            quiet.said = wakes;
+            quiet.said = Instant::now() + latest;
             drop(quiet);
             notice(&format!("{error}; trying again in {}", shown(wait)));
         }

@@ -2,6 +2,7 @@
 
 pub mod docker_registry;
 pub mod programs;
+pub mod proxy;
 pub mod published;
 pub mod registry;
 

@@ -151,7 +151,7 @@ impl Source {
     pub fn publishing(&self, arguments: &[&str]) -> Command {
         let mut command = release();
         command.arg("publish").arg(self.path("")).args(["--source-commit", &"a".repeat(40)]);
-        for (flag, value) in [("--epoch", "1700000000"), ("--image-check", "off")] {
+        for (flag, value) in [("--epoch", "1700000000"), ("--image-check", "off"), ("--retry-for", "0")] {
             if !arguments.contains(&flag) {
                 command.args([flag, value]);
             }
