@@ -1,0 +1,77 @@
+//! What passes by itself is waited out within one run: whichever request it hits, on a bad day, and behind a limit.
+
+use std::process::Command;
+
+use super::walk::{kept_alive, served, versions};
+use super::{Case, NEW, finishes, for_each, say, store};
+use crate::support::programs::Source;
+use crate::support::registry::{Action, Fault, Limit, Registry, Slow, Unreliable};
+
+/// As [`super::publish`], patient.
+fn publish(source: &Source, registry: &Registry) -> Command {
+    let once = super::publish(source, &store(registry), NEW);
+    let mut patient = Command::new(once.get_program());
+    patient.env_clear().args(once.get_args().filter(|argument| *argument != "--retry-for" && *argument != "0"));
+    patient.args(["--retry-for", "10m"]);
+    patient
+}
+
+/// The same release by one move, and nothing left over.
+#[track_caller]
+fn is_as_undisturbed(case: &Case, registry: &Registry, what: &str) {
+    let now = served(registry, "nightly");
+    assert_eq!((&now.version, &now.release), (&case.after.version, &case.after.release), "{what}");
+    assert_eq!((now.chain.len(), kept_alive(registry, "nightly")), (2, vec![1, 2]), "{what}");
+    assert_eq!(versions(registry, "nightly"), versions(&case.undisturbed, "nightly"), "{what}");
+}
+
+#[test]
+fn what_passes_by_itself_is_waited_out_at_any_request() {
+    let case = Case::second();
+    let now = || vec![("Retry-After".to_owned(), "0".to_owned())];
+    let faults = [
+        Action::status(500, ""),
+        Action::status(503, "<html>"),
+        Action::Status(429, now(), Vec::new()),
+        Action::ResetBefore,
+        Action::Reset(0),
+        Action::Reset(25),
+        Action::CloseBeforeResponse,
+    ];
+    for_each(case.requests, |index| {
+        // Each request in a row meets another one, each kind meets every stage.
+        let (registry, action) = (case.fresh(), &faults[index % faults.len()]);
+        registry.fail(Fault::after(index, action.clone()));
+        finishes(publish(&case.source, &registry));
+        is_as_undisturbed(&case, &registry, &format!("{action:?} at request {index}"));
+    });
+}
+
+#[test]
+fn a_release_gets_through_a_registry_that_fails_now_and_then() {
+    let case = Case::second();
+    let failed = std::sync::atomic::AtomicUsize::new(0);
+    for_each(8, |seed| {
+        let registry = case.fresh();
+        registry.unreliable(Unreliable::new(seed as u64, 5));
+        finishes(publish(&case.source, &registry));
+        failed.fetch_add(registry.failed(), std::sync::atomic::Ordering::Relaxed);
+        registry.heal();
+        is_as_undisturbed(&case, &registry, &format!("seed {seed}"));
+    });
+    let failed = failed.into_inner();
+    assert!(failed > 0);
+    say(&format!("{failed} requests failed by chance, and 8 releases got through"));
+}
+
+#[test]
+fn a_release_gets_through_a_registry_that_asks_to_slow_down() {
+    let case = Case::second();
+    for slow in [Slow::Header, Slow::Message, Slow::Forbidden] {
+        let registry = case.fresh();
+        registry.limit(Limit::new(10, slow));
+        finishes(publish(&case.source, &registry));
+        assert!(registry.failed() > 3, "{slow:?}");
+        is_as_undisturbed(&case, &registry, &format!("{slow:?}"));
+    }
+}
