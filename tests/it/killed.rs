@@ -3,11 +3,11 @@
 
 mod at_once;
 mod layout;
+mod survived;
 mod walk;
 
 use std::io::{Read, Write as _};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
@@ -42,22 +42,11 @@ fn publish(source: &Source, store: &str, version: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alga-release"));
     command.env_clear().arg("publish").arg(source.path("")).args(["--store", store, "--version", version]);
     command.args(["--channel", "nightly", "--source-commit", &"a".repeat(40), "--epoch", "1700000000"]);
-    command
-        .args(["--image-check", "off", "--chart-version", "stamped", "--prefix", "registry.example.com/org"])
-        .args(without_retries());
+    command.args(["--image-check", "off", "--chart-version", "stamped", "--prefix", "registry.example.com/org"]);
+    // So that running again is what is looked at.
+    command.args(["--retry-for", "0"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
-}
-
-/// What makes the program give up at once, so that running again is what is looked at.
-fn without_retries() -> &'static [&'static str] {
-    static KNOWN: OnceLock<bool> = OnceLock::new();
-    let known = KNOWN.get_or_init(|| {
-        let mut help = Command::new(env!("CARGO_BIN_EXE_alga-release"));
-        let output = help.env_clear().args(["publish", "--help"]).output().expect("a program");
-        String::from_utf8_lossy(&output.stdout).contains("--retry-for")
-    });
-    if *known { &["--retry-for", "0"] } else { &[] }
 }
 
 /// Runs to its end; code and what was said.

@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Answers that are no registry's, or one's that means ill.
+mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.
 mod killed;
 // Publishing while something goes wrong underneath.
