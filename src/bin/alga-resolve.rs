@@ -11,6 +11,7 @@ use std::time::Duration;
 use alga_release::config::{Config, FILE_NAME};
 use alga_release::oci::{self, Certificates, Location, Options, ReadStore, Selector};
 use alga_release::release::{self, ResolveError, ResolveKind};
+use alga_release::text::clean;
 
 const HELP: &str = "\
 Resolve a channel, a version or a digest to one immutable release
@@ -193,12 +194,6 @@ fn failure(error: &ResolveError) -> Failure {
         _ => (1, None),
     };
     Failure { code, message, hint }
-}
-
-/// Text from outside must not reach the terminal's control functions.
-fn clean(text: &str) -> String {
-    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_debug().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
 }
 
 /// Writes all of `bytes`; a reader that has gone away is no failure.

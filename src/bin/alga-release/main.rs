@@ -8,6 +8,7 @@ mod credentials;
 mod doctor;
 mod environment;
 mod failure;
+mod github;
 mod output;
 mod publish;
 mod store;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use alga_release::oci::Notice;
 use alga_release::plan::{ArtifactKind, Event, Outcome, Progress, Report};
+use alga_release::text::clean;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{Format, OutputArgs};
 use crate::environment;
-use crate::failure::{Failure, clean};
+use crate::failure::Failure;
 
 /// Writes all of `bytes`; a reader that has gone away is no failure.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use alga_release::oci::{Error, Kind, Prefix, Probe, Repository};
+use alga_release::text::clean;
 use serde::Serialize;
 
-use crate::failure::{self, Failure, clean};
+use crate::failure::{self, Failure};
+use crate::github;
 
 /// What a repository is to a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -174,10 +176,7 @@ fn all_of(error: &Error) -> String {
 }
 
 fn hint(verdict: Verdict, prefix: Option<&Prefix>, repository: &Repository) -> Option<String> {
-    let github = prefix.filter(|prefix| prefix.host() == "ghcr.io").map(|prefix| prefix.full_path(repository));
-    let settings = github.as_deref().and_then(|path| path.split_once('/')).map(|(owner, name)| {
-        format!("https://github.com/orgs/{owner}/packages/container/{}/settings", name.replace('/', "%2F"))
-    });
+    let settings = prefix.and_then(|prefix| github::settings(&prefix.name_of(repository)));
     match (verdict, settings) {
         (Verdict::Private, Some(settings)) => Some(format!("change its visibility to public: {settings}")),
         (Verdict::Private, None) => Some("let the public read it, or set `publicRead: false`".to_owned()),
