@@ -12,8 +12,9 @@ use clap::{Parser, Subcommand, ValueEnum};
     version,
     max_term_width = 100,
     after_help = "\
-Exit codes: 0 done or nothing to do, 1 failed, 3 refused by a rule, 4 authentication or permission, 9 usage or
-configuration, 75 temporary (try again later), 130 and 143 signals."
+Exit codes: 0 done or nothing to do, 1 failed, 3 refused by a rule,
+4 authentication or permission, 9 usage or configuration, 75 temporary (try again later),
+130 and 143 signals."
 )]
 pub struct Args {
     #[command(subcommand)]

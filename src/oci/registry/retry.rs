@@ -66,7 +66,8 @@ impl Patience {
             }
             // The last attempt comes when the time is over, not later.
             let wait = wait.min(self.total.saturating_sub(since.elapsed()));
-            self.announce(&error, asked, wait, asked + longest);
+            let left = self.total.saturating_sub(since.elapsed());
+            self.announce(&error, Pause { asked, wait, latest: asked + longest, left });
             sleep_until(Instant::now() + wait).await;
         }
         unreachable!("an endless loop")
@@ -85,17 +86,38 @@ impl Patience {
         *self.quiet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says it once for all that wait for the same, each of them until `latest` at the most.
-    fn announce(&self, error: &Error, asked: Duration, wait: Duration, latest: Duration) {
+    /// Says it once for all that wait for the same.
+    fn announce(&self, error: &Error, Pause { asked, wait, latest, left }: Pause) {
         let wakes = Instant::now() + wait;
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         quiet.until = quiet.until.max(Instant::now() + asked);
         if let (Some(notice), true) = (&self.notice, wakes > quiet.said) {
             quiet.said = Instant::now() + latest;
             drop(quiet);
-            notice(&format!("{error}; trying again in {}", shown(wait)));
+            let cause = root(error).map_or_else(String::new, |cause| format!(": {cause}"));
+            notice(&format!("{error}{cause}; trying again in {}, for {} at the most", shown(wait), shown(left)));
         }
     }
+}
+
+/// How long something waits.
+struct Pause {
+    /// What the registry asks for.
+    asked: Duration,
+    wait: Duration,
+    /// What others wait at the most that failed at the same time.
+    latest: Duration,
+    /// Until patience is over.
+    left: Duration,
+}
+
+/// The cause of the cause, and so on to the last.
+fn root(error: &Error) -> Option<String> {
+    let mut cause = std::error::Error::source(error)?;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    Some(cause.to_string())
 }
 
 fn gave_up(error: Error, retries: u32, elapsed: Duration, asked: Duration) -> Error {
