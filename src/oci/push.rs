@@ -55,6 +55,24 @@ impl Store {
         }
     }
 
+    /// As [`Self::push_manifest`] under a tag that others move, too, and that names `from` now. Where an attempt fails, nobody
+    /// knows whether it was heard: the tag is looked at before the next one, and whoever moved it meanwhile is not overwritten.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when the tag names something else by then, or a blob is absent.
+    pub async fn move_tag(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        tag: &Tag,
+        from: Option<&Digest>,
+    ) -> Result<(), Error> {
+        match &self.read.backing {
+            Backing::Registry(registry) => registry.move_tag(repository, content, tag, from).await,
+            Backing::Layout(layout) => layout.push_manifest(repository, content, Some(tag)).await,
+        }
+    }
+
     /// Lets `tag` name a manifest that is there.
     ///
     /// # Errors
