@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::oci::{InvalidReference, Prefix, Repository, Tag};
+use crate::oci::{InvalidReference, Prefix, Reference, Repository, Tag};
 
 /// Name of the file at the root of a source tree.
 pub const FILE_NAME: &str = "alga-release.yaml";
+
+/// Longest name of a channel: its keep-alive tags have to be tags, too.
+const CHANNEL_LIMIT: usize = 64;
 
 /// The effective configuration. Every key of the file is optional.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -246,6 +249,15 @@ impl Config {
         Prefix::parse(&self.prefix, false).map_err(|invalid| format!("prefix: {invalid}"))?;
         if self.channels.is_empty() {
             return Err("channels: want at least one".to_owned());
+        }
+        if let Some(long) = self.channels.iter().find(|channel| channel.as_str().len() > CHANNEL_LIMIT) {
+            return Err(format!("channels: `{long}` is longer than {CHANNEL_LIMIT} characters"));
+        }
+        for image in &self.extra_images {
+            let pinned = image.parse::<Reference>().is_ok_and(|reference| reference.digest.is_some());
+            if !pinned {
+                return Err(format!("extraImages: `{image}`: want HOST/PATH@sha256:…, so that it cannot change"));
+            }
         }
         for path in [&self.overlay, &self.release_file] {
             let outside = path.starts_with('/') || path.split('/').any(|part| part == "..");

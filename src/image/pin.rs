@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use crate::config::ImageRepository;
-use crate::oci::{self, Digest, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
+use crate::oci::{self, Digest, Kind, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
 
 /// What happens when an image is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,10 @@ impl Look {
                 return Err(Error::Missing { key, reference });
             }
             (Some(Err(source)), Check::Require) => return Err(Error::Store { key, reference, source }),
+            // What passes by itself must not decide what a release says.
+            (Some(Err(source)), Check::Warn) if !matches!(source.kind(), Kind::NotFound | Kind::Denied) => {
+                return Err(Error::Store { key, reference, source });
+            }
             (Some(Err(_)), _) => {
                 warnings.push(format!("image {reference} ({key}) is not in the store: known by its tag alone"));
             }

@@ -16,6 +16,8 @@ pub enum Kind {
     Malformed,
     /// The store refuses what is against its rules: a manifest whose blobs are absent, a directory that is something else.
     Refused,
+    /// A tag names something else than it should: somebody else moved it.
+    Conflict,
     /// No or wrong credentials, or no permission.
     Denied,
     /// The store cannot be reached, or says that it will be back.

@@ -59,7 +59,7 @@ impl Store {
     /// knows whether it was heard: the tag is looked at before the next one, and whoever moved it meanwhile is not overwritten.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when the tag names something else by then, or a blob is absent.
+    /// [`Kind::Conflict`] when the tag names something else by then, [`Kind::Refused`] when a blob is absent.
     pub async fn move_tag(
         &self,
         repository: &Repository,

@@ -247,9 +247,7 @@ fn host_name(host: &str) -> Option<&str> {
 
 /// Is it this machine, by its name alone?
 pub(super) fn is_loopback(name: &str) -> bool {
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A manifest of a repository, by digest: `HOST/PATH@sha256:…`. What needs immutable content takes nothing less.

@@ -29,7 +29,7 @@ fn plain_http_is_decided_by_the_text() {
         ("localhost:5000/x", true),
         ("127.0.0.9:5000", true),
         ("[::1]:5000/x", true),
-        ("registry.localhost/x", true),
+        ("registry.localhost/x", false),
         ("https://localhost:5000/x", false),
         ("http://registry.example.com/x", true),
         ("ghcr.io/nine-minds", false),

@@ -157,14 +157,16 @@ fn reaches(kind: Kind<'_>, path: &[&str]) -> Option<&'static str> {
     let release = kind.is_none_or(|kind| kind == "HelmRelease");
     let child = kind.is_none_or(|kind| kind == "Kustomization");
     let source = kind.is_none_or(|kind| matches!(kind, "OCIRepository" | "HelmRepository"));
-    match path {
-        ["spec"] if kind.is_some() && release => Some("the chart of a HelmRelease"),
-        ["spec"] if kind.is_some() && child => Some("the source of a Kustomization"),
-        ["spec"] if kind.is_some() && source => Some("the source of a chart"),
-        ["spec", "url" | "ref", ..] if source => Some("the source of a chart"),
-        ["spec", "chart" | "chartRef", ..] if release => Some("the chart of a HelmRelease"),
-        ["spec", "sourceRef" | "path", ..] if child => Some("the source of a Kustomization"),
-        _ => None,
+    let whole = matches!(path, [] | ["" | "spec"]);
+    let below = |keys: [&str; 2]| whole || matches!(path, ["spec", key, ..] if keys.contains(key));
+    if release && below(["chart", "chartRef"]) {
+        Some("the chart of a HelmRelease")
+    } else if child && below(["sourceRef", "path"]) {
+        Some("the source of a Kustomization")
+    } else if source && below(["url", "ref"]) {
+        Some("the source of a chart")
+    } else {
+        None
     }
 }
 

@@ -48,8 +48,7 @@ impl<'a> Run<'a> {
     /// The channel's manifest under its keep-alive tag, which also tells other publishers that this one is about to move it.
     pub(super) async fn keep_alive(&self, channel: Option<&Channel<'_>>) -> Result<(), oci::Error> {
         let Some(channel) = channel else { return Ok(()) };
-        let manifest = channel.artifact.manifest();
-        self.executor.store.push_manifest(channel.repository, manifest, Some(&channel.keep_alive)).await
+        self.put(channel.repository, &channel.artifact, Some(&channel.keep_alive)).await
     }
 
     /// The channel was looked at right before; it is looked at right after. A registry has no compare-and-swap, but each
@@ -60,13 +59,18 @@ impl<'a> Run<'a> {
         let written = self.executor.store.move_tag(channel.repository, manifest, channel.name, channel.from).await;
         match written {
             // Who it was is said below.
-            Err(error) if error.kind() == oci::Kind::Refused => {}
+            Err(error) if error.kind() == oci::Kind::Conflict => {}
             written => written.map_err(|source| self.failed(channel, !is_an_answer(&source), source))?,
         }
         let own = self.channel_is(channel, Some(channel.artifact.digest()), true);
         try_join(own, self.no_rival(channel, true)).await?;
         self.progress.event(&Event::Moved { channel: channel.name });
         Ok(channel.artifact.digest().clone())
+    }
+
+    /// The channel as the plan found it, and nobody else about to move it.
+    pub(super) async fn look(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
+        try_join(self.channel_is(channel, channel.from, false), self.no_rival(channel, false)).await.map(drop)
     }
 
     /// Has anybody announced the same or a later move since the plan was made? A store that does not list its tags cannot say.
@@ -133,7 +137,10 @@ impl<'a> Run<'a> {
 
 /// Does a failed write say that nothing was written? Otherwise it may be that only the answer was lost.
 fn is_an_answer(error: &oci::Error) -> bool {
-    matches!(error.kind(), oci::Kind::NotFound | oci::Kind::Refused | oci::Kind::Denied | oci::Kind::Io)
+    matches!(
+        error.kind(),
+        oci::Kind::NotFound | oci::Kind::Refused | oci::Kind::Denied | oci::Kind::Malformed | oci::Kind::Io
+    )
 }
 
 pub(super) fn moved(

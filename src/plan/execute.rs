@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
-use futures_util::future::{join, join_all, try_join, try_join_all};
+use futures_util::future::{join, try_join, try_join_all};
+use tokio::time::{Instant, sleep};
 
 use super::channel::{Channel, moved};
 use super::desired::Desired;
 use super::progress::{Event, Progress};
 use super::publish::{Action, Plan};
-use crate::oci::{self, Artifact, Content, Descriptor, Digest, ReadStore, Repository, Selector, Store, Tag};
-use crate::release;
+use super::read_back::is_release;
+use crate::image::PinnedImages;
+use crate::oci::{self, Artifact, Content, Descriptor, Digest, Prefix, ReadStore, Repository, Store, Tag};
 
-/// How often the blobs of a refused manifest are pushed again.
-const REPAIRS: usize = 2;
+/// How often the blobs of a refused manifest are pushed again, each time after a wait.
+const REPAIRS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
+/// For how long a look at the channel holds: beyond it there is another one before the move.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// Who moves a channel, when and why: what is no part of the plan.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +38,10 @@ pub struct MoveRecord {
 pub struct Contents<'a> {
     artifacts: BTreeMap<&'a Digest, &'a Artifact>,
     pub(super) blobs: BTreeMap<&'a Digest, &'a Content>,
-    named: Vec<(&'a Repository, &'a Tag)>,
+    /// What is read back: where, and what it has to be; of a release that may be kept with another `channel`, not known here.
+    pub(super) named: Vec<(&'a Repository, &'a Tag, Option<&'a Digest>)>,
+    /// Images that are pinned and lie in the store.
+    pub(super) images: Vec<(Repository, Digest)>,
 }
 
 impl<'a> Contents<'a> {
@@ -42,8 +50,18 @@ impl<'a> Contents<'a> {
         let artifacts: BTreeMap<_, _> = desired.all().map(|one| (one.artifact.digest(), &one.artifact)).collect();
         let blobs = artifacts.values().flat_map(|artifact| artifact.blobs());
         let blobs = blobs.map(|blob| (&blob.descriptor().digest, blob)).collect();
-        let named = desired.all().map(|one| (&one.repository, &one.tag)).collect();
-        Self { artifacts, blobs, named }
+        let named = desired.artifacts.iter().map(|one| (&one.repository, &one.tag, Some(one.artifact.digest())));
+        let named = named.chain([(&desired.release.repository, &desired.release.tag, None)]).collect();
+        Self { artifacts, blobs, named, images: Vec::new() }
+    }
+
+    /// The same, and the images that it names: the public has to read those below `prefix` from the same store.
+    #[must_use]
+    pub fn with_images(mut self, images: &PinnedImages, prefix: &Prefix) -> Self {
+        let pinned = images.digests.values().chain(&images.control_plane);
+        let own = pinned.filter_map(|image| Some((prefix.strip(&image.repository)?, image.digest.clone())));
+        self.images = own.collect();
+        self
     }
 }
 
@@ -71,12 +89,10 @@ pub enum ExecuteError {
         source: oci::Error,
     },
     /// What was written cannot be read as an appliance reads it.
-    #[error("{repository}:{tag} cannot be read back; the version stays published, the channel did not move")]
+    #[error("{reference} cannot be read back; the version stays published, the channel did not move")]
     NotReadable {
-        /// Where.
-        repository: Repository,
-        /// Which tag.
-        tag: Tag,
+        /// Repository with its tag or digest.
+        reference: String,
         /// Why.
         source: oci::Error,
     },
@@ -142,12 +158,14 @@ pub async fn execute(
     let run = Run { plan, contents, executor, progress, done: Mutex::default() };
     let channel = run.channel(record)?;
     run.write(channel.as_ref()).await?;
+    let looked = Instant::now();
     run.read_back(channel.as_ref()).await?;
     progress.event(&Event::ReadBack);
-    match channel {
-        Some(channel) => run.move_channel(&channel).await.map(Some),
-        None => Ok(None),
+    let Some(channel) = channel else { return Ok(None) };
+    if looked.elapsed() > FRESH {
+        run.look(&channel).await?;
     }
+    run.move_channel(&channel).await.map(Some)
 }
 
 pub(super) struct Run<'a> {
@@ -159,14 +177,18 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn pushes(&self) -> impl Iterator<Item = (&'a Repository, &'a Descriptor)> {
+    pub(super) fn pushes(&self) -> impl Iterator<Item = (&'a Repository, &'a Descriptor)> {
         self.plan.actions.iter().filter_map(|action| match action {
             Action::Push { repository, descriptor } => Some((repository, descriptor)),
             _ => None,
         })
     }
 
-    fn artifact(&self, repository: &Repository, manifest: &Descriptor) -> Result<&'a Artifact, ExecuteError> {
+    pub(super) fn artifact(
+        &self,
+        repository: &Repository,
+        manifest: &Descriptor,
+    ) -> Result<&'a Artifact, ExecuteError> {
         let found = self.contents.artifacts.get(&manifest.digest).copied();
         found.ok_or_else(|| self.stopped(unknown(repository, &manifest.digest)))
     }
@@ -174,7 +196,6 @@ impl<'a> Run<'a> {
     /// Pushes and version tags, and all that the channel's manifest needs. The release's manifest is written when all else is
     /// there.
     async fn write(&self, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
-        let is_release = |descriptor: &Descriptor| descriptor.artifact_type.as_deref() == Some(release::ARTIFACT_TYPE);
         let mut artifacts = Vec::new();
         for (repository, descriptor) in self.pushes() {
             artifacts.push((repository, self.artifact(repository, descriptor)?, is_release(descriptor)));
@@ -187,12 +208,14 @@ impl<'a> Run<'a> {
             let new = channel.artifact.blobs().iter().filter(|blob| !of_release.contains(blob));
             new.map(|blob| self.push_blob(channel.repository, blob))
         });
+        let stopped = |source| self.stopped(source);
         let first = artifacts.iter().map(|&(repository, artifact, last)| async move {
-            try_join_all(artifact.blobs().iter().map(|blob| self.push_blob(repository, blob))).await?;
-            if last { Ok(()) } else { self.push_manifest(repository, artifact).await }
+            let blobs = try_join_all(artifact.blobs().iter().map(|blob| self.push_blob(repository, blob)));
+            try_join(async { blobs.await.map_err(stopped) }, self.tag_is_free(repository, artifact)).await?;
+            if last { Ok(()) } else { self.push_manifest(repository, artifact).await.map_err(stopped) }
         });
-        let first = try_join(try_join_all(first), try_join_all(of_channel)).await;
-        first.map_err(|source| self.stopped(source))?;
+        let of_channel = async { try_join_all(of_channel).await.map_err(stopped) };
+        try_join(try_join_all(first), of_channel).await?;
         let last = artifacts.iter().filter(|(_, _, last)| *last);
         let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
         // Both to their ends: an announcement that is still on its way when this process ends would stop the next one.
@@ -206,23 +229,54 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Under its version's tag. A registry may not know yet, or no longer, what it has just been given: then it gets it again.
-    async fn push_manifest(&self, repository: &Repository, artifact: &Artifact) -> Result<(), oci::Error> {
-        let tag = self.plan.actions.iter().find_map(|action| match action {
+    /// The version's tag that the plan gives it.
+    fn tag_of(&self, repository: &Repository, artifact: &Artifact) -> Option<&'a Tag> {
+        self.plan.actions.iter().find_map(|action| match action {
             Action::Tag { repository: at, tag, to, .. } if at == repository && to == artifact.digest() => Some(tag),
             _ => None,
-        });
+        })
+    }
+
+    /// Versions do not move: nobody has published other content under it since the plan was made.
+    async fn tag_is_free(&self, repository: &Repository, artifact: &Artifact) -> Result<(), ExecuteError> {
+        let Some(tag) = self.tag_of(repository, artifact) else { return Ok(()) };
+        match self.executor.store.read().resolve(repository, tag).await {
+            Ok(found) if found != *artifact.digest() => Err(moved(repository, tag, None, Some(&found), None)),
+            Err(error) if !error.is_not_found() => Err(self.stopped(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A manifest whose blobs were pushed. A registry may not know yet, or no longer, what it has just been given: then it gets it
+    /// again.
+    pub(super) async fn put(
+        &self,
+        repository: &Repository,
+        artifact: &Artifact,
+        tag: Option<&Tag>,
+    ) -> Result<(), oci::Error> {
         let store = self.executor.store;
-        let mut pushed = store.push_manifest(repository, artifact.manifest(), tag).await;
-        for _ in 0..REPAIRS {
+        let push = async || match tag {
+            Some(tag) => store.move_tag(repository, artifact.manifest(), tag, None).await,
+            None => store.push_manifest(repository, artifact.manifest(), None).await,
+        };
+        let mut pushed = push().await;
+        for wait in REPAIRS {
             match &pushed {
                 Err(error) if error.kind() == oci::Kind::Refused => {}
                 _ => break,
             }
+            sleep(wait).await;
             try_join_all(artifact.blobs().iter().map(|blob| store.push_blob(repository, blob))).await?;
-            pushed = store.push_manifest(repository, artifact.manifest(), tag).await;
+            pushed = push().await;
         }
-        pushed?;
+        pushed
+    }
+
+    /// Under its version's tag.
+    async fn push_manifest(&self, repository: &Repository, artifact: &Artifact) -> Result<(), oci::Error> {
+        let tag = self.tag_of(repository, artifact);
+        self.put(repository, artifact, tag).await?;
         self.progress.event(&Event::Stored { repository, bytes: artifact.manifest().descriptor().size });
         if let Some(tag) = tag {
             self.progress.event(&Event::Tagged { repository, tag });
@@ -244,70 +298,6 @@ impl<'a> Run<'a> {
         let left = all.filter(|name| !done.contains(name)).collect();
         ExecuteError::Stopped { done, left, source }
     }
-
-    /// Everything that the release names, read as an appliance will read it; beside it the channel and who else would move it
-    /// are looked at. All at once.
-    async fn read_back(&self, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
-        let public = self.executor.public.filter(|_| channel.is_some());
-        let reads = self.contents.named.iter().map(|&(repository, tag)| self.read_one(repository, tag, public));
-        let look = async {
-            let Some(channel) = channel else { return Ok(()) };
-            try_join(self.channel_is(channel, channel.from, false), self.no_rival(channel, false)).await.map(drop)
-        };
-        let (reads, look) = join(join_all(reads), look).await;
-        let (private, failed): (Vec<_>, Vec<_>) =
-            reads.into_iter().filter_map(Result::err).partition(|error| public.is_some() && is_private(error));
-        match failed.into_iter().next() {
-            Some(error) => Err(error),
-            None if private.is_empty() => look,
-            None => Err(ExecuteError::NotPublic { packages: private.iter().filter_map(package).collect() }),
-        }
-    }
-
-    async fn read_one(
-        &self,
-        repository: &Repository,
-        tag: &Tag,
-        public: Option<&ReadStore>,
-    ) -> Result<(), ExecuteError> {
-        let reader = public.unwrap_or_else(|| self.executor.store.read());
-        let read = reader.manifest(repository, &Selector::Tag(tag.clone())).await;
-        let (descriptor, _) = read.map_err(|source| ExecuteError::NotReadable {
-            repository: repository.clone(),
-            tag: tag.clone(),
-            source,
-        })?;
-        match self.expected(repository, tag) {
-            Some(expected) if *expected != descriptor.digest => {
-                Err(moved(repository, tag, Some(expected), Some(&descriptor.digest), None))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What the plan wrote under `tag`.
-    fn expected(&self, repository: &Repository, tag: &Tag) -> Option<&Digest> {
-        self.plan.actions.iter().find_map(|action| match action {
-            Action::Tag { repository: at, tag: name, to, .. } if at == repository && name == tag => Some(to),
-            _ => None,
-        })
-    }
-}
-
-/// Where the public is not let in, a registry says so, or that there is nothing.
-fn is_private(error: &ExecuteError) -> bool {
-    match error {
-        ExecuteError::NotReadable { source, .. } => {
-            matches!(source.kind(), oci::Kind::Denied | oci::Kind::NotFound)
-        }
-        _ => false,
-    }
-}
-
-/// `HOST/PATH` of what was not readable.
-fn package(error: &ExecuteError) -> Option<String> {
-    let ExecuteError::NotReadable { tag, source, .. } = error else { return None };
-    Some(source.reference().trim_end_matches(&format!(":{tag}")).to_owned())
 }
 
 pub(super) fn unknown(repository: &Repository, digest: &Digest) -> oci::Error {

@@ -7,6 +7,7 @@ mod observe;
 mod pack;
 mod progress;
 mod publish;
+mod read_back;
 mod report;
 
 pub use desired::{ArtifactKind, Desired, DesiredArtifact};

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use crate::chart::{self, PackedChart, Versions};
-use crate::config::{ChartPin, ChartVersions, Config, ImageRepository, ValuesNames, image_repository, nearest};
+use crate::config::{
+    ChartPin, ChartVersions, Config, FILE_NAME, ImageRepository, ValuesNames, image_repository, nearest,
+};
 use crate::image::PinnedImages;
 use crate::oci::{Digest, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
@@ -201,6 +203,17 @@ fn pack_charts(
     packed.into_iter().map(|(_, packed)| packed).collect()
 }
 
+/// A subdomain of RFC 1123.
+///
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names>
+fn is_object_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let inner = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        inner && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
 fn path_of(tree: &Tree, config: &Config, used: &overlay::ChartUse) -> Result<String, Error> {
     let path = match &used.source {
         ChartSource::Path(path) => path.clone(),
@@ -237,6 +250,11 @@ fn pins(
             return Err(
                 Error::invalid(used.place.clone(), reason).hint("a release holds one chart of a name: rename one")
             );
+        }
+        if config.chart_pin == ChartPin::Digest && !is_object_name(&packed.name) {
+            let reason = format!("`{}` is no name that a Kubernetes object may have", packed.name);
+            return Err(Error::refused(Place::file(chart.path()), reason)
+                .hint("under `chartPin: digest` each chart is an OCIRepository of its name: small letters, digits, `-` and `.`"));
         }
         if config.chart_pin == ChartPin::Version && packed.artifact.size() > HELM_REPOSITORY_LIMIT {
             let reason = format!(
@@ -281,14 +299,21 @@ impl Packed {
     /// When the repository cannot be read.
     pub fn changes(&self, tree: &Tree, head: &Head, config: &Config) -> Result<BTreeMap<String, Change>, Error> {
         let overlay = config.overlay.trim_matches('/');
+        // It was read beside the tree, and it enters the release.
+        if tree.kind(FILE_NAME)?.is_some() {
+            tree.read(FILE_NAME, RELEASE_FILE_LIMIT)?;
+        }
         let inputs = tree.inputs();
         let below = |root: &str, path: &str| root.is_empty() || path == root || path.starts_with(&format!("{root}/"));
         let mut roots: Vec<&str> = self.charts.iter().map(|(chart, _)| chart.path()).chain([overlay]).collect();
+        roots.push(FILE_NAME);
         let loose: Vec<&str> =
             inputs.keys().map(String::as_str).filter(|path| !roots.iter().any(|root| below(root, path))).collect();
         roots.extend(loose);
         head.changes(tree, &roots, |path| {
-            self.overlay.would_keep(path) || self.charts.iter().any(|(chart, _)| chart.would_pack(path))
+            path == FILE_NAME
+                || self.overlay.would_keep(path)
+                || self.charts.iter().any(|(chart, _)| chart.would_pack(path))
         })
     }
 
@@ -325,6 +350,11 @@ impl Packed {
             values_config_maps: self.values_config_maps.clone(),
         });
         let json = release.to_json();
+        if json.len() as u64 > release::CONFIG_LIMIT {
+            let reason = format!("the release would have {} bytes, more than resolvers read", json.len());
+            return Err(Error::refused(Place::file(&config.overlay), reason)
+                .hint("the values of the profile are most of it: make them smaller"));
+        }
         let entry = |kind, repository: &Repository, artifact| DesiredArtifact {
             kind,
             name: repository.name().to_owned(),

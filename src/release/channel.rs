@@ -103,7 +103,7 @@ impl Record {
 /// `<channel>-<sequence>-<first 8 hex digits of its digest>`.
 pub fn keep_alive_tag(channel: &Tag, sequence: u64, manifest: &Digest) -> Tag {
     let tag = format!("{channel}-{sequence}-{}", &manifest.hex()[..8]);
-    tag.parse().unwrap_or_else(|_| channel.clone())
+    tag.parse().expect("the configuration bounds the names of channels")
 }
 
 /// The sequence in a keep-alive tag of `channel`, when `tag` is one.

@@ -12,7 +12,7 @@ mod version;
 pub use build::{Inputs, build, channel_artifact};
 pub use channel::{Kind as MoveKind, Record, keep_alive_sequence, keep_alive_tag, with_channel};
 pub use manifest::{ConfigReference, InvalidRelease, KEYS, Release, SCHEMA};
-pub use resolve::{Error as ResolveError, ResolveKind, Resolved, resolve};
+pub use resolve::{CONFIG_LIMIT, Error as ResolveError, ResolveKind, Resolved, resolve};
 pub use version::compare as compare_versions;
 
 /// Artifact type of a release manifest.

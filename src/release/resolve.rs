@@ -3,8 +3,8 @@
 use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release};
 use crate::oci::{self, Digest, Manifest, ReadStore, Repository, Selector};
 
-/// Largest release JSON that is read.
-const CONFIG_LIMIT: u64 = 4 << 20;
+/// Largest JSON of a release that is read, and so the largest that is published.
+pub const CONFIG_LIMIT: u64 = 4 << 20;
 
 /// A release as a store serves it.
 #[derive(Clone, Debug)]

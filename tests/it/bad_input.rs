@@ -45,6 +45,25 @@ fn a_broken_file_is_named() {
 }
 
 #[test]
+fn what_the_cluster_or_the_resolver_could_not_take_is_refused() {
+    let source = Source::new();
+    let chart = std::fs::read_to_string(source.path("ee/helm/temporal/Chart.yaml")).expect("a chart");
+    source.write("ee/helm/temporal/Chart.yaml", &chart.replace("name: temporal", "name: temporal_one"));
+    refused(&source, &[], &["ee/helm/temporal", "`temporal_one` is no name that a Kubernetes object may have"]);
+
+    let source = Source::new();
+    let values = "ee/appliance/flux/profiles/single-node/values/huge.single-node.yaml";
+    source.write(values, &format!("text: {}\n", "x".repeat(5 << 20)));
+    refused(&source, &[], &["more than resolvers read"]);
+
+    for (key, word) in [("extraImages: [\"redis:7\"]", "sha256"), ("channels: [NAME]", "longer than 64")] {
+        let source = Source::new();
+        source.write("alga-release.yaml", &(key.replace("NAME", &"n".repeat(65)) + "\n"));
+        refused(&source, &[], &["alga-release.yaml", word]);
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let source = Source::new();
     std::fs::remove_file(source.path(CHART)).expect("removed");

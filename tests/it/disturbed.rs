@@ -221,6 +221,31 @@ fn whoever_sees_the_announcement_of_another_move_stops() {
     assert_eq!(record(&registry, "nightly", "sequence").as_deref(), Some("3"));
 }
 
+/// Two publications of one version with other content, both of which found it free: the version stays with the first.
+#[test]
+fn a_version_that_somebody_else_published_meanwhile_is_not_overwritten() {
+    let registry = Registry::start();
+    let source = Source::new();
+    let gate = Gate::default();
+    // The plan is made; nothing is written yet.
+    registry.fail(Fault::first("POST", "", Action::Hold(gate.clone())));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| publish(&source, &registry, "1.0.3", "nightly", &["--jobs", "1"]));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(gate.arrived(1));
+        let other = Source::new();
+        other.append("ee/helm/temporal/values.yaml", "another: 1\n");
+        let second = publish(&other, &registry, "1.0.3", "nightly", &[]);
+        let before = state(&registry);
+        gate.release();
+        let first = first.join().expect("the first publisher");
+        second.ends(0);
+        first.ends(3);
+        assert_eq!(state(&registry)["org/charts/temporal"], before["org/charts/temporal"]);
+        assert_eq!(state(&registry)[RELEASES], before[RELEASES]);
+    });
+}
+
 /// The tags of every layout, each checked to be whole: to what digests they point.
 fn whole_layouts(store: &Path) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::new();

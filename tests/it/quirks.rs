@@ -128,6 +128,36 @@ fn what_is_private_at_first_stops_the_channel_until_it_is_public() {
 }
 
 #[test]
+fn an_image_that_only_the_publisher_can_read_stops_the_channel() {
+    let place = Place::new(Quirks::ghcr());
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let image = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","layers":[]}}"#);
+    let digest = alga_release::oci::Digest::of(image.as_bytes());
+    let images = [
+        ("alga-psa-ee", "62cdce38"),
+        ("workflow-worker", "a2cbb43"),
+        ("email-service", "61e4a00e"),
+        ("temporal-worker", "a2cbb43"),
+    ];
+    for (name, tag) in images {
+        let repository = format!("org/{name}");
+        place.registry.put_manifest(&repository, Some(tag), digest.as_str(), media_type, image.as_bytes());
+    }
+    let arguments = ["--image-check", "require"];
+    place.publish("1.0.3", &arguments).ends(3).says(&["the public cannot read 11 of the packages", "org/alga-psa-ee"]);
+    for repository in REPOSITORIES {
+        place.registry.publish(repository);
+    }
+    place.publish("1.0.3", &arguments).ends(3).says(&["the public cannot read 4 of the packages", "org/alga-psa-ee"]);
+    assert!(!place.registry.tags(RELEASES).contains_key("nightly"));
+    for (name, _) in images {
+        place.registry.publish(&format!("org/{name}"));
+    }
+    place.publish("1.0.3", &arguments).ends(0);
+    place.serves("1.0.3", true);
+}
+
+#[test]
 fn repositories_that_must_be_made_beforehand_are_named() {
     let place = Place::new(Quirks::ecr());
     let run = place.publish("1.0.3", &[]);

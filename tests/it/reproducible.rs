@@ -309,6 +309,14 @@ fn what_is_not_published_may_be_as_it_likes() {
     assert_clean(&checkout.dry_run());
 }
 
+/// It enters the release: `manifest.extra`, image repositories, the profile.
+#[test]
+fn a_configuration_that_is_not_committed_is_refused() {
+    let Some(checkout) = Checkout::new("") else { return };
+    checkout.write("alga-release.yaml", "manifest: {extra: {note: uncommitted}}\n");
+    assert_dirty(&checkout.dry_run(), &["alga-release.yaml"]);
+}
+
 #[test]
 fn a_change_that_is_staged_but_not_committed_is_refused() {
     let Some(checkout) = Checkout::new("") else { return };

@@ -117,6 +117,10 @@ async fn patience_has_an_end() {
     let (error, requests) = fails(&registry, Duration::from_secs(5), with_header(429, "Retry-After", "3600")).await;
     assert_eq!((error.kind(), requests), (Kind::Unavailable, 1));
     assert!(error.to_string().contains("left alone for 60 min 0 s"), "{error}");
+    // And nothing overflows.
+    let endless = with_header(429, "Retry-After", "18446744073709551615");
+    let (error, requests) = fails(&registry, LONG, endless).await;
+    assert_eq!((error.kind(), requests), (Kind::Unavailable, 1));
     let secondary = br#"{"message":"You have exceeded a secondary rate limit. Please wait a few minutes"}"#;
     let action = Action::Status(403, Vec::new(), secondary.to_vec());
     let (error, requests) = fails(&registry, Duration::from_secs(5), action).await;
@@ -208,7 +212,7 @@ async fn a_move_whose_answer_was_lost_is_looked_for_before_it_is_tried_again() {
         registry.clear_log();
         registry.fail(Fault::first("PUT", "/manifests/nightly", fault.clone()));
         let moved = store.move_tag(&x, mine.manifest(), &channel, None).await;
-        assert_eq!(moved.as_ref().err().map(Error::kind), overtaken.then_some(Kind::Refused), "{fault:?}: {moved:?}");
+        assert_eq!(moved.as_ref().err().map(Error::kind), overtaken.then_some(Kind::Conflict), "{fault:?}: {moved:?}");
         assert_eq!(registry.log().iter().filter(|received| received.method == "PUT").count(), writes, "{fault:?}");
         assert_eq!(registry.tags("org/x").get("nightly").map(String::as_str), holder.map(Digest::as_str));
     }

@@ -157,6 +157,7 @@ fn of_store(error: &oci::Error) -> (u8, Option<&'static str>) {
                 "if its certificate is of your own authority, name that by --ca-file or SSL_CERT_FILE; else somebody may be on the way",
             ),
         ),
+        oci::Kind::Conflict => (REFUSED, Some("see what is there now, then run the same command again")),
         oci::Kind::Io => (FAILED, Some("look at space and permissions there, and run the same command again")),
         _ => (FAILED, None),
     }

@@ -51,6 +51,7 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
 struct Publication {
     desired: Desired,
     images: PinnedImages,
+    prefix: Prefix,
     warnings: Vec<String>,
 }
 
@@ -79,7 +80,8 @@ fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &
     let images = images?;
     let desired = packed.desired(request, &revision, &images, !args.no_channel)?;
     let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
-    Ok(Publication { desired, images, warnings })
+    let prefix = request.prefix.clone();
+    Ok(Publication { desired, images, prefix, warnings })
 }
 
 /// Looks, plans, and unless it is a dry run does what was planned.
@@ -97,7 +99,8 @@ async fn carry_out(
     report.control_plane.clone_from(&publication.images.control_plane);
     report.warnings.clone_from(&publication.warnings);
     if !args.dry_run {
-        let moved = plan::execute(&plan, &Contents::of(desired), &record(args), executor, talk).await?;
+        let contents = Contents::of(desired).with_images(&publication.images, &publication.prefix);
+        let moved = plan::execute(&plan, &contents, &record(args), executor, talk).await?;
         if let Some(channel) = &mut report.channel {
             channel.manifest = moved.or(channel.manifest.take());
         }

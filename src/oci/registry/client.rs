@@ -51,12 +51,19 @@ impl Operation {
 }
 
 /// A request that can be sent again: its body is shared, not copied.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Request {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Option<Bytes>,
+}
+
+impl std::fmt::Debug for Request {
+    /// Without the body, which may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("method", &self.method).field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -95,7 +102,9 @@ impl Client {
     pub(super) fn new(prefix: &Prefix, options: Options) -> Result<Self, Error> {
         let failed = |reason: &str| Error::new(Kind::Malformed, "opening", prefix.to_string(), reason);
         let scheme = if prefix.plain_http() { "http" } else { "https" };
-        let root = Url::parse(&format!("{scheme}://{}/v2/", prefix.host()))
+        // The one host whose API is elsewhere.
+        let host = if prefix.host() == "docker.io" { "registry-1.docker.io" } else { prefix.host() };
+        let root = Url::parse(&format!("{scheme}://{host}/v2/"))
             .map_err(|cause| failed("its address is not valid").caused_by(cause))?;
         let client = Self {
             patience: Patience::new(&options),
@@ -290,7 +299,7 @@ impl Answer {
         let patience = patience_for(limit);
         let mut body = BytesMut::new();
         let reading = async {
-            while let Some(chunk) = response.chunk().await? {
+            while let Some(chunk) = next(&mut response).await? {
                 let room = usize::try_from(limit).unwrap_or(usize::MAX) - body.len();
                 body.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if chunk.len() > room {
@@ -303,9 +312,15 @@ impl Answer {
             Ok(Ok(whole)) => whole,
             // What cannot be read explains nothing; the status stands.
             _ if !status.is_success() => false,
-            Ok(Err(cause)) => return Err(error::broken_off(operation, &url, cause)),
+            Ok(Err(Some(cause))) => return Err(error::broken_off(operation, &url, cause)),
+            Ok(Err(None)) => return Err(error::silent(operation, &url, READ_TIMEOUT)),
             Err(_) => return Err(error::silent(operation, &url, patience)),
         };
         Ok(Self { status, url, headers, body: body.freeze(), whole })
     }
+}
+
+/// The next piece of a body; an error without a cause when none came for too long.
+async fn next(response: &mut reqwest::Response) -> Result<Option<Bytes>, Option<reqwest::Error>> {
+    timeout(READ_TIMEOUT, response.chunk()).await.map_err(|_| None)?.map_err(Some)
 }

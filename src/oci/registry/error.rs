@@ -13,6 +13,8 @@ use super::retry::go_duration;
 use crate::oci::Kind;
 use crate::text::shown;
 
+/// More than anybody waits: what a registry asks for beyond it is the same.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// How long GitHub's secondary limit is left alone, since it does not say.
 const SECONDARY_LIMIT: Duration = Duration::from_mins(1);
 
@@ -32,15 +34,14 @@ pub(super) fn shown_target(target: &str) -> String {
 /// No answer came.
 pub(super) fn unreachable(operation: &Operation, url: &Url, cause: reqwest::Error) -> Error {
     if let Some(reason) = untrusted(&cause) {
-        let reason = format!("the certificate of {} is not trusted: {reason}", shown_url(url));
-        return operation.error(Kind::Untrusted, reason);
+        return operation.error(Kind::Untrusted, format!("{}: {reason}", shown_url(url)));
     }
     let what = if cause.is_connect() { "cannot be reached" } else { "did not answer" };
     let error = operation.error(Kind::Unavailable, format!("{} {what}", shown_url(url)));
     error.caused_by(cause.without_url()).passing(Duration::ZERO)
 }
 
-/// What is wrong with the certificate, when it is that: waiting mends none.
+/// What is wrong with TLS, when it is that: waiting mends none.
 fn untrusted(cause: &reqwest::Error) -> Option<String> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(cause);
     while let Some(cause) = next {
@@ -50,8 +51,15 @@ fn untrusted(cause: &reqwest::Error) -> Option<String> {
             Some(wrapped) => wrapped.downcast_ref::<rustls::Error>(),
             None => cause.downcast_ref::<rustls::Error>(),
         };
-        if let Some(rustls::Error::InvalidCertificate(error)) = tls {
-            return Some(shown(&error.to_string()));
+        match tls {
+            Some(rustls::Error::InvalidCertificate(error)) => {
+                return Some(format!("its certificate is not trusted: {}", shown(&error.to_string())));
+            }
+            Some(rustls::Error::InvalidMessage(_)) => return Some("it does not speak TLS".to_owned()),
+            Some(error @ (rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(_))) => {
+                return Some(format!("no TLS that both know: {}", shown(&error.to_string())));
+            }
+            _ => {}
         }
         next = wrapped.map_or_else(|| cause.source(), |wrapped| Some(wrapped));
     }
@@ -168,7 +176,8 @@ impl Refusal {
         let limited = status == StatusCode::FORBIDDEN && text.contains("rate limit");
         let passes = limited || self.has("TOOMANYREQUESTS") || matches!(status.as_u16(), 408 | 429 | 500 | 502..=504);
         let asked = || retry_after(headers).or_else(|| go_duration(text.split_once("retry-after: ")?.1));
-        passes.then(|| asked().unwrap_or(if limited { SECONDARY_LIMIT } else { Duration::ZERO }))
+        let wait = || asked().unwrap_or(if limited { SECONDARY_LIMIT } else { Duration::ZERO });
+        passes.then(|| wait().min(LONGEST_WAIT))
     }
 
     /// `{"errors": [{code, message, detail}]}`, `{"message"}`, or whatever a proxy on the way wrote.
@@ -229,6 +238,7 @@ mod tests {
         let dates = [(DATE, "Sun, 06 Nov 1994 08:49:37 GMT"), (RETRY_AFTER, "Sun, 06 Nov 1994 08:50:07 GMT")];
         assert_eq!(wait(503, "", &dates), Some(Duration::from_secs(30)));
         assert_eq!(wait(503, "", &dates[1..]), Some(Duration::ZERO));
+        assert_eq!(wait(503, "", &[(RETRY_AFTER, "18446744073709551615")]), Some(LONGEST_WAIT));
         let ghcr =
             r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: 1.889377ms, allowed: 2000/minute"}]}"#;
         assert_eq!(wait(429, ghcr, &[]), Some(Duration::from_nanos(1_889_377)));

@@ -60,14 +60,14 @@ impl Patience {
             let since = *failing.get_or_insert_with(Instant::now);
             let asked = error.retry_after().unwrap_or_default();
             let longest = FIRST.saturating_mul(1 << count.min(16)).min(LONGEST);
-            let wait = asked + jittered(longest);
-            if since.elapsed() + asked > self.total || self.total.is_zero() {
+            let wait = asked.saturating_add(jittered(longest));
+            if since.elapsed().saturating_add(asked) > self.total || self.total.is_zero() {
                 return Err(gave_up(error, count, since.elapsed(), asked));
             }
             // The last attempt comes when the time is over, not later.
             let wait = wait.min(self.total.saturating_sub(since.elapsed()));
             let left = self.total.saturating_sub(since.elapsed());
-            self.announce(&error, Pause { asked, wait, latest: asked + longest, left });
+            self.announce(&error, Pause { asked, wait, latest: asked.saturating_add(longest), left });
             sleep_until(Instant::now() + wait).await;
         }
         unreachable!("an endless loop")

@@ -76,9 +76,10 @@ impl Registry {
             }
         } else if !self.mounts.refused.load(Ordering::Relaxed) {
             let answer = self.post(operation, &format!("blobs/uploads/?mount={digest}")).await?;
-            if !answer.status.is_client_error() || matches!(answer.status.as_u16(), 401 | 403) {
+            if !answer.status.is_client_error() {
                 return started(operation, &answer);
             }
+            // Some refuse it in the words for missing rights: the plain start tells.
             self.mounts.refused.store(true, Ordering::Relaxed);
         }
         started(operation, &self.post(operation, "blobs/uploads/").await?)
@@ -120,7 +121,7 @@ impl Registry {
                 }
                 if found.as_ref() != from {
                     let operation = self.operation("moving", repository, tag, Access::Push);
-                    return Err(operation.error(Kind::Refused, "somebody else moved it meanwhile"));
+                    return Err(operation.error(Kind::Conflict, "somebody else moved it meanwhile"));
                 }
             }
             self.put_manifest(repository, content, Some(tag)).await
