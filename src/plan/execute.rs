@@ -45,6 +45,12 @@ impl<'a> Contents<'a> {
         let named = desired.all().map(|one| (&one.repository, &one.tag)).collect();
         Self { artifacts, blobs, named }
     }
+
+    /// The bytes of a move alone: the JSON that the channel shall serve. What that names was looked at right before.
+    pub fn of_move(json: &'a Content) -> Self {
+        let blobs = BTreeMap::from([(&json.descriptor().digest, json)]);
+        Self { artifacts: BTreeMap::new(), blobs, named: Vec::new() }
+    }
 }
 
 /// A plan that could not be carried out, with what was done and what is left.

@@ -43,6 +43,16 @@ pub struct ChannelState {
     pub sequence: u64,
 }
 
+impl ChannelState {
+    /// Does the channel serve the release of this digest? Where there is no record, the JSON tells.
+    pub fn serves(&self, release: &Digest, json: &[u8]) -> bool {
+        match &self.record {
+            Some(record) => record.release == *release,
+            None => release::equal_but_for_channel(&self.json, json),
+        }
+    }
+}
+
 /// Looks at everything that `desired` names.
 ///
 /// # Errors
@@ -50,7 +60,10 @@ pub struct ChannelState {
 pub async fn observe(store: &ReadStore, desired: &Desired) -> Result<Observed, ResolveError> {
     let artifacts = try_join_all(desired.artifacts.iter().map(|artifact| present(store, artifact)));
     let release = existing(store, &desired.release);
-    let channel = channel(store, &desired.release.repository, desired.channel.as_ref());
+    let channel = async {
+        let Some(channel) = &desired.channel else { return Ok(None) };
+        observe_channel(store, &desired.release.repository, channel).await
+    };
     let (artifacts, release, channel) =
         futures_util::try_join!(async { artifacts.await.map_err(ResolveError::from) }, release, channel)?;
     Ok(Observed { artifacts, release, channel })
@@ -83,12 +96,15 @@ async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option
     }
 }
 
-async fn channel(
+/// Looks at a channel, and at what its keep-alive tags know; nothing when it serves nothing yet.
+///
+/// # Errors
+/// When the store fails, and when the channel serves something else than a release.
+pub async fn observe_channel(
     store: &ReadStore,
     repository: &Repository,
-    channel: Option<&Tag>,
+    channel: &Tag,
 ) -> Result<Option<ChannelState>, ResolveError> {
-    let Some(channel) = channel else { return Ok(None) };
     let selector = Selector::Tag(channel.clone());
     let (resolved, tags) = join(release::resolve(store, repository, &selector), store.tags(repository)).await;
     let resolved = match resolved {

@@ -3,12 +3,19 @@
 #![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
 
 mod args;
+mod checks;
 mod config;
+mod connect;
 mod credentials;
 mod environment;
 mod failure;
+mod history;
+mod in_use;
 mod output;
+mod promote;
 mod publish;
+mod rollback;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +44,11 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Publish(publish) => publish::run(&publish),
+        Command::Promote(promote) => promote::run(&promote),
+        Command::Rollback(rollback) => rollback::run(&rollback),
+        Command::History(history) => history::run(&history),
+        Command::Verify(verify) => verify::run(&verify),
+        Command::InUse(in_use) => in_use::run(&in_use),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -10,8 +10,9 @@ use alga_release::oci::{
 use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
 use alga_release::source::{Tree, git};
 
-use crate::args::{self, Format, PublishArgs, StoreArgs};
-use crate::credentials::{Found, Keychain};
+use crate::args::{self, Format, PublishArgs};
+use crate::connect::{credentials, locations, until_signal};
+use crate::credentials::Keychain;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
@@ -112,18 +113,6 @@ async fn carry_out(
     Ok(report)
 }
 
-/// For a registry, who asks it; the source is said, its value never.
-async fn credentials(keychain: &Keychain, location: &Location, talk: &Talk) -> Result<Found, Failure> {
-    match location {
-        Location::Registry(prefix) => {
-            let found = keychain.for_store(prefix).await?;
-            talk.info(&format!("credentials: {}", found.source));
-            Ok(found)
-        }
-        Location::Layout(_) => Ok(Found::default()),
-    }
-}
-
 /// Images of other registries are read there, each with the credentials that are kept for that registry: those for the store
 /// are for the store's host alone. A layout looks at none of them.
 async fn elsewhere(
@@ -148,19 +137,6 @@ async fn elsewhere(
         }
     }
     Ok(elsewhere)
-}
-
-/// The work, unless a signal comes first.
-async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |cause| Failure::io("listening for signals", cause);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        result = work => result,
-        _ = interrupt.recv() => Err(Failure::signal(130)),
-        _ = terminate.recv() => Err(Failure::signal(143)),
-    }
 }
 
 fn configuration(args: &PublishArgs) -> Result<Config, Failure> {
@@ -199,17 +175,6 @@ fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
         let reason = format!("--channel {}: there is no such channel", channel.escape_debug());
         Err(Failure::usage_hint(reason, format!("the configuration names: {}", known.join(", "))))
     }
-}
-
-fn locations(args: &StoreArgs, config: &Config) -> Result<(Location, Prefix), Failure> {
-    let text = args.store.as_deref().unwrap_or(&config.prefix);
-    let location = Location::parse(text, args.plain_http)?;
-    let prefix = match (&args.prefix, &location) {
-        (Some(prefix), _) => Prefix::parse(prefix, args.plain_http)?,
-        (None, Location::Registry(prefix)) => prefix.clone(),
-        (None, Location::Layout(_)) => Prefix::parse(&config.prefix, args.plain_http)?,
-    };
-    Ok((location, prefix))
 }
 
 /// The tags given by hand: the file's, then the flags'.
