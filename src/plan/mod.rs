@@ -15,6 +15,6 @@ pub use execute::{Contents, ExecuteError, Executor, MoveRecord, execute};
 pub use observe::{ChannelState, Existing, Observed, observe, observe_channel};
 pub use pack::{Packed, Request, Revision, image_tags, pack, tags_in};
 pub use progress::{Event, Progress};
-pub use promote::{Candidate, MoveRefusal, MoveReport, MoveRules, promote};
+pub use promote::{Candidate, Current, MoveRefusal, MoveReport, MoveRules, promote};
 pub use publish::{Action, Plan, Refusal, publish};
 pub use report::{ArtifactReport, ChannelReport, Outcome, Report};

@@ -27,6 +27,19 @@ pub struct Candidate<'a> {
     pub checks: &'a [Check],
 }
 
+/// The channel that shall move.
+#[derive(Clone, Debug)]
+pub struct Current<'a> {
+    /// Where releases and channels lie.
+    pub repository: &'a Repository,
+    /// Its name.
+    pub channel: &'a Tag,
+    /// What it serves; nothing when it serves nothing yet.
+    pub serves: Option<ChannelState>,
+    /// The highest sequence that is known of it.
+    pub sequence: u64,
+}
+
 /// What a move must not break.
 #[derive(Clone, Debug)]
 pub struct MoveRules {
@@ -106,34 +119,34 @@ impl From<InvalidReference> for MoveRefusal {
     }
 }
 
-/// Plans the move of `channel`, with the JSON that it shall serve; an empty plan when it serves that release already.
+/// Plans the move of a channel, with the JSON that it shall serve; an empty plan when it serves that release already.
 ///
 /// # Errors
 /// When one of the rules forbids it.
 pub fn promote(
-    repository: &Repository,
-    channel: &Tag,
+    current: &Current<'_>,
     candidate: &Candidate<'_>,
-    serves: Option<&ChannelState>,
     rules: &MoveRules,
 ) -> Result<(Plan, Content), MoveRefusal> {
+    let Current { repository, channel, serves, sequence } = current;
+    let serves = serves.as_ref();
     let json = Content::new(release::CONFIG_MEDIA_TYPE, release::with_channel(candidate.json, channel)?);
     if serves.is_some_and(|serves| serves.serves(&candidate.release, candidate.json)) {
         return Ok((Plan::default(), json));
     }
-    current(channel, serves, rules)?;
+    untouched(channel, serves, rules)?;
     complete(candidate)?;
     if let (Some(serves), MoveKind::Publish | MoveKind::Promote) = (serves, rules.kind) {
         forward(channel, serves, candidate.version, rules.allow_unordered)?;
     }
     old_enough(candidate, rules)?;
     let action = Action::Move {
-        repository: repository.clone(),
-        channel: channel.clone(),
+        repository: (*repository).clone(),
+        channel: (*channel).clone(),
         release: candidate.release.clone(),
         config: json.descriptor().clone(),
         from: serves.map(|serves| serves.manifest.clone()),
-        sequence: serves.map_or(0, |serves| serves.sequence).saturating_add(1),
+        sequence: sequence.saturating_add(1),
         kind: rules.kind,
     };
     let plan = Plan { actions: vec![action] };
@@ -145,7 +158,7 @@ pub fn promote(
     }
 }
 
-fn current(channel: &Tag, serves: Option<&ChannelState>, rules: &MoveRules) -> Result<(), MoveRefusal> {
+fn untouched(channel: &Tag, serves: Option<&ChannelState>, rules: &MoveRules) -> Result<(), MoveRefusal> {
     let found = serves.map(|serves| &serves.manifest);
     match &rules.if_current {
         Some(expected) if expected.as_ref() != found => {
@@ -233,7 +246,8 @@ pub struct Before {
 
 impl MoveReport {
     /// The report of `plan`, before it is carried out.
-    pub fn new(plan: &Plan, channel: &Tag, candidate: &Candidate<'_>, serves: Option<&ChannelState>) -> Self {
+    pub fn new(plan: &Plan, current: &Current<'_>, candidate: &Candidate<'_>) -> Self {
+        let serves = current.serves.as_ref();
         let planned = plan.actions.iter().find_map(|action| match action {
             Action::Move { sequence, kind, .. } => Some((*sequence, *kind)),
             _ => None,
@@ -249,7 +263,7 @@ impl MoveReport {
             has_changes: !plan.is_empty(),
             store: String::new(),
             kind: planned.map_or(MoveKind::Promote, |(_, kind)| kind),
-            channel: channel.clone(),
+            channel: current.channel.clone(),
             from: String::new(),
             version: candidate.version.to_owned(),
             digest: candidate.release.clone(),
@@ -257,7 +271,7 @@ impl MoveReport {
             plan: plan.clone(),
             manifest: serves.filter(|_| plan.is_empty()).map(|serves| serves.manifest.clone()),
             before,
-            sequence: planned.map_or_else(|| serves.map_or(0, |serves| serves.sequence), |(sequence, _)| sequence),
+            sequence: planned.map_or(current.sequence, |(sequence, _)| sequence),
             checks: candidate.checks.to_vec(),
             warnings: Vec::new(),
         }
@@ -282,7 +296,7 @@ mod tests {
     fn state(version: &str) -> ChannelState {
         let json = json(version);
         let (manifest, release) = (Digest::of(b"manifest"), Digest::of(&json));
-        ChannelState { manifest, release, version: version.to_owned(), json, record: None, sequence: 4 }
+        ChannelState { manifest, release, version: version.to_owned(), json, record: None }
     }
 
     fn rules() -> MoveRules {
@@ -295,7 +309,9 @@ mod tests {
         let moved = Some("2026-11-23T12:00:00Z");
         let candidate = Candidate { release, version, json: &json, moved, checks: &[] };
         let (repository, channel) = ("releases".parse().expect("a name"), "stable".parse().expect("a tag"));
-        promote(&repository, &channel, &candidate, serves.map(state).as_ref(), rules).map(|(plan, _)| plan)
+        let sequence = if serves.is_some() { 4 } else { 0 };
+        let current = Current { repository: &repository, channel: &channel, serves: serves.map(state), sequence };
+        promote(&current, &candidate, rules).map(|(plan, _)| plan)
     }
 
     #[test]
@@ -353,7 +369,8 @@ mod tests {
             let checks = [check(outcome)];
             let candidate =
                 Candidate { release: Digest::of(&json), version: "1.0.4", json: &json, moved: None, checks: &checks };
-            promote(&repository, &channel, &candidate, None, &rules()).map(drop)
+            let current = Current { repository: &repository, channel: &channel, serves: None, sequence: 0 };
+            promote(&current, &candidate, &rules()).map(drop)
         };
         let failed = vec!["chart web r.io/charts/web@sha256:0: gone".to_owned()];
         let version = "1.0.4".to_owned();

@@ -126,7 +126,7 @@ pub fn publish(desired: &Desired, observed: &Observed, allow_unordered: bool) ->
     }
     actions.append(&mut tags);
     if let Some(channel) = &desired.channel {
-        actions.extend(move_channel(desired, observed.channel.as_ref(), channel, release, allow_unordered)?);
+        actions.extend(move_channel(desired, observed, channel, release, allow_unordered)?);
     }
     Ok(Plan { actions })
 }
@@ -182,11 +182,12 @@ fn release_digest(desired: &Desired, existing: Option<&Existing>) -> Result<Dige
 
 fn move_channel(
     desired: &Desired,
-    serves: Option<&ChannelState>,
+    observed: &Observed,
     channel: &Tag,
     release: Digest,
     allow_unordered: bool,
 ) -> Result<Option<Action>, Refusal> {
+    let serves = observed.channel.as_ref();
     if let Some(serves) = serves {
         if serves.serves(&release, &desired.json) {
             return Ok(None);
@@ -199,7 +200,7 @@ fn move_channel(
         release,
         config: desired.release.artifact.blobs()[0].descriptor().clone(),
         from: serves.map(|serves| serves.manifest.clone()),
-        sequence: serves.map_or(0, |serves| serves.sequence).saturating_add(1),
+        sequence: observed.sequence.saturating_add(1),
         kind: MoveKind::Publish,
     }))
 }

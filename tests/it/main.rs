@@ -10,8 +10,12 @@ mod chart_helm;
 mod disturbed;
 // Where credentials are found, and to whom they go.
 mod credentials;
+// What a channel has served.
+mod history;
 // What is published is read back by the programs of others.
 mod peers;
+// A channel moves to what is published already, forward and back.
+mod promote;
 // Publishing, by the rules.
 mod publish;
 // The registry that the tests stand on is one.
@@ -30,3 +34,5 @@ mod rewrite_cases;
 mod schemas;
 // What every store promises, held by every kind of store.
 mod store_contract;
+// A release read back, every byte and every reference; and what of it must be kept.
+mod verify;

@@ -1,6 +1,6 @@
 //! `alga-release in-use`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use alga_release::config::Config;
@@ -56,7 +56,7 @@ struct Report {
 }
 
 /// A tag or digest, and the first thing that needs it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Keep {
     repository: String,
     tag: Option<Tag>,
@@ -102,8 +102,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ListFormat::Json => output::write_json(&report)?,
         ListFormat::Text => output::write_stdout(clean(&text(&report)).as_bytes())?,
         ListFormat::KeepList => {
-            let lines: BTreeSet<String> = report.keep.iter().map(|keep| keep.line() + "\n").collect();
-            output::write_stdout(lines.into_iter().collect::<String>().as_bytes())?;
+            let lines: String = report.keep.iter().map(|keep| keep.line() + "\n").collect();
+            output::write_stdout(lines.as_bytes())?;
         }
     }
     if report.complete {
@@ -119,7 +119,7 @@ fn report(
     connection: &Connection,
     histories: &[(Tag, History)],
 ) -> Result<Report, Failure> {
-    let mut list = List { location: &connection.location, config, keep: BTreeSet::new(), problems: Vec::new() };
+    let mut list = List { location: &connection.location, config, keep: BTreeMap::new(), problems: Vec::new() };
     for (channel, history) in histories {
         list.channel(channel, history);
         for one in &history.moves {
@@ -138,14 +138,15 @@ fn report(
         moves: args.moves,
         complete: problems.is_empty(),
         problems,
-        keep: keep.into_iter().collect(),
+        keep: keep.into_values().collect(),
     })
 }
 
 struct List<'a> {
     location: &'a Location,
     config: &'a Config,
-    keep: BTreeSet<Keep>,
+    /// By their lines.
+    keep: BTreeMap<String, Keep>,
     problems: Vec<String>,
 }
 
@@ -157,10 +158,8 @@ impl List<'_> {
             Selector::Tag(tag) => (Some(tag), None),
             Selector::Digest(digest) => (None, Some(digest)),
         };
-        let same = |other: &Keep| other.repository == repository && other.tag == tag && other.digest == digest;
-        if !self.keep.iter().any(same) {
-            self.keep.insert(Keep { repository, tag, digest, why: why.to_owned() });
-        }
+        let keep = Keep { repository, tag, digest, why: why.to_owned() };
+        self.keep.entry(keep.line()).or_insert(keep);
     }
 
     fn channel(&mut self, channel: &Tag, history: &History) {

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use alga_release::config::Config;
-use alga_release::oci::{Selector, Tag};
+use alga_release::oci::Selector;
 use alga_release::plan::{
-    self, Candidate, ChannelState, Contents, Executor, MoveRecord, MoveReport, MoveRules, Plan,
+    self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules, Plan,
 };
 use alga_release::release::{MoveKind, Resolved};
 use alga_release::text::shown;
@@ -85,12 +85,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             connection.resolve(&config, &args.from, &selector),
             plan::observe_channel(connection.store.read(), &config.repositories.release, &channel),
         );
-        let (source, serves) = (source?, serves?);
+        let (source, (serves, sequence)) = (source?, serves?);
         let from = args.from.clone();
         let in_channel = config.channels.iter().any(|channel| channel.as_str() == from);
         let record = args.approval.record(now, from, args.reason.clone());
-        let step = Step { config: &config, channel: &channel, connection: &connection, rules: &rules, talk: &talk };
-        step.carry_out(&Source { resolved: source, in_channel }, serves, &record, args.approval.dry_run).await
+        let current = Current { repository: &config.repositories.release, channel: &channel, serves, sequence };
+        let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
+        step.carry_out(&Source { resolved: source, in_channel }, &record, args.approval.dry_run).await
     };
     let report = connect::runtime()?.block_on(until_signal(work))?;
     talk.done();
@@ -126,7 +127,7 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Step<'a> {
     pub config: &'a Config,
-    pub channel: &'a Tag,
+    pub current: Current<'a>,
     pub connection: &'a Connection,
     pub rules: &'a MoveRules,
     pub talk: &'a Talk,
@@ -137,20 +138,18 @@ impl Step<'_> {
     pub async fn carry_out(
         &self,
         source: &Source,
-        serves: Option<ChannelState>,
         record: &MoveRecord,
         dry_run: bool,
     ) -> Result<MoveReport, Failure> {
         let resolved = &source.resolved;
         let (version, json) = (resolved.release.version.as_str(), resolved.json.as_slice());
-        let there = serves.as_ref().is_some_and(|serves| serves.serves(&resolved.release_digest, json));
+        let there = self.current.serves.as_ref().is_some_and(|serves| serves.serves(&resolved.release_digest, json));
         let (release, checks) =
             if there { (resolved.release_digest.clone(), Vec::new()) } else { self.look(source).await? };
         let moved = resolved.record.as_ref().filter(|_| source.in_channel).map(|record| record.moved.as_str());
         let candidate = Candidate { release, version, json, moved, checks: &checks };
-        let repository = &self.config.repositories.release;
-        let (plan, json) = plan::promote(repository, self.channel, &candidate, serves.as_ref(), self.rules)?;
-        let mut report = MoveReport::new(&plan, self.channel, &candidate, serves.as_ref());
+        let (plan, json) = plan::promote(&self.current, &candidate, self.rules)?;
+        let mut report = MoveReport::new(&plan, &self.current, &candidate);
         report.kind = self.rules.kind;
         report.dry_run = dry_run;
         report.store = self.connection.location.to_string();

@@ -2,7 +2,7 @@
 
 use alga_release::config::Config;
 use alga_release::oci::{Selector, Tag};
-use alga_release::plan;
+use alga_release::plan::{self, Current};
 use alga_release::release::{self, MoveKind};
 
 use crate::args::{OutputArgs, StoreArgs};
@@ -50,12 +50,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             target(&connection, &config, &channel, &args.to),
             plan::observe_channel(connection.store.read(), repository, &channel),
         );
-        let serves = serves?.ok_or_else(|| nothing_yet(&channel))?;
+        let (serves, sequence) = serves?;
+        if serves.is_none() {
+            return Err(nothing_yet(&channel));
+        }
         let resolved = connection.resolve(&config, &args.to, &target?).await?;
         let from = resolved.release.version.clone();
         let record = args.approval.record(environment::now(), from, Some(args.reason.clone()));
-        let step = Step { config: &config, channel: &channel, connection: &connection, rules: &rules, talk: &talk };
-        step.carry_out(&Source { resolved, in_channel: false }, Some(serves), &record, args.approval.dry_run).await
+        let current = Current { repository, channel: &channel, serves, sequence };
+        let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
+        step.carry_out(&Source { resolved, in_channel: false }, &record, args.approval.dry_run).await
     };
     let report = connect::runtime()?.block_on(until_signal(work))?;
     talk.done();

@@ -11,7 +11,7 @@ use super::missing;
 pub struct DockerRegistry {
     child: Child,
     address: String,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl DockerRegistry {
@@ -35,7 +35,7 @@ impl DockerRegistry {
                 return None;
             }
         };
-        let mut registry = Self { child, address, _directory: directory };
+        let mut registry = Self { child, address, directory };
         registry.wait();
         Some(registry)
     }
@@ -49,6 +49,12 @@ impl DockerRegistry {
             assert!(start.elapsed() < Duration::from_secs(20), "docker-registry does not answer");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Takes all manifests and tags of a repository away, as somebody who cleans up does.
+    pub fn remove_manifests(&self, repository: &str) {
+        let below = format!("docker/registry/v2/repositories/{repository}/_manifests");
+        std::fs::remove_dir_all(self.directory.path().join(below)).expect("removed");
     }
 
     /// `HOST:PORT`.

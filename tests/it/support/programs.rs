@@ -57,6 +57,11 @@ pub fn release() -> Command {
     clean(env!("CARGO_BIN_EXE_alga-release"))
 }
 
+/// `alga-release` with these arguments.
+pub fn alga(arguments: &[&str]) -> Run {
+    run(release().args(arguments))
+}
+
 /// `alga-resolve`.
 pub fn resolve(arguments: &[&str]) -> Run {
     run(clean(env!("CARGO_BIN_EXE_alga-resolve")).args(arguments))

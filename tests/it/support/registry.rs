@@ -318,6 +318,21 @@ impl Registry {
         }
     }
 
+    /// Takes a tag away; its manifest stays.
+    pub fn remove_tag(&self, repository: &str, tag: &str) {
+        if let Some(found) = self.shared.state().repositories.get_mut(repository) {
+            found.tags.remove(tag);
+        }
+    }
+
+    /// Takes a manifest away, and every tag that names it.
+    pub fn remove_manifest(&self, repository: &str, digest: &str) {
+        if let Some(found) = self.shared.state().repositories.get_mut(repository) {
+            found.manifests.remove(digest);
+            found.tags.retain(|_, named| named != digest);
+        }
+    }
+
     /// Takes a blob away.
     pub fn remove_blob(&self, repository: &str, digest: &str) {
         if let Some(found) = self.shared.state().repositories.get_mut(repository) {
