@@ -175,7 +175,9 @@ fn release_digest(desired: &Desired, existing: Option<&Existing>) -> Result<Dige
     match existing {
         None => Ok(ours.clone()),
         Some(existing) if existing.digest == *ours => Ok(ours.clone()),
-        Some(Existing { digest, json: Some(json) }) if release::equal_but_for_channel(json, &desired.json) => Ok(digest.clone()),
+        Some(Existing { digest, json: Some(json) }) if release::equal_but_for_channel(json, &desired.json) => {
+            Ok(digest.clone())
+        }
         Some(existing) => Err(immutable(&desired.release, &existing.digest)),
     }
 }

@@ -86,7 +86,9 @@ pub enum End {
     #[error("move {0} records nothing before it, though it is not the first: the channel's tag was gone then")]
     NoPrevious(u64),
     /// Sequences must fall on the way back.
-    #[error("move {newer} names move {older} as its predecessor, which is not older: somebody wrote these records by hand")]
+    #[error(
+        "move {newer} names move {older} as its predecessor, which is not older: somebody wrote these records by hand"
+    )]
     NotFalling {
         /// The newer one.
         newer: u64,

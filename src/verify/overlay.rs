@@ -70,7 +70,12 @@ fn pin(root: &Node, path: &str, prefix: &Prefix, charts: &Repository) -> Option<
         }
         "HelmRelease" if text(&["spec", "chart", "spec", "sourceRef", "kind"])? == "HelmRepository" => {
             let chart = text(&["spec", "chart", "spec", "chart"])?;
-            Some(Pin { chart, file: path.to_owned(), version: text(&["spec", "chart", "spec", "version"]), digest: None })
+            Some(Pin {
+                chart,
+                file: path.to_owned(),
+                version: text(&["spec", "chart", "spec", "version"]),
+                digest: None,
+            })
         }
         _ => None,
     }
@@ -99,10 +104,9 @@ fn judge(pin: &Pin, release: &Release) -> Option<Check> {
 pub(super) fn values(files: &Files, release: &Release) -> Vec<Check> {
     let start = format!("profiles/{}/values/", release.values_profile);
     let named = files.iter().filter_map(|(path, bytes)| Some((path.strip_prefix(&start)?, bytes)));
-    let in_bundle: BTreeMap<&str, &Vec<u8>> =
-        named.filter(|(name, _)| !name.contains('/') && is_yaml(name)).collect();
+    let in_bundle: BTreeMap<&str, &Vec<u8>> = named.filter(|(name, _)| !name.contains('/') && is_yaml(name)).collect();
     let carried = &release.profile_values;
-    let names: BTreeSet<&str> = in_bundle.keys().copied().chain(carried.keys().map(String::as_str)).collect();
+    let every: BTreeSet<&str> = in_bundle.keys().copied().chain(carried.keys().map(String::as_str)).collect();
     let check = |name: &str| {
         let reference = format!("{start}{name}");
         let subject = Subject { kind: Kind::Bundle, name, reference: &reference };
@@ -116,7 +120,7 @@ pub(super) fn values(files: &Files, release: &Release) -> Vec<Check> {
             (Some(_), Some(_)) => subject.failed(Aspect::Values, "the release carries other values than the bundle"),
         }
     };
-    names.into_iter().map(check).collect()
+    every.into_iter().map(check).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +140,9 @@ mod tests {
     }
 
     fn source(digest: &str, tag: &str) -> String {
-        format!("kind: OCIRepository\nspec:\n  url: oci://r.io/x/charts/a\n  ref: {{tag: '{tag}', digest: '{digest}'}}\n")
+        format!(
+            "kind: OCIRepository\nspec:\n  url: oci://r.io/x/charts/a\n  ref: {{tag: '{tag}', digest: '{digest}'}}\n"
+        )
     }
 
     fn outcomes(files: &[(&str, &str)]) -> Vec<(Outcome, Option<String>)> {

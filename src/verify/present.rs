@@ -2,7 +2,7 @@
 //! once.
 
 use bytes::Bytes;
-use futures_util::future::{try_join_all, join_all};
+use futures_util::future::{join_all, try_join_all};
 
 use super::reader::{Reader, Unread};
 use super::{Aspect, Check, Named, Stores, Subject, Target};
@@ -107,12 +107,7 @@ async fn kept(
     }
 }
 
-async fn elsewhere(
-    stores: &Stores<'_>,
-    name: &str,
-    repository: &Repository,
-    selector: &Selector,
-) -> Found<Unread> {
+async fn elsewhere(stores: &Stores<'_>, name: &str, repository: &Repository, selector: &Selector) -> Found<Unread> {
     let external = stores.external.get(name)?;
     let reader = Reader { store: &external.store, public: external.public.as_ref() };
     Some(reader.manifest(repository, selector).await)

@@ -54,21 +54,12 @@ impl Reader<'_> {
     }
 
     /// As [`ReadStore::manifest`].
-    pub async fn manifest(
-        &self,
-        repository: &Repository,
-        selector: &Selector,
-    ) -> Result<(Descriptor, Bytes), Unread> {
+    pub async fn manifest(&self, repository: &Repository, selector: &Selector) -> Result<(Descriptor, Bytes), Unread> {
         self.read(async |store| store.manifest(repository, selector).await).await
     }
 
     /// As [`ReadStore::fetch_verified`].
-    pub async fn fetch(
-        &self,
-        repository: &Repository,
-        descriptor: &Descriptor,
-        limit: u64,
-    ) -> Result<Bytes, Unread> {
+    pub async fn fetch(&self, repository: &Repository, descriptor: &Descriptor, limit: u64) -> Result<Bytes, Unread> {
         self.read(async |store| store.fetch_verified(repository, descriptor, limit).await).await
     }
 

@@ -48,9 +48,7 @@ pub async fn served(
             let reason = format!("an older publisher wrote this channel, and no version of the same content: {reason}");
             Served { release: resolved.manifest.clone(), check: subject.not_checked(Aspect::Manifest, reason) }
         }
-        (Err(reason), Selector::Digest(release)) => {
-            Served { release, check: subject.failed(Aspect::Manifest, reason) }
-        }
+        (Err(reason), Selector::Digest(release)) => Served { release, check: subject.failed(Aspect::Manifest, reason) },
     })
 }
 

@@ -7,7 +7,7 @@ use crate::support::programs::{Run, Source, alga, release, resolve, run};
 use crate::support::published::{
     RELEASES, digest_of, manifest, publish, record, served, state, store, with_images, writes,
 };
-use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup};
+use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup, at_once};
 
 /// `alga-release promote --from FROM --to TO`.
 fn promote(store: &str, from: &str, to: &str, more: &[&str]) -> Run {
@@ -49,7 +49,8 @@ fn the_first_promotion_serves_the_same_release_with_the_channel_alone_replaced()
     assert_eq!(json("stable"), expected);
     let tags = registry.tags(RELEASES);
     let release = tags["1.0.3"].clone();
-    let known = [("name", "stable"), ("release", &release), ("sequence", "1"), ("kind", "promote"), ("from", "nightly")];
+    let known =
+        [("name", "stable"), ("release", &release), ("sequence", "1"), ("kind", "promote"), ("from", "nightly")];
     for (key, value) in known.into_iter().chain([("by", "alice"), ("reason", "friday")]) {
         assert_eq!(record(&registry, "stable", key).as_deref(), Some(value), "{key}");
     }
@@ -437,9 +438,15 @@ fn a_roll_back_says_why_and_goes_where_it_is_told() {
     rollback(&store, "stable", "previous", &[]).ends(0);
     let of = |key: &str| record(&registry, "stable", key);
     assert_eq!(served(&registry, "stable")["version"], "1.0.4");
-    assert_eq!((of("kind"), of("sequence"), of("reason")), (Some("rollback".into()), Some("4".into()), Some("it fails".into())));
+    assert_eq!(
+        (of("kind"), of("sequence"), of("reason")),
+        (Some("rollback".into()), Some("4".into()), Some("it fails".into()))
+    );
     rollback(&store, "stable", "1.0.3", &[]).ends(0);
-    assert_eq!((served(&registry, "stable")["version"].as_str(), of("sequence").as_deref()), (Some("1.0.3"), Some("5")));
+    assert_eq!(
+        (served(&registry, "stable")["version"].as_str(), of("sequence").as_deref()),
+        (Some("1.0.3"), Some("5"))
+    );
     let again = rollback(&store, "stable", &registry.tags(RELEASES)["1.0.3"], &[]).ends(0);
     assert!(again.stdout.starts_with("nothing to do"), "{}", again.stdout);
 }
@@ -499,6 +506,8 @@ fn a_promotion_reads_everything_once_and_writes_three_times() {
     // requests; the manifest under two tags, and before and after the second who else is there.
     assert_eq!(lines.len(), 4 + 7 + 2 + 2 + 4, "{lines:#?}");
     assert_eq!(writes(&registry), 4);
+    registry.remove_tag(RELEASES, "stable");
+    at_once(&registry, "/manifests/sha256:", 7, || drop(promote(&store(&registry), "nightly", "stable", &[]).ends(0)));
     let first_write = lines.iter().position(|line| !line.starts_with("GET") && !line.starts_with("HEAD"));
     assert_eq!(first_write, Some(4 + 7), "{lines:#?}");
 }

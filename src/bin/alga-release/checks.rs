@@ -21,7 +21,8 @@ pub fn table(checks: &[Check]) -> String {
         let (kind, aspect) = (check.kind.as_str(), check.aspect.as_str());
         let (name, reference) = (shown(&check.name), shown(&check.reference));
         let _ = write!(text, "  {outcome:11}  {kind:kinds$}  {name:names$}  {aspect:aspects$}  {reference}");
-        let reason = check.reason.as_ref().map_or_else(String::new, |reason| format!("\n               {}", shown(reason)));
+        let reason =
+            check.reason.as_ref().map_or_else(String::new, |reason| format!("\n               {}", shown(reason)));
         let _ = writeln!(text, "{reason}");
     }
     text

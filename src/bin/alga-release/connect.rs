@@ -115,7 +115,8 @@ impl Connection {
         }
         verify::release_prefix(release, config).map_err(|_| {
             let bundle = &config.repositories.config;
-            let reason = format!("the release's bundle is {}, which does not end with `{bundle}`", release.config.repository);
+            let reason =
+                format!("the release's bundle is {}, which does not end with `{bundle}`", release.config.repository);
             Failure::usage_hint(reason, "say below which name the release is read: --prefix HOST/PATH")
         })
     }
@@ -198,4 +199,3 @@ pub fn locations(args: &StoreArgs, config: &Config) -> Result<(Location, Prefix)
     };
     Ok((location, prefix))
 }
-

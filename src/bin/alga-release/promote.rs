@@ -4,9 +4,7 @@ use std::fmt::Write as _;
 
 use alga_release::config::Config;
 use alga_release::oci::Selector;
-use alga_release::plan::{
-    self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules, Plan,
-};
+use alga_release::plan::{self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules, Plan};
 use alga_release::release::{MoveKind, Resolved};
 use alga_release::text::shown;
 use alga_release::verify::{self, Check, Outcome, Stores};
@@ -135,12 +133,7 @@ pub struct Step<'a> {
 
 impl Step<'_> {
     /// Looks at everything that the release names, plans, and unless it is a dry run does what was planned.
-    pub async fn carry_out(
-        &self,
-        source: &Source,
-        record: &MoveRecord,
-        dry_run: bool,
-    ) -> Result<MoveReport, Failure> {
+    pub async fn carry_out(&self, source: &Source, record: &MoveRecord, dry_run: bool) -> Result<MoveReport, Failure> {
         let resolved = &source.resolved;
         let (version, json) = (resolved.release.version.as_str(), resolved.json.as_slice());
         let there = self.current.serves.as_ref().is_some_and(|serves| serves.serves(&resolved.release_digest, json));

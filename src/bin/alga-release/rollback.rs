@@ -72,12 +72,7 @@ fn nothing_yet(channel: &Tag) -> Failure {
 }
 
 /// Which release `word` means: where it is `previous`, the newest one in the channel's history that is not the present one.
-async fn target(
-    connection: &Connection,
-    config: &Config,
-    channel: &Tag,
-    word: &str,
-) -> Result<Selector, Failure> {
+async fn target(connection: &Connection, config: &Config, channel: &Tag, word: &str) -> Result<Selector, Failure> {
     if word != "previous" {
         let known = config.channels.iter().any(|channel| channel.as_str() == word);
         if known {

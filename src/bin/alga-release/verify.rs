@@ -110,21 +110,22 @@ async fn one(connection: &Connection, config: &Config, word: &str, may_be_absent
             let check = row(word, Outcome::NotChecked, "the channel serves nothing yet".to_owned());
             return Ok(Verified { reference, version: None, checks: vec![check] });
         }
-        Err(error) => match error.kind() {
-            ResolveKind::Store(Kind::Unavailable | Kind::Untrusted | Kind::Denied | Kind::Io) => {
-                return Err(error.into());
-            }
-            _ => {
-                let check = row(word, Outcome::Failed, error.to_string());
-                return Ok(Verified { reference, version: None, checks: vec![check] });
-            }
-        },
+        Err(error) if is_no_answer(error.kind()) => return Err(error.into()),
+        Err(error) => {
+            let check = row(word, Outcome::Failed, error.to_string());
+            return Ok(Verified { reference, version: None, checks: vec![check] });
+        }
     };
     let prefix = connection.prefix_of(&resolved.release, config)?;
     let external = connection.external(&verify::named(&resolved.release, &prefix, config)).await?;
     let stores = Stores { own: reader, external: &external };
     let checks = verify::contents(word, &resolved, &prefix, config, &stores).await?;
     Ok(Verified { reference, version: Some(resolved.release.version), checks })
+}
+
+/// Says nothing about the release.
+fn is_no_answer(kind: ResolveKind) -> bool {
+    matches!(kind, ResolveKind::Store(Kind::Unavailable | Kind::Untrusted | Kind::Denied | Kind::Io))
 }
 
 /// Is it the tag or digest itself that is not there, and not something behind it?
@@ -147,7 +148,8 @@ fn text(report: &Report) -> String {
     let mut text = String::new();
     for release in &report.releases {
         let version = release.version.as_deref().map_or_else(String::new, |version| format!(" ({})", shown(version)));
-        let _ = writeln!(text, "{}{version} in {}: {}", release.reference, report.store, checks::count(&release.checks));
+        let _ =
+            writeln!(text, "{}{version} in {}: {}", release.reference, report.store, checks::count(&release.checks));
         text += &checks::table(&release.checks);
     }
     text
