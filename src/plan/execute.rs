@@ -34,6 +34,8 @@ pub struct Contents<'a> {
     artifacts: BTreeMap<&'a Digest, &'a Artifact>,
     pub(super) blobs: BTreeMap<&'a Digest, &'a Content>,
     named: Vec<(&'a Repository, &'a Tag)>,
+    /// Is the JSON of the channel in the store already?
+    sent_ahead: bool,
 }
 
 impl<'a> Contents<'a> {
@@ -43,13 +45,14 @@ impl<'a> Contents<'a> {
         let blobs = artifacts.values().flat_map(|artifact| artifact.blobs());
         let blobs = blobs.map(|blob| (&blob.descriptor().digest, blob)).collect();
         let named = desired.all().map(|one| (&one.repository, &one.tag)).collect();
-        Self { artifacts, blobs, named }
+        Self { artifacts, blobs, named, sent_ahead: false }
     }
 
-    /// The bytes of a move alone: the JSON that the channel shall serve. What that names was looked at right before.
-    pub fn of_move(json: &'a Content) -> Self {
+    /// The bytes of a move alone: the JSON that the channel shall serve, which may have been sent ahead. What it names was looked
+    /// at right before.
+    pub fn of_move(json: &'a Content, sent_ahead: bool) -> Self {
         let blobs = BTreeMap::from([(&json.descriptor().digest, json)]);
-        Self { artifacts: BTreeMap::new(), blobs, named: Vec::new() }
+        Self { artifacts: BTreeMap::new(), blobs, named: Vec::new(), sent_ahead }
     }
 }
 
@@ -185,7 +188,7 @@ impl<'a> Run<'a> {
         // A channel's JSON is often the release's own.
         let of_release: Vec<_> =
             artifacts.iter().filter(|(_, _, last)| *last).flat_map(|(_, a, _)| a.blobs()).collect();
-        let of_channel = channel.into_iter().flat_map(|channel| {
+        let of_channel = channel.filter(|_| !self.contents.sent_ahead).into_iter().flat_map(|channel| {
             let new = channel.artifact.blobs().iter().filter(|blob| !of_release.contains(blob));
             new.map(|blob| self.push_blob(channel.repository, blob))
         });

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use alga_release::config::Config;
-use alga_release::oci::Selector;
+use alga_release::oci::{Content, Digest, Location, Selector};
 use alga_release::plan::{self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules, Plan};
-use alga_release::release::{MoveKind, Resolved};
+use alga_release::release::{MoveKind, Release, Resolved};
 use alga_release::text::shown;
 use alga_release::verify::{self, Check, Outcome, Stores};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
@@ -121,6 +121,14 @@ pub struct Source {
     pub in_channel: bool,
 }
 
+impl Source {
+    fn candidate<'a>(&'a self, release: Digest, checks: &'a [Check]) -> Candidate<'a> {
+        let Resolved { release: Release { version, .. }, json, record, .. } = &self.resolved;
+        let moved = record.as_ref().filter(|_| self.in_channel).map(|record| record.moved.as_str());
+        Candidate { release, version, json, moved, checks }
+    }
+}
+
 /// One move of a channel.
 #[derive(Debug)]
 pub struct Step<'a> {
@@ -134,13 +142,18 @@ pub struct Step<'a> {
 impl Step<'_> {
     /// Looks at everything that the release names, plans, and unless it is a dry run does what was planned.
     pub async fn carry_out(&self, source: &Source, record: &MoveRecord, dry_run: bool) -> Result<MoveReport, Failure> {
-        let resolved = &source.resolved;
-        let (version, json) = (resolved.release.version.as_str(), resolved.json.as_slice());
-        let there = self.current.serves.as_ref().is_some_and(|serves| serves.serves(&resolved.release_digest, json));
-        let (release, checks) =
-            if there { (resolved.release_digest.clone(), Vec::new()) } else { self.look(source).await? };
-        let moved = resolved.record.as_ref().filter(|_| source.in_channel).map(|record| record.moved.as_str());
-        let candidate = Candidate { release, version, json, moved, checks: &checks };
+        let known = source.resolved.release_digest.clone();
+        let rules = MoveRules { if_plan: None, ..self.rules.clone() };
+        // Every rule that needs no further look comes first.
+        let (plan, json) = plan::promote(&self.current, &source.candidate(known.clone(), &[]), &rules)?;
+        let sent_ahead = !dry_run && !plan.is_empty() && matches!(self.connection.location, Location::Registry(_));
+        let (release, checks) = if plan.is_empty() {
+            (known, Vec::new())
+        } else {
+            let ahead = async { if sent_ahead { self.send_ahead(&json).await } else { Ok(()) } };
+            futures_util::try_join!(self.look(source), ahead)?.0
+        };
+        let candidate = source.candidate(release, &checks);
         let (plan, json) = plan::promote(&self.current, &candidate, self.rules)?;
         let mut report = MoveReport::new(&plan, &self.current, &candidate);
         report.kind = self.rules.kind;
@@ -150,9 +163,16 @@ impl Step<'_> {
         report.warnings = not_checked(&checks);
         report.warnings.iter().for_each(|warning| self.talk.warn(warning));
         if !dry_run {
-            report.manifest = self.execute(&plan, &Contents::of_move(&json), record).await?.or(report.manifest);
+            let contents = Contents::of_move(&json, sent_ahead);
+            report.manifest = self.execute(&plan, &contents, record).await?.or(report.manifest);
         }
         Ok(report)
+    }
+
+    /// The channel's JSON goes to a registry while everything is looked at, which saves a round trip: a blob that no manifest names
+    /// is seen by nobody, and a registry collects it. From a directory nobody would.
+    async fn send_ahead(&self, json: &Content) -> Result<(), Failure> {
+        Ok(self.connection.store.push_blob(self.current.repository, json).await?)
     }
 
     async fn execute(
@@ -160,13 +180,13 @@ impl Step<'_> {
         plan: &Plan,
         contents: &Contents<'_>,
         record: &MoveRecord,
-    ) -> Result<Option<alga_release::oci::Digest>, Failure> {
+    ) -> Result<Option<Digest>, Failure> {
         let executor = Executor { store: &self.connection.store, public: self.connection.public() };
         Ok(plan::execute(plan, contents, record, &executor, self.talk).await?)
     }
 
     /// The release's own digest, and what was looked at: all at once.
-    async fn look(&self, source: &Source) -> Result<(alga_release::oci::Digest, Vec<Check>), Failure> {
+    async fn look(&self, source: &Source) -> Result<(Digest, Vec<Check>), Failure> {
         let resolved = &source.resolved;
         let config = self.config;
         resolved.release.require_images(config.images.keys()).map_err(|cause| {
