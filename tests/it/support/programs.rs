@@ -48,7 +48,7 @@ impl Run {
 
 fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent").env("USER", "tester");
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent").env("USER", "tester").env("HOSTNAME", "bench");
     command
 }
 
