@@ -13,7 +13,7 @@ use crate::chart;
 use crate::oci::{self, Manifest, Repository};
 
 /// Largest blob of a chart or bundle that is read.
-const BLOB_LIMIT: u64 = 512 << 20;
+const BLOB_LIMIT: u64 = 128 << 20;
 /// Bounds of a bundle.
 const BUNDLE: Limits = Limits { total: 512 << 20, file: 64 << 20 };
 

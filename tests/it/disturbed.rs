@@ -191,7 +191,12 @@ fn a_move_that_is_overwritten_within_the_last_round_trip_is_said_and_kept_by_its
     let registry = Registry::start();
     let (first, moved) = overtaken(&registry, "PUT");
     let kept = format!("nightly-3-{}", &moved[7..15]);
-    first.ends(3).says(&["somebody else moves nightly at the same time", &kept, "by tester@bench on 20", "lost from it"]);
+    first.ends(3).says(&[
+        "somebody else moves nightly at the same time",
+        &kept,
+        "by tester@bench on 20",
+        "lost from it",
+    ]);
     assert_eq!(served(&registry, "nightly")["version"], "1.0.4");
     assert_eq!(registry.tags(RELEASES)[&kept], moved);
 }

@@ -413,6 +413,29 @@ fn what_the_public_cannot_read_is_not_promoted() {
 }
 
 #[test]
+fn who_only_looks_is_not_asked_for_the_right_to_push() {
+    let user = ("alice", "s3cret-token");
+    let auth = Auth::Token { realm: None, user: Some((user.0.to_owned(), user.1.to_owned())) };
+    let registry = Registry::with(Setup { auth, ..Setup::default() });
+    let (source, store) = (Source::new(), store(&registry));
+    let environment = [("ALGA_REGISTRY_USERNAME", user.0), ("ALGA_REGISTRY_TOKEN", user.1)];
+    source.publish_in(&["--version", "1.0.3", "--channel", "nightly", "--store", &store], &environment).ends(0);
+    let asked = |arguments: &[&str]| {
+        registry.clear_log();
+        run(release().args(arguments).args(["--store", &store]).envs(environment)).ends(0);
+        let log = registry.log();
+        assert!(log.iter().any(|received| received.path == "/token"), "{log:?}");
+        log.iter().any(|received| received.path == "/token" && received.query.contains("push"))
+    };
+    let promote = ["promote", "--from", "nightly", "--to", "stable"];
+    assert!(!asked(&[&promote[..], &["--dry-run"]].concat()));
+    for arguments in [&["history", "nightly"][..], &["verify", "nightly"], &["in-use"]] {
+        assert!(!asked(arguments), "{arguments:?}");
+    }
+    assert!(asked(&promote));
+}
+
+#[test]
 fn a_store_that_cannot_be_reached_is_temporary_and_no_failed_check() {
     let (_source, registry) = with_nightly();
     registry.fail(Fault::every("GET", "/charts/", Action::status(503, "")));
@@ -481,6 +504,25 @@ fn a_channel_whose_tag_is_gone_goes_on_from_its_highest_keep_alive_tag() {
     registry.remove_tag(RELEASES, "nightly");
     publish(&source, &registry, "1.0.3", "nightly", &["--by", "somebody else"]).ends(0);
     assert_eq!(record(&registry, "nightly", "sequence").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_promotion_that_breaks_off_anywhere_is_finished_by_the_next_one() {
+    let (_source, registry) = with_nightly();
+    let store = store(&registry);
+    let mut broken = 0;
+    for count in 0..19 {
+        for action in [Action::ResetBefore, Action::Reset(0)] {
+            registry.fail(Fault::after(count, action));
+            broken += i32::from(promote(&store, "nightly", "stable", &[]).code != Some(0));
+            registry.heal();
+            promote(&store, "nightly", "stable", &["--by", "the next one"]).ends(0);
+            assert_eq!(follows(&store, "stable"), "1.0.3", "after {count}");
+            alga(&["verify", "stable", "--store", &store]).ends(0);
+            registry.remove_tag(RELEASES, "stable");
+        }
+    }
+    assert!(broken > 20, "{broken}");
 }
 
 #[test]

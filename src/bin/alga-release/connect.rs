@@ -61,11 +61,24 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     runtime.map_err(|cause| Failure::io("starting", cause))
 }
 
+/// What is done with a store: a registry is asked for the right to push only where something is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+#[derive(Debug)]
+enum Opened {
+    Reading(ReadStore),
+    Writing(Store),
+}
+
 /// A store that was opened, and the same as the public sees it when that is somebody else.
 #[derive(Debug)]
 pub struct Connection {
     pub location: Location,
-    pub store: Store,
+    opened: Opened,
     public: Option<ReadStore>,
     keychain: Keychain,
     /// Are other registries asked, and must the public be able to read?
@@ -76,16 +89,35 @@ pub struct Connection {
 
 impl Connection {
     /// Sends nothing to the store yet.
-    pub async fn open(args: &StoreArgs, config: &Config, talk: &Talk) -> Result<Self, Failure> {
+    pub async fn open(args: &StoreArgs, config: &Config, access: Access, talk: &Talk) -> Result<Self, Failure> {
         let (location, _) = locations(args, config)?;
         let prefix = args.prefix.as_ref().map(|prefix| Prefix::parse(prefix, args.plain_http)).transpose()?;
         let keychain = Keychain::open(args)?;
         let found = credentials(&keychain, &location, talk).await?;
         let apart = config.public_read && !found.is_anonymous();
         let public = if apart { Some(ReadStore::open(&location, Options::default())?) } else { None };
-        let store = Store::open(&location, Options { credentials: found.credentials, ..Options::default() })?;
+        let options = Options { credentials: found.credentials, ..Options::default() };
+        let opened = match access {
+            Access::Read => Opened::Reading(ReadStore::open(&location, options)?),
+            Access::Write => Opened::Writing(Store::open(&location, options)?),
+        };
         let elsewhere = matches!(location, Location::Registry(_));
-        Ok(Self { location, store, public, keychain, elsewhere, public_read: config.public_read, prefix })
+        Ok(Self { location, opened, public, keychain, elsewhere, public_read: config.public_read, prefix })
+    }
+
+    pub fn read(&self) -> &ReadStore {
+        match &self.opened {
+            Opened::Reading(store) => store,
+            Opened::Writing(store) => store.read(),
+        }
+    }
+
+    /// Nothing where it was opened for reading.
+    pub fn store(&self) -> Option<&Store> {
+        match &self.opened {
+            Opened::Reading(_) => None,
+            Opened::Writing(store) => Some(store),
+        }
     }
 
     pub fn public(&self) -> Option<&ReadStore> {
@@ -93,7 +125,7 @@ impl Connection {
     }
 
     pub fn reader(&self) -> Reader<'_> {
-        Reader { store: self.store.read(), public: self.public() }
+        Reader { store: self.read(), public: self.public() }
     }
 
     /// Asks no other registry than the store's.
@@ -142,7 +174,7 @@ impl Connection {
     /// What a channel, version or digest serves.
     pub async fn resolve(&self, config: &Config, word: &str, selector: &Selector) -> Result<Resolved, Failure> {
         let repository = &config.repositories.release;
-        match release::resolve(self.store.read(), repository, selector).await {
+        match release::resolve(self.read(), repository, selector).await {
             Err(ResolveError::Store(error)) if error.is_not_found() => Err(self.not_there(config, word, error)),
             other => Ok(other?),
         }

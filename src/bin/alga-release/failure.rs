@@ -185,7 +185,9 @@ impl From<plan::MoveRefusal> for Failure {
                 &format!("to take a channel back: alga-release rollback {channel} --to {version} --reason TEXT")
             }
             Refusal::Order(_) => "if it is meant so, say --allow-unordered",
-            Refusal::Incomplete { .. } => "publish the version again: what is missing is sent, and nothing else",
+            Refusal::Incomplete { .. } => {
+                "what is missing: publish the version again, which sends nothing else; what is not public: its package's settings"
+            }
             Refusal::TooYoung { .. } => "wait, or promote without --min-age",
             Refusal::NoAge(_) => "promote from a channel, or without --min-age",
             Refusal::OtherPlan { .. } | Refusal::OtherCurrent { .. } => {

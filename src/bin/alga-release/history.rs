@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
 use crate::failure::{Failure, clean};
 use crate::output::{self, Talk};
 
@@ -43,9 +43,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let default = if args.to_time.is_some() { FAR } else { 20 };
     let moves = args.moves.unwrap_or(default);
     let work = async {
-        let connection = Connection::open(&args.store, &config, &talk).await?;
+        let connection = Connection::open(&args.store, &config, Access::Read, &talk).await?;
         let repository = &config.repositories.release;
-        match release::history(connection.store.read(), repository, &channel, moves.into()).await {
+        match release::history(connection.read(), repository, &channel, moves.into()).await {
             Err(error) if error.is_not_found() => Err(connection.not_there(&config, channel.as_str(), error)),
             history => Ok((history?, connection.location.to_string())),
         }

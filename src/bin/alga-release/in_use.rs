@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
 use crate::failure::{Failure, clean};
 use crate::output::{self, Talk};
 
@@ -79,10 +79,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let config = args.configuration.load()?;
     let work = async {
-        let connection = Connection::open(&args.store, &config, &talk).await?;
+        let connection = Connection::open(&args.store, &config, Access::Read, &talk).await?;
         let each = config.channels.iter().map(|channel| async {
             let repository = &config.repositories.release;
-            match release::history(connection.store.read(), repository, channel, args.moves.into()).await {
+            match release::history(connection.read(), repository, channel, args.moves.into()).await {
                 Err(error) if error.is_not_found() => Ok(None),
                 history => history.map(|history| Some((channel.clone(), history))),
             }

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use alga_release::config::Config;
-use alga_release::oci::{Content, Digest, Location, Selector};
-use alga_release::plan::{self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules, Plan};
+use alga_release::oci::{Content, Digest, Location, Selector, Store};
+use alga_release::plan::{self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules};
 use alga_release::release::{MoveKind, Release, Resolved};
 use alga_release::text::shown;
 use alga_release::verify::{self, Check, Outcome, Stores};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
 use crate::failure::{Failure, clean};
 use crate::output::{self, Talk};
 use crate::{checks, environment};
@@ -78,10 +78,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let clock: Timestamp = now.parse().map_err(|cause| Failure::io("reading the clock", cause))?;
     rules.min_age = args.min_age.map(|age| (age, clock));
     let work = async {
-        let connection = Connection::open(&args.store, &config, &talk).await?;
+        let connection = Connection::open(&args.store, &config, args.approval.access(), &talk).await?;
         let (source, serves) = futures_util::join!(
             connection.resolve(&config, &args.from, &selector),
-            plan::observe_channel(connection.store.read(), &config.repositories.release, &channel),
+            plan::observe_channel(connection.read(), &config.repositories.release, &channel),
         );
         let (source, (serves, sequence)) = (source?, serves?);
         let from = args.from.clone();
@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let record = args.approval.record(now, from, args.reason.clone());
         let current = Current { repository: &config.repositories.release, channel: &channel, serves, sequence };
         let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
-        step.carry_out(&Source { resolved: source, in_channel }, &record, args.approval.dry_run).await
+        step.carry_out(&Source { resolved: source, in_channel }, &record).await
     };
     let report = connect::runtime()?.block_on(until_signal(work))?;
     talk.done();
@@ -97,6 +97,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 impl Approval {
+    pub fn access(&self) -> Access {
+        if self.dry_run { Access::Read } else { Access::Write }
+    }
+
     pub fn rules(&self, kind: MoveKind) -> Result<MoveRules, Failure> {
         let if_plan = self.if_plan.as_deref().map(|text| connect::digest("--if-plan", text)).transpose()?;
         let if_current = match self.if_current.as_deref() {
@@ -140,49 +144,44 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Looks at everything that the release names, plans, and unless it is a dry run does what was planned.
-    pub async fn carry_out(&self, source: &Source, record: &MoveRecord, dry_run: bool) -> Result<MoveReport, Failure> {
+    /// Looks at everything that the release names, plans, and where the store can be written does what was planned.
+    pub async fn carry_out(&self, source: &Source, record: &MoveRecord) -> Result<MoveReport, Failure> {
         let known = source.resolved.release_digest.clone();
         let rules = MoveRules { if_plan: None, ..self.rules.clone() };
         // Every rule that needs no further look comes first.
         let (plan, json) = plan::promote(&self.current, &source.candidate(known.clone(), &[]), &rules)?;
-        let sent_ahead = !dry_run && !plan.is_empty() && matches!(self.connection.location, Location::Registry(_));
+        let store = self.connection.store();
+        let to_registry = store.filter(|_| matches!(self.connection.location, Location::Registry(_)));
         let (release, checks) = if plan.is_empty() {
             (known, Vec::new())
         } else {
-            let ahead = async { if sent_ahead { self.send_ahead(&json).await } else { Ok(()) } };
+            let ahead = self.send_ahead(to_registry, &json);
             futures_util::try_join!(self.look(source), ahead)?.0
         };
         let candidate = source.candidate(release, &checks);
         let (plan, json) = plan::promote(&self.current, &candidate, self.rules)?;
         let mut report = MoveReport::new(&plan, &self.current, &candidate);
         report.kind = self.rules.kind;
-        report.dry_run = dry_run;
+        report.dry_run = store.is_none();
         report.store = self.connection.location.to_string();
         report.from = record.from.clone().unwrap_or_default();
         report.warnings = not_checked(&checks);
         report.warnings.iter().for_each(|warning| self.talk.warn(warning));
-        if !dry_run {
-            let contents = Contents::of_move(&json, sent_ahead);
-            report.manifest = self.execute(&plan, &contents, record).await?.or(report.manifest);
+        if let Some(store) = store {
+            let contents = Contents::of_move(&json, to_registry.is_some());
+            let executor = Executor { store, public: self.connection.public() };
+            report.manifest = plan::execute(&plan, &contents, record, &executor, self.talk).await?.or(report.manifest);
         }
         Ok(report)
     }
 
     /// The channel's JSON goes to a registry while everything is looked at, which saves a round trip: a blob that no manifest names
     /// is seen by nobody, and a registry collects it. From a directory nobody would.
-    async fn send_ahead(&self, json: &Content) -> Result<(), Failure> {
-        Ok(self.connection.store.push_blob(self.current.repository, json).await?)
-    }
-
-    async fn execute(
-        &self,
-        plan: &Plan,
-        contents: &Contents<'_>,
-        record: &MoveRecord,
-    ) -> Result<Option<Digest>, Failure> {
-        let executor = Executor { store: &self.connection.store, public: self.connection.public() };
-        Ok(plan::execute(plan, contents, record, &executor, self.talk).await?)
+    async fn send_ahead(&self, registry: Option<&Store>, json: &Content) -> Result<(), Failure> {
+        match registry {
+            Some(store) => Ok(store.push_blob(self.current.repository, json).await?),
+            None => Ok(()),
+        }
     }
 
     /// The release's own digest, and what was looked at: all at once.

@@ -44,11 +44,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let rules = args.approval.rules(MoveKind::Rollback)?;
     let work = async {
-        let connection = Connection::open(&args.store, &config, &talk).await?;
+        let connection = Connection::open(&args.store, &config, args.approval.access(), &talk).await?;
         let repository = &config.repositories.release;
         let (target, serves) = futures_util::join!(
             target(&connection, &config, &channel, &args.to),
-            plan::observe_channel(connection.store.read(), repository, &channel),
+            plan::observe_channel(connection.read(), repository, &channel),
         );
         let (serves, sequence) = serves?;
         if serves.is_none() {
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let record = args.approval.record(environment::now(), from, Some(args.reason.clone()));
         let current = Current { repository, channel: &channel, serves, sequence };
         let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
-        step.carry_out(&Source { resolved, in_channel: false }, &record, args.approval.dry_run).await
+        step.carry_out(&Source { resolved, in_channel: false }, &record).await
     };
     let report = connect::runtime()?.block_on(until_signal(work))?;
     talk.done();
@@ -82,7 +82,7 @@ async fn target(connection: &Connection, config: &Config, channel: &Tag, word: &
         return Ok(word.parse()?);
     }
     let repository = &config.repositories.release;
-    let history = release::history(connection.store.read(), repository, channel, MOVES).await;
+    let history = release::history(connection.read(), repository, channel, MOVES).await;
     let history = match history {
         Err(error) if error.is_not_found() => return Err(nothing_yet(channel)),
         history => history?,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
 use crate::checks;
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
 use crate::failure::{Failure, clean};
 use crate::output::{self, Talk};
 
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         None => config.channels.iter().map(Tag::to_string).collect(),
     };
     let work = async {
-        let connection = Connection::open(&args.store, &config, &talk).await?;
+        let connection = Connection::open(&args.store, &config, Access::Read, &talk).await?;
         let connection = match (args.offline, &connection.location) {
             (true, Location::Registry(_)) => {
                 let reason = "--offline: the store is a registry, and that is not read without a network";

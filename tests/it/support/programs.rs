@@ -48,7 +48,12 @@ impl Run {
 
 fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent").env("USER", "tester").env("HOSTNAME", "bench");
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", "/nonexistent")
+        .env("USER", "tester")
+        .env("HOSTNAME", "bench");
     command
 }
 
