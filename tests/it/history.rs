@@ -281,4 +281,7 @@ fn where_something_in_use_is_not_known_nothing_may_be_removed() {
     let run = alga(&["in-use", "--store", &store, "--output", "json"]).ends(3);
     assert_eq!(run.json()["complete"], false);
     run.says(&["history of nightly ends early", "remove nothing"]);
+    let empty = alga(&["in-use", "--format", "keep-list", "--store", &format!("{store}/typo")]).ends(3);
+    assert_eq!(empty.stdout, "");
+    empty.says(&["no channel serves anything"]);
 }

@@ -490,6 +490,9 @@ fn who_moved_it_is_the_actor_of_the_ci_and_else_the_user_at_this_machine() {
     assert_eq!(promote("stable", &[("ARGO_WORKFLOW_NAME", "release-x7k2p")]), "workflow release-x7k2p");
     registry.remove_tag(RELEASES, "stable");
     assert_eq!(promote("stable", &[("ALGA_REGISTRY_TOKEN", "s3cret")]), "tester@bench");
+    registry.remove_tag(RELEASES, "stable");
+    let nobody = promote("stable", &[("USER", ""), ("HOSTNAME", "pod")]);
+    assert!(nobody.starts_with("user ") && nobody.ends_with("@pod"), "{nobody}");
 }
 
 #[test]

@@ -91,6 +91,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Ok((histories.into_iter().flatten().collect::<Vec<_>>(), connection))
     };
     let (histories, connection) = connect::runtime()?.block_on(until_signal(work))?;
+    if histories.is_empty() {
+        // An empty list would let everything be removed.
+        let reason =
+            format!("no channel serves anything in {}: nothing can be said about what is in use", connection.location);
+        return Err(Failure::refused(reason, "look at the store and the configured channels"));
+    }
     let report = report(args, &config, &connection, &histories)?;
     report.problems.iter().for_each(|problem| talk.warn(problem));
     let format = match (args.format, args.output.output) {
@@ -110,7 +116,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     let reason = format!("not everything that is in use in {} is known", report.store);
-    Err(Failure::refused(reason, "remove nothing by this list; see alga-release history and verify"))
+    Err(Failure::refused(
+        reason,
+        "remove nothing by this list; see alga-release history and verify, or ask for fewer --moves",
+    ))
 }
 
 fn report(
