@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use peers::{Peers, Registry, publish, publisher};
+use peers::{Peers, Registry, publish, publisher, timed};
 use proxy::Proxy;
 
 /// Rounds of each; the median is printed.
@@ -32,11 +32,14 @@ fn main() {
     for round_trip in [0, 40] {
         let proxy = Proxy::start(&registry.address, Duration::from_millis(round_trip));
         let store = |what: &str, round: usize| format!("{}/w{round_trip}{what}{round}", proxy.address);
-        let rows: [(&str, &dyn Fn(usize) -> Duration); 4] = [
+        let rows: [(&str, &dyn Fn(usize) -> Duration); 7] = [
             ("the commands, from empty", &|round| peers.script(&tree, directory.path(), &store("s", round))),
             ("the commands, unchanged", &|_| peers.script(&tree, directory.path(), &store("s", 0))),
             ("publish, from empty", &|round| publish(&tree, &store("p", round))),
             ("publish, unchanged", &|_| publish(&tree, &store("p", 0))),
+            ("promote, dry run", &|_| promote(&store("p", 0), &["--dry-run"])),
+            ("promote, all checks", &|round| promote(&store("p", round), &[])),
+            ("promote, unchanged", &|_| promote(&store("p", 0), &[])),
         ];
         println!("{round_trip} ms round trip");
         for (name, run) in rows {
@@ -54,6 +57,13 @@ fn main() {
         command
     });
     first_byte("alga-release publish", |address| publisher(&tree, &format!("{address}/x")));
+}
+
+/// From nightly to stable; how long it took.
+fn promote(store: &str, more: &[&str]) -> Duration {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alga-release"));
+    command.args(["promote", "--from", "nightly", "--to", "stable", "--quiet", "--store", store]).args(more);
+    timed(&mut [command])
 }
 
 /// Runs it, and prints the median and the last round's counts.

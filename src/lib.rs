@@ -10,9 +10,10 @@
 //! - `chart`: a Helm chart on disk becomes an artifact
 //! - `overlay`: a Flux overlay: what it uses, how it is rewritten, the bundle
 //! - `image`: the container images of a release, pinned
+//! - `verify`: is everything that a release names there, and what it should be
 //! - `plan`: desired and observed become a plan, and a plan a report
 //!
-//! Dependencies point one way: `bin/alga-release` → `plan` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
+//! Dependencies point one way: `bin/alga-release` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
 //! `bin/alga-resolve` → `release` → `oci`; `yaml` stands beside `oci`, below everything.
 
 pub mod config;
@@ -33,3 +34,5 @@ pub mod overlay;
 pub mod plan;
 #[cfg(feature = "publish")]
 pub mod source;
+#[cfg(feature = "publish")]
+pub mod verify;

@@ -265,7 +265,7 @@ impl Loader<'_> {
 }
 
 /// The files of a subchart's archive, below its first directory, as Helm reads them.
-fn unpack(bytes: &[u8], place: &Place) -> Result<Vec<File>, Error> {
+pub(super) fn unpack(bytes: &[u8], place: &Place) -> Result<Vec<File>, Error> {
     let limits = Limits { total: TOTAL_LIMIT, file: FILE_LIMIT };
     let refused = |reason: String| Error::invalid(place.clone(), reason);
     let mut files = Vec::new();

@@ -68,6 +68,18 @@ pub fn load(tree: &Tree, path: &str) -> Result<Chart, Error> {
     Ok(Chart { path: path.to_owned(), rules, root, version, warnings })
 }
 
+/// Loads a packed chart as Helm does; its name and its version.
+///
+/// # Errors
+/// Whatever Helm refuses to load.
+pub fn load_archive(archive: &[u8]) -> Result<(String, String), Error> {
+    let place = Place::file("the chart's archive");
+    let files = load::unpack(archive, &place)?;
+    let mut loader = load::Loader { tree: &Tree::empty(), warnings: Vec::new() };
+    let root = loader.load(files, &place, true, 0)?;
+    Ok((root.metadata.name, root.metadata.version))
+}
+
 impl Chart {
     /// Its directory, below the tree's root.
     pub fn path(&self) -> &str {

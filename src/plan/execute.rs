@@ -42,6 +42,8 @@ pub struct Contents<'a> {
     pub(super) named: Vec<(&'a Repository, &'a Tag, Option<&'a Digest>)>,
     /// Images that are pinned and lie in the store.
     pub(super) images: Vec<(Repository, Digest)>,
+    /// Is the JSON of the channel in the store already?
+    sent_ahead: bool,
 }
 
 impl<'a> Contents<'a> {
@@ -52,7 +54,7 @@ impl<'a> Contents<'a> {
         let blobs = blobs.map(|blob| (&blob.descriptor().digest, blob)).collect();
         let named = desired.artifacts.iter().map(|one| (&one.repository, &one.tag, Some(one.artifact.digest())));
         let named = named.chain([(&desired.release.repository, &desired.release.tag, None)]).collect();
-        Self { artifacts, blobs, named, images: Vec::new() }
+        Self { artifacts, blobs, named, images: Vec::new(), sent_ahead: false }
     }
 
     /// The same, and the images that it names: the public has to read those below `prefix` from the same store.
@@ -62,6 +64,13 @@ impl<'a> Contents<'a> {
         let own = pinned.filter_map(|image| Some((prefix.strip(&image.repository)?, image.digest.clone())));
         self.images = own.collect();
         self
+    }
+
+    /// The bytes of a move alone: the JSON that the channel shall serve, which may have been sent ahead. What it names was looked
+    /// at right before.
+    pub fn of_move(json: &'a Content, sent_ahead: bool) -> Self {
+        let blobs = BTreeMap::from([(&json.descriptor().digest, json)]);
+        Self { artifacts: BTreeMap::new(), blobs, named: Vec::new(), images: Vec::new(), sent_ahead }
     }
 }
 
@@ -204,7 +213,7 @@ impl<'a> Run<'a> {
         // A channel's JSON is often the release's own.
         let of_release: Vec<_> =
             artifacts.iter().filter(|(_, _, last)| *last).flat_map(|(_, a, _)| a.blobs()).collect();
-        let of_channel = channel.into_iter().flat_map(|channel| {
+        let of_channel = channel.filter(|_| !self.contents.sent_ahead).into_iter().flat_map(|channel| {
             let new = channel.artifact.blobs().iter().filter(|blob| !of_release.contains(blob));
             new.map(|blob| self.push_blob(channel.repository, blob))
         });

@@ -6,14 +6,16 @@ mod execute;
 mod observe;
 mod pack;
 mod progress;
+mod promote;
 mod publish;
 mod read_back;
 mod report;
 
 pub use desired::{ArtifactKind, Desired, DesiredArtifact};
 pub use execute::{Contents, ExecuteError, Executor, MoveRecord, execute};
-pub use observe::{ChannelState, Existing, Observed, observe};
+pub use observe::{ChannelState, Existing, Observed, observe, observe_channel};
 pub use pack::{Packed, Request, Revision, chart_names, image_tags, pack, tags_in};
 pub use progress::{Event, Progress};
+pub use promote::{Candidate, Current, MoveRefusal, MoveReport, MoveRules, promote};
 pub use publish::{Action, Plan, Refusal, publish};
 pub use report::{ArtifactReport, ChannelReport, Outcome, Report};

@@ -4,7 +4,7 @@ use futures_util::future::{join, try_join_all};
 
 use super::desired::{Desired, DesiredArtifact};
 use crate::oci::{Digest, Error, Kind, ReadStore, Repository, Selector, Tag};
-use crate::release::{self, Record, ResolveError, Resolved};
+use crate::release::{self, Record, Release, ResolveError, Resolved};
 
 /// What a store holds.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct Observed {
     pub release: Option<Existing>,
     /// The channel, when one is asked for and there is one.
     pub channel: Option<ChannelState>,
-    /// The highest sequence of the channel that is used up, also by a move that was interrupted; 0 for none.
+    /// The highest sequence that its record and its keep-alive tags know, also where its own tag is not there.
     pub sequence: u64,
 }
 
@@ -41,8 +41,16 @@ pub struct ChannelState {
     pub json: Vec<u8>,
     /// How the channel came to it; absent when another tool moved it.
     pub record: Option<Record>,
-    /// The highest sequence that is known: of the record and of the keep-alive tags.
-    pub sequence: u64,
+}
+
+impl ChannelState {
+    /// Does the channel serve the release of this digest? Where there is no record, the JSON tells.
+    pub fn serves(&self, release: &Digest, json: &[u8]) -> bool {
+        match &self.record {
+            Some(record) => record.release == *release,
+            None => release::equal_but_for_channel(&self.json, json),
+        }
+    }
 }
 
 /// Looks at everything that `desired` names.
@@ -52,7 +60,10 @@ pub struct ChannelState {
 pub async fn observe(store: &ReadStore, desired: &Desired) -> Result<Observed, ResolveError> {
     let artifacts = try_join_all(desired.artifacts.iter().map(|artifact| present(store, artifact)));
     let release = existing(store, &desired.release);
-    let channel = channel(store, &desired.release.repository, desired.channel.as_ref());
+    let channel = async {
+        let Some(channel) = &desired.channel else { return Ok((None, 0)) };
+        observe_channel(store, &desired.release.repository, channel).await
+    };
     let (artifacts, release, (channel, sequence)) =
         futures_util::try_join!(async { artifacts.await.map_err(ResolveError::from) }, release, channel)?;
     Ok(Observed { artifacts, release, channel, sequence })
@@ -85,34 +96,32 @@ async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option
     }
 }
 
-/// What the channel serves, and the highest sequence that is used up.
-async fn channel(
+/// What a channel serves, nothing when it serves nothing yet, and the highest sequence that is known of it.
+///
+/// # Errors
+/// When the store fails, and when the channel serves something else than a release.
+pub async fn observe_channel(
     store: &ReadStore,
     repository: &Repository,
-    channel: Option<&Tag>,
+    channel: &Tag,
 ) -> Result<(Option<ChannelState>, u64), ResolveError> {
-    let Some(channel) = channel else { return Ok((None, 0)) };
     let selector = Selector::Tag(channel.clone());
     let (resolved, tags) = join(release::resolve(store, repository, &selector), store.tags(repository)).await;
-    // A move that was interrupted has left its keep-alive tag: its number is used up.
-    let kept = |tags: Vec<Tag>| tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag)).max();
-    let resolved = match resolved {
-        Ok(resolved) => resolved,
-        Err(ResolveError::Store(error)) if error.is_not_found() => {
-            return Ok((None, kept(tags.unwrap_or_default()).unwrap_or(0)));
+    let serves = match resolved {
+        Ok(Resolved { manifest, release_digest: release, json, release: Release { version, .. }, record }) => {
+            Some(ChannelState { manifest, release, version, json, record })
         }
+        Err(ResolveError::Store(error)) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let Resolved { manifest, release_digest, json, release, record } = resolved;
-    let recorded = record.as_ref().map(|record| record.sequence);
+    let recorded = serves.as_ref().and_then(|serves| serves.record.as_ref()).map(|record| record.sequence);
     let tags = match tags {
-        Err(error) if recorded.is_none() => return Err(error.into()),
+        Err(error) if recorded.is_none() && !error.is_not_found() => return Err(error.into()),
         tags => tags.unwrap_or_default(),
     };
-    let sequence = kept(tags).max(recorded).unwrap_or(0);
-    let version = release.version;
-    let state = ChannelState { manifest, release: release_digest, version, json, record, sequence };
-    Ok((Some(state), sequence))
+    // A move that was interrupted has left its keep-alive tag: its number is used up.
+    let kept = tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag));
+    Ok((serves, kept.chain(recorded).max().unwrap_or(0)))
 }
 
 fn optional<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {

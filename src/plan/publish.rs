@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::desired::{Desired, DesiredArtifact};
-use super::observe::{Existing, Observed};
+use super::observe::{ChannelState, Existing, Observed};
 use crate::oci::{Descriptor, Digest, Repository, Tag};
 use crate::release::{self, MoveKind};
 
@@ -175,16 +175,10 @@ fn release_digest(desired: &Desired, existing: Option<&Existing>) -> Result<Dige
     match existing {
         None => Ok(ours.clone()),
         Some(existing) if existing.digest == *ours => Ok(ours.clone()),
-        Some(Existing { digest, json: Some(json) }) if equal_but_for_channel(json, &desired.json) => Ok(digest.clone()),
+        Some(Existing { digest, json: Some(json) }) if release::equal_but_for_channel(json, &desired.json) => {
+            Ok(digest.clone())
+        }
         Some(existing) => Err(immutable(&desired.release, &existing.digest)),
-    }
-}
-
-fn equal_but_for_channel(a: &[u8], b: &[u8]) -> bool {
-    let neutral: Tag = "channel".parse().expect("a word is a tag");
-    match (release::with_channel(a, &neutral), release::with_channel(b, &neutral)) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
     }
 }
 
@@ -197,20 +191,10 @@ fn move_channel(
 ) -> Result<Option<Action>, Refusal> {
     let serves = observed.channel.as_ref();
     if let Some(serves) = serves {
-        let same = match &serves.record {
-            Some(record) => record.release == release,
-            None => equal_but_for_channel(&serves.json, &desired.json),
-        };
-        if same {
+        if serves.serves(&release, &desired.json) {
             return Ok(None);
         }
-        let (channel, version) = (channel.clone(), desired.release.version.clone());
-        let current = serves.version.clone();
-        match release::compare_versions(&version, &current) {
-            Some(std::cmp::Ordering::Less) => return Err(Refusal::Downgrade { channel, serves: current, version }),
-            None if !allow_unordered => return Err(Refusal::Unordered { channel, serves: current, version }),
-            _ => {}
-        }
+        forward(channel, serves, &desired.release.version, allow_unordered)?;
     }
     Ok(Some(Action::Move {
         repository: desired.release.repository.clone(),
@@ -221,4 +205,19 @@ fn move_channel(
         sequence: observed.sequence.saturating_add(1),
         kind: MoveKind::Publish,
     }))
+}
+
+/// A channel does not go back, nor where nobody can tell.
+pub(super) fn forward(
+    channel: &Tag,
+    serves: &ChannelState,
+    version: &str,
+    allow_unordered: bool,
+) -> Result<(), Refusal> {
+    let (channel, current, version) = (channel.clone(), serves.version.clone(), version.to_owned());
+    match release::compare_versions(&version, &current) {
+        Some(std::cmp::Ordering::Less) => Err(Refusal::Downgrade { channel, serves: current, version }),
+        None if !allow_unordered => Err(Refusal::Unordered { channel, serves: current, version }),
+        _ => Ok(()),
+    }
 }

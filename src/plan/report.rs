@@ -154,6 +154,6 @@ fn channel_report(plan: &Plan, observed: &Observed, channel: &Tag) -> ChannelRep
         moves: moves.is_some(),
         from: serves.map(|serves| serves.version.clone()),
         manifest: serves.filter(|_| moves.is_none()).map(|serves| serves.manifest.clone()),
-        sequence: moves.unwrap_or_else(|| serves.map_or(0, |serves| serves.sequence)),
+        sequence: moves.unwrap_or(observed.sequence),
     }
 }

@@ -132,6 +132,15 @@ pub fn with_channel(json: &[u8], channel: &Tag) -> Result<Vec<u8>, InvalidReleas
     Ok([&json[..start], format!("\"{channel}\"").as_bytes(), &json[end..]].concat())
 }
 
+/// Are these the same release, whichever channel each is served in? What is no release is like none.
+pub fn equal_but_for_channel(a: &[u8], b: &[u8]) -> bool {
+    let neutral: Tag = "channel".parse().expect("a word is a tag");
+    match (with_channel(a, &neutral), with_channel(b, &neutral)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,13 +4,17 @@
 #[cfg(feature = "publish")]
 mod build;
 mod channel;
+#[cfg(feature = "publish")]
+mod history;
 mod manifest;
 mod resolve;
 mod version;
 
 #[cfg(feature = "publish")]
 pub use build::{Inputs, build, channel_artifact};
-pub use channel::{Kind as MoveKind, Record, keep_alive_sequence, keep_alive_tag, with_channel};
+pub use channel::{Kind as MoveKind, Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
+#[cfg(feature = "publish")]
+pub use history::{Apart, End, History, Move, Why, history};
 pub use manifest::{ConfigReference, InvalidRelease, KEYS, Release, SCHEMA};
 pub use resolve::{CONFIG_LIMIT, Error as ResolveError, ResolveKind, Resolved, resolve};
 pub use version::compare as compare_versions;

@@ -53,6 +53,11 @@ impl Tree {
         Ok(Self { root: root.to_owned(), read: Mutex::default() })
     }
 
+    /// A tree without files: what needs one is read from an archive alone.
+    pub(crate) fn empty() -> Self {
+        Self { root: PathBuf::new(), read: Mutex::default() }
+    }
+
     /// Where it lies on the disk.
     pub fn root(&self) -> &Path {
         &self.root

@@ -178,7 +178,7 @@ fn overtaken(registry: &Registry, method: &'static str) -> (Run, String) {
 fn whoever_is_overtaken_before_the_last_look_leaves_the_channel_to_the_other() {
     let registry = Registry::start();
     let (first, moved) = overtaken(&registry, "HEAD");
-    first.ends(3).says(&["somebody else moved it meanwhile, by tester on 20", &moved]);
+    first.ends(3).says(&["somebody else moved it meanwhile, by tester@bench on 20", &moved]);
     assert_eq!(registry.tags(RELEASES)["nightly"], moved);
     assert_eq!(served(&registry, "nightly")["version"], "1.0.5");
     assert!(registry.tags(RELEASES).contains_key("1.0.4"), "the version itself is published");
@@ -191,7 +191,12 @@ fn a_move_that_is_overwritten_within_the_last_round_trip_is_said_and_kept_by_its
     let registry = Registry::start();
     let (first, moved) = overtaken(&registry, "PUT");
     let kept = format!("nightly-3-{}", &moved[7..15]);
-    first.ends(3).says(&["somebody else moves nightly at the same time", &kept, "by tester on 20", "lost from it"]);
+    first.ends(3).says(&[
+        "somebody else moves nightly at the same time",
+        &kept,
+        "by tester@bench on 20",
+        "lost from it",
+    ]);
     assert_eq!(served(&registry, "nightly")["version"], "1.0.4");
     assert_eq!(registry.tags(RELEASES)[&kept], moved);
 }

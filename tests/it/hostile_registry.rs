@@ -12,7 +12,7 @@ use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 const RELEASES: &str = "org/alga-appliance-release";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// More than any answer that either program reads as a whole, with what lies in buffers on the way.
-const BOUND: u64 = 40 << 20;
+const BOUND: u64 = 256 << 20;
 const PORTAL: &str = "<!DOCTYPE html><html><head><title>Welcome</title></head><body>Sign in to the Wi-Fi</body></html>";
 
 fn store(registry: &Registry) -> String {

@@ -20,6 +20,10 @@ mod doctor;
 mod peers;
 // The way to a registry: certificates and proxies.
 mod proxy_tls;
+// What a channel has served.
+mod history;
+// A channel moves to what is published already, forward and back.
+mod promote;
 // Publishing, by the rules.
 mod publish;
 // The registries in use, each as it is.
@@ -40,3 +44,5 @@ mod rewrite_cases;
 mod schemas;
 // What every store promises, held by every kind of store.
 mod store_contract;
+// A release read back, every byte and every reference; and what of it must be kept.
+mod verify;

@@ -51,6 +51,44 @@ Examples:
 Exit codes: 0 all is well, 1 it is no registry, 3 something may not be written, or not be read by the
 public, 4 not authenticated, 75 the registry cannot be reached.")]
     Doctor(DoctorArgs),
+    /// Let a channel serve a release that is published already
+    #[command(after_help = "\
+Examples:
+  # what would move; the plan's digest and the channel's are what an approval speaks of
+  alga-release promote --from nightly --to stable --dry-run
+
+  # exactly that, and nothing that changed since
+  alga-release promote --from nightly --to stable --if-plan sha256:… --if-current sha256:…
+
+  # only what nightly has served for a day
+  alga-release promote --from nightly --to stable --min-age 24h")]
+    Promote(Box<crate::promote::Args>),
+    /// Take a channel back to a release, deliberately
+    #[command(after_help = "\
+Examples:
+  alga-release rollback stable --to previous --reason 'login fails'
+  alga-release rollback stable --to 1.0.3 --reason 'login fails' --dry-run")]
+    Rollback(Box<crate::rollback::Args>),
+    /// Show what a channel has served: when, by whom, from where, why
+    #[command(after_help = "\
+Examples:
+  alga-release history stable
+  alga-release history stable --to-time 2026-11-20T17:00:00Z
+  alga-release history stable --moves 100 --output json")]
+    History(crate::history::Args),
+    /// Read a release back: every byte and every reference
+    #[command(after_help = "\
+Examples:
+  alga-release verify stable
+  alga-release verify 1.0.3 --store oci-layout:/media/release --offline
+  alga-release verify --all-channels --output json")]
+    Verify(crate::verify::Args),
+    /// List every tag and digest that retention rules of the registry must keep
+    #[command(after_help = "\
+Examples:
+  alga-release in-use --moves 10
+  alga-release in-use --format keep-list > keep.txt")]
+    InUse(crate::in_use::Args),
     /// Print the effective configuration and where each value came from
     #[command(after_help = "\
 Examples:

@@ -47,9 +47,31 @@ pub fn source_date_epoch() -> Result<Option<i64>, Failure> {
     epoch.map(Some).ok_or_else(|| Failure::usage("SOURCE_DATE_EPOCH: want seconds since 1970"))
 }
 
-/// Who is at work, for the record of a move.
+/// Variables in which a CI system names the person on whose behalf it works. None of them is a secret.
+const ACTORS: [&str; 5] =
+    ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "CIRCLE_USERNAME", "BUILD_REQUESTEDFOR"];
+/// Argo Workflows tells its containers which workflow they are of, and not who started it.
+const WORKFLOW: &str = "ARGO_WORKFLOW_NAME";
+/// The kernel's name for this machine.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// Who is at work, for the record of a move: the actor that a CI system names, else the workflow, else the user at this machine.
 pub fn user() -> Option<String> {
-    ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"].into_iter().find_map(variable)
+    let local = || {
+        let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(variable).or_else(user_id)?;
+        let host = variable("HOSTNAME").or_else(|| std::fs::read_to_string(HOST_NAME).ok());
+        let host = host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty());
+        Some(host.map_or(user.clone(), |host| format!("{user}@{host}")))
+    };
+    let workflow = || variable(WORKFLOW).map(|name| format!("workflow {name}"));
+    ACTORS.into_iter().find_map(variable).or_else(workflow).or_else(local)
+}
+
+/// The number of the user, where nobody says a name: in containers.
+fn user_id() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().next().map(|id| format!("user {id}"))
 }
 
 /// The configuration file's text and name, when there is one.

@@ -36,7 +36,7 @@ impl Failure {
         Self { code, lines, notes: Vec::new(), hint: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -199,6 +199,32 @@ impl From<plan::Refusal> for Failure {
             plan::Refusal::Unordered { .. } => "if it is meant so, say --allow-unordered",
         };
         Self::new(REFUSED, &refusal).hint(hint)
+    }
+}
+
+impl From<plan::MoveRefusal> for Failure {
+    fn from(refusal: plan::MoveRefusal) -> Self {
+        use plan::MoveRefusal as Refusal;
+        let hint = match &refusal {
+            Refusal::Order(plan::Refusal::Downgrade { channel, version, .. }) => {
+                &format!("to take a channel back: alga-release rollback {channel} --to {version} --reason TEXT")
+            }
+            Refusal::Order(_) => "if it is meant so, say --allow-unordered",
+            Refusal::Incomplete { .. } => {
+                "what is missing: publish the version again, which sends nothing else; what is not public: its package's settings"
+            }
+            Refusal::TooYoung { .. } => "wait, or promote without --min-age",
+            Refusal::NoAge(_) => "promote from a channel, or without --min-age",
+            Refusal::OtherPlan { .. } | Refusal::OtherCurrent { .. } => {
+                "look at what would change now: --dry-run; then approve that"
+            }
+            Refusal::Invalid(_) => "look who published it",
+        };
+        let mut failure = Self::new(REFUSED, &refusal).hint(hint);
+        if let Refusal::Incomplete { failed, .. } = refusal {
+            failure.lines.extend(failed);
+        }
+        failure
     }
 }
 

@@ -3,15 +3,22 @@
 #![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
 
 mod args;
+mod checks;
 mod config;
+mod connect;
 mod credentials;
 mod doctor;
 mod environment;
 mod failure;
 mod github;
+mod history;
+mod in_use;
 mod output;
+mod promote;
 mod publish;
+mod rollback;
 mod store;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -41,6 +48,11 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Publish(publish) => publish::run(&publish),
         Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Promote(promote) => promote::run(&promote),
+        Command::Rollback(rollback) => rollback::run(&rollback),
+        Command::History(history) => history::run(&history),
+        Command::Verify(verify) => verify::run(&verify),
+        Command::InUse(in_use) => in_use::run(&in_use),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {
             let mut script = Vec::new();

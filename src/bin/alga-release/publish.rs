@@ -9,6 +9,7 @@ use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, 
 use alga_release::source::{Tree, git};
 
 use crate::args::{self, Format, PublishArgs};
+use crate::connect::until_signal;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
@@ -106,19 +107,6 @@ async fn carry_out(
         }
     }
     Ok(report)
-}
-
-/// The work, unless a signal comes first.
-async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |cause| Failure::io("listening for signals", cause);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        result = work => result,
-        _ = interrupt.recv() => Err(Failure::signal(130)),
-        _ = terminate.recv() => Err(Failure::signal(143)),
-    }
 }
 
 fn configuration(args: &PublishArgs) -> Result<Config, Failure> {

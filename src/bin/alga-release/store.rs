@@ -87,6 +87,14 @@ impl StoreAccess {
         self
     }
 
+    /// Who asks another registry for one of its repositories, `HOST/PATH`: never who asks the store.
+    ///
+    /// # Errors
+    /// As [`Keychain::for_registry`].
+    pub async fn for_registry(&self, name: &str) -> Result<Found, Failure> {
+        self.keychain.for_registry(name).await
+    }
+
     /// How to talk to a registry as somebody.
     pub fn options(&self, credentials: Credentials) -> Options {
         Options { credentials, ..self.options.clone() }
@@ -112,7 +120,7 @@ impl StoreAccess {
             if let ImageRepository::External(name) = repository
                 && !elsewhere.credentials.contains_key(name)
             {
-                let found = self.keychain.for_registry(name).await?;
+                let found = self.for_registry(name).await?;
                 if !found.is_anonymous() {
                     talk.info(&format!("credentials of {name}: {}", found.source));
                 }

@@ -98,13 +98,16 @@ pub(super) struct Client {
     patience: Patience,
 }
 
+/// Where the API of a registry is: Docker Hub's is not where its images are said to be.
+fn api_host(host: &str) -> &str {
+    if matches!(host, "docker.io" | "index.docker.io") { "registry-1.docker.io" } else { host }
+}
+
 impl Client {
     pub(super) fn new(prefix: &Prefix, options: Options) -> Result<Self, Error> {
         let failed = |reason: &str| Error::new(Kind::Malformed, "opening", prefix.to_string(), reason);
         let scheme = if prefix.plain_http() { "http" } else { "https" };
-        // The one host whose API is elsewhere.
-        let host = if prefix.host() == "docker.io" { "registry-1.docker.io" } else { prefix.host() };
-        let root = Url::parse(&format!("{scheme}://{host}/v2/"))
+        let root = Url::parse(&format!("{scheme}://{}/v2/", api_host(prefix.host())))
             .map_err(|cause| failed("its address is not valid").caused_by(cause))?;
         let client = Self {
             patience: Patience::new(&options),
@@ -323,4 +326,18 @@ impl Answer {
 /// The next piece of a body; an error without a cause when none came for too long.
 async fn next(response: &mut reqwest::Response) -> Result<Option<Bytes>, Option<reqwest::Error>> {
     timeout(READ_TIMEOUT, response.chunk()).await.map_err(|_| None)?.map_err(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_images_of_docker_hub_are_asked_for_where_its_api_is() {
+        for (host, expected) in
+            [("docker.io", "registry-1.docker.io"), ("quay.io", "quay.io"), ("docker.io:5000", "docker.io:5000")]
+        {
+            assert_eq!(api_host(host), expected);
+        }
+    }
 }

@@ -113,6 +113,12 @@ impl DockerRegistry {
             .collect()
     }
 
+    /// Takes all manifests and tags of a repository away, as somebody who cleans up does.
+    pub fn remove_manifests(&self, repository: &str) {
+        let below = format!("docker/registry/v2/repositories/{repository}/_manifests");
+        std::fs::remove_dir_all(self.directory.path().join(below)).expect("removed");
+    }
+
     /// `HOST:PORT`.
     pub fn address(&self) -> &str {
         &self.address

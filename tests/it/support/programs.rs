@@ -51,13 +51,30 @@ impl Run {
 
 fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent").env("USER", "tester");
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", "/nonexistent")
+        .env("USER", "tester")
+        .env("HOSTNAME", "bench");
     command
 }
 
 /// `alga-release`.
 pub fn release() -> Command {
     clean(env!("CARGO_BIN_EXE_alga-release"))
+}
+
+/// `alga-release` with these arguments.
+pub fn alga(arguments: &[&str]) -> Run {
+    let mut command = release();
+    command.args(arguments);
+    // A test that breaks something does not wait for it to pass.
+    let asks = ["promote", "rollback", "history", "verify", "in-use", "diff"];
+    if arguments.first().is_some_and(|name| asks.contains(name)) && !arguments.contains(&"--retry-for") {
+        command.args(["--retry-for", "0"]);
+    }
+    run(&mut command)
 }
 
 /// `alga-resolve`.

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use alga_release::oci::Certificates;
 
@@ -335,12 +336,46 @@ impl Registry {
         }
     }
 
+    /// Takes a tag away; its manifest stays.
+    pub fn remove_tag(&self, repository: &str, tag: &str) {
+        if let Some(found) = self.shared.state().repositories.get_mut(repository) {
+            found.tags.remove(tag);
+        }
+    }
+
+    /// Takes a manifest away, and every tag that names it.
+    pub fn remove_manifest(&self, repository: &str, digest: &str) {
+        if let Some(found) = self.shared.state().repositories.get_mut(repository) {
+            found.manifests.remove(digest);
+            found.tags.retain(|_, named| named != digest);
+        }
+    }
+
     /// Takes a blob away.
     pub fn remove_blob(&self, repository: &str, digest: &str) {
         if let Some(found) = self.shared.state().repositories.get_mut(repository) {
             found.blobs.remove(digest);
         }
     }
+}
+
+/// Does `work`, of which `count` requests whose path holds `path` are not answered before all of them are there: those do not wait
+/// for each other.
+pub fn at_once(registry: &Registry, path: &str, count: u32, work: impl FnOnce() + Send) {
+    let gate = Gate::default();
+    registry.fail(Fault { times: count as usize, ..Fault::every("GET", path, Action::Hold(gate.clone())) });
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            // Less than the client's own patience: then it is said here.
+            let arrived =
+                runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), gate.arrived(count)).await });
+            gate.release();
+            assert!(arrived.is_ok(), "{count} requests for {path} wait for each other");
+        });
+        work();
+        waiting.join().expect("all at once");
+    });
 }
 
 impl Drop for Registry {

@@ -1,0 +1,38 @@
+//! Checks as a table.
+
+use std::fmt::Write as _;
+
+use alga_release::text::shown;
+use alga_release::verify::{Check, Outcome};
+
+/// One line a check, the reason behind it.
+pub fn table(checks: &[Check]) -> String {
+    let width = |of: fn(&Check) -> usize| checks.iter().map(of).max().unwrap_or(0);
+    let kinds = width(|check| check.kind.as_str().len());
+    let names = width(|check| shown(&check.name).chars().count());
+    let aspects = width(|check| check.aspect.as_str().len());
+    let mut text = String::new();
+    for check in checks {
+        let outcome = match check.outcome {
+            Outcome::Ok => "ok",
+            Outcome::Failed => "FAILED",
+            Outcome::NotChecked => "not checked",
+        };
+        let (kind, aspect) = (check.kind.as_str(), check.aspect.as_str());
+        let (name, reference) = (shown(&check.name), shown(&check.reference));
+        let _ = write!(text, "  {outcome:11}  {kind:kinds$}  {name:names$}  {aspect:aspects$}  {reference}");
+        let reason =
+            check.reason.as_ref().map_or_else(String::new, |reason| format!("\n               {}", shown(reason)));
+        let _ = writeln!(text, "{reason}");
+    }
+    text
+}
+
+/// `12 ok, 1 FAILED, 2 not checked`
+pub fn count(checks: &[Check]) -> String {
+    let of = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
+    let parts = [(of(Outcome::Ok), "ok"), (of(Outcome::Failed), "FAILED"), (of(Outcome::NotChecked), "not checked")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    if parts.is_empty() { "nothing to check".to_owned() } else { parts.join(", ") }
+}

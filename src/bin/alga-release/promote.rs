@@ -1,0 +1,270 @@
+//! `alga-release promote`, and the way that it goes together with `rollback`.
+
+use std::fmt::Write as _;
+
+use alga_release::config::Config;
+use alga_release::oci::{Content, Digest, Location, Selector, Store};
+use alga_release::plan::{self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules};
+use alga_release::release::{MoveKind, Release, Resolved};
+use alga_release::text::clean;
+use alga_release::text::shown;
+use alga_release::verify::{self, Check, Outcome, Stores};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+
+use crate::args::{Format, OutputArgs, StoreArgs};
+use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
+use crate::failure::Failure;
+use crate::output::{self, Talk};
+use crate::{checks, environment};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Channel, version or digest of the release
+    #[arg(long, value_name = "CHANNEL|VERSION|DIGEST")]
+    from: String,
+    /// Channel that shall serve it
+    #[arg(long, value_name = "CHANNEL")]
+    to: String,
+    /// Only what the channel it comes from has served for so long: `24h`, `2d 12h`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    min_age: Option<SignedDuration>,
+    /// Let the channel move between versions that have no order
+    #[arg(long)]
+    allow_unordered: bool,
+    #[command(flatten)]
+    approval: Approval,
+    /// Why the channel moves, for its record
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    configuration: ConfigArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What a move is bound to, and who makes it.
+#[derive(Debug, clap::Args)]
+pub struct Approval {
+    /// Check and show the plan; write nothing anywhere
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Carry out the plan of this digest and no other
+    #[arg(long, value_name = "DIGEST")]
+    if_plan: Option<String>,
+    /// Move the channel only while its manifest is this one; `none` for a channel that serves nothing yet
+    #[arg(long, value_name = "DIGEST")]
+    if_current: Option<String>,
+    /// Who moves the channel, for its record [default: the CI's actor, else USER@HOST]
+    #[arg(long)]
+    by: Option<String>,
+}
+
+/// Days are 24 hours.
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let span: Span = text.parse().map_err(|_| "want a duration such as `30m`, `24h` or `2d`".to_owned())?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|cause| cause.to_string())?;
+    if duration.is_negative() { Err("want a duration that is not negative".to_owned()) } else { Ok(duration) }
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let talk = Talk::new(&args.output);
+    let config = args.configuration.load()?;
+    let channel = connect::channel(&config, &args.to)?;
+    let selector: Selector = args.from.parse()?;
+    let now = environment::now();
+    let mut rules = args.approval.rules(MoveKind::Promote)?;
+    rules.allow_unordered = args.allow_unordered;
+    let clock: Timestamp = now.parse().map_err(|cause| Failure::io("reading the clock", cause))?;
+    rules.min_age = args.min_age.map(|age| (age, clock));
+    let work = async {
+        let connection = Connection::open(&args.store, &config, args.approval.access(), &talk).await?;
+        let (source, serves) = futures_util::join!(
+            connection.resolve(&config, &args.from, &selector),
+            plan::observe_channel(connection.read(), &config.repositories.release, &channel),
+        );
+        let (source, (serves, sequence)) = (source?, serves?);
+        let from = args.from.clone();
+        let in_channel = config.channels.iter().any(|channel| channel.as_str() == from);
+        let record = args.approval.record(now, from, args.reason.clone());
+        let current = Current { repository: &config.repositories.release, channel: &channel, serves, sequence };
+        let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
+        step.carry_out(&Source { resolved: source, in_channel }, &record).await
+    };
+    let report = connect::runtime()?.block_on(until_signal(work))?;
+    talk.done();
+    print(&report, &args.output)
+}
+
+impl Approval {
+    pub fn access(&self) -> Access {
+        if self.dry_run { Access::Read } else { Access::Write }
+    }
+
+    pub fn rules(&self, kind: MoveKind) -> Result<MoveRules, Failure> {
+        let if_plan = self.if_plan.as_deref().map(|text| connect::digest("--if-plan", text)).transpose()?;
+        let if_current = match self.if_current.as_deref() {
+            None => None,
+            Some("none") => Some(None),
+            Some(text) => Some(Some(connect::digest("--if-current", text)?)),
+        };
+        Ok(MoveRules { kind, allow_unordered: false, min_age: None, if_plan, if_current })
+    }
+
+    pub fn record(&self, moved: String, from: String, reason: Option<String>) -> MoveRecord {
+        let by = self.by.clone().or_else(environment::user);
+        MoveRecord { moved, by, from: Some(from), reason }
+    }
+}
+
+/// The release that a channel shall serve, as it was read.
+#[derive(Debug)]
+pub struct Source {
+    pub resolved: Resolved,
+    /// Was it read from a channel?
+    pub in_channel: bool,
+}
+
+impl Source {
+    fn candidate<'a>(&'a self, release: Digest, checks: &'a [Check]) -> Candidate<'a> {
+        let Resolved { release: Release { version, .. }, json, record, .. } = &self.resolved;
+        let moved = record.as_ref().filter(|_| self.in_channel).map(|record| record.moved.as_str());
+        Candidate { release, version, json, moved, checks }
+    }
+}
+
+/// One move of a channel.
+#[derive(Debug)]
+pub struct Step<'a> {
+    pub config: &'a Config,
+    pub current: Current<'a>,
+    pub connection: &'a Connection,
+    pub rules: &'a MoveRules,
+    pub talk: &'a Talk,
+}
+
+impl Step<'_> {
+    /// Looks at everything that the release names, plans, and where the store can be written does what was planned.
+    pub async fn carry_out(&self, source: &Source, record: &MoveRecord) -> Result<MoveReport, Failure> {
+        let known = source.resolved.release_digest.clone();
+        let rules = MoveRules { if_plan: None, ..self.rules.clone() };
+        // Every rule that needs no further look comes first.
+        let (plan, json) = plan::promote(&self.current, &source.candidate(known.clone(), &[]), &rules)?;
+        let store = self.connection.store();
+        let to_registry = store.filter(|_| matches!(self.connection.location, Location::Registry(_)));
+        let (release, checks) = if plan.is_empty() {
+            (known, Vec::new())
+        } else {
+            let ahead = self.send_ahead(to_registry, &json);
+            futures_util::try_join!(self.look(source), ahead)?.0
+        };
+        let candidate = source.candidate(release, &checks);
+        let (plan, json) = plan::promote(&self.current, &candidate, self.rules)?;
+        let mut report = MoveReport::new(&plan, &self.current, &candidate);
+        report.kind = self.rules.kind;
+        report.dry_run = store.is_none();
+        report.store = self.connection.location.to_string();
+        report.from = record.from.clone().unwrap_or_default();
+        report.warnings = not_checked(&checks);
+        report.warnings.iter().for_each(|warning| self.talk.warn(warning));
+        if let Some(store) = store {
+            let contents = Contents::of_move(&json, to_registry.is_some());
+            let executor = Executor { store, public: self.connection.public() };
+            report.manifest = plan::execute(&plan, &contents, record, &executor, self.talk).await?.or(report.manifest);
+        }
+        Ok(report)
+    }
+
+    /// The channel's JSON goes to a registry while everything is looked at, which saves a round trip: a blob that no manifest names
+    /// is seen by nobody, and a registry collects it. From a directory nobody would.
+    async fn send_ahead(&self, registry: Option<&Store>, json: &Content) -> Result<(), Failure> {
+        match registry {
+            Some(store) => Ok(store.push_blob(self.current.repository, json).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The release's own digest, and what was looked at: all at once.
+    async fn look(&self, source: &Source) -> Result<(Digest, Vec<Check>), Failure> {
+        let resolved = &source.resolved;
+        let config = self.config;
+        resolved.release.require_images(config.images.keys()).map_err(|cause| {
+            let reason = format!("the release {} is not complete: {cause}", resolved.release.version);
+            Failure::refused(reason, "the configuration's `images` says which keys a release must have")
+        })?;
+        let prefix = self.connection.prefix_of(&resolved.release, config)?;
+        let named = verify::named(&resolved.release, &prefix, config);
+        let external = self.connection.external(&named).await?;
+        let stores = Stores { own: self.connection.reader(), external: &external };
+        let repository = &config.repositories.release;
+        let served = verify::served(&stores.own, repository, resolved, source.in_channel, &config.channels);
+        let (served, present) = futures_util::try_join!(served, verify::present(&named, &stores))?;
+        Ok((served.release, std::iter::once(served.check).chain(present).collect()))
+    }
+}
+
+fn not_checked(checks: &[Check]) -> Vec<String> {
+    let loose = checks.iter().filter(|check| check.outcome == Outcome::NotChecked);
+    let line = |check: &Check| {
+        let reason = check.reason.as_deref().unwrap_or_default();
+        format!("not checked: {} {} ({}): {reason}", check.kind.as_str(), check.name, check.reference)
+    };
+    loose.map(line).collect()
+}
+
+pub fn print(report: &MoveReport, output: &OutputArgs) -> Result<(), Failure> {
+    match output.output {
+        Format::Json => output::write_json(report),
+        Format::Text => output::write_stdout(text(report).as_bytes()),
+    }
+}
+
+/// A move for people. What would change inside of the release belongs right below the head.
+fn text(report: &MoveReport) -> String {
+    let mut text = String::new();
+    let (channel, version, digest) = (&report.channel, shown(&report.version), &report.digest);
+    let before = report.before.as_ref().map_or_else(|| "nothing".to_owned(), |before| shown(&before.version));
+    let word = match (report.kind, report.dry_run) {
+        (MoveKind::Rollback, true) => "would be taken back",
+        (MoveKind::Rollback, false) => "was taken back",
+        (_, true) => "would move",
+        (_, false) => "moved",
+    };
+    if !report.has_changes {
+        let _ = writeln!(text, "nothing to do: {channel} serves {version} {digest} (move {})", report.sequence);
+        return clean(&text);
+    }
+    let _ = writeln!(text, "{channel} {word} from {before} to {version} {digest} (move {})", report.sequence);
+    let _ = writeln!(text, "  store   {}", report.store);
+    let _ = writeln!(text, "  from    {}", shown(&report.from));
+    let current = report.before.as_ref().map_or_else(|| "none".to_owned(), |before| before.manifest.to_string());
+    let _ = writeln!(text, "  current {current}");
+    if let Some(manifest) = &report.manifest {
+        let _ = writeln!(text, "  now     {manifest}");
+    }
+    let _ = writeln!(text, "checked: {}", checks::count(&report.checks));
+    text += &checks::table(&report.checks);
+    if report.dry_run {
+        let _ = writeln!(text, "plan {}; nothing was written", report.plan_digest);
+        let _ = writeln!(text, "next: the same with --if-plan {} --if-current {current}", report.plan_digest);
+    } else {
+        let _ = writeln!(text, "next: alga-resolve resolve {channel} --store {}", report.store);
+    }
+    clean(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, hours) in [("24h", 24), ("2d", 48), ("1d 12h", 36), ("1w", 168), ("0s", 0), ("PT2H", 2)] {
+            assert_eq!(duration(text), Ok(SignedDuration::from_hours(hours)), "{text}");
+        }
+        for text in ["", "24", "soon", "-1h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

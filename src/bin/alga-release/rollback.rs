@@ -1,0 +1,97 @@
+//! `alga-release rollback`.
+
+use alga_release::config::Config;
+use alga_release::oci::{Selector, Tag};
+use alga_release::plan::{self, Current};
+use alga_release::release::{self, MoveKind};
+
+use crate::args::{OutputArgs, StoreArgs};
+use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::environment;
+use crate::failure::Failure;
+use crate::output::Talk;
+use crate::promote::{self, Approval, Source, Step};
+
+/// How many moves back another release than the present one is looked for.
+const MOVES: usize = 100;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Channel that is taken back
+    channel: String,
+    /// Release that it shall serve; `previous` for what it served before
+    #[arg(long, value_name = "VERSION|DIGEST|previous")]
+    to: String,
+    /// Why, for its record
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: String,
+    #[command(flatten)]
+    approval: Approval,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    configuration: ConfigArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let talk = Talk::new(&args.output);
+    let config = args.configuration.load()?;
+    let channel = connect::channel(&config, &args.channel)?;
+    if args.reason.trim().is_empty() {
+        return Err(Failure::usage("--reason: want words: the history shall say why"));
+    }
+    let rules = args.approval.rules(MoveKind::Rollback)?;
+    let work = async {
+        let connection = Connection::open(&args.store, &config, args.approval.access(), &talk).await?;
+        let repository = &config.repositories.release;
+        let (target, serves) = futures_util::join!(
+            target(&connection, &config, &channel, &args.to),
+            plan::observe_channel(connection.read(), repository, &channel),
+        );
+        let (serves, sequence) = serves?;
+        if serves.is_none() {
+            return Err(nothing_yet(&channel));
+        }
+        let resolved = connection.resolve(&config, &args.to, &target?).await?;
+        let from = resolved.release.version.clone();
+        let record = args.approval.record(environment::now(), from, Some(args.reason.clone()));
+        let current = Current { repository, channel: &channel, serves, sequence };
+        let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
+        step.carry_out(&Source { resolved, in_channel: false }, &record).await
+    };
+    let report = connect::runtime()?.block_on(until_signal(work))?;
+    talk.done();
+    promote::print(&report, &args.output)
+}
+
+fn nothing_yet(channel: &Tag) -> Failure {
+    let reason = format!("{channel} serves nothing yet: there is nothing to take it back from");
+    Failure::refused(reason, format!("alga-release promote --from VERSION --to {channel}"))
+}
+
+/// Which release `word` means: where it is `previous`, the newest one in the channel's history that is not the present one.
+async fn target(connection: &Connection, config: &Config, channel: &Tag, word: &str) -> Result<Selector, Failure> {
+    if word != "previous" {
+        let known = config.channels.iter().any(|channel| channel.as_str() == word);
+        if known {
+            let reason = format!("--to {word}: that is a channel, and a roll-back goes to a release");
+            return Err(Failure::usage_hint(reason, format!("alga-release promote --from {word} --to {channel}")));
+        }
+        return Ok(word.parse()?);
+    }
+    let repository = &config.repositories.release;
+    let history = release::history(connection.read(), repository, channel, MOVES).await;
+    let history = match history {
+        Err(error) if error.is_not_found() => return Err(nothing_yet(channel)),
+        history => history?,
+    };
+    match history.previous() {
+        Some(previous) => Ok(Selector::Digest(previous.release.clone())),
+        None => Err(Failure::refused(
+            format!("{channel} has no previous release that is known: {}", history.end),
+            format!("name the release: --to VERSION; see alga-release history {channel}"),
+        )),
+    }
+}

@@ -1,0 +1,191 @@
+//! The overlay in a bundle, held against the release: what it pins, and the values that the release carries a copy of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Aspect, Check, Kind, Subject};
+use crate::oci::{Digest, Prefix, Repository};
+use crate::release::Release;
+use crate::yaml::{self, Node};
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// What a release's overlay says of one of its charts.
+#[derive(Debug)]
+struct Pin {
+    chart: String,
+    file: String,
+    version: Option<String>,
+    digest: Option<String>,
+}
+
+/// Every pin of a chart of this release; a chart that nothing pins is one that failed.
+pub(super) fn pins(files: &Files, release: &Release, prefix: &Prefix, charts: &Repository) -> Vec<Check> {
+    let mut found = Vec::new();
+    let mut broken = Vec::new();
+    for (path, bytes) in files.iter().filter(|(path, _)| is_object(path)) {
+        match std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()).and_then(documents) {
+            Ok(roots) => found.extend(roots.iter().filter_map(|root| pin(root, path, prefix, charts))),
+            Err(reason) => {
+                let subject = Subject { kind: Kind::Bundle, name: path, reference: path };
+                broken.push(subject.failed(Aspect::Pin, reason));
+            }
+        }
+    }
+    let mut checks: Vec<Check> = found.iter().filter_map(|pin| judge(pin, release)).collect();
+    let pinned: BTreeSet<&str> = found.iter().map(|pin| pin.chart.as_str()).collect();
+    for name in release.chart_digests.keys().filter(|name| !pinned.contains(name.as_str())) {
+        let subject = Subject { kind: Kind::Chart, name, reference: &release.config.repository };
+        checks.push(subject.failed(Aspect::Pin, "nothing in the bundle uses it"));
+    }
+    checks.append(&mut broken);
+    checks
+}
+
+/// Values are for Helm; Flux never reads them as objects.
+fn is_object(path: &str) -> bool {
+    let values = path.strip_prefix("profiles/").and_then(|path| path.split_once('/'));
+    let values = values.is_some_and(|(_, path)| path.starts_with("values/"));
+    !values && is_yaml(path)
+}
+
+fn is_yaml(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "yaml" | "yml"))
+}
+
+fn documents(text: &str) -> Result<Vec<Node>, String> {
+    let documents = yaml::parse(text).map_err(|cause| format!("line {}: {}", cause.line, cause.reason))?;
+    Ok(documents.into_iter().filter_map(|document| document.root).collect())
+}
+
+/// What an `OCIRepository` of one of our charts, or a `HelmRelease` that names one by version, pins.
+fn pin(root: &Node, path: &str, prefix: &Prefix, charts: &Repository) -> Option<Pin> {
+    let text = |at: &[&str]| root.text_at(at).map(ToOwned::to_owned);
+    match text(&["kind"])?.as_str() {
+        "OCIRepository" => {
+            let url = text(&["spec", "url"])?;
+            let repository = prefix.strip(url.strip_prefix("oci://")?.trim_end_matches('/'))?;
+            let chart = repository.as_str().strip_prefix(charts.as_str())?.strip_prefix('/')?.to_owned();
+            let (version, digest) = (text(&["spec", "ref", "tag"]), text(&["spec", "ref", "digest"]));
+            Some(Pin { chart, file: path.to_owned(), version, digest })
+        }
+        "HelmRelease" if text(&["spec", "chart", "spec", "sourceRef", "kind"])? == "HelmRepository" => {
+            let chart = text(&["spec", "chart", "spec", "chart"])?;
+            Some(Pin {
+                chart,
+                file: path.to_owned(),
+                version: text(&["spec", "chart", "spec", "version"]),
+                digest: None,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Nothing for a chart that the release does not name: it is not ours to judge.
+fn judge(pin: &Pin, release: &Release) -> Option<Check> {
+    let version = release.charts.get(&pin.chart)?;
+    let subject = Subject { kind: Kind::Chart, name: &pin.chart, reference: &pin.file };
+    let tag = |version: &str| version.replace('+', "_");
+    let result = match (&pin.digest, &pin.version, release.chart_digests.get(&pin.chart)) {
+        (Some(found), _, Some(digest)) if *found != digest.to_string() => {
+            Err(format!("the overlay pins {found}, the release says {digest}"))
+        }
+        (_, Some(found), _) if tag(found) != tag(version) => {
+            Err(format!("the overlay pins version {found}, the release says {version}"))
+        }
+        (None, None, _) => Err("the overlay uses it without a version or digest".to_owned()),
+        (Some(found), ..) if found.parse::<Digest>().is_err() => Err(format!("`{found}` is no digest")),
+        _ => Ok(()),
+    };
+    Some(subject.judge(Aspect::Pin, result))
+}
+
+/// The profile's values in the release against those in the bundle; older publishers carried none.
+pub(super) fn values(files: &Files, release: &Release) -> Vec<Check> {
+    let start = format!("profiles/{}/values/", release.values_profile);
+    let named = files.iter().filter_map(|(path, bytes)| Some((path.strip_prefix(&start)?, bytes)));
+    let in_bundle: BTreeMap<&str, &Vec<u8>> = named.filter(|(name, _)| !name.contains('/') && is_yaml(name)).collect();
+    let carried = &release.profile_values;
+    let every: BTreeSet<&str> = in_bundle.keys().copied().chain(carried.keys().map(String::as_str)).collect();
+    let check = |name: &str| {
+        let reference = format!("{start}{name}");
+        let subject = Subject { kind: Kind::Bundle, name, reference: &reference };
+        match (in_bundle.get(name), carried.get(name)) {
+            (Some(_), None) if carried.is_empty() => {
+                subject.not_checked(Aspect::Values, "the release carries no values: an older publisher wrote it")
+            }
+            (Some(_), None) => subject.failed(Aspect::Values, "the release does not carry these values"),
+            (None, _) => subject.failed(Aspect::Values, "the release carries these values, the bundle has none"),
+            (Some(own), Some(copy)) if String::from_utf8_lossy(own) == copy.as_str() => subject.ok(Aspect::Values),
+            (Some(_), Some(_)) => subject.failed(Aspect::Values, "the release carries other values than the bundle"),
+        }
+    };
+    every.into_iter().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::Outcome;
+
+    fn release() -> Release {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"bundle"));
+        let json = format!(
+            r#"{{"schema":"{}","version":"1","channel":"stable","valuesProfile":"p","images":{{}},
+            "config":{{"repository":"r.io/x/config","version":"1","digest":"{b}"}},
+            "charts":{{"a":"1.0+b"}},"chartDigests":{{"a":"{a}"}},"profileValues":{{"a.p.yaml":"x: 1\n"}}}}"#,
+            crate::release::SCHEMA
+        );
+        Release::parse(json.as_bytes()).expect("a release")
+    }
+
+    fn source(digest: &str, tag: &str) -> String {
+        format!(
+            "kind: OCIRepository\nspec:\n  url: oci://r.io/x/charts/a\n  ref: {{tag: '{tag}', digest: '{digest}'}}\n"
+        )
+    }
+
+    fn outcomes(files: &[(&str, &str)]) -> Vec<(Outcome, Option<String>)> {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
+        let prefix = Prefix::parse("r.io/x", false).expect("a prefix");
+        let checks = pins(&files, &release(), &prefix, &"charts".parse().expect("a repository"));
+        checks.into_iter().map(|check| (check.outcome, check.reason)).collect()
+    }
+
+    #[test]
+    fn a_pin_must_be_the_digest_and_the_version_of_the_release() {
+        let digest = Digest::of(b"a").to_string();
+        let other = Digest::of(b"other").to_string();
+        assert_eq!(outcomes(&[("base/a.yaml", &source(&digest, "1.0_b"))]), [(Outcome::Ok, None)]);
+        for (text, words) in [
+            (source(&other, "1.0_b"), other.as_str()),
+            (source(&digest, "1.1"), "version 1.1"),
+            ("kind: OCIRepository\nspec: {url: 'oci://r.io/x/charts/a'}\n".to_owned(), "without"),
+            ("kind: [\n".to_owned(), "line"),
+            ("kind: ConfigMap\n".to_owned(), "nothing in the bundle uses it"),
+        ] {
+            let found = outcomes(&[("base/a.yaml", &text)]);
+            let failed = found.iter().any(|(outcome, reason)| {
+                *outcome == Outcome::Failed && reason.as_ref().is_some_and(|reason| reason.contains(words))
+            });
+            assert!(failed, "{words}: {found:?}");
+        }
+        let by_version = "kind: HelmRelease\nspec: {chart: {spec: {chart: a, version: '1.0+b', sourceRef: {kind: HelmRepository}}}}\n";
+        assert_eq!(outcomes(&[("base/a.yaml", by_version)]), [(Outcome::Ok, None)]);
+    }
+
+    #[test]
+    fn values_must_be_those_of_the_bundle() {
+        let judge = |files: &[(&str, &str)]| {
+            let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
+            values(&files, &release()).into_iter().map(|check| check.outcome).collect::<Vec<_>>()
+        };
+        assert_eq!(judge(&[("profiles/p/values/a.p.yaml", "x: 1\n")]), [Outcome::Ok]);
+        assert_eq!(judge(&[("profiles/p/values/a.p.yaml", "x: 2\n")]), [Outcome::Failed]);
+        assert_eq!(judge(&[]), [Outcome::Failed]);
+        assert_eq!(
+            judge(&[("profiles/p/values/a.p.yaml", "x: 1\n"), ("profiles/p/values/b.p.yaml", "")]),
+            [Outcome::Ok, Outcome::Failed]
+        );
+    }
+}

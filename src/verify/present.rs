@@ -1,0 +1,160 @@
+//! What must be there before a channel moves: every manifest that a release names by digest, read as the appliance will, all at
+//! once.
+
+use bytes::Bytes;
+use futures_util::future::{join_all, try_join_all};
+
+use super::reader::{Reader, Unread};
+use super::{Aspect, Check, Named, Stores, Subject, Target};
+use crate::oci::{self, Descriptor, Manifest, Prefix, Repository, Selector, media_type};
+
+/// Most manifests of an index that are looked at.
+const INDEX_LIMIT: usize = 64;
+
+/// Is everything there? One request each.
+///
+/// # Errors
+/// When a store cannot be reached. Absent, corrupted or not public is a check that failed.
+pub async fn present(named: &[Named], stores: &Stores<'_>) -> Result<Vec<Check>, oci::Error> {
+    try_join_all(named.iter().map(|named| async move {
+        let subject = named.subject();
+        match read(named, stores).await? {
+            Read::Judged(check) => Ok(check),
+            Read::There { reader: At::Own(reader), repository, descriptor, bytes } if is_directory(&reader) => {
+                // In a directory nobody vouches for the files.
+                let blobs = blobs(&reader, &repository, &descriptor, &bytes).await?;
+                Ok(subject.judge(Aspect::Manifest, blobs))
+            }
+            Read::There { .. } => Ok(subject.ok(Aspect::Manifest)),
+        }
+    }))
+    .await
+}
+
+fn is_directory(reader: &Reader<'_>) -> bool {
+    reader.store.directory().is_some()
+}
+
+impl Named {
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject { kind: self.kind, name: &self.name, reference: &self.reference }
+    }
+}
+
+/// Where something was found.
+pub(super) enum At<'a> {
+    Own(Reader<'a>),
+    Elsewhere,
+}
+
+/// What reading a manifest gave.
+pub(super) enum Read<'a> {
+    There { reader: At<'a>, repository: Repository, descriptor: Descriptor, bytes: Bytes },
+    Judged(Check),
+}
+
+/// The manifest of something that a release names.
+pub(super) async fn read<'a>(named: &Named, stores: &Stores<'a>) -> Result<Read<'a>, oci::Error> {
+    let subject = named.subject();
+    let judged = |check| Ok(Read::Judged(check));
+    match &named.target {
+        Target::Loose(reason) => judged(subject.not_checked(Aspect::Manifest, reason)),
+        Target::Invalid(reason) => judged(subject.failed(Aspect::Manifest, reason)),
+        Target::Own { repository, selector } => match stores.own.manifest(repository, selector).await {
+            Ok((descriptor, bytes)) => {
+                let (reader, repository) = (At::Own(stores.own), repository.clone());
+                Ok(Read::There { reader, repository, descriptor, bytes })
+            }
+            Err(unread) => judged(subject.failed(Aspect::Manifest, unread.reason()?)),
+        },
+        Target::External { name, registry, repository, digest } => {
+            let selector = Selector::Digest(digest.clone());
+            let found = match kept(stores, registry, repository, &selector).await? {
+                Some(kept) => Some(kept.map_err(Unread::Store)),
+                None => elsewhere(stores, name, repository, &selector).await,
+            };
+            match found {
+                None => judged(subject.not_checked(Aspect::Manifest, "it is in another registry, which was not asked")),
+                Some(Err(unread)) => judged(subject.failed(Aspect::Manifest, unread.reason()?)),
+                Some(Ok((descriptor, bytes))) => {
+                    let repository = repository.clone();
+                    Ok(Read::There { reader: At::Elsewhere, repository, descriptor, bytes })
+                }
+            }
+        }
+    }
+}
+
+type Found<E> = Option<Result<(Descriptor, Bytes), E>>;
+
+/// A directory of layouts may keep images of other registries; nothing when it does not keep this one.
+async fn kept(
+    stores: &Stores<'_>,
+    registry: &Prefix,
+    repository: &Repository,
+    selector: &Selector,
+) -> Result<Found<oci::Error>, oci::Error> {
+    let Some(store) = stores.own.store.external(registry)? else { return Ok(None) };
+    match store.manifest(repository, selector).await {
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Ok(Some(Err(error))),
+        Ok((descriptor, bytes)) => {
+            let reader = Reader { store: &store, public: None };
+            let blobs = blobs(&reader, repository, &descriptor, &bytes).await?;
+            let corrupted = |reason| oci::Error::new(oci::Kind::Mismatch, "reading", repository.to_string(), reason);
+            Ok(Some(blobs.map(|()| (descriptor, bytes)).map_err(corrupted)))
+        }
+    }
+}
+
+async fn elsewhere(stores: &Stores<'_>, name: &str, repository: &Repository, selector: &Selector) -> Found<Unread> {
+    let external = stores.external.get(name)?;
+    let reader = Reader { store: &external.store, public: external.public.as_ref() };
+    Some(reader.manifest(repository, selector).await)
+}
+
+/// Are all blobs of a manifest there, and those of the manifests of an index? Without fetching: by the registry's word, and by
+/// the bytes of a directory.
+pub(super) async fn blobs(
+    reader: &Reader<'_>,
+    repository: &Repository,
+    descriptor: &Descriptor,
+    bytes: &[u8],
+) -> Result<Result<(), String>, oci::Error> {
+    let mut blobs = blobs_of(bytes);
+    if is_index(&descriptor.media_type) {
+        let children = manifests_of(bytes);
+        let reads = children.iter().map(|child| reader.manifest(repository, child));
+        for read in join_all(reads).await {
+            match read {
+                Ok((_, bytes)) => blobs.extend(blobs_of(&bytes)),
+                Err(unread) => return unread.reason().map(Err),
+            }
+        }
+    }
+    for has in join_all(blobs.iter().map(|blob| reader.has(repository, blob))).await {
+        if let Err(unread) = has {
+            return unread.reason().map(Err);
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn is_index(media_type: &str) -> bool {
+    matches!(media_type, media_type::IMAGE_INDEX | media_type::DOCKER_MANIFEST_LIST)
+}
+
+fn blobs_of(manifest: &[u8]) -> Vec<Descriptor> {
+    let manifest = serde_json::from_slice::<Manifest>(manifest).ok();
+    manifest.iter().flat_map(Manifest::blobs).cloned().collect()
+}
+
+fn manifests_of(index: &[u8]) -> Vec<Selector> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        #[serde(default)]
+        manifests: Vec<Descriptor>,
+    }
+    let index = serde_json::from_slice::<Index>(index).map(|index| index.manifests).unwrap_or_default();
+    index.into_iter().take(INDEX_LIMIT).map(|child| Selector::Digest(child.digest)).collect()
+}

@@ -1,0 +1,83 @@
+//! The release that a channel, a version or a digest serves: is it there, and does the channel say the same as it?
+
+use super::reader::Reader;
+use super::{Aspect, Check, Kind, Subject};
+use crate::oci::{self, Digest, Manifest, Repository, Selector, Tag};
+use crate::release::{self, Resolved};
+
+/// Largest release JSON that is read.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// The release behind what was resolved.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Its digest.
+    pub release: Digest,
+    /// Is it there, and the same?
+    pub check: Check,
+}
+
+/// Looks at the release itself, which a channel's manifest stands for. What an older publisher put into a channel has no
+/// record: there it is the release under the version's tag, when that says the same. `channels` are those that it may have
+/// been published for: with one of them no second request is needed.
+///
+/// # Errors
+/// When the store cannot be reached.
+pub async fn served(
+    reader: &Reader<'_>,
+    repository: &Repository,
+    resolved: &Resolved,
+    in_channel: bool,
+    channels: &[Tag],
+) -> Result<Served, oci::Error> {
+    let version = resolved.release.version.parse::<Tag>().ok();
+    let selector = match (&resolved.record, version) {
+        (Some(record), _) => Selector::Digest(record.release.clone()),
+        (None, Some(version)) if in_channel => Selector::Tag(version),
+        (None, _) => Selector::Digest(resolved.manifest.clone()),
+    };
+    let reference = match &selector {
+        Selector::Tag(tag) => format!("{repository}:{tag}"),
+        Selector::Digest(digest) => format!("{repository}@{digest}"),
+    };
+    let subject = Subject { kind: Kind::Release, name: &resolved.release.version, reference: &reference };
+    let result = same(reader, repository, resolved, &selector, channels).await?;
+    Ok(match (result, selector) {
+        (Ok(release), _) => Served { release, check: subject.ok(Aspect::Manifest) },
+        (Err(reason), Selector::Tag(_)) => {
+            let reason = format!("an older publisher wrote this channel, and no version of the same content: {reason}");
+            Served { release: resolved.manifest.clone(), check: subject.not_checked(Aspect::Manifest, reason) }
+        }
+        (Err(reason), Selector::Digest(release)) => Served { release, check: subject.failed(Aspect::Manifest, reason) },
+    })
+}
+
+/// The digest of the release under `selector`, when it says the same but for the channel.
+async fn same(
+    reader: &Reader<'_>,
+    repository: &Repository,
+    resolved: &Resolved,
+    selector: &Selector,
+    channels: &[Tag],
+) -> Result<Result<Digest, String>, oci::Error> {
+    let (descriptor, bytes) = match reader.manifest(repository, selector).await {
+        Ok(read) => read,
+        Err(unread) => return unread.reason().map(Err),
+    };
+    let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
+        return Ok(Err("it is no image manifest".to_owned()));
+    };
+    let json = &resolved.json;
+    let in_one_of_them = channels.iter().any(|channel| {
+        let spliced = release::with_channel(json, channel);
+        spliced.is_ok_and(|spliced| Digest::of(&spliced) == manifest.config.digest)
+    });
+    if in_one_of_them || Digest::of(json) == manifest.config.digest {
+        return Ok(Ok(descriptor.digest));
+    }
+    match reader.fetch(repository, &manifest.config, CONFIG_LIMIT).await {
+        Ok(own) if release::equal_but_for_channel(&own, json) => Ok(Ok(descriptor.digest)),
+        Ok(_) => Ok(Err("it says something else than the channel that is to serve it".to_owned())),
+        Err(unread) => unread.reason().map(Err),
+    }
+}

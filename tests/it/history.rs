@@ -1,0 +1,287 @@
+//! What a channel has served, over whole chains and broken ones; and what of it must be kept.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::programs::{Run, Source, alga};
+use crate::support::published::{RELEASES, digest_of, manifest, publish, store, with_images, writes};
+use crate::support::registry::{Action, Fault, Registry, at_once};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const RECORD: &str = "vnd.alga.appliance.channel.";
+
+/// Nightly with the moves 1.0.3, 1.0.4, 1.0.5.
+fn three_moves() -> Registry {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4", "1.0.5"]);
+    for (version, by) in [("1.0.3", "alice"), ("1.0.4", "bob"), ("1.0.5", "carol")] {
+        publish(&source, &registry, version, "nightly", &["--by", by]).ends(0);
+    }
+    registry
+}
+
+fn history(registry: &Registry, more: &[&str]) -> Run {
+    alga(&[&["history", "nightly", "--store", &store(registry)], more].concat())
+}
+
+fn json(registry: &Registry, more: &[&str]) -> Value {
+    history(registry, &[&["--output", "json"], more].concat()).ends(0).json()
+}
+
+fn sequences(history: &Value, key: &str) -> Vec<u64> {
+    let moves = history[key].as_array().expect("a list");
+    moves.iter().map(|one| one["sequence"].as_u64().unwrap_or_default()).collect()
+}
+
+/// The keep-alive tag of a move, and the manifest that it names.
+fn kept(registry: &Registry, sequence: u64) -> (String, String) {
+    let start = format!("nightly-{sequence}-");
+    registry.tags(RELEASES).into_iter().find(|(tag, _)| tag.starts_with(&start)).expect("a keep-alive tag")
+}
+
+/// The manifest under a tag with other records, kept alive by its own tag; its digest.
+fn rewritten(registry: &Registry, tag: &str, records: &[(&str, Option<&str>)]) -> String {
+    let mut manifest = manifest(registry, tag);
+    let annotations = manifest["annotations"].as_object_mut().expect("annotations");
+    for (key, value) in records {
+        match value {
+            Some(value) => drop(annotations.insert(format!("{RECORD}{key}"), (*value).into())),
+            None => drop(annotations.remove(&format!("{RECORD}{key}"))),
+        }
+    }
+    let sequence = annotations.get(&format!("{RECORD}sequence")).and_then(Value::as_str).unwrap_or("none").to_owned();
+    let bytes = serde_json::to_vec(&manifest).expect("JSON");
+    let digest = digest_of(&bytes);
+    let keep_alive = format!("nightly-{sequence}-{}", &digest[7..15]);
+    registry.put_manifest(RELEASES, Some(&keep_alive), &digest, MANIFEST, &bytes);
+    digest
+}
+
+#[test]
+fn a_history_says_what_when_by_whom_and_with_which_digests() {
+    let registry = three_moves();
+    let told = json(&registry, &[]);
+    assert_eq!(sequences(&told, "moves"), [3, 2, 1]);
+    assert_eq!((&told["end"]["why"], told["apart"].as_array().map(Vec::len)), (&"beginning".into(), Some(0)));
+    let newest = &told["moves"][0];
+    let tags = registry.tags(RELEASES);
+    for (key, expected) in [
+        ("version", "1.0.5"),
+        ("release", &tags["1.0.5"]),
+        ("manifest", &tags["nightly"]),
+        ("kind", "publish"),
+        ("by", "carol"),
+        ("keptBy", &kept(&registry, 3).0),
+    ] {
+        assert_eq!(newest[key], expected, "{key}");
+    }
+    let text = history(&registry, &[]).ends(0).stdout;
+    for word in ["1.0.3", "1.0.4", "1.0.5", "by alice", &tags["1.0.4"], "first move"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert_eq!(sequences(&json(&registry, &["--moves", "2"]), "moves"), [3, 2]);
+    assert_eq!(json(&registry, &["--moves", "2"])["end"]["why"], "limit");
+    assert_eq!(json(&registry, &["--moves", "2"])["apart"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_history_is_read_at_once_and_by_bounded_many() {
+    let registry = three_moves();
+    registry.clear_log();
+    json(&registry, &[]);
+    // The channel, its JSON, the tags; each move by its keep-alive tag, and its JSON.
+    assert_eq!(registry.log().len(), 3 + 2 * 3, "{:#?}", registry.lines());
+    assert!(registry.lines().iter().all(|line| !line.contains("/manifests/sha256:")), "{:#?}", registry.lines());
+    // Not one of them waits for what another one says.
+    at_once(&registry, "/manifests/nightly-", 3, || drop(json(&registry, &[])));
+    registry.clear_log();
+    json(&registry, &["--moves", "1"]);
+    assert_eq!(registry.log().len(), 3 + 2, "{:#?}", registry.lines());
+}
+
+#[test]
+fn a_history_without_keep_alive_tags_or_without_a_list_of_tags_follows_the_digests() {
+    let registry = three_moves();
+    registry.fail(Fault::every("GET", "/tags/list", Action::status(405, "")));
+    let told = json(&registry, &[]);
+    assert_eq!(sequences(&told, "moves"), [3, 2, 1]);
+    assert_eq!(told["moves"][0]["keptBy"], Value::Null);
+    registry.heal();
+    for sequence in 1..=3 {
+        registry.remove_tag(RELEASES, &kept(&registry, sequence).0);
+    }
+    assert_eq!(sequences(&json(&registry, &[]), "moves"), [3, 2, 1]);
+}
+
+#[test]
+fn a_manifest_that_was_collected_ends_the_chain_and_what_is_before_it_is_shown_apart() {
+    let registry = three_moves();
+    let (_, second) = kept(&registry, 2);
+    registry.remove_manifest(RELEASES, &second);
+    let told = json(&registry, &[]);
+    assert_eq!((sequences(&told, "moves"), sequences(&told, "apart")), (vec![3], vec![1]));
+    assert_eq!(told["end"]["why"], "missing");
+    let text = history(&registry, &[]).ends(0).stdout;
+    for word in ["the history ends here", &second, "earlier than where the chain ends", "1.0.3"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn another_tool_ends_the_chain_and_says_so() {
+    let registry = three_moves();
+    // It serves the release itself: no record.
+    registry.tag(RELEASES, "nightly", &registry.tags(RELEASES)["1.0.4"]);
+    let told = json(&registry, &[]);
+    assert_eq!(told["end"]["why"], "no-record");
+    let newest = &told["moves"][0];
+    assert_eq!(
+        (&newest["version"], &newest["kind"], &newest["sequence"]),
+        (&"1.0.4".into(), &Value::Null, &Value::Null)
+    );
+    assert_eq!(sequences(&told, "apart"), [3, 2, 1]);
+}
+
+#[test]
+fn a_move_that_was_lost_is_shown_as_such() {
+    let registry = three_moves();
+    let other = rewritten(&registry, &kept(&registry, 3).0, &[("by", Some("mallory"))]);
+    let interrupted = rewritten(&registry, &kept(&registry, 3).0, &[("sequence", Some("4")), ("by", Some("dave"))]);
+    let told = json(&registry, &[]);
+    assert_eq!(sequences(&told, "moves"), [3, 2, 1]);
+    let apart = told["apart"].as_array().expect("a list");
+    let shown: Vec<_> = apart.iter().map(|one| (one["move"]["manifest"].clone(), one["move"]["by"].clone())).collect();
+    assert_eq!(shown, [(interrupted.into(), "dave".into()), (other.into(), "mallory".into())]);
+    assert!(apart[1]["why"].as_str().is_some_and(|why| why.starts_with("lost")), "{apart:#?}");
+    assert!(apart[0]["why"].as_str().is_some_and(|why| why.contains("interrupted")), "{apart:#?}");
+    let text = history(&registry, &[]).ends(0).stdout;
+    assert!(text.contains("kept, but not in this chain") && text.contains("by mallory"), "{text}");
+}
+
+#[test]
+fn records_that_do_not_fall_end_the_chain_instead_of_turning_in_circles() {
+    let registry = three_moves();
+    let newest = registry.tags(RELEASES)["nightly"].clone();
+    let loops = rewritten(&registry, "nightly", &[("previous", Some(&newest))]);
+    registry.tag(RELEASES, "nightly", &loops);
+    let told = json(&registry, &[]);
+    assert_eq!((sequences(&told, "moves"), &told["end"]["why"]), (vec![3], &"not-falling".into()));
+    let orphan = rewritten(&registry, "nightly", &[("previous", None)]);
+    registry.tag(RELEASES, "nightly", &orphan);
+    assert_eq!(json(&registry, &[])["end"]["why"], "no-previous");
+    registry.put_manifest(RELEASES, Some("nightly"), &digest_of(b"[]"), MANIFEST, b"[]");
+    let told = json(&registry, &[]);
+    assert_eq!((sequences(&told, "moves").len(), &told["end"]["why"]), (0, &"unreadable".into()));
+}
+
+#[test]
+fn the_chain_goes_on_where_what_was_served_is_gone() {
+    let registry = three_moves();
+    let json_of = manifest(&registry, &kept(&registry, 2).0)["config"]["digest"].as_str().expect("a digest").to_owned();
+    registry.remove_blob(RELEASES, &json_of);
+    let told = json(&registry, &[]);
+    assert_eq!((sequences(&told, "moves"), &told["moves"][1]["version"]), (vec![3, 2, 1], &Value::Null));
+}
+
+#[test]
+fn what_a_channel_served_at_a_time_is_the_last_move_before_it() {
+    let registry = three_moves();
+    let (_, first) = kept(&registry, 1);
+    let second = rewritten(
+        &registry,
+        &kept(&registry, 2).0,
+        &[("moved", Some("2026-11-20T12:00:00Z")), ("previous", Some(&first))],
+    );
+    let third =
+        rewritten(&registry, "nightly", &[("moved", Some("2026-11-21T12:00:00Z")), ("previous", Some(&second))]);
+    registry.tag(RELEASES, "nightly", &third);
+    let at = |time: &str| json(&registry, &["--to-time", time])["at"]["served"]["version"].clone();
+    assert_eq!(at("2026-11-21T12:00:00Z"), "1.0.5");
+    assert_eq!(at("2026-11-21T11:59:59Z"), "1.0.4");
+    assert_eq!(at("2026-11-20T13:00:00+01:00"), "1.0.4");
+    let early = "2001-01-01T00:00:00Z";
+    assert_eq!(at(early), Value::Null);
+    assert!(history(&registry, &["--to-time", early]).ends(0).stdout.contains("nothing"), "said");
+    history(&registry, &["--to-time", early, "--moves", "1"]).ends(3).says(&["not known", "--moves"]);
+    history(&registry, &["--to-time", "yesterday"]).ends(9);
+    registry.remove_manifest(RELEASES, &second);
+    history(&registry, &["--to-time", early]).ends(3).says(&["not known", "not in the store any more"]);
+}
+
+#[test]
+fn foreign_words_in_a_record_do_not_steer_the_terminal() {
+    let registry = three_moves();
+    let evil = "\u{1b}[2Jgone\r\n\u{202e}txt";
+    let forged = rewritten(&registry, "nightly", &[("reason", Some(evil)), ("by", Some(evil)), ("moved", Some(evil))]);
+    registry.tag(RELEASES, "nightly", &forged);
+    let text = history(&registry, &[]).ends(0).stdout;
+    assert!(!text.contains('\u{1b}') && !text.contains('\r') && !text.contains('\u{202e}'), "{text:?}");
+    assert!(text.contains("\\u{1b}[2Jgone"), "{text}");
+    assert_eq!(json(&registry, &[])["moves"][0]["reason"], evil);
+}
+
+/// Every `REPOSITORY:TAG` and `REPOSITORY@DIGEST` that is to be kept.
+fn keep_list(registry: &Registry, more: &[&str]) -> BTreeSet<String> {
+    let run = alga(&[&["in-use", "--format", "keep-list", "--store", &store(registry)], more].concat()).ends(0);
+    run.stdout.lines().map(ToOwned::to_owned).collect()
+}
+
+/// What a registry holds but for what is to be kept.
+fn collect(registry: &Registry, keep: &BTreeSet<String>) {
+    for repository in registry.repositories() {
+        let name = format!("{}/{repository}", registry.address());
+        let tags = registry.tags(&repository);
+        for (tag, _) in tags.iter().filter(|(tag, _)| !keep.contains(&format!("{name}:{tag}"))) {
+            registry.remove_tag(&repository, tag);
+        }
+        for digest in tags.values().filter(|digest| !keep.contains(&format!("{name}@{digest}"))) {
+            registry.remove_manifest(&repository, digest);
+        }
+    }
+}
+
+#[test]
+fn what_is_in_use_is_enough_to_verify_every_channel_and_to_take_it_back() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4", "1.0.5"]);
+    for version in ["1.0.3", "1.0.4", "1.0.5"] {
+        source.append("helm/values.yaml", "\n# changed\n");
+        publish(&source, &registry, version, "nightly", &["--chart-version", "stamped"]).ends(0);
+    }
+    let store = store(&registry);
+    alga(&["promote", "--from", "1.0.4", "--to", "stable", "--store", &store]).ends(0);
+    registry.clear_log();
+    let keep = keep_list(&registry, &["--moves", "2"]);
+    assert_eq!(writes(&registry), 0);
+    let has = |word: &str| keep.iter().any(|line| line.contains(word));
+    for word in
+        ["release:1.0.4", "release:1.0.5", "release:nightly", "config:1.0.4", "psa-ee:62cdce38", "worker:a2cbb43"]
+    {
+        assert!(has(word), "{word}: {keep:#?}");
+    }
+    assert!(!has("release:1.0.3") && !has("config:1.0.3"), "{keep:#?}");
+    let before = registry.tags("org/charts/sebastian").len();
+    collect(&registry, &keep);
+    assert_eq!((before, registry.tags("org/charts/sebastian").len()), (3, 2));
+    alga(&["verify", "--all-channels", "--store", &store]).ends(0);
+    alga(&["rollback", "nightly", "--to", "previous", "--store", &store, "--reason", "it fails"]).ends(0);
+    assert!(!registry.tags(RELEASES).contains_key("1.0.3"));
+}
+
+#[test]
+fn where_something_in_use_is_not_known_nothing_may_be_removed() {
+    let registry = three_moves();
+    let store = store(&registry);
+    let complete = alga(&["in-use", "--store", &store, "--output", "json"]).ends(0).json();
+    assert_eq!((&complete["complete"], complete["problems"].as_array().map(Vec::len)), (&true.into(), Some(0)));
+    let text = alga(&["in-use", "--store", &store]).ends(0).stdout;
+    assert!(text.contains("release 1.0.5: chart temporal"), "{text}");
+    registry.remove_manifest(RELEASES, &kept(&registry, 2).1);
+    let run = alga(&["in-use", "--store", &store, "--output", "json"]).ends(3);
+    assert_eq!(run.json()["complete"], false);
+    run.says(&["history of nightly ends early", "remove nothing"]);
+    let empty = alga(&["in-use", "--format", "keep-list", "--store", &format!("{store}/typo")]).ends(3);
+    assert_eq!(empty.stdout, "");
+    empty.says(&["no channel serves anything"]);
+}

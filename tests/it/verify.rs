@@ -1,0 +1,366 @@
+//! A release read back: every byte and every reference is looked at, and what is wrong is named.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::support::files_below;
+use crate::support::programs::{Run, Source, alga, release, run};
+use crate::support::published::{RELEASES, digest_of, manifest, publish, served, store, with_images, writes};
+use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+fn verify(registry: &Registry, reference: &str, more: &[&str]) -> Run {
+    alga(&[&["verify", reference, "--store", &store(registry)], more].concat())
+}
+
+/// An image with a config and one layer, in a registry.
+fn put_image(registry: &Registry, name: &str, tag: &str) -> String {
+    let blob = |bytes: &[u8], media_type: &str| {
+        registry.put_blob(name, &digest_of(bytes), bytes);
+        serde_json::json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() })
+    };
+    let config = blob(format!("{{\"name\":\"{name}\"}}").as_bytes(), "application/vnd.oci.image.config.v1+json");
+    let layer = blob(format!("layer of {name}").as_bytes(), "application/vnd.oci.image.layer.v1.tar");
+    let manifest =
+        serde_json::json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
+    let bytes = serde_json::to_vec(&manifest).expect("JSON");
+    registry.put_manifest(name, Some(tag), &digest_of(&bytes), MANIFEST, &bytes);
+    digest_of(&bytes)
+}
+
+/// 1.0.3 in nightly with all its images.
+fn complete() -> Registry {
+    let (source, registry) = (Source::new(), Registry::start());
+    for (name, tag) in [
+        ("alga-psa-ee", "62cdce38"),
+        ("workflow-worker", "a2cbb43"),
+        ("temporal-worker", "a2cbb43"),
+        ("email-service", "61e4a00e"),
+        ("alga-appliance-control-plane", "1"),
+    ] {
+        put_image(&registry, &format!("org/{name}"), tag);
+    }
+    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require", "--control-plane", "1"]).ends(0);
+    registry
+}
+
+/// The checks of one outcome: kind, name, aspect.
+fn checks(report: &Value, outcome: &str) -> BTreeSet<(String, String, String)> {
+    let word = |check: &Value, key: &str| check[key].as_str().expect("text").to_owned();
+    let releases = report["releases"].as_array().expect("releases");
+    let checks = releases.iter().flat_map(|release| release["checks"].as_array().expect("checks"));
+    let wanted = checks.filter(|check| check["outcome"] == outcome);
+    wanted.map(|check| (word(check, "kind"), word(check, "name"), word(check, "aspect"))).collect()
+}
+
+fn failed(run: &Run) -> BTreeSet<(String, String, String)> {
+    checks(&run.json(), "failed")
+}
+
+fn named(kind: &str, name: &str, aspect: &str) -> (String, String, String) {
+    (kind.to_owned(), name.to_owned(), aspect.to_owned())
+}
+
+#[test]
+fn a_whole_release_is_verified_by_reading_alone() {
+    let registry = complete();
+    registry.clear_log();
+    let run = verify(&registry, "nightly", &["--output", "json"]).ends(0);
+    assert_eq!((writes(&registry), run.json()["ok"].clone()), (0, true.into()));
+    let ok = checks(&run.json(), "ok");
+    for (kind, name, aspect) in [
+        ("channel", "nightly", "manifest"),
+        ("channel", "nightly", "tag"),
+        ("release", "1.0.3", "content"),
+        ("release", "1.0.3", "agrees"),
+        ("release", "1.0.3", "tag"),
+        ("chart", "sebastian", "content"),
+        ("chart", "sebastian", "loads"),
+        ("chart", "sebastian", "pin"),
+        ("chart", "sebastian", "tag"),
+        ("bundle", "alga-appliance-config", "unpacks"),
+        ("bundle", "alga-core.single-node.yaml", "values"),
+        ("image", "algaCore", "manifest"),
+        ("image", "algaCore", "content"),
+        ("control-plane", "controlPlane", "manifest"),
+    ] {
+        assert!(ok.contains(&named(kind, name, aspect)), "{kind} {name} {aspect}: {ok:#?}");
+    }
+    assert_eq!(checks(&run.json(), "not-checked"), [named("chart", "cert-manager", "manifest")].into());
+    for reference in ["1.0.3", &registry.tags(RELEASES)["1.0.3"], &registry.tags(RELEASES)["nightly"]] {
+        let table = verify(&registry, reference, &[]).ends(0).stdout;
+        assert!(table.contains("ok") && !table.contains("FAILED"), "{table}");
+    }
+}
+
+fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1;
+    bytes
+}
+
+/// Manifests of a repository and blobs that they name: digest, and media type where it is a manifest.
+fn contents(registry: &Registry, repository: &str) -> BTreeSet<(String, Option<String>)> {
+    let mut contents = BTreeSet::new();
+    for digest in registry.tags(repository).into_values() {
+        let (media_type, bytes) = registry.manifest(repository, &digest).expect("a manifest");
+        let manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let layers = manifest["layers"].as_array().expect("layers");
+        for blob in layers.iter().chain([&manifest["config"]]) {
+            contents.insert((blob["digest"].as_str().expect("a digest").to_owned(), None));
+        }
+        contents.insert((digest, Some(media_type)));
+    }
+    contents
+}
+
+#[test]
+fn a_flipped_byte_of_anything_in_a_registry_is_found_and_named() {
+    let registry = complete();
+    let mut count = 0;
+    for repository in registry.repositories() {
+        for (digest, media_type) in contents(&registry, &repository) {
+            let bytes = match &media_type {
+                Some(_) => registry.manifest(&repository, &digest).expect("a manifest").1,
+                None => registry.blob(&repository, &digest).expect("a blob"),
+            };
+            let put = |bytes: &[u8]| match &media_type {
+                Some(media_type) => registry.put_manifest(&repository, None, &digest, media_type, bytes),
+                None => registry.put_blob(&repository, &digest, bytes),
+            };
+            // A registry vouches for the blobs of images: they are gigabytes, and asked for by their digests.
+            let of_image = media_type.is_none() && !repository.contains("charts/") && !repository.contains("-config");
+            if of_image && repository != RELEASES {
+                registry.remove_blob(&repository, &digest);
+            } else {
+                put(&flipped(&bytes, bytes.len() / 2));
+            }
+            let run = verify(&registry, "nightly", &["--output", "json"]).ends(3);
+            let report = run.json().to_string();
+            let name = repository.trim_start_matches("org/");
+            assert!(!failed(&run).is_empty() && report.contains(name), "{repository} {digest}: {report}");
+            assert!(report.contains(&digest), "{repository} {digest}: {report}");
+            put(&bytes);
+            count += 1;
+        }
+    }
+    // Five charts and the bundle, the release and the channel with one JSON, five images.
+    assert_eq!(count, 6 * 3 + 2 + 1 + 5 * 3);
+    verify(&registry, "nightly", &[]).ends(0);
+}
+
+#[test]
+fn a_flipped_byte_of_any_blob_of_a_layout_is_found_and_named() {
+    let source = Source::new();
+    let layout = source.layout();
+    source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &layout]).ends(0);
+    let arguments = ["verify", "nightly", "--offline", "--output", "json", "--store", &layout];
+    alga(&arguments).ends(0);
+    let blobs = files_below(&source.store()).into_iter().filter(|(name, _)| name.contains("/blobs/sha256/"));
+    let blobs: Vec<(PathBuf, Vec<u8>)> = blobs.map(|(name, bytes)| (source.store().join(name), bytes)).collect();
+    assert_eq!(blobs.len(), 6 * 3 + 2 + 1);
+    for (path, bytes) in blobs {
+        for at in [0, bytes.len() - 1] {
+            std::fs::write(&path, flipped(&bytes, at)).expect("written");
+            let run = alga(&arguments).ends(3);
+            let hex = path.file_name().expect("a name").to_string_lossy().into_owned();
+            let report = run.json();
+            assert!(!failed(&run).is_empty() && report.to_string().contains(&hex), "{}: {report:#}", path.display());
+        }
+        std::fs::remove_file(&path).expect("removed");
+        alga(&arguments).ends(3);
+        std::fs::write(&path, bytes).expect("written");
+    }
+    alga(&arguments).ends(0);
+}
+
+#[test]
+fn what_no_tag_keeps_is_said_before_it_is_collected() {
+    let registry = complete();
+    let channel = registry.tags(RELEASES)["nightly"].clone();
+    for (repository, tag, check) in [
+        (RELEASES, format!("nightly-1-{}", &channel[7..15]), named("channel", "nightly", "tag")),
+        (RELEASES, "1.0.3".to_owned(), named("release", "1.0.3", "tag")),
+        ("org/charts/temporal", "0.1.0".to_owned(), named("chart", "temporal", "tag")),
+        ("org/alga-appliance-config", "1.0.3".to_owned(), named("bundle", "alga-appliance-config", "tag")),
+    ] {
+        let digest = registry.tags(repository)[&tag].clone();
+        registry.remove_tag(repository, &tag);
+        let run = verify(&registry, "nightly", &["--output", "json"]).ends(3);
+        assert_eq!(failed(&run), [check.clone()].into(), "{tag}");
+        registry.put_manifest(repository, Some(&tag), &digest_of(b"{}"), MANIFEST, b"{}");
+        assert_eq!(failed(&verify(&registry, "nightly", &["--output", "json"]).ends(3)), [check].into(), "{tag}");
+        registry.tag(repository, &tag, &digest);
+    }
+    verify(&registry, "nightly", &[]).ends(0);
+}
+
+/// A release with other words in its JSON, under a version's tag.
+fn put_release(registry: &Registry, change: impl FnOnce(&mut Value)) {
+    let mut release = served(registry, "1.0.3");
+    change(&mut release);
+    let json = serde_json::to_vec(&release).expect("JSON");
+    registry.put_blob(RELEASES, &digest_of(&json), &json);
+    let mut manifest = manifest(registry, "1.0.3");
+    for blob in ["/config", "/layers/0"] {
+        let blob = manifest.pointer_mut(blob).expect("a blob");
+        (blob["digest"], blob["size"]) = (digest_of(&json).into(), json.len().into());
+    }
+    let bytes = serde_json::to_vec(&manifest).expect("JSON");
+    let version = release["version"].as_str().expect("a version");
+    registry.put_manifest(RELEASES, Some(version), &digest_of(&bytes), MANIFEST, &bytes);
+}
+
+#[test]
+fn a_release_that_names_another_chart_than_it_says_is_found_though_every_digest_is_right() {
+    let registry = complete();
+    let (from, to) = ("org/charts/temporal-worker", "org/charts/temporal");
+    let digest = registry.tags(from)["0.1.0"].clone();
+    for (digest, media_type) in contents(&registry, from) {
+        match media_type {
+            None => registry.put_blob(to, &digest, &registry.blob(from, &digest).expect("a blob")),
+            Some(media_type) => {
+                let (_, bytes) = registry.manifest(from, &digest).expect("a manifest");
+                registry.put_manifest(to, Some("0.1.0"), &digest, &media_type, &bytes);
+            }
+        }
+    }
+    put_release(&registry, |release| release["chartDigests"]["temporal"] = digest.into());
+    let run = verify(&registry, "1.0.3", &["--output", "json"]).ends(3);
+    let expected = [named("chart", "temporal", "loads"), named("chart", "temporal", "pin")];
+    assert_eq!(failed(&run), expected.into());
+    run.says(&["chart temporal loads", "chart temporal pin"]);
+}
+
+#[test]
+fn what_is_in_the_bundle_and_in_the_release_must_be_the_same() {
+    let registry = complete();
+    put_release(&registry, |release| {
+        release["profileValues"]["alga-core.single-node.yaml"] = "other: values\n".into();
+        release["charts"]["cert-manager"] = "v9.9.9".into();
+        release["images"].as_object_mut().expect("images").remove("emailService");
+    });
+    let expected = [
+        named("bundle", "alga-core.single-node.yaml", "values"),
+        named("chart", "cert-manager", "pin"),
+        named("release", "1.0.3", "agrees"),
+    ];
+    assert_eq!(failed(&verify(&registry, "1.0.3", &["--output", "json"]).ends(3)), expected.into());
+}
+
+#[test]
+fn a_chart_or_bundle_that_does_not_unpack_is_found_though_every_digest_is_right() {
+    for (repository, pointer, check) in [
+        ("org/charts/temporal", "/chartDigests/temporal", named("chart", "temporal", "loads")),
+        ("org/alga-appliance-config", "/config/digest", named("bundle", "alga-appliance-config", "unpacks")),
+    ] {
+        let registry = complete();
+        let (tag, digest) = registry.tags(repository).into_iter().next().expect("a tag");
+        let (_, bytes) = registry.manifest(repository, &digest).expect("a manifest");
+        let mut manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let layer = b"\x1f\x8b no archive";
+        registry.put_blob(repository, &digest_of(layer), layer);
+        let blob = &mut manifest["layers"][0];
+        (blob["digest"], blob["size"]) = (digest_of(layer).into(), layer.len().into());
+        let bytes = serde_json::to_vec(&manifest).expect("JSON");
+        registry.put_manifest(repository, Some(&tag), &digest_of(&bytes), MANIFEST, &bytes);
+        put_release(&registry, |release| *release.pointer_mut(pointer).expect("a digest") = digest_of(&bytes).into());
+        let run = verify(&registry, "1.0.3", &["--output", "json"]).ends(3);
+        assert!(failed(&run).contains(&check), "{check:?}: {:#?}", failed(&run));
+    }
+}
+
+#[test]
+fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
+    let registry = complete();
+    put_release(&registry, |release| {
+        let object = release.as_object_mut().expect("an object");
+        for key in ["chartDigests", "imageDigests", "profileValues"] {
+            object.remove(key);
+        }
+        object["charts"].as_object_mut().expect("charts").remove("cert-manager");
+        object.insert("controlPlane".to_owned(), "62cdce38".into());
+    });
+    let report = verify(&registry, "1.0.3", &["--output", "json"]).ends(0).json();
+    let not_checked = checks(&report, "not-checked");
+    assert!(not_checked.contains(&named("control-plane", "controlPlane", "manifest")), "{not_checked:#?}");
+    assert!(checks(&report, "ok").contains(&named("chart", "temporal", "loads")));
+    let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
+    registry.remove_manifest("org/charts/temporal", &chart);
+    assert_eq!(
+        failed(&verify(&registry, "1.0.3", &["--output", "json"]).ends(3)),
+        [named("chart", "temporal", "manifest")].into()
+    );
+}
+
+#[test]
+fn every_channel_that_serves_something_is_verified() {
+    let registry = Registry::start();
+    let all = |more: &[&str]| alga(&[&["verify", "--all-channels", "--store", &store(&registry)], more].concat());
+    all(&[]).ends(3).says(&["no channel serves anything"]);
+    let source = Source::new();
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let report = all(&["--output", "json"]).ends(0).json();
+    assert!(checks(&report, "not-checked").contains(&named("release", "stable", "manifest")), "{report:#}");
+    with_images(&source, &["1.0.4"]);
+    alga(&["promote", "--from", "nightly", "--to", "stable", "--store", &store(&registry)]).ends(0);
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    all(&[]).ends(0);
+    let bundle = registry.tags("org/alga-appliance-config")["1.0.4"].clone();
+    registry.remove_manifest("org/alga-appliance-config", &bundle);
+    let run = all(&[]).ends(3);
+    assert!(run.stderr.contains("nightly (bundle") && !run.stderr.contains("stable ("), "{}", run.stderr);
+    verify(&registry, "stable", &["--all-channels"]).ends(9);
+}
+
+#[test]
+fn a_release_is_read_as_the_public_reads_it() {
+    let (username, password) = ("alice", "s3cret-token");
+    let auth = Auth::Token { realm: None, user: Some((username.to_owned(), password.to_owned())) };
+    let quirks = Quirks { private: true, ..Quirks::default() };
+    let registry = Registry::with(Setup { auth, quirks, ..Setup::default() });
+    let (source, store) = (Source::new(), store(&registry));
+    let environment = [("ALGA_REGISTRY_USERNAME", username), ("ALGA_REGISTRY_TOKEN", password)];
+    source.write("alga-release.yaml", "publicRead: false\n");
+    source.publish_in(&["--version", "1.0.3", "--channel", "nightly", "--store", &store], &environment).ends(0);
+    for repository in registry.repositories().iter().filter(|name| !name.ends_with("-config")) {
+        registry.publish(repository);
+    }
+    let verify =
+        |more: &[&str]| run(release().args(["verify", "nightly", "--store", &store]).args(more).envs(environment));
+    let run = verify(&["--output", "json"]).ends(3);
+    assert_eq!(failed(&run), [named("bundle", "alga-appliance-config", "manifest")].into());
+    assert!(run.stdout.contains("the public cannot read it") && !run.stdout.contains(password), "{}", run.stdout);
+    verify(&["--config", &source.path("alga-release.yaml").display().to_string()]).ends(0);
+}
+
+#[test]
+fn offline_is_for_directories_and_asks_no_other_registry() {
+    let registry = complete();
+    verify(&registry, "nightly", &["--offline"]).ends(9).says(&["--offline", "oci-layout:"]);
+    let (source, elsewhere) = (Source::new(), Registry::start());
+    let digest = put_image(&elsewhere, "library/redis", "7");
+    let redis = format!("{}/library/redis@{digest}", elsewhere.address());
+    source.write("alga-release.yaml", &format!("extraImages: ['{redis}']\n"));
+    let layout = source.layout();
+    source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &layout]).ends(0);
+    let verify = |more: &[&str]| alga(&[&["verify", "nightly", "--output", "json", "--store", &layout], more].concat());
+    elsewhere.clear_log();
+    let report = verify(&["--offline"]).ends(0).json();
+    assert!(checks(&report, "not-checked").contains(&named("extra-image", &redis, "manifest")));
+    assert_eq!(elsewhere.log().len(), 0);
+    assert!(checks(&verify(&[]).ends(0).json(), "ok").contains(&named("extra-image", &redis, "manifest")));
+    elsewhere.remove_manifest("library/redis", &digest);
+    assert_eq!(failed(&verify(&[]).ends(3)), [named("extra-image", &redis, "manifest")].into());
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_is_temporary_and_what_is_not_there_is_said() {
+    let registry = complete();
+    verify(&registry, "9.9.9", &[]).ends(1).says(&["9.9.9"]);
+    registry.fail(Fault::every("GET", "/charts/", Action::status(503, "")));
+    verify(&registry, "nightly", &[]).ends(75);
+}
