@@ -10,9 +10,10 @@
 //! - `chart`: a Helm chart on disk becomes an artifact
 //! - `overlay`: a Flux overlay: what it uses, how it is rewritten, the bundle
 //! - `image`: the container images of a release, pinned
+//! - `diff`: two releases, compared, for people who decide
 //! - `plan`: desired and observed become a plan, and a plan a report
 //!
-//! Dependencies point one way: `bin/alga-release` → `plan` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
+//! Dependencies point one way: `bin/alga-release` → `diff` → `plan` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
 //! `bin/alga-resolve` → `release` → `oci`; `yaml` stands beside `oci`, below everything.
 
 pub mod config;
@@ -25,6 +26,8 @@ pub mod yaml;
 pub mod archive;
 #[cfg(feature = "publish")]
 pub mod chart;
+#[cfg(feature = "publish")]
+pub mod diff;
 #[cfg(feature = "publish")]
 pub mod image;
 #[cfg(feature = "publish")]
