@@ -7,7 +7,7 @@ mod fields;
 mod lines;
 mod objects;
 mod overlay;
-
+pub mod render;
 mod risk;
 mod side;
 mod value;

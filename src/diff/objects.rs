@@ -95,7 +95,10 @@ pub fn read<'a>(files: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>, note
                 let roots = documents.iter().filter_map(|document| document.root.as_ref());
                 objects.extend(roots.flat_map(|root| of_document(path, value_of(root))));
             }
-            Err(cause) => notes.push(format!("{}: not compared by object: {cause}", super::name(path))),
+            Err(cause) => {
+                let (file, cause) = (super::name(path), super::name(&cause.to_string()));
+                notes.push(format!("{file} was not compared by object: {cause}"));
+            }
         }
     }
     objects

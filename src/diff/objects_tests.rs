@@ -90,5 +90,5 @@ fn a_file_that_is_no_yaml_is_said() {
     let files: BTreeMap<String, Vec<u8>> = [("a.yaml".to_owned(), b"a: [".to_vec())].into();
     let mut notes = Vec::new();
     assert!(read(&files, &mut notes).is_empty());
-    assert!(notes[0].starts_with("`a.yaml`: not compared by object: "), "{notes:?}");
+    assert!(notes[0].starts_with("`a.yaml` was not compared by object: `"), "{notes:?}");
 }
