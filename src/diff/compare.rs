@@ -46,7 +46,8 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
         rendered: None,
     };
     if diff.has_changes {
-        let mut budget = Budget::default();
+        // Where nothing was before, everything is new: that is said, not shown.
+        let mut budget = if from.is_some() { Budget::default() } else { Budget::none() };
         release(from, to, &mut diff, &mut budget);
         let names = chart_names(from, to);
         let (bundles, charts) = futures_util::join!(bundles(from, to), charts(from, to, names, &mut budget));

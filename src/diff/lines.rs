@@ -45,6 +45,13 @@ pub struct Budget {
     left: usize,
 }
 
+impl Budget {
+    /// Lines are counted and none is shown.
+    pub fn none() -> Self {
+        Self { left: 0 }
+    }
+}
+
 impl Default for Budget {
     fn default() -> Self {
         Self { left: TOTAL }

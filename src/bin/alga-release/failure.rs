@@ -30,7 +30,8 @@ impl Failure {
         Self { code, lines, hint: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    /// The same with the way out.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -145,6 +146,12 @@ impl From<release::ResolveError> for Failure {
             other => Self::new(FAILED, &other)
                 .hint("the channel holds something that no version of this program wrote: look who did"),
         }
+    }
+}
+
+impl From<release::InvalidRelease> for Failure {
+    fn from(error: release::InvalidRelease) -> Self {
+        Self::new(FAILED, &error)
     }
 }
 

@@ -5,9 +5,11 @@
 mod args;
 mod config;
 mod credentials;
+mod diff;
 mod environment;
 mod failure;
 mod output;
+mod pager;
 mod publish;
 
 use std::process::ExitCode;
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         }
     };
     match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             failure.print();
             ExitCode::from(failure.exit_code())
@@ -34,9 +36,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<(), Failure> {
-    match args.command {
+fn run(args: Args) -> Result<ExitCode, Failure> {
+    let done = match args.command {
         Command::Publish(publish) => publish::run(&publish),
+        Command::Diff(diff) => return diff::run(&diff),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -50,5 +53,6 @@ fn run(args: Args) -> Result<(), Failure> {
                 .map_err(|cause| Failure::io("writing the page", cause))?;
             output::write_stdout(&page)
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

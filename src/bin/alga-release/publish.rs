@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
+use alga_release::diff::{self, Diff, Side};
 use alga_release::image::{self, Check, PinnedImages};
 use alga_release::oci::{
     Credentials, Location, Options, Prefix, ReadStore, Reference, Repository, Selector, Store, Tag,
@@ -15,6 +16,7 @@ use crate::credentials::{Found, Keychain};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::pager;
 
 /// How many changed files are named before "and N more".
 const NAMED_CHANGES: usize = 20;
@@ -34,39 +36,52 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let reads_apart = config.public_read && !found.is_anonymous();
     let options = Options { credentials: found.credentials, jobs: args.jobs.into(), ..Options::default() };
     let store = Store::open(&location, options)?;
-    let place = Place { location: &location, store: &store, keychain: &keychain, runtime: &runtime };
+    let place = Place { location: &location, store: store.read(), keychain: &keychain, runtime: &runtime };
     let publication = prepare(args, &request, &place, &talk)?;
     for warning in &publication.warnings {
         talk.warn(warning);
     }
     let public = if reads_apart { Some(ReadStore::open(&location, Options::default())?) } else { None };
     let executor = Executor { store: &store, public: public.as_ref() };
-    let report = runtime.block_on(until_signal(carry_out(args, &publication, &executor, &talk)))?;
+    let (report, diff) = runtime.block_on(until_signal(carry_out(args, &config, &publication, &executor, &talk)))?;
     talk.done();
     let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
     match args.output.output {
-        Format::Json => output::write_json(&report),
-        Format::Text => output::write_stdout(output::report_text(&report).as_bytes()),
+        Format::Json => output::write_json(&Published { report, diff }),
+        Format::Text => {
+            let diff = diff.map(|diff| diff::render::text(&diff, pager::style()) + "\n").unwrap_or_default();
+            output::write_stdout((diff + &output::report_text(&report)).as_bytes())
+        }
     }
 }
 
+/// What is printed as JSON.
+#[derive(serde::Serialize)]
+struct Published {
+    #[serde(flatten)]
+    report: Report,
+    /// In a dry run: what would change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<Diff>,
+}
+
 /// What is to be published, and what people should know of it.
-struct Publication {
-    desired: Desired,
+pub struct Publication {
+    pub desired: Desired,
     images: PinnedImages,
-    warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Where it goes, and how one gets there.
-struct Place<'a> {
-    location: &'a Location,
-    store: &'a Store,
-    keychain: &'a Keychain,
-    runtime: &'a tokio::runtime::Runtime,
+pub struct Place<'a> {
+    pub location: &'a Location,
+    pub store: &'a ReadStore,
+    pub keychain: &'a Keychain,
+    pub runtime: &'a tokio::runtime::Runtime,
 }
 
 /// Packs the tree while the images are looked up.
-fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &Talk) -> Result<Publication, Failure> {
+pub fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &Talk) -> Result<Publication, Failure> {
     let tree = Tree::open(&args.source)?;
     let images = plan::image_tags(&tree, request)?;
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
@@ -78,7 +93,7 @@ fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &
     };
     let (packed, images) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
-        let images = place.runtime.block_on(image::pin(place.store.read(), &pins, external));
+        let images = place.runtime.block_on(image::pin(place.store, &pins, external));
         (packing.join(), images)
     });
     let packed = packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -92,28 +107,36 @@ fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &
 /// Looks, plans, and unless it is a dry run does what was planned.
 async fn carry_out(
     args: &PublishArgs,
+    config: &Config,
     publication: &Publication,
     executor: &Executor<'_>,
     talk: &Talk,
-) -> Result<Report, Failure> {
+) -> Result<(Report, Option<Diff>), Failure> {
     let desired = &publication.desired;
-    let observed = plan::observe(executor.store.read(), desired).await?;
+    let store = executor.store.read();
+    let observed = plan::observe(store, desired).await?;
     let plan = plan::publish(desired, &observed, args.allow_unordered)?;
     let mut report = Report::new(&plan, desired, &observed, args.dry_run);
     report.images.clone_from(&publication.images.digests);
     report.control_plane.clone_from(&publication.images.control_plane);
     report.warnings.clone_from(&publication.warnings);
-    if !args.dry_run {
+    let mut diff = None;
+    if args.dry_run {
+        let to = Side::of(desired, config, &args.source.display().to_string())?;
+        let serves = observed.channel.as_ref().zip(desired.channel.as_ref());
+        let from = serves.map(|(serves, channel)| Side::served(store, config, channel.as_str(), serves)).transpose()?;
+        diff = Some(diff::compare(from.as_ref(), &to).await?);
+    } else {
         let moved = plan::execute(&plan, &Contents::of(desired), &record(args), executor, talk).await?;
         if let Some(channel) = &mut report.channel {
             channel.manifest = moved.or(channel.manifest.take());
         }
     }
-    Ok(report)
+    Ok((report, diff))
 }
 
 /// For a registry, who asks it; the source is said, its value never.
-async fn credentials(keychain: &Keychain, location: &Location, talk: &Talk) -> Result<Found, Failure> {
+pub async fn credentials(keychain: &Keychain, location: &Location, talk: &Talk) -> Result<Found, Failure> {
     match location {
         Location::Registry(prefix) => {
             let found = keychain.for_store(prefix).await?;
@@ -151,7 +174,7 @@ async fn elsewhere(
 }
 
 /// The work, unless a signal comes first.
-async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |cause| Failure::io("listening for signals", cause);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -201,7 +224,7 @@ fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
     }
 }
 
-fn locations(args: &StoreArgs, config: &Config) -> Result<(Location, Prefix), Failure> {
+pub fn locations(args: &StoreArgs, config: &Config) -> Result<(Location, Prefix), Failure> {
     let text = args.store.as_deref().unwrap_or(&config.prefix);
     let location = Location::parse(text, args.plain_http)?;
     let prefix = match (&args.prefix, &location) {
@@ -213,7 +236,7 @@ fn locations(args: &StoreArgs, config: &Config) -> Result<(Location, Prefix), Fa
 }
 
 /// The tags given by hand: the file's, then the flags'.
-fn images(args: &PublishArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
+pub fn images(args: &PublishArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
     let mut images = match &args.images_file {
         Some(path) => plan::tags_in(&environment::read(path)?, &path.display().to_string(), &config.release_images)?,
         None => BTreeMap::new(),

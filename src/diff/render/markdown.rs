@@ -89,12 +89,12 @@ impl Page {
         let tail = "\n</details>\n\n";
         if leaf {
             // Below a fold, a list begins after an empty line, which every fold ends its summary with.
-            self.left_out += usize::from(!self.put(&format!("- {mark} {spans}\n")));
+            self.left_out += usize::from(!self.put(&format!("- {mark}{spans}\n")));
             return;
         }
         self.reserved += tail.len();
         let quote = if depth == 0 { "" } else { "\n" };
-        if self.put(&format!("{quote}<details><summary>{mark} {spans}</summary>\n\n")) {
+        if self.put(&format!("{quote}<details><summary>{mark}{spans}</summary>\n\n")) {
             for block in &entry.details {
                 match block {
                     Block::Entry(entry) => self.entry(entry, depth + 1),
@@ -119,11 +119,11 @@ impl Page {
 
 fn mark(mark: Mark) -> &'static str {
     match mark {
-        Mark::Added => "<b>&#43;</b>",
-        Mark::Removed => "<b>&#8722;</b>",
-        Mark::Changed => "<b>&#126;</b>",
-        Mark::Danger => "<b>DANGER</b>",
-        Mark::Warning => "<b>Warning</b>",
+        Mark::Added => "<b>&#43;</b> ",
+        Mark::Removed => "<b>&#8722;</b> ",
+        Mark::Changed => "<b>&#126;</b> ",
+        Mark::Danger => "<b>DANGER</b> ",
+        Mark::Warning => "<b>Warning</b> ",
         Mark::Note => "",
     }
 }
@@ -137,14 +137,22 @@ fn inline(spans: &[Span]) -> String {
     spans.iter().map(span).collect()
 }
 
-/// Nothing in it is HTML or Markdown any more.
+/// Nothing in it is HTML or Markdown any more. A comment inside an address keeps it from becoming a link.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_ascii_punctuation() && !matches!(character, ',' | '.' | '/' | ';') {
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let apart = character == '@' || (character == ':' && characters.peek() == Some(&'/'));
+        let harmless = matches!(character, ',' | '/' | ';' | '-' | '(' | ')' | '+' | '=' | '\'' | '"')
+            || (character == '.' && !escaped.ends_with("www"))
+            || (character == ':' && !apart);
+        if character.is_ascii_punctuation() && !harmless {
             let _ = write!(escaped, "&#{};", u32::from(character));
         } else {
             escaped.push(character);
+        }
+        if apart {
+            escaped.push_str("<!-- -->");
         }
     }
     escaped

@@ -264,7 +264,8 @@ fn delta(delta: &Delta, entry: &mut Entry) {
             if !lines.is_empty() {
                 entry.details.push(Block::Lines(lines));
             }
-            if *omitted > 0 {
+            // Of what is new as a whole, the count says it.
+            if *omitted > 0 && !(hunks.is_empty() && *omitted == *added) {
                 entry.details.push(note(vec![plain(format!("{omitted} lines more are not shown"))]));
             }
         }
@@ -310,7 +311,9 @@ fn image(image: &ImageChange) -> Entry {
         let state = state?;
         Some(state.digest.as_ref().map_or_else(|| plain("not checked"), |digest| code(digest.as_str())))
     };
-    entry.details.push(note([vec![faint("digest ")], arrow(digest(from), digest(to))].concat()));
+    let known = [from, to].into_iter().flatten().any(|state| state.digest.is_some());
+    let digests = if known { arrow(digest(from), digest(to)) } else { vec![plain("not checked")] };
+    entry.details.push(note([vec![faint("digest ")], digests].concat()));
     entry
 }
 

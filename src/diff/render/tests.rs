@@ -140,7 +140,7 @@ fn markdown_from_outside_is_text() {
                 closed += line.matches("</details>").count();
                 assert!(!line.contains(['`', '*', '[', '@', '|']) || line.starts_with("- **"), "{line}");
                 for tag in tags(line) {
-                    let known = ["b", "code", "details", "summary", "sub"];
+                    let known = ["b", "code", "details", "summary", "sub", "!"];
                     assert!(known.contains(&tag.trim_start_matches('/')), "<{tag}> in {line}");
                 }
             }
