@@ -6,6 +6,10 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Two releases, compared.
+mod diff;
+// The page of a comparison, in a browser.
+mod diff_page;
 // Publishing while something goes wrong underneath.
 mod disturbed;
 // Where credentials are found, and to whom they go.

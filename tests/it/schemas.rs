@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::programs::{Source, resolve};
 
 #[track_caller]
-fn valid(schema: &str, instance: &Value) {
+pub fn valid(schema: &str, instance: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas").join(schema);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
     let schema = serde_json::from_str(&text).expect("JSON");
@@ -25,6 +25,7 @@ fn reports_plans_and_releases_are_as_their_schemas_say() {
     let dry = source.publish(&[&arguments[..], &["--dry-run"]].concat()).ends(0).json();
     valid("report.json", &dry);
     valid("plan.json", &dry["plan"]);
+    valid("diff.json", &dry["diff"]);
     for _ in 0..2 {
         valid("report.json", &source.publish(&arguments).ends(0).json());
     }
