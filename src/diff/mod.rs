@@ -8,6 +8,7 @@ mod lines;
 mod objects;
 mod overlay;
 pub mod render;
+pub mod rendered;
 mod risk;
 mod side;
 mod value;

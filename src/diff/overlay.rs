@@ -109,7 +109,7 @@ pub(super) fn unread(dropped: &BTreeMap<String, Dropped>, overlay: &Files, side:
 }
 
 /// The chart of a release: by the address of its source, which may be called otherwise.
-fn chart_of<'o>(release: &'o Object, objects: &'o [Object]) -> Option<&'o str> {
+pub(super) fn chart_of<'o>(release: &'o Object, objects: &'o [Object]) -> Option<&'o str> {
     let Some(source) = release.text(&["spec", "chartRef", "name"]) else {
         return release.text(&["spec", "chart", "spec", "chart"]);
     };
@@ -118,7 +118,8 @@ fn chart_of<'o>(release: &'o Object, objects: &'o [Object]) -> Option<&'o str> {
     Some(url.and_then(|url| url.rsplit('/').next()).unwrap_or(source))
 }
 
-fn parse(text: &str) -> Value {
+/// The first document of a text, as data.
+pub(super) fn parse(text: &str) -> Value {
     let documents = yaml::parse(text).unwrap_or_default();
     documents.iter().find_map(|document| document.root.as_ref()).map_or(Value::Null, value_of)
 }

@@ -57,8 +57,16 @@ pub(super) fn of_objects(changes: &[ObjectChange], from: &[Object], to: &[Object
                 risks.extend(object.and_then(removed));
             }
             Change::Changed => {
-                let immutable = to.iter().chain(from).any(|o| o.id == change.id && o.value["immutable"] == true);
-                risks.extend(immutable_fields(change, immutable));
+                let same = || to.iter().chain(from).filter(|object| object.id == change.id);
+                // Helm makes its hooks anew each time; Flux does so with what says it.
+                let anew = same().any(|object| {
+                    let says = |key: &str| object.annotation(key);
+                    says("helm.sh/hook").is_some()
+                        || says(FORCE).is_some_and(|force| force.eq_ignore_ascii_case("enabled"))
+                });
+                if !anew {
+                    risks.extend(immutable_fields(change, same().any(|object| object.value["immutable"] == true)));
+                }
             }
         }
     }
@@ -75,6 +83,9 @@ const LOST: [(&str, &str); 6] = [
     ("Kustomization", "everything that it applied is deleted"),
 ];
 
+/// Flux deletes and creates again what cannot be changed.
+const FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
+
 /// Flux deletes what it applied and no longer finds, unless the object says otherwise.
 ///
 /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#controlling-garbage-collection>
@@ -82,7 +93,8 @@ fn removed(object: &Object) -> Option<Risk> {
     let keeps = |key: &str| {
         object.annotation(key).is_some_and(|value| matches!(value.to_lowercase().as_str(), "disabled" | "keep"))
     };
-    if keeps("kustomize.toolkit.fluxcd.io/prune") || keeps("helm.sh/resource-policy") {
+    let hook = object.annotation("helm.sh/hook").is_some();
+    if hook || keeps("kustomize.toolkit.fluxcd.io/prune") || keeps("helm.sh/resource-policy") {
         return None;
     }
     let id = name(&object.id.to_string());

@@ -10,6 +10,7 @@ use crate::support::published::{
     RELEASES, digest_of, publish, release_json, served, state, store, with_images, writes,
 };
 use crate::support::registry::Registry;
+use crate::support::{peer, require};
 
 const RELEASE_CONFIG: &str = "application/vnd.alga.appliance.release.config.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -331,4 +332,48 @@ fn what_others_wrote_steers_neither_terminal_nor_page() {
             None => assert!(!line.contains("<script") && !line.contains("<img") && !line.contains('`'), "{line}"),
         }
     }
+}
+
+#[test]
+fn what_the_cluster_would_get_is_rendered_where_the_programs_are() {
+    let Some(helm) = require("helm") else { return };
+    let kubectl = peer("kubectl");
+    let (source, registry) = published();
+    source.append(&format!("{CHART}/templates/deployment.yaml"), "---\n{{ fail \"not for you\" }}\n");
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let programs: Vec<_> = [Some(helm), kubectl.clone()].into_iter().flatten().collect();
+    let directories = programs.iter().map(|program| program.parent().expect("a directory"));
+    let path = std::env::join_paths(directories).expect("a path");
+    let mut command = release();
+    command.args(["diff", "1.0.3", "1.0.4", "--store", &store(&registry), "--rendered", "--output", "json"]);
+    let found = run(command.env("PATH", path)).ends(0).json();
+    valid("diff.json", &found);
+    let rendered = &found["rendered"];
+    assert!(rendered["programs"][0].as_str().is_some_and(|program| program.starts_with("helm v")), "{rendered:#}");
+    let changed: BTreeSet<(&str, &str)> = rendered["objects"]
+        .as_array()
+        .expect("objects")
+        .iter()
+        .filter_map(|object| Some((object["name"].as_str()?, object["file"].as_str()?)))
+        .collect();
+    assert!(changed.contains(&("alga-core", "helm msp/alga-core")), "the image reaches the Deployment: {rendered:#}");
+    let built = changed.contains(&("appliance-values-temporal", "kustomize profiles/single-node"));
+    assert_eq!(built, kubectl.is_some(), "{rendered:#}");
+    let notes = rendered["notes"].to_string();
+    assert!(
+        notes.contains("helm msp/email-service") && notes.contains("not for you"),
+        "a chart that fails is said: {notes}"
+    );
+    let removed = rendered["objects"].as_array().expect("objects").iter().any(|object| object["change"] == "removed");
+    assert!(!removed, "what failed on one side is not removed: {rendered:#}");
+}
+
+#[test]
+fn without_the_programs_that_is_said() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let mut command = release();
+    command.args(["diff", "1.0.3", "1.0.4", "--store", &store(&registry), "--rendered"]);
+    let text = run(command.env("PATH", "/nonexistent")).ends(0).stdout;
+    assert!(text.contains("helm is not on the path") && text.contains("kubectl is not on the path"), "{text}");
 }

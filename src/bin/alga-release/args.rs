@@ -146,6 +146,9 @@ pub struct DiffArgs {
     /// Requests at once
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
+    /// Compare what the cluster would get too, with the helm and kubectl on the path
+    #[arg(long)]
+    pub rendered: bool,
     /// Store of B [default: the same]
     #[arg(long, value_name = "STORE", help_heading = "Store")]
     pub other_store: Option<String>,

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::{self, Talk};
 use crate::pager;
 use crate::publish::{self, Place, Publication, credentials, until_signal};
+use crate::rendered;
 
 /// Exit code for changes, with `--detailed-exitcode`.
 const CHANGES: u8 = 2;
@@ -45,7 +46,11 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
             from.side(&args.from, &config, near.store(), packed_from.as_ref()),
             to.side(&args.to, &config, far.store(), packed_to.as_ref())
         )?;
-        Ok(diff::compare(Some(&from), &to).await?)
+        let mut diff = diff::compare(Some(&from), &to).await?;
+        if args.rendered {
+            rendered::add(&mut diff, &from, &to).await?;
+        }
+        Ok(diff)
     }))?;
     show(args, &diff)?;
     Ok(ExitCode::from(if args.detailed_exitcode && diff.has_changes { CHANGES } else { 0 }))

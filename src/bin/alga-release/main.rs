@@ -11,6 +11,7 @@ mod failure;
 mod output;
 mod pager;
 mod publish;
+mod rendered;
 
 use std::process::ExitCode;
 
