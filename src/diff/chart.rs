@@ -1,5 +1,6 @@
 //! Two versions of a chart: the parts of it that mean different things are told apart.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -175,10 +176,18 @@ pub(super) struct Dropped {
 
 impl Dropped {
     pub fn of(from: &Files, to: &Files) -> Self {
-        let (mut words, _) = mentions(from);
-        let (now, whole) = mentions(to);
-        words.retain(|word| !now.contains(word));
-        Self { words, whole }
+        // A word can only be gone from a file that differs.
+        let gone = from.iter().filter(|(path, bytes)| to.get(*path) != Some(*bytes));
+        let texts: Vec<_> = gone.filter_map(|(path, bytes)| template(path, bytes)).collect();
+        let mut words: BTreeSet<&str> = texts.iter().flat_map(|text| words(text)).collect();
+        let mut whole = BTreeSet::new();
+        for text in to.iter().filter_map(|(path, bytes)| template(path, bytes)) {
+            for word in self::words(&text) {
+                words.remove(word);
+            }
+            whole.extend(values_paths(&text));
+        }
+        Self { words: words.into_iter().map(ToOwned::to_owned).collect(), whole }
     }
 
     /// The paths of `values` that were read before and are not read now.
@@ -202,28 +211,24 @@ impl Dropped {
     }
 }
 
-/// Every word of the templates, and every path of values that is taken as a whole.
-fn mentions(files: &Files) -> (BTreeSet<String>, BTreeSet<String>) {
-    let (mut words, mut whole) = (BTreeSet::new(), BTreeSet::new());
-    let read = files.iter().filter(|(path, _)| {
-        path.starts_with("templates/") || path.contains("/templates/") || path.ends_with("Chart.yaml")
-    });
-    for (_, bytes) in read {
-        let text = String::from_utf8_lossy(bytes);
-        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-        words.extend(
-            text.split(|c| !is_word(c))
-                .map(|word| word.trim_matches('-'))
-                .filter(|w| !w.is_empty())
-                .map(ToOwned::to_owned),
-        );
-        for (at, matched) in text.match_indices(".Values") {
-            let rest = &text[at + matched.len()..];
-            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(rest.len());
-            whole.insert(rest[..end].trim_matches('.').to_owned());
-        }
-    }
-    (words, whole)
+/// The text of a file that may ask for values.
+fn template<'f>(path: &str, bytes: &'f [u8]) -> Option<Cow<'f, str>> {
+    let reads = path.starts_with("templates/") || path.contains("/templates/") || path.ends_with("Chart.yaml");
+    reads.then(|| String::from_utf8_lossy(bytes))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    text.split(move |c| !is_word(c)).map(|word| word.trim_matches('-')).filter(|word| !word.is_empty())
+}
+
+/// Every path of values as it is written: what it ends at is taken as a whole.
+fn values_paths(text: &str) -> impl Iterator<Item = String> {
+    text.match_indices(".Values").map(|(at, matched)| {
+        let rest = &text[at + matched.len()..];
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(rest.len());
+        rest[..end].trim_matches('.').to_owned()
+    })
 }
 
 #[cfg(test)]

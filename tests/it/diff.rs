@@ -1,6 +1,7 @@
 //! Two releases, compared: what is said, of what nothing is fetched, and what others wrote into them.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 
 use serde_json::{Value, json};
 
@@ -376,4 +377,61 @@ fn without_the_programs_that_is_said() {
     command.args(["diff", "1.0.3", "1.0.4", "--store", &store(&registry), "--rendered"]);
     let text = run(command.env("PATH", "/nonexistent")).ends(0).stdout;
     assert!(text.contains("helm is not on the path") && text.contains("kubectl is not on the path"), "{text}");
+}
+
+#[test]
+fn a_chart_that_was_packed_anew_has_the_same_content() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let repository = "org/charts/temporal";
+    let (media_type, bytes) = registry.manifest(repository, "0.1.0").expect("a manifest");
+    let mut manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
+    manifest["annotations"]["org.opencontainers.image.created"] = json!("2026-11-23T10:00:00Z");
+    let repacked = manifest.to_string().into_bytes();
+    registry.put_manifest(repository, None, &digest_of(&repacked), &media_type, &repacked);
+    let mut later = served(&registry, "1.0.3");
+    later["version"] = json!("1.0.4");
+    later["chartDigests"]["temporal"] = json!(digest_of(&repacked));
+    put_release(&registry, "1.0.4", &later, &json!({}));
+    let found = compared(&registry, "1.0.3", "1.0.4");
+    assert_eq!(changes(&found), ["charts:temporal".to_owned()].into(), "{found:#}");
+    assert_eq!((&found["charts"][0]["repacked"], &found["charts"][0]["files"]), (&json!(true), &json!([])));
+    let text = diff(&registry, "1.0.3", "1.0.4", &[]).ends(0).stdout;
+    assert!(text.contains("~ temporal 0.1.0, repacked, same content"), "{text}");
+}
+
+#[test]
+fn values_that_no_template_reads_any_more_are_a_risk() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    change(&source);
+    let template = format!("{CHART}/templates/deployment.yaml");
+    let text = std::fs::read_to_string(source.path(&template)).expect("a template");
+    source.write(&template, &text.replace("existingSecret", "secretName"));
+    let dry = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
+    let expected = "`email-service.single-node.yaml`: `outbound.existingSecret` is set, and no template of chart `email-service` mentions it any more";
+    assert_eq!(dry["diff"]["risks"], json!([{"level": "warning", "kind": "unread-values", "text": expected}]));
+}
+
+#[test]
+fn a_terminal_gets_a_pager_and_a_job_does_not() {
+    let Some(script) = peer("script") else {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no `script` to make a terminal");
+        return;
+    };
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let shown = |more: &str, environment: &[(&str, &str)]| {
+        let command = format!("{:?} diff 1.0.3 1.0.4 --store {} {more}", release().get_program(), store(&registry));
+        let mut terminal = std::process::Command::new(&script);
+        terminal.args(["-qec", &command, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
+        run(terminal.env("PAGER", "sed s/^/paged:/").envs(environment.iter().copied())).ends(0).stdout
+    };
+    assert!(shown("", &[]).contains("paged:"));
+    for (more, environment) in
+        [("--no-pager", ("A", "b")), ("", ("CI", "true")), ("", ("PAGER", "cat")), ("--output json", ("A", "b"))]
+    {
+        assert!(!shown(more, &[environment]).contains("paged:"), "{more} {environment:?}");
+    }
+    assert!(shown("", &[("PAGER", "no-such-pager")]).contains("1.0.3 → 1.0.4"), "without a pager it is shown too");
 }
