@@ -19,7 +19,7 @@ use crate::oci::{Digest, Error};
 use crate::release::Release;
 
 /// Charts that are fetched at once: so many archives are in memory, packed.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// Compares two releases; without a `from`, everything is new.
 ///

@@ -16,6 +16,9 @@ const LINE_LIMIT: usize = 2000;
 /// Most bytes of lines that one [`Budget`] allows.
 const TOTAL: usize = 8 << 20;
 
+/// Most lines that one [`Budget`] compares.
+const COMPARED_LINES: usize = 4_000_000;
+
 /// What became of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,22 +42,25 @@ impl Change {
     }
 }
 
-/// How much of a comparison is still shown: a release may change everything at once, and a page must still be readable.
+/// How much is still compared and shown: a release may change everything at once, or be made to keep a reader busy.
 #[derive(Debug)]
 pub struct Budget {
+    /// Bytes of lines that are shown.
     left: usize,
+    /// Lines that are compared: seconds, where nothing in them is alike.
+    lines: usize,
 }
 
 impl Budget {
     /// Lines are counted and none is shown.
     pub fn none() -> Self {
-        Self { left: 0 }
+        Self { left: 0, lines: COMPARED_LINES }
     }
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { left: TOTAL }
+        Self { left: TOTAL, lines: COMPARED_LINES }
     }
 }
 
@@ -96,7 +102,7 @@ pub enum Delta {
         /// After.
         to: Option<Blob>,
     },
-    /// Text of more than 1 MiB.
+    /// Text of more than 1 MiB, or more than is compared of one release.
     Large {
         /// Before.
         from: Option<Blob>,
@@ -125,9 +131,11 @@ pub fn compare(from: Option<&[u8]>, to: Option<&[u8]>, budget: &mut Budget) -> D
     let (Some(old), Some(new)) = (from.map_or(Some(""), text), to.map_or(Some(""), text)) else {
         return Delta::Binary { from: Blob::of(from), to: Blob::of(to) };
     };
-    if old.len().max(new.len()) > FILE_LIMIT {
+    let lines = old.bytes().chain(new.bytes()).filter(|byte| *byte == b'\n').count();
+    if old.len().max(new.len()) > FILE_LIMIT || lines > budget.lines {
         return Delta::Large { from: Blob::of(from), to: Blob::of(to) };
     }
+    budget.lines -= lines;
     text_delta(old, new, budget)
 }
 
@@ -226,10 +234,13 @@ mod tests {
         assert_eq!((added, omitted, hunks[0].lines.len()), (SHOWN_LINES + 7, 7, SHOWN_LINES));
         let Delta::Text { hunks, .. } = delta("a", &"é".repeat(LINE_LIMIT)) else { panic!("no text") };
         assert!(hunks[0].lines.iter().any(|line| line.ends_with(&format!("… ({LINE_LIMIT} bytes more)"))), "{hunks:?}");
-        let mut budget = Budget { left: 10 };
+        let mut budget = Budget { left: 10, ..Budget::default() };
         let Delta::Text { omitted, .. } = compare(None, Some(b"12345\n12345\n"), &mut budget) else {
             panic!("no text")
         };
         assert_eq!(omitted, 1);
+        let mut budget = Budget { lines: 3, ..Budget::default() };
+        assert!(matches!(compare(None, Some(b"1\n2\n"), &mut budget), Delta::Text { .. }));
+        assert!(matches!(compare(None, Some(b"1\n2\n"), &mut budget), Delta::Large { .. }));
     }
 }
