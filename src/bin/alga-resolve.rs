@@ -4,13 +4,14 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use alga_release::config::{Config, FILE_NAME};
-use alga_release::oci::{self, Location, Options, ReadStore, Selector};
+use alga_release::oci::{self, Certificates, Location, Options, ReadStore, Selector};
 use alga_release::release::{self, ResolveError, ResolveKind};
+use alga_release::text::clean;
 
 const HELP: &str = "\
 Resolve a channel, a version or a digest to one immutable release
@@ -23,6 +24,7 @@ Options:
       --store STORE      where releases are: HOST[:PORT][/PATH] or oci-layout:DIR [default: the configured prefix]
       --config FILE      configuration file [default: none, the built-in defaults hold]
       --plain-http       talk plain HTTP to the registry (loopback needs no flag)
+      --ca-file FILE     trust these CA certificates beside the system's (PEM)
       --timeout SECONDS  give up after so long [default: 60]
       --output FORMAT    json: the release itself; text: a summary [default: json]
   -h, --help             print this
@@ -46,6 +48,7 @@ struct Args {
     store: Option<String>,
     config: Option<PathBuf>,
     plain_http: bool,
+    ca_file: Option<PathBuf>,
     timeout: Duration,
     text: bool,
 }
@@ -79,7 +82,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
     use lexopt::prelude::*;
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut words: Vec<String> = Vec::new();
-    let (mut store, mut config, mut plain_http, mut text) = (None, None, false, false);
+    let (mut store, mut config, mut ca_file, mut plain_http, mut text) = (None, None, None, false, false);
     let mut timeout = Duration::from_mins(1);
     let wrong = |error: lexopt::Error| usage(error.to_string());
     while let Some(argument) = parser.next().map_err(wrong)? {
@@ -90,6 +93,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
             }
             Long("store") => store = Some(parser.value().and_then(lexopt::ValueExt::string).map_err(wrong)?),
             Long("config") => config = Some(PathBuf::from(parser.value().map_err(wrong)?)),
+            Long("ca-file") => ca_file = Some(PathBuf::from(parser.value().map_err(wrong)?)),
             Long("plain-http") => plain_http = true,
             Long("timeout") => {
                 let seconds: f64 = parser.value().and_then(|value| value.parse()).map_err(wrong)?;
@@ -107,7 +111,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Args>, Fail
     let mut words = words.into_iter();
     match (words.next().as_deref(), words.next(), words.next()) {
         (Some("resolve"), Some(reference), None) => {
-            Ok(Some(Args { reference, store, config, plain_http, timeout, text }))
+            Ok(Some(Args { reference, store, config, plain_http, ca_file, timeout, text }))
         }
         (Some("resolve"), None, _) => Err(usage("which release? want CHANNEL, VERSION or DIGEST")),
         (Some("resolve"), _, Some(word)) => Err(usage(format!("unexpected `{word}`"))),
@@ -122,7 +126,8 @@ fn run(args: &Args) -> Result<(), Failure> {
     let location =
         Location::parse(args.store.as_deref().unwrap_or(&config.prefix), args.plain_http).map_err(invalid)?;
     let selector: Selector = args.reference.parse().map_err(invalid)?;
-    let store = ReadStore::open(&location, Options::default()).map_err(|cause| failure(&cause.into()))?;
+    let options = Options { ca: certificates(args.ca_file.as_deref())?, ..Options::default() };
+    let store = ReadStore::open(&location, options).map_err(|cause| failure(&cause.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Failure { code: 1, message: cause.to_string(), hint: None })?;
     let work = release::resolve(&store, &config.repositories.release, &selector);
@@ -154,6 +159,13 @@ fn configuration(args: &Args) -> Result<Config, Failure> {
     Config::parse(&text, &name).map_err(|cause| usage(cause.to_string()))
 }
 
+fn certificates(path: Option<&Path>) -> Result<Certificates, Failure> {
+    let Some(path) = path else { return Ok(Certificates::default()) };
+    let wrong = |cause: &dyn std::fmt::Display| usage(format!("--ca-file {}: {cause}", path.display()));
+    let pem = std::fs::read(path).map_err(|cause| wrong(&cause))?;
+    Certificates::parse(&pem).map_err(|cause| wrong(&cause))
+}
+
 fn summary(resolved: &release::Resolved) -> String {
     let release = &resolved.release;
     let record = resolved.record.as_ref().map_or_else(String::new, |record| {
@@ -182,12 +194,6 @@ fn failure(error: &ResolveError) -> Failure {
         _ => (1, None),
     };
     Failure { code, message, hint }
-}
-
-/// Text from outside must not reach the terminal's control functions.
-fn clean(text: &str) -> String {
-    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_debug().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
 }
 
 /// Writes all of `bytes`; a reader that has gone away is no failure.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Descriptor, media_type};
+use super::{Descriptor, each_key_once, media_type};
 
 /// An image manifest. Field order is the order of the written bytes.
 ///
@@ -41,6 +41,23 @@ impl Manifest {
             layers,
             annotations,
         }
+    }
+
+    /// Reads one that somebody else wrote.
+    ///
+    /// # Errors
+    /// When it is no image manifest, an index at once (readers differ in which of both they see, CVE-2021-41190), or has a key twice.
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Index {
+            #[serde(default)]
+            manifests: Option<serde::de::IgnoredAny>,
+        }
+        each_key_once(bytes)?;
+        if serde_json::from_slice::<Index>(bytes)?.manifests.is_some() {
+            return Err(serde::de::Error::custom("it is an index as well, or instead"));
+        }
+        serde_json::from_slice(bytes)
     }
 
     /// Every blob that the manifest names: config first, then the layers.

@@ -3,6 +3,7 @@
 mod descriptor;
 mod digest;
 mod error;
+mod json;
 mod layout;
 mod manifest;
 pub mod media_type;
@@ -21,9 +22,10 @@ mod push;
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Hasher, InvalidDigest};
 pub use error::{Error, Kind};
+pub(crate) use json::each_key_once;
 pub use manifest::Manifest;
 pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
-pub use registry::{Credentials, Notice, Options};
+pub use registry::{Certificates, Credentials, InvalidCertificates, Notice, Options};
 pub use store::{Location, ReadStore};
 
 #[cfg(feature = "publish")]
@@ -32,3 +34,5 @@ pub use artifact::Artifact;
 pub use content::Content;
 #[cfg(feature = "publish")]
 pub use push::Store;
+#[cfg(feature = "publish")]
+pub use registry::Probe;

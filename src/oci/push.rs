@@ -1,7 +1,8 @@
 //! The writing half of the seam.
 
 use super::registry::Access;
-use super::{Content, Digest, Error, Kind, Location, Options, ReadStore, Repository, Selector, Tag, media_type};
+use super::store::Backing;
+use super::{Content, Digest, Error, Kind, Location, Options, Probe, ReadStore, Repository, Selector, Tag, media_type};
 
 /// A store that can be written. The caller knows every digest before a byte is sent.
 #[derive(Debug)]
@@ -44,6 +45,32 @@ impl Store {
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
         on_backing!(self.read, store => store.push_manifest(repository, content, tag))
+    }
+
+    /// What the store lets us do with a repository: read it, and with `push` write to it. Nothing is left behind.
+    pub async fn probe(&self, repository: &Repository, push: bool) -> Probe {
+        match &self.read.backing {
+            Backing::Registry(registry) => registry.probe(repository, push).await,
+            Backing::Layout(_) => Probe::local(self.read.tags(repository).await.map(|_| ())),
+        }
+    }
+
+    /// As [`Self::push_manifest`] under a tag that others move, too, and that names `from` now. Where an attempt fails, nobody
+    /// knows whether it was heard: the tag is looked at before the next one, and whoever moved it meanwhile is not overwritten.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when the tag names something else by then, or a blob is absent.
+    pub async fn move_tag(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        tag: &Tag,
+        from: Option<&Digest>,
+    ) -> Result<(), Error> {
+        match &self.read.backing {
+            Backing::Registry(registry) => registry.move_tag(repository, content, tag, from).await,
+            Backing::Layout(layout) => layout.push_manifest(repository, content, Some(tag)).await,
+        }
     }
 
     /// Lets `tag` name a manifest that is there.

@@ -193,6 +193,11 @@ impl Prefix {
         self.plain_http
     }
 
+    /// Is it on this machine, by its name alone?
+    pub fn is_loopback(&self) -> bool {
+        host_name(&self.host).is_some_and(is_loopback)
+    }
+
     /// The full path of a repository of this prefix in its registry.
     pub fn full_path(&self, repository: &Repository) -> String {
         match &self.path {
@@ -240,7 +245,8 @@ fn host_name(host: &str) -> Option<&str> {
     (valid_port && valid_name).then_some(name)
 }
 
-fn is_loopback(name: &str) -> bool {
+/// Is it this machine, by its name alone?
+pub(super) fn is_loopback(name: &str) -> bool {
     name == "localhost"
         || name.ends_with(".localhost")
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

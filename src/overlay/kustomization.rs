@@ -118,11 +118,15 @@ impl Walk<'_> {
             return Err(invalid(reason).hint("the bundle holds the overlay alone: move it into it"));
         };
         let start = format!("{path}/");
-        let there = path.is_empty()
-            || self.overlay.files.contains_key(&path)
-            || self.overlay.files.range(start.clone()..).next().is_some_and(|(file, _)| file.starts_with(&start));
-        if there {
+        let files = &self.overlay.files;
+        let within = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{start}{name}") };
+        if files.contains_key(&path) || NAMES.iter().any(|name| files.contains_key(&within(name))) {
             return Ok(path);
+        }
+        if files.range(start.clone()..).next().is_some_and(|(file, _)| file.starts_with(&start)) {
+            let reason = format!("it lists the directory `{}`, which has no kustomization file", path.escape_debug());
+            return Err(invalid(reason)
+                .hint("list its files, or give it a kustomization.yaml: the cluster could not build this"));
         }
         let reason = format!("it lists `{}`, which is no file or directory of the bundle", path.escape_debug());
         Err(invalid(reason).hint("it is missing, or an ignore rule leaves it out: the cluster could not build this"))

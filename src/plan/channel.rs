@@ -57,8 +57,12 @@ impl<'a> Run<'a> {
     /// at least. What is still overwritten within one round trip is kept by its own tag, and said here.
     pub(super) async fn move_channel(&self, channel: &Channel<'_>) -> Result<Digest, ExecuteError> {
         let manifest = channel.artifact.manifest();
-        let written = self.executor.store.push_manifest(channel.repository, manifest, Some(channel.name)).await;
-        written.map_err(|source| self.failed(channel, !is_an_answer(&source), source))?;
+        let written = self.executor.store.move_tag(channel.repository, manifest, channel.name, channel.from).await;
+        match written {
+            // Who it was is said below.
+            Err(error) if error.kind() == oci::Kind::Refused => {}
+            written => written.map_err(|source| self.failed(channel, !is_an_answer(&source), source))?,
+        }
         let own = self.channel_is(channel, Some(channel.artifact.digest()), true);
         try_join(own, self.no_rival(channel, true)).await?;
         self.progress.event(&Event::Moved { channel: channel.name });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join, join_all, try_join, try_join_all};
 
 use super::channel::{Channel, moved};
 use super::desired::Desired;
@@ -77,10 +77,14 @@ pub enum ExecuteError {
         repository: Repository,
         /// Which tag.
         tag: Tag,
-        /// Without credentials?
-        anonymous: bool,
         /// Why.
         source: oci::Error,
+    },
+    /// The public cannot read what an appliance has to.
+    #[error("the public cannot read {} of the packages; the version stays published, the channel did not move", packages.len())]
+    NotPublic {
+        /// `HOST/PATH` of each.
+        packages: Vec<String>,
     },
     /// A tag names something else than what was just written: somebody else writes too.
     #[error("{repository}:{tag} names {found} instead of {expected}: somebody else moved it meanwhile{who}")]
@@ -191,8 +195,9 @@ impl<'a> Run<'a> {
         first.map_err(|source| self.stopped(source))?;
         let last = artifacts.iter().filter(|(_, _, last)| *last);
         let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
-        let last = try_join(try_join_all(last), self.keep_alive(channel)).await;
-        last.map(drop).map_err(|source| self.stopped(source))
+        // Both to their ends: an announcement that is still on its way when this process ends would stop the next one.
+        let (last, kept) = join(try_join_all(last), self.keep_alive(channel)).await;
+        last.map(drop).and(kept).map_err(|source| self.stopped(source))
     }
 
     async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
@@ -249,7 +254,14 @@ impl<'a> Run<'a> {
             let Some(channel) = channel else { return Ok(()) };
             try_join(self.channel_is(channel, channel.from, false), self.no_rival(channel, false)).await.map(drop)
         };
-        try_join(try_join_all(reads), look).await.map(drop)
+        let (reads, look) = join(join_all(reads), look).await;
+        let (private, failed): (Vec<_>, Vec<_>) =
+            reads.into_iter().filter_map(Result::err).partition(|error| public.is_some() && is_private(error));
+        match failed.into_iter().next() {
+            Some(error) => Err(error),
+            None if private.is_empty() => look,
+            None => Err(ExecuteError::NotPublic { packages: private.iter().filter_map(package).collect() }),
+        }
     }
 
     async fn read_one(
@@ -263,7 +275,6 @@ impl<'a> Run<'a> {
         let (descriptor, _) = read.map_err(|source| ExecuteError::NotReadable {
             repository: repository.clone(),
             tag: tag.clone(),
-            anonymous: public.is_some(),
             source,
         })?;
         match self.expected(repository, tag) {
@@ -281,6 +292,22 @@ impl<'a> Run<'a> {
             _ => None,
         })
     }
+}
+
+/// Where the public is not let in, a registry says so, or that there is nothing.
+fn is_private(error: &ExecuteError) -> bool {
+    match error {
+        ExecuteError::NotReadable { source, .. } => {
+            matches!(source.kind(), oci::Kind::Denied | oci::Kind::NotFound)
+        }
+        _ => false,
+    }
+}
+
+/// `HOST/PATH` of what was not readable.
+fn package(error: &ExecuteError) -> Option<String> {
+    let ExecuteError::NotReadable { tag, source, .. } = error else { return None };
+    Some(source.reference().trim_end_matches(&format!(":{tag}")).to_owned())
 }
 
 pub(super) fn unknown(repository: &Repository, digest: &Digest) -> oci::Error {

@@ -12,7 +12,7 @@ mod report;
 pub use desired::{ArtifactKind, Desired, DesiredArtifact};
 pub use execute::{Contents, ExecuteError, Executor, MoveRecord, execute};
 pub use observe::{ChannelState, Existing, Observed, observe};
-pub use pack::{Packed, Request, Revision, image_tags, pack, tags_in};
+pub use pack::{Packed, Request, Revision, chart_names, image_tags, pack, tags_in};
 pub use progress::{Event, Progress};
 pub use publish::{Action, Plan, Refusal, publish};
 pub use report::{ArtifactReport, ChannelReport, Outcome, Report};

@@ -15,6 +15,8 @@ pub struct Observed {
     pub release: Option<Existing>,
     /// The channel, when one is asked for and there is one.
     pub channel: Option<ChannelState>,
+    /// The highest sequence of the channel that is used up, also by a move that was interrupted; 0 for none.
+    pub sequence: u64,
 }
 
 /// A release that is published already.
@@ -51,9 +53,9 @@ pub async fn observe(store: &ReadStore, desired: &Desired) -> Result<Observed, R
     let artifacts = try_join_all(desired.artifacts.iter().map(|artifact| present(store, artifact)));
     let release = existing(store, &desired.release);
     let channel = channel(store, &desired.release.repository, desired.channel.as_ref());
-    let (artifacts, release, channel) =
+    let (artifacts, release, (channel, sequence)) =
         futures_util::try_join!(async { artifacts.await.map_err(ResolveError::from) }, release, channel)?;
-    Ok(Observed { artifacts, release, channel })
+    Ok(Observed { artifacts, release, channel, sequence })
 }
 
 /// The manifest under the artifact's tag. In a directory nobody vouches for the files: there all blobs are looked at too, and a
@@ -83,17 +85,22 @@ async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option
     }
 }
 
+/// What the channel serves, and the highest sequence that is used up.
 async fn channel(
     store: &ReadStore,
     repository: &Repository,
     channel: Option<&Tag>,
-) -> Result<Option<ChannelState>, ResolveError> {
-    let Some(channel) = channel else { return Ok(None) };
+) -> Result<(Option<ChannelState>, u64), ResolveError> {
+    let Some(channel) = channel else { return Ok((None, 0)) };
     let selector = Selector::Tag(channel.clone());
     let (resolved, tags) = join(release::resolve(store, repository, &selector), store.tags(repository)).await;
+    // A move that was interrupted has left its keep-alive tag: its number is used up.
+    let kept = |tags: Vec<Tag>| tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag)).max();
     let resolved = match resolved {
         Ok(resolved) => resolved,
-        Err(ResolveError::Store(error)) if error.is_not_found() => return Ok(None),
+        Err(ResolveError::Store(error)) if error.is_not_found() => {
+            return Ok((None, kept(tags.unwrap_or_default()).unwrap_or(0)));
+        }
         Err(error) => return Err(error),
     };
     let Resolved { manifest, release_digest, json, release, record } = resolved;
@@ -102,11 +109,10 @@ async fn channel(
         Err(error) if recorded.is_none() => return Err(error.into()),
         tags => tags.unwrap_or_default(),
     };
-    // A move that was interrupted has left its keep-alive tag: its number is used up.
-    let kept = tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag));
-    let sequence = kept.chain(recorded).max().unwrap_or(0);
+    let sequence = kept(tags).max(recorded).unwrap_or(0);
     let version = release.version;
-    Ok(Some(ChannelState { manifest, release: release_digest, version, json, record, sequence }))
+    let state = ChannelState { manifest, release: release_digest, version, json, record, sequence };
+    Ok((Some(state), sequence))
 }
 
 fn optional<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {

@@ -108,6 +108,31 @@ pub fn tags_in(json: &[u8], file: &str, path: &str) -> Result<BTreeMap<String, S
     map.iter().map(entry).collect()
 }
 
+fn settings<'a>(config: &'a Config, prefixes: &'a [Prefix]) -> overlay::Settings<'a> {
+    overlay::Settings {
+        directory: config.overlay.trim_matches('/'),
+        source_name: &config.appliance.source_name,
+        charts_repository: config.repositories.charts.as_str(),
+        helm_repository: &config.appliance.helm_repository,
+        namespace: &config.appliance.flux_namespace,
+        prefixes,
+        values_prefix: &config.appliance.values_prefix,
+    }
+}
+
+/// The names of the charts that a publication of the tree would hold, sorted.
+///
+/// # Errors
+/// When the overlay or a chart is broken.
+pub fn chart_names(tree: &Tree, config: &Config, prefix: &Prefix) -> Result<Vec<String>, Error> {
+    let discovered = overlay::load(tree, &settings(config, std::slice::from_ref(prefix)))?.discover()?;
+    let name = |used| Ok(chart::load(tree, &path_of(tree, config, used)?)?.name().to_owned());
+    let mut names = discovered.charts.iter().map(name).collect::<Result<Vec<_>, Error>>()?;
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
 /// Packs the charts that the overlay uses, and rewrites the overlay to them.
 ///
 /// # Errors
@@ -116,16 +141,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     let config = request.config;
     let configured = Prefix::parse(&config.prefix, false).ok();
     let prefixes: Vec<Prefix> = std::iter::once(request.prefix.clone()).chain(configured).collect();
-    let settings = overlay::Settings {
-        directory: config.overlay.trim_matches('/'),
-        source_name: &config.appliance.source_name,
-        charts_repository: config.repositories.charts.as_str(),
-        helm_repository: &config.appliance.helm_repository,
-        namespace: &config.appliance.flux_namespace,
-        prefixes: &prefixes,
-        values_prefix: &config.appliance.values_prefix,
-    };
-    let overlay = overlay::load(tree, &settings)?;
+    let overlay = overlay::load(tree, &settings(config, &prefixes))?;
     let discovered = overlay.discover()?;
     let charts = pack_charts(tree, config, &discovered.charts)?;
     let pins = pins(&discovered.charts, &charts, config)?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::desired::{Desired, DesiredArtifact};
-use super::observe::{ChannelState, Existing, Observed};
+use super::observe::{Existing, Observed};
 use crate::oci::{Descriptor, Digest, Repository, Tag};
 use crate::release::{self, MoveKind};
 
@@ -126,7 +126,7 @@ pub fn publish(desired: &Desired, observed: &Observed, allow_unordered: bool) ->
     }
     actions.append(&mut tags);
     if let Some(channel) = &desired.channel {
-        actions.extend(move_channel(desired, observed.channel.as_ref(), channel, release, allow_unordered)?);
+        actions.extend(move_channel(desired, observed, channel, release, allow_unordered)?);
     }
     Ok(Plan { actions })
 }
@@ -190,11 +190,12 @@ fn equal_but_for_channel(a: &[u8], b: &[u8]) -> bool {
 
 fn move_channel(
     desired: &Desired,
-    serves: Option<&ChannelState>,
+    observed: &Observed,
     channel: &Tag,
     release: Digest,
     allow_unordered: bool,
 ) -> Result<Option<Action>, Refusal> {
+    let serves = observed.channel.as_ref();
     if let Some(serves) = serves {
         let same = match &serves.record {
             Some(record) => record.release == release,
@@ -217,7 +218,7 @@ fn move_channel(
         release,
         config: desired.release.artifact.blobs()[0].descriptor().clone(),
         from: serves.map(|serves| serves.manifest.clone()),
-        sequence: serves.map_or(0, |serves| serves.sequence).saturating_add(1),
+        sequence: observed.sequence.saturating_add(1),
         kind: MoveKind::Publish,
     }))
 }

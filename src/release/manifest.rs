@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::oci::{Digest, Pinned};
+use crate::oci::{Digest, Pinned, each_key_once};
 
 /// The one schema that exists.
 pub const SCHEMA: &str = "alga.appliance.release/v1";
@@ -105,6 +105,7 @@ impl Release {
     pub fn parse(json: &[u8]) -> Result<Self, InvalidRelease> {
         let value: Value =
             serde_json::from_slice(json).map_err(|cause| wrong("release", format!("no JSON: {cause}")))?;
+        each_key_once(json).map_err(|cause| wrong("release", cause.to_string()))?;
         let object = Object { path: String::new(), value: &value };
         if object.text("schema")? != SCHEMA {
             return Err(wrong("schema", format!("`{}` is not `{SCHEMA}`", object.text("schema")?.escape_debug())));

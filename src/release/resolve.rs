@@ -81,8 +81,9 @@ pub async fn resolve(store: &ReadStore, repository: &Repository, selector: &Sele
     };
     let not_a_release = |reason: String| Error::NotARelease { reference: reference.clone(), reason };
     let (descriptor, bytes) = store.manifest(repository, selector).await?;
-    let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|_| not_a_release("its manifest is no image manifest".to_owned()))?;
+    let manifest = Manifest::parse(&bytes).map_err(|cause| {
+        not_a_release(format!("its manifest is no image manifest: {}", cause.to_string().escape_debug()))
+    })?;
     // Older publishers wrote no artifact type: the config's media type says it too.
     let artifact_type = manifest.artifact_type.as_deref().unwrap_or(ARTIFACT_TYPE);
     if artifact_type != ARTIFACT_TYPE || manifest.config.media_type != CONFIG_MEDIA_TYPE {

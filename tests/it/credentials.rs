@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::support::programs::{Run, Source};
-use crate::support::registry::{Action, Auth, Fault, Registry, Setup, Tokens};
+use crate::support::registry::{Action, Auth, Elsewhere, Fault, Registry, Setup, Tokens};
 use crate::support::{files_below, root};
 
 fn basic(user: &str, password: &str) -> String {
@@ -131,6 +131,17 @@ fn a_password_from_standard_input_beats_everything() {
 }
 
 #[test]
+fn a_directory_asks_for_no_credentials() {
+    let machine = Machine::new();
+    machine.write(".docker/config.json", "broken");
+    let layout = machine.source.layout();
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout];
+    let environment = [("ALGA_REGISTRY_TOKEN_FILE", "/nonexistent/token"), ("HOME", &machine.path(""))];
+    let run = machine.source.publish_in(&arguments, &environment).ends(0);
+    assert!(!run.stderr.contains("credentials"), "{}", run.stderr);
+}
+
+#[test]
 fn podman_keeps_credentials_for_parts_of_a_registry() {
     let (machine, registry) = (Machine::new(), registry_of("team", "deep"));
     let host = registry.address();
@@ -196,6 +207,17 @@ fn a_helper_that_is_missing_or_fails_is_named_and_never_quoted() {
     assert!(registry.log().is_empty());
 }
 
+/// A registry that gives tokens for the identity token `identity-secret`; its token server may be on another host.
+fn identity_registry(tokens: bool, tls: bool) -> Registry {
+    let user = Some(("nobody".to_owned(), "knows".to_owned()));
+    Registry::with(Setup {
+        auth: Auth::Token { realm: None, user },
+        tokens: Tokens { refresh: Some("identity-secret".to_owned()), ..Tokens::default() },
+        elsewhere: Elsewhere { tokens, tls, ..Elsewhere::default() },
+        ..Setup::default()
+    })
+}
+
 #[test]
 fn an_identity_token_is_exchanged_at_the_token_server() {
     let user = Some(("alice".to_owned(), "another-secret".to_owned()));
@@ -222,6 +244,26 @@ fn an_identity_token_is_exchanged_at_the_token_server() {
     machine.docker(&wrong);
     let run = machine.publish(&registry, &["--no-channel"], &[]).ends(4);
     assert!(!run.stderr.contains("identity-wrong"), "{}", run.stderr);
+}
+
+#[tokio::test]
+async fn an_identity_token_goes_to_no_token_server_elsewhere_without_tls() {
+    use alga_release::oci::{Content, Credentials, Kind, Location, Options, Store};
+
+    for (tls, kind) in [(true, None), (false, Some(Kind::Denied))] {
+        let registry = identity_registry(true, tls);
+        let location = Location::parse(&registry.url(), false).expect("a location");
+        let credentials = Credentials::IdentityToken("identity-secret".to_owned().into());
+        assert!(!format!("{credentials:?}").contains("identity-secret"));
+        let options = Options { credentials, ca: registry.certificates(), ..Options::default() };
+        let store = Store::open(&location, options).expect("a store");
+        let pushed = store.push_blob(&"x".parse().expect("a name"), &Content::new("x/y", "z")).await;
+        assert_eq!(pushed.as_ref().err().map(alga_release::oci::Error::kind), kind, "{pushed:?}");
+        let log: Vec<_> = registry.log().into_iter().filter(|received| received.elsewhere).collect();
+        assert!(!log.is_empty());
+        assert!(log.iter().all(|received| (received.method == "POST") == tls && received.path == "/token"), "{log:?}");
+        assert!(log.iter().all(|received| tls || received.body == 0), "{log:?}");
+    }
 }
 
 #[test]
@@ -292,7 +334,7 @@ fn secrets_never_appear_whatever_happens() {
             registry.fail(fault);
         }
         for output in [&["--output", "json", "--log-format", "json"][..], &["--output", "text"]] {
-            let arguments = [&["--no-channel"][..], output].concat();
+            let arguments = [&["--no-channel", "--retry-for", "0"][..], output].concat();
             let environment = [("ALGA_REGISTRY_TOKEN", secret), ("ALGA_REGISTRY_USERNAME", "alice")];
             let run = machine.publish(&registry, &arguments, &environment);
             assert_eq!(run.code != Some(0), fails, "{count}: {}{}", run.stdout, run.stderr);

@@ -10,14 +10,24 @@ mod chart_helm;
 mod diff;
 // The page of a comparison, in a browser.
 mod diff_page;
+// Answers that are no registry's, or one's that means ill.
+mod hostile_registry;
+// Killed anywhere, the channel serves the whole old or the whole new release.
+mod killed;
 // Publishing while something goes wrong underneath.
 mod disturbed;
 // Where credentials are found, and to whom they go.
 mod credentials;
+// What stands between somebody and a publication.
+mod doctor;
 // What is published is read back by the programs of others.
 mod peers;
+// The way to a registry: certificates and proxies.
+mod proxy_tls;
 // Publishing, by the rules.
 mod publish;
+// The registries in use, each as it is.
+mod quirks;
 // The registry that the tests stand on is one.
 mod registry_itself;
 // What a registry sees of this program.

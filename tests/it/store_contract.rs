@@ -212,7 +212,7 @@ async fn a_directory_of_layouts_keeps_the_contract() {
 async fn registry_keeps_the_contract(setup: Setup, path: &str, credentials: Credentials) {
     let registry = Registry::with(setup);
     let location = Location::parse(&format!("{}{path}", registry.url()), false).expect("a location");
-    let options = Options { credentials, ca: registry.ca().to_vec(), ..Options::default() };
+    let options = Options { credentials, ca: registry.certificates(), ..Options::default() };
     let store = Store::open(&location, options).expect("a store");
     let tamper = |repository: &Repository, content: &Content, bytes: &[u8]| {
         let (name, digest) = (format!("{path}/{repository}"), content.descriptor().digest.as_str());

@@ -1,6 +1,7 @@
 //! Flags, as people write them. Groups that several commands share are structs of their own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -11,8 +12,9 @@ use clap::{Parser, Subcommand, ValueEnum};
     version,
     max_term_width = 100,
     after_help = "\
-Exit codes: 0 done or nothing to do, 1 failed, 2 changes (with --detailed-exitcode alone), 3 refused by a rule,
-4 authentication or permission, 9 usage or configuration, 75 temporary (try again later), 130 and 143 signals."
+Exit codes: 0 done or nothing to do, 1 failed, 2 changes (with --detailed-exitcode alone),
+3 refused by a rule, 4 authentication or permission, 9 usage or configuration,
+75 temporary (try again later), 130 and 143 signals."
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -54,6 +56,18 @@ Examples:
   # the same version in two stores
   alga-release diff 1.0.3 1.0.3 --store ghcr.io/nine-minds --other-store oci-layout:mirror")]
     Diff(Box<DiffArgs>),
+    /// Can I publish? Asks each repository of a release, without leaving anything behind
+    #[command(after_help = "\
+Examples:
+  # the repositories of the tree in this directory
+  alga-release doctor --store ghcr.io/nine-minds
+
+  # those of the release that a channel serves, for a program
+  alga-release doctor --channel stable --output json
+
+Exit codes: 0 all is well, 1 it is no registry, 3 something may not be written, or not be read by the
+public, 4 not authenticated, 75 the registry cannot be reached.")]
+    Doctor(DoctorArgs),
     /// Print the effective configuration and where each value came from
     #[command(after_help = "\
 Examples:
@@ -237,7 +251,17 @@ pub struct StoreArgs {
     /// Talk plain HTTP to the registry (loopback needs no flag)
     #[arg(long)]
     pub plain_http: bool,
-    /// User at the registry
+    /// Trust these CA certificates beside the system's (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Do not check whom the registry's certificate is of: everybody on the way can then read along and take its place
+    #[arg(long, conflicts_with = "ca_file")]
+    pub insecure: bool,
+    /// How long a request is tried again while the registry fails for a time: `90s`, `5m`, `1h`, `0` for never [default: 5m;
+    /// `doctor`: 0]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub retry_for: Option<Duration>,
+    /// User at the registry [default: docker's and podman's credentials, `GH_TOKEN` and gh for ghcr.io, else nobody]
     #[arg(long, requires = "password_stdin")]
     pub username: Option<String>,
     /// Read the password or token from standard input
@@ -268,6 +292,25 @@ pub struct OutputArgs {
     /// Say nothing but warnings and errors on standard error
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Root of the source tree, whose charts are looked at
+    #[arg(default_value = ".")]
+    pub source: PathBuf,
+    /// Look at the charts of the release that this channel serves
+    #[arg(long, conflicts_with = "version")]
+    pub channel: Option<String>,
+    /// Look at the charts of this release
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -314,9 +357,30 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `90s`, `5m`, `1h30m`; a bare `0` needs no unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "want a time as 90s, 5m, 1h or 0".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::CommandFactory;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [("0", 0), ("90s", 90), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("0s", 0)] {
+            assert_eq!(super::duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "-5m", "5 parsecs", "P1Y", "1mo"] {
+            assert!(super::duration(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_flags_do_not_contradict_each_other() {

@@ -5,18 +5,18 @@ use std::process::ExitCode;
 
 use alga_release::config::{Config, nearest};
 use alga_release::diff::{self, Diff, Side, render};
-use alga_release::oci::{Location, Options, Prefix, ReadStore, Selector, Tag};
+use alga_release::oci::{ReadStore, Selector, Tag};
 use alga_release::plan::Request;
 use alga_release::release::{self, ResolveError, Resolved};
 
 use crate::args::{self, DiffArgs, DiffFormat, Format, OutputArgs, PublishArgs, StoreArgs};
-use crate::credentials::Keychain;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
 use crate::pager;
-use crate::publish::{self, Place, Publication, credentials, until_signal};
+use crate::publish::{self, Place, Publication, until_signal};
 use crate::rendered;
+use crate::store::StoreAccess;
 
 /// Exit code for changes, with `--detailed-exitcode`.
 const CHANGES: u8 = 2;
@@ -28,17 +28,15 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
     let (from, to) = (Asked::parse(&args.from)?, Asked::parse(&args.to)?);
     let root = [&from, &to].into_iter().find_map(Asked::tree).unwrap_or(Path::new("."));
     let config = environment::configuration(root, &args.configuration)?;
-    let keychain = Keychain::open(&args.store)?;
-    let open = |store: &StoreArgs| runtime.block_on(Opened::new(store, args, &config, &keychain, &talk));
-    let near = open(&args.store)?;
+    let near = runtime.block_on(Opened::new(&args.store, args, &config, false, &talk))?;
     let far = match &args.other_store {
-        Some(store) => Some(open(&StoreArgs { store: Some(store.clone()), prefix: None, ..args.store.clone() })?),
+        Some(store) => Some(runtime.block_on(Opened::new(&other_store(store, args), args, &config, true, &talk))?),
         None => None,
     };
     let far = far.as_ref().unwrap_or(&near);
     let pack = |asked: &Asked, store: &Opened| {
-        let place = Place { location: &store.location, store: &store.store, keychain: &keychain, runtime: &runtime };
-        asked.tree().map(|root| pack(root, args, &config, store, &place, &talk)).transpose()
+        let place = Place { access: &store.access, store: &store.store, runtime: &runtime };
+        asked.tree().map(|root| pack(root, args, &config, &place, &talk)).transpose()
     };
     let (packed_from, packed_to) = (pack(&from, &near)?, pack(&to, far)?);
     let diff = runtime.block_on(until_signal(async {
@@ -118,10 +116,20 @@ async fn resolve(store: &ReadStore, config: &Config, selector: &Selector) -> Res
     Err(Failure::from(error).hint(hint))
 }
 
-/// A store, and under which name its releases are read.
+/// The other store, asked by nobody who was named for the first one.
+fn other_store(store: &str, args: &DiffArgs) -> StoreArgs {
+    StoreArgs {
+        store: Some(store.to_owned()),
+        prefix: None,
+        username: None,
+        password_stdin: false,
+        ..args.store.clone()
+    }
+}
+
+/// A store that is read.
 struct Opened {
-    location: Location,
-    prefix: Prefix,
+    access: StoreAccess,
     store: ReadStore,
 }
 
@@ -130,14 +138,13 @@ impl Opened {
         store: &StoreArgs,
         args: &DiffArgs,
         config: &Config,
-        keychain: &Keychain,
+        other: bool,
         talk: &Talk,
     ) -> Result<Self, Failure> {
-        let (location, prefix) = publish::locations(store, config)?;
-        let found = credentials(keychain, &location, talk).await?;
-        let options = Options { credentials: found.credentials, jobs: args.jobs.into(), ..Options::default() };
-        let store = ReadStore::open(&location, options)?;
-        Ok(Self { location, prefix, store })
+        let access = StoreAccess::new(store, config, talk)?.with_jobs(args.jobs);
+        let found = if other { access.credentials_kept(talk).await? } else { access.credentials(talk).await? };
+        let store = ReadStore::open(&access.location, access.options(found.credentials))?;
+        Ok(Self { access, store })
     }
 
     fn store(&self) -> &ReadStore {
@@ -146,14 +153,7 @@ impl Opened {
 }
 
 /// Packs a source tree as it would be published; images that are not there are said, and nothing needs to be committed.
-fn pack(
-    root: &Path,
-    args: &DiffArgs,
-    config: &Config,
-    store: &Opened,
-    place: &Place<'_>,
-    talk: &Talk,
-) -> Result<Publication, Failure> {
+fn pack(root: &Path, args: &DiffArgs, config: &Config, place: &Place<'_>, talk: &Talk) -> Result<Publication, Failure> {
     let Some(version) = &args.tree.version else {
         let reason = format!("{}: a source tree has no version of its own", root.display());
         return Err(Failure::usage_hint(reason, "say which one it would be published as: --version VERSION"));
@@ -161,7 +161,8 @@ fn pack(
     let publishing = publishing(root, version, args);
     let version: Tag = version.parse()?;
     let images = publish::images(&publishing, config)?;
-    let request = Request { config, prefix: &store.prefix, version: &version, channel: &config.channels[0], images };
+    let request =
+        Request { config, prefix: &place.access.prefix, version: &version, channel: &config.channels[0], images };
     let publication = publish::prepare(&publishing, &request, place, talk)?;
     for warning in &publication.warnings {
         talk.warn(warning);

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use alga_release::config::{Config, FILE_NAME};
+use alga_release::oci::Certificates;
 
 use crate::args::ConfigurationArgs;
 use crate::failure::Failure;
@@ -24,6 +25,17 @@ pub fn path_variable(name: &str) -> Option<PathBuf> {
 /// Now, RFC 3339 in UTC, whole seconds.
 pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Seconds since 1970, now.
+pub fn seconds_now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// The proxy that requests to a URL go through, without its password.
+pub fn proxy_for(url: &str) -> Option<String> {
+    let matcher = hyper_util::client::proxy::matcher::Matcher::from_system();
+    Some(matcher.intercept(&url.parse().ok()?)?.uri().to_string())
 }
 
 /// `SOURCE_DATE_EPOCH`.
@@ -93,4 +105,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::usage(format!("{}: it is larger than 1 MiB", path.display())));
     }
     Ok(bytes)
+}
+
+/// The certificates of a file; `named` says by what.
+pub fn certificates(path: &Path, named: &str) -> Result<Certificates, Failure> {
+    let wrong = |cause: &dyn std::fmt::Display| Failure::usage(format!("{named} {}: {cause}", path.display()));
+    let pem = std::fs::read(path).map_err(|cause| wrong(&cause))?;
+    Certificates::parse(&pem).map_err(|cause| wrong(&cause))
+}
+
+/// Whoever sets `SSL_CERT_FILE` means it: the TLS library overlooks a file that it cannot read.
+pub fn check_system_certificates() -> Result<(), Failure> {
+    path_variable("SSL_CERT_FILE").map_or(Ok(()), |path| certificates(&path, "SSL_CERT_FILE").map(|_| ()))
 }

@@ -1,19 +1,25 @@
 //! Errors as people and scripts see them: what failed, why, what to do, and the exit code.
 
+use alga_release::text::clean;
 use alga_release::{config, image, oci, plan, release, source};
+
+use crate::github;
 
 /// A mistake in arguments or configuration.
 pub const USAGE: u8 = 9;
-const FAILED: u8 = 1;
-const REFUSED: u8 = 3;
-const DENIED: u8 = 4;
-const TEMPORARY: u8 = 75;
+pub const FAILED: u8 = 1;
+pub const REFUSED: u8 = 3;
+pub const DENIED: u8 = 4;
+pub const TEMPORARY: u8 = 75;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
 pub struct Failure {
     code: u8,
+    /// What failed, then why.
     lines: Vec<String>,
+    /// What else is to be known, before the way out.
+    notes: Vec<String>,
     hint: Option<String>,
 }
 
@@ -27,7 +33,7 @@ impl Failure {
             }
             cause = error.source();
         }
-        Self { code, lines, hint: None }
+        Self { code, lines, notes: Vec::new(), hint: None }
     }
 
     /// The same with the way out.
@@ -38,7 +44,7 @@ impl Failure {
 
     /// A mistake in the arguments.
     pub fn usage(reason: impl Into<String>) -> Self {
-        Self { code: USAGE, lines: vec![reason.into()], hint: None }
+        Self { code: USAGE, lines: vec![reason.into()], notes: Vec::new(), hint: None }
     }
 
     /// A mistake in the arguments, and the way out.
@@ -48,23 +54,38 @@ impl Failure {
 
     /// Refused by a rule.
     pub fn refused(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: REFUSED, lines: vec![reason.into()], hint: Some(hint.into()) }
+        Self { code: REFUSED, lines: vec![reason.into()], notes: Vec::new(), hint: Some(hint.into()) }
+    }
+
+    /// What a diagnosis comes to.
+    pub fn diagnosed(code: u8, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, lines: vec![reason.into()], notes: Vec::new(), hint: Some(hint.into()) }
     }
 
     /// Nobody who may.
     pub fn denied(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: DENIED, lines: vec![reason.into()], hint: Some(hint.into()) }
+        Self { code: DENIED, lines: vec![reason.into()], notes: Vec::new(), hint: Some(hint.into()) }
     }
 
     /// Something of this machine failed.
     pub fn io(attempted: &str, cause: impl std::error::Error) -> Self {
-        Self { code: FAILED, lines: vec![format!("failed {attempted}"), cause.to_string()], hint: None }
+        Self {
+            code: FAILED,
+            lines: vec![format!("failed {attempted}"), cause.to_string()],
+            notes: Vec::new(),
+            hint: None,
+        }
     }
 
     /// Stopped by a signal.
     pub fn signal(code: u8) -> Self {
         let lines = vec!["stopped by a signal; no channel was left between two releases".to_owned()];
-        Self { code, lines, hint: Some("run the same command again: it finishes what is left".to_owned()) }
+        Self {
+            code,
+            lines,
+            notes: Vec::new(),
+            hint: Some("run the same command again: it finishes what is left".to_owned()),
+        }
     }
 
     pub fn exit_code(&self) -> u8 {
@@ -79,16 +100,13 @@ impl Failure {
         for cause in lines {
             eprintln!("  because: {}", clean(cause));
         }
+        for note in &self.notes {
+            eprintln!("  {}", clean(note));
+        }
         if let Some(hint) = &self.hint {
             eprintln!("hint: {}", clean(hint));
         }
     }
-}
-
-/// Text from outside must not reach the terminal's control functions.
-pub fn clean(text: &str) -> String {
-    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_debug().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
 }
 
 impl From<source::Error> for Failure {
@@ -134,6 +152,12 @@ fn of_store(error: &oci::Error) -> (u8, Option<&'static str>) {
         oci::Kind::Unavailable => {
             (TEMPORARY, Some("try again later: running the same command again sends only what is missing"))
         }
+        oci::Kind::Untrusted => (
+            FAILED,
+            Some(
+                "if its certificate is of your own authority, name that by --ca-file or SSL_CERT_FILE; else somebody may be on the way",
+            ),
+        ),
         oci::Kind::Io => (FAILED, Some("look at space and permissions there, and run the same command again")),
         _ => (FAILED, None),
     }
@@ -191,9 +215,9 @@ impl From<plan::ExecuteError> for Failure {
                 let (code, hint) = of_store(source);
                 (code, hint.unwrap_or("run the same command again: it finishes what is left"))
             }
-            plan::ExecuteError::NotReadable { anonymous: true, .. } => (
+            plan::ExecuteError::NotPublic { .. } => (
                 REFUSED,
-                "make the package public in its settings and run again, or set `publicRead: false` if appliances have a pull secret",
+                "make them public in their settings and run again, or set `publicRead: false` if appliances have a pull secret",
             ),
             plan::ExecuteError::NotReadable { source, .. } => (of_store(source).0, "run the same command again"),
             plan::ExecuteError::Unconfirmed { source, .. } => {
@@ -206,8 +230,11 @@ impl From<plan::ExecuteError> for Failure {
         let mut failure = Self::new(code, &error).hint(hint);
         if let plan::ExecuteError::Stopped { done, left, .. } = &error {
             let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-            failure.lines.push(format!("done: {}", list(done)));
-            failure.lines.push(format!("left: {}", list(left)));
+            failure.notes = vec![format!("done: {}", list(done)), format!("left: {}", list(left))];
+        }
+        if let plan::ExecuteError::NotPublic { packages } = &error {
+            let settings = |name: &String| github::settings(name).map(|link| format!("{name}: {link}"));
+            failure.notes = packages.iter().map(|name| settings(name).unwrap_or_else(|| name.clone())).collect();
         }
         failure
     }

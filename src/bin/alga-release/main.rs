@@ -6,12 +6,15 @@ mod args;
 mod config;
 mod credentials;
 mod diff;
+mod doctor;
 mod environment;
 mod failure;
+mod github;
 mod output;
 mod pager;
 mod publish;
 mod rendered;
+mod store;
 
 use std::process::ExitCode;
 
@@ -41,6 +44,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     let done = match args.command {
         Command::Publish(publish) => publish::run(&publish),
         Command::Diff(diff) => return diff::run(&diff),
+        Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -3,15 +3,18 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
+use alga_release::oci::Notice;
 use alga_release::plan::{ArtifactKind, Event, Outcome, Progress, Report};
+use alga_release::text::clean;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{Format, OutputArgs};
 use crate::environment;
-use crate::failure::{Failure, clean};
+use crate::failure::Failure;
 
 /// Writes all of `bytes`; a reader that has gone away is no failure.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
@@ -43,7 +46,7 @@ pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
 }
 
 /// What is said while a command is at work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Talk {
     json: bool,
     quiet: bool,
@@ -79,6 +82,12 @@ impl Talk {
 
     pub fn warn(&self, text: &str) {
         self.line("warning", text);
+    }
+
+    /// What the registry client says while it waits.
+    pub fn notice(&self) -> Notice {
+        let talk = self.clone();
+        Arc::new(move |line| talk.warn(line))
     }
 
     pub fn done(&self) {

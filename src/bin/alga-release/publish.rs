@@ -5,18 +5,16 @@ use std::collections::BTreeMap;
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
 use alga_release::diff::{self, Diff, Side};
 use alga_release::image::{self, Check, PinnedImages};
-use alga_release::oci::{
-    Credentials, Location, Options, Prefix, ReadStore, Reference, Repository, Selector, Store, Tag,
-};
+use alga_release::oci::{Location, Prefix, ReadStore, Reference, Repository, Selector, Store, Tag};
 use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
 use alga_release::source::{Tree, git};
 
-use crate::args::{self, Format, PublishArgs, StoreArgs};
-use crate::credentials::{Found, Keychain};
+use crate::args::{self, Format, PublishArgs};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
 use crate::pager;
+use crate::store::StoreAccess;
 
 /// How many changed files are named before "and N more".
 const NAMED_CHANGES: usize = 20;
@@ -27,21 +25,20 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let config = configuration(args)?;
     let (version, channel) = names(args, &config)?;
-    let (location, prefix) = locations(&args.store, &config)?;
     let images = images(args, &config)?;
-    let request = Request { config: &config, prefix: &prefix, version: &version, channel: &channel, images };
-    let keychain = Keychain::open(&args.store)?;
-    let found = runtime.block_on(credentials(&keychain, &location, &talk))?;
+    let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
+    let StoreAccess { location, prefix, .. } = &access;
+    let request = Request { config: &config, prefix, version: &version, channel: &channel, images };
+    let found = runtime.block_on(access.credentials(&talk))?;
     // Who has no credentials reads as the public does.
     let reads_apart = config.public_read && !found.is_anonymous();
-    let options = Options { credentials: found.credentials, jobs: args.jobs.into(), ..Options::default() };
-    let store = Store::open(&location, options)?;
-    let place = Place { location: &location, store: store.read(), keychain: &keychain, runtime: &runtime };
+    let store = Store::open(location, access.options(found.credentials))?;
+    let place = Place { access: &access, store: store.read(), runtime: &runtime };
     let publication = prepare(args, &request, &place, &talk)?;
     for warning in &publication.warnings {
         talk.warn(warning);
     }
-    let public = if reads_apart { Some(ReadStore::open(&location, Options::default())?) } else { None };
+    let public = if reads_apart { Some(ReadStore::open(location, access.anonymous())?) } else { None };
     let executor = Executor { store: &store, public: public.as_ref() };
     let (report, diff) = runtime.block_on(until_signal(carry_out(args, &config, &publication, &executor, &talk)))?;
     talk.done();
@@ -74,9 +71,8 @@ pub struct Publication {
 
 /// Where it goes, and how one gets there.
 pub struct Place<'a> {
-    pub location: &'a Location,
+    pub access: &'a StoreAccess,
     pub store: &'a ReadStore,
-    pub keychain: &'a Keychain,
     pub runtime: &'a tokio::runtime::Runtime,
 }
 
@@ -85,12 +81,9 @@ pub fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, tal
     let tree = Tree::open(&args.source)?;
     let images = plan::image_tags(&tree, request)?;
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
-    let pins = pin_request(args, request, place.location, images)?;
-    let elsewhere = place.runtime.block_on(elsewhere(place, &pins, talk))?;
-    let external = |prefix: &Prefix, repository: &Repository| {
-        let credentials = elsewhere.get(&prefix.name_of(repository))?.clone();
-        ReadStore::open(&Location::Registry(prefix.clone()), Options { credentials, ..Options::default() }).ok()
-    };
+    let pins = pin_request(args, request, &place.access.location, images)?;
+    let elsewhere = place.runtime.block_on(place.access.elsewhere(&pins, talk))?;
+    let external = |registry: &Prefix, repository: &Repository| elsewhere.open(registry, repository);
     let (packed, images) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
         let images = place.runtime.block_on(image::pin(place.store, &pins, external));
@@ -133,44 +126,6 @@ async fn carry_out(
         }
     }
     Ok((report, diff))
-}
-
-/// For a registry, who asks it; the source is said, its value never.
-pub async fn credentials(keychain: &Keychain, location: &Location, talk: &Talk) -> Result<Found, Failure> {
-    match location {
-        Location::Registry(prefix) => {
-            let found = keychain.for_store(prefix).await?;
-            talk.info(&format!("credentials: {}", found.source));
-            Ok(found)
-        }
-        Location::Layout(_) => Ok(Found::default()),
-    }
-}
-
-/// Images of other registries are read there, each with the credentials that are kept for that registry: those for the store
-/// are for the store's host alone. A layout looks at none of them.
-async fn elsewhere(
-    place: &Place<'_>,
-    pins: &image::Request<'_>,
-    talk: &Talk,
-) -> Result<BTreeMap<String, Credentials>, Failure> {
-    let mut elsewhere = BTreeMap::new();
-    if matches!(place.location, Location::Layout(_)) || pins.check == Check::Off {
-        return Ok(elsewhere);
-    }
-    let images = pins.images.values().map(|(repository, _)| repository);
-    for repository in images.chain(pins.control_plane.iter().map(|(repository, _)| repository)) {
-        if let ImageRepository::External(name) = repository
-            && !elsewhere.contains_key(name)
-        {
-            let found = place.keychain.for_registry(name).await?;
-            if !found.is_anonymous() {
-                talk.info(&format!("credentials of {name}: {}", found.source));
-            }
-            elsewhere.insert(name.clone(), found.credentials);
-        }
-    }
-    Ok(elsewhere)
 }
 
 /// The work, unless a signal comes first.
@@ -222,17 +177,6 @@ fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
         let reason = format!("--channel {}: there is no such channel", channel.escape_debug());
         Err(Failure::usage_hint(reason, format!("the configuration names: {}", known.join(", "))))
     }
-}
-
-pub fn locations(args: &StoreArgs, config: &Config) -> Result<(Location, Prefix), Failure> {
-    let text = args.store.as_deref().unwrap_or(&config.prefix);
-    let location = Location::parse(text, args.plain_http)?;
-    let prefix = match (&args.prefix, &location) {
-        (Some(prefix), _) => Prefix::parse(prefix, args.plain_http)?,
-        (None, Location::Registry(prefix)) => prefix.clone(),
-        (None, Location::Layout(_)) => Prefix::parse(&config.prefix, args.plain_http)?,
-    };
-    Ok((location, prefix))
 }
 
 /// The tags given by hand: the file's, then the flags'.

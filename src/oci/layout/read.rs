@@ -201,7 +201,8 @@ pub(super) fn is_foreign(directory: &Path) -> bool {
     entries.into_iter().any(|entry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let begun = name == "blobs" || name == "index.json" || name.starts_with('.');
+        // The marker, too: another process may write it after we have looked for it.
+        let begun = matches!(&*name, "blobs" | "index.json" | "oci-layout") || name.starts_with('.');
         let deeper = entry.path().is_dir() && !is_foreign(&entry.path());
         !begun && !entry.path().join("oci-layout").is_file() && !deeper
     })

@@ -33,6 +33,12 @@ impl Layout {
         let directory = self.path(repository);
         let create = || -> io::Result<()> {
             fs::create_dir_all(directory.join("blobs/sha256"))?;
+            // Another process may begin the same layout: once its marker is there, what it holds and what locks it stay.
+            let lock = fs::File::open(&directory)?;
+            lock.lock()?;
+            if directory.join("oci-layout").exists() {
+                return Ok(());
+            }
             let index = serde_json::to_vec(&Index::empty()).map_err(io::Error::other)?;
             if !directory.join("index.json").exists() {
                 write_atomically(&directory.join("index.json"), &index)?;

@@ -152,7 +152,13 @@ impl Authenticator {
             Credentials::IdentityToken(token) if trusted => exchange(&url, token),
             _ => Request::new(Method::GET, url.clone()),
         };
-        let answer = client.send(operation, &request, credentials, TOKEN_LIMIT).await?;
+        let mut answer = client.send(operation, &request, credentials, TOKEN_LIMIT).await?;
+        let refused = matches!(answer.status.as_u16(), 401 | 403);
+        if refused && trusted && access == Access::Pull && !matches!(self.credentials, Credentials::Anonymous) {
+            // An expired token shall not keep anybody from what the public can read.
+            client.say(&format!("{} refuses the credentials: reading as the public", shown_url(&url)));
+            answer = client.send(operation, &Request::new(Method::GET, url.clone()), None, TOKEN_LIMIT).await?;
+        }
         if !answer.status.is_success() {
             let note = if withheld {
                 format!("; it got no credentials, since {} is neither the registry nor HTTPS", shown_url(&url))

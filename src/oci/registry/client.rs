@@ -1,13 +1,12 @@
 //! Requests: where they go, with which credentials, and how long they may take.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -15,8 +14,8 @@ use tokio::time::timeout;
 use super::auth::{Access, Authenticator};
 use super::error::{self, shown_target};
 use super::retry::Patience;
-use super::{Error, Options, Prefix};
-use crate::oci::Kind;
+use super::{Certificates, Error, Options, Prefix, tls};
+use crate::oci::{Kind, reference::is_loopback};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the other side may be silent.
@@ -82,10 +81,11 @@ impl Request {
 pub(super) struct Client {
     root: Url,
     authenticator: Authenticator,
-    ca: Vec<u8>,
-    /// One pool for each scheme, made when first needed: the roots that HTTPS needs take longer to load than a plain request.
-    plain: OnceLock<reqwest::Client>,
-    secure: OnceLock<reqwest::Client>,
+    ca: Certificates,
+    insecure: bool,
+    /// One pool for each scheme, made when first needed: the roots that HTTPS needs take longer to load than a plain request. And
+    /// one for each scheme on this machine, which no proxy could reach.
+    pools: [OnceLock<reqwest::Client>; 4],
     /// Requests at once.
     permits: Semaphore,
     patience: Patience,
@@ -103,8 +103,8 @@ impl Client {
             authenticator: Authenticator::new(&root, options.credentials),
             root,
             ca: options.ca,
-            plain: OnceLock::new(),
-            secure: OnceLock::new(),
+            insecure: options.insecure,
+            pools: Default::default(),
         };
         client.pool(&client.root).map_err(|(kind, reason)| Error::new(kind, "opening", prefix.to_string(), reason))?;
         Ok(client)
@@ -113,6 +113,11 @@ impl Client {
     /// Attempts something until it succeeds or nobody would wait any longer.
     pub(super) async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
         self.patience.persist(attempt).await
+    }
+
+    /// Says something to whoever listens, once.
+    pub(super) fn say(&self, text: &str) {
+        self.patience.say(text);
     }
 
     /// `<registry>/v2/<path>/<rest>`
@@ -211,55 +216,28 @@ impl Client {
 
     fn pool(&self, url: &Url) -> Result<&reqwest::Client, (Kind, String)> {
         let secure = url.scheme() == "https";
-        let cell = if secure { &self.secure } else { &self.plain };
+        let local = is_loopback(url.host_str().unwrap_or_default().trim_matches(['[', ']']));
+        let cell = &self.pools[usize::from(secure) + 2 * usize::from(local)];
         if let Some(pool) = cell.get() {
             return Ok(pool);
         }
-        let roots = if secure { roots(&self.ca)? } else { rustls::RootCertStore::empty() };
-        let pool = new_pool(roots).map_err(|cause| (Kind::Unavailable, format!("TLS cannot be set up: {cause}")))?;
+        let tls = if secure { tls::config(&self.ca, self.insecure)? } else { tls::none()? };
+        let pool =
+            new_pool(tls, local).map_err(|cause| (Kind::Unavailable, format!("HTTP cannot be set up: {cause}")))?;
         Ok(cell.get_or_init(|| pool))
     }
 }
 
-fn new_pool(roots: rustls::RootCertStore) -> Result<reqwest::Client, Box<dyn std::error::Error>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let pool = reqwest::Client::builder()
+/// Proxies are those of the environment, as curl reads it.
+fn new_pool(tls: rustls::ClientConfig, local: bool) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         // Always loopback (RFC 6761, 6.3): a thread to look it up, for each connection, finds nothing else.
-        .resolve_to_addrs("localhost", &[(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()])
-        .build()?;
-    Ok(pool)
-}
-
-/// The certificates of the system and of `ca`.
-fn roots(ca: &[u8]) -> Result<rustls::RootCertStore, (Kind, String)> {
-    let mut roots = rustls::RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(system.certs);
-    if !ca.is_empty() {
-        let malformed = |reason: String| (Kind::Malformed, format!("the given CA certificates: {reason}"));
-        let given: Vec<_> = CertificateDer::pem_slice_iter(ca)
-            .collect::<Result<_, _>>()
-            .map_err(|cause| malformed(format!("not PEM: {cause}")))?;
-        if given.is_empty() {
-            return Err(malformed("there is none in it".to_owned()));
-        }
-        for certificate in given {
-            roots.add(certificate).map_err(|cause| malformed(cause.to_string()))?;
-        }
-    }
-    if roots.is_empty() {
-        let why = system.errors.first().map(|cause| format!(": {cause}")).unwrap_or_default();
-        return Err((Kind::Unavailable, format!("the system has no CA certificates to check the registry by{why}")));
-    }
-    Ok(roots)
+        .resolve_to_addrs("localhost", &[(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()]);
+    if local { builder.no_proxy() } else { builder }.build()
 }
 
 /// The request as the HTTP crate wants it.

@@ -1,12 +1,30 @@
 //! The distribution API, as registries really speak it. The HTTP crate stays inside this folder.
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md>
+//!
+//! Why the wire is our own, and not oci-client's, which reads back what is pushed in the tests. Measured with five artifacts of two
+//! blobs against docker-registry, 50 ms a request:
+//!
+//! - its `push` takes 14 requests an artifact, one after another, and sends again what is there; here it is 5, of which a known
+//!   blob saves one: `POST …/uploads/?mount=<digest>` starts an upload and asks whether there is need for one;
+//! - it pings before every request of an open registry, and asks for a token for each of five concurrent pushes; here nothing is
+//!   pinged, and a repository has one token however many wait for it;
+//! - it retries nothing, and hides `Retry-After`, all other headers, and failed authentication; here a failure that may pass is
+//!   waited out by one policy (`retry`), as long as the caller wants;
+//! - it cannot mount with a fallback, cancel an upload, or delete; it panics when a `Location` is missing; it doubles the time to the
+//!   first request, and its parser of references alone takes 42 ms.
+//!
+//! HTTP/1.1 alone: a release is some dozens of small requests, bounded by the round trips and not by the connections, which are made
+//! once, at once. HTTP/2 would save handshakes, and no round trip.
 
 mod auth;
 mod client;
 mod error;
+#[cfg(feature = "publish")]
+mod probe;
 mod read;
 mod retry;
+mod tls;
 #[cfg(feature = "publish")]
 mod write;
 
@@ -17,7 +35,10 @@ use secrecy::SecretString;
 use super::{Error, Prefix, Repository};
 pub use auth::Access;
 use client::{Client, Operation};
+#[cfg(feature = "publish")]
+pub use probe::Probe;
 pub use retry::Notice;
+pub use tls::{Certificates, InvalidCertificates};
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +63,10 @@ pub enum Credentials {
 pub struct Options {
     /// Who asks.
     pub credentials: Credentials,
-    /// PEM certificates to trust beside those of the system; empty for none.
-    pub ca: Vec<u8>,
+    /// Certificates to trust beside those of the system.
+    pub ca: Certificates,
+    /// Talk TLS to whoever answers, without looking at the certificate.
+    pub insecure: bool,
     /// Requests at once.
     pub jobs: usize,
     /// How long what may pass by itself is waited out, from the first failure of an operation; zero for not at all.
@@ -55,16 +78,24 @@ pub struct Options {
 impl Default for Options {
     /// Anonymous, 16 requests at once, no second attempt.
     fn default() -> Self {
-        Self { credentials: Credentials::Anonymous, ca: Vec::new(), jobs: 16, retry_for: Duration::ZERO, notice: None }
+        Self {
+            credentials: Credentials::Anonymous,
+            ca: Certificates::default(),
+            insecure: false,
+            jobs: 16,
+            retry_for: Duration::ZERO,
+            notice: None,
+        }
     }
 }
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { credentials, ca, jobs, retry_for, notice } = self;
+        let Self { credentials, ca, insecure, jobs, retry_for, notice } = self;
         f.debug_struct("Options")
             .field("credentials", credentials)
-            .field("ca", &ca.len())
+            .field("ca", ca)
+            .field("insecure", insecure)
             .field("jobs", jobs)
             .field("retry_for", retry_for)
             .field("notice", &notice.is_some())
@@ -88,7 +119,7 @@ impl Registry {
     /// Sends nothing. The certificates of the system are loaded for HTTPS alone.
     ///
     /// # Errors
-    /// When TLS cannot be set up: no certificates, or `options.ca` holds none.
+    /// When TLS cannot be set up: the system has no certificates.
     pub fn open(prefix: &Prefix, options: Options, access: Access) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
         Ok(Self {

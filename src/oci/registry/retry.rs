@@ -23,6 +23,7 @@ pub(super) struct Patience {
     notice: Option<Notice>,
     /// One registry, one queue: who was told to wait makes the others wait, too.
     quiet: Mutex<Quiet>,
+    last: Mutex<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -42,7 +43,7 @@ impl Patience {
     pub(super) fn new(options: &Options) -> Self {
         let now = Instant::now();
         let quiet = Mutex::new(Quiet { until: now, said: now });
-        Self { total: options.retry_for, notice: options.notice.clone(), quiet }
+        Self { total: options.retry_for, notice: options.notice.clone(), quiet, last: Mutex::default() }
     }
 
     /// Calls `attempt` until it succeeds, fails for good, or has failed for too long. What is not safe to be sent twice must
@@ -58,16 +59,27 @@ impl Patience {
             };
             let since = *failing.get_or_insert_with(Instant::now);
             let asked = error.retry_after().unwrap_or_default();
-            let wait = asked + jittered(FIRST.saturating_mul(1 << count.min(16)).min(LONGEST));
+            let longest = FIRST.saturating_mul(1 << count.min(16)).min(LONGEST);
+            let wait = asked + jittered(longest);
             if since.elapsed() + asked > self.total || self.total.is_zero() {
                 return Err(gave_up(error, count, since.elapsed(), asked));
             }
             // The last attempt comes when the time is over, not later.
             let wait = wait.min(self.total.saturating_sub(since.elapsed()));
-            self.announce(&error, asked, wait);
+            let left = self.total.saturating_sub(since.elapsed());
+            self.announce(&error, Pause { asked, wait, latest: asked + longest, left });
             sleep_until(Instant::now() + wait).await;
         }
         unreachable!("an endless loop")
+    }
+
+    /// Says it, unless it is what was said last.
+    pub(super) fn say(&self, text: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(notice), true) = (&self.notice, *last != text) {
+            text.clone_into(&mut last);
+            notice(text);
+        }
     }
 
     fn quiet(&self) -> Quiet {
@@ -75,16 +87,37 @@ impl Patience {
     }
 
     /// Says it once for all that wait for the same.
-    fn announce(&self, error: &Error, asked: Duration, wait: Duration) {
+    fn announce(&self, error: &Error, Pause { asked, wait, latest, left }: Pause) {
         let wakes = Instant::now() + wait;
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         quiet.until = quiet.until.max(Instant::now() + asked);
         if let (Some(notice), true) = (&self.notice, wakes > quiet.said) {
-            quiet.said = wakes;
+            quiet.said = Instant::now() + latest;
             drop(quiet);
-            notice(&format!("{error}; trying again in {}", shown(wait)));
+            let cause = root(error).map_or_else(String::new, |cause| format!(": {cause}"));
+            notice(&format!("{error}{cause}; trying again in {}, for {} at the most", shown(wait), shown(left)));
         }
     }
+}
+
+/// How long something waits.
+struct Pause {
+    /// What the registry asks for.
+    asked: Duration,
+    wait: Duration,
+    /// What others wait at the most that failed at the same time.
+    latest: Duration,
+    /// Until patience is over.
+    left: Duration,
+}
+
+/// The cause of the cause, and so on to the last.
+fn root(error: &Error) -> Option<String> {
+    let mut cause = std::error::Error::source(error)?;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    Some(cause.to_string())
 }
 
 fn gave_up(error: Error, retries: u32, elapsed: Duration, asked: Duration) -> Error {

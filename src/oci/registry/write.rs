@@ -96,6 +96,39 @@ impl Registry {
         content: &Content,
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
+        self.client.persist(async || self.put_manifest(repository, content, tag).await).await
+    }
+
+    /// Under a tag that names `from` now. Every attempt but the first looks at it again.
+    pub async fn move_tag(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        tag: &Tag,
+        from: Option<&Digest>,
+    ) -> Result<(), Error> {
+        let failed = AtomicBool::new(false);
+        let attempt = async || {
+            if failed.swap(true, Ordering::Relaxed) {
+                let found = match self.resolve(repository, tag).await {
+                    Ok(digest) => Some(digest),
+                    Err(error) if error.is_not_found() => None,
+                    Err(error) => return Err(error),
+                };
+                if found.as_ref() == Some(&content.descriptor().digest) {
+                    return Ok(());
+                }
+                if found.as_ref() != from {
+                    let operation = self.operation("moving", repository, tag, Access::Push);
+                    return Err(operation.error(Kind::Refused, "somebody else moved it meanwhile"));
+                }
+            }
+            self.put_manifest(repository, content, Some(tag)).await
+        };
+        self.client.persist(attempt).await
+    }
+
+    async fn put_manifest(&self, repository: &Repository, content: &Content, tag: Option<&Tag>) -> Result<(), Error> {
         let descriptor = content.descriptor();
         let reference = tag.map_or(descriptor.digest.as_str(), Tag::as_str);
         let operation = self.operation("pushing", repository, reference, Access::Push);
@@ -104,7 +137,7 @@ impl Registry {
         let request = Request::new(Method::PUT, self.client.url(&operation, &format!("manifests/{reference}")))
             .header(CONTENT_TYPE, media_type)
             .body(content.bytes().clone());
-        let answer = self.client.persist(async || self.client.call(&operation, &request, ANSWER_LIMIT).await).await?;
+        let answer = self.client.call(&operation, &request, ANSWER_LIMIT).await?;
         if !answer.status.is_success() {
             return Err(error::manifest_refused(&operation, &answer));
         }

@@ -2,8 +2,10 @@
 
 pub mod docker_registry;
 pub mod programs;
+pub mod proxy;
 pub mod published;
 pub mod registry;
+pub mod token_server;
 
 use std::collections::BTreeMap;
 use std::fs;

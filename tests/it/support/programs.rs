@@ -4,8 +4,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
+use super::docker_registry::{PASSWORD, USER};
 use super::root;
 
 /// What a program did.
@@ -59,7 +62,14 @@ pub fn release() -> Command {
 
 /// `alga-resolve`.
 pub fn resolve(arguments: &[&str]) -> Run {
-    run(clean(env!("CARGO_BIN_EXE_alga-resolve")).args(arguments))
+    run(&mut resolving(arguments))
+}
+
+/// The same, not started yet.
+pub fn resolving(arguments: &[&str]) -> Command {
+    let mut command = clean(env!("CARGO_BIN_EXE_alga-resolve"));
+    command.args(arguments);
+    command
 }
 
 /// The command, started by a shell that does `before` first: other limits, another umask.
@@ -73,9 +83,22 @@ pub fn after(before: &str, command: &Command) -> Command {
     shell
 }
 
-/// Runs a command; what it did.
+/// What tests use as passwords, tokens and the like, all of them: nothing that any of them runs may print one.
+const SECRETS: [&str; 8] =
+    ["secret-pass", "docker-secret", "for-registry", "proxy-pass", "s3cret", "hunter2", "-secret", "Bearer "];
+
+/// Runs a command; what it did, which is never to show a secret, nor one in the form in which it is sent.
 pub fn run(command: &mut Command) -> Run {
-    Run::of(&output(command))
+    let run = Run::of(&output(command));
+    for secret in SECRETS.into_iter().chain([basic(USER, PASSWORD).as_str(), basic("alice", "secret-pass").as_str()]) {
+        let shown = run.stdout.contains(secret) || run.stderr.contains(secret);
+        assert!(!shown, "`{secret}` is printed: {run:?}");
+    }
+    run
+}
+
+fn basic(user: &str, password: &str) -> String {
+    BASE64_STANDARD.encode(format!("{user}:{password}"))
 }
 
 fn output(command: &mut Command) -> Output {
@@ -151,7 +174,7 @@ impl Source {
     pub fn publishing(&self, arguments: &[&str]) -> Command {
         let mut command = release();
         command.arg("publish").arg(self.path("")).args(["--source-commit", &"a".repeat(40)]);
-        for (flag, value) in [("--epoch", "1700000000"), ("--image-check", "off")] {
+        for (flag, value) in [("--epoch", "1700000000"), ("--image-check", "off"), ("--retry-for", "0")] {
             if !arguments.contains(&flag) {
                 command.args([flag, value]);
             }

@@ -20,6 +20,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
+use alga_release::oci::Certificates;
+
 pub use auth::{Auth, Tokens};
 pub use fault::{Action, Fault, Gate, Limit, Notice, Slow, Unreliable};
 pub use quirks::Quirks;
@@ -73,6 +75,8 @@ pub struct Received {
     pub query: String,
     /// The value of `Authorization`.
     pub authorization: Option<String>,
+    /// The value of `Proxy-Authorization`, which nobody but a proxy should see.
+    pub proxy_authorization: Option<String>,
     pub content_type: Option<String>,
     pub content_length: Option<String>,
     pub body: usize,
@@ -82,7 +86,7 @@ pub struct Received {
     pub elsewhere: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Repository {
     blobs: BTreeMap<String, Vec<u8>>,
     /// By digest: media type and bytes.
@@ -187,6 +191,14 @@ impl Registry {
         Self { shared, ca, stop: Some(stop), thread: Some(thread) }
     }
 
+    /// As `setup` says, with a copy of what `other` holds.
+    pub fn copy_of(other: &Self, setup: Setup) -> Self {
+        let copy = Self::with(setup);
+        let repositories = other.shared.state().repositories.clone();
+        copy.shared.state().repositories = repositories;
+        copy
+    }
+
     /// `HOST:PORT`; the host is one that plain HTTP is used with unless told otherwise.
     pub fn address(&self) -> String {
         self.shared.address.to_string()
@@ -200,6 +212,11 @@ impl Registry {
     /// The PEM certificate to trust, for TLS.
     pub fn ca(&self) -> &[u8] {
         self.ca.as_bytes()
+    }
+
+    /// The same, parsed; none without TLS.
+    pub fn certificates(&self) -> Certificates {
+        if self.ca.is_empty() { Certificates::default() } else { Certificates::parse(self.ca()).expect("PEM") }
     }
 
     /// What was received so far.

@@ -146,11 +146,11 @@ fn canonical(key: &str) -> String {
         None => key.trim_end_matches('/'),
     };
     let (host, path) = name.split_once('/').map_or((name, None), |(host, path)| (host, Some(path)));
-    let host = match host {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
-        other => other,
+    let host = match host.to_ascii_lowercase() {
+        host if ["index.docker.io", "registry-1.docker.io"].contains(&host.as_str()) => "docker.io".to_owned(),
+        host => host,
     };
-    path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
+    path.map_or_else(|| host.clone(), |path| format!("{host}/{path}"))
 }
 
 /// What a credential helper is asked for.
@@ -183,6 +183,7 @@ mod tests {
         assert_eq!(key("r.example/ab"), Some("r.example/ab/"));
         assert_eq!(key("r.example/z"), Some("r.example"));
         assert_eq!(key("r.example:5000/a"), Some("r.example:5000"));
+        assert_eq!(key("R.Example/a/x"), Some("r.example/a"));
         assert_eq!(key("old.example/any"), Some("https://old.example/v1/"));
         assert_eq!(key("example/a"), None);
         assert_eq!(key("r.example:50"), None);

@@ -62,7 +62,7 @@ impl Found {
 }
 
 /// Every place where credentials may be.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Keychain {
     /// Those that were given to this program, which are for the store's own registry.
     given: Option<Found>,
@@ -101,7 +101,7 @@ impl Keychain {
                 return Ok(found);
             }
         }
-        if name.split('/').next() == Some("ghcr.io") {
+        if auth_file::server_of(name) == "ghcr.io" {
             return of_github().await;
         }
         Ok(Found::new(Credentials::Anonymous, "none, anonymous"))

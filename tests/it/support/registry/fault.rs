@@ -112,7 +112,12 @@ impl Gate {
 
     /// Lets all through, now and later.
     pub fn release(&self) {
-        self.released.add_permits(Semaphore::MAX_PERMITS / 2);
+        self.released.add_permits(Semaphore::MAX_PERMITS / 64);
+    }
+
+    /// Waits until it lets all through.
+    pub async fn opened(&self) {
+        drop(self.released.acquire().await.expect("open"));
     }
 
     pub(super) async fn pass(&self) {

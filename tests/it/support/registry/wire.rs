@@ -101,9 +101,10 @@ impl Stream for tokio_rustls::server::TlsStream<TcpStream> {
     }
 }
 
-/// A certificate for this host, and the PEM to trust.
+/// A certificate for this host and some that a proxy may lead here, and the PEM to trust.
 pub fn certify() -> (Option<TlsAcceptor>, String) {
-    let names = vec!["127.0.0.1".to_owned(), super::ELSEWHERE.to_owned(), "localhost".to_owned()];
+    let names = ["127.0.0.1", super::ELSEWHERE, "localhost", "ghcr.io", "registry.example"];
+    let names = names.map(ToOwned::to_owned).to_vec();
     let own = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -268,6 +269,7 @@ fn received(request: &Request, connection: usize, elsewhere: bool) -> Received {
         path: request.path.clone(),
         query: request.query.clone(),
         authorization: header("authorization"),
+        proxy_authorization: header("proxy-authorization"),
         content_type: header("content-type"),
         content_length: header("content-length"),
         body: request.body.len(),

@@ -1,0 +1,125 @@
+//! What passes by itself is waited out within one run: whichever request it hits, on a bad day, and behind a limit.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use super::walk::{kept_alive, served, versions};
+use super::{Case, NEW, finishes, for_each, say, store};
+use crate::support::programs::Source;
+use crate::support::registry::{Action, Fault, Limit, Registry, Slow, Unreliable};
+
+/// As [`super::publish`], patient.
+fn publish(source: &Source, registry: &Registry) -> Command {
+    let once = super::publish(source, &store(registry), NEW);
+    let mut patient = Command::new(once.get_program());
+    patient.env_clear().args(once.get_args().filter(|argument| *argument != "--retry-for" && *argument != "0"));
+    patient.args(["--retry-for", "10m"]);
+    patient
+}
+
+/// The same release by one move, and nothing left over.
+#[track_caller]
+fn is_as_undisturbed(case: &Case, registry: &Registry, what: &str) {
+    let now = served(registry, "nightly");
+    assert_eq!((&now.version, &now.release), (&case.after.version, &case.after.release), "{what}");
+    assert_eq!((now.chain.len(), kept_alive(registry, "nightly")), (2, vec![1, 2]), "{what}");
+    assert_eq!(versions(registry, "nightly"), versions(&case.undisturbed, "nightly"), "{what}");
+}
+
+#[test]
+fn what_passes_by_itself_is_waited_out_at_any_request() {
+    let case = Case::second();
+    let now = || vec![("Retry-After".to_owned(), "0".to_owned())];
+    let faults = [
+        Action::status(500, ""),
+        Action::status(503, "<html>"),
+        Action::Status(429, now(), Vec::new()),
+        Action::ResetBefore,
+        Action::Reset(0),
+        Action::Reset(25),
+        Action::CloseBeforeResponse,
+    ];
+    for_each(case.requests, |index| {
+        // Each request in a row meets another one, each kind meets every stage.
+        let (registry, action) = (case.fresh(), &faults[index % faults.len()]);
+        registry.fail(Fault::after(index, action.clone()));
+        finishes(publish(&case.source, &registry));
+        is_as_undisturbed(&case, &registry, &format!("{action:?} at request {index}"));
+    });
+}
+
+#[test]
+fn a_release_gets_through_a_registry_that_fails_now_and_then() {
+    let case = Case::second();
+    let failed = std::sync::atomic::AtomicUsize::new(0);
+    for_each(8, |seed| {
+        let registry = case.fresh();
+        registry.unreliable(Unreliable::new(seed as u64, 5));
+        finishes(publish(&case.source, &registry));
+        failed.fetch_add(registry.failed(), std::sync::atomic::Ordering::Relaxed);
+        registry.heal();
+        is_as_undisturbed(&case, &registry, &format!("seed {seed}"));
+    });
+    let failed = failed.into_inner();
+    assert!(failed > 0);
+    say(&format!("{failed} requests failed by chance, and 8 releases got through"));
+}
+
+#[test]
+fn a_release_gets_through_a_registry_that_asks_to_slow_down() {
+    let case = Case::second();
+    for slow in [Slow::Header, Slow::Message, Slow::Forbidden] {
+        let registry = case.fresh();
+        registry.limit(Limit::new(10, slow));
+        finishes(publish(&case.source, &registry));
+        assert!(registry.failed() > 3, "{slow:?}");
+        is_as_undisturbed(&case, &registry, &format!("{slow:?}"));
+    }
+}
+
+/// A source tree of a hundred charts, and an overlay that uses each.
+fn plant(tree: &Path) {
+    let write = |path: &str, text: &str| {
+        let path = tree.join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, text).expect("written");
+    };
+    let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n";
+    let mut base = head.to_owned();
+    for number in 0..100 {
+        let name = format!("chart-{number:03}");
+        write(&format!("charts/{name}/Chart.yaml"), &format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n"));
+        write(&format!("charts/{name}/values.yaml"), &format!("number: {number}\n"));
+        let release = format!(
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: {name}, namespace: apps}}\nspec:\n  \
+             interval: 10m\n  chart:\n    spec:\n      chart: ./charts/{name}\n      sourceRef: {{kind: GitRepository, \
+             name: alga-appliance, namespace: flux-system}}\n"
+        );
+        write(&format!("ee/appliance/flux/base/releases/{name}.yaml"), &release);
+        let _ = writeln!(base, "  - releases/{name}.yaml");
+    }
+    write("ee/appliance/flux/base/kustomization.yaml", &base);
+    let profile = "ee/appliance/flux/profiles/single-node";
+    write(&format!("{profile}/kustomization.yaml"), &format!("{head}  - ../../base\n"));
+    write(&format!("{profile}/values/one.single-node.yaml"), "a: 1\n");
+    write("alga-release.yaml", "images: {}\n");
+}
+
+#[test]
+fn a_hundred_charts_get_through_a_bad_day_behind_a_limit() {
+    let (tree, registry) = (tempfile::tempdir().expect("a temporary directory"), Registry::start());
+    plant(tree.path());
+    registry.limit(Limit::new(200, Slow::Message));
+    registry.unreliable(Unreliable::new(100, 5));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alga-release"));
+    command.env_clear().arg("publish").arg(tree.path()).args(["--version", NEW, "--channel", "nightly"]);
+    command.args(["--store", &store(&registry), "--source-commit", &"a".repeat(40), "--epoch", "1700000000"]);
+    finishes(command);
+    let now = served(&registry, "nightly");
+    assert_eq!((now.version.as_str(), now.chain.len()), (NEW, 1));
+    assert_eq!(registry.repositories().len(), 102);
+    let (received, failed) = (registry.log().len(), registry.failed());
+    assert!(failed > received / 50, "{failed} of {received}");
+    say(&format!("{failed} of {received} requests failed, and a release of 100 charts got through"));
+}

@@ -1,0 +1,243 @@
+//! The way to a registry: whom its certificate must be of, and through which proxy it goes.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::support::docker_registry::{DockerRegistry, PASSWORD, USER};
+use crate::support::programs::{Run, Source, release, resolve, resolving, run};
+use crate::support::proxy::Proxy;
+use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
+use crate::support::root;
+use crate::support::token_server::TokenServer;
+
+const RELEASES: &str = "org/alga-appliance-release";
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+fn registry_of(username: &str, password: &str, tls: bool) -> Registry {
+    let auth = Auth::Basic { username: username.to_owned(), password: password.to_owned() };
+    Registry::with(Setup { auth, tls, ..Setup::default() })
+}
+
+/// With what the registry's certificate is checked by in `ca.pem`, beside the tree.
+fn source_for(registry: &Registry) -> (Source, String) {
+    let source = Source::new();
+    let path = source.path("../ca.pem");
+    std::fs::write(&path, registry.ca()).expect("written");
+    let path = path.display().to_string();
+    (source, path)
+}
+
+fn publish(source: &Source, store: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+    let mut all = vec!["--version", "1.0.3", "--channel", "nightly", "--retry-for", "0", "--store", store];
+    all.extend(arguments);
+    source.publish_in(&all, environment)
+}
+
+#[test]
+fn https_goes_through_a_tunnel_and_each_side_gets_its_own_credentials_alone() {
+    let registry = registry_of("alice", "for-registry", true);
+    let (source, ca) = source_for(&registry);
+    let proxy = Proxy::to(&registry.address());
+    let url = proxy.url();
+    let environment =
+        [("HTTPS_PROXY", url.as_str()), ("ALGA_REGISTRY_TOKEN", "for-registry"), ("ALGA_REGISTRY_USERNAME", "alice")];
+    let run = publish(&source, "registry.example/org", &["--ca-file", &ca, "--no-channel"], &environment).ends(0);
+    assert!(!run.stderr.contains("proxy-pass") && !run.stdout.contains("proxy-pass"), "{}", run.stderr);
+    assert!(registry.tags(RELEASES).contains_key("1.0.3"));
+    let heads = proxy.heads();
+    assert!(!heads.is_empty());
+    let wanted = format!("proxy-authorization: {}", basic("proxy-user", "proxy-pass"));
+    for head in heads {
+        assert!(head.starts_with("CONNECT registry.example:443 "), "{head}");
+        assert!(head.contains(&wanted) && !head.contains("\nauthorization: "), "{head}");
+    }
+    let log = registry.log();
+    assert!(log.iter().any(|received| received.authorization == Some(basic("alice", "for-registry"))));
+    assert!(log.iter().all(|received| received.proxy_authorization.is_none()), "{log:?}");
+}
+
+#[test]
+fn plain_http_is_forwarded() {
+    let registry = registry_of("alice", "for-registry", false);
+    let (source, _) = source_for(&registry);
+    let proxy = Proxy::to(&registry.address());
+    let url = proxy.url();
+    let environment =
+        [("HTTP_PROXY", url.as_str()), ("ALGA_REGISTRY_TOKEN", "for-registry"), ("ALGA_REGISTRY_USERNAME", "alice")];
+    let arguments = ["--plain-http", "--no-channel"];
+    publish(&source, "registry.example/org", &arguments, &environment).ends(0);
+    assert!(registry.tags(RELEASES).contains_key("1.0.3"));
+    assert!(proxy.heads().iter().all(|head| head.contains(" http://registry.example/v2/org/")), "{:?}", proxy.heads());
+    assert_eq!(proxy.heads().len(), registry.log().len());
+}
+
+#[test]
+fn this_machine_is_never_looked_for_behind_a_proxy() {
+    let proxy = Proxy::to("127.0.0.1:1");
+    let url = proxy.url();
+    let environment = [("HTTP_PROXY", url.as_str()), ("HTTPS_PROXY", &url), ("ALL_PROXY", &url), ("http_proxy", &url)];
+    for (tls, host) in [(false, "127.0.0.1"), (true, "127.0.0.1"), (false, "localhost")] {
+        let registry = Registry::with(Setup { tls, ..Setup::default() });
+        let (source, ca) = source_for(&registry);
+        let store = format!("{}/org", registry.url().replace("127.0.0.1", host));
+        let arguments: &[&str] = if tls { &["--ca-file", &ca] } else { &[] };
+        publish(&source, &store, arguments, &environment).ends(0);
+    }
+    assert!(proxy.heads().is_empty(), "{:?}", proxy.heads());
+}
+
+#[test]
+fn what_the_environment_takes_out_goes_directly() {
+    let (registry, proxy) = (Registry::start(), Proxy::to("127.0.0.1:1"));
+    let (source, _) = source_for(&registry);
+    // An address of this machine that does not look like one.
+    let store = format!("{}/org", registry.address().replace("127.0.0.1", "0.0.0.0"));
+    let url = proxy.url();
+    publish(&source, &store, &["--plain-http"], &[("HTTP_PROXY", &url), ("NO_PROXY", "a.example,0.0.0.0")]).ends(0);
+    assert!(proxy.heads().is_empty());
+    publish(&source, &store, &["--plain-http"], &[("HTTP_PROXY", &url)]).ends(75);
+    assert!(!proxy.heads().is_empty());
+}
+
+#[test]
+fn certificates_are_those_of_the_system_and_the_given_ones() {
+    let registry = Registry::with(Setup { tls: true, ..Setup::default() });
+    let (source, ca) = source_for(&registry);
+    let store = format!("{}/org", registry.url());
+    let directory = source.path("../certificates");
+    std::fs::create_dir(&directory).expect("a directory");
+    std::fs::copy(&ca, directory.join("own.pem")).expect("copied");
+    let directory = directory.display().to_string();
+    publish(&source, &store, &[], &[]).ends(1).says(&["not trusted", "--ca-file"]);
+    assert!(registry.log().is_empty());
+    publish(&source, &store, &["--ca-file", &ca], &[]).ends(0);
+    publish(&source, &store, &[], &[("SSL_CERT_FILE", &ca)]).ends(0);
+    publish(&source, &store, &[], &[("SSL_CERT_DIR", &directory)]).ends(0);
+    resolve(&["resolve", "nightly", "--store", &store]).ends(1);
+    resolve(&["resolve", "nightly", "--store", &store, "--ca-file", &ca]).ends(0);
+}
+
+#[test]
+fn a_file_without_certificates_is_named() {
+    let registry = Registry::with(Setup { tls: true, ..Setup::default() });
+    let (source, ca) = source_for(&registry);
+    let store = format!("{}/org", registry.url());
+    let broken = source.path("../broken.pem").display().to_string();
+    for text in ["", "junk", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        std::fs::write(&broken, text).expect("written");
+        publish(&source, &store, &["--ca-file", &broken], &[]).ends(9).says(&[
+            "--ca-file",
+            "broken.pem",
+            "certificates",
+        ]);
+        publish(&source, &store, &[], &[("SSL_CERT_FILE", &broken)]).ends(9).says(&["SSL_CERT_FILE", "broken.pem"]);
+        resolve(&["resolve", "nightly", "--store", &store, "--ca-file", &broken]).ends(9).says(&["broken.pem"]);
+    }
+    publish(&source, &store, &["--ca-file", "/nonexistent/ca.pem"], &[]).ends(9).says(&["/nonexistent/ca.pem"]);
+    publish(&source, &store, &["--ca-file", &ca, "--insecure"], &[]).ends(9);
+    assert!(registry.log().is_empty());
+}
+
+#[test]
+fn insecure_believes_anybody_and_warns_each_time() {
+    let registry = Registry::with(Setup { tls: true, ..Setup::default() });
+    let (source, _) = source_for(&registry);
+    let store = format!("{}/org", registry.url());
+    for _ in 0..2 {
+        publish(&source, &store, &["--insecure", "--quiet"], &[]).ends(0).says(&["warning: --insecure: nobody checks"]);
+    }
+    let plain = format!("{}/other", Registry::start().address());
+    let run = publish(&source, &plain, &["--insecure"], &[]);
+    assert!(!run.stderr.contains("--insecure"), "{}", run.stderr);
+}
+
+#[test]
+fn what_github_gave_goes_to_its_own_registry_alone() {
+    let registry = registry_of("token", "github-secret", true);
+    let (source, ca) = source_for(&registry);
+    let proxy = Proxy::to(&registry.address());
+    let url = proxy.url();
+    let path = format!("{}:/usr/bin:/bin", root("tests/it/support/github").display());
+    let arguments = ["--ca-file", &ca, "--no-channel"];
+    for (variables, said) in [
+        (&[("GH_TOKEN", "github-secret"), ("GITHUB_TOKEN", "other")][..], "credentials: GH_TOKEN\n"),
+        (&[("GITHUB_TOKEN", "github-secret")], "credentials: GITHUB_TOKEN\n"),
+        (&[("PATH", path.as_str()), ("GH_FIXTURE_TOKEN", "github-secret")], "credentials: `gh auth token`\n"),
+    ] {
+        let environment = [&[("HTTPS_PROXY", url.as_str())][..], variables].concat();
+        registry.clear_log();
+        publish(&source, "ghcr.io/org", &arguments, &environment).ends(0).says(&[said]);
+        assert!(registry.log().iter().any(|received| received.authorization == Some(basic("token", "github-secret"))));
+        registry.clear_log();
+        let run = publish(&source, "registry.example/org", &arguments, &environment).ends(4);
+        run.says(&["credentials: none, anonymous\n"]);
+        assert!(registry.log().iter().all(|received| received.authorization.is_none()));
+    }
+    // Not logged in there.
+    let environment = [("HTTPS_PROXY", url.as_str()), ("PATH", &path)];
+    publish(&source, "ghcr.io/org", &arguments, &environment).ends(4).says(&["anonymous (`gh auth token` gave none)"]);
+}
+
+#[test]
+fn how_long_to_try_again_is_a_time_with_a_unit() {
+    let arguments = ["publish", ".", "--version", "1.0.3", "--channel", "nightly", "--retry-for", "5 minutes or so"];
+    run(release().args(arguments)).ends(9).says(&["--retry-for", "90s, 5m, 1h or 0"]);
+}
+
+#[test]
+fn a_registry_that_fails_for_a_time_is_waited_for_and_that_is_said() {
+    let registry = Registry::start();
+    let (source, _) = source_for(&registry);
+    let store = format!("{}/org", registry.address());
+    let failing = || Fault::first("POST", "/blobs/uploads/", Action::Status(503, Vec::new(), Vec::new()));
+    registry.fail(failing());
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &store];
+    source.publish(&[&arguments[..], &["--retry-for", "0"]].concat()).ends(75);
+    registry.heal();
+    registry.fail(failing());
+    let run = source.publish(&[&arguments[..], &["--retry-for", "1h", "--log-format", "json"]].concat()).ends(0);
+    let said: Vec<serde_json::Value> =
+        run.stderr.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let waits =
+        |line: &&serde_json::Value| line["message"].as_str().is_some_and(|text| text.contains("trying again in"));
+    assert_eq!(said.iter().filter(waits).count(), 1, "{}", run.stderr);
+    assert!(registry.tags(RELEASES).contains_key("nightly"));
+}
+
+/// As it is in companies: a registry behind TLS of their own, tokens of a server elsewhere, and a proxy on the way.
+#[test]
+fn docker_registry_with_tokens_is_published_to_over_tls_and_through_a_proxy() {
+    let tokens = TokenServer::start();
+    let Some((registry, ca)) = DockerRegistry::with_tokens(&tokens) else { return };
+    let (source, proxy) = (Source::new(), Proxy::to(registry.address()));
+    let path = source.path("../ca.pem");
+    std::fs::write(&path, format!("{ca}{}", tokens.ca)).expect("written");
+    let (path, url) = (path.display().to_string(), proxy.url());
+    let of = |password| {
+        let who = [("ALGA_REGISTRY_USERNAME", USER), ("ALGA_REGISTRY_TOKEN", password)];
+        [("HTTPS_PROXY", url.as_str()), who[0], who[1]]
+    };
+    let arguments = ["--ca-file", &path];
+    // The token server lets nobody in with another password, but to pull.
+    let refused = publish(&source, "registry.example/org", &arguments, &of("wrong-secret")).ends(4);
+    assert!(!refused.stderr.contains("wrong-secret"), "{}", refused.stderr);
+    refused.says(&["repository:org/", ":pull,push"]);
+    let before = tokens.queries().len();
+    publish(&source, "registry.example/org", &arguments, &of(PASSWORD)).ends(0);
+    assert!(proxy.heads().iter().all(|head| head.starts_with("CONNECT registry.example:443 ")), "{:?}", proxy.heads());
+
+    // One token serves all that is done with a repository.
+    let mut queries = tokens.queries().split_off(before);
+    queries.retain(|query| query.ends_with(":pull,push"));
+    let count = queries.len();
+    queries.sort();
+    queries.dedup();
+    assert_eq!((count, queries.len()), (7, 7), "{queries:?}");
+
+    let mut resolve = resolving(&["resolve", "nightly", "--store", "registry.example/org", "--ca-file", &path]);
+    let resolved = run(resolve.env("HTTPS_PROXY", &url)).ends(0);
+    assert_eq!(resolved.json()["version"], "1.0.3");
+}
