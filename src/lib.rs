@@ -12,8 +12,9 @@
 //! - `image`: the container images of a release, pinned
 //! - `verify`: is everything that a release names there, and what it should be
 //! - `plan`: desired and observed become a plan, and a plan a report
+//! - `diff`: two releases, compared, for people who decide
 //!
-//! Dependencies point one way: `bin/alga-release` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
+//! Dependencies point one way: `bin/alga-release` → `diff` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
 //! `bin/alga-resolve` → `release` → `oci`; `yaml` stands beside `oci`, below everything.
 
 pub mod config;
@@ -26,6 +27,8 @@ pub mod yaml;
 pub mod archive;
 #[cfg(feature = "publish")]
 pub mod chart;
+#[cfg(feature = "publish")]
+pub mod diff;
 #[cfg(feature = "publish")]
 pub mod image;
 #[cfg(feature = "publish")]

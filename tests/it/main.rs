@@ -6,6 +6,10 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Two releases, compared.
+mod diff;
+// The page of a comparison, in a browser.
+mod diff_page;
 // Answers that are no registry's, or one's that means ill.
 mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.

@@ -25,6 +25,7 @@ fn reports_plans_and_releases_are_as_their_schemas_say() {
     let dry = source.publish(&[&arguments[..], &["--dry-run"]].concat()).ends(0).json();
     valid("report.json", &dry);
     valid("plan.json", &dry["plan"]);
+    valid("diff.json", &dry["diff"]);
     for _ in 0..2 {
         valid("report.json", &source.publish(&arguments).ends(0).json());
     }

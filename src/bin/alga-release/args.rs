@@ -12,9 +12,9 @@ use clap::{Parser, Subcommand, ValueEnum};
     version,
     max_term_width = 100,
     after_help = "\
-Exit codes: 0 done or nothing to do, 1 failed, 3 refused by a rule,
-4 authentication or permission, 9 usage or configuration, 75 temporary (try again later),
-130 and 143 signals."
+Exit codes: 0 done or nothing to do, 1 failed, 2 changes (with --detailed-exitcode alone),
+3 refused by a rule, 4 authentication or permission, 9 usage or configuration,
+75 temporary (try again later), 130 and 143 signals."
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -39,6 +39,23 @@ Examples:
   # other image tags than the tree's release.json says
   alga-release publish . --version 1.0.4-rc1 --channel nightly --image algaCore=62cdce38")]
     Publish(Box<PublishArgs>),
+    /// Show what changes from one release to another
+    #[command(after_help = "\
+A and B are a channel, a version, a digest (sha256:…) or a source tree (./path, with --version).
+
+Examples:
+  # what customers of stable would get
+  alga-release diff stable nightly
+
+  # what publishing this tree would change, as a comment for a pull request
+  alga-release diff nightly ./ --version 1.0.4 --output markdown
+
+  # for a workflow: files to read, and exit code 2 when something changes
+  alga-release diff stable nightly --output-dir out --detailed-exitcode
+
+  # the same version in two stores
+  alga-release diff 1.0.3 1.0.3 --store ghcr.io/nine-minds --other-store oci-layout:mirror")]
+    Diff(Box<DiffArgs>),
     /// Can I publish? Asks each repository of a release, without leaving anything behind
     #[command(after_help = "\
 Examples:
@@ -121,7 +138,7 @@ pub struct PublishArgs {
     /// Publish the version alone; no channel moves
     #[arg(long)]
     pub no_channel: bool,
-    /// Show the plan with every digest; write nothing anywhere
+    /// Show what would change against what the channel serves, and the plan; write nothing anywhere
     #[arg(long)]
     pub dry_run: bool,
     /// Tag of an application image (repeatable)
@@ -167,8 +184,86 @@ pub struct PublishArgs {
     pub output: OutputArgs,
 }
 
-/// For a tree without git; they win over git.
 #[derive(Debug, clap::Args)]
+pub struct DiffArgs {
+    /// Before: channel, version, digest or ./tree
+    #[arg(value_name = "A")]
+    pub from: String,
+    /// After: channel, version, digest or ./tree
+    #[arg(value_name = "B")]
+    pub to: String,
+    /// Exit with 2 when something changes
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Requests at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+    /// Compare what the cluster would get too, with the helm and kubectl on the path
+    #[arg(long)]
+    pub rendered: bool,
+    /// Store of B [default: the same]
+    #[arg(long, value_name = "STORE", help_heading = "Store")]
+    pub other_store: Option<String>,
+    #[command(flatten)]
+    pub tree: TreeArgs,
+    #[command(flatten)]
+    pub revision: RevisionArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+    #[command(flatten)]
+    pub output: DiffOutputArgs,
+}
+
+/// What a source tree is compared as.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Source")]
+pub struct TreeArgs {
+    /// Version that the tree would be published as
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    /// Tag of an application image (repeatable)
+    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
+    pub images: Vec<(String, String)>,
+    /// Tags of application images: a JSON map, or a release.json
+    #[arg(long = "images", value_name = "FILE")]
+    pub images_file: Option<PathBuf>,
+    /// Control-plane image: a tag, a digest or a full reference
+    #[arg(long, value_name = "REF")]
+    pub control_plane: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct DiffOutputArgs {
+    /// Format of the result on standard output
+    #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
+    pub output: DiffFormat,
+    /// Write changes.json, report.html, report.md, has-changes, version and digest here too
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
+    /// Print at once, also on a terminal
+    #[arg(long)]
+    pub no_pager: bool,
+    /// Format of what is said on standard error
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub log_format: Format,
+    /// Say nothing but warnings and errors on standard error
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    Text,
+    Json,
+    Markdown,
+    Html,
+}
+
+/// For a tree without git; they win over git.
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Source")]
 pub struct RevisionArgs {
     /// Commit of the source [default: git's]
@@ -182,7 +277,7 @@ pub struct RevisionArgs {
     pub epoch: Option<i64>,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub struct StoreArgs {
     /// Where it goes: `HOST[:PORT][/PATH]` or `oci-layout:DIR` [default: the configured prefix]
@@ -212,7 +307,7 @@ pub struct StoreArgs {
     pub password_stdin: bool,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigurationArgs {
     /// Configuration file [default: `alga-release.yaml` at the root of the source tree]

@@ -12,7 +12,7 @@ use crate::args::{ConfigurationArgs, StoreArgs};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::Talk;
-use crate::store::StoreAccess;
+use crate::store::{Access, Opened, StoreAccess};
 
 /// The work, unless a signal comes first.
 pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -49,19 +49,6 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     runtime.map_err(|cause| Failure::io("starting", cause))
 }
 
-/// What is done with a store: a registry is asked for the right to push only where something is pushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    Read,
-    Write,
-}
-
-#[derive(Debug)]
-enum Opened {
-    Reading(ReadStore),
-    Writing(Store),
-}
-
 /// A store that was opened, and the same as the public sees it when that is somebody else.
 #[derive(Debug)]
 pub struct Connection {
@@ -85,28 +72,19 @@ impl Connection {
         let apart = config.public_read && !found.is_anonymous();
         let public = if apart { Some(ReadStore::open(&location, to_store.anonymous())?) } else { None };
         let options = to_store.options(found.credentials);
-        let opened = match access {
-            Access::Read => Opened::Reading(ReadStore::open(&location, options)?),
-            Access::Write => Opened::Writing(Store::open(&location, options)?),
-        };
+        let opened = Opened::open(&location, options, access)?;
         let elsewhere = matches!(location, Location::Registry(_));
         let public_read = config.public_read;
         Ok(Self { location, opened, public, access: to_store, elsewhere, public_read, prefix })
     }
 
     pub fn read(&self) -> &ReadStore {
-        match &self.opened {
-            Opened::Reading(store) => store,
-            Opened::Writing(store) => store.read(),
-        }
+        self.opened.read()
     }
 
     /// Nothing where it was opened for reading.
     pub fn store(&self) -> Option<&Store> {
-        match &self.opened {
-            Opened::Reading(_) => None,
-            Opened::Writing(store) => Some(store),
-        }
+        self.opened.store()
     }
 
     pub fn public(&self) -> Option<&ReadStore> {

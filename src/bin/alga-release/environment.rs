@@ -74,6 +74,17 @@ fn user_id() -> Option<String> {
     ids.split_whitespace().next().map(|id| format!("user {id}"))
 }
 
+/// Are colours wanted on a stream that is, or is no, terminal?
+///
+/// <https://no-color.org> and <https://force-color.org>
+pub fn colour(terminal: bool) -> bool {
+    variable("NO_COLOR").is_none()
+        && match variable("FORCE_COLOR") {
+            Some(force) => force != "0",
+            None => terminal && variable("TERM").is_none_or(|terminal| terminal != "dumb"),
+        }
+}
+
 /// The configuration file's text and name, when there is one.
 pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Option<(String, String)>, Failure> {
     let (path, name) = match &args.config {

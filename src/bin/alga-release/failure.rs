@@ -36,6 +36,7 @@ impl Failure {
         Self { code, lines, notes: Vec::new(), hint: None }
     }
 
+    /// The same with the way out.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -170,6 +171,12 @@ impl From<release::ResolveError> for Failure {
             other => Self::new(FAILED, &other)
                 .hint("the channel holds something that no version of this program wrote: look who did"),
         }
+    }
+}
+
+impl From<release::InvalidRelease> for Failure {
+    fn from(error: release::InvalidRelease) -> Self {
+        Self::new(FAILED, &error)
     }
 }
 

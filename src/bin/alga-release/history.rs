@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, Connection, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::store::Access;
 
 /// Version of the JSON, `docs/schemas/history.json`.
 const SCHEMA: &str = "alga.release.history/v1";

@@ -13,9 +13,10 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, Connection, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::store::Access;
 
 /// Version of the JSON, `docs/schemas/in-use.json`.
 const SCHEMA: &str = "alga.release.in-use/v1";

@@ -7,6 +7,7 @@ mod checks;
 mod config;
 mod connect;
 mod credentials;
+mod diff;
 mod doctor;
 mod environment;
 mod failure;
@@ -14,8 +15,10 @@ mod github;
 mod history;
 mod in_use;
 mod output;
+mod pager;
 mod promote;
 mod publish;
+mod rendered;
 mod rollback;
 mod store;
 mod verify;
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
         }
     };
     match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             failure.print();
             ExitCode::from(failure.exit_code())
@@ -44,9 +47,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<(), Failure> {
-    match args.command {
+fn run(args: Args) -> Result<ExitCode, Failure> {
+    let done = match args.command {
         Command::Publish(publish) => publish::run(&publish),
+        Command::Diff(diff) => return diff::run(&diff),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Promote(promote) => promote::run(&promote),
         Command::Rollback(rollback) => rollback::run(&rollback),
@@ -66,5 +70,6 @@ fn run(args: Args) -> Result<(), Failure> {
                 .map_err(|cause| Failure::io("writing the page", cause))?;
             output::write_stdout(&page)
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use alga_release::oci::Notice;
@@ -22,6 +23,19 @@ pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
         Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::io("writing the result", cause)),
         _ => Ok(()),
     }
+}
+
+/// Writes files into a directory, each whole or not at all, the last one last.
+pub fn write_files(directory: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Failure> {
+    let failed = |path: &Path, cause| Failure::io(&format!("writing {}", path.display()), cause);
+    std::fs::create_dir_all(directory).map_err(|cause| failed(directory, cause))?;
+    for (name, bytes) in files {
+        let (path, partial) = (directory.join(name), directory.join(format!(".{name}.partial")));
+        std::fs::write(&partial, bytes)
+            .and_then(|()| std::fs::rename(&partial, &path))
+            .map_err(|cause| failed(&path, cause))?;
+    }
+    Ok(())
 }
 
 /// Pretty JSON and a line end.

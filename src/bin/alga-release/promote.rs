@@ -12,9 +12,10 @@ use alga_release::verify::{self, Check, Outcome, Stores};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, Connection, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::store::Access;
 use crate::{checks, environment};
 
 #[derive(Debug, clap::Args)]

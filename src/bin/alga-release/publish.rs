@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
+use alga_release::diff::{self, Diff, Side};
 use alga_release::image::{self, Check, PinnedImages};
-use alga_release::oci::{Location, Prefix, ReadStore, Reference, Repository, Selector, Store, Tag};
+use alga_release::oci::{Location, Prefix, ReadStore, Reference, Repository, Selector, Tag};
 use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
 use alga_release::source::{Tree, git};
 
@@ -13,7 +14,8 @@ use crate::connect::until_signal;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
-use crate::store::StoreAccess;
+use crate::pager;
+use crate::store::{Access, Opened, StoreAccess};
 
 /// How many changed files are named before "and N more".
 const NAMED_CHANGES: usize = 20;
@@ -31,40 +33,65 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let found = runtime.block_on(access.credentials(&talk))?;
     // Who has no credentials reads as the public does.
     let reads_apart = config.public_read && !found.is_anonymous();
-    let store = Store::open(location, access.options(found.credentials))?;
-    let place = Place { access: &access, store: &store, runtime: &runtime };
+    let rights = if args.dry_run { Access::Read } else { Access::Write };
+    let opened = Opened::open(location, access.options(found.credentials), rights)?;
+    let place = Place { access: &access, store: opened.read(), runtime: &runtime };
     let publication = prepare(args, &request, &place, &talk)?;
     for warning in &publication.warnings {
         talk.warn(warning);
     }
     let public = if reads_apart { Some(ReadStore::open(location, access.anonymous())?) } else { None };
-    let executor = Executor { store: &store, public: public.as_ref() };
-    let report = runtime.block_on(until_signal(carry_out(args, &publication, &executor, &talk)))?;
+    let stores = Stores { opened: &opened, public: public.as_ref() };
+    let (report, diff) = runtime.block_on(until_signal(carry_out(args, &config, &publication, &stores, &talk)))?;
     talk.done();
     let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
     match args.output.output {
-        Format::Json => output::write_json(&report),
-        Format::Text => output::write_stdout(output::report_text(&report).as_bytes()),
+        Format::Json => output::write_json(&Published { report, diff }),
+        Format::Text => {
+            let diff = diff.map(|diff| diff::render::text(&diff, pager::style()) + "\n").unwrap_or_default();
+            output::write_stdout((diff + &output::report_text(&report)).as_bytes())
+        }
     }
 }
 
+/// What is printed as JSON.
+#[derive(serde::Serialize)]
+struct Published {
+    #[serde(flatten)]
+    report: Report,
+    /// In a dry run: what would change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<Diff>,
+}
+
 /// What is to be published, and what people should know of it.
-struct Publication {
-    desired: Desired,
+pub struct Publication {
+    pub desired: Desired,
     images: PinnedImages,
     prefix: Prefix,
-    warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Where it goes, and how one gets there.
-struct Place<'a> {
-    access: &'a StoreAccess,
-    store: &'a Store,
-    runtime: &'a tokio::runtime::Runtime,
+pub struct Place<'a> {
+    pub access: &'a StoreAccess,
+    pub store: &'a ReadStore,
+    pub runtime: &'a tokio::runtime::Runtime,
+}
+
+/// The store, and the same as the public sees it when that is somebody else.
+struct Stores<'a> {
+    opened: &'a Opened,
+    public: Option<&'a ReadStore>,
 }
 
 /// Packs the tree while the images are looked up.
-fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &Talk) -> Result<Publication, Failure> {
+pub fn prepare(
+    args: &PublishArgs,
+    request: &Request<'_>,
+    place: &Place<'_>,
+    talk: &Talk,
+) -> Result<Publication, Failure> {
     let tree = Tree::open(&args.source)?;
     let images = plan::image_tags(&tree, request)?;
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
@@ -73,7 +100,7 @@ fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &
     let external = |registry: &Prefix, repository: &Repository| elsewhere.open(registry, repository);
     let (packed, images) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
-        let images = place.runtime.block_on(image::pin(place.store.read(), &pins, external));
+        let images = place.runtime.block_on(image::pin(place.store, &pins, external));
         (packing.join(), images)
     });
     let packed = packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -88,25 +115,33 @@ fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &
 /// Looks, plans, and unless it is a dry run does what was planned.
 async fn carry_out(
     args: &PublishArgs,
+    config: &Config,
     publication: &Publication,
-    executor: &Executor<'_>,
+    stores: &Stores<'_>,
     talk: &Talk,
-) -> Result<Report, Failure> {
+) -> Result<(Report, Option<Diff>), Failure> {
     let desired = &publication.desired;
-    let observed = plan::observe(executor.store.read(), desired).await?;
+    let store = stores.opened.read();
+    let observed = plan::observe(store, desired).await?;
     let plan = plan::publish(desired, &observed, args.allow_unordered)?;
     let mut report = Report::new(&plan, desired, &observed, args.dry_run);
     report.images.clone_from(&publication.images.digests);
     report.control_plane.clone_from(&publication.images.control_plane);
     report.warnings.clone_from(&publication.warnings);
-    if !args.dry_run {
-        let contents = Contents::of(desired).with_images(&publication.images, &publication.prefix);
-        let moved = plan::execute(&plan, &contents, &record(args), executor, talk).await?;
-        if let Some(channel) = &mut report.channel {
-            channel.manifest = moved.or(channel.manifest.take());
-        }
+    let Some(writable) = stores.opened.store() else {
+        let to = Side::of(desired, config, &args.source.display().to_string())?;
+        let serves = observed.channel.as_ref().zip(desired.channel.as_ref());
+        let from = serves.map(|(serves, channel)| Side::served(store, config, channel.as_str(), serves)).transpose()?;
+        let diff = diff::compare(from.as_ref(), &to).await?;
+        return Ok((report, Some(diff)));
+    };
+    let contents = Contents::of(desired).with_images(&publication.images, &publication.prefix);
+    let executor = Executor { store: writable, public: stores.public };
+    let moved = plan::execute(&plan, &contents, &record(args), &executor, talk).await?;
+    if let Some(channel) = &mut report.channel {
+        channel.manifest = moved.or(channel.manifest.take());
     }
-    Ok(report)
+    Ok((report, None))
 }
 
 fn configuration(args: &PublishArgs) -> Result<Config, Failure> {
@@ -148,7 +183,7 @@ fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
 }
 
 /// The tags given by hand: the file's, then the flags'.
-fn images(args: &PublishArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
+pub fn images(args: &PublishArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
     let mut images = match &args.images_file {
         Some(path) => plan::tags_in(&environment::read(path)?, &path.display().to_string(), &config.release_images)?,
         None => BTreeMap::new(),

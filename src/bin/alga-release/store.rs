@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alga_release::config::{Config, ImageRepository};
 use alga_release::image::{self, Check};
-use alga_release::oci::{Certificates, Credentials, Location, Options, Prefix, ReadStore, Repository};
+use alga_release::oci::{Certificates, Credentials, Location, Options, Prefix, ReadStore, Repository, Store};
 
 use crate::args::StoreArgs;
 use crate::credentials::{Found, Keychain};
@@ -75,6 +75,21 @@ impl StoreAccess {
         }
     }
 
+    /// The same for a second store: what is given for the first one alone is not for it.
+    ///
+    /// # Errors
+    /// As [`Keychain::for_registry`].
+    pub async fn credentials_kept(&self, talk: &Talk) -> Result<Found, Failure> {
+        match &self.location {
+            Location::Registry(prefix) => {
+                let found = self.keychain.for_registry(&prefix.to_string()).await?;
+                talk.info(&format!("credentials of {prefix}: {}", found.source));
+                Ok(found)
+            }
+            Location::Layout(_) => Ok(Found::default()),
+        }
+    }
+
     /// The same, where a registry that fails is not tried again unless that is asked for.
     pub fn without_patience(mut self, args: &StoreArgs) -> Self {
         self.options.retry_for = args.retry_for.unwrap_or_default();
@@ -128,6 +143,45 @@ impl StoreAccess {
             }
         }
         Ok(elsewhere)
+    }
+}
+
+/// What is done with a store: a registry is asked for the right to push only where something is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// A store that was opened: for reading, it cannot be written.
+#[derive(Debug)]
+pub enum Opened {
+    Reading(ReadStore),
+    Writing(Store),
+}
+
+impl Opened {
+    /// Sends nothing yet.
+    pub fn open(location: &Location, options: Options, access: Access) -> Result<Self, Failure> {
+        Ok(match access {
+            Access::Read => Self::Reading(ReadStore::open(location, options)?),
+            Access::Write => Self::Writing(Store::open(location, options)?),
+        })
+    }
+
+    pub fn read(&self) -> &ReadStore {
+        match self {
+            Self::Reading(store) => store,
+            Self::Writing(store) => store.read(),
+        }
+    }
+
+    /// Nothing where it was opened for reading.
+    pub fn store(&self) -> Option<&Store> {
+        match self {
+            Self::Reading(_) => None,
+            Self::Writing(store) => Some(store),
+        }
     }
 }
 

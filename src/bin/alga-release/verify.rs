@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
 use crate::checks;
-use crate::connect::{self, Access, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, Connection, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::store::Access;
 
 /// Version of the JSON, `docs/schemas/verify.json`.
 const SCHEMA: &str = "alga.release.verify/v1";

@@ -1,0 +1,280 @@
+//! From two sides to a [`Diff`]. What both sides hold alike is never fetched, and of the rest one chart after the other is in
+//! memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde_json::Value;
+
+use super::chart::{ChartChange, ChartState, Dropped, Part, files};
+use super::fields;
+use super::lines::{Budget, Change};
+use super::overlay::{self, Overlays};
+use super::risk;
+use super::side::{Files, Found, Read, Side, unpack};
+use super::value::{BundleChange, Diff, ImageChange, ImageState, SCHEMA, Summary};
+use crate::oci::{Digest, Error};
+use crate::release::Release;
+
+/// Charts that are fetched at once: so many archives are in memory, packed.
+const AT_ONCE: usize = 16;
+
+/// Compares two releases; without a `from`, everything is new.
+///
+/// # Errors
+/// When a store cannot be reached. What is absent or broken is said in the result.
+pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Error> {
+    let mut diff = Diff {
+        schema: SCHEMA,
+        from: from.map(|side| side.identity.clone()),
+        to: to.identity.clone(),
+        has_changes: from.is_none_or(|from| !same(from, to)),
+        summary: Summary::default(),
+        risks: Vec::new(),
+        notes: Vec::new(),
+        charts: Vec::new(),
+        images: Vec::new(),
+        extra_images: Vec::new(),
+        control_plane: None,
+        values: Vec::new(),
+        overlay: Vec::new(),
+        objects: Vec::new(),
+        other: Vec::new(),
+        bundle: None,
+        rendered: None,
+    };
+    if diff.has_changes {
+        // Where nothing was before, everything is new: that is said, not shown.
+        let mut budget = if from.is_some() { Budget::default() } else { Budget::none() };
+        release(from, to, &mut diff, &mut budget);
+        let names = chart_names(from, to);
+        let (bundles, charts) = futures_util::join!(bundles(from, to), charts(from, to, names, &mut budget));
+        let ((overlays, of_bundles), (charts, dropped, of_charts)) = (bundles?, charts?);
+        diff.notes.extend(of_bundles.into_iter().chain(of_charts));
+        diff.charts = charts;
+        if let Some(overlays) = overlays {
+            overlay::compare(&overlays, (from, to), &mut diff, &mut budget);
+            diff.risks.extend(overlay::unread(&dropped, &overlays.to, to));
+        }
+        diff.risks.extend(diff.charts.iter().flat_map(risk::of_chart));
+        diff.risks.extend(diff.images.iter().flat_map(risk::of_image));
+    }
+    let images = images_of(to);
+    diff.risks.extend(images.iter().filter_map(|(key, image)| risk::of_tag(key, image)));
+    diff.risks.extend(to.release.control_plane.as_deref().and_then(risk::of_control_plane));
+    diff.risks.sort();
+    diff.summarise();
+    Ok(diff)
+}
+
+/// Releases that differ by the channel that they were published to first are the same.
+fn same(from: &Side<'_>, to: &Side<'_>) -> bool {
+    let neutral = |release: &Release| Release { channel: String::new(), ..release.clone() };
+    from.identity.digest == to.identity.digest || neutral(&from.release) == neutral(&to.release)
+}
+
+/// What the two JSONs say.
+fn release(from: Option<&Side<'_>>, to: &Side<'_>, diff: &mut Diff, budget: &mut Budget) {
+    let old = from.map(|side| &side.release);
+    let new = &to.release;
+    diff.images = image_changes(from, to);
+    let list = |images: Option<&Vec<String>>| serde_json::json!({ "extraImages": images.into_iter().flatten().collect::<Vec<_>>() });
+    diff.extra_images =
+        fields::compare(&list(old.map(|old| &old.extra_images)), &list(Some(&new.extra_images)), budget);
+    let control_plane = |release: Option<&Release>| serde_json::json!({ "controlPlane": release.and_then(|release| release.control_plane.clone()) });
+    diff.control_plane = fields::compare(&control_plane(old), &control_plane(Some(new)), budget).pop();
+    let other = |release: &Release| {
+        let mut map: serde_json::Map<String, Value> = release.extra.clone().into_iter().collect();
+        map.insert("valuesProfile".to_owned(), Value::String(release.values_profile.clone()));
+        Value::Object(map)
+    };
+    diff.other =
+        fields::compare(&old.map_or_else(|| Value::Object(serde_json::Map::new()), other), &other(new), budget);
+    let bundle = old.map(|old| old.config.digest.clone());
+    if bundle.as_ref() != Some(&new.config.digest) {
+        diff.bundle = Some(BundleChange { from: bundle, to: new.config.digest.clone() });
+    }
+    let bytes = |release: &Release| -> Files {
+        release.profile_values.iter().map(|(file, text)| (file.clone(), text.clone().into_bytes())).collect()
+    };
+    let (before, after) = (old.map(bytes).unwrap_or_default(), bytes(new));
+    // Older publishers left the values out of the release: they stand in the overlay alone.
+    if old.is_some() && before.is_empty() != after.is_empty() {
+        diff.notes.push("one release carries no values of its profile: they are compared with the overlay".to_owned());
+    } else {
+        diff.values = files(&before, &after, |_| Part::Values, budget);
+    }
+}
+
+fn images_of(side: &Side<'_>) -> BTreeMap<String, ImageState> {
+    let release = &side.release;
+    let state = |(key, tag): (&String, &String)| {
+        let pinned = release.image_digests.get(key);
+        let configured =
+            side.config().images.get(key).map(|repository| match crate::config::image_repository(repository) {
+                Ok(crate::config::ImageRepository::External(name)) => name,
+                _ => format!("{}/{repository}", side.prefix()),
+            });
+        let digest: Option<Digest> = pinned.map(|pinned| pinned.digest.clone());
+        let repository = pinned.map(|pinned| pinned.repository.clone()).or(configured);
+        (key.clone(), ImageState { tag: tag.clone(), digest, repository })
+    };
+    release.images.iter().map(state).collect()
+}
+
+fn image_changes(from: Option<&Side<'_>>, to: &Side<'_>) -> Vec<ImageChange> {
+    let (mut old, mut new) = (from.map(images_of).unwrap_or_default(), images_of(to));
+    let keys: BTreeSet<String> = old.keys().chain(new.keys()).cloned().collect();
+    let change = |key: String| {
+        let (from, to) = (old.remove(&key), new.remove(&key));
+        // A digest that one side does not know is no change.
+        let same = matches!((&from, &to), (Some(from), Some(to)) if from.tag == to.tag && from.repository == to.repository
+            && (from.digest == to.digest || from.digest.is_none() || to.digest.is_none()));
+        (!same).then(|| ImageChange { change: Change::of(from.as_ref(), to.as_ref()), key, from, to })
+    };
+    keys.into_iter().filter_map(change).collect()
+}
+
+type Bundles = (Option<Overlays>, Vec<String>);
+
+/// The trees of both bundles; nothing when they are the same or one of them cannot be had, which is said.
+async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Error> {
+    if from.is_some_and(|from| from.release.config.digest == to.release.config.digest) {
+        return Ok((None, Vec::new()));
+    }
+    let (old, new) = futures_util::try_join!(
+        async {
+            match from {
+                Some(from) => from.bundle().await.map(Some),
+                None => Ok(None),
+            }
+        },
+        to.bundle()
+    )?;
+    let unread = |reason: String| vec![format!("the overlays were not compared: {}", super::name(&reason))];
+    let (old, new) = match (old.transpose(), new) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(reason), _) | (_, Err(reason)) => return Ok((None, unread(reason))),
+    };
+    if old.as_ref().is_some_and(|old| old.layer.digest == new.layer.digest) {
+        return Ok((None, Vec::new()));
+    }
+    let (old, new) = futures_util::try_join!(
+        async {
+            match (from, &old) {
+                (Some(from), Some(old)) => from.archive(old).await,
+                _ => Ok(Ok(Bytes::new())),
+            }
+        },
+        to.archive(&new)
+    )?;
+    let files = |archive: Result<Bytes, String>| {
+        archive.and_then(|archive| if archive.is_empty() { Ok(Files::new()) } else { unpack(&archive, false) })
+    };
+    match (files(old), files(new)) {
+        (Ok(from), Ok(to)) => Ok((Some(Overlays { from, to }), Vec::new())),
+        (Err(reason), _) | (_, Err(reason)) => Ok((None, unread(reason))),
+    }
+}
+
+/// The charts that differ as the releases name them; those of one version without digests may.
+fn chart_names(from: Option<&Side<'_>>, to: &Side<'_>) -> BTreeSet<String> {
+    let mut names: BTreeSet<&String> = to.release.charts.keys().collect();
+    names.extend(from.iter().flat_map(|from| from.release.charts.keys()));
+    names.extend(to.release.chart_digests.keys());
+    let same = |name: &&String| {
+        let Some(from) = from else { return false };
+        let (old, new) = (&from.release, &to.release);
+        let digests = (old.chart_digests.get(*name), new.chart_digests.get(*name));
+        let versions = old.charts.get(*name) == new.charts.get(*name);
+        versions && (matches!(digests, (Some(a), Some(b)) if a == b) || !(from.publishes(name) || to.publishes(name)))
+    };
+    names.into_iter().filter(|name| !same(name)).cloned().collect()
+}
+
+/// The charts that differ, what their templates no longer read, and what is to be said.
+type Charts = (Vec<ChartChange>, BTreeMap<String, Dropped>, Vec<String>);
+
+async fn charts(
+    from: Option<&Side<'_>>,
+    to: &Side<'_>,
+    names: BTreeSet<String>,
+    budget: &mut Budget,
+) -> Result<Charts, Error> {
+    let mut pairs = stream::iter(names).map(|name| pair(from, to, name)).buffered(AT_ONCE);
+    let (mut changes, mut dropped, mut notes) = (Vec::new(), BTreeMap::new(), Vec::new());
+    while let Some(pair) = pairs.next().await {
+        let (mut change, archives) = pair?;
+        if let Some(archives) = archives {
+            match both(archives) {
+                Ok((old, new)) => {
+                    change.compare(&old, &new, budget);
+                    dropped.insert(change.name.clone(), Dropped::of(&old, &new));
+                }
+                Err(reason) => change.not_compared = Some(reason),
+            }
+        }
+        let unchanged = change.from.is_some() && change.from == change.to;
+        match change.not_compared {
+            // The same version twice, and no digests: it may be somebody else's, or gone.
+            Some(reason) if unchanged => {
+                let (chart, reason) = (super::name(&change.name), super::name(&reason));
+                notes.push(format!("chart {chart} has the same version in both and was not looked into: {reason}"));
+            }
+            _ if unchanged => {}
+            _ => changes.push(change),
+        }
+    }
+    Ok((changes, dropped, notes))
+}
+
+type Archives = (Bytes, Bytes);
+
+fn both((old, new): Archives) -> Result<(Files, Files), String> {
+    Ok((unpack(&old, true)?, unpack(&new, true)?))
+}
+
+/// A chart on both sides: how it is named, and the two archives where there is something to compare.
+async fn pair(from: Option<&Side<'_>>, to: &Side<'_>, name: String) -> Result<(ChartChange, Option<Archives>), Error> {
+    let state = |side: &Side<'_>| {
+        let version = side.release.charts.get(&name).cloned();
+        let digest = side.release.chart_digests.get(&name).cloned();
+        (version.is_some() || digest.is_some()).then(|| ChartState { version: version.unwrap_or_default(), digest })
+    };
+    let mut change = ChartChange::new(&name, from.and_then(state), state(to));
+    let (Some(from), Some(_), Some(_)) = (from, &change.from, &change.to) else { return Ok((change, None)) };
+    if !(from.publishes(&name) && to.publishes(&name)) {
+        change.external = true;
+        return Ok((change, None));
+    }
+    let (old, new) = futures_util::try_join!(from.chart(&name), to.chart(&name))?;
+    let (old, new) = match (old, new) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(reason), _) | (_, Err(reason)) => {
+            change.not_compared = Some(reason);
+            return Ok((change, None));
+        }
+    };
+    for (state, found) in [(&mut change.from, &old), (&mut change.to, &new)] {
+        if let Some(state) = state {
+            state.digest = Some(found.digest.clone());
+        }
+    }
+    if old.layer.digest == new.layer.digest {
+        change.repacked = true;
+        return Ok((change, None));
+    }
+    match futures_util::try_join!(archive(from, &old), archive(to, &new))? {
+        (Ok(old), Ok(new)) => Ok((change, Some((old, new)))),
+        (Err(reason), _) | (_, Err(reason)) => {
+            change.not_compared = Some(reason);
+            Ok((change, None))
+        }
+    }
+}
+
+async fn archive(side: &Side<'_>, found: &Found) -> Read<Bytes> {
+    side.archive(found).await
+}

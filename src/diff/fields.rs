@@ -1,0 +1,255 @@
+//! Two structured values, field by field: order of keys, quoting and comments do not count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Map, Number, Value};
+
+use super::lines::{Budget, Change, Delta, compare as compare_lines};
+use crate::yaml;
+
+/// Most characters of a value that are shown.
+const SHOWN: usize = 200;
+
+/// One field that differs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FieldChange {
+    /// Keys joined by `.`, items as `[name]` or `[index]`.
+    pub path: String,
+    /// What became of it.
+    pub change: Change,
+    /// Its value before, as JSON and cut; absent where `lines` says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Its value after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Was it written by the publisher, not by the author?
+    pub pin: bool,
+    /// Text of several lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Delta>,
+}
+
+/// What a YAML node says, whatever way it is written; `<<` merged in.
+pub fn value_of(node: &yaml::Node) -> Value {
+    let node = node.resolved();
+    match &node.value {
+        yaml::Value::Mapping { .. } => {
+            let mut map = Map::new();
+            for merged in node.merged().iter().rev() {
+                if let Value::Object(entries) = value_of(merged) {
+                    map.extend(entries);
+                }
+            }
+            for entry in node.entries().iter().filter(|entry| !entry.is_merge()) {
+                map.insert(entry.key.as_str().unwrap_or("null").to_owned(), value_of(&entry.value));
+            }
+            Value::Object(map)
+        }
+        yaml::Value::Sequence { items, .. } => Value::Array(items.iter().map(value_of).collect()),
+        _ if node.is_null() => Value::Null,
+        _ => scalar(node),
+    }
+}
+
+fn scalar(node: &yaml::Node) -> Value {
+    let text = node.as_str().unwrap_or_default();
+    if node.is_string() || node.tag.is_some() {
+        return Value::String(text.to_owned());
+    }
+    match text {
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ => text.parse::<Number>().map_or_else(|_| Value::String(text.to_owned()), Value::Number),
+    }
+}
+
+/// Every field that differs, in the order of the paths.
+pub fn compare(from: &Value, to: &Value, budget: &mut Budget) -> Vec<FieldChange> {
+    let mut found = Found { changes: Vec::new(), budget };
+    found.values("", from, to);
+    found.changes
+}
+
+struct Found<'a> {
+    changes: Vec<FieldChange>,
+    budget: &'a mut Budget,
+}
+
+impl Found<'_> {
+    fn values(&mut self, path: &str, from: &Value, to: &Value) {
+        match (from, to) {
+            _ if from == to => {}
+            (Value::Object(old), Value::Object(new)) => self.maps(path, old, new),
+            (Value::Array(old), Value::Array(new)) => self.lists(path, old, new),
+            _ => self.push(path, Some(from), Some(to)),
+        }
+    }
+
+    fn maps(&mut self, path: &str, old: &Map<String, Value>, new: &Map<String, Value>) {
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for key in keys {
+            let path = if path.is_empty() { part(key) } else { format!("{path}.{}", part(key)) };
+            match (old.get(key), new.get(key)) {
+                (Some(old), Some(new)) => self.values(&path, old, new),
+                (old, new) => self.push(&path, old, new),
+            }
+        }
+    }
+
+    /// Items that have names are the same where they have the same name, others where they have the same place. The sources
+    /// of values are kept by place: their names change with their content.
+    fn lists(&mut self, path: &str, old: &[Value], new: &[Value]) {
+        if let (Some(before), Some(after), false) = (named(old), named(new), path.ends_with("valuesFrom")) {
+            return self.named_items(path, &before, &after, (old, new));
+        }
+        if old.iter().chain(new).all(|item| !item.is_object() && !item.is_array()) {
+            return self.plain_items(path, old, new);
+        }
+        for at in 0..old.len().max(new.len()) {
+            let path = format!("{path}[{at}]");
+            match (old.get(at), new.get(at)) {
+                (Some(old), Some(new)) => self.values(&path, old, new),
+                (old, new) => self.push(&path, old, new),
+            }
+        }
+    }
+
+    fn named_items(&mut self, path: &str, old: &Named<'_>, new: &Named<'_>, lists: (&[Value], &[Value])) {
+        let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+        let before = self.changes.len();
+        for name in names {
+            let path = format!("{path}[{name}]");
+            match (old.get(name), new.get(name)) {
+                (Some(old), Some(new)) => self.values(&path, old, new),
+                (old, new) => self.push(&path, old.copied(), new.copied()),
+            }
+        }
+        if self.changes.len() == before {
+            let order = |items: &[Value]| items.iter().map(|item| item["name"].clone()).collect::<Value>();
+            self.push(&format!("{path} (order)"), Some(&order(lists.0)), Some(&order(lists.1)));
+        }
+    }
+
+    fn plain_items(&mut self, path: &str, old: &[Value], new: &[Value]) {
+        let (gone, added) = (without(old, new), without(new, old));
+        if gone.is_empty() && added.is_empty() {
+            let whole = |items: &[Value]| Value::Array(items.to_vec());
+            return self.push(&format!("{path} (order)"), Some(&whole(old)), Some(&whole(new)));
+        }
+        for item in gone {
+            self.push(&format!("{path}[]"), Some(item), None);
+        }
+        for item in added {
+            self.push(&format!("{path}[]"), None, Some(item));
+        }
+    }
+
+    fn push(&mut self, path: &str, from: Option<&Value>, to: Option<&Value>) {
+        let change = Change::of(from, to);
+        let several = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| text.contains('\n'));
+        let (mut lines, mut texts) = (None, (from.map(shown), to.map(shown)));
+        if several(from) || several(to) {
+            let text = |value: Option<&'_ Value>| {
+                value.map(|value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
+            };
+            let (old, new) = (text(from), text(to));
+            let bytes = |text: &'_ Option<String>| text.as_ref().map(|text| text.clone().into_bytes());
+            lines = Some(compare_lines(bytes(&old).as_deref(), bytes(&new).as_deref(), self.budget));
+            texts = (None, None);
+        }
+        let (from, to) = texts;
+        self.changes.push(FieldChange { path: path.to_owned(), change, from, to, pin: false, lines });
+    }
+}
+
+type Named<'a> = BTreeMap<&'a str, &'a Value>;
+
+/// The items by their names, when every one has its own.
+fn named(items: &[Value]) -> Option<Named<'_>> {
+    let named: Option<Named<'_>> = items.iter().map(|item| Some((item.get("name")?.as_str()?, item))).collect();
+    named.filter(|named| named.len() == items.len())
+}
+
+/// The items of `a` that are not in `b`, each as often as it is missing.
+fn without<'v>(a: &'v [Value], b: &[Value]) -> Vec<&'v Value> {
+    let mut left: BTreeMap<String, usize> = BTreeMap::new();
+    for item in b {
+        *left.entry(item.to_string()).or_default() += 1;
+    }
+    let mut missing = Vec::new();
+    for item in a {
+        match left.get_mut(&item.to_string()) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => missing.push(item),
+        }
+    }
+    missing
+}
+
+/// A key as part of a path: quoted where it holds what separates parts.
+fn part(key: &str) -> String {
+    if key.is_empty() || key.contains(['.', '[', ']', ' ']) { format!("[{key}]") } else { key.to_owned() }
+}
+
+/// A value as people read it: JSON in one line, cut.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= SHOWN {
+        return text;
+    }
+    text.chars().take(SHOWN).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(old: &str, new: &str) -> Vec<String> {
+        let parse = |text: &str| {
+            let documents = yaml::parse(text).expect("YAML");
+            documents.iter().find_map(|document| document.root.as_ref()).map_or(Value::Null, value_of)
+        };
+        let changes = compare(&parse(old), &parse(new), &mut Budget::default());
+        let text = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+        changes.iter().map(|c| format!("{} {} {}", c.path, text(&c.from), text(&c.to))).collect()
+    }
+
+    #[test]
+    fn writing_is_no_change_and_types_are() {
+        assert_eq!(changes("a: 1 # one\nb: 'x'\n", "b: x\na: 1\n"), [""; 0]);
+        assert_eq!(changes("a: 1\n", "a: '1'\n"), ["a 1 \"1\""]);
+        assert_eq!(changes("a: yes\nb: true\n", "a: yes\nb: false\n"), ["b true false"]);
+        assert_eq!(changes("a: &x {b: 1}\nc: *x\n", "a: {b: 1}\nc: {<<: {b: 2}, b: 1}\n"), [""; 0]);
+    }
+
+    #[test]
+    fn items_are_found_by_their_names() {
+        let old = "c: [{name: web, image: a}, {name: log, image: b}]\n";
+        assert_eq!(
+            changes(old, "c: [{name: new}, {name: log, image: b}, {name: web, image: x}]\n"),
+            [r#"c[new] - {"name":"new"}"#, r#"c[web].image "a" "x""#]
+        );
+        let order = changes(old, "c: [{name: log, image: b}, {name: web, image: a}]\n");
+        assert_eq!(order, [r#"c (order) ["web","log"] ["log","web"]"#]);
+        assert_eq!(changes("a: [x, y]\n", "a: [y, z]\n"), [r#"a[] "x" -"#, r#"a[] - "z""#]);
+        assert_eq!(changes("a: [x, x]\n", "a: [x]\n"), [r#"a[] "x" -"#]);
+        assert_eq!(changes("a: [x, y]\n", "a: [y, x]\n"), [r#"a (order) ["x","y"] ["y","x"]"#]);
+        let sources = changes("valuesFrom: [{name: v-1}, {name: w}]\n", "valuesFrom: [{name: v-2}, {name: w}]\n");
+        assert_eq!(sources, [r#"valuesFrom[0].name "v-1" "v-2""#]);
+    }
+
+    #[test]
+    fn keys_that_hold_separators_stay_one_part_of_the_path() {
+        assert_eq!(changes("a: {k8s.io/x: 1}\n", "a: {}\n"), ["a.[k8s.io/x] 1 -"]);
+    }
+
+    #[test]
+    fn text_of_several_lines_is_compared_line_by_line() {
+        let (old, new) = (serde_json::json!({"data": "a\nb\n"}), serde_json::json!({"data": "a\nc\n"}));
+        let changes = compare(&old, &new, &mut Budget::default());
+        let Some(Delta::Text { added: 1, removed: 1, .. }) = &changes[0].lines else { panic!("{changes:?}") };
+        assert_eq!((&changes[0].from, &changes[0].to), (&None, &None));
+    }
+}

@@ -1,0 +1,437 @@
+//! Two releases, compared: what is said, of what nothing is fetched, and what others wrote into them.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::schemas::valid;
+use crate::support::programs::{Run, Source, release, run};
+use crate::support::published::{
+    RELEASES, digest_of, publish, release_json, served, state, store, with_images, writes,
+};
+use crate::support::registry::Registry;
+use crate::support::{peer, require};
+
+const RELEASE_CONFIG: &str = "application/vnd.alga.appliance.release.config.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CHART: &str = "ee/helm/email-service";
+const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J</details>`@octocat` <img src=x> **x**";
+
+fn diff(registry: &Registry, from: &str, to: &str, more: &[&str]) -> Run {
+    run(release().args(["diff", from, to, "--store", &store(registry)]).args(more))
+}
+
+fn compared(registry: &Registry, from: &str, to: &str) -> Value {
+    let value = diff(registry, from, to, &["--output", "json"]).ends(0).json();
+    valid("diff.json", &value);
+    value
+}
+
+/// Changes one template (with the chart's version), one value, one image.
+fn change(source: &Source) {
+    let chart = std::fs::read_to_string(source.path(&format!("{CHART}/Chart.yaml"))).expect("a chart");
+    source.write(&format!("{CHART}/Chart.yaml"), &chart.replace("version: \"0.1.0\"", "version: \"0.1.1\""));
+    source.append(&format!("{CHART}/templates/deployment.yaml"), "          # one line more\n");
+    source.append("ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml", "more: true\n");
+    let images = release_json(source).replace("62cdce38", "feedbeef");
+    source.write("ee/appliance/releases/1.0.4/release.json", &images);
+}
+
+/// 1.0.3 in nightly, and the source changed since.
+fn published() -> (Source, Registry) {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    change(&source);
+    (source, registry)
+}
+
+/// Each change as `what:name`.
+fn changes(diff: &Value) -> BTreeSet<String> {
+    let names = |key: &'static str, name: &'static str| {
+        let all = diff[key].as_array().expect("a list").iter();
+        all.filter(|change| change["pin"] != true)
+            .map(move |change| format!("{key}:{}", change[name].as_str().unwrap_or_default()))
+    };
+    let all = [("charts", "name"), ("images", "key"), ("extraImages", "path"), ("values", "path"), ("overlay", "path")];
+    let more = [("objects", "name"), ("other", "path")];
+    all.into_iter().chain(more).flat_map(|(key, name)| names(key, name)).collect()
+}
+
+/// Exactly the template, the value and the image.
+#[track_caller]
+fn shows_the_three(diff: &Value) {
+    let expected = ["charts:email-service", "images:algaCore", "values:temporal.single-node.yaml"];
+    assert_eq!(changes(diff), expected.map(ToOwned::to_owned).into(), "{diff:#}");
+    let files = diff["charts"][0]["files"].as_array().expect("files");
+    let files: Vec<&str> = files.iter().filter_map(|file| file["path"].as_str()).collect();
+    assert_eq!(files, ["Chart.yaml", "templates/deployment.yaml"]);
+    let lines = &diff["charts"][0]["files"][1]["hunks"][0]["lines"];
+    assert!(lines.as_array().is_some_and(|lines| lines.contains(&json!("+          # one line more"))), "{lines}");
+    assert_eq!(
+        (&diff["images"][0]["from"]["tag"], &diff["images"][0]["to"]["tag"]),
+        (&json!("62cdce38"), &json!("feedbeef"))
+    );
+    assert_eq!(diff["hasChanges"], true);
+    let pins = diff["objects"].as_array().expect("objects").iter().all(|object| object["pin"] == true);
+    assert!(pins && diff["summary"]["pins"] == 2, "the chart's source and its file: {diff:#}");
+}
+
+#[test]
+fn a_dry_run_shows_exactly_what_changed_and_so_do_the_published_releases() {
+    let (source, registry) = published();
+    let (before, written) = (state(&registry), writes(&registry));
+    let dry = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
+    assert_eq!((state(&registry), writes(&registry)), (before, written), "a dry run writes nothing");
+    valid("diff.json", &dry["diff"]);
+    shows_the_three(&dry["diff"]);
+    let text = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run"]).ends(0).stdout;
+    let (shown, plan) = (text.find("+          # one line more"), text.find("would publish 1.0.4"));
+    assert!(shown.is_some() && shown < plan, "the diff stands before the plan: {text}");
+    let report = publish(&source, &registry, "1.0.4", "nightly", &["--output", "json"]).ends(0).json();
+    assert!(report.get("diff").is_none());
+    let after = compared(&registry, "1.0.3", "nightly");
+    shows_the_three(&after);
+    for key in ["charts", "images", "values", "overlay", "objects"] {
+        assert_eq!(after[key], dry["diff"][key], "{key}");
+    }
+    assert_eq!(after["to"]["digest"], report["digest"]);
+}
+
+#[test]
+fn a_first_publication_is_all_new() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let dry = publish(&source, &registry, "1.0.3", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
+    valid("diff.json", &dry["diff"]);
+    assert_eq!(dry["diff"]["from"], Value::Null);
+    assert_eq!(dry["diff"]["summary"]["charts"], json!({"added": 6, "removed": 0, "changed": 0}));
+}
+
+#[test]
+fn a_source_tree_is_compared_with_any_store_and_two_stores_with_each_other() {
+    let (source, registry) = published();
+    let tree = source.path("").display().to_string();
+    let given = ["--version", "1.0.4", "--source-commit", &"a".repeat(40), "--epoch", "1700000000", "--output", "json"];
+    let images = ["--image", "algaCore=feedbeef"];
+    let by_tree = diff(&registry, "nightly", &tree, &[&given[..], &images].concat()).ends(0).json();
+    shows_the_three(&by_tree);
+    diff(&registry, "nightly", &tree, &[]).ends(9).says(&["--version"]);
+    let layout = source.layout();
+    let arguments = ["--version", "1.0.4", "--channel", "nightly", "--store", &layout, "--prefix", &store(&registry)];
+    source.publish(&arguments).ends(0);
+    let stores = diff(&registry, "nightly", "1.0.4", &["--other-store", &layout, "--output", "json"]).ends(0).json();
+    shows_the_three(&stores);
+}
+
+#[test]
+fn what_both_have_is_never_fetched() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    registry.clear_log();
+    compared(&registry, "1.0.3", "1.0.4");
+    let log = registry.log();
+    let charts: BTreeSet<&str> = log
+        .iter()
+        .filter_map(|received| received.path.split("/charts/").nth(1))
+        .map(|rest| rest.split('/').next().unwrap_or_default())
+        .collect();
+    assert_eq!(charts, ["email-service"].into(), "{:#?}", registry.lines());
+    // Two releases with their JSON, two bundles and two charts with their archives.
+    assert_eq!(log.len(), 12, "{:#?}", registry.lines());
+    registry.clear_log();
+    compared(&registry, "1.0.4", "nightly");
+    assert_eq!(registry.log().len(), 4, "equal releases need no more: {:#?}", registry.lines());
+}
+
+#[test]
+fn the_exit_code_says_changes_only_when_it_is_asked_to() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    diff(&registry, "1.0.3", "1.0.4", &[]).ends(0);
+    diff(&registry, "1.0.3", "1.0.4", &["--detailed-exitcode"]).ends(2);
+    diff(&registry, "1.0.4", "nightly", &["--detailed-exitcode"]).ends(0);
+    diff(&registry, "1.0.4", "nightl", &["--detailed-exitcode"]).ends(1).says(&["nightl", "did you mean `nightly`?"]);
+    diff(&registry, "1.0.4", "1.0.5!", &[]).ends(9);
+    diff(&registry, "stable", "nightly", &[]).ends(1).says(&["stable"]);
+}
+
+#[test]
+fn the_same_release_for_another_channel_is_no_change() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4"]);
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    publish(&source, &registry, "1.0.4", "stable", &[]).ends(0);
+    diff(&registry, "stable", "nightly", &["--detailed-exitcode"]).ends(0);
+}
+
+#[test]
+fn a_workflow_finds_files() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let directory = source.path("../out/deeper");
+    let out = directory.display().to_string();
+    let shown = diff(&registry, "1.0.3", "nightly", &["--output-dir", &out, "--output", "markdown"]).ends(0).stdout;
+    let read =
+        |name: &str| std::fs::read_to_string(directory.join(name)).unwrap_or_else(|cause| panic!("{name}: {cause}"));
+    let changes: Value = serde_json::from_str(&read("changes.json")).expect("JSON");
+    valid("diff.json", &changes);
+    assert_eq!(read("has-changes"), "true\n");
+    assert_eq!(read("version"), "1.0.4\n");
+    assert_eq!(read("digest").trim(), changes["to"]["digest"].as_str().expect("a digest"));
+    assert_eq!(read("report.md"), shown);
+    assert!(read("report.html").starts_with("<!doctype html>"));
+    let names = std::fs::read_dir(&directory).expect("a directory").count();
+    assert_eq!(names, 6, "nothing is left over");
+    diff(&registry, "nightly", "nightly", &["--output-dir", &out]).ends(0);
+    assert_eq!(read("has-changes"), "false\n");
+}
+
+#[test]
+fn colours_are_for_terminals_and_those_who_ask() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let coloured = |environment: &[(&str, &str)]| {
+        let mut command = release();
+        command.args(["diff", "1.0.3", "1.0.4", "--store", &store(&registry)]).envs(environment.iter().copied());
+        run(&mut command).ends(0).stdout.contains('\u{1b}')
+    };
+    assert!(!coloured(&[]));
+    assert!(coloured(&[("FORCE_COLOR", "1")]));
+    assert!(!coloured(&[("FORCE_COLOR", "1"), ("NO_COLOR", "1")]));
+    assert!(!coloured(&[("FORCE_COLOR", "0")]));
+}
+
+/// Publishes a release that this program would not write.
+fn put_release(registry: &Registry, tag: &str, json: &Value, annotations: &Value) {
+    let bytes = json.to_string().into_bytes();
+    let config = json!({"mediaType": RELEASE_CONFIG, "digest": digest_of(&bytes), "size": bytes.len()});
+    registry.put_blob(RELEASES, &digest_of(&bytes), &bytes);
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [config], "annotations": annotations});
+    let manifest = manifest.to_string().into_bytes();
+    registry.put_manifest(RELEASES, Some(tag), &digest_of(&manifest), MANIFEST, &manifest);
+}
+
+#[test]
+fn releases_of_older_publishers_are_compared_by_their_versions() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let mut old = served(&registry, "1.0.3");
+    for key in ["chartDigests", "imageDigests", "profileValues", "valuesConfigMaps"] {
+        old.as_object_mut().expect("an object").remove(key);
+    }
+    old["controlPlane"] = json!("62cdce38");
+    old["madeBy"] = json!({"later": [1]});
+    put_release(&registry, "1.0.3", &old, &json!({}));
+    let found = compared(&registry, "1.0.3", "1.0.4");
+    assert_eq!(found["charts"].as_array().map(Vec::len), Some(1), "{found:#}");
+    assert_eq!(found["charts"][0]["files"].as_array().map(Vec::len), Some(2));
+    assert_eq!(found["controlPlane"]["from"], "\"62cdce38\"");
+    assert_eq!(found["other"][0]["path"], "madeBy");
+    let overlay = changes(&found);
+    assert!(overlay.contains("overlay:profiles/single-node/values/temporal.single-node.yaml"), "{overlay:?}");
+    let back = compared(&registry, "1.0.4", "1.0.3");
+    let risks: Vec<&str> =
+        back["risks"].as_array().expect("risks").iter().filter_map(|risk| risk["kind"].as_str()).collect();
+    assert_eq!(risks, ["downgrade", "mutable-tag"], "{back:#}");
+}
+
+#[test]
+fn what_is_gone_or_broken_is_said_and_the_rest_is_shown() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let repository = "org/charts/email-service";
+    let layer = |version: &str| {
+        let (_, manifest) = registry.manifest(repository, version).expect("a manifest");
+        let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+        manifest["layers"][0]["digest"].as_str().expect("a digest").to_owned()
+    };
+    let mut broken = registry.blob(repository, &layer("0.1.1")).expect("a blob");
+    broken[40] ^= 1;
+    registry.put_blob(repository, &layer("0.1.1"), &broken);
+    let corrupted = compared(&registry, "1.0.3", "1.0.4");
+    assert!(corrupted["charts"][0]["notCompared"].as_str().is_some_and(|why| why.contains("digest")), "{corrupted:#}");
+    registry.remove_blob(repository, &layer("0.1.0"));
+    let gone = compared(&registry, "1.0.3", "1.0.4");
+    assert_eq!(gone["risks"][0]["kind"], "not-compared", "{gone:#}");
+    assert_eq!(gone["images"][0]["key"], "algaCore");
+    assert_eq!(gone["values"][0]["path"], "temporal.single-node.yaml");
+    let digest = served(&registry, "1.0.3")["config"]["digest"].as_str().expect("a digest").to_owned();
+    let (_, manifest) = registry.manifest("org/alga-appliance-config", &digest).expect("a bundle");
+    let bundle: Value = serde_json::from_slice(&manifest).expect("JSON");
+    registry.remove_blob("org/alga-appliance-config", bundle["layers"][0]["digest"].as_str().expect("a digest"));
+    let gone = compared(&registry, "1.0.3", "1.0.4");
+    assert!(
+        gone["notes"][0].as_str().is_some_and(|note| note.starts_with("the overlays were not compared")),
+        "{gone:#}"
+    );
+}
+
+#[test]
+fn removed_objects_and_fields_that_cannot_change_stand_at_the_top() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4"]);
+    let service = |address: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s, namespace: msp}}\nspec: {{clusterIP: {address}}}\n"
+        )
+    };
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files, namespace: msp}\n";
+    let kustomization = "ee/appliance/flux/base/platform/kustomization.yaml";
+    let before = std::fs::read_to_string(source.path(kustomization)).expect("a file");
+    let objects = "ee/appliance/flux/base/platform/more.yaml";
+    source.write(kustomization, &before.replacen("resources:\n", "resources:\n  - more.yaml\n", 1));
+    source.write(objects, &format!("{}---\n{claim}", service("10.0.0.1")));
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    source.write(objects, &service("10.0.0.2"));
+    let dry = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run"]).ends(0).stdout;
+    let at = |text: &str| dry.find(text).unwrap_or_else(|| panic!("no `{text}` in {dry}"));
+    let lost = at("DANGER  PersistentVolumeClaim msp/files is removed and will be deleted");
+    let fixed = at("DANGER  Service msp/s: spec.clusterIP cannot be changed in place");
+    assert!(lost.max(fixed) < at("Objects of the overlay"));
+}
+
+#[test]
+fn what_others_wrote_steers_neither_terminal_nor_page() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let mut evil = served(&registry, "1.0.4");
+    evil["charts"][HOSTILE] = json!(HOSTILE);
+    evil["images"] = json!({ "algaCore": HOSTILE, HOSTILE: "1" });
+    evil["controlPlane"] = json!(HOSTILE);
+    evil["profileValues"] = json!({ HOSTILE: format!("{HOSTILE}\n````\n{HOSTILE}\n") });
+    evil[HOSTILE] = json!({ HOSTILE: HOSTILE });
+    let prefix = "vnd.alga.appliance.channel.";
+    let record = [
+        ("name", "nightly"),
+        ("sequence", "9"),
+        ("kind", "publish"),
+        ("moved", HOSTILE),
+        ("by", HOSTILE),
+        ("reason", HOSTILE),
+    ];
+    let mut annotations: serde_json::Map<String, Value> =
+        record.iter().map(|(key, value)| (format!("{prefix}{key}"), json!(value))).collect();
+    annotations.insert(format!("{prefix}release"), json!(digest_of(b"evil")));
+    put_release(&registry, "nightly", &evil, &Value::Object(annotations));
+    let show = |format: &str| diff(&registry, "1.0.3", "nightly", &["--output", format]).ends(0).stdout;
+    compared(&registry, "1.0.3", "nightly");
+    for format in ["text", "markdown", "html"] {
+        let page = show(format);
+        assert!(page.contains("alert(1)"), "{format}: it is shown");
+        assert!(!page.contains('\u{1b}'), "{format}: {page}");
+    }
+    let html = show("html");
+    assert!(!html.contains("<script") && !html.contains("<img") && html.contains("&lt;script&gt;"));
+    let markdown = show("markdown");
+    let mut fence: Option<&str> = None;
+    for line in markdown.lines() {
+        let ticks = &line[..line.len() - line.trim_start_matches('`').len()];
+        match fence {
+            Some(open) if line == open => fence = None,
+            Some(_) => {}
+            None if ticks.len() >= 3 => fence = Some(ticks),
+            None => assert!(!line.contains("<script") && !line.contains("<img") && !line.contains('`'), "{line}"),
+        }
+    }
+}
+
+#[test]
+fn what_the_cluster_would_get_is_rendered_where_the_programs_are() {
+    let Some(helm) = require("helm") else { return };
+    let kubectl = peer("kubectl");
+    let (source, registry) = published();
+    source.append(&format!("{CHART}/templates/deployment.yaml"), "---\n{{ fail \"not for you\" }}\n");
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let programs: Vec<_> = [Some(helm), kubectl.clone()].into_iter().flatten().collect();
+    let directories = programs.iter().map(|program| program.parent().expect("a directory"));
+    let path = std::env::join_paths(directories).expect("a path");
+    let mut command = release();
+    command.args(["diff", "1.0.3", "1.0.4", "--store", &store(&registry), "--rendered", "--output", "json"]);
+    let found = run(command.env("PATH", path)).ends(0).json();
+    valid("diff.json", &found);
+    let rendered = &found["rendered"];
+    assert!(rendered["programs"][0].as_str().is_some_and(|program| program.starts_with("helm v")), "{rendered:#}");
+    let changed: BTreeSet<(&str, &str)> = rendered["objects"]
+        .as_array()
+        .expect("objects")
+        .iter()
+        .filter_map(|object| Some((object["name"].as_str()?, object["file"].as_str()?)))
+        .collect();
+    assert!(changed.contains(&("alga-core", "helm msp/alga-core")), "the image reaches the Deployment: {rendered:#}");
+    let built = changed.contains(&("appliance-values-temporal", "kustomize profiles/single-node"));
+    assert_eq!(built, kubectl.is_some(), "{rendered:#}");
+    let notes = rendered["notes"].to_string();
+    assert!(
+        notes.contains("helm msp/email-service") && notes.contains("not for you"),
+        "a chart that fails is said: {notes}"
+    );
+    let removed = rendered["objects"].as_array().expect("objects").iter().any(|object| object["change"] == "removed");
+    assert!(!removed, "what failed on one side is not removed: {rendered:#}");
+}
+
+#[test]
+fn without_the_programs_that_is_said() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let mut command = release();
+    command.args(["diff", "1.0.3", "1.0.4", "--store", &store(&registry), "--rendered"]);
+    let text = run(command.env("PATH", "/nonexistent")).ends(0).stdout;
+    assert!(text.contains("helm is not on the path") && text.contains("kubectl is not on the path"), "{text}");
+}
+
+#[test]
+fn a_chart_that_was_packed_anew_has_the_same_content() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let repository = "org/charts/temporal";
+    let (media_type, bytes) = registry.manifest(repository, "0.1.0").expect("a manifest");
+    let mut manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
+    manifest["annotations"]["org.opencontainers.image.created"] = json!("2026-11-23T10:00:00Z");
+    let repacked = manifest.to_string().into_bytes();
+    registry.put_manifest(repository, None, &digest_of(&repacked), &media_type, &repacked);
+    let mut later = served(&registry, "1.0.3");
+    later["version"] = json!("1.0.4");
+    later["chartDigests"]["temporal"] = json!(digest_of(&repacked));
+    put_release(&registry, "1.0.4", &later, &json!({}));
+    let found = compared(&registry, "1.0.3", "1.0.4");
+    assert_eq!(changes(&found), ["charts:temporal".to_owned()].into(), "{found:#}");
+    assert_eq!((&found["charts"][0]["repacked"], &found["charts"][0]["files"]), (&json!(true), &json!([])));
+    let text = diff(&registry, "1.0.3", "1.0.4", &[]).ends(0).stdout;
+    assert!(text.contains("~ temporal 0.1.0, repacked, same content"), "{text}");
+}
+
+#[test]
+fn values_that_no_template_reads_any_more_are_a_risk() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    change(&source);
+    let template = format!("{CHART}/templates/deployment.yaml");
+    let text = std::fs::read_to_string(source.path(&template)).expect("a template");
+    source.write(&template, &text.replace("existingSecret", "secretName"));
+    let dry = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
+    let expected = "`email-service.single-node.yaml`: `outbound.existingSecret` is set, and no template of chart `email-service` mentions it any more";
+    assert_eq!(dry["diff"]["risks"], json!([{"level": "warning", "kind": "unread-values", "text": expected}]));
+}
+
+#[test]
+fn a_terminal_gets_a_pager_and_a_job_does_not() {
+    let Some(script) = peer("script") else {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no `script` to make a terminal");
+        return;
+    };
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let shown = |more: &str, environment: &[(&str, &str)]| {
+        let command = format!("{:?} diff 1.0.3 1.0.4 --store {} {more}", release().get_program(), store(&registry));
+        let mut terminal = std::process::Command::new(&script);
+        terminal.args(["-qec", &command, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
+        run(terminal.env("PAGER", "sed s/^/paged:/").envs(environment.iter().copied())).ends(0).stdout
+    };
+    assert!(shown("", &[]).contains("paged:"));
+    for (more, environment) in
+        [("--no-pager", ("A", "b")), ("", ("CI", "true")), ("", ("PAGER", "cat")), ("--output json", ("A", "b"))]
+    {
+        assert!(!shown(more, &[environment]).contains("paged:"), "{more} {environment:?}");
+    }
+    assert!(shown("", &[("PAGER", "no-such-pager")]).contains("1.0.3 → 1.0.4"), "without a pager it is shown too");
+}

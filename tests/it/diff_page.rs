@@ -1,0 +1,78 @@
+//! The page of a comparison in a real browser, served under the content security policy of Argo's UI.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::peer;
+use crate::support::programs::{Source, release, run};
+use crate::support::published::with_images;
+
+/// <https://github.com/argoproj/argo-workflows/blob/main/server/artifacts/artifact_server.go>
+const POLICY: &str = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self' 'unsafe-inline'";
+
+fn browser() -> Option<PathBuf> {
+    let found =
+        ["chromium", "chromium-browser", "google-chrome", "chrome", "chrome-headless-shell"].into_iter().find_map(peer);
+    if found.is_none() {
+        // No peer that the suite cannot do without: what the page holds is tested without a browser too.
+        let _ = writeln!(std::io::stderr(), "skipped: there is no Chromium to show the page");
+    }
+    found
+}
+
+/// Serves one page, once for every request, under Argo's policy.
+fn serve(page: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 8192]);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Security-Policy: {POLICY}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                page.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(page.as_bytes()));
+        }
+    });
+    format!("http://{address}/report.html")
+}
+
+fn page() -> String {
+    let source = Source::new();
+    with_images(&source, &["1.0.4"]);
+    let layout = source.layout();
+    source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &layout]).ends(0);
+    let values = "ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml";
+    source.append(values, "more: '<script>document.title = 1</script>'\n");
+    source.publish(&["--version", "1.0.4", "--channel", "nightly", "--store", &layout]).ends(0);
+    run(release().args(["diff", "1.0.3", "nightly", "--store", &layout, "--output", "html"])).ends(0).stdout
+}
+
+#[test]
+fn the_page_shows_under_the_policy_of_argo() {
+    let Some(browser) = browser() else { return };
+    let profile = tempfile::tempdir().expect("a directory");
+    let profile_argument = format!("--user-data-dir={}", profile.path().display());
+    let shot = profile.path().join("page.png");
+    let screenshot = format!("--screenshot={}", shot.display());
+    let url = serve(page());
+    let mut results = Vec::new();
+    for what in ["--dump-dom", &screenshot] {
+        let mut command = Command::new(&browser);
+        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]);
+        let output =
+            command.args([&profile_argument, "--window-size=1200,1600", what, &url]).output().expect("a browser");
+        results.push((
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ));
+    }
+    let (dom, log) = &results[0];
+    assert!(!log.contains("Content Security Policy"), "nothing was refused: {log}");
+    assert!(dom.contains("<title>1.0.3 → 1.0.4</title>"), "no script ran: {dom}");
+    assert!(dom.contains("&lt;script&gt;document.title = 1&lt;/script&gt;"), "{dom}");
+    assert!(std::fs::metadata(&shot).is_ok_and(|shot| shot.len() > 10_000), "it was drawn");
+}
