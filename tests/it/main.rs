@@ -12,6 +12,8 @@ mod hostile_registry;
 mod killed;
 // Publishing while something goes wrong underneath.
 mod disturbed;
+// The images of the two programs.
+mod container;
 // Where credentials are found, and to whom they go.
 mod credentials;
 // What stands between somebody and a publication.
