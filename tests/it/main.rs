@@ -18,6 +18,8 @@ mod container;
 mod credentials;
 // What stands between somebody and a publication.
 mod doctor;
+// What the next step of a workflow reads.
+mod outputs;
 // What is published is read back by the programs of others.
 mod peers;
 // The way to a registry: certificates and proxies.

@@ -127,6 +127,8 @@ pub struct PublishArgs {
     pub configuration: ConfigurationArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+    #[command(flatten)]
+    pub outputs: crate::outputs::OutputsArgs,
 }
 
 /// For a tree without git; they win over git.

@@ -10,6 +10,7 @@ mod environment;
 mod failure;
 mod github;
 mod output;
+mod outputs;
 mod publish;
 mod store;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();
+            outputs::annotate("error", &failure.text());
             ExitCode::from(failure.exit_code())
         }
     }

@@ -5,19 +5,52 @@ use std::collections::BTreeMap;
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
 use alga_release::image::{self, Check, PinnedImages};
 use alga_release::oci::{Location, Prefix, ReadStore, Reference, Repository, Selector, Store, Tag};
-use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
+use alga_release::plan::{self, Action, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
 use alga_release::source::{Tree, git};
 
 use crate::args::{self, Format, PublishArgs};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::outputs::{self, Outcome, Outputs};
 use crate::store::StoreAccess;
 
 /// How many changed files are named before "and N more".
 const NAMED_CHANGES: usize = 20;
 
 pub fn run(args: &PublishArgs) -> Result<(), Failure> {
+    let outputs = Outputs::open(&args.outputs)?;
+    let report = outputs.unless_failed(published(args))?;
+    outputs.write(&outcome(&report)?)?;
+    match args.output.output {
+        Format::Json => output::write_json(&report),
+        Format::Text => output::write_stdout(output::report_text(&report).as_bytes()),
+    }
+}
+
+/// What later steps need of a publication.
+fn outcome(report: &Report) -> Result<Outcome, Failure> {
+    let moving = report.plan.actions.iter().find_map(|action| match action {
+        Action::Move { from, .. } => Some(from.clone()),
+        _ => None,
+    });
+    let serves = report.channel.as_ref().map(|channel| channel.manifest.clone().or(moving.flatten()));
+    let text = output::report_text(report);
+    let title = format!("Release {}", report.version);
+    Ok(Outcome {
+        digest: report.digest.clone(),
+        version: report.version.clone(),
+        has_changes: report.has_changes,
+        plan_digest: report.plan_digest.clone(),
+        channel_digest: serves.map(|digest| digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string())),
+        changes: output::json(report)?,
+        markdown: outputs::markdown(&title, &text),
+        html: outputs::page(&title, &text),
+        warnings: report.warnings.clone(),
+    })
+}
+
+fn published(args: &PublishArgs) -> Result<Report, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
     let talk = Talk::new(&args.output);
@@ -40,11 +73,7 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let executor = Executor { store: &store, public: public.as_ref() };
     let report = runtime.block_on(until_signal(carry_out(args, &publication, &executor, &talk)))?;
     talk.done();
-    let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
-    match args.output.output {
-        Format::Json => output::write_json(&report),
-        Format::Text => output::write_stdout(output::report_text(&report).as_bytes()),
-    }
+    Ok(Report { store: location.to_string(), prefix: prefix.to_string(), ..report })
 }
 
 /// What is to be published, and what people should know of it.
