@@ -2,6 +2,8 @@
 
 mod support;
 
+// The workflows: as Argo defines them, and run.
+mod argo;
 // Something is wrong with what comes from outside.
 mod bad_input;
 // Charts are packed as Helm packs them.

@@ -207,8 +207,8 @@ fn pin_request<'a>(
         (Some(args::ImageCheck::Off), _) => Check::Off,
     };
     let control_plane = match &args.control_plane {
-        Some(text) => Some(control_plane(text, request.config, request.prefix)?),
-        None => None,
+        Some(text) if !text.is_empty() => Some(control_plane(text, request.config, request.prefix)?),
+        _ => None,
     };
     Ok(image::Request { prefix: request.prefix, images, control_plane, check })
 }
