@@ -199,28 +199,17 @@ fn the_image_publishes_and_resolves_as_nobody_in_particular_on_a_root_that_it_ca
 
 #[test]
 fn a_work_tree_of_git_is_read_without_git() {
-    let Some(git) = require("git") else { return };
     let source = Source::new();
-    let tree = source.path("");
-    for arguments in [
-        &["init", "--quiet"][..],
-        &["add", "--all", "--force"],
-        &["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "all"],
-    ] {
-        stdout(Command::new(&git).arg("-C").arg(&tree).args(arguments).env_clear().env("HOME", "/nonexistent"));
-    }
-    let commit = stdout(Command::new(&git).arg("-C").arg(&tree).args(["rev-parse", "HEAD"]));
-    let commit = String::from_utf8(commit).expect("text");
+    let Some(commit) = source.commit() else { return };
     // No variable at all: no PATH to look for programs on, no HOME.
     let mut publish = Command::new(env!("CARGO_BIN_EXE_alga-release"));
-    publish.env_clear().arg("publish").arg(&tree).args(["--version", "1.0.3", "--channel", "nightly"]);
+    publish.env_clear().arg("publish").arg(source.path("")).args(["--version", "1.0.3", "--channel", "nightly"]);
     publish.args(["--store", &source.layout()]);
     run(&mut publish).ends(0);
     let mut resolve = Command::new(env!("CARGO_BIN_EXE_alga-resolve"));
     resolve.env_clear().args(["resolve", "nightly", "--store", &source.layout()]);
     run(&mut resolve).ends(0);
     let published = files_below(&source.store());
-    let named =
-        published.values().any(|bytes| String::from_utf8_lossy(bytes).contains(&format!("@sha1:{}", commit.trim())));
+    let named = published.values().any(|bytes| String::from_utf8_lossy(bytes).contains(&format!("@sha1:{commit}")));
     assert!(named, "nothing of what is published names the commit {commit}");
 }
