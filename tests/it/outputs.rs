@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
+use alga_release::yaml;
 use serde_json::Value;
 
-use crate::support::files_below;
-use crate::support::programs::{Run, Source};
-use crate::support::published::{RELEASES, publish, with_images};
+use crate::argo::stage::Stage;
+use crate::support::definitions::json_of;
+use crate::support::programs::{Run, Source, run};
+use crate::support::published::{RELEASES, publish, release_json, store, with_images};
 use crate::support::registry::{Auth, Registry, Setup};
+use crate::support::{files_below, root};
 
 const VALUES: [&str; 5] = ["digest", "version", "has-changes", "plan-digest", "channel-digest"];
 const REPORTS: [&str; 3] = ["changes.json", "report.html", "report.md"];
@@ -152,4 +156,56 @@ fn no_secret_reaches_a_file() {
             assert!(!String::from_utf8_lossy(&bytes).contains("canary"), "{name}");
         }
     }
+}
+
+/// The example of a language in `docs/ci.md`.
+fn example(language: &str) -> String {
+    let text = fs::read_to_string(root("docs/ci.md")).expect("the page");
+    let (_, rest) = text.split_once(&format!("```{language}\n")).expect("an example");
+    rest.split_once("```").expect("its end").0.to_owned()
+}
+
+/// A stage whose configuration names its registry, and a shell in its source with the program on the path.
+fn shell(stage: &Stage, script: &str) -> Command {
+    let prefix = format!("prefix: {}\n", store(&stage.registry));
+    stage.source.write("alga-release.yaml", &prefix);
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_alga-release"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().expect("a directory").display());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).current_dir(stage.source.path("")).env_clear().env("PATH", path);
+    shell
+}
+
+#[test]
+fn the_script_for_any_ci_publishes_and_passes_the_exit_code_on() {
+    let Some(stage) = Stage::new() else { return };
+    let script = example("sh");
+    let ran = run(shell(&stage, &script).env("VERSION", "1.0.3")).ends(0);
+    let digest = &stage.registry.tags(RELEASES)["1.0.3"];
+    assert!(ran.stdout.contains(&format!("release {digest}, changed: true")), "{}", ran.stdout);
+    run(shell(&stage, &script).env("VERSION", "nightly-1")).ends(9);
+    // The report of the run before is no report of this one.
+    stage.source.append("helm/values.yaml", "\nother: content\n");
+    run(shell(&stage, &script).env("VERSION", "1.0.3")).ends(3).says(&["refused by a rule"]);
+}
+
+#[test]
+fn the_job_for_github_actions_publishes() {
+    let Some(stage) = Stage::new() else { return };
+    let documents = yaml::parse(&example("yaml")).expect("YAML");
+    let job = json_of(documents[0].root.as_ref().expect("a job"));
+    let steps = job["jobs"]["publish"]["steps"].as_array().expect("steps");
+    let step = steps.iter().find(|step| step["id"] == "publish").expect("the step");
+    let images: Value = serde_json::from_str(&release_json(&stage.source)).expect("JSON");
+    stage.source.write("images.json", &images["app"]["images"].to_string());
+    let output = stage.source.path("../output");
+    let mut shell = shell(&stage, step["run"].as_str().expect("a script"));
+    shell.env("GITHUB_OUTPUT", &output).env("VERSION", "1.0.4-nightly.7").env("ALGA_REGISTRY_TOKEN", "s3cret");
+    run(shell.env("ALGA_REGISTRY_USERNAME", "robertisaacs")).ends(0);
+    let written = fs::read_to_string(output).expect("outputs");
+    for (name, expression) in job["jobs"]["publish"]["outputs"].as_object().expect("outputs") {
+        assert_eq!(expression.as_str(), Some(format!("${{{{ steps.publish.outputs.{name} }}}}").as_str()));
+        assert!(written.contains(&format!("{name}=")), "{name}: {written}");
+    }
+    assert!(stage.registry.tags(RELEASES).contains_key("1.0.4-nightly.7"));
 }

@@ -12,4 +12,4 @@ mod pod;
 mod promotion;
 mod scenarios;
 mod schema;
-mod stage;
+pub mod stage;
