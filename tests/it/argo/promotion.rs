@@ -37,7 +37,7 @@ fn what_was_approved_is_served() {
     ran.root.is(Succeeded).task("promotion.promote").is(Succeeded);
     assert_eq!(served(&stage.registry, "stable")["version"], "1.0.3");
     assert_eq!(record(&stage.registry, "stable", "reason").as_deref(), Some("a week without complaints"));
-    let summary = &ran.root.task("promotion.approve").outputs["summary"];
+    let summary = &ran.root.task("promotion.approve").inputs["summary"];
     assert!(summary.contains("stable shall serve 1.0.3"), "{summary}");
 }
 
