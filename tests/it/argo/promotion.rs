@@ -1,11 +1,16 @@
 //! Promoting by workflows: what was approved, and nothing else, moves.
 
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
 use super::argv::NOT_THERE_YET;
 use super::model::Phase::{Failed, Omitted, Skipped, Succeeded};
 use super::model::{Decision, Ran};
-use super::stage::{NIGHTLY, Stage};
+use super::stage::{NIGHTLY, RELEASE, Stage};
 use crate::support::programs::{release, run};
 use crate::support::published::{record, served, store, writes};
+use crate::support::root;
 
 const PROMOTE: &str = "alga-appliance-promote";
 
@@ -13,6 +18,7 @@ const PROMOTE: &str = "alga-appliance-promote";
 fn stage() -> Option<Stage> {
     // Until the program has the commands; the list has to become empty then.
     if !NOT_THERE_YET.is_empty() {
+        let _ = writeln!(std::io::stderr(), "skipped: the program has no {} yet", NOT_THERE_YET.join(", "));
         return None;
     }
     let stage = Stage::new()?;
@@ -116,6 +122,33 @@ fn a_dry_run_shows_the_promotion_of_what_is_there_and_asks_nobody() {
     let preview = ran.root.is(Succeeded).task("preview").is(Succeeded);
     assert_eq!((preview.outputs["has-changes"].as_str(), preview.outputs["channel-digest"].as_str()), ("true", "none"));
     assert_eq!((stage.tag("stable"), writes(&stage.registry)), (None, before));
+}
+
+#[test]
+fn a_roll_back_goes_to_what_was_served_before_and_says_why() {
+    let Some(stage) = stage() else { return };
+    stage.publish("1.0.4", &[]).root.is(Succeeded);
+    let store = store(&stage.registry);
+    let set = [("channel", "nightly"), ("reason", "-login fails"), ("store", store.as_str()), ("retry-for", "0")];
+    let node = stage.cluster.call(RELEASE, "rollback", &set).expect("inside of the model");
+    assert_eq!(node.is(Succeeded).outputs["version"], "1.0.3");
+    assert_eq!(served(&stage.registry, "nightly")["version"], "1.0.3");
+    assert_eq!(record(&stage.registry, "nightly", "reason").as_deref(), Some("-login fails"));
+}
+
+#[test]
+fn a_promotion_from_a_workstation_asks_and_moves_what_was_shown() {
+    let Some(stage) = stage() else { return };
+    stage.source.write("alga-release.yaml", &format!("prefix: {}\n", store(&stage.registry)));
+    let program = Path::new(release().get_program()).parent().expect("a directory").display().to_string();
+    for (answer, expected) in [("no", None), ("yes", Some("1.0.3"))] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("echo {answer} | sh \"$0\" nightly stable")]);
+        shell.arg(root("argo/examples/promote-from-workstation.sh")).current_dir(stage.source.path(""));
+        run(shell.env_clear().env("PATH", format!("{program}:/usr/bin:/bin"))).ends(0);
+        let version = stage.tag("stable").map(|_| served(&stage.registry, "stable"));
+        assert_eq!(version.map(|json| json["version"].clone()), expected.map(Into::into), "{answer}");
+    }
 }
 
 #[test]
