@@ -1,15 +1,20 @@
 //! The manifests as kubectl builds them, and as an overlay of a team changes them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use alga_release::yaml;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::manifests::{list, text};
+use super::manifests::{Object, list, text};
+use super::model::{Cluster, Phase};
+use super::stage::Stage;
 use crate::support::definitions::json_of;
 use crate::support::programs::stdout;
+use crate::support::published::served;
+use crate::support::registry::{Auth, Setup};
 use crate::support::{files_below, require, root};
 
 /// The objects of an overlay beside a copy of `argo/`; nothing where there is no kubectl.
@@ -72,4 +77,23 @@ fn without_an_artifact_repository_no_step_has_output_artifacts() {
     assert!(templates.iter().all(|template| template["outputs"].get("artifacts").is_none()));
     let parameters = templates.iter().filter(|template| template["outputs"].get("parameters").is_some());
     assert_eq!(parameters.count(), 5);
+}
+
+#[test]
+fn credentials_as_docker_keeps_them_take_the_place_of_a_token() {
+    let overlay = "resources: [../argo]\ncomponents: [../argo/components/docker-config]\n";
+    let auth = Auth::Basic { username: "robertisaacs".to_owned(), password: "for-registry".to_owned() };
+    let Some(mut stage) = Stage::with(Setup { auth, ..Setup::default() }) else { return };
+    let Some(objects) = built(overlay) else { return };
+    let (source, objects) = (stage.source.path(""), objects.into_iter());
+    stage.source.write("alga-release.yaml", "publicRead: false\n");
+    stage.cluster = Cluster::new(objects.map(|json| Object { file: "overlay".to_owned(), json }).collect());
+    stage.cluster.sources.insert("main".to_owned(), source);
+    let account = json!({"username": "robertisaacs", "password": "for-registry"});
+    let docker = json!({"auths": {(stage.registry.address()): account}}).to_string();
+    let key = ("registry-docker-config".to_owned(), ".dockerconfigjson".to_owned());
+    stage.cluster.secrets = BTreeMap::from([(key, docker)]);
+    let ran = stage.publish("1.0.3", &[]);
+    ran.root.is(Phase::Succeeded);
+    assert_eq!(served(&stage.registry, "nightly")["version"], "1.0.3");
 }
