@@ -2,6 +2,8 @@
 
 mod support;
 
+// The workflows: as Argo defines them, and run.
+mod argo;
 // Something is wrong with what comes from outside.
 mod bad_input;
 // Charts are packed as Helm packs them.
@@ -16,10 +18,14 @@ mod hostile_registry;
 mod killed;
 // Publishing while something goes wrong underneath.
 mod disturbed;
+// The images of the two programs.
+mod container;
 // Where credentials are found, and to whom they go.
 mod credentials;
 // What stands between somebody and a publication.
 mod doctor;
+// What the next step of a workflow reads.
+mod outputs;
 // What is published is read back by the programs of others.
 mod peers;
 // The way to a registry: certificates and proxies.

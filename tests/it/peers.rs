@@ -8,9 +8,10 @@ use std::process::Command;
 
 use alga_release::archive::{self, Limits};
 use alga_release::oci::Digest;
-use alga_release::yaml::{self, Node};
+use alga_release::yaml;
 use serde_json::Value as Json;
 
+use crate::support::definitions::{json_of, schema_errors};
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::programs::{publish, stdout};
 use crate::support::{files_below, missing, require, root};
@@ -207,60 +208,6 @@ impl<'a> Published<'a> {
         self.others_read_every_artifact();
         self.the_release_is_one_json_for_everybody();
         self.flux_builds_the_bundle();
-    }
-}
-
-fn json_of(node: &Node) -> Json {
-    let node = node.resolved();
-    if !node.entries().is_empty() {
-        let entry = |entry: &yaml::Entry| (entry.key.as_str().expect("a key").to_owned(), json_of(&entry.value));
-        return Json::Object(node.entries().iter().map(entry).collect());
-    }
-    if !node.items().is_empty() {
-        return Json::Array(node.items().iter().map(json_of).collect());
-    }
-    let Some(text) = node.as_str() else { return Json::Object(serde_json::Map::new()) };
-    if node.is_string() { text.into() } else { serde_json::from_str(text).unwrap_or_else(|_| text.into()) }
-}
-
-/// What is wrong with an object by its resource definition, fields that it does not name refused.
-fn schema_errors(crds: &Path, kind: &str, object: &Json) -> Vec<String> {
-    let file = fs::read_dir(crds).expect("ALGA_CRDS/flux").map(|entry| entry.expect("an entry").path());
-    let plural = if kind.ends_with('y') { format!("_{}ies", kind.trim_end_matches('y')) } else { format!("_{kind}s") };
-    let plural = plural.to_lowercase();
-    let file =
-        file.into_iter().find(|path| path.to_string_lossy().contains(&plural)).unwrap_or_else(|| panic!("{kind}"));
-    let text = fs::read_to_string(file).expect("a definition");
-    let definition = yaml::parse(&text).expect("YAML").iter().find_map(|document| document.root.as_ref().map(json_of));
-    let definition = definition.expect("a definition");
-    let version = object["apiVersion"].as_str().and_then(|api| api.split('/').nth(1)).expect("a version");
-    let versions = definition["spec"]["versions"].as_array().expect("versions");
-    let version = versions.iter().find(|one| one["name"] == version).expect("a version that Flux serves");
-    let mut schema = version["schema"]["openAPIV3Schema"].clone();
-    strict(&mut schema);
-    schema["properties"]["metadata"] = serde_json::json!({ "type": "object" });
-    let validator = jsonschema::validator_for(&schema).expect("a schema");
-    validator.iter_errors(object).map(|error| format!("{}: {error}", error.instance_path())).collect()
-}
-
-fn strict(schema: &mut Json) {
-    let Json::Object(fields) = schema else { return };
-    fields.remove("description");
-    let open =
-        fields.contains_key("additionalProperties") || fields.contains_key("x-kubernetes-preserve-unknown-fields");
-    if fields.get("properties").is_some_and(Json::is_object) && !open {
-        fields.insert("additionalProperties".to_owned(), Json::Bool(false));
-    }
-    if fields.contains_key("x-kubernetes-int-or-string") {
-        fields.insert("type".to_owned(), serde_json::json!(["integer", "string"]));
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(inner) = fields.get_mut(key) {
-            strict(inner);
-        }
-    }
-    if let Some(Json::Object(properties)) = fields.get_mut("properties") {
-        properties.values_mut().for_each(strict);
     }
 }
 

@@ -138,8 +138,10 @@ pub struct PublishArgs {
     /// Publish the version alone; no channel moves
     #[arg(long)]
     pub no_channel: bool,
-    /// Show what would change against what the channel serves, and the plan; write nothing anywhere
-    #[arg(long)]
+    /// Show what would change against what the channel serves, and the plan; write nothing anywhere. `--dry-run=false` is for
+    /// workflows, which cannot leave a flag out
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub dry_run: bool,
     /// Tag of an application image (repeatable)
     #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
@@ -147,7 +149,7 @@ pub struct PublishArgs {
     /// Tags of application images: a JSON map, or a release.json
     #[arg(long = "images", value_name = "FILE")]
     pub images_file: Option<PathBuf>,
-    /// Control-plane image: a tag, a digest or a full reference
+    /// Control-plane image: a tag, a digest or a full reference; empty for none
     #[arg(long, value_name = "REF")]
     pub control_plane: Option<String>,
     /// What happens when an image is not there [default: require in a registry, warn in a layout]
@@ -182,6 +184,8 @@ pub struct PublishArgs {
     pub configuration: ConfigurationArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+    #[command(flatten)]
+    pub outputs: crate::outputs::OutputsArgs,
 }
 
 #[derive(Debug, clap::Args)]

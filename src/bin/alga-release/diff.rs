@@ -14,6 +14,7 @@ use crate::connect::until_signal;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::outputs::OutputsArgs;
 use crate::pager;
 use crate::publish::{self, Place, Publication};
 use crate::rendered;
@@ -193,6 +194,7 @@ fn publishing(root: &Path, version: &str, args: &DiffArgs) -> PublishArgs {
         store: args.store.clone(),
         configuration: args.configuration.clone(),
         output: talk_args(args),
+        outputs: OutputsArgs::default(),
     }
 }
 

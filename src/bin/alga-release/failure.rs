@@ -1,5 +1,7 @@
 //! Errors as people and scripts see them: what failed, why, what to do, and the exit code.
 
+use std::fmt::Write as _;
+
 use alga_release::text::clean;
 use alga_release::{config, image, oci, plan, release, source};
 
@@ -93,19 +95,26 @@ impl Failure {
     }
 
     pub fn print(&self) {
+        eprint!("{}", self.text());
+    }
+
+    /// What failed, why, and the way out: a line each.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
         let mut lines = self.lines.iter();
         if let Some(first) = lines.next() {
-            eprintln!("error: {}", clean(first));
+            let _ = writeln!(text, "error: {}", clean(first));
         }
         for cause in lines {
-            eprintln!("  because: {}", clean(cause));
+            let _ = writeln!(text, "  because: {}", clean(cause));
         }
         for note in &self.notes {
-            eprintln!("  {}", clean(note));
+            let _ = writeln!(text, "  {}", clean(note));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {}", clean(hint));
+            let _ = writeln!(text, "hint: {}", clean(hint));
         }
+        text
     }
 }
 

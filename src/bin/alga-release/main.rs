@@ -15,6 +15,7 @@ mod github;
 mod history;
 mod in_use;
 mod output;
+mod outputs;
 mod pager;
 mod promote;
 mod publish;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             failure.print();
+            outputs::annotate("error", &failure.text());
             ExitCode::from(failure.exit_code())
         }
     }

@@ -10,7 +10,6 @@ use alga_release::plan::{ArtifactKind, Event, Outcome, Progress, Report};
 use alga_release::text::clean;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::args::{Format, OutputArgs};
 use crate::environment;
@@ -40,9 +39,14 @@ pub fn write_files(directory: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Fa
 
 /// Pretty JSON and a line end.
 pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
+    write_stdout(&json(value)?)
+}
+
+/// Pretty JSON and a line end.
+pub fn json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
     let mut json = serde_json::to_vec_pretty(value).map_err(|cause| Failure::io("writing the result", cause))?;
     json.push(b'\n');
-    write_stdout(&json)
+    Ok(json)
 }
 
 /// What is said while a command is at work.
@@ -67,7 +71,7 @@ impl Talk {
     fn line(&self, level: &str, text: &str) {
         let text = clean(text);
         let line = match (self.json, level) {
-            (true, _) => json!({ "level": level, "message": text }).to_string(),
+            (true, _) => serde_json::json!({ "level": level, "message": text }).to_string(),
             (false, "info") => text,
             (false, _) => format!("{level}: {text}"),
         };

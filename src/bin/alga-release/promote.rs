@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use alga_release::config::Config;
+use alga_release::diff::{self, Diff, Side};
 use alga_release::oci::{Content, Digest, Location, Selector, Store};
 use alga_release::plan::{self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules};
 use alga_release::release::{MoveKind, Release, Resolved};
@@ -15,6 +16,8 @@ use crate::args::{Format, OutputArgs, StoreArgs};
 use crate::connect::{self, ConfigArgs, Connection, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::outputs::{self, Outputs, OutputsArgs};
+use crate::pager;
 use crate::store::Access;
 use crate::{checks, environment};
 
@@ -43,13 +46,17 @@ pub struct Args {
     configuration: ConfigArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    outputs: OutputsArgs,
 }
 
 /// What a move is bound to, and who makes it.
 #[derive(Debug, clap::Args)]
 pub struct Approval {
-    /// Check and show the plan; write nothing anywhere
-    #[arg(long)]
+    /// Check, and show what would change and the plan; write nothing anywhere. `--dry-run=false` is for workflows, which cannot
+    /// leave a flag out
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub dry_run: bool,
     /// Carry out the plan of this digest and no other
     #[arg(long, value_name = "DIGEST")]
@@ -93,9 +100,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
         step.carry_out(&Source { resolved: source, in_channel }, &record).await
     };
-    let report = connect::runtime()?.block_on(until_signal(work))?;
+    let outputs = Outputs::open(&args.outputs)?;
+    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(work)));
     talk.done();
-    print(&report, &args.output)
+    moved?.print(&args.output, &outputs)
 }
 
 impl Approval {
@@ -147,7 +155,7 @@ pub struct Step<'a> {
 
 impl Step<'_> {
     /// Looks at everything that the release names, plans, and where the store can be written does what was planned.
-    pub async fn carry_out(&self, source: &Source, record: &MoveRecord) -> Result<MoveReport, Failure> {
+    pub async fn carry_out(&self, source: &Source, record: &MoveRecord) -> Result<Moved, Failure> {
         let known = source.resolved.release_digest.clone();
         let rules = MoveRules { if_plan: None, ..self.rules.clone() };
         // Every rule that needs no further look comes first.
@@ -169,12 +177,24 @@ impl Step<'_> {
         report.from = record.from.clone().unwrap_or_default();
         report.warnings = not_checked(&checks);
         report.warnings.iter().for_each(|warning| self.talk.warn(warning));
-        if let Some(store) = store {
-            let contents = Contents::of_move(&json, to_registry.is_some());
-            let executor = Executor { store, public: self.connection.public() };
-            report.manifest = plan::execute(&plan, &contents, record, &executor, self.talk).await?.or(report.manifest);
-        }
-        Ok(report)
+        let Some(store) = store else {
+            let diff = Some(self.compare(source, &report.from).await?);
+            return Ok(Moved { report, diff });
+        };
+        let contents = Contents::of_move(&json, to_registry.is_some());
+        let executor = Executor { store, public: self.connection.public() };
+        report.manifest = plan::execute(&plan, &contents, record, &executor, self.talk).await?.or(report.manifest);
+        Ok(Moved { report, diff: None })
+    }
+
+    /// What customers would get, against what the channel serves now.
+    async fn compare(&self, source: &Source, reference: &str) -> Result<Diff, Failure> {
+        let store = self.connection.read();
+        let channel = self.current.channel.as_str();
+        let from = self.current.serves.as_ref();
+        let from = from.map(|serves| Side::served(store, self.config, channel, serves)).transpose()?;
+        let to = Side::read(store, self.config, reference, source.resolved.clone());
+        Ok(diff::compare(from.as_ref(), &to).await?)
     }
 
     /// The channel's JSON goes to a registry while everything is looked at, which saves a round trip: a blob that no manifest names
@@ -214,14 +234,51 @@ fn not_checked(checks: &[Check]) -> Vec<String> {
     loose.map(line).collect()
 }
 
-pub fn print(report: &MoveReport, output: &OutputArgs) -> Result<(), Failure> {
-    match output.output {
-        Format::Json => output::write_json(report),
-        Format::Text => output::write_stdout(text(report).as_bytes()),
+/// What a move came to.
+#[derive(Debug, serde::Serialize)]
+pub struct Moved {
+    #[serde(flatten)]
+    report: MoveReport,
+    /// In a dry run: what would change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<Diff>,
+}
+
+impl Moved {
+    /// For people or programs, and for the next step of a workflow.
+    pub fn print(&self, output: &OutputArgs, outputs: &Outputs) -> Result<(), Failure> {
+        outputs.write(&self.outcome()?)?;
+        let diff = self.diff.as_ref();
+        match output.output {
+            Format::Json => output::write_json(self),
+            Format::Text => {
+                let diff = diff.map(|diff| diff::render::text(diff, pager::style()) + "\n").unwrap_or_default();
+                output::write_stdout((diff + &text(&self.report)).as_bytes())
+            }
+        }
+    }
+
+    fn outcome(&self) -> Result<outputs::Outcome, Failure> {
+        let report = &self.report;
+        let before = report.before.as_ref().map(|before| &before.manifest);
+        let serves = report.manifest.as_ref().or(before);
+        let (text, title) = (text(report), format!("Channel {}", report.channel));
+        let diff = self.diff.as_ref();
+        Ok(outputs::Outcome {
+            digest: report.digest.clone(),
+            version: report.version.clone(),
+            has_changes: report.has_changes,
+            plan_digest: report.plan_digest.clone(),
+            channel_digest: Some(serves.map_or_else(|| "none".to_owned(), ToString::to_string)),
+            changes: output::json(self)?,
+            markdown: diff.map_or_else(|| outputs::markdown(&title, &text), diff::render::markdown),
+            html: diff.map_or_else(|| outputs::page(&title, &text), diff::render::html),
+            warnings: report.warnings.clone(),
+        })
     }
 }
 
-/// A move for people. What would change inside of the release belongs right below the head.
+/// A move for people.
 fn text(report: &MoveReport) -> String {
     let mut text = String::new();
     let (channel, version, digest) = (&report.channel, shown(&report.version), &report.digest);

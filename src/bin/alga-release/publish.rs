@@ -6,7 +6,7 @@ use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, ima
 use alga_release::diff::{self, Diff, Side};
 use alga_release::image::{self, Check, PinnedImages};
 use alga_release::oci::{Location, Prefix, ReadStore, Reference, Repository, Selector, Tag};
-use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
+use alga_release::plan::{self, Action, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
 use alga_release::source::{Tree, git};
 
 use crate::args::{self, Format, PublishArgs};
@@ -14,6 +14,7 @@ use crate::connect::until_signal;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
+use crate::outputs::{self, Outcome, Outputs};
 use crate::pager;
 use crate::store::{Access, Opened, StoreAccess};
 
@@ -21,6 +22,42 @@ use crate::store::{Access, Opened, StoreAccess};
 const NAMED_CHANGES: usize = 20;
 
 pub fn run(args: &PublishArgs) -> Result<(), Failure> {
+    let outputs = Outputs::open(&args.outputs)?;
+    let published = outputs.unless_failed(published(args))?;
+    outputs.write(&outcome(&published)?)?;
+    match (args.output.output, &published.diff) {
+        (Format::Json, _) => output::write_json(&published),
+        (Format::Text, diff) => {
+            let diff = diff.as_ref().map(|diff| diff::render::text(diff, pager::style()) + "\n").unwrap_or_default();
+            output::write_stdout((diff + &output::report_text(&published.report)).as_bytes())
+        }
+    }
+}
+
+/// What later steps need of a publication.
+fn outcome(published: &Published) -> Result<Outcome, Failure> {
+    let Published { report, diff } = published;
+    let moving = report.plan.actions.iter().find_map(|action| match action {
+        Action::Move { from, .. } => Some(from.clone()),
+        _ => None,
+    });
+    let serves = report.channel.as_ref().map(|channel| channel.manifest.clone().or(moving.flatten()));
+    let text = output::report_text(report);
+    let title = format!("Release {}", report.version);
+    Ok(Outcome {
+        digest: report.digest.clone(),
+        version: report.version.clone(),
+        has_changes: report.has_changes,
+        plan_digest: report.plan_digest.clone(),
+        channel_digest: serves.map(|digest| digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string())),
+        changes: output::json(published)?,
+        markdown: diff.as_ref().map_or_else(|| outputs::markdown(&title, &text), diff::render::markdown),
+        html: diff.as_ref().map_or_else(|| outputs::page(&title, &text), diff::render::html),
+        warnings: report.warnings.clone(),
+    })
+}
+
+fn published(args: &PublishArgs) -> Result<Published, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
     let talk = Talk::new(&args.output);
@@ -45,13 +82,7 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let (report, diff) = runtime.block_on(until_signal(carry_out(args, &config, &publication, &stores, &talk)))?;
     talk.done();
     let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
-    match args.output.output {
-        Format::Json => output::write_json(&Published { report, diff }),
-        Format::Text => {
-            let diff = diff.map(|diff| diff::render::text(&diff, pager::style()) + "\n").unwrap_or_default();
-            output::write_stdout((diff + &output::report_text(&report)).as_bytes())
-        }
-    }
+    Ok(Published { report, diff })
 }
 
 /// What is printed as JSON.
@@ -204,8 +235,8 @@ fn pin_request<'a>(
         (Some(args::ImageCheck::Off), _) => Check::Off,
     };
     let control_plane = match &args.control_plane {
-        Some(text) => Some(control_plane(text, request.config, request.prefix)?),
-        None => None,
+        Some(text) if !text.is_empty() => Some(control_plane(text, request.config, request.prefix)?),
+        _ => None,
     };
     Ok(image::Request { prefix: request.prefix, images, control_plane, check })
 }

@@ -10,7 +10,8 @@ use crate::connect::{self, ConfigArgs, Connection, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::Talk;
-use crate::promote::{self, Approval, Source, Step};
+use crate::outputs::{Outputs, OutputsArgs};
+use crate::promote::{Approval, Source, Step};
 
 /// How many moves back another release than the present one is looked for.
 const MOVES: usize = 100;
@@ -33,6 +34,8 @@ pub struct Args {
     configuration: ConfigArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    outputs: OutputsArgs,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -61,9 +64,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
         step.carry_out(&Source { resolved, in_channel: false }, &record).await
     };
-    let report = connect::runtime()?.block_on(until_signal(work))?;
+    let outputs = Outputs::open(&args.outputs)?;
+    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(work)));
     talk.done();
-    promote::print(&report, &args.output)
+    moved?.print(&args.output, &outputs)
 }
 
 fn nothing_yet(channel: &Tag) -> Failure {

@@ -53,6 +53,14 @@ impl DockerRegistry {
         Self::run(&auth, tls, &files).map(|registry| (registry, own.cert.pem()))
     }
 
+    /// The same over TLS, for this machine's address. Also whom TLS must trust.
+    pub fn with_tls() -> Option<(Self, String)> {
+        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+        let files = [("tls.pem", own.cert.pem()), ("tls.key", own.signing_key.serialize_pem())];
+        let tls = ", tls: {certificate: 'HERE/tls.pem', key: 'HERE/tls.key'}";
+        Self::run("", tls, &files).map(|registry| (registry, own.cert.pem()))
+    }
+
     fn with(more: &str) -> Option<Self> {
         Self::run(more, "", &[("htpasswd", format!("{USER}:{HASH}\n"))])
     }

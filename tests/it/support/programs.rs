@@ -177,6 +177,24 @@ impl Source {
         self.write(name, &(before + text));
     }
 
+    /// Makes the tree a work tree of git, all of it committed, or says that there is no git; the commit.
+    pub fn commit(&self) -> Option<String> {
+        let git = super::require("git")?;
+        let command = |arguments: &[&str]| {
+            let mut command = Command::new(&git);
+            command.arg("-C").arg(self.path("")).args(["-c", "user.name=a", "-c", "user.email=a@example.com"]);
+            command.args(arguments).env_clear().env("HOME", "/nonexistent");
+            for name in ["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"] {
+                command.env(name, "2023-11-14T22:13:20Z");
+            }
+            String::from_utf8(stdout(&mut command)).expect("text").trim().to_owned()
+        };
+        command(&["init", "--quiet"]);
+        command(&["add", "--all", "--force"]);
+        command(&["commit", "--quiet", "--message", "all"]);
+        Some(command(&["rev-parse", "HEAD"]))
+    }
+
     /// `alga-release publish`, of a given commit and time, without looking at images.
     pub fn publish(&self, arguments: &[&str]) -> Run {
         run(&mut self.publishing(arguments))

@@ -1,0 +1,176 @@
+//! The manifests have no finding, and each rule finds what it is for: in a copy that is broken so.
+
+use serde_json::{Value, json};
+
+use super::lint::findings;
+use super::manifests::{self, Object};
+
+#[test]
+fn the_manifests_and_the_examples_have_no_finding() {
+    let found = findings(&manifests::all());
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+fn object<'a>(objects: &'a mut [Object], name: &str) -> &'a mut Value {
+    let found = objects.iter_mut().find(|object| object.name() == name && object.kind() != "Secret");
+    &mut found.unwrap_or_else(|| panic!("{name}")).json
+}
+
+/// Sets what is at a place, `-` at its end for one more item; with null it is taken away.
+#[track_caller]
+fn broken(name: &str, place: &str, value: Value) -> Vec<String> {
+    let mut objects = manifests::all();
+    let json = if name == "alga-release" {
+        let role = objects.iter_mut().find(|object| object.kind() == "Role" && object.name() == name);
+        &mut role.expect("the role").json
+    } else {
+        object(&mut objects, name)
+    };
+    let (parent, key) = place.rsplit_once('/').expect("a place");
+    match json.pointer_mut(parent).unwrap_or_else(|| panic!("{place}")) {
+        Value::Array(items) if key == "-" => items.push(value),
+        Value::Array(items) => items[key.parse::<usize>().expect("an index")] = value,
+        Value::Object(fields) if value.is_null() => assert!(fields.remove(key).is_some(), "{place}"),
+        Value::Object(fields) => drop(fields.insert(key.to_owned(), value)),
+        other => panic!("{place}: {other}"),
+    }
+    findings(&objects)
+}
+
+/// Breaks a copy, and wants a finding of the rule.
+#[track_caller]
+fn caught(rule: &str, name: &str, place: &str, value: Value) {
+    let found = broken(name, place, value);
+    assert!(found.iter().any(|finding| finding.starts_with(rule)), "{rule}: {name}{place}: {found:#?}");
+}
+
+const RELEASE: &str = "alga-appliance-release";
+const NIGHTLY: &str = "alga-appliance-nightly";
+/// In the workflow template, by their places.
+const PROMOTION: &str = "/spec/templates/1";
+const PUBLISH: &str = "/spec/templates/2";
+const APPROVE: &str = "/spec/templates/4";
+
+#[test]
+fn references_to_templates() {
+    caught("template:", RELEASE, "/spec/entrypoint", json!("relese"));
+    caught("template:", RELEASE, "/spec/hooks/exit/templateRef/template", json!("notfy"));
+    caught("template:", RELEASE, "/spec/templates/0/dag/tasks/0/template", json!("publsh"));
+    caught("template:", NIGHTLY, "/spec/workflowSpec/templates/0/dag/tasks/0/templateRef/name", json!("alga"));
+    caught("template:", RELEASE, &format!("{APPROVE}/suspend"), Value::Null);
+}
+
+#[test]
+fn what_waits_for_what() {
+    let task = format!("{PROMOTION}/dag/tasks/1");
+    caught("depends:", RELEASE, &format!("{task}/depends"), json!("dif.Succeeded"));
+    caught("depends:", RELEASE, &format!("{task}/depends"), json!("diff"));
+    caught("depends:", RELEASE, &format!("{task}/depends"), json!("promote.Succeeded"));
+    caught("depends:", RELEASE, &format!("{task}/depends"), json!("diff.Done"));
+    caught("when:", RELEASE, &format!("{task}/when"), json!("'{{inputs.parameters.from}}' == 'nightly'"));
+}
+
+#[test]
+fn arguments() {
+    let arguments = format!("{PROMOTION}/dag/tasks/2/arguments/parameters");
+    caught("argument:", RELEASE, &format!("{arguments}/-"), json!({"name": "surplus", "value": "x"}));
+    caught("argument:", RELEASE, &format!("{arguments}/2/name"), json!("if-plann"));
+    caught("argument:", RELEASE, &format!("{arguments}/1/value"), json!("stabel"));
+    caught("argument:", RELEASE, "/spec/templates/0/dag/tasks/0/arguments/artifacts", Value::Null);
+    caught("argument:", RELEASE, "/spec/hooks/exit/arguments/parameters/0/name", json!("stats"));
+    caught("value:", RELEASE, "/spec/arguments/parameters/0/value", Value::Null);
+    caught("value:", RELEASE, "/spec/arguments/parameters/0/value", json!("maybe"));
+    caught("value:", RELEASE, "/spec/arguments/parameters/0/description", Value::Null);
+    caught("value:", RELEASE, &format!("{PUBLISH}/inputs/parameters/1/default"), json!("nightlies"));
+}
+
+#[test]
+fn names_in_their_scopes() {
+    let value = format!("{PROMOTION}/dag/tasks/2/arguments/parameters/2/value");
+    caught("scope:", RELEASE, &value, json!("{{tasks.diff.outputs.parameters.plan}}"));
+    caught("scope:", RELEASE, &value, json!("{{workflow.parameters.promote-to}}"));
+    caught("scope:", RELEASE, &value, json!("{{inputs.parameters.plan}}"));
+    caught("scope:", RELEASE, &value, json!("{{= tasks.diff.outputs.parameters['plan'] == 'x' }}"));
+    caught("scope:", RELEASE, &value, json!("{{= 'a' + 'b' }}"));
+    caught("scope:", RELEASE, &value, json!("{{workflow.status}}"));
+    caught(
+        "scope:",
+        RELEASE,
+        &format!("{PROMOTION}/dag/tasks/0/arguments/parameters/0/value"),
+        json!("{{tasks.approve.outputs.parameters.reason}}"),
+    );
+    caught("scope:", RELEASE, &format!("{PUBLISH}/container/args/1"), json!("--version={{inputs.parameters.vers}}"));
+    caught(
+        "scope:",
+        RELEASE,
+        &format!("{PUBLISH}/container/args/1"),
+        json!("--version={{workflow.parameters.appliance-release-version}}"),
+    );
+    caught(
+        "scope:",
+        RELEASE,
+        "/metadata/annotations/workflows.argoproj.io~1title",
+        json!("{{workflow.parameters.no}}"),
+    );
+    caught("scope:", NIGHTLY, "/spec/workflowSpec/templates/0/dag/tasks/1/depends", Value::Null);
+}
+
+#[test]
+fn outputs_have_defaults_and_reports_are_optional() {
+    caught("output:", RELEASE, &format!("{PUBLISH}/outputs/parameters/0/valueFrom/default"), Value::Null);
+    caught("output:", RELEASE, &format!("{PUBLISH}/outputs/artifacts/0/optional"), Value::Null);
+}
+
+#[test]
+fn approvals() {
+    caught("suspend:", RELEASE, &format!("{APPROVE}/outputs/parameters/0/valueFrom/default"), json!("yes"));
+    caught("suspend:", RELEASE, &format!("{APPROVE}/inputs/parameters/0/default"), json!("yes"));
+    caught("suspend:", RELEASE, &format!("{APPROVE}/inputs/parameters/1/name"), json!("words"));
+    caught("suspend:", RELEASE, &format!("{APPROVE}/suspend/duration"), Value::Null);
+}
+
+#[test]
+fn pods() {
+    caught("volume:", RELEASE, &format!("{PUBLISH}/volumes/0/name"), json!("temp"));
+    caught("volume:", RELEASE, &format!("{PUBLISH}/volumes/-"), json!({"name": "more", "emptyDir": {}}));
+    caught("volume:", RELEASE, &format!("{PUBLISH}/outputs/parameters/0/valueFrom/path"), json!("/var/digest"));
+    caught("volume:", RELEASE, &format!("{PUBLISH}/inputs/artifacts/0/path"), json!("/source"));
+    caught("container:", RELEASE, &format!("{PUBLISH}/container/image"), json!("ghcr.io/nine-minds/alga-release"));
+    caught(
+        "container:",
+        RELEASE,
+        &format!("{PUBLISH}/container/image"),
+        json!("ghcr.io/nine-minds/alga-release:latest"),
+    );
+    caught("container:", RELEASE, &format!("{PUBLISH}/container/command"), Value::Null);
+    caught("container:", RELEASE, &format!("{PUBLISH}/container/resources/limits"), Value::Null);
+    caught("container:", RELEASE, &format!("{PUBLISH}/container/securityContext/readOnlyRootFilesystem"), json!(false));
+    caught("container:", RELEASE, &format!("{PUBLISH}/securityContext/runAsNonRoot"), Value::Null);
+    caught("secret:", RELEASE, &format!("{PUBLISH}/volumes/2/secret/secretName"), json!("gitlab-token"));
+    caught("secret:", RELEASE, &format!("{PUBLISH}/container/env/1/valueFrom/secretKeyRef/key"), json!("user"));
+    caught("account:", RELEASE, &format!("{PUBLISH}/serviceAccountName"), Value::Null);
+    caught("account:", RELEASE, &format!("{PUBLISH}/activeDeadlineSeconds"), Value::Null);
+    caught("account:", RELEASE, &format!("{PUBLISH}/metadata"), Value::Null);
+    caught("role:", "alga-release", "/rules/0/verbs/-", json!("delete"));
+}
+
+#[test]
+fn runs() {
+    caught("retry:", RELEASE, &format!("{PUBLISH}/retryStrategy/expression"), json!("lastRetry.exitCode != '0'"));
+    caught("retry:", RELEASE, &format!("{PUBLISH}/retryStrategy"), Value::Null);
+    caught("lock:", RELEASE, &format!("{PUBLISH}/synchronization"), Value::Null);
+    caught(
+        "lock:",
+        RELEASE,
+        &format!("{PUBLISH}/synchronization/mutexes/0/name"),
+        json!("alga-release-{{inputs.parameters.version}}"),
+    );
+    caught("lock:", RELEASE, "/spec/synchronization", json!({"mutexes": [{"name": "x"}]}));
+    caught("argv:", RELEASE, &format!("{PUBLISH}/container/args/1"), json!("{{inputs.parameters.version}}"));
+    caught("cron:", NIGHTLY, "/spec/concurrencyPolicy", json!("Allow"));
+    caught("cron:", NIGHTLY, "/spec/timezone", json!("Europe/Berlin"));
+    caught("cron:", NIGHTLY, "/spec/startingDeadlineSeconds", Value::Null);
+    caught("cron:", NIGHTLY, "/spec/workflowSpec/activeDeadlineSeconds", Value::Null);
+    let promotion = json!({"name": "more", "templateRef": {"name": RELEASE, "template": "promotion"}});
+    caught("cron:", NIGHTLY, "/spec/workflowSpec/templates/0/dag/tasks/-", promotion);
+}

@@ -1,0 +1,15 @@
+//! The workflows of `argo/`: as Argo's own definitions want them, as no schema can say, and run by a model of Argo with the
+//! real programs.
+
+mod argv;
+mod expression;
+mod kustomize;
+mod lint;
+mod lint_rules;
+mod manifests;
+mod model;
+mod pod;
+mod promotion;
+mod scenarios;
+mod schema;
+pub mod stage;

@@ -1,0 +1,423 @@
+//! A model of what Argo does with the part of it that the manifests use; `docs/argo.md` lists the rules. The containers are the real
+//! program. What is outside of that part is an error, so that the manifests stay simple.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use super::expression::{self, Outcome};
+use super::manifests::{self, Object, by_name, list, tags, text};
+
+pub type Texts = BTreeMap<String, String>;
+pub type Model<T> = Result<T, String>;
+
+/// What a node came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Phase {
+    Succeeded,
+    Failed,
+    Error,
+    Skipped,
+    Omitted,
+}
+
+/// A task or template that was run.
+#[derive(Debug, Default)]
+pub struct Node {
+    pub phase: Option<Phase>,
+    /// The exit code of each attempt; nothing where the pod was lost.
+    pub codes: Vec<Option<i32>>,
+    pub inputs: Texts,
+    pub outputs: Texts,
+    pub artifacts: Texts,
+    /// Standard error of the last attempt.
+    pub said: String,
+    pub tasks: BTreeMap<String, Self>,
+}
+
+impl Node {
+    pub fn of(phase: Phase) -> Self {
+        Self { phase: Some(phase), ..Self::default() }
+    }
+
+    /// A task of it, by its way: `promotion.diff`.
+    #[track_caller]
+    pub fn task(&self, way: &str) -> &Self {
+        way.split('.').fold(self, |node, name| node.tasks.get(name).unwrap_or_else(|| panic!("no task {way}")))
+    }
+
+    #[track_caller]
+    pub fn is(&self, phase: Phase) -> &Self {
+        assert_eq!(self.phase, Some(phase), "{self:#?}");
+        self
+    }
+}
+
+/// A workflow that has ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub root: Node,
+    /// What the exit hook got.
+    pub notified: Texts,
+}
+
+/// What somebody does while a workflow waits.
+#[derive(Default)]
+pub struct Decision {
+    /// What is set before it is resumed; nothing at all is what time does.
+    pub set: Texts,
+    /// What happens meanwhile.
+    pub meanwhile: Option<Box<dyn FnOnce()>>,
+}
+
+/// The locks of a namespace.
+pub type Locks = Arc<Mutex<BTreeMap<String, Arc<Mutex<()>>>>>;
+
+/// A cluster with the manifests in it.
+pub struct Cluster {
+    objects: Vec<Object>,
+    /// The work trees that git would give, by revision.
+    pub sources: BTreeMap<String, PathBuf>,
+    /// By secret and key.
+    pub secrets: BTreeMap<(String, String), String>,
+    pub decisions: RefCell<VecDeque<Decision>>,
+    /// Pods that are lost after their program ended: command and attempt.
+    pub lost: BTreeSet<(&'static str, usize)>,
+    pub locks: Locks,
+}
+
+/// What a text may name, where it stands.
+pub struct Scope<'a> {
+    workflow: &'a Texts,
+    inputs: &'a Texts,
+    tasks: &'a BTreeMap<String, Node>,
+}
+
+/// What a template is called with.
+#[derive(Default)]
+pub struct Given {
+    parameters: Texts,
+    pub artifacts: BTreeMap<String, PathBuf>,
+}
+
+/// Fails when there is more than `known` in an object.
+pub fn only(value: &Value, known: &[&str], what: &str) -> Model<()> {
+    let unknown =
+        value.as_object().into_iter().flat_map(|fields| fields.keys()).find(|key| !known.contains(&key.as_str()));
+    unknown.map_or(Ok(()), |key| Err(format!("outside of the model: `{key}` of {what}")))
+}
+
+impl Cluster {
+    pub fn new(objects: Vec<Object>) -> Self {
+        let secrets = [("username", "robertisaacs"), ("token", "for-registry")];
+        let secrets = secrets.map(|(key, value)| (("github-token".to_owned(), key.to_owned()), value.to_owned()));
+        Self {
+            objects,
+            sources: BTreeMap::new(),
+            secrets: secrets.into(),
+            decisions: RefCell::default(),
+            lost: BTreeSet::new(),
+            locks: Locks::default(),
+        }
+    }
+
+    fn object(&self, name: &str) -> Model<&Object> {
+        let found = self.objects.iter().find(|object| object.is_argo() && object.name() == name);
+        found.ok_or_else(|| format!("no workflow {name}"))
+    }
+
+    /// Runs a workflow template or cron workflow with some of its parameters set.
+    pub fn run(&self, name: &str, set: &[(&str, &str)]) -> Model<Ran> {
+        let object = self.object(name)?;
+        let spec = object.spec();
+        let settings = ["serviceAccountName", "securityContext", "activeDeadlineSeconds", "podGC", "ttlStrategy"];
+        only(spec, &[&settings[..], &["entrypoint", "hooks", "arguments", "templates"]].concat(), name)?;
+        let workflow = workflow_values(spec, set)?;
+        let entrypoint = by_name(&spec["templates"]).get(text(&spec["entrypoint"])).copied().ok_or("no entrypoint")?;
+        let root = self.template(object, entrypoint, &Given::default(), &workflow)?;
+        let notified = self.notify(object, &workflow, root.phase)?;
+        Ok(Ran { root, notified })
+    }
+
+    /// Runs one template, as somebody's own workflow calls it.
+    pub fn call(&self, name: &str, template: &str, set: &[(&str, &str)]) -> Model<Node> {
+        let object = self.object(name)?;
+        let template = by_name(&object.spec()["templates"]).get(template).copied().ok_or("no such template")?;
+        let parameters = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let artifacts = self.sources.get("main").map(|path| ("source".to_owned(), path.clone())).into_iter().collect();
+        self.template(object, template, &Given { parameters, artifacts }, &Texts::new())
+    }
+
+    /// The exit hook, after whatever end.
+    fn notify(&self, object: &Object, workflow: &Texts, phase: Option<Phase>) -> Model<Texts> {
+        only(&object.spec()["hooks"], &["exit"], "the hooks")?;
+        let hook = &object.spec()["hooks"]["exit"];
+        only(hook, &["templateRef", "arguments"], "the exit hook")?;
+        let mut workflow = workflow.clone();
+        workflow.insert("status".to_owned(), format!("{:?}", phase.ok_or("a workflow without an end")?));
+        let scope = Scope { workflow: &workflow, inputs: &Texts::new(), tasks: &BTreeMap::new() };
+        let given = self.given(hook, &scope)?;
+        let (owner, template) = self.called(object, hook)?;
+        let node = self.template(owner, template, &given, &Texts::new())?;
+        if node.phase == Some(Phase::Succeeded) { Ok(node.inputs) } else { Err("the notification failed".to_owned()) }
+    }
+
+    /// A template of the object, or of the one that a reference names; `workflow.parameters` stay the caller's.
+    fn called<'a>(&'a self, object: &'a Object, call: &Value) -> Model<(&'a Object, &'a Value)> {
+        let (owner, name) = match call.get("templateRef") {
+            Some(reference) => (self.object(text(&reference["name"]))?, text(&reference["template"])),
+            None => (object, text(&call["template"])),
+        };
+        let template = by_name(&owner.spec()["templates"]).get(name).copied();
+        template.map(|template| (owner, template)).ok_or_else(|| format!("no template {name}"))
+    }
+
+    fn given(&self, call: &Value, scope: &Scope<'_>) -> Model<Given> {
+        only(&call["arguments"], &["parameters", "artifacts"], "the arguments")?;
+        let mut given = Given::default();
+        for parameter in list(&call["arguments"]["parameters"]) {
+            only(parameter, &["name", "value"], "an argument")?;
+            given.parameters.insert(text(&parameter["name"]).to_owned(), scope.filled(text(&parameter["value"]))?);
+        }
+        for artifact in list(&call["arguments"]["artifacts"]) {
+            only(artifact, &["name", "git"], "an artifact")?;
+            let revision = scope.filled(text(&artifact["git"]["revision"]))?;
+            let source = self.sources.get(&revision).ok_or_else(|| format!("git has no revision {revision}"))?;
+            given.artifacts.insert(text(&artifact["name"]).to_owned(), source.clone());
+        }
+        Ok(given)
+    }
+
+    fn template(&self, object: &Object, template: &Value, given: &Given, workflow: &Texts) -> Model<Node> {
+        let settings =
+            ["name", "metadata", "serviceAccountName", "activeDeadlineSeconds", "securityContext", "volumes"];
+        let more = ["retryStrategy", "synchronization", "inputs", "outputs", "container", "dag", "suspend"];
+        only(template, &[&settings[..], &more].concat(), text(&template["name"]))?;
+        let inputs = inputs(template, &given.parameters)?;
+        let mut node = if template.get("dag").is_some() {
+            self.dag(object, template, &inputs, workflow)?
+        } else if template.get("suspend").is_some() {
+            self.suspend(template, &inputs)?
+        } else {
+            self.attempts(template, &inputs, given)?
+        };
+        node.inputs = inputs;
+        Ok(node)
+    }
+
+    fn dag(&self, object: &Object, template: &Value, inputs: &Texts, workflow: &Texts) -> Model<Node> {
+        only(&template["dag"], &["tasks"], "a dag")?;
+        let mut node = Node::default();
+        // The lint wants every task after those that it waits for.
+        for task in list(&template["dag"]["tasks"]) {
+            only(task, &["name", "template", "templateRef", "depends", "when", "arguments"], "a task")?;
+            let done = self.task(object, task, &Scope { workflow, inputs, tasks: &node.tasks })?;
+            node.tasks.insert(text(&task["name"]).to_owned(), done);
+        }
+        node.phase = Some(phase_of(list(&template["dag"]["tasks"]), &node.tasks)?);
+        Ok(node)
+    }
+
+    fn task(&self, object: &Object, task: &Value, scope: &Scope<'_>) -> Model<Node> {
+        if let Some(depends) = task.get("depends") {
+            let known = |path: &[String]| scope.state(path);
+            if !expression::parse(text(depends))?.holds(&known)? {
+                return Ok(Node::of(Phase::Omitted));
+            }
+        }
+        if let Some(when) = task.get("when") {
+            match scope.filled(text(when))?.as_str() {
+                "true" => {}
+                "false" => return Ok(Node::of(Phase::Skipped)),
+                other => return Err(format!("outside of the model: when `{other}`")),
+            }
+        }
+        let given = self.given(task, scope)?;
+        let (owner, template) = self.called(object, task)?;
+        self.template(owner, template, &given, scope.workflow)
+    }
+
+    fn suspend(&self, template: &Value, inputs: &Texts) -> Model<Node> {
+        only(&template["suspend"], &["duration"], "a suspend")?;
+        let mut node = Node::of(Phase::Succeeded);
+        let outputs = list(&template["outputs"]["parameters"]);
+        if outputs.is_empty() {
+            return Ok(node);
+        }
+        let decision = self.decisions.borrow_mut().pop_front().ok_or("somebody is asked, and nobody is there")?;
+        if let Some(meanwhile) = decision.meanwhile {
+            meanwhile();
+        }
+        for output in outputs {
+            let name = text(&output["name"]);
+            only(&output["valueFrom"], &["supplied", "default"], "a supplied output")?;
+            let default = output["valueFrom"]["default"].as_str().ok_or_else(|| format!("`{name}` has no default"))?;
+            inputs.get(name).ok_or_else(|| format!("`{name}` is not shown"))?;
+            let value = decision.set.get(name).map_or(default, String::as_str);
+            node.outputs.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(node)
+    }
+
+    /// The pods of a template, one after the other, under its lock.
+    fn attempts(&self, template: &Value, inputs: &Texts, given: &Given) -> Model<Node> {
+        let nothing = (Texts::new(), BTreeMap::new());
+        let scope = Scope { workflow: &nothing.0, inputs, tasks: &nothing.1 };
+        let locks: Vec<Arc<Mutex<()>>> = self.locks_of(template, &scope)?;
+        let _held: Vec<_> =
+            locks.iter().map(|lock| lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)).collect();
+        let strategy = &template["retryStrategy"];
+        only(strategy, &["limit", "retryPolicy", "expression", "backoff"], "a retry strategy")?;
+        let limit: usize = text(&strategy["limit"]).parse().map_err(|_| "outside of the model: no limit of retries")?;
+        let mut codes = Vec::new();
+        loop {
+            let mut node = self.pod(template, &scope, given, codes.len())?;
+            codes.append(&mut node.codes);
+            let last = codes.last().copied().flatten();
+            let known = |path: &[String]| match path.join(".").as_str() {
+                "lastRetry.status" => Some(Outcome::Text(format!("{:?}", node.phase?))),
+                "lastRetry.exitCode" => Some(Outcome::Text(last.unwrap_or(-1).to_string())),
+                _ => None,
+            };
+            let again = node.phase != Some(Phase::Succeeded) && codes.len() <= limit;
+            if !again || !expression::parse(text(&strategy["expression"]))?.holds(&known)? {
+                return Ok(Node { codes, ..node });
+            }
+        }
+    }
+
+    fn locks_of(&self, template: &Value, scope: &Scope<'_>) -> Model<Vec<Arc<Mutex<()>>>> {
+        let Some(synchronization) = template.get("synchronization") else { return Ok(Vec::new()) };
+        only(synchronization, &["mutexes"], "the synchronization")?;
+        let mut all = self.locks.lock().map_err(|_| "a lock is broken")?;
+        let names = list(&synchronization["mutexes"]).iter().map(|mutex| scope.filled(text(&mutex["name"])));
+        names.map(|name| Ok(Arc::clone(all.entry(name?).or_default()))).collect()
+    }
+
+    pub fn secret(&self, reference: &Value) -> Model<String> {
+        let key = (text(&reference["name"]).to_owned(), text(&reference["key"]).to_owned());
+        self.secrets.get(&key).cloned().ok_or_else(|| format!("no secret {key:?}"))
+    }
+}
+
+/// The workflow's own values: its arguments, each with a `value`, and what Argo knows of it.
+fn workflow_values(spec: &Value, set: &[(&str, &str)]) -> Model<Texts> {
+    let set: BTreeMap<&str, &str> = set.iter().copied().collect();
+    let known = [("name", "release-x7k2p"), ("namespace", "alga-release")];
+    let date = [("creationTimestamp.Y", "2026"), ("creationTimestamp.m", "11"), ("creationTimestamp.d", "23")];
+    let mut values: Texts =
+        known.into_iter().chain(date).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let arguments = by_name(&spec["arguments"]["parameters"]);
+    if let Some(unknown) = set.keys().find(|name| !arguments.contains_key(*name)) {
+        return Err(format!("no parameter {unknown}"));
+    }
+    for (name, argument) in arguments {
+        only(argument, &["name", "value", "enum", "description"], "an argument")?;
+        let value = set.get(name).copied().or(argument["value"].as_str());
+        let value = value.ok_or_else(|| format!("either value or valueFrom must be specified: {name}"))?;
+        let among = list(&argument["enum"]);
+        if !among.is_empty() && !among.iter().any(|one| one == value) {
+            return Err(format!("{name} cannot be {value}"));
+        }
+        values.insert(format!("parameters.{name}"), value.to_owned());
+    }
+    Ok(values)
+}
+
+fn inputs(template: &Value, given: &Texts) -> Model<Texts> {
+    only(&template["inputs"], &["parameters", "artifacts"], "the inputs")?;
+    let input = |input: &Value| {
+        only(input, &["name", "default", "enum", "description"], "an input")?;
+        let name = text(&input["name"]);
+        let value = given.get(name).map(String::as_str).or(input["default"].as_str());
+        let value = value.ok_or_else(|| format!("inputs.parameters.{name} was not supplied"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    list(&template["inputs"]["parameters"]).iter().map(input).collect()
+}
+
+/// A dag fails where one of its ends failed; an end that was not run has failed when what it waited for has.
+fn phase_of(tasks: &[Value], nodes: &BTreeMap<String, Node>) -> Model<Phase> {
+    let mut branches: BTreeMap<&str, Phase> = BTreeMap::new();
+    let mut inner: BTreeSet<String> = BTreeSet::new();
+    for task in tasks {
+        let name = text(&task["name"]);
+        let parents = super::lint::parents(task)?;
+        let failed =
+            parents.iter().filter_map(|parent| branches.get(parent.as_str())).find(|phase| **phase != Phase::Succeeded);
+        let own = nodes.get(name).and_then(|node| node.phase);
+        let phase = match own {
+            Some(Phase::Skipped | Phase::Omitted) | None => failed.copied().unwrap_or(Phase::Succeeded),
+            Some(own) => own,
+        };
+        branches.insert(name, phase);
+        inner.extend(parents);
+    }
+    let ends = branches.into_iter().filter(|(name, _)| !inner.contains(*name)).map(|(_, phase)| phase);
+    Ok(ends.into_iter().find(|phase| *phase != Phase::Succeeded).unwrap_or(Phase::Succeeded))
+}
+
+impl Scope<'_> {
+    fn value(&self, path: &[String]) -> Option<String> {
+        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["workflow", rest @ ..] => self.workflow.get(&rest.join(".")).cloned(),
+            ["inputs", "parameters", name] => self.inputs.get(*name).cloned(),
+            ["tasks", task, "outputs", "parameters", name] => self.tasks.get(*task)?.outputs.get(*name).cloned(),
+            _ => None,
+        }
+    }
+
+    /// `task.Succeeded` and the like.
+    fn state(&self, path: &[String]) -> Option<Outcome> {
+        let [task, state] = path else { return None };
+        let wanted = match state.as_str() {
+            "Succeeded" => Phase::Succeeded,
+            "Failed" => Phase::Failed,
+            "Errored" => Phase::Error,
+            "Skipped" => Phase::Skipped,
+            "Omitted" => Phase::Omitted,
+            _ => return None,
+        };
+        Some(Outcome::Truth(self.tasks.get(task)?.phase == Some(wanted)))
+    }
+
+    /// The text, its tags replaced.
+    pub fn filled(&self, words: &str) -> Model<String> {
+        let mut filled = words.to_owned();
+        for tag in tags(words) {
+            let value = if let Some(expression) = tag.strip_prefix('=') {
+                let known = |path: &[String]| self.value(path).map(Outcome::Text);
+                expression::parse(expression)?.holds(&known)?.to_string()
+            } else {
+                let path: Vec<String> = tag.split('.').map(ToOwned::to_owned).collect();
+                self.value(&path).ok_or_else(|| format!("failed to resolve {{{{{tag}}}}}"))?
+            };
+            for form in [format!("{{{{{tag}}}}}"), format!("{{{{{tag} }}}}")] {
+                filled = filled.replace(&form, &value);
+            }
+        }
+        Ok(filled)
+    }
+}
+
+#[test]
+fn what_is_outside_of_the_model_is_refused() {
+    let slips: [(&str, &str, Value); 5] = [
+        ("/spec/templates/0/dag/tasks/0", "withItems", serde_json::json!(["a"])),
+        ("/spec/templates/0/dag", "failFast", serde_json::json!(false)),
+        ("/spec/templates/0", "parallelism", serde_json::json!(1)),
+        ("/spec", "parallelism", serde_json::json!(1)),
+        ("/spec/templates/0/dag/tasks/0", "when", serde_json::json!("{{= 'a' }}")),
+    ];
+    for (place, field, value) in slips {
+        let mut objects = manifests::shipped();
+        let release = objects.iter_mut().find(|object| object.name() == "alga-appliance-release").expect("the release");
+        release.json.pointer_mut(place).expect("a place")[field] = value;
+        let refused = Cluster::new(objects).run("alga-appliance-release", &[]).expect_err(field);
+        assert!(refused.contains("outside of the model"), "{refused}");
+    }
+}

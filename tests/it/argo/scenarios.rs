@@ -1,0 +1,193 @@
+//! Publishing by workflows: what the registry holds afterwards, and what people see.
+
+use crate::support::published::{RELEASES, record, served, state, store, writes};
+use crate::support::registry::{Action, Auth, Fault, Setup};
+
+use super::manifests;
+use super::model::Phase::{Error, Failed, Omitted, Skipped, Succeeded};
+use super::model::{Cluster, Locks, Node};
+use super::stage::{NIGHTLY, RELEASE, Stage};
+
+const PROMOTE: (&str, &str) = ("promote-release", "true");
+
+#[track_caller]
+fn report(node: &Node) -> &str {
+    node.artifacts.get("report").expect("a report")
+}
+
+#[test]
+fn with_both_gates_off_nothing_is_asked_of_the_registry() {
+    let Some(stage) = Stage::new() else { return };
+    let ran = stage.run(&[]);
+    ran.root.is(Succeeded);
+    ran.root.task("publish").is(Skipped);
+    ran.root.task("preview").is(Skipped);
+    ran.root.task("promotion").is(Skipped);
+    assert!(stage.registry.log().is_empty());
+    assert_eq!(ran.notified["status"], "Succeeded");
+    assert_eq!(ran.notified["workflow"], "alga-release/release-x7k2p");
+}
+
+#[test]
+fn publishing_moves_its_channel_and_gives_the_digests_and_reports() {
+    let Some(stage) = Stage::new() else { return };
+    let ran = stage.publish("1.0.3", &[]);
+    ran.root.is(Succeeded);
+    let publish = ran.root.task("publish").is(Succeeded);
+    ran.root.task("promotion").is(Skipped);
+    assert_eq!(publish.outputs["digest"], stage.tag("1.0.3").expect("the version"));
+    assert_eq!(publish.outputs["channel-digest"], stage.tag("nightly").expect("the channel"));
+    assert_eq!((publish.outputs["version"].as_str(), publish.outputs["has-changes"].as_str()), ("1.0.3", "true"));
+    assert!(publish.outputs["plan-digest"].starts_with("sha256:"));
+    assert!(report(publish).contains("published 1.0.3"));
+    assert_eq!(publish.artifacts.keys().collect::<Vec<_>>(), ["changes", "report", "summary"]);
+    assert_eq!(stage.tag("stable"), None);
+    assert_eq!(record(&stage.registry, "nightly", "by").as_deref(), Some("alga-release/release-x7k2p"));
+}
+
+#[test]
+fn publishing_again_changes_nothing() {
+    let Some(stage) = Stage::new() else { return };
+    let first = stage.publish("1.0.3", &[]);
+    let (before, writes_before) = (state(&stage.registry), writes(&stage.registry));
+    let again = stage.publish("1.0.3", &[]);
+    let publish = again.root.is(Succeeded).task("publish");
+    assert_eq!(publish.outputs["has-changes"], "false");
+    assert_eq!(publish.outputs["digest"], first.root.task("publish").outputs["digest"]);
+    assert_eq!((state(&stage.registry), writes(&stage.registry)), (before, writes_before));
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_says_what_it_would() {
+    let Some(stage) = Stage::new() else { return };
+    let ran = stage.publish("1.0.3", &[("dry-run", "true"), PROMOTE]);
+    let publish = ran.root.is(Succeeded).task("publish").is(Succeeded);
+    ran.root.task("preview").is(Omitted);
+    ran.root.task("promotion").is(Skipped);
+    assert_eq!((writes(&stage.registry), publish.outputs["channel-digest"].as_str()), (0, "none"));
+    assert!(report(publish).contains("would publish 1.0.3"));
+}
+
+#[test]
+fn the_tags_of_a_build_win_over_the_trees_own() {
+    let Some(stage) = Stage::new() else { return };
+    let (media_type, bytes) = stage.registry.manifest("org/alga-psa-ee", "62cdce38").expect("the image");
+    let digest = stage.registry.tags("org/alga-psa-ee")["62cdce38"].clone();
+    stage.registry.put_manifest("org/alga-psa-ee", Some("b1d5e7"), &digest, &media_type, &bytes);
+    stage.publish("1.0.3", &[("appliance-release-images", r#"{"algaCore": "b1d5e7"}"#)]).root.is(Succeeded);
+    assert_eq!(served(&stage.registry, "nightly")["images"]["algaCore"], "b1d5e7");
+    assert_eq!(served(&stage.registry, "nightly")["images"]["emailService"], "61e4a00e");
+}
+
+#[test]
+fn what_passes_by_itself_is_tried_again() {
+    let Some(stage) = Stage::new() else { return };
+    let fault = Fault::first("POST", "uploads", Action::status(503, "busy"));
+    stage.registry.fail(fault.clone());
+    stage.registry.fail(Fault { method: "PUT", path: "/manifests/".to_owned(), ..fault });
+    let ran = stage.publish("1.0.3", &[]);
+    assert_eq!(ran.root.is(Succeeded).task("publish").codes, [Some(75), Some(75), Some(0)]);
+    assert_eq!(ran.root.task("publish").outputs["channel-digest"], stage.tag("nightly").expect("the channel"));
+}
+
+#[test]
+fn what_does_not_pass_is_given_up_after_four_attempts() {
+    let Some(stage) = Stage::new() else { return };
+    stage.registry.fail(Fault::every("", "", Action::status(503, "busy")));
+    let ran = stage.publish("1.0.3", &[PROMOTE]);
+    assert_eq!(ran.root.is(Failed).task("publish").is(Failed).codes, [Some(75); 4]);
+    ran.root.task("promotion").is(Omitted);
+    assert_eq!(ran.notified["status"], "Failed");
+}
+
+#[test]
+fn missing_rights_are_not_tried_again_and_leave_a_report() {
+    let auth = Auth::Basic { username: "robertisaacs".to_owned(), password: "another".to_owned() };
+    let Some(stage) = Stage::with(Setup { auth, ..Setup::default() }) else { return };
+    let ran = stage.publish("1.0.3", &[PROMOTE]);
+    let publish = ran.root.is(Failed).task("publish").is(Failed);
+    assert_eq!(publish.codes, [Some(4)]);
+    assert!(report(publish).contains("exit code 4"));
+    assert!(publish.outputs.values().all(String::is_empty), "{:?}", publish.outputs);
+    ran.root.task("promotion").is(Omitted);
+    ran.root.task("preview").is(Omitted);
+    assert_eq!(ran.notified["status"], "Failed");
+}
+
+#[test]
+fn a_refusal_is_not_tried_again_and_leaves_a_report() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.publish("1.0.3", &[]).root.is(Succeeded);
+    let before = state(&stage.registry);
+    let _other = stage.other_source("feature");
+    let ran = stage.publish("1.0.3", &[("appliance-release-source-ref", "feature")]);
+    let publish = ran.root.is(Failed).task("publish").is(Failed);
+    assert_eq!(publish.codes, [Some(3)]);
+    assert!(report(publish).contains("hint: "));
+    assert_eq!(state(&stage.registry), before);
+}
+
+#[test]
+fn a_pod_that_is_lost_after_its_work_is_run_again_and_finds_it_done() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.cluster.lost.insert(("publish", 0));
+    let ran = stage.publish("1.0.3", &[]);
+    let publish = ran.root.is(Succeeded).task("publish").is(Succeeded);
+    assert_eq!(publish.codes, [None, Some(0)]);
+    assert_eq!(publish.outputs["has-changes"], "false");
+    assert_eq!(publish.outputs["digest"], stage.tag("1.0.3").expect("the version"));
+    assert_eq!(record(&stage.registry, "nightly", "sequence").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_pod_that_is_lost_each_time_is_an_error() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.cluster.lost.extend((0..4).map(|attempt| ("publish", attempt)));
+    let ran = stage.publish("1.0.3", &[PROMOTE]);
+    assert_eq!(ran.root.is(Error).task("publish").is(Error).codes, [None; 4]);
+    ran.root.task("promotion").is(Omitted);
+    assert_eq!(ran.notified["status"], "Error");
+}
+
+#[test]
+fn two_workflows_at_once_are_one_publication() {
+    let Some(stage) = Stage::new() else { return };
+    let store = store(&stage.registry);
+    let locks = Locks::default();
+    let (source, locks, store) = (&stage.source.path(""), &locks, store.as_str());
+    let run = || {
+        let mut cluster = Cluster::new(manifests::shipped());
+        cluster.locks = locks.clone();
+        cluster.sources.insert("main".to_owned(), source.clone());
+        let version = ("appliance-release-version", "1.0.3");
+        cluster.run(RELEASE, &[("publish-appliance-release", "true"), version, ("appliance-release-store", store)])
+    };
+    let changes = std::thread::scope(|scope| {
+        let threads = [scope.spawn(run), scope.spawn(run)];
+        threads.map(|thread| {
+            let ran = thread.join().expect("no panic").expect("inside of the model");
+            ran.root.is(Succeeded).task("publish").outputs["has-changes"].clone()
+        })
+    });
+    assert!(changes.contains(&"true".to_owned()) && changes.contains(&"false".to_owned()), "{changes:?}");
+    assert_eq!(record(&stage.registry, "nightly", "sequence").as_deref(), Some("1"));
+}
+
+#[test]
+fn the_nightly_publishes_under_its_date() {
+    let Some(stage) = Stage::new() else { return };
+    let ran = stage.try_run(NIGHTLY, &[]).expect("inside of the model");
+    let publish = ran.root.task("publish").is(Succeeded);
+    assert_eq!(publish.outputs["version"], "1.0.4-nightly.20261123");
+    assert_eq!(served(&stage.registry, "nightly")["version"], "1.0.4-nightly.20261123");
+    assert!(stage.registry.tags(RELEASES).keys().all(|tag| !tag.starts_with("stable")));
+}
+
+#[test]
+fn no_secret_is_in_what_a_workflow_keeps() {
+    let Some(stage) = Stage::new() else { return };
+    let ran = stage.publish("1.0.3", &[]);
+    assert!(!format!("{:?}", ran.root).contains("for-registry"));
+    let publish = ran.root.task("publish");
+    assert!(publish.artifacts.values().all(|content| !content.contains("for-registry")));
+}

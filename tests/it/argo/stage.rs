@@ -1,0 +1,92 @@
+//! What a workflow plays on: a source in git, a registry with the images that the source names, a cluster with the manifests.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::manifests;
+use super::model::{Cluster, Model, Ran};
+use crate::support::programs::{Source, release, stdout};
+use crate::support::published::{release_json, store, with_images};
+use crate::support::registry::{Registry, Setup};
+
+pub const RELEASE: &str = "alga-appliance-release";
+pub const NIGHTLY: &str = "alga-appliance-nightly";
+
+pub struct Stage {
+    pub source: Source,
+    pub registry: Registry,
+    pub cluster: Cluster,
+    store: String,
+}
+
+impl Stage {
+    /// Nothing where there is no git to make a source with.
+    pub fn new() -> Option<Self> {
+        Self::with(Setup::default())
+    }
+
+    pub fn with(setup: Setup) -> Option<Self> {
+        let (source, registry) = (Source::new(), Registry::with(setup));
+        with_images(&source, &["1.0.4", "1.0.5"]);
+        source.commit()?;
+        for (repository, tag) in images(&source) {
+            put_image(&registry, &repository, &tag);
+        }
+        let mut cluster = Cluster::new(manifests::shipped());
+        cluster.sources.insert("main".to_owned(), source.path(""));
+        let store = store(&registry);
+        Some(Self { source, registry, cluster, store })
+    }
+
+    /// Runs the release workflow; a registry that fails is not waited for.
+    pub fn run(&self, set: &[(&str, &str)]) -> Ran {
+        self.try_run(RELEASE, set).expect("inside of the model")
+    }
+
+    pub fn try_run(&self, name: &str, set: &[(&str, &str)]) -> Model<Ran> {
+        let common = [("appliance-release-store", self.store.as_str()), ("registry-retry-for", "0")];
+        self.cluster.run(name, &[&common[..], set].concat())
+    }
+
+    /// Publishes a version by a workflow.
+    pub fn publish(&self, version: &str, more: &[(&str, &str)]) -> Ran {
+        let set = [("publish-appliance-release", "true"), ("appliance-release-version", version)];
+        self.run(&[&set[..], more].concat())
+    }
+
+    pub fn tag(&self, tag: &str) -> Option<String> {
+        self.registry.tags(crate::support::published::RELEASES).get(tag).cloned()
+    }
+
+    /// A second work tree, of other content, that git gives for a revision.
+    pub fn other_source(&mut self, revision: &str) -> Source {
+        let other = Source::new();
+        with_images(&other, &["1.0.4", "1.0.5"]);
+        other.append("helm/values.yaml", "\nother: content\n");
+        other.commit().expect("git was there before");
+        self.cluster.sources.insert(revision.to_owned(), other.path(""));
+        other
+    }
+}
+
+/// Repositories and tags of the images that the fixtures name, by the effective configuration.
+fn images(source: &Source) -> Vec<(String, String)> {
+    let config = stdout(release().arg("config").arg(source.path("")).args(["--output", "json"]));
+    let config: Value = serde_json::from_slice(&config).expect("JSON");
+    let tags: Value = serde_json::from_str(&release_json(source)).expect("JSON");
+    let repositories = config["images"]["value"].as_object().expect("images").iter();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    repositories.map(|(key, repository)| (text(repository), text(&tags["app"]["images"][key]))).collect()
+}
+
+fn put_image(registry: &Registry, repository: &str, tag: &str) {
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let bytes = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":[]}}"#);
+    let digest = Sha256::digest(bytes.as_bytes()).iter().fold("sha256:".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    registry.put_manifest(&format!("org/{repository}"), Some(tag), &digest, media_type, bytes.as_bytes());
+}

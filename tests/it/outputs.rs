@@ -1,0 +1,211 @@
+//! What a command leaves for the next step of a workflow, in Argo and in GitHub Actions.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use alga_release::yaml;
+use serde_json::Value;
+
+use crate::argo::stage::Stage;
+use crate::support::definitions::json_of;
+use crate::support::programs::{Run, Source, run};
+use crate::support::published::{RELEASES, publish, release_json, store, with_images};
+use crate::support::registry::{Auth, Registry, Setup};
+use crate::support::{files_below, root};
+
+const VALUES: [&str; 5] = ["digest", "version", "has-changes", "plan-digest", "channel-digest"];
+const REPORTS: [&str; 3] = ["changes.json", "report.html", "report.md"];
+
+struct Step {
+    source: Source,
+    registry: Registry,
+}
+
+impl Step {
+    fn new() -> Self {
+        Self { source: Source::new(), registry: Registry::start() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.source.path("..").join(name)
+    }
+
+    fn publish(&self, version: &str, more: &[&str]) -> Run {
+        let out = self.path("out").display().to_string();
+        publish(&self.source, &self.registry, version, "nightly", &[&["--output-dir", &out], more].concat())
+    }
+
+    fn value(&self, name: &str) -> String {
+        fs::read_to_string(self.path("out").join(name))
+            .unwrap_or_else(|cause| panic!("{name}: {cause}"))
+            .trim()
+            .to_owned()
+    }
+
+    fn files(&self) -> Vec<String> {
+        files_below(&self.path("out")).into_keys().collect()
+    }
+}
+
+#[test]
+fn every_value_and_report_is_a_file_and_nothing_else_is_left() {
+    let step = Step::new();
+    step.publish("1.0.3", &[]).ends(0);
+    let mut all = [&VALUES[..], &REPORTS].concat();
+    all.sort_unstable();
+    assert_eq!(step.files(), all);
+    let tags = step.registry.tags(RELEASES);
+    let report: Value = serde_json::from_str(&step.value("changes.json")).expect("JSON");
+    assert_eq!(step.value("digest"), tags["1.0.3"]);
+    assert_eq!(step.value("channel-digest"), tags["nightly"]);
+    assert_eq!(step.value("version"), "1.0.3");
+    assert_eq!(step.value("has-changes"), "true");
+    assert_eq!(report["planDigest"], step.value("plan-digest"));
+    for report in ["report.md", "report.html"] {
+        assert!(step.value(report).contains("published 1.0.3"), "{}", step.value(report));
+    }
+    step.publish("1.0.3", &[]).ends(0);
+    assert_eq!((step.value("has-changes").as_str(), &step.value("digest")), ("false", &tags["1.0.3"]));
+}
+
+#[test]
+fn a_dry_run_says_what_the_channel_serves_now() {
+    let step = Step::new();
+    with_images(&step.source, &["1.0.4"]);
+    step.publish("1.0.3", &["--dry-run"]).ends(0);
+    assert_eq!(step.value("channel-digest"), "none");
+    step.publish("1.0.3", &[]).ends(0);
+    step.publish("1.0.4", &["--dry-run"]).ends(0);
+    assert_eq!(step.value("channel-digest"), step.registry.tags(RELEASES)["nightly"]);
+    assert_eq!(step.value("has-changes"), "true");
+    step.publish("1.0.4", &["--dry-run", "--no-channel"]).ends(0);
+    assert!(!step.files().contains(&"channel-digest".to_owned()));
+}
+
+#[test]
+fn a_failure_leaves_its_report_and_no_value_of_the_run_before() {
+    let step = Step::new();
+    step.publish("1.0.3", &[]).ends(0);
+    step.source.append("helm/values.yaml", "\nother: content\n");
+    step.publish("1.0.3", &[]).ends(3);
+    assert_eq!(step.files(), ["report.html", "report.md"]);
+    for report in ["report.md", "report.html"] {
+        let report = step.value(report);
+        assert!(report.contains("exit code 3") && report.contains("hint: "), "{report}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_known_before_anything_is_sent() {
+    let step = Step::new();
+    fs::write(step.path("out"), "a file").expect("written");
+    step.publish("1.0.3", &[]).ends(1).says(&["--output-dir", "out"]);
+    assert!(step.registry.log().is_empty());
+}
+
+#[test]
+fn github_gets_its_outputs_its_summary_and_its_annotations() {
+    let source = Source::new();
+    let [output, summary] = ["output", "summary"].map(|name| source.path("..").join(name).display().to_string());
+    fs::write(&output, "before=1\n").expect("written");
+    let environment = [("GITHUB_ACTIONS", "true"), ("GITHUB_OUTPUT", &output), ("GITHUB_STEP_SUMMARY", &summary)];
+    let layout = source.layout();
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout];
+    let report = source.publish_in(&[&arguments[..], &["--output", "json"]].concat(), &environment).ends(0).json();
+    let written = fs::read_to_string(&output).expect("outputs");
+    let expected = format!(
+        "before=1\ndigest={}\nversion=1.0.3\nhas-changes=true\nplan-digest={}\nchannel-digest={}\n",
+        report["digest"].as_str().expect("text"),
+        report["planDigest"].as_str().expect("text"),
+        report["channel"]["manifest"].as_str().expect("text"),
+    );
+    assert_eq!(written, expected);
+    assert!(fs::read_to_string(&summary).expect("a summary").contains("published 1.0.3"));
+    source.append("helm/values.yaml", "\nother: content\n");
+    let failed = source.publish_in(&arguments, &environment).ends(3);
+    let annotations: Vec<&str> = failed.stderr.lines().filter(|line| line.starts_with("::error ")).collect();
+    assert!(annotations.len() == 1 && annotations[0].contains("%0Ahint: "), "{}", failed.stderr);
+    assert!(fs::read_to_string(&summary).expect("a summary").contains("exit code 3"));
+    assert_eq!(fs::read_to_string(&output).expect("outputs"), expected);
+}
+
+#[test]
+fn no_secret_reaches_a_file() {
+    let source = Source::new();
+    source.append("alga-release.yaml", "\npublicRead: false\n");
+    let auth = Auth::Basic { username: "alice".to_owned(), password: "canary-token".to_owned() };
+    let registry = Registry::with(Setup { auth, ..Setup::default() });
+    let [out, output, summary] =
+        ["out", "output", "summary"].map(|name| source.path("..").join(name).display().to_string());
+    let store = format!("{}/org", registry.address());
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &store, "--output-dir", &out];
+    for (token, code) in [("canary-token", 0), ("canary-token-wrong", 4)] {
+        let environment = [
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_OUTPUT", output.as_str()),
+            ("GITHUB_STEP_SUMMARY", summary.as_str()),
+            ("ALGA_REGISTRY_USERNAME", "alice"),
+            ("ALGA_REGISTRY_TOKEN", token),
+        ];
+        let run = source.publish_in(&arguments, &environment).ends(code);
+        let mut said = files_below(out.as_ref());
+        said.extend([&output, &summary].map(|path| (path.clone(), fs::read(path).expect("a file"))));
+        said.insert("streams".to_owned(), (run.stdout + &run.stderr).into_bytes());
+        for (name, bytes) in said {
+            assert!(!String::from_utf8_lossy(&bytes).contains("canary"), "{name}");
+        }
+    }
+}
+
+/// The example of a language in `docs/ci.md`.
+fn example(language: &str) -> String {
+    let text = fs::read_to_string(root("docs/ci.md")).expect("the page");
+    let (_, rest) = text.split_once(&format!("```{language}\n")).expect("an example");
+    rest.split_once("```").expect("its end").0.to_owned()
+}
+
+/// A stage whose configuration names its registry, and a shell in its source with the program on the path.
+fn shell(stage: &Stage, script: &str) -> Command {
+    let prefix = format!("prefix: {}\n", store(&stage.registry));
+    stage.source.write("alga-release.yaml", &prefix);
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_alga-release"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().expect("a directory").display());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).current_dir(stage.source.path("")).env_clear().env("PATH", path);
+    shell
+}
+
+#[test]
+fn the_script_for_any_ci_publishes_and_passes_the_exit_code_on() {
+    let Some(stage) = Stage::new() else { return };
+    let script = example("sh");
+    let ran = run(shell(&stage, &script).env("VERSION", "1.0.3")).ends(0);
+    let digest = &stage.registry.tags(RELEASES)["1.0.3"];
+    assert!(ran.stdout.contains(&format!("release {digest}, changed: true")), "{}", ran.stdout);
+    run(shell(&stage, &script).env("VERSION", "nightly-1")).ends(9);
+    // The report of the run before is no report of this one.
+    stage.source.append("helm/values.yaml", "\nother: content\n");
+    run(shell(&stage, &script).env("VERSION", "1.0.3")).ends(3).says(&["refused by a rule"]);
+}
+
+#[test]
+fn the_job_for_github_actions_publishes() {
+    let Some(stage) = Stage::new() else { return };
+    let documents = yaml::parse(&example("yaml")).expect("YAML");
+    let job = json_of(documents[0].root.as_ref().expect("a job"));
+    let steps = job["jobs"]["publish"]["steps"].as_array().expect("steps");
+    let step = steps.iter().find(|step| step["id"] == "publish").expect("the step");
+    let images: Value = serde_json::from_str(&release_json(&stage.source)).expect("JSON");
+    stage.source.write("images.json", &images["app"]["images"].to_string());
+    let output = stage.source.path("../output");
+    let mut shell = shell(&stage, step["run"].as_str().expect("a script"));
+    shell.env("GITHUB_OUTPUT", &output).env("VERSION", "1.0.4-nightly.7").env("ALGA_REGISTRY_TOKEN", "s3cret");
+    run(shell.env("ALGA_REGISTRY_USERNAME", "robertisaacs")).ends(0);
+    let written = fs::read_to_string(output).expect("outputs");
+    for (name, expression) in job["jobs"]["publish"]["outputs"].as_object().expect("outputs") {
+        assert_eq!(expression.as_str(), Some(format!("${{{{ steps.publish.outputs.{name} }}}}").as_str()));
+        assert!(written.contains(&format!("{name}=")), "{name}: {written}");
+    }
+    assert!(stage.registry.tags(RELEASES).contains_key("1.0.4-nightly.7"));
+}
