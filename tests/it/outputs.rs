@@ -169,6 +169,7 @@ fn example(language: &str) -> String {
 fn shell(stage: &Stage, script: &str) -> Command {
     let prefix = format!("prefix: {}\n", store(&stage.registry));
     stage.source.write("alga-release.yaml", &prefix);
+    stage.source.commit();
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_alga-release"));
     let path = format!("{}:/usr/bin:/bin", program.parent().expect("a directory").display());
     let mut shell = Command::new("sh");

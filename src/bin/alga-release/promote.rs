@@ -178,7 +178,7 @@ impl Step<'_> {
         report.warnings = not_checked(&checks);
         report.warnings.iter().for_each(|warning| self.talk.warn(warning));
         let Some(store) = store else {
-            let diff = Some(self.compare(source, &report.from).await?);
+            let diff = if plan.is_empty() { None } else { Some(self.compare(source, &report.from).await?) };
             return Ok(Moved { report, diff });
         };
         let contents = Contents::of_move(&json, to_registry.is_some());

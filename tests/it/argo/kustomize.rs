@@ -87,6 +87,7 @@ fn credentials_as_docker_keeps_them_take_the_place_of_a_token() {
     let Some(objects) = built(overlay) else { return };
     let (source, objects) = (stage.source.path(""), objects.into_iter());
     stage.source.write("alga-release.yaml", "publicRead: false\n");
+    stage.source.commit();
     stage.cluster = Cluster::new(objects.map(|json| Object { file: "overlay".to_owned(), json }).collect());
     stage.cluster.sources.insert("main".to_owned(), source);
     let account = json!({"username": "robertisaacs", "password": "for-registry"});

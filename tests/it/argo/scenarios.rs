@@ -65,7 +65,7 @@ fn a_dry_run_writes_nothing_and_says_what_it_would() {
     ran.root.task("preview").is(Omitted);
     ran.root.task("promotion").is(Skipped);
     assert_eq!((writes(&stage.registry), publish.outputs["channel-digest"].as_str()), (0, "none"));
-    assert!(report(publish).contains("would publish 1.0.3"));
+    assert!(report(publish).contains("1.0.3") && report(publish).contains("sebastian"), "{}", report(publish));
 }
 
 #[test]

@@ -191,7 +191,7 @@ impl Source {
         };
         command(&["init", "--quiet"]);
         command(&["add", "--all", "--force"]);
-        command(&["commit", "--quiet", "--message", "all"]);
+        command(&["commit", "--quiet", "--allow-empty", "--message", "all"]);
         Some(command(&["rev-parse", "HEAD"]))
     }
 
