@@ -2,6 +2,8 @@
 
 mod support;
 
+// What the resolver remembers, and what it refuses.
+mod appliance;
 // Something is wrong with what comes from outside.
 mod bad_input;
 // Charts are packed as Helm packs them.
@@ -10,6 +12,8 @@ mod chart_helm;
 mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.
 mod killed;
+// Which control plane runs after boot.
+mod control_plane;
 // Publishing while something goes wrong underneath.
 mod disturbed;
 // Where credentials are found, and to whom they go.
@@ -28,6 +32,8 @@ mod quirks;
 mod registry_itself;
 // What a registry sees of this program.
 mod registry_wire;
+// What the resolver renders for the cluster.
+mod render;
 // The resolver on the appliance.
 mod resolver;
 // What passes by itself is waited out.

@@ -210,7 +210,7 @@ impl<'a> Published<'a> {
     }
 }
 
-fn json_of(node: &Node) -> Json {
+pub fn json_of(node: &Node) -> Json {
     let node = node.resolved();
     if !node.entries().is_empty() {
         let entry = |entry: &yaml::Entry| (entry.key.as_str().expect("a key").to_owned(), json_of(&entry.value));
@@ -224,7 +224,7 @@ fn json_of(node: &Node) -> Json {
 }
 
 /// What is wrong with an object by its resource definition, fields that it does not name refused.
-fn schema_errors(crds: &Path, kind: &str, object: &Json) -> Vec<String> {
+pub fn schema_errors(crds: &Path, kind: &str, object: &Json) -> Vec<String> {
     let file = fs::read_dir(crds).expect("ALGA_CRDS/flux").map(|entry| entry.expect("an entry").path());
     let plural = if kind.ends_with('y') { format!("_{}ies", kind.trim_end_matches('y')) } else { format!("_{kind}s") };
     let plural = plural.to_lowercase();
