@@ -1,8 +1,11 @@
 //! What the resolver remembers, and what it refuses.
 
+use alga_release::oci::{Location, Options, ReadStore};
+use alga_release::release::{ResolveError, Resolved, resolve as resolve_release};
+
 use crate::support::programs::{Run, Source, resolve};
-use crate::support::published::{RELEASES, publish, store, with_images};
-use crate::support::registry::{Action, Fault, Registry};
+use crate::support::published::{RELEASES, digest_of, publish, store, with_images};
+use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 
 struct Appliance {
     source: Source,
@@ -171,24 +174,94 @@ fn every_reference_that_is_none_is_refused_before_a_request() {
     assert!(appliance.registry.lines().is_empty());
 }
 
-/// Cut anywhere, no answer is taken for a whole one.
+/// A release as small as one may be, in a registry that asks for tokens.
+fn small(tls: bool) -> Registry {
+    let registry = Registry::with(Setup { auth: Auth::Token { realm: None, user: None }, tls, ..Setup::default() });
+    registry.publish(RELEASES);
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let json = serde_json::json!({ "schema": "alga.appliance.release/v1", "version": "1", "channel": "stable", "valuesProfile": "p",
+        "images": {}, "charts": {}, "config": { "repository": "r.io/x", "version": "1", "digest": digest_of(b"") } });
+    let json = serde_json::to_vec(&json).expect("JSON");
+    registry.put_blob(RELEASES, &digest_of(&json), &json);
+    let config = "application/vnd.alga.appliance.release.config.v1+json";
+    let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "layers": [],
+        "config": { "mediaType": config, "digest": digest_of(&json), "size": json.len() } });
+    let manifest = serde_json::to_vec(&manifest).expect("JSON");
+    registry.put_manifest(RELEASES, Some("stable"), &digest_of(&manifest), media_type, &manifest);
+    registry
+}
+
+/// As the program asks, in this process: thousands of programs would take too long.
+fn ask(registry: &Registry) -> Result<Resolved, ResolveError> {
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    let options = Options { ca: registry.certificates(), ..Options::default() };
+    let store = ReadStore::open(&location, options).expect("a store");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let repository = "alga-appliance-release".parse().expect("a repository");
+    let selector = "stable".parse().expect("a tag");
+    runtime.block_on(resolve_release(&store, &repository, &selector))
+}
+
 #[test]
-fn truncated_at_each_byte_no_answer_is_taken_for_a_whole_one() {
-    let appliance = Appliance::new();
-    let store = store(&appliance.registry);
-    for part in ["/manifests/", "/blobs/"] {
-        let (_, manifest) = appliance.registry.manifest(RELEASES, "stable").expect("a manifest");
-        let manifest_json: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
-        let config = appliance.registry.blob(RELEASES, manifest_json["config"]["digest"].as_str().expect("a digest"));
-        let length = if part == "/blobs/" { config.expect("a config").len() } else { manifest.len() };
-        // Every offset of the head and the tail, and some between: each is a program of its own.
-        for cut in (1..=length).filter(|cut| *cut <= 24 || *cut + 24 >= length || cut % 97 == 0) {
-            for action in [Action::Truncate(cut), Action::Reset(cut)] {
-                appliance.registry.heal();
-                appliance.registry.fail(Fault::every("GET", part, action));
-                let run = resolve(&["resolve", "stable", "--store", &store]);
-                assert_eq!(run.stdout, "", "{part} {cut}");
-                assert!(matches!(run.code, Some(1 | 75)), "{part} {cut}: {run:?}");
+fn cut_at_each_byte_no_answer_is_taken_for_a_whole_one() {
+    let registry = small(false);
+    let whole = ask(&registry).expect("a release");
+    for part in ["/token", "/manifests/", "/blobs/"] {
+        let mut cut = 0;
+        loop {
+            registry.heal();
+            // The first manifest request is answered by where to get a token.
+            registry.fail(Fault::every("GET", part, Action::Reset(cut)));
+            match ask(&registry) {
+                Err(_) => cut += 1,
+                Ok(resolved) => {
+                    assert_eq!(resolved.json, whole.json, "{part} {cut}");
+                    break;
+                }
+            }
+        }
+        assert!(cut > 80, "{part}: only {cut} bytes were cut");
+        for missing in 1..=cut {
+            registry.heal();
+            registry.fail(Fault::every("GET", part, Action::Truncate(missing)));
+            // As many bytes as the body has, and more, leave none of it.
+            assert!(ask(&registry).is_err(), "{part}: {missing} bytes less");
+        }
+    }
+}
+
+#[test]
+fn over_tls_with_tokens_no_misbehaviour_gives_a_wrong_release() {
+    let registry = small(true);
+    let whole = ask(&registry).expect("a release");
+    let html = Action::Status(200, vec![("Content-Type".to_owned(), "text/html".to_owned())], b"<html>".to_vec());
+    let content_type = Action::Headers(vec![("Content-Type".to_owned(), "text/plain".to_owned())]);
+    for part in ["/token", "/manifests/", "/blobs/"] {
+        for action in [
+            html.clone(),
+            content_type.clone(),
+            Action::status(200, ""),
+            Action::status(200, "null"),
+            Action::status(500, "{"),
+            Action::ResetBefore,
+            Action::Truncate(1),
+            Action::CorruptBody,
+            Action::Longer(1),
+            Action::Longer(70 << 10),
+            Action::Endless,
+            Action::EndlessHeader,
+            Action::Duplicate,
+            Action::CloseBeforeResponse,
+            Action::WrongDigestHeader,
+            Action::NoDigestHeader,
+            Action::RedirectToItself,
+            Action::Redirect("http://127.0.0.1:1/".to_owned()),
+            Action::Redirect("https://127.0.0.1:1/".to_owned()),
+        ] {
+            registry.heal();
+            registry.fail(Fault::every("GET", part, action.clone()));
+            if let Ok(resolved) = ask(&registry) {
+                assert_eq!(resolved.json, whole.json, "{part} {action:?}");
             }
         }
     }

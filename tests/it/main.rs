@@ -4,6 +4,8 @@ mod support;
 
 // What the resolver remembers, and what it refuses.
 mod appliance;
+// The boot script of the documentation.
+mod appliance_boot;
 // Something is wrong with what comes from outside.
 mod bad_input;
 // Charts are packed as Helm packs them.
@@ -44,5 +46,7 @@ mod reproducible;
 mod rewrite_cases;
 // What is printed and published follows its schema.
 mod schemas;
+// Killed anywhere, what an appliance remembers is whole.
+mod state_killed;
 // What every store promises, held by every kind of store.
 mod store_contract;

@@ -104,7 +104,11 @@ fn write(directory: &Path, rendering: &Rendering) -> io::Result<()> {
     File::open(directory)?.sync_all()?;
     let kept = |file: &String| named.objects.iter().any(|object| object.file == *file);
     for file in before.iter().filter(|file| !kept(file)) {
-        fs::remove_file(directory.join(file))?;
+        match fs::remove_file(directory.join(file)) {
+            // Unfinished by one that was killed, and finished by now.
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+            _ => {}
+        }
     }
     Ok(())
 }
