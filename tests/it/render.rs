@@ -8,7 +8,10 @@ use alga_release::yaml;
 use serde_json::Value as Json;
 
 use crate::peers::{json_of, schema_errors};
+use crate::support::docker_registry::DockerRegistry;
 use crate::support::programs::{Run, Source, resolve, stdout};
+use crate::support::published::{RELEASES, digest_of};
+use crate::support::registry::Registry;
 use crate::support::{files_below, missing, require};
 
 const PUBLISH: [&str; 4] = ["--version", "1.0.3", "--channel", "stable"];
@@ -279,4 +282,120 @@ fn reads_as_a_client(kubectl: &std::path::Path, stream: &str, count: usize) {
     std::fs::write(directory.path().join("kustomization.yaml"), "resources: [all.yaml]\n").expect("written");
     let built = stdout(Command::new(kubectl).arg("kustomize").arg(directory.path()).stdin(Stdio::null()));
     assert_eq!(objects(&String::from_utf8(built).expect("UTF-8")).len(), count);
+}
+
+/// The fixtures, published by hand as people do it: helm for the charts, flux for the overlay, oras for the release.
+fn by_hand(source: &Source, prefix: &str, overlay: &std::path::Path) -> Option<()> {
+    let (helm, flux, oras) = (require("helm")?, require("flux-artifact")?, require("oras")?);
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let call = |program: &PathBuf, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        for name in ["HOME", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            command.env(name, scratch.path());
+        }
+        String::from_utf8(stdout(command.current_dir(scratch.path()).args(arguments))).expect("UTF-8")
+    };
+    let path = |name: &str| source.path(name).display().to_string();
+    for chart in
+        ["helm", "ee/helm/temporal", "ee/helm/temporal-worker", "ee/helm/workflow-worker", "ee/helm/email-service"]
+    {
+        let packed = call(&helm, &["package", &path(chart)]);
+        let file = packed.trim().rsplit(' ').next().expect("a path");
+        call(&helm, &["push", file, &format!("oci://{prefix}/charts"), "--plain-http"]);
+    }
+    let bundle = format!("{prefix}/alga-appliance-config:1.0.3");
+    call(&flux, &["push", &bundle, &overlay.display().to_string(), "by hand", "1.0.3@sha1:7"]);
+    let descriptor = call(&oras, &["manifest", "fetch", "--plain-http", "--descriptor", &bundle]);
+    let digest = serde_json::from_str::<Json>(&descriptor).expect("JSON")["digest"].clone();
+    let images = std::fs::read_to_string(source.path("ee/appliance/releases/1.0.3/release.json")).expect("a file");
+    let images = serde_json::from_str::<Json>(&images).expect("JSON")["app"]["images"].clone();
+    let releases = ["alga-core", "email-service", "pgbouncer", "temporal", "temporal-worker", "workflow-worker"];
+    let values: BTreeMap<String, String> =
+        releases.iter().map(|name| (format!("{name}.single-node.yaml"), profile(source, name))).collect();
+    let json = serde_json::json!({
+        "schema": "alga.appliance.release/v1", "version": "1.0.3", "channel": "stable", "valuesProfile": "single-node",
+        "images": images, "profileValues": values, "charts": { "sebastian": "0.0.1" },
+        "config": { "repository": format!("{prefix}/alga-appliance-config"), "version": "1.0.3", "digest": digest }
+    });
+    std::fs::write(scratch.path().join("release-manifest.json"), json.to_string()).expect("written");
+    let media_type = "application/vnd.alga.appliance.release.config.v1+json";
+    let typed = format!("release-manifest.json:{media_type}");
+    let artifact_type = "application/vnd.alga.appliance.release.v1";
+    let reference = format!("{prefix}/alga-appliance-release:1.0.3,stable");
+    call(&oras, &["push", "--plain-http", "--artifact-type", artifact_type, "--config", &typed, &reference, &typed]);
+    Some(())
+}
+
+#[test]
+fn a_release_made_by_hand_gives_the_same_objects() {
+    let Some(registry) = DockerRegistry::start() else { return };
+    let source = Source::new();
+    let (ours, hand) = (format!("{}/ours", registry.address()), format!("{}/hand", registry.address()));
+    source.publish(&[&PUBLISH[..], &["--store", &ours]].concat()).ends(0);
+    if by_hand(&source, &hand, &source.path("ee/appliance/flux")).is_none() {
+        return;
+    }
+    let render =
+        |store: &str| resolve(&["render", "stable", "--store", store, "--host", "alga.example"]).ends(0).stdout;
+    // Neither tool makes the other's bytes of a bundle, so the digests are theirs.
+    let alike = |stream: String, name: &str| {
+        let lines = stream.replace(&format!("/{name}/"), "/prefix/").replace(&format!("\"{name}/"), "\"prefix/");
+        let digest = |line: &str| line.contains("igest: ") && line.contains("sha256:");
+        let lines = lines.lines().map(|line| if digest(line) { line.split_once(": ").expect("a key").0 } else { line });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let ours = alike(render(&ours), "ours");
+    assert_eq!(alike(render(&hand), "hand"), ours);
+    assert_eq!(ours.matches("igest\n").count(), 3, "bundle, manifest and release: {ours}");
+}
+
+#[test]
+fn ten_thousand_values_are_rendered_and_names_that_are_none_are_refused() {
+    let source = Source::new();
+    published(&source, &[]);
+    let release = resolve(&["resolve", "stable", "--store", &source.layout()]).ends(0).json();
+    let registry = Registry::start();
+    let ask = |change: &dyn Fn(&mut Json)| {
+        let mut release = release.clone();
+        change(&mut release);
+        put(&registry, &release);
+        resolve(&["render", "stable", "--store", &format!("{}/org", registry.address()), "--host", "alga.example"])
+    };
+    let many = ask(&|release| {
+        for number in 0..10_000 {
+            release["profileValues"][format!("r{number}.single-node.yaml")] = "a: 1\n".into();
+        }
+    });
+    assert_eq!(many.ends(0).stdout.matches("\nkind: ConfigMap\n").count(), 10_007);
+    for name in ["../../x", "a b", "a\nkind: Secret", "$(reboot)", "A", "-a", &"a".repeat(64)] {
+        let run = ask(&|release| release["profileValues"][format!("{name}.single-node.yaml")] = "a: 1\n".into());
+        assert_eq!(run.ends(1).says(&["no name that a cluster takes"]).stdout, "", "{name}");
+        let run =
+            ask(&|release| release["valuesConfigMaps"] = serde_json::json!({ "alga-core": name.to_owned() + "/" }));
+        assert_eq!(run.ends(1).says(&["valuesConfigMaps.alga-core"]).stdout, "", "{name}");
+        let run = ask(&|release| release["images"]["evil\n"] = name.to_owned().into());
+        assert_ne!(run.code, Some(0), "{name}");
+        assert_eq!(run.stdout, "");
+    }
+    // Text that would end a block or begin an object stays the text of a value.
+    let text = "a: 1\n---\napiVersion: v1\nkind: Secret\n";
+    let run = ask(&|release| release["profileValues"]["x.single-node.yaml"] = text.into()).ends(1);
+    assert_eq!(run.says(&["x.single-node.yaml:3: a second document"]).stdout, "");
+    let text = "# ---\r\na: \"\\x07\"\n# \u{2028}\n";
+    let run = ask(&|release| release["profileValues"]["x.single-node.yaml"] = text.into()).ends(0);
+    assert_eq!(values(&objects(&run.stdout), "x"), text);
+    let old = ask(&|release| drop(release.as_object_mut().expect("an object").remove("profileValues"))).ends(1);
+    assert_eq!(old.says(&["profileValues: missing", "too old"]).stdout, "");
+}
+
+/// Puts a release as some publisher wrote it under the tag `stable`.
+fn put(registry: &Registry, release: &Json) {
+    let json = serde_json::to_vec(release).expect("JSON");
+    registry.put_blob(RELEASES, &digest_of(&json), &json);
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let config = serde_json::json!({ "mediaType": "application/vnd.alga.appliance.release.config.v1+json",
+        "digest": digest_of(&json), "size": json.len() });
+    let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [] });
+    let manifest = serde_json::to_vec(&manifest).expect("JSON");
+    registry.put_manifest(RELEASES, Some("stable"), &digest_of(&manifest), media_type, &manifest);
 }

@@ -62,19 +62,19 @@ impl Case {
         copy(&self.rendered, &rendered);
         let arguments = self.arguments(&state, &rendered);
         let killed = self.killed_at(&arguments, call, number);
-        let version = self.remembered(&arguments, &what);
+        let version = Self::remembered(&arguments, &what);
         let before = listed(&rendered);
         assert!(!killed || version == "1.0.3" || version == "1.0.4", "{what}: {version}");
         assert!(before.iter().all(|name| rendered.join(name).exists()), "{what}: {before:?}");
         resolve(&arguments).ends(0);
-        assert_eq!(self.remembered(&arguments, &what), "1.0.4", "{what}");
+        assert_eq!(Self::remembered(&arguments, &what), "1.0.4", "{what}");
         let mut files: Vec<String> = files_below(&rendered).into_keys().collect();
         files.retain(|name| name != "kustomization.yaml");
         assert_eq!(files, listed(&rendered), "{what}");
         killed
     }
 
-    fn remembered(&self, arguments: &[&str], what: &str) -> String {
+    fn remembered(arguments: &[&str], what: &str) -> String {
         let run =
             resolve(&["resolve", "stable", arguments[4], arguments[5], "--state", arguments[7], "--offline"]).ends(0);
         assert!(!run.stderr.contains("damaged"), "{what}: {}", run.stderr);

@@ -239,6 +239,9 @@ fn failure(error: &ResolveError) -> Failure {
             (3, Some("look at the name of the channel or version, and at the store"))
         }
         ResolveKind::Store(oci::Kind::Denied) => (4, Some("the store does not let the public read releases")),
+        ResolveKind::Store(oci::Kind::Untrusted) => {
+            (1, Some("name the CA certificates to trust: --ca-file or SSL_CERT_FILE; look at this machine's clock"))
+        }
         ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("the store cannot be reached: try again later")),
         _ => (1, None),
     };

@@ -69,7 +69,7 @@ fn roots(given: &Certificates) -> Result<RootCertStore, (Kind, String)> {
     if roots.is_empty() {
         let why = system.errors.first().map(|cause| format!(": {cause}")).unwrap_or_default();
         return Err((
-            Kind::Unavailable,
+            Kind::Untrusted,
             format!(
                 "there are no CA certificates to check the registry by, neither of the system nor in SSL_CERT_FILE or SSL_CERT_DIR{why}"
             ),
