@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use alga_release::archive::{self, Limits};
 use alga_release::yaml;
 use serde_json::Value as Json;
 
 use crate::peers::{json_of, schema_errors};
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::programs::{Run, Source, resolve, stdout};
-use crate::support::published::{RELEASES, digest_of};
+use crate::support::published::{RELEASES, digest_of, with_images};
 use crate::support::registry::Registry;
 use crate::support::{files_below, missing, require};
 
@@ -398,4 +399,57 @@ fn put(registry: &Registry, release: &Json) {
     let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [] });
     let manifest = serde_json::to_vec(&manifest).expect("JSON");
     registry.put_manifest(RELEASES, Some("stable"), &digest_of(&manifest), media_type, &manifest);
+}
+
+/// The `ConfigMap`s that the releases of a bundle read, from its archive in the layout.
+fn read_by_releases(source: &Source, version: &str) -> BTreeMap<String, String> {
+    let layout = source.store().join("alga-appliance-config");
+    let blob = |digest: &Json| {
+        let digest = digest.as_str().expect("a digest").replace(':', "/");
+        std::fs::read(layout.join("blobs").join(digest)).expect("a blob")
+    };
+    let json = |bytes: Vec<u8>| serde_json::from_slice::<Json>(&bytes).expect("JSON");
+    let index = json(std::fs::read(layout.join("index.json")).expect("an index"));
+    let tagged = |entry: &&Json| entry["annotations"]["org.opencontainers.image.ref.name"] == version;
+    let manifest = index["manifests"].as_array().expect("manifests").iter().find(tagged).expect("the bundle");
+    let manifest = json(blob(&manifest["digest"]));
+    let limits = Limits { total: 64 << 20, file: 16 << 20 };
+    let files = archive::read(&blob(&manifest["layers"][0]["digest"]), limits).expect("an archive");
+    let mut read = BTreeMap::new();
+    for (_, text) in files.into_iter().filter(|(name, _)| name.starts_with("base/releases/")) {
+        for release in objects(&String::from_utf8(text).expect("UTF-8")) {
+            if let Some(from) = release["spec"]["valuesFrom"][0]["name"].as_str() {
+                read.insert(release["metadata"]["name"].as_str().expect("a name").to_owned(), from.to_owned());
+            }
+        }
+    }
+    read
+}
+
+#[test]
+fn chart_values_and_image_change_together_under_names_of_their_own() {
+    let source = Source::new();
+    source.write("alga-release.yaml", "valuesNames: hashed\n");
+    let layout = source.layout();
+    let made = || -> BTreeMap<String, String> {
+        let objects = objects(&render(&source, &[]).ends(0).stdout);
+        let instance = |map: &&Json| Some(map["metadata"]["labels"]["app.kubernetes.io/instance"].as_str()?.to_owned());
+        let maps = of_kind(&objects, "ConfigMap").into_iter();
+        let named = maps.filter_map(|map| Some((instance(&map)?, map["metadata"]["name"].as_str()?.to_owned())));
+        named.collect()
+    };
+    published(&source, &[]);
+    let before = made();
+    // cert-manager has no values of ours.
+    assert_eq!(read_by_releases(&source, "1.0.3"), before);
+    source.append("ee/helm/email-service/values.yaml", "replicas: 2\n");
+    source.append("ee/appliance/flux/profiles/single-node/values/email-service.single-node.yaml", "replicas: 2\n");
+    with_images(&source, &["1.0.4"]);
+    let images = ["--image", "workflowWorker=b3ccc54", "--chart-version", "stamped"];
+    source.publish(&[&["--version", "1.0.4", "--channel", "stable", "--store", &layout][..], &images].concat()).ends(0);
+    let after = made();
+    assert_eq!(read_by_releases(&source, "1.0.4"), after);
+    let changed: Vec<&str> =
+        after.iter().filter(|(key, name)| before[*key] != **name).map(|(key, _)| key.as_str()).collect();
+    assert_eq!(changed, ["email-service", "workflow-worker"], "new values and a new image, and nothing else");
 }
