@@ -171,6 +171,21 @@ fn image_digests_are_written_where_they_are_known() {
     published(&source, &[]);
     // Nothing was checked at publishing: tags alone.
     assert_eq!(render(&source, &["--image-digests"]).ends(0).stdout, render(&source, &[]).ends(0).stdout);
+    let mut release = resolve(&["resolve", "stable", "--store", &source.layout()]).ends(0).json();
+    let digest = digest_of(b"image");
+    release["imageDigests"] = serde_json::json!({ "algaCore": format!("ghcr.io/nine-minds/alga-psa-ee@{digest}") });
+    let registry = Registry::start();
+    put(&registry, &release);
+    let store = format!("{}/org", registry.address());
+    let ask = |more: &[&str]| {
+        let run = resolve(&[&["render", "stable", "--store", &store, "--host", "alga.example"], more].concat()).ends(0);
+        assert!(!run.stdout.contains("insecure"), "ghcr.io is read over TLS");
+        objects(&run.stdout)
+    };
+    let pinned = ask(&["--image-digests"]);
+    assert_eq!(values(&pinned, "alga-core").matches(&format!("tag: \"62cdce38@{digest}\"")).count(), 2);
+    assert!(values(&pinned, "email-service").contains("tag: \"61e4a00e\""));
+    assert_eq!(values(&ask(&[]), "alga-core").matches("tag: \"62cdce38\"").count(), 2);
 }
 
 #[test]
@@ -347,6 +362,7 @@ fn a_release_made_by_hand_gives_the_same_objects() {
     };
     let ours = alike(render(&ours), "ours");
     assert_eq!(alike(render(&hand), "hand"), ours);
+    assert!(ours.contains("\n  insecure: true\n"), "this machine's registry is read without TLS");
     assert_eq!(ours.matches("igest\n").count(), 3, "bundle, manifest and release: {ours}");
 }
 
