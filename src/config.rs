@@ -120,6 +120,8 @@ pub struct Appliance {
     pub helm_repository: String,
     /// A release's values `ConfigMap` is this and the release's name.
     pub values_prefix: String,
+    /// Name of the `ConfigMap` that says which release was selected.
+    pub selection_name: String,
     /// What is injected into the values.
     pub values: Vec<Injection>,
 }
@@ -132,7 +134,7 @@ pub struct Injection {
     pub release: String,
     /// Path in its values, keys joined by `.`.
     pub path: String,
-    /// `image:<key>`, `app-url`, `host`, or a literal.
+    /// `image:<key>`, `app-url`, `host`, `domain-suffix`, or a literal: a JSON number, boolean or string, else text.
     pub from: String,
 }
 
@@ -166,7 +168,11 @@ impl Default for Appliance {
             source_name: "alga-appliance".to_owned(),
             helm_repository: "alga-charts".to_owned(),
             values_prefix: "appliance-values-".to_owned(),
+            selection_name: "appliance-release-selection".to_owned(),
             values: vec![
+                injection("alga-core", "appUrl", "app-url"),
+                injection("alga-core", "host", "host"),
+                injection("alga-core", "domainSuffix", "domain-suffix"),
                 injection("alga-core", "setup.image.tag", "image:algaCore"),
                 injection("alga-core", "server.image.tag", "image:algaCore"),
                 injection("workflow-worker", "image.tag", "image:workflowWorker"),

@@ -2,6 +2,7 @@
 //!
 //! - [`oci`]: the OCI specifications and the two kinds of store
 //! - [`release`]: the product's own schema: release, channel, how they are read
+//! - [`appliance`]: what an appliance does with a release
 //! - [`config`]: what differs from vendor to vendor
 //! - [`text`]: text from outside, for people
 //! - [`yaml`]: reading YAML and editing its text by spans
@@ -15,8 +16,9 @@
 //! - `diff`: two releases, compared, for people who decide
 //!
 //! Dependencies point one way: `bin/alga-release` → `diff` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
-//! `bin/alga-resolve` → `release` → `oci`; `yaml` stands beside `oci`, below everything.
+//! `bin/alga-resolve` → `appliance` → `release` → `oci`; `yaml` stands beside `oci`, below everything.
 
+pub mod appliance;
 pub mod config;
 pub mod oci;
 pub mod release;

@@ -3,6 +3,8 @@
 use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release};
 use crate::oci::{self, Digest, Manifest, ReadStore, Repository, Selector};
 
+/// Largest manifest of a release: it names one blob and has some annotations.
+const MANIFEST_LIMIT: usize = 1 << 20;
 /// Largest JSON of a release that is read, and so the largest that is published.
 pub const CONFIG_LIMIT: u64 = 4 << 20;
 
@@ -81,6 +83,9 @@ pub async fn resolve(store: &ReadStore, repository: &Repository, selector: &Sele
     };
     let not_a_release = |reason: String| Error::NotARelease { reference: reference.clone(), reason };
     let (descriptor, bytes) = store.manifest(repository, selector).await?;
+    if bytes.len() > MANIFEST_LIMIT {
+        return Err(not_a_release(format!("its manifest has {} bytes, more than {MANIFEST_LIMIT}", bytes.len())));
+    }
     let manifest = Manifest::parse(&bytes).map_err(|cause| {
         not_a_release(format!("its manifest is no image manifest: {}", cause.to_string().escape_debug()))
     })?;

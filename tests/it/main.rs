@@ -4,6 +4,10 @@ mod support;
 
 // The workflows: as Argo defines them, and run.
 mod argo;
+// What the resolver remembers, and what it refuses.
+mod appliance;
+// The boot script of the documentation.
+mod appliance_boot;
 // Something is wrong with what comes from outside.
 mod bad_input;
 // Charts are packed as Helm packs them.
@@ -16,6 +20,8 @@ mod diff_page;
 mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.
 mod killed;
+// Which control plane runs after boot.
+mod control_plane;
 // Publishing while something goes wrong underneath.
 mod disturbed;
 // The images of the two programs.
@@ -42,6 +48,8 @@ mod quirks;
 mod registry_itself;
 // What a registry sees of this program.
 mod registry_wire;
+// What the resolver renders for the cluster.
+mod render;
 // The resolver on the appliance.
 mod resolver;
 // What passes by itself is waited out.
@@ -52,6 +60,8 @@ mod reproducible;
 mod rewrite_cases;
 // What is printed and published follows its schema.
 mod schemas;
+// Killed anywhere, what an appliance remembers is whole.
+mod state_killed;
 // What every store promises, held by every kind of store.
 mod store_contract;
 // A release read back, every byte and every reference; and what of it must be kept.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::support::programs::{Run, Source, resolve};
+use crate::support::programs::{Run, Source, resolve, resolving, run};
 use crate::support::registry::{Action, Fault, Gate, Registry};
 
 const RELEASES: &str = "org/alga-appliance-release";
@@ -69,6 +69,13 @@ fn a_server_that_never_answers_is_given_up() {
     let registry = published();
     registry.fail(Fault::every("GET", "", Action::Hold(Gate::default())));
     ask(&registry, "nightly", &["--timeout", "0.2"]).ends(75).says(&["did not answer within 0.2 s"]);
+}
+
+#[test]
+fn a_machine_without_certificates_is_told_where_to_get_them() {
+    let mut command = resolving(&["resolve", "stable", "--store", "registry.example.com/x"]);
+    command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    run(&mut command).ends(1).says(&["no CA certificates", "--ca-file", "SSL_CERT_FILE"]);
 }
 
 #[test]

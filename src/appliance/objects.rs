@@ -1,0 +1,171 @@
+//! The text of the objects. Strings are literal blocks where people can read them, else in quotes; never plain.
+
+use std::fmt::Write as _;
+
+use crate::yaml::edit;
+
+/// Largest sum of the values of one `ConfigMap`: what the API server takes.
+pub(super) const CONFIG_MAP_LIMIT: usize = 1 << 20;
+
+/// A string as YAML that every reader takes for that string; `indent` is that of its block.
+fn string(text: &str, indent: &str) -> String {
+    let plain = |c: char| matches!(c, '\n' | '\t' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let hidden = |c: char| matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let block = text.len() > 1 && text.ends_with('\n') && !text.ends_with("\n\n");
+    let block = block && !text.starts_with([' ', '\n', '\t']) && text.chars().all(|c| plain(c) && !hidden(c));
+    if !block {
+        // Two characters that are none, and that YAML does not take as they are.
+        return edit::quoted(text).replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+    }
+    let lines = text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("\n{indent}{line}") });
+    format!("|{}", lines.collect::<String>())
+}
+
+fn head(api: &str, kind: &str, name: &str, namespace: Option<&str>) -> String {
+    let namespace = namespace.map_or_else(String::new, |name| format!("  namespace: {}\n", edit::scalar(name)));
+    format!("apiVersion: {api}\nkind: {kind}\nmetadata:\n  name: {}\n{namespace}", edit::scalar(name))
+}
+
+pub(super) fn namespace(name: &str) -> String {
+    head("v1", "Namespace", name, None)
+}
+
+/// Labels say what belongs to whom: values that no release names any more are found by them.
+pub(super) fn config_map(name: &str, namespace: &str, labels: &[(&str, &str)], entries: &[(&str, &str)]) -> String {
+    let mut out = head("v1", "ConfigMap", name, Some(namespace));
+    out.push_str("  labels:\n    app.kubernetes.io/managed-by: alga-resolve\n");
+    for (key, value) in labels {
+        let _ = writeln!(out, "    {key}: {}", edit::quoted(value));
+    }
+    out.push_str("data:\n");
+    for (key, value) in entries {
+        let _ = writeln!(out, "  {}: {}", edit::scalar(key), string(value, "    "));
+    }
+    out
+}
+
+pub(super) struct Source<'a> {
+    pub name: &'a str,
+    pub namespace: &'a str,
+    pub repository: &'a str,
+    pub digest: &'a str,
+    pub plain_http: bool,
+}
+
+pub(super) fn oci_repository(source: &Source<'_>) -> String {
+    let head = head("source.toolkit.fluxcd.io/v1", "OCIRepository", source.name, Some(source.namespace));
+    let insecure = if source.plain_http { "  insecure: true\n" } else { "" };
+    format!(
+        "{head}spec:\n  interval: 10m\n  url: {}\n{insecure}  ref:\n    digest: {}\n",
+        edit::quoted(&format!("oci://{}", source.repository)),
+        edit::quoted(source.digest)
+    )
+}
+
+/// Without `postBuild`: overlays hold scripts with `${…}` of their own.
+pub(super) fn kustomization(name: &str, namespace: &str) -> String {
+    let head = head("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, Some(namespace));
+    format!(
+        "{head}spec:\n  interval: 10m\n  retryInterval: 1m\n  timeout: 10m\n  path: ./base\n  prune: true\n  sourceRef:\n    \
+         kind: OCIRepository\n    name: {}\n",
+        edit::scalar(name)
+    )
+}
+
+/// What `kubectl apply -k` and `kubectl kustomize` read.
+pub(super) fn index(files: &[String]) -> String {
+    let mut out = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n".to_owned();
+    for file in files {
+        let _ = writeln!(out, "  - {}", edit::scalar(file));
+    }
+    out
+}
+
+/// A name that the API server takes for an object.
+pub(super) fn is_object_name(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let part = |part: &str| {
+        part.bytes().all(|b| word(b) || b == b'-')
+            && part.bytes().next().is_some_and(word)
+            && part.bytes().last().is_some_and(word)
+    };
+    text.len() <= 253 && text.split('.').all(part)
+}
+
+/// A key that the API server takes in a `ConfigMap`.
+pub(super) fn is_data_key(text: &str) -> bool {
+    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(valid) && text != "." && !text.starts_with("..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    fn read_back(text: &str) {
+        let object = config_map("a", "b", &[], &[("k", text)]);
+        let document = yaml::parse(&object).unwrap_or_else(|cause| panic!("{cause}: {object}"));
+        let root = document[0].root.as_ref().unwrap();
+        let node = root.get(&["data", "k"]).unwrap();
+        assert_eq!(node.as_str(), Some(text), "{object}");
+        assert!(node.is_string());
+    }
+
+    #[test]
+    fn every_text_is_read_back_as_it_is() {
+        for text in [
+            "",
+            "\n",
+            " ",
+            "a",
+            "a\n",
+            "a\n\n",
+            "\na\n",
+            " a\n",
+            "a\n\n\nb\n",
+            "a\n  b\n c\n",
+            "a \n",
+            "a\r\n",
+            "\ta\n",
+            "a\tb\n",
+            "---\n",
+            "a\n---\nb\n",
+            "# x\n",
+            "a: |\n  b\n",
+            "\u{feff}a\n",
+            "é\u{85}\n",
+            "\u{1}\n",
+            "\u{fffe}",
+            "😀\n",
+            "a\n...\n",
+            "~",
+            "%YAML\n",
+            "a\n \nb\n",
+        ] {
+            read_back(text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_back(text in proptest::prelude::any::<String>()) {
+            read_back(&text);
+            read_back(&format!("{text}\n"));
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_kubernetes() {
+        for name in ["a", "a-b.c1", "0"] {
+            assert!(is_object_name(name), "{name}");
+        }
+        for name in ["", "A", "-a", "a-", "a..b", "a_b", "a b", "a\n", "a/b", "$(x)"] {
+            assert!(!is_object_name(name), "{name}");
+        }
+        assert!(is_data_key("a.single-node.yaml"));
+        for key in ["", ".", "..a", "a/b", "a b"] {
+            assert!(!is_data_key(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What an appliance remembers: the last release that it followed, for every place and channel, and its own address.
+//! Older and newer programs read each other's: what one does not know stays as it is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::HostInputs;
+use crate::oci::Digest;
+use crate::release::{Record, Release, Resolved};
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// The address of the product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<Value>,
+    /// By store, repository and reference.
+    #[serde(default)]
+    releases: BTreeMap<String, Value>,
+    /// Of newer programs.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
+}
+
+/// The last release that was followed under one reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Known {
+    /// Digest of the manifest that was read.
+    pub manifest: Digest,
+    /// Digest of the release.
+    pub release_digest: Digest,
+    /// The highest one seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// When it was read: seconds since 1970, by this machine's clock. Decides nothing.
+    #[serde(default)]
+    pub resolved_at: u64,
+    /// Was it asked for by version or digest?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// Digest of `json`.
+    pub config: Digest,
+    /// The release, byte for byte.
+    pub json: String,
+}
+
+/// How an answer of a channel stands to the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Following {
+    /// The same, a higher sequence, or the first one.
+    Forward,
+    /// It does not say its sequence, so an old answer could not be told from a new one.
+    Unrecorded,
+    /// The same sequence, and another manifest: two publishers moved the channel at once.
+    Forked,
+}
+
+/// An answer that is older than one that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("move {answered} of the channel is older than move {seen}, which was followed before: an old answer, replayed")]
+pub struct Replay {
+    answered: u64,
+    seen: u64,
+}
+
+impl Known {
+    /// The release, held against its digest.
+    pub fn release(&self) -> Option<Release> {
+        (Digest::of(self.json.as_bytes()) == self.config).then(|| Release::parse(self.json.as_bytes()).ok())?
+    }
+
+    /// As if it had just been read.
+    pub fn resolved(&self) -> Option<Resolved> {
+        Some(Resolved {
+            manifest: self.manifest.clone(),
+            release_digest: self.release_digest.clone(),
+            json: self.json.clone().into_bytes(),
+            release: self.release()?,
+            record: None,
+        })
+    }
+}
+
+impl State {
+    /// Reads the bytes of a state file.
+    ///
+    /// # Errors
+    /// When they are no JSON object of this shape.
+    pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+
+    /// The bytes of a state file.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("text keys alone");
+        json.push(b'\n');
+        json
+    }
+
+    /// The address that was given last.
+    pub fn host(&self) -> Option<HostInputs> {
+        self.host.as_ref().and_then(|host| HostInputs::deserialize(host).ok())
+    }
+
+    /// Remembers an address.
+    pub fn set_host(&mut self, host: &HostInputs) {
+        self.host = serde_json::to_value(host).ok();
+    }
+
+    /// What is known under a key.
+    pub fn known(&self, key: &str) -> Option<Known> {
+        self.releases.get(key).and_then(|known| Known::deserialize(known).ok())
+    }
+
+    /// What is known of a version or a digest below `place`, under whatever name it was read.
+    pub fn find(&self, place: &str, version_or_digest: &str) -> Option<Known> {
+        let below = |key: &&String| key.strip_prefix(place).is_some_and(|rest| rest.starts_with([':', '@']));
+        let known = self.releases.keys().filter(below).filter_map(|key| self.known(key));
+        let mut named = known.filter(|known| {
+            let digest =
+                known.manifest.as_str() == version_or_digest || known.release_digest.as_str() == version_or_digest;
+            digest || known.release().is_some_and(|release| release.version == version_or_digest)
+        });
+        named.next()
+    }
+
+    /// May a channel's answer be followed?
+    ///
+    /// # Errors
+    /// When it is older than what was followed before.
+    pub fn judge(&self, key: &str, channel: &str, answer: &Resolved) -> Result<Following, Replay> {
+        let Some(record) = record_of(channel, answer) else { return Ok(Following::Unrecorded) };
+        let Some(known) = self.known(key) else { return Ok(Following::Forward) };
+        match known.sequence {
+            Some(seen) if record.sequence < seen => Err(Replay { answered: record.sequence, seen }),
+            Some(seen) if record.sequence == seen && known.manifest != answer.manifest => Ok(Following::Forked),
+            _ => Ok(Following::Forward),
+        }
+    }
+
+    /// Remembers what was followed; `channel` is nothing for a version or a digest, of which the last one alone is kept. An answer
+    /// that has become old meanwhile, since another program was faster, is not kept.
+    pub fn follow(&mut self, key: &str, channel: Option<&str>, answer: &Resolved, now: u64) {
+        let sequence = channel.and_then(|channel| record_of(channel, answer)).map(|record| record.sequence);
+        let seen = self.known(key).and_then(|known| known.sequence);
+        if sequence.is_some() && sequence < seen {
+            return;
+        }
+        let known = Known {
+            manifest: answer.manifest.clone(),
+            release_digest: answer.release_digest.clone(),
+            // Of an answer without a record the sequence of the last one with a record stays.
+            sequence: sequence.or(seen),
+            resolved_at: now,
+            pinned: channel.is_none(),
+            config: Digest::of(&answer.json),
+            json: String::from_utf8_lossy(&answer.json).into_owned(),
+        };
+        if known.pinned {
+            self.releases.retain(|_, other| other.get("pinned").is_none_or(|pinned| pinned != &Value::Bool(true)));
+        }
+        let mut value = serde_json::to_value(&known).expect("text keys alone");
+        // What a newer program has added to the entry stays.
+        if let (Some(Value::Object(before)), Value::Object(fields)) = (self.releases.remove(key), &mut value) {
+            let own = ["sequence", "pinned"];
+            for (field, old) in before.into_iter().filter(|(field, _)| !own.contains(&field.as_str())) {
+                fields.entry(field).or_insert(old);
+            }
+        }
+        self.releases.insert(key.to_owned(), value);
+    }
+}
+
+/// The record of a channel's own move; one of another channel, whose manifest was tagged by hand, counts other moves.
+fn record_of<'a>(channel: &str, answer: &'a Resolved) -> Option<&'a Record> {
+    answer.record.as_ref().filter(|record| record.name == channel)
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

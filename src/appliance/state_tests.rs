@@ -1,0 +1,111 @@
+use super::*;
+use crate::release::MoveKind;
+
+const JSON: &str = r#"{"schema":"alga.appliance.release/v1","version":"VERSION","channel":"stable","valuesProfile":"p",
+    "images":{},"charts":{},"config":{"repository":"r.io/x","version":"1","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}"#;
+
+fn answer(version: &str, channel: &str, sequence: Option<u64>) -> Resolved {
+    let json = JSON.replace("VERSION", version).into_bytes();
+    let release_digest = Digest::of(&json);
+    let record = sequence.map(|sequence| Record {
+        name: channel.to_owned(),
+        release: release_digest.clone(),
+        sequence,
+        previous: None,
+        kind: MoveKind::Publish,
+        moved: "2026-11-23T10:00:00Z".to_owned(),
+        by: None,
+        from: None,
+        reason: None,
+    });
+    let manifest = Digest::of(format!("{version}{sequence:?}").as_bytes());
+    Resolved { manifest, release_digest, release: Release::parse(&json).unwrap(), json, record }
+}
+
+const KEY: &str = "r.io/a/releases:stable";
+
+fn after(answers: &[Resolved]) -> State {
+    let mut state = State::default();
+    for answer in answers {
+        state.follow(KEY, Some("stable"), answer, 7);
+    }
+    State::parse(&state.to_json()).unwrap()
+}
+
+#[test]
+fn a_lower_sequence_is_a_replay_and_a_higher_one_is_followed_whatever_its_version() {
+    let state = after(&[answer("2", "stable", Some(5))]);
+    assert_eq!(state.judge(KEY, "stable", &answer("3", "stable", Some(4))), Err(Replay { answered: 4, seen: 5 }));
+    assert_eq!(state.judge(KEY, "stable", &answer("2", "stable", Some(5))), Ok(Following::Forward));
+    assert_eq!(state.judge(KEY, "stable", &answer("1", "stable", Some(6))), Ok(Following::Forward));
+    assert_eq!(state.judge(KEY, "stable", &answer("1", "stable", Some(5))), Ok(Following::Forked));
+    assert_eq!(
+        state.judge("r.io/a/releases:nightly", "nightly", &answer("1", "nightly", Some(1))),
+        Ok(Following::Forward)
+    );
+}
+
+#[test]
+fn an_answer_without_a_record_is_followed_and_the_sequence_stays() {
+    let state = after(&[answer("2", "stable", Some(5)), answer("3", "stable", None)]);
+    assert_eq!(state.judge(KEY, "stable", &answer("3", "stable", None)), Ok(Following::Unrecorded));
+    assert_eq!(state.known(KEY).unwrap().release().unwrap().version, "3");
+    assert!(state.judge(KEY, "stable", &answer("1", "stable", Some(4))).is_err());
+}
+
+#[test]
+fn the_moves_of_another_channel_do_not_count() {
+    let state = after(&[answer("2", "stable", Some(5)), answer("9", "nightly", Some(90))]);
+    assert_eq!(state.judge(KEY, "stable", &answer("3", "stable", Some(6))), Ok(Following::Forward));
+    assert_eq!(state.judge(KEY, "stable", &answer("9", "nightly", Some(1))), Ok(Following::Unrecorded));
+}
+
+#[test]
+fn of_two_programs_the_slower_one_does_not_turn_the_sequence_back() {
+    let state = after(&[answer("3", "stable", Some(6)), answer("2", "stable", Some(5))]);
+    assert_eq!(state.known(KEY).unwrap().sequence, Some(6));
+    assert_eq!(state.known(KEY).unwrap().release().unwrap().version, "3");
+}
+
+#[test]
+fn what_newer_programs_wrote_stays_and_what_older_ones_left_out_is_no_failure() {
+    let mut json: Value = serde_json::from_slice(&after(&[answer("2", "stable", Some(5))]).to_json()).unwrap();
+    json["later"] = serde_json::json!({ "a": [1] });
+    json["host"] = serde_json::json!({ "of": "another shape" });
+    json["releases"][KEY]["later"] = true.into();
+    json["releases"]["strange"] = serde_json::json!(["another shape"]);
+    json["releases"][KEY].as_object_mut().unwrap().remove("resolvedAt");
+    let mut state = State::parse(&serde_json::to_vec(&json).unwrap()).unwrap();
+    assert_eq!(state.known(KEY).unwrap().sequence, Some(5));
+    assert_eq!((state.host(), state.known("strange")), (None, None));
+    state.follow(KEY, Some("stable"), &answer("3", "stable", Some(6)), 8);
+    let again: Value = serde_json::from_slice(&state.to_json()).unwrap();
+    assert_eq!((&again["later"]["a"][0], &again["releases"][KEY]["later"]), (&1.into(), &true.into()));
+    assert_eq!(again["releases"]["strange"], json["releases"]["strange"]);
+    assert_eq!(State::parse(b"{}").unwrap(), State::default());
+}
+
+#[test]
+fn a_release_that_is_not_what_its_digest_says_is_not_known() {
+    let state = after(&[answer("2", "stable", Some(5))]);
+    let mut json: Value = serde_json::from_slice(&state.to_json()).unwrap();
+    let text = json["releases"][KEY]["json"].as_str().unwrap().replace("r.io/x", "r.io/y");
+    json["releases"][KEY]["json"] = text.into();
+    let state = State::parse(&serde_json::to_vec(&json).unwrap()).unwrap();
+    assert!(state.known(KEY).unwrap().resolved().is_none());
+    // The sequence still keeps a replay away.
+    assert!(state.judge(KEY, "stable", &answer("1", "stable", Some(4))).is_err());
+}
+
+#[test]
+fn a_version_or_digest_is_found_under_whatever_name_it_was_read() {
+    let mut state = after(&[answer("2", "stable", Some(5))]);
+    let digest = answer("2", "stable", Some(5)).release_digest.to_string();
+    assert!(state.find("r.io/a/releases", "2").is_some() && state.find("r.io/a/releases", &digest).is_some());
+    assert!(state.find("r.io/a/releases", "3").is_none() && state.find("r.io/a/rel", "2").is_none());
+    for version in ["7", "8"] {
+        state.follow(&format!("r.io/a/releases:{version}"), None, &answer(version, "", None), 9);
+    }
+    assert!(state.find("r.io/a/releases", "8").is_some() && state.find("r.io/a/releases", "7").is_none());
+    assert!(state.known(KEY).is_some(), "channels stay");
+}

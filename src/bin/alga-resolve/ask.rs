@@ -1,0 +1,251 @@
+//! One answer: from the store, or from what was kept; looked at from all sides before anything is done with it.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use alga_release::appliance::{Following, HostInputs, Known, State, StateFile, check_names};
+use alga_release::config::{Config, FILE_NAME};
+use alga_release::oci::{self, Certificates, Location, Options, Prefix, ReadStore, Selector};
+use alga_release::release::{self, Release, ResolveError, ResolveKind, Resolved, compare_versions};
+
+use super::args::Args;
+use super::{Failure, chain, say, usage};
+
+/// Largest configuration file that is read.
+const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// Where releases are, and what is remembered of them.
+pub struct Place {
+    pub config: Config,
+    pub location: Location,
+    pub state: State,
+    pub selector: Selector,
+    file: Option<StateFile>,
+    allowed: Vec<Prefix>,
+}
+
+/// A release that may be used.
+pub struct Answer {
+    pub resolved: Resolved,
+    /// The channel that it was asked for by.
+    pub channel: Option<String>,
+    pub from_state: bool,
+}
+
+impl Place {
+    /// Reads configuration and state. Sends nothing.
+    pub fn open(args: &Args) -> Result<Self, Failure> {
+        let config = configuration(args)?;
+        let invalid = |cause: oci::InvalidReference| usage(cause.to_string());
+        let location =
+            Location::parse(args.store.as_deref().unwrap_or(&config.prefix), args.plain_http).map_err(invalid)?;
+        let selector: Selector = args.reference.parse().map_err(invalid)?;
+        let allowed: Result<Vec<Prefix>, _> = args.allowed.iter().map(|text| Prefix::parse(text, false)).collect();
+        let file = args.state.as_ref().map(StateFile::new);
+        let state = match &file {
+            None => State::default(),
+            Some(file) => {
+                let (state, damage) = file.read().map_err(|cause| Failure::new(1, chain(&cause)))?;
+                if let Some(damage) = damage {
+                    say("warning", &damage);
+                }
+                state
+            }
+        };
+        Ok(Self { config, location, state, selector, file, allowed: allowed.map_err(invalid)? })
+    }
+
+    /// Store and repository, as the state names them.
+    fn repository(&self) -> String {
+        format!("{}/{}", self.location, self.config.repositories.release)
+    }
+
+    /// Store, repository and reference, as the state names them.
+    fn key(&self) -> String {
+        match &self.selector {
+            Selector::Tag(tag) => format!("{}:{tag}", self.repository()),
+            Selector::Digest(digest) => format!("{}@{digest}", self.repository()),
+        }
+    }
+
+    /// What is remembered of what is asked for.
+    pub fn known(&self) -> Option<Known> {
+        let known = self.state.known(&self.key());
+        known.or_else(|| self.state.find(&self.repository(), &self.selector.to_string()))
+    }
+
+    /// The release, from wherever `args` allow it to come.
+    pub fn ask(&self, args: &Args) -> Result<Answer, Failure> {
+        if args.modes.offline {
+            return self.remembered(args);
+        }
+        match self.fetch(args) {
+            Err(failure) if failure.unreachable && args.modes.fallback => {
+                say("warning", &failure.message);
+                let answer = self.remembered(args)?;
+                say("note", &format!("answered from the state: {}", answer.resolved.release.version));
+                Ok(answer)
+            }
+            Err(failure) => Err(failure),
+            Ok(resolved) => {
+                let channel = self.channel(&resolved);
+                self.check(&resolved, channel.as_deref(), args)?;
+                self.judge(&resolved, channel.as_deref())?;
+                Ok(Answer { resolved, channel, from_state: false })
+            }
+        }
+    }
+
+    fn remembered(&self, args: &Args) -> Result<Answer, Failure> {
+        let known = self.known().ok_or_else(|| {
+            Failure::new(3, format!("the state knows nothing of {}", self.key()))
+                .hint("resolve it once while the store can be reached")
+        })?;
+        let damaged = || Failure::new(1, format!("what the state has of {} is damaged", self.key()));
+        let resolved = known.resolved().ok_or_else(damaged)?;
+        let channel = self.channel(&resolved);
+        self.check(&resolved, channel.as_deref(), args)?;
+        Ok(Answer { resolved, channel, from_state: true })
+    }
+
+    fn fetch(&self, args: &Args) -> Result<Resolved, Failure> {
+        let options = Options { ca: certificates(args.ca_file.as_deref())?, ..Options::default() };
+        let store = ReadStore::open(&self.location, options).map_err(|cause| failure(&cause.into()))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|cause| Failure::new(1, cause.to_string()))?;
+        let work = release::resolve(&store, &self.config.repositories.release, &self.selector);
+        let resolved = runtime.block_on(async { tokio::time::timeout(args.timeout, work).await });
+        // A name that is still being looked up would hold the process: nobody waits for it.
+        runtime.shutdown_background();
+        let resolved = resolved.map_err(|_| Failure {
+            unreachable: true,
+            ..Failure::new(75, format!("{} did not answer within {} s", self.location, args.timeout.as_secs_f64()))
+                .hint("try again later, or give it longer with --timeout")
+        })?;
+        resolved.map_err(|error| failure(&error))
+    }
+
+    /// The channel that was asked for; nothing for a digest, a version, or a tag that keeps one move of a channel.
+    fn channel(&self, resolved: &Resolved) -> Option<String> {
+        let Selector::Tag(tag) = &self.selector else { return None };
+        let name = tag.as_str();
+        let configured = self.config.channels.contains(tag);
+        let recorded = resolved.record.as_ref().map(|record| record.name == name);
+        let other = is_version(name) || resolved.release.version == name;
+        (configured || recorded.unwrap_or(!other)).then(|| name.to_owned())
+    }
+
+    /// Everything but the order of moves.
+    fn check(&self, resolved: &Resolved, channel: Option<&str>, args: &Args) -> Result<(), Failure> {
+        let release = &resolved.release;
+        let invalid = |cause: &dyn std::fmt::Display| {
+            Failure::new(1, format!("the release {} is not valid: {cause}", resolved.release_digest))
+        };
+        release.require_images(self.config.images.keys()).map_err(|cause| {
+            invalid(&cause).hint("the configuration's `images` says which keys a release must have: --config")
+        })?;
+        self.check_names(release).map_err(|(refused, cause)| {
+            if refused {
+                Failure::new(3, format!("the release {} is refused: {cause}", resolved.release_digest))
+                    .hint("see --allow-registry")
+            } else {
+                invalid(&cause)
+            }
+        })?;
+        match (channel, &self.selector) {
+            (Some(channel), _) if args.modes.require_channel && release.channel != channel => {
+                let found = release.channel.escape_debug();
+                Err(Failure::new(3, format!("under the channel {channel} lies a release of the channel `{found}`")))
+            }
+            (None, Selector::Tag(tag)) if is_version(tag.as_str()) && release.version != tag.as_str() => {
+                let found = release.version.escape_debug();
+                Err(Failure::new(3, format!("under the version {tag} lies the release `{found}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// As a text, and whether it is a rule of this appliance.
+    pub fn check_names(&self, release: &Release) -> Result<(), (bool, String)> {
+        check_names(release, &self.allowed).map_err(|cause| (cause.refused, cause.to_string()))
+    }
+
+    fn judge(&self, resolved: &Resolved, channel: Option<&str>) -> Result<(), Failure> {
+        let Some(channel) = channel else { return Ok(()) };
+        let refused = |cause| Failure::new(3, format!("{} is refused: {cause}", self.key()));
+        let warning = match self.state.judge(&self.key(), channel, resolved).map_err(refused)? {
+            Following::Forward => return Ok(()),
+            Following::Unrecorded if self.file.is_none() => return Ok(()),
+            Following::Unrecorded => {
+                "does not say which of its moves this is: an old answer could not be told from a new one"
+            }
+            Following::Forked => "was moved twice under one number: two publishers did so at once",
+        };
+        say("warning", &format!("the channel {channel} {warning}"));
+        Ok(())
+    }
+
+    /// Remembers an answer, and the address that goes with it. A state that cannot be written keeps nobody from the answer.
+    pub fn follow(&self, answer: &Answer, host: Option<&HostInputs>) {
+        let Some(file) = &self.file else { return };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let written = file.update(|state| {
+            if !answer.from_state && !self.is_known(state, answer) {
+                state.follow(&self.key(), answer.channel.as_deref(), &answer.resolved, now);
+            }
+            if let Some(host) = host {
+                state.set_host(host);
+            }
+        });
+        if let Err(cause) = written {
+            say("warning", &chain(&cause));
+        }
+    }
+
+    /// Would writing it change but the time? Then the file is left alone: machines check often.
+    fn is_known(&self, state: &State, answer: &Answer) -> bool {
+        state.known(&self.key()).is_some_and(|known| {
+            known.manifest == answer.resolved.manifest && known.json.as_bytes() == answer.resolved.json
+        })
+    }
+}
+
+fn is_version(text: &str) -> bool {
+    compare_versions(text, text).is_some()
+}
+
+fn configuration(args: &Args) -> Result<Config, Failure> {
+    let Some(path) = &args.config else { return Ok(Config::default()) };
+    let name = path.display().to_string();
+    let too_large = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > CONFIG_LIMIT);
+    if too_large {
+        return Err(usage(format!("{name}: no {FILE_NAME}, it is larger than 1 MiB")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|cause| usage(format!("{name}: {cause}")))?;
+    Config::parse(&text, &name).map_err(|cause| usage(cause.to_string()))
+}
+
+fn certificates(path: Option<&Path>) -> Result<Certificates, Failure> {
+    let Some(path) = path else { return Ok(Certificates::default()) };
+    let wrong = |cause: &dyn std::fmt::Display| usage(format!("--ca-file {}: {cause}", path.display()));
+    let pem = std::fs::read(path).map_err(|cause| wrong(&cause))?;
+    Certificates::parse(&pem).map_err(|cause| wrong(&cause))
+}
+
+fn failure(error: &ResolveError) -> Failure {
+    let message = chain(error);
+    let (code, hint) = match error.kind() {
+        ResolveKind::Store(oci::Kind::NotFound) => {
+            (3, Some("look at the name of the channel or version, and at the store"))
+        }
+        ResolveKind::Store(oci::Kind::Denied) => (4, Some("the store does not let the public read releases")),
+        ResolveKind::Store(oci::Kind::Untrusted) => {
+            (1, Some("name the CA certificates to trust: --ca-file or SSL_CERT_FILE; look at this machine's clock"))
+        }
+        ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("the store cannot be reached: try again later")),
+        _ => (1, None),
+    };
+    // Behind a portal that asks for a login, or with a clock that is wrong, nobody who is trusted answers.
+    let nobody = matches!(error.kind(), ResolveKind::Store(oci::Kind::Unavailable | oci::Kind::Untrusted));
+    Failure { code, message, hint, unreachable: nobody }
+}

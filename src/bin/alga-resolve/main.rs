@@ -1,0 +1,118 @@
+//! The resolver on the appliance: a channel, a version or a digest becomes one validated release, the objects of its cluster, and
+//! the image of its control plane.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that talks to people")]
+#![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
+
+mod args;
+mod ask;
+mod control_plane;
+mod render;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use alga_release::release::Resolved;
+use alga_release::text::clean;
+
+use args::{Args, Command, Given};
+
+/// Why nothing was done.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+    hint: Option<&'static str>,
+    /// Was there no answer from the store at all?
+    unreachable: bool,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, unreachable: false }
+    }
+
+    fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+}
+
+fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(9, message).hint("see alga-resolve --help")
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // Whatever goes wrong, the script that boots the machine goes on.
+    let always = arguments.first().is_some_and(|word| word == "control-plane");
+    let done = args::parse(arguments).and_then(|given| match given {
+        Given::Text(text) => print(text.as_bytes()),
+        Given::Args(args) => run(&args),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say("error", &failure.message);
+            if let Some(hint) = failure.hint {
+                say("hint", hint);
+            }
+            if always { ExitCode::SUCCESS } else { ExitCode::from(failure.code) }
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Resolve => resolve(args),
+        Command::Render(flags) => render::run(args, flags),
+        Command::ControlPlane(flags) => control_plane::run(args, flags),
+    }
+}
+
+fn resolve(args: &Args) -> Result<(), Failure> {
+    let place = ask::Place::open(args)?;
+    let answer = place.ask(args)?;
+    if !answer.from_state {
+        place.follow(&answer, None);
+    }
+    if args.text == Some(true) { print(summary(&answer.resolved).as_bytes()) } else { print(&answer.resolved.json) }
+}
+
+fn summary(resolved: &Resolved) -> String {
+    let release = &resolved.release;
+    let record = resolved.record.as_ref().map_or_else(String::new, |record| {
+        format!("channel  {} (move {}, {})\n", record.name, record.sequence, record.moved)
+    });
+    let bundle = &release.config;
+    clean(&format!(
+        "version  {}\nrelease  {}\n{record}bundle   {}@{}\n",
+        release.version, resolved.release_digest, bundle.repository, bundle.digest
+    ))
+}
+
+/// A line for people. Nobody need be listening.
+fn say(kind: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{kind}: {}", clean(text));
+}
+
+/// Writes all of `bytes`; a reader that has gone away is no failure.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(1, format!("writing the result: {cause}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An error with all of its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    message
+}

@@ -1,0 +1,204 @@
+//! The boot script of the documentation, run by a shell with a cluster that is played by two scripts.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::programs::{Run, Source, run};
+use crate::support::published::{publish, store, with_images};
+use crate::support::registry::{Action, Fault, Registry};
+use crate::support::root;
+
+const BAKED: &str = "localhost/alga-appliance-control-plane:baked";
+
+/// Writes down what it is asked, and answers from files.
+const KUBECTL: &str = r#"#!/bin/sh
+printf 'kubectl %s\n' "$*" >>"$FAKE/log"
+case "$*" in
+apply*) for file; do :; done; cp "$file" "$FAKE/applied"; exit "$(cat "$FAKE/apply")" ;;
+*"get deployment"*.image*) cat "$FAKE/running" ;;
+*"get deployment"*.name*) printf control ;;
+*"get kustomizations"*) printf 'kustomization/%s\n' alga-appliance alga-core other ;;
+*kustomization/other*sourceRef*) printf 'GitRepository/other' ;;
+*sourceRef*) printf 'OCIRepository/alga-appliance' ;;
+wait*) exit "$(cat "$FAKE/wait")" ;;
+"get configmap"*" -l "*) cat "$FAKE/maps" ;;
+"get configmap"*) if [ -e "$FAKE/applied" ]; then cat "$FAKE/after"; else cat "$FAKE/before"; fi ;;
+"rollout status"*) exit "$(cat "$FAKE/rollout")" ;;
+esac
+"#;
+
+const K3S: &str = r#"#!/bin/sh
+printf 'k3s %s\n' "$*" >>"$FAKE/log"
+case "$*" in
+*"images ls"*) cat "$FAKE/images" ;;
+*"images pull"*) exit "$(cat "$FAKE/pull")" ;;
+esac
+"#;
+
+struct Machine {
+    source: Source,
+    registry: Registry,
+    directory: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let new =
+            Self { source: Source::new(), registry: Registry::start(), directory: tempfile::tempdir().expect("one") };
+        for (name, text) in [("kubectl", KUBECTL), ("k3s", K3S)] {
+            new.answers(name, text);
+            fs::set_permissions(new.path(name), fs::Permissions::from_mode(0o755)).expect("executable");
+        }
+        for name in ["apply", "wait", "rollout", "pull"] {
+            new.answers(name, "0");
+        }
+        for (name, text) in
+            [("running", BAKED), ("images", BAKED), ("maps", ""), ("before", ""), ("after", "7"), ("log", "")]
+        {
+            new.answers(name, text);
+        }
+        new
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn answers(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("written");
+    }
+
+    /// Moves stable; the control plane of the release.
+    fn publish(&self, version: &str) -> String {
+        let digest = alga_release::oci::Digest::of(version.as_bytes());
+        let image = format!("{}/org/alga-appliance-control-plane@{digest}", self.registry.address());
+        with_images(&self.source, &[version]);
+        publish(&self.source, &self.registry, version, "stable", &["--control-plane", &image]).ends(0);
+        image
+    }
+
+    fn boot(&self) -> Run {
+        fs::remove_file(self.path("applied")).ok();
+        self.answers("log", "");
+        let resolver = Path::new(env!("CARGO_BIN_EXE_alga-resolve")).parent().expect("a directory");
+        let path = format!("{}:{}:/usr/bin:/bin", self.directory.path().display(), resolver.display());
+        let mut shell = Command::new("sh");
+        shell.arg(root("docs/appliance/alga-boot.sh")).env_clear().env("PATH", path).env("FAKE", self.directory.path());
+        shell.env("ALGA_STORE", store(&self.registry)).env("ALGA_STATE", self.path("state.json"));
+        run(shell.env("ALGA_HOST", "alga.example"))
+    }
+
+    fn log(&self) -> Vec<String> {
+        fs::read_to_string(self.path("log")).expect("a log").lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// What of this was done, in its order.
+    fn did(&self, words: &[&str]) -> Vec<String> {
+        let hit = |line: &String| words.iter().any(|word| line.contains(word));
+        self.log().into_iter().filter(hit).collect()
+    }
+}
+
+#[test]
+fn the_release_is_applied_in_its_order_and_the_control_plane_rolled() {
+    let machine = Machine::new();
+    let image = machine.publish("1.0.3");
+    machine.boot().ends(0);
+    let done = machine.did(&["images pull", "set image", "apply", "wait", "annotate", "delete"]);
+    assert_eq!(done[0], format!("k3s ctr images pull {image}"));
+    assert!(done[1].ends_with(&format!("set image -n alga-system deployment/appliance-control-plane control={image}")));
+    assert!(done[2].starts_with("kubectl apply --server-side"), "{done:?}");
+    let waits: Vec<&String> = done[3..].iter().collect();
+    assert!(waits.iter().all(|line| line.starts_with("kubectl wait")) && waits.len() == 5, "{waits:?}");
+    let applied = fs::read_to_string(machine.path("applied")).expect("objects");
+    let digest =
+        applied.lines().find_map(|line| line.strip_prefix("    digest: ")).expect("a digest").trim_matches('"');
+    assert!(waits[0].contains(&format!("lastAppliedRevision}}={digest}")), "{waits:?}");
+    assert!(waits.iter().all(|line| !line.contains("/other")), "{waits:?}");
+}
+
+#[test]
+fn values_that_changed_under_their_name_are_looked_at_once_all_is_ready() {
+    let machine = Machine::new();
+    machine.publish("1.0.3");
+    machine.answers("before", "3");
+    machine.boot().ends(0);
+    let done = machine.did(&["wait", "annotate"]);
+    let first = done.iter().position(|line| line.contains("annotate")).expect("an annotation");
+    assert!(done[first..].iter().all(|line| line.contains("annotate")), "{done:?}");
+    assert_eq!(done.len() - first, 6, "{done:?}");
+    assert!(done[first].contains("helmreleases.helm.toolkit.fluxcd.io/alga-core reconcile.fluxcd.io/requestedAt=7"));
+    machine.answers("after", "3");
+    machine.boot().ends(0);
+    assert!(machine.did(&["annotate"]).is_empty(), "nothing changed");
+}
+
+#[test]
+fn values_of_no_release_are_removed_once_the_new_one_is_ready_and_not_before() {
+    let machine = Machine::new();
+    machine.source.write("alga-release.yaml", "valuesNames: hashed\n");
+    machine.publish("1.0.3");
+    machine.answers("maps", "appliance-values-alga-core-000000000000\n");
+    machine.answers("wait", "1");
+    machine.boot().ends(1).says(&["not ready"]);
+    assert!(machine.did(&["delete"]).is_empty());
+    machine.answers("wait", "0");
+    machine.boot().ends(0);
+    let deleted = "kubectl delete configmap -n alga-system appliance-values-alga-core-000000000000";
+    assert_eq!(machine.did(&["delete", "annotate"]), [deleted]);
+    // What the release names stays.
+    let applied = fs::read_to_string(machine.path("applied")).expect("objects");
+    let name = applied.lines().find_map(|line| line.strip_prefix("  name: appliance-values-")).expect("a name");
+    machine.answers("maps", &format!("appliance-values-{}\n", name.trim_matches('"')));
+    machine.boot().ends(0);
+    assert!(machine.did(&["delete"]).is_empty());
+}
+
+#[test]
+fn without_a_registry_nothing_is_touched_and_with_a_state_the_same_is_applied() {
+    let machine = Machine::new();
+    let image = machine.publish("1.0.3");
+    machine.registry.fail(Fault::every("GET", "", Action::status(503, "")));
+    machine.answers("running", &image);
+    machine.boot().ends(1).says(&["no release to apply"]);
+    assert!(machine.did(&["apply", "set image", "pull", "delete"]).is_empty());
+    machine.registry.heal();
+    machine.boot().ends(0);
+    let applied = fs::read_to_string(machine.path("applied")).expect("objects");
+    machine.registry.fail(Fault::every("GET", "", Action::status(503, "")));
+    machine.boot().ends(0).says(&["answered from the state"]);
+    assert_eq!(fs::read_to_string(machine.path("applied")).expect("objects"), applied);
+    assert!(machine.did(&["set image", "pull"]).is_empty());
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_or_does_not_come_up_leaves_what_ran() {
+    let machine = Machine::new();
+    let image = machine.publish("1.0.3");
+    machine.answers("running", "ghcr.io/x/control-plane@sha256:aa");
+    machine.answers("pull", "1");
+    machine.boot().ends(0).says(&["cannot be pulled"]);
+    assert!(machine.did(&["set image"]).is_empty());
+    // It is on the machine: nothing needs to be pulled.
+    machine.answers("images", &image);
+    machine.answers("rollout", "1");
+    machine.boot().ends(1).says(&["does not come up"]);
+    let rolled = machine.did(&["set image", "images pull"]);
+    assert_eq!(rolled.len(), 2, "{rolled:?}");
+    assert!(
+        rolled[0].ends_with(&image) && rolled[1].ends_with("control=ghcr.io/x/control-plane@sha256:aa"),
+        "{rolled:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_applied_stops_before_anything_is_removed() {
+    let machine = Machine::new();
+    machine.publish("1.0.3");
+    machine.answers("maps", "appliance-values-old\n");
+    machine.answers("apply", "1");
+    machine.boot().ends(1).says(&["could not be applied"]);
+    assert!(machine.did(&["wait", "annotate", "delete"]).is_empty());
+}

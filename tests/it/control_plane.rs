@@ -1,0 +1,175 @@
+//! The boot decision from outside: one reference or nothing, success always, in time whatever the network does.
+
+use std::net::TcpListener;
+
+use crate::support::programs::{Run, Source, resolve};
+use crate::support::published::{publish, store, with_images};
+use crate::support::registry::{Action, Fault, Gate, Registry};
+
+const RUNNING: &str = "ghcr.io/nine-minds/alga-appliance-control-plane@sha256:aaaa";
+const BAKED: &str = "localhost/alga-appliance-control-plane:baked";
+
+/// A registry with 1.0.3 in stable, with a control plane.
+fn registry(source: &Source) -> Registry {
+    let registry = Registry::start();
+    move_to(source, &registry, "1.0.3", "one");
+    registry
+}
+
+/// Moves stable to a release with another control plane; its reference.
+fn move_to(source: &Source, registry: &Registry, version: &str, image: &str) -> String {
+    let digest = alga_release::oci::Digest::of(image.as_bytes());
+    let pinned = format!("{}/org/alga-appliance-control-plane@{digest}", registry.address());
+    with_images(source, &[version]);
+    publish(source, registry, version, "stable", &["--control-plane", &pinned]).ends(0);
+    pinned
+}
+
+fn decide(registry: &Registry, running: &str, more: &[&str]) -> Run {
+    let store = store(registry);
+    let arguments = ["control-plane", "stable", "--store", &store, "--running", running, "--baseline", BAKED];
+    resolve(&[&arguments[..], more].concat()).ends(0)
+}
+
+#[test]
+fn the_channels_image_is_printed_and_nothing_else() {
+    let source = Source::new();
+    let registry = Registry::start();
+    let pinned = move_to(&source, &registry, "1.0.3", "one");
+    for running in [RUNNING, BAKED, "", pinned.as_str()] {
+        assert_eq!(decide(&registry, running, &[]).stdout, format!("{pinned}\n"), "{running}");
+    }
+    let json = decide(&registry, RUNNING, &["--output", "json"]).json();
+    assert_eq!(json["image"], pinned);
+}
+
+#[test]
+fn whatever_fails_what_runs_is_held() {
+    let source = Source::new();
+    let registry = registry(&source);
+    let html = || {
+        Action::Status(200, vec![("Content-Type".to_owned(), "text/html".to_owned())], b"<html>login</html>".to_vec())
+    };
+    for action in [
+        Action::status(500, ""),
+        Action::status(404, "{}"),
+        Action::status(401, ""),
+        Action::status(403, ""),
+        Action::status(429, ""),
+        html(),
+        Action::ResetBefore,
+        Action::Reset(30),
+        Action::Truncate(1),
+        Action::CorruptBody,
+        Action::Longer(100),
+        Action::Endless,
+        Action::WrongDigestHeader,
+        Action::RedirectToItself,
+        Action::Redirect("http://127.0.0.1:1/".to_owned()),
+        Action::Redirect("file:///etc/passwd".to_owned()),
+    ] {
+        for part in ["/manifests/", "/blobs/"] {
+            // What a blob is, its own digest says, whatever the header claims.
+            if part == "/blobs/" && matches!(action, Action::WrongDigestHeader) {
+                continue;
+            }
+            registry.heal();
+            registry.fail(Fault::every("GET", part, action.clone()));
+            let run = decide(&registry, RUNNING, &[]);
+            assert_eq!(run.stdout, "", "{part} {action:?}: {}", run.stderr);
+            assert!(run.stderr.contains("what runs stays"), "{}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn nothing_runs_and_nothing_answers_what_came_with_the_machine_runs() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+    let store = format!("{free}/org");
+    let ask = |running: &str| {
+        resolve(&["control-plane", "stable", "--store", &store, "--running", running, "--baseline", BAKED])
+            .ends(0)
+            .stdout
+    };
+    assert_eq!(ask(""), format!("{BAKED}\n"));
+    assert_eq!(ask(BAKED), "");
+    assert_eq!(ask(RUNNING), "");
+    assert_eq!(resolve(&["control-plane", "stable", "--store", &store]).ends(0).stdout, "");
+}
+
+#[test]
+fn a_replayed_answer_moves_nothing_and_a_rollback_does() {
+    let source = Source::new();
+    let registry = Registry::start();
+    let state = source.path("state.json").display().to_string();
+    let first = move_to(&source, &registry, "1.0.3", "one");
+    let old = registry.tags("org/alga-appliance-release")["stable"].clone();
+    assert_eq!(decide(&registry, BAKED, &["--state", &state]).stdout, format!("{first}\n"));
+    let second = move_to(&source, &registry, "1.0.4", "two");
+    let new = registry.tags("org/alga-appliance-release")["stable"].clone();
+    assert_eq!(decide(&registry, &first, &["--state", &state]).stdout, format!("{second}\n"));
+    registry.tag("org/alga-appliance-release", "stable", &old);
+    let run = decide(&registry, &second, &["--state", &state]).says(&["replayed"]);
+    assert_eq!(run.stdout, "");
+    registry.tag("org/alga-appliance-release", "stable", &new);
+    assert_eq!(decide(&registry, &second, &["--state", &state]).stdout, format!("{second}\n"));
+}
+
+#[test]
+fn the_last_image_that_was_followed_runs_when_it_is_there_and_nothing_better_does() {
+    let source = Source::new();
+    let registry = Registry::start();
+    let state = source.path("state.json").display().to_string();
+    let pinned = move_to(&source, &registry, "1.0.3", "one");
+    decide(&registry, BAKED, &["--state", &state]);
+    let offline = |running: &str, more: &[&str]| {
+        decide(&registry, running, &[&["--offline", "--state", &state], more].concat()).stdout
+    };
+    for running in ["", BAKED] {
+        assert_eq!(offline(running, &["--present", BAKED, "--present", &pinned]), format!("{pinned}\n"));
+    }
+    assert_eq!(offline(BAKED, &["--present", BAKED]), "");
+    assert_eq!(offline("", &["--present", BAKED]), format!("{BAKED}\n"));
+    assert_eq!(offline(RUNNING, &["--present", &pinned]), "");
+    // Nor when this appliance no longer takes images from there.
+    assert_eq!(offline(BAKED, &["--present", &pinned, "--allow-registry", "ghcr.io"]), "");
+}
+
+#[test]
+fn nothing_that_is_wrong_on_the_command_line_keeps_a_machine_from_booting() {
+    for arguments in [
+        &["control-plane"][..],
+        &["control-plane", "../../x"],
+        &["control-plane", "stable\n; reboot"],
+        &["control-plane", "stable", "--nonsense"],
+        &["control-plane", "stable", "--timeout", "soon"],
+        &["control-plane", "stable", "--offline"],
+        &["control-plane", "stable", "--running", "a b"],
+        &["control-plane", "stable", "--config", "/nonexistent"],
+        &["control-plane", "stable", "--state", "/proc/self/mem", "--store", "127.0.0.1:1"],
+    ] {
+        let run = resolve(arguments).ends(0);
+        assert_eq!(run.stdout, "", "{arguments:?}");
+        assert!(!run.stderr.is_empty(), "{arguments:?}");
+    }
+    // What cannot be asked leaves what came with the machine.
+    let run = resolve(&["control-plane", "../../x", "--baseline", BAKED]).ends(0);
+    assert_eq!(run.stdout, format!("{BAKED}\n"));
+}
+
+#[test]
+fn a_network_that_swallows_everything_is_given_up() {
+    let source = Source::new();
+    let registry = registry(&source);
+    for (action, word) in [(Action::Hold(Gate::default()), "0.3 s"), (Action::EndlessHeader, "did not answer")] {
+        registry.heal();
+        registry.fail(Fault::every("GET", "", action));
+        decide(&registry, RUNNING, &["--timeout", "0.3"]).says(&[word, "what runs stays"]);
+    }
+    // Nobody ever accepts: the connection stands in the queue of the listener.
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let store = format!("{}/org", deaf.local_addr().expect("an address"));
+    let run =
+        resolve(&["control-plane", "stable", "--store", &store, "--running", RUNNING, "--timeout", "0.3"]).ends(0);
+    assert_eq!(run.says(&["0.3 s"]).stdout, "");
+}
