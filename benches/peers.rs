@@ -91,7 +91,8 @@ impl Peers {
     }
 }
 
-fn which(name: &str) -> Option<PathBuf> {
+/// A program of others, where it is.
+pub fn which(name: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/alga-peers/bin"));
     let given = std::env::var_os("ALGA_PEERS_DIR").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();

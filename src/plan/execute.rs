@@ -1,12 +1,15 @@
 //! Doing what a plan says: content and manifests at once, the release after what it names, the channel last.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures_util::future::{join, join_all, try_join, try_join_all};
+use tokio::time::timeout;
 
 use super::channel::{Channel, moved};
-use super::desired::Desired;
+use super::desired::{Desired, DesiredArtifact};
 use super::progress::{Event, Progress};
 use super::publish::{Action, Plan};
 use crate::oci::{self, Artifact, Content, Descriptor, Digest, ReadStore, Repository, Selector, Store, Tag};
@@ -14,6 +17,8 @@ use crate::release;
 
 /// How often the blobs of a refused manifest are pushed again.
 const REPAIRS: usize = 2;
+/// How often it is said how much of a large blob is on its way.
+const PULSE: Duration = Duration::from_millis(200);
 
 /// Who moves a channel, when and why: what is no part of the plan.
 #[derive(Clone, Debug, Default)]
@@ -39,10 +44,16 @@ pub struct Contents<'a> {
 impl<'a> Contents<'a> {
     /// The bytes of a publication.
     pub fn of(desired: &'a Desired) -> Self {
-        let artifacts: BTreeMap<_, _> = desired.all().map(|one| (one.artifact.digest(), &one.artifact)).collect();
+        Self::of_all(desired.all())
+    }
+
+    /// The bytes of some artifacts.
+    pub fn of_all(desired: impl IntoIterator<Item = &'a DesiredArtifact>) -> Self {
+        let desired: Vec<_> = desired.into_iter().collect();
+        let artifacts: BTreeMap<_, _> = desired.iter().map(|one| (one.artifact.digest(), &one.artifact)).collect();
         let blobs = artifacts.values().flat_map(|artifact| artifact.blobs());
         let blobs = blobs.map(|blob| (&blob.descriptor().digest, blob)).collect();
-        let named = desired.all().map(|one| (&one.repository, &one.tag)).collect();
+        let named = desired.iter().map(|one| (&one.repository, &one.tag)).collect();
         Self { artifacts, blobs, named }
     }
 }
@@ -201,9 +212,31 @@ impl<'a> Run<'a> {
     }
 
     async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
-        self.executor.store.push_blob(repository, blob).await?;
-        self.progress.event(&Event::Stored { repository, bytes: blob.descriptor().size });
+        self.watched(repository, blob).await?;
+        self.progress.event(&Event::Stored {
+            repository,
+            digest: &blob.descriptor().digest,
+            bytes: blob.descriptor().size,
+        });
         Ok(())
+    }
+
+    /// Says now and then how much of a large blob is on its way.
+    async fn watched(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
+        let mut pushing = pin!(self.executor.store.push_blob(repository, blob));
+        if blob.progress().is_none() {
+            return pushing.await;
+        }
+        loop {
+            match timeout(PULSE, &mut pushing).await {
+                Ok(pushed) => return pushed,
+                Err(_) => self.progress.event(&Event::Sending {
+                    repository,
+                    blob: blob.descriptor(),
+                    bytes: blob.progress().unwrap_or_default(),
+                }),
+            }
+        }
     }
 
     /// Under its version's tag. A registry may not know yet, or no longer, what it has just been given: then it gets it again.
@@ -213,17 +246,18 @@ impl<'a> Run<'a> {
             _ => None,
         });
         let store = self.executor.store;
-        let mut pushed = store.push_manifest(repository, artifact.manifest(), tag).await;
+        let mut pushed = self.push_manifests(repository, artifact, tag).await;
         for _ in 0..REPAIRS {
             match &pushed {
                 Err(error) if error.kind() == oci::Kind::Refused => {}
                 _ => break,
             }
             try_join_all(artifact.blobs().iter().map(|blob| store.push_blob(repository, blob))).await?;
-            pushed = store.push_manifest(repository, artifact.manifest(), tag).await;
+            pushed = self.push_manifests(repository, artifact, tag).await;
         }
         pushed?;
-        self.progress.event(&Event::Stored { repository, bytes: artifact.manifest().descriptor().size });
+        let blobs: u64 = artifact.blobs().iter().map(|blob| blob.descriptor().size).sum();
+        self.progress.event(&Event::Stored { repository, digest: artifact.digest(), bytes: artifact.size() - blobs });
         if let Some(tag) = tag {
             self.progress.event(&Event::Tagged { repository, tag });
         }
@@ -232,6 +266,19 @@ impl<'a> Run<'a> {
             done.push(tagged.unwrap_or_else(|| format!("{repository}@{}", artifact.digest())));
         }
         Ok(())
+    }
+
+    /// Of an index, what it names first.
+    async fn push_manifests(
+        &self,
+        repository: &Repository,
+        artifact: &Artifact,
+        tag: Option<&Tag>,
+    ) -> Result<(), oci::Error> {
+        let store = self.executor.store;
+        let named = artifact.manifests().iter().map(|manifest| store.push_manifest(repository, manifest, None));
+        try_join_all(named).await?;
+        store.push_manifest(repository, artifact.manifest(), tag).await
     }
 
     pub(super) fn stopped(&self, source: oci::Error) -> ExecuteError {

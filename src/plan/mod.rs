@@ -11,8 +11,8 @@ mod report;
 
 pub use desired::{ArtifactKind, Desired, DesiredArtifact};
 pub use execute::{Contents, ExecuteError, Executor, MoveRecord, execute};
-pub use observe::{ChannelState, Existing, Observed, observe};
+pub use observe::{ChannelState, Existing, Observed, observe, present};
 pub use pack::{Packed, Request, Revision, chart_names, image_tags, pack, tags_in};
 pub use progress::{Event, Progress};
-pub use publish::{Action, Plan, Refusal, publish};
+pub use publish::{Action, Plan, Refusal, publish, push};
 pub use report::{ArtifactReport, ChannelReport, Outcome, Report};

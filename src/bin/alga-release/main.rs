@@ -9,6 +9,7 @@ mod doctor;
 mod environment;
 mod failure;
 mod github;
+mod image;
 mod output;
 mod publish;
 mod store;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Publish(publish) => publish::run(&publish),
+        Command::Image(image) => image::run(&image),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {

@@ -1,16 +1,19 @@
 //! `alga-release publish`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
-use alga_release::image::{self, Check, PinnedImages};
-use alga_release::oci::{Location, Prefix, ReadStore, Reference, Repository, Selector, Store, Tag};
-use alga_release::plan::{self, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
+use alga_release::image::archive::Layers;
+use alga_release::image::{self, Check, PinnedImages, Platform};
+use alga_release::oci::{Location, Pinned, Prefix, ReadStore, Reference, Repository, Selector, Store, Tag};
+use alga_release::plan::{self, Contents, Desired, DesiredArtifact, Executor, MoveRecord, Report, Request, Revision};
 use alga_release::source::{Tree, git};
 
 use crate::args::{self, Format, PublishArgs};
 use crate::environment;
 use crate::failure::Failure;
+use crate::image as from_archive;
 use crate::output::{self, Talk};
 use crate::store::StoreAccess;
 
@@ -67,19 +70,37 @@ fn prepare(args: &PublishArgs, request: &Request<'_>, place: &Place<'_>, talk: &
     let images = plan::image_tags(&tree, request)?;
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
     let pins = pin_request(args, request, &place.access.location, images)?;
+    let archive = args.control_plane_archive.as_deref();
     let elsewhere = place.runtime.block_on(place.access.elsewhere(&pins, talk))?;
     let external = |registry: &Prefix, repository: &Repository| elsewhere.open(registry, repository);
-    let (packed, images) = std::thread::scope(|scope| {
+    let (packed, archived, images) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
+        let reading = archive.map(|archive| scope.spawn(|| archived(archive, request, talk)));
         let images = place.runtime.block_on(image::pin(place.store.read(), &pins, external));
-        (packing.join(), images)
+        (packing.join(), reading.map(std::thread::ScopedJoinHandle::join), images)
     });
     let packed = packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let archived = archived.map(|archived| archived.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let archived = archived.transpose()?;
     let revision = revision(args, request.config, &tree, &packed)?;
-    let images = images?;
-    let desired = packed.desired(request, &revision, &images, !args.no_channel)?;
+    let mut images = images?;
+    if let Some((pinned, _)) = &archived {
+        images.control_plane = Some(pinned.clone());
+    }
+    let mut desired = packed.desired(request, &revision, &images, !args.no_channel)?;
+    desired.artifacts.extend(archived.map(|(_, artifact)| artifact));
     let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
     Ok(Publication { desired, images, warnings })
+}
+
+/// The control plane out of its archive: its reference, and the image under the release's own version.
+fn archived(archive: &Path, request: &Request<'_>, talk: &Talk) -> Result<(Pinned, DesiredArtifact), Failure> {
+    let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
+    let image = from_archive::read(archive, &platform, Layers::Compressed, talk)?;
+    let repository = request.config.repositories.control_plane.clone();
+    let pinned = Pinned { repository: request.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
+    from_archive::say(&image, &pinned, talk);
+    Ok((pinned, from_archive::desired(image.artifact, repository, request.version.clone())))
 }
 
 /// Looks, plans, and unless it is a dry run does what was planned.
@@ -106,7 +127,7 @@ async fn carry_out(
 }
 
 /// The work, unless a signal comes first.
-async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |cause| Failure::io("listening for signals", cause);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

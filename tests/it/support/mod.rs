@@ -1,6 +1,7 @@
 //! What several tests stand on.
 
 pub mod docker_registry;
+pub mod images;
 pub mod programs;
 pub mod proxy;
 pub mod published;
