@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// Archives of the programs of others.
+mod image_peers;
 // Images out of archives, by the rules.
 mod image_push;
 // Answers that are no registry's, or one's that means ill.
