@@ -451,6 +451,40 @@ fn a_registry_is_not_trusted_to_notice_a_wrong_layer() {
 }
 
 #[tokio::test]
+async fn killed_at_any_request_there_is_no_tag_on_half_an_image_and_the_next_run_sends_what_is_missing() {
+    let image = Image::new("amd64", &[3 << 20; 5]);
+    let (manifest, contents) = image.oci(GZIP);
+    let archive = Archive::new(&tar(&image.layout(GZIP)));
+    let whole = Registry::start();
+    push(&whole, &archive.path(), &["--jobs", "2"]).ends(0);
+    let count = whole.log().len();
+    // A look at the tag; of five layers: is it there, start, end; of the config: start, end; the manifest, and it read back.
+    assert_eq!(count, 1 + 5 * 3 + 2 + 2, "{:?}", whole.lines());
+    for after in 0..count {
+        let (registry, gate) = (Registry::start(), Gate::default());
+        registry.fail(Fault::after(after, Action::Hold(gate.clone())));
+        let mut command = pushing(&registry, &archive.path(), &["--jobs", "2"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+        gate.arrived(1).await;
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        gate.release();
+        registry.heal();
+        if let Some(tagged) = registry.tags(PLANE).get("1.0") {
+            assert_eq!(tagged, Digest::of(&manifest).as_str());
+        }
+        let there: Vec<bool> =
+            contents.iter().map(|blob| registry.blob(PLANE, Digest::of(blob).as_str()).is_some()).collect();
+        registry.clear_log();
+        push(&registry, &archive.path(), &[]).ends(0);
+        assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == contents, "{after}");
+        let ends = registry.log().into_iter().filter(|got| got.method == "PUT" && got.path.contains("/uploads/"));
+        let missing = there.iter().filter(|there| !**there).count();
+        assert!(ends.count() <= missing, "after {after}: {there:?} {:?}", registry.lines());
+    }
+}
+
+#[tokio::test]
 async fn memory_does_not_grow_with_the_image() {
     let image = Image::new("amd64", &[16 << 20; 4]);
     for (files, bound) in [(image.layout(BARE), 48), (image.layout(GZIP), 48)] {
