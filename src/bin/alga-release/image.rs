@@ -8,7 +8,7 @@ use alga_release::oci::{Digest, Pinned, Reference, Repository, Store, Tag};
 use alga_release::plan::{self, ArtifactKind, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
 use serde::Serialize;
 
-use crate::args::{self, Format, ImageArgs, ImageCommand, ImagePushArgs};
+use crate::args::{self, Format, ImageArgs, ImageCommand, ImagePushArgs, StoreArgs};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
@@ -51,49 +51,65 @@ fn push(args: &ImagePushArgs) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let config = environment::configuration(Path::new("."), &args.configuration)?;
     let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
-    if args.archive.as_os_str() == "-" && args.store.password_stdin {
-        return Err(Failure::usage("standard input is the archive or the password, not both"));
-    }
     let given = args.tag.as_ref().map(|tag| tag.parse()).transpose()?;
     let repository = match &args.repository {
         Some(name) => name.parse()?,
         None => config.repositories.control_plane.clone(),
     };
-    let layers = match args.layers {
-        args::Layers::Compressed => Layers::Compressed,
-        args::Layers::Uncompressed => Layers::AsTheyAre,
-    };
-    let image = read(&args.archive, &args.platform, layers, &talk)?;
-    let tag = match given {
-        Some(tag) => tag,
-        None => own_tag(&image)?,
-    };
+    stdin_is_one_thing(&args.archive, &args.store)?;
+    let image = read(&args.archive, &args.platform, layers(args.layers), &talk)?;
+    let tag = given.map_or_else(|| own_tag(&image), Ok)?;
     let reference = Pinned { repository: access.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
     say(&image, &reference, &talk);
-    let desired = desired(image.artifact, repository, tag);
+    let desired = desired(image.artifact.clone(), repository, tag);
     let found = runtime.block_on(access.credentials(&talk))?;
     let store = Store::open(&access.location, access.options(found.credentials))?;
     let outcome = runtime.block_on(until_signal(carry_out(args.dry_run, &desired, &store, &talk)))?;
     talk.done();
     let report = ImageReport {
-        schema: SCHEMA,
         dry_run: args.dry_run,
-        has_changes: outcome != Outcome::Present,
         store: access.location.to_string(),
-        digest: reference.digest.clone(),
-        reference,
-        size: desired.artifact.size(),
-        repository: desired.repository,
-        tag: desired.tag,
-        platforms: image.platforms.iter().map(ToString::to_string).collect(),
-        revision: image.revision,
-        outcome,
-        warnings: image.warnings,
+        ..ImageReport::new(reference, desired, image, outcome)
     };
     match args.output.output {
         Format::Json => output::write_json(&report),
         Format::Text => output::write_stdout(output::image_text(&report).as_bytes()),
     }
+}
+
+impl ImageReport {
+    fn new(reference: Pinned, desired: DesiredArtifact, image: Image, outcome: Outcome) -> Self {
+        Self {
+            schema: SCHEMA,
+            dry_run: false,
+            has_changes: outcome != Outcome::Present,
+            store: String::new(),
+            digest: reference.digest.clone(),
+            reference,
+            size: desired.artifact.size(),
+            repository: desired.repository,
+            tag: desired.tag,
+            platforms: image.platforms.iter().map(ToString::to_string).collect(),
+            revision: image.revision,
+            outcome,
+            warnings: image.warnings,
+        }
+    }
+}
+
+fn layers(asked: args::Layers) -> Layers {
+    match asked {
+        args::Layers::Compressed => Layers::Compressed,
+        args::Layers::Uncompressed => Layers::AsTheyAre,
+    }
+}
+
+/// The archive or the password.
+pub fn stdin_is_one_thing(archive: &Path, store: &StoreArgs) -> Result<(), Failure> {
+    if archive.as_os_str() == "-" && store.password_stdin {
+        return Err(Failure::usage("standard input is the archive or the password, not both"));
+    }
+    Ok(())
 }
 
 async fn carry_out(dry_run: bool, desired: &DesiredArtifact, store: &Store, talk: &Talk) -> Result<Outcome, Failure> {

@@ -27,6 +27,9 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let config = configuration(args)?;
     let (version, channel) = names(args, &config)?;
     let images = images(args, &config)?;
+    if let Some(archive) = &args.control_plane_archive {
+        from_archive::stdin_is_one_thing(archive, &args.store)?;
+    }
     let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
     let StoreAccess { location, prefix, .. } = &access;
     let request = Request { config: &config, prefix, version: &version, channel: &channel, images };
