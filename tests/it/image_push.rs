@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use alga_release::image::archive;
 use alga_release::oci::Digest;
 use serde_json::{Value, json};
 
@@ -385,26 +386,49 @@ fn an_archive_that_is_made_to_do_harm_is_refused_before_anything_is_sent() {
     }
 }
 
+/// Reads an archive, in this process.
+fn read(bytes: &[u8]) -> Result<archive::Image, archive::Error> {
+    let file = Archive::new(bytes);
+    let platform = "linux/amd64".parse().expect("a platform");
+    let layers = archive::Layers::Compressed;
+    let settings = archive::Settings { scratch: file.0.path(), platform: &platform, layers, say: &|_| {} };
+    archive::read(archive::Input::Path(file.path()), &settings)
+}
+
+#[test]
+fn an_archive_with_any_byte_changed_is_read_as_it_was_or_refused() {
+    let image = Image::new("amd64", &[600]);
+    for files in [image.layout(GZIP), image.docker_save()] {
+        let mut bytes = tar(&files);
+        let whole = read(&bytes).expect("an image");
+        let mut refused = 0;
+        for at in (0..bytes.len()).step_by(7) {
+            for bit in [1, 0x80] {
+                bytes[at] ^= bit;
+                match read(&bytes) {
+                    // What lies between the files, and layers that keep their digests, are seen by nobody, or later.
+                    Ok(read) => assert_eq!(read.artifact.digest(), whole.artifact.digest(), "{at}"),
+                    Err(error) => {
+                        refused += 1;
+                        assert_ne!(error.kind(), archive::Kind::Io, "{at}: {error}");
+                    }
+                }
+                bytes[at] ^= bit;
+            }
+        }
+        assert!(refused > 200, "{refused}");
+    }
+}
+
 #[test]
 fn an_archive_that_is_cut_off_anywhere_leaves_no_tag() {
     let image = Image::new("amd64", &[9000, 3000]);
     let (layout, saved) = (tar(&image.layout(GZIP)), tar(&image.docker_save()));
     let end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).expect("bytes").next_multiple_of(512);
-    let scratch = tempfile::tempdir().expect("a directory");
-    let platform = "linux/amd64".parse().expect("a platform");
     for (bytes, end) in [(&layout, end(&layout)), (&saved, end(&saved)), (&gzip(&layout), gzip(&layout).len() - 1)] {
         for length in (0..=end).step_by(97).chain([end, end - 1, 511, 512, 513]) {
-            let archive = Archive::new(&bytes[..length]);
-            let settings = alga_release::image::archive::Settings {
-                scratch: scratch.path(),
-                platform: &platform,
-                layers: alga_release::image::archive::Layers::Compressed,
-                say: &|_| {},
-            };
-            let input = alga_release::image::archive::Input::Path(archive.path());
-            let read = alga_release::image::archive::read(input, &settings);
-            let error = read.expect_err(&format!("cut off at {length} of {}", bytes.len()));
-            assert_eq!(error.kind(), alga_release::image::archive::Kind::Damaged, "{length}: {error}");
+            let error = read(&bytes[..length]).expect_err(&format!("cut off at {length} of {}", bytes.len()));
+            assert_eq!(error.kind(), archive::Kind::Damaged, "{length}: {error}");
         }
     }
     let registry = Registry::start();
@@ -534,6 +558,33 @@ fn the_control_plane_is_published_with_the_release_and_pinned() {
     let run = publish(&source, &registry, "1.0.3", "nightly", &["--control-plane-archive", &path]).ends(3);
     run.says(&["image alga-appliance-control-plane 1.0.3 is published already"]);
     assert_eq!(registry.tags(PLANE)["1.0.3"], digest);
+}
+
+#[test]
+fn standard_input_is_the_archive_or_the_password() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let login = ["--username", "alice", "--password-stdin"];
+    push(&registry, Path::new("-"), &login).ends(9).says(&["the archive or the password, not both"]);
+    let run =
+        publish(&source, &registry, "1.0.3", "nightly", &[&login[..], &["--control-plane-archive", "-"]].concat());
+    run.ends(9).says(&["the archive or the password, not both"]);
+    assert_eq!(registry.lines(), Vec::<String>::new());
+}
+
+#[test]
+fn an_image_without_a_name_needs_one() {
+    let mut image = Image::new("amd64", &[10]);
+    let mut config: Value = serde_json::from_slice(&image.config).expect("JSON");
+    config["config"] = json!({});
+    image.config = config.to_string().into_bytes();
+    let mut files = image.layout(GZIP);
+    files[1].1 = String::from_utf8(files[1].1.clone()).expect("text").replace("\"1.0\"", "\"latest\"").into_bytes();
+    let (registry, archive) = (Registry::start(), Archive::new(&tar(&files)));
+    push(&registry, &archive.path(), &[]).ends(9).says(&["--tag TAG"]);
+    assert_eq!(registry.lines(), Vec::<String>::new());
+    let report = push(&registry, &archive.path(), &["--tag", "x", "--repository", "other/plane"]).ends(0).json();
+    valid("image.json", &report);
+    assert!(registry.tags("org/other/plane").contains_key("x"));
 }
 
 #[test]

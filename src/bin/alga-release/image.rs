@@ -50,13 +50,13 @@ fn push(args: &ImagePushArgs) -> Result<(), Failure> {
     let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
     let talk = Talk::new(&args.output);
     let config = environment::configuration(Path::new("."), &args.configuration)?;
+    stdin_is_one_thing(&args.archive, &args.store)?;
     let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
     let given = args.tag.as_ref().map(|tag| tag.parse()).transpose()?;
     let repository = match &args.repository {
         Some(name) => name.parse()?,
         None => config.repositories.control_plane.clone(),
     };
-    stdin_is_one_thing(&args.archive, &args.store)?;
     let image = read(&args.archive, &args.platform, layers(args.layers), &talk)?;
     let tag = given.map_or_else(|| own_tag(&image), Ok)?;
     let reference = Pinned { repository: access.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
