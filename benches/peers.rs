@@ -91,6 +91,7 @@ impl Peers {
     }
 }
 
+/// A program of others, where it is.
 pub fn which(name: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/alga-peers/bin"));
     let given = std::env::var_os("ALGA_PEERS_DIR").map(PathBuf::from);

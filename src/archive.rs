@@ -256,7 +256,7 @@ fn read_tar(stream: &mut impl Read, limits: Limits) -> Result<Vec<(String, Vec<u
 }
 
 /// Relative, and nowhere upwards; whatever separator its packer used.
-fn is_safe(path: &str) -> bool {
+pub(crate) fn is_safe(path: &str) -> bool {
     let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
     !path.is_empty()
         && !drive

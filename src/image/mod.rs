@@ -1,5 +1,9 @@
-//! Container images that a release names: they are built elsewhere, looked up before the release is built, and pinned.
+//! Container images that a release names: they are built elsewhere, looked up before the release is built, and pinned; or read
+//! from the archive that a builder wrote.
 
+pub mod archive;
 mod pin;
+mod platform;
 
 pub use pin::{Check, Error, PinnedImages, Request, pin};
+pub use platform::{InvalidPlatform, Platform};

@@ -1,6 +1,6 @@
 //! A manifest and all that it names, packed: every digest is known before a store is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Content, Descriptor, Digest, Manifest, media_type};
 
@@ -8,6 +8,8 @@ use super::{Content, Descriptor, Digest, Manifest, media_type};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     manifest: Content,
+    /// Where it is an index: the manifests that it names.
+    manifests: Vec<Content>,
     blobs: Vec<Content>,
 }
 
@@ -26,13 +28,14 @@ impl Artifact {
         );
         manifest.artifact_type = artifact_type.map(ToOwned::to_owned);
         let bytes = serde_json::to_vec(&manifest).expect("a manifest has text keys alone");
-        let mut blobs: Vec<Content> = vec![config];
-        for layer in layers {
-            if blobs.iter().all(|blob| blob.descriptor().digest != layer.descriptor().digest) {
-                blobs.push(layer);
-            }
-        }
-        Self { manifest: Content::new(media_type::IMAGE_MANIFEST, bytes).typed(artifact_type), blobs }
+        let manifest = Content::new(media_type::IMAGE_MANIFEST, bytes).typed(artifact_type);
+        Self::of(manifest, Vec::new(), std::iter::once(config).chain(layers).collect())
+    }
+
+    /// What is packed already: a manifest, or an index with the manifests that it names, and all their blobs. What stands twice is
+    /// kept once.
+    pub fn of(manifest: Content, manifests: Vec<Content>, blobs: Vec<Content>) -> Self {
+        Self { manifest, manifests: each_once(manifests), blobs: each_once(blobs) }
     }
 
     /// The manifest.
@@ -50,13 +53,28 @@ impl Artifact {
         &self.descriptor().digest
     }
 
-    /// Config and layers, each once.
+    /// Where it is an index, the manifests that it names: stored by their digests, before it.
+    pub fn manifests(&self) -> &[Content] {
+        &self.manifests
+    }
+
+    /// Config and layers, of all manifests, each once.
     pub fn blobs(&self) -> &[Content] {
         &self.blobs
     }
 
     /// Count of all bytes.
     pub fn size(&self) -> u64 {
-        self.descriptor().size + self.blobs.iter().map(|blob| blob.descriptor().size).sum::<u64>()
+        self.contents().map(|content| content.descriptor().size).sum()
     }
+
+    /// Everything, in the order of storing.
+    pub fn contents(&self) -> impl Iterator<Item = &Content> {
+        self.blobs.iter().chain(&self.manifests).chain(std::iter::once(&self.manifest))
+    }
+}
+
+fn each_once(contents: Vec<Content>) -> Vec<Content> {
+    let mut seen = BTreeSet::new();
+    contents.into_iter().filter(|content| seen.insert(content.descriptor().digest.clone())).collect()
 }

@@ -31,7 +31,7 @@ pub use store::{Location, ReadStore};
 #[cfg(feature = "publish")]
 pub use artifact::Artifact;
 #[cfg(feature = "publish")]
-pub use content::Content;
+pub use content::{Content, FileRange};
 #[cfg(feature = "publish")]
 pub use push::Store;
 #[cfg(feature = "publish")]

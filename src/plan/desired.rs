@@ -12,6 +12,8 @@ pub enum ArtifactKind {
     Chart,
     /// The config bundle.
     Bundle,
+    /// The control-plane image.
+    Image,
     /// The release manifest.
     Release,
 }
@@ -36,7 +38,7 @@ pub struct DesiredArtifact {
 /// All of one release.
 #[derive(Clone, Debug)]
 pub struct Desired {
-    /// Charts and bundle, in the order of writing.
+    /// Charts, bundle and control-plane image, in the order of writing.
     pub artifacts: Vec<DesiredArtifact>,
     /// The release manifest, written after all of them.
     pub release: DesiredArtifact,

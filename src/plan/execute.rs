@@ -1,14 +1,15 @@
 //! Doing what a plan says: content and manifests at once, the release after what it names, the channel last.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::{join, try_join, try_join_all};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::channel::{Channel, moved};
-use super::desired::Desired;
+use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use super::progress::{Event, Progress};
 use super::publish::{Action, Plan};
 use super::read_back::is_release;
@@ -19,6 +20,8 @@ use crate::oci::{self, Artifact, Content, Descriptor, Digest, Prefix, ReadStore,
 const REPAIRS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
 /// For how long a look at the channel holds: beyond it there is another one before the move.
 const FRESH: Duration = Duration::from_secs(2);
+/// How often it is said how much of a large blob is on its way.
+const PULSE: Duration = Duration::from_millis(200);
 
 /// Who moves a channel, when and why: what is no part of the plan.
 #[derive(Clone, Debug, Default)]
@@ -49,11 +52,20 @@ pub struct Contents<'a> {
 impl<'a> Contents<'a> {
     /// The bytes of a publication.
     pub fn of(desired: &'a Desired) -> Self {
-        let artifacts: BTreeMap<_, _> = desired.all().map(|one| (one.artifact.digest(), &one.artifact)).collect();
+        Self::of_all(desired.all())
+    }
+
+    /// The bytes of some artifacts.
+    pub fn of_all(desired: impl IntoIterator<Item = &'a DesiredArtifact>) -> Self {
+        let desired: Vec<_> = desired.into_iter().collect();
+        let artifacts: BTreeMap<_, _> = desired.iter().map(|one| (one.artifact.digest(), &one.artifact)).collect();
         let blobs = artifacts.values().flat_map(|artifact| artifact.blobs());
         let blobs = blobs.map(|blob| (&blob.descriptor().digest, blob)).collect();
-        let named = desired.artifacts.iter().map(|one| (&one.repository, &one.tag, Some(one.artifact.digest())));
-        let named = named.chain([(&desired.release.repository, &desired.release.tag, None)]).collect();
+        let named = desired.iter().map(|one| {
+            let known = one.kind != ArtifactKind::Release;
+            (&one.repository, &one.tag, known.then(|| one.artifact.digest()))
+        });
+        let named = named.collect();
         Self { artifacts, blobs, named, images: Vec::new(), sent_ahead: false }
     }
 
@@ -233,9 +245,31 @@ impl<'a> Run<'a> {
     }
 
     async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
-        self.executor.store.push_blob(repository, blob).await?;
-        self.progress.event(&Event::Stored { repository, bytes: blob.descriptor().size });
+        self.watched(repository, blob).await?;
+        self.progress.event(&Event::Stored {
+            repository,
+            digest: &blob.descriptor().digest,
+            bytes: blob.descriptor().size,
+        });
         Ok(())
+    }
+
+    /// Says now and then how much of a large blob is on its way.
+    async fn watched(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
+        let mut pushing = pin!(self.executor.store.push_blob(repository, blob));
+        if blob.progress().is_none() {
+            return pushing.await;
+        }
+        loop {
+            match timeout(PULSE, &mut pushing).await {
+                Ok(pushed) => return pushed,
+                Err(_) => self.progress.event(&Event::Sending {
+                    repository,
+                    blob: blob.descriptor(),
+                    bytes: blob.progress().unwrap_or_default(),
+                }),
+            }
+        }
     }
 
     /// The version's tag that the plan gives it.
@@ -265,11 +299,7 @@ impl<'a> Run<'a> {
         tag: Option<&Tag>,
     ) -> Result<(), oci::Error> {
         let store = self.executor.store;
-        let push = async || match tag {
-            Some(tag) => store.move_tag(repository, artifact.manifest(), tag, None).await,
-            None => store.push_manifest(repository, artifact.manifest(), None).await,
-        };
-        let mut pushed = push().await;
+        let mut pushed = self.push_manifests(repository, artifact, tag).await;
         for wait in REPAIRS {
             match &pushed {
                 Err(error) if error.kind() == oci::Kind::Refused => {}
@@ -277,7 +307,7 @@ impl<'a> Run<'a> {
             }
             sleep(wait).await;
             try_join_all(artifact.blobs().iter().map(|blob| store.push_blob(repository, blob))).await?;
-            pushed = push().await;
+            pushed = self.push_manifests(repository, artifact, tag).await;
         }
         pushed
     }
@@ -286,7 +316,8 @@ impl<'a> Run<'a> {
     async fn push_manifest(&self, repository: &Repository, artifact: &Artifact) -> Result<(), oci::Error> {
         let tag = self.tag_of(repository, artifact);
         self.put(repository, artifact, tag).await?;
-        self.progress.event(&Event::Stored { repository, bytes: artifact.manifest().descriptor().size });
+        let blobs: u64 = artifact.blobs().iter().map(|blob| blob.descriptor().size).sum();
+        self.progress.event(&Event::Stored { repository, digest: artifact.digest(), bytes: artifact.size() - blobs });
         if let Some(tag) = tag {
             self.progress.event(&Event::Tagged { repository, tag });
         }
@@ -295,6 +326,22 @@ impl<'a> Run<'a> {
             done.push(tagged.unwrap_or_else(|| format!("{repository}@{}", artifact.digest())));
         }
         Ok(())
+    }
+
+    /// Of an index, what it names first.
+    async fn push_manifests(
+        &self,
+        repository: &Repository,
+        artifact: &Artifact,
+        tag: Option<&Tag>,
+    ) -> Result<(), oci::Error> {
+        let store = self.executor.store;
+        let named = artifact.manifests().iter().map(|manifest| store.push_manifest(repository, manifest, None));
+        try_join_all(named).await?;
+        match tag {
+            Some(tag) => store.move_tag(repository, artifact.manifest(), tag, None).await,
+            None => store.push_manifest(repository, artifact.manifest(), None).await,
+        }
     }
 
     pub(super) fn stopped(&self, source: oci::Error) -> ExecuteError {

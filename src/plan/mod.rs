@@ -13,9 +13,9 @@ mod report;
 
 pub use desired::{ArtifactKind, Desired, DesiredArtifact};
 pub use execute::{Contents, ExecuteError, Executor, MoveRecord, execute};
-pub use observe::{ChannelState, Existing, Observed, observe, observe_channel};
+pub use observe::{ChannelState, Existing, Observed, observe, observe_channel, present};
 pub use pack::{Packed, Request, Revision, chart_names, image_tags, pack, tags_in};
 pub use progress::{Event, Progress};
 pub use promote::{Candidate, Current, MoveRefusal, MoveReport, MoveRules, promote};
-pub use publish::{Action, Plan, Refusal, publish};
+pub use publish::{Action, Plan, Refusal, publish, push};
 pub use report::{ArtifactReport, ChannelReport, Outcome, Report};

@@ -71,11 +71,13 @@ pub async fn observe(store: &ReadStore, desired: &Desired) -> Result<Observed, R
 
 /// The manifest under the artifact's tag. In a directory nobody vouches for the files: there all blobs are looked at too, and a
 /// manifest without its blobs counts as absent.
-async fn present(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option<Digest>, Error> {
+///
+/// # Errors
+/// When the store fails.
+pub async fn present(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option<Digest>, Error> {
     let found = optional(store.resolve(&desired.repository, &desired.tag).await)?;
     if store.directory().is_some() && found.as_ref() == Some(desired.artifact.digest()) {
-        let contents = desired.artifact.blobs().iter().chain(std::iter::once(desired.artifact.manifest()));
-        for content in contents {
+        for content in desired.artifact.contents() {
             if !store.has(&desired.repository, content.descriptor()).await? {
                 return Ok(None);
             }

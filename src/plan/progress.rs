@@ -1,6 +1,6 @@
 //! What is said while a plan is executed. Whoever executes one decides how, or whether, it is shown.
 
-use crate::oci::{Repository, Tag};
+use crate::oci::{Descriptor, Digest, Repository, Tag};
 
 /// One step.
 #[derive(Clone, Debug)]
@@ -10,10 +10,21 @@ pub enum Event<'a> {
         /// Count of bytes.
         bytes: u64,
     },
+    /// So much of a large blob is on its way.
+    Sending {
+        /// Where to.
+        repository: &'a Repository,
+        /// Which.
+        blob: &'a Descriptor,
+        /// Count of bytes; less than before, when it starts again.
+        bytes: u64,
+    },
     /// A blob or manifest is in the store.
     Stored {
         /// Where.
         repository: &'a Repository,
+        /// Which.
+        digest: &'a Digest,
         /// Its size.
         bytes: u64,
     },

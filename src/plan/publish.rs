@@ -75,7 +75,7 @@ pub enum Refusal {
         "{kind} {name} {version} is published already with other content: {repository}:{version} is {published}, this would be {ours}"
     )]
     Immutable {
-        /// "chart", "bundle", "release".
+        /// "chart", "bundle", "image", "release".
         kind: &'static str,
         /// Of the artifact.
         name: String,
@@ -131,6 +131,17 @@ pub fn publish(desired: &Desired, observed: &Observed, allow_unordered: bool) ->
     Ok(Plan { actions })
 }
 
+/// Plans the writes of one artifact alone, when `found` is under its tag.
+///
+/// # Errors
+/// When that is other content: the tag does not move.
+pub fn push(desired: &DesiredArtifact, found: Option<&Digest>) -> Result<Plan, Refusal> {
+    let (mut actions, mut tags) = (Vec::new(), Vec::new());
+    bring(desired, found, &mut actions, &mut tags)?;
+    actions.append(&mut tags);
+    Ok(Plan { actions })
+}
+
 fn bring(
     desired: &DesiredArtifact,
     found: Option<&Digest>,
@@ -159,6 +170,7 @@ fn immutable(desired: &DesiredArtifact, published: &Digest) -> Refusal {
         kind: match desired.kind {
             ArtifactKind::Chart => "chart",
             ArtifactKind::Bundle => "bundle",
+            ArtifactKind::Image => "image",
             ArtifactKind::Release => "release",
         },
         name: desired.name.clone(),

@@ -16,6 +16,10 @@ mod chart_helm;
 mod diff;
 // The page of a comparison, in a browser.
 mod diff_page;
+// Archives of the programs of others.
+mod image_peers;
+// Images out of archives, by the rules.
+mod image_push;
 // Answers that are no registry's, or one's that means ill.
 mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.

@@ -1,11 +1,13 @@
 //! What every store promises, whatever it is made of.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use alga_release::oci::{
-    Artifact, Content, Credentials, Descriptor, Digest, Kind, Location, Manifest, Options, Repository, Selector, Store,
-    Tag, media_type,
+    Artifact, Content, Credentials, Descriptor, Digest, FileRange, Kind, Location, Manifest, Options, Repository,
+    Selector, Store, Tag, media_type,
 };
 
 use crate::support::docker_registry::DockerRegistry;
@@ -51,6 +53,7 @@ async fn contract(store: &Store, tamper: Option<Tamper<'_>>) {
     tags_move_and_are_listed_in_order(store).await;
     a_blob_has_the_size_of_its_descriptor(store).await;
     a_large_blob_arrives(store).await;
+    a_part_of_a_file_arrives_when_it_is_what_its_digest_says(store).await;
     if let Some(tamper) = tamper {
         what_was_tampered_with_is_a_mismatch(store, tamper).await;
     }
@@ -172,6 +175,31 @@ async fn a_large_blob_arrives(store: &Store) {
     }
     let bytes = store.read().fetch_verified(&repository, blob.descriptor(), 4 << 20).await.expect("the blob");
     assert_eq!(&bytes, blob.bytes());
+}
+
+async fn a_part_of_a_file_arrives_when_it_is_what_its_digest_says(store: &Store) {
+    let repository = repository("files");
+    let bytes: Vec<u8> = (0..3 << 20).map(|at: u32| at.to_le_bytes()[1] ^ at.to_le_bytes()[2]).collect();
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(&bytes).expect("written");
+    let file = Arc::new(file);
+    for (offset, length) in [(0, bytes.len()), (1000, 2 << 20), (7, 1 << 18), (9, 0), (70_000, 1)] {
+        let part = &bytes[offset..offset + length];
+        let content =
+            Content::in_file(Descriptor::of("x/y", part), FileRange::new(file.clone(), offset as u64, length as u64));
+        // Twice, and from the start each time.
+        store.push_blob(&repository, &content).await.expect("pushed");
+        store.push_blob(&repository, &content).await.expect("pushed again");
+        let read = store.read().fetch_verified(&repository, content.descriptor(), 4 << 20).await.expect("the blob");
+        assert!(read == part, "{offset} {length}");
+    }
+    for (offset, length) in [(1, 2 << 20), (1 << 20, 5 << 20), (2, 10)] {
+        let claimed = Descriptor { size: length, ..Descriptor::of("x/y", &offset.to_string().into_bytes()) };
+        let content = Content::in_file(claimed, FileRange::new(file.clone(), offset, length));
+        let error = store.push_blob(&repository, &content).await.expect_err("other bytes");
+        assert_eq!(error.kind(), Kind::Mismatch, "{error}");
+        assert!(!store.read().has(&repository, content.descriptor()).await.expect("an answer"));
+    }
 }
 
 async fn what_was_tampered_with_is_a_mismatch(store: &Store, tamper: Tamper<'_>) {

@@ -22,6 +22,11 @@ pub fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// Where temporary files may lie.
+pub fn scratch() -> PathBuf {
+    path_variable("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"))
+}
+
 /// Now, RFC 3339 in UTC, whole seconds.
 pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -202,11 +202,24 @@ impl From<image::Error> for Failure {
     }
 }
 
+impl From<image::archive::Error> for Failure {
+    fn from(error: image::archive::Error) -> Self {
+        let code = match error.kind() {
+            image::archive::Kind::Damaged | image::archive::Kind::Io => FAILED,
+            image::archive::Kind::Refused => REFUSED,
+        };
+        Self::new(code, &error)
+    }
+}
+
 impl From<plan::Refusal> for Failure {
     fn from(refusal: plan::Refusal) -> Self {
         let hint = match &refusal {
             plan::Refusal::Immutable { kind: "chart", .. } => {
                 "raise the version in its Chart.yaml, or let charts be stamped: `chartVersions: stamped` in the configuration"
+            }
+            plan::Refusal::Immutable { kind: "image", .. } => {
+                "tags of images do not move: push it under another --tag, or publish it with another --version"
             }
             plan::Refusal::Immutable { .. } => "published versions do not change: publish this under another --version",
             plan::Refusal::Downgrade { .. } => {

@@ -13,6 +13,7 @@ mod environment;
 mod failure;
 mod github;
 mod history;
+mod image;
 mod in_use;
 mod output;
 mod outputs;
@@ -53,6 +54,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     let done = match args.command {
         Command::Publish(publish) => publish::run(&publish),
         Command::Diff(diff) => return diff::run(&diff),
+        Command::Image(image) => image::run(&image),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Promote(promote) => promote::run(&promote),
         Command::Rollback(rollback) => rollback::run(&rollback),

@@ -1,11 +1,12 @@
 //! Results on standard output, talk on standard error.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use alga_release::oci::Notice;
+use alga_release::oci::{Digest, Notice};
 use alga_release::plan::{ArtifactKind, Event, Outcome, Progress, Report};
 use alga_release::text::clean;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,6 +15,10 @@ use serde::Serialize;
 use crate::args::{Format, OutputArgs};
 use crate::environment;
 use crate::failure::Failure;
+use crate::image::ImageReport;
+
+/// From this size on a blob is spoken of.
+const LARGE: u64 = 16 << 20;
 
 /// Writes all of `bytes`; a reader that has gone away is no failure.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
@@ -55,6 +60,14 @@ pub struct Talk {
     json: bool,
     quiet: bool,
     bar: ProgressBar,
+    sent: Arc<Mutex<Sent>>,
+}
+
+/// Bytes that are in the store, and those on their way there, by blob.
+#[derive(Debug, Default)]
+struct Sent {
+    stored: u64,
+    sending: BTreeMap<Digest, u64>,
 }
 
 impl Talk {
@@ -64,8 +77,14 @@ impl Talk {
         let shown = terminal && !json && !args.quiet;
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}");
-        Self { json, quiet: args.quiet, bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
+        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}");
+        let sent = Arc::default();
+        Self {
+            json,
+            quiet: args.quiet,
+            sent,
+            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+        }
     }
 
     fn line(&self, level: &str, text: &str) {
@@ -94,6 +113,14 @@ impl Talk {
         Arc::new(move |line| talk.warn(line))
     }
 
+    /// A blob starts again, or another one is in the store.
+    fn on_its_way(&self, blob: &Digest, sending: u64, stored: u64) {
+        let Ok(mut sent) = self.sent.lock() else { return };
+        sent.stored += stored;
+        sent.sending.insert(blob.clone(), sending);
+        self.bar.set_position(sent.stored + sent.sending.values().sum::<u64>());
+    }
+
     pub fn done(&self) {
         self.bar.finish_and_clear();
     }
@@ -103,9 +130,17 @@ impl Progress for Talk {
     fn event(&self, event: &Event<'_>) {
         match event {
             Event::Started { bytes } => self.bar.set_length(*bytes),
-            Event::Stored { bytes, repository } => {
-                self.bar.inc(*bytes);
+            Event::Sending { repository, blob, bytes } => {
+                let percent = bytes * 100 / blob.size.max(1);
+                self.on_its_way(&blob.digest, *bytes, 0);
+                self.bar.set_message(format!("{repository} {}: {percent} %", blob.digest.short()));
+            }
+            Event::Stored { bytes, repository, digest } => {
+                self.on_its_way(digest, 0, *bytes);
                 self.bar.set_message(repository.to_string());
+                if self.bar.is_hidden() && *bytes >= LARGE {
+                    self.info(&format!("stored {repository}@{digest}, {}", indicatif::BinaryBytes(*bytes)));
+                }
             }
             Event::Tagged { repository, tag } if self.bar.is_hidden() => {
                 self.info(&format!("pushed {repository}:{tag}"));
@@ -134,6 +169,7 @@ pub fn report_text(report: &Report) -> String {
         let kind = match artifact.kind {
             ArtifactKind::Chart => "chart",
             ArtifactKind::Bundle => "bundle",
+            ArtifactKind::Image => "image",
             ArtifactKind::Release => "release",
         };
         let outcome = match artifact.outcome {
@@ -158,6 +194,21 @@ pub fn report_text(report: &Report) -> String {
     if report.dry_run {
         let _ = writeln!(text, "plan {}; nothing was written", report.plan_digest);
     }
+    clean(&text)
+}
+
+/// The report of one image, for people.
+pub fn image_text(report: &ImageReport) -> String {
+    let head = match report.outcome {
+        Outcome::Pushed => "pushed",
+        Outcome::Present => "nothing to do: already there",
+        Outcome::WouldPush => "would push",
+    };
+    let mut text = format!("{head} {}\n", report.reference);
+    let _ = writeln!(text, "  tag       {}", report.tag);
+    let _ = writeln!(text, "  size      {}", indicatif::BinaryBytes(report.size));
+    let _ = writeln!(text, "  platform  {}", report.platforms.join(", "));
+    let _ = writeln!(text, "  revision  {}", report.revision.as_deref().unwrap_or("not said"));
     clean(&text)
 }
 

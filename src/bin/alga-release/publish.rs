@@ -1,18 +1,23 @@
 //! `alga-release publish`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
 use alga_release::diff::{self, Diff, Side};
-use alga_release::image::{self, Check, PinnedImages};
-use alga_release::oci::{Location, Prefix, ReadStore, Reference, Repository, Selector, Tag};
-use alga_release::plan::{self, Action, Contents, Desired, Executor, MoveRecord, Report, Request, Revision};
+use alga_release::image::archive::Layers;
+use alga_release::image::{self, Check, PinnedImages, Platform};
+use alga_release::oci::{Location, Pinned, Prefix, ReadStore, Reference, Repository, Selector, Tag};
+use alga_release::plan::{
+    self, Action, Contents, Desired, DesiredArtifact, Executor, MoveRecord, Report, Request, Revision,
+};
 use alga_release::source::{Tree, git};
 
 use crate::args::{self, Format, PublishArgs};
 use crate::connect::until_signal;
 use crate::environment;
 use crate::failure::Failure;
+use crate::image as from_archive;
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outcome, Outputs};
 use crate::pager;
@@ -64,6 +69,9 @@ fn published(args: &PublishArgs) -> Result<Published, Failure> {
     let config = configuration(args)?;
     let (version, channel) = names(args, &config)?;
     let images = images(args, &config)?;
+    if let Some(archive) = &args.control_plane_archive {
+        from_archive::stdin_is_one_thing(archive, &args.store)?;
+    }
     let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
     let StoreAccess { location, prefix, .. } = &access;
     let request = Request { config: &config, prefix, version: &version, channel: &channel, images };
@@ -127,20 +135,38 @@ pub fn prepare(
     let images = plan::image_tags(&tree, request)?;
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
     let pins = pin_request(args, request, &place.access.location, images)?;
+    let archive = args.control_plane_archive.as_deref();
     let elsewhere = place.runtime.block_on(place.access.elsewhere(&pins, talk))?;
     let external = |registry: &Prefix, repository: &Repository| elsewhere.open(registry, repository);
-    let (packed, images) = std::thread::scope(|scope| {
+    let (packed, archived, images) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
+        let reading = archive.map(|archive| scope.spawn(|| archived(archive, request, talk)));
         let images = place.runtime.block_on(image::pin(place.store, &pins, external));
-        (packing.join(), images)
+        (packing.join(), reading.map(std::thread::ScopedJoinHandle::join), images)
     });
     let packed = packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let archived = archived.map(|archived| archived.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let archived = archived.transpose()?;
     let revision = revision(args, request.config, &tree, &packed)?;
-    let images = images?;
-    let desired = packed.desired(request, &revision, &images, !args.no_channel)?;
+    let mut images = images?;
+    if let Some((pinned, _)) = &archived {
+        images.control_plane = Some(pinned.clone());
+    }
+    let mut desired = packed.desired(request, &revision, &images, !args.no_channel)?;
+    desired.artifacts.extend(archived.map(|(_, artifact)| artifact));
     let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
     let prefix = request.prefix.clone();
     Ok(Publication { desired, images, prefix, warnings })
+}
+
+/// The control plane out of its archive: its reference, and the image under the release's own version.
+fn archived(archive: &Path, request: &Request<'_>, talk: &Talk) -> Result<(Pinned, DesiredArtifact), Failure> {
+    let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
+    let image = from_archive::read(archive, &platform, Layers::Compressed, talk)?;
+    let repository = request.config.repositories.control_plane.clone();
+    let pinned = Pinned { repository: request.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
+    from_archive::say(&image, &pinned, talk);
+    Ok((pinned, from_archive::desired(image.artifact, repository, request.version.clone())))
 }
 
 /// Looks, plans, and unless it is a dry run does what was planned.

@@ -3,8 +3,13 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::StreamExt as _;
 
 use super::read::{Index, Layout, is_foreign};
+use crate::oci::content::{FileRange, Source, unreadable};
 use crate::oci::{Content, Descriptor, Digest, Error, Kind, Manifest, Repository, Tag, media_type};
 
 /// What the marker file of a layout says.
@@ -61,23 +66,42 @@ impl Layout {
         Error::new(Kind::Io, "writing", self.reference(repository, ""), "the file system failed").caused_by(cause)
     }
 
-    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
     pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         self.create(repository)?;
-        self.write_blob(repository, content)
+        self.write_blob(repository, content).await
     }
 
-    fn write_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+    async fn write_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
         // A corrupted blob is replaced: its right bytes are at hand.
         if self.holds(repository, digest).unwrap_or(false) {
             return Ok(());
         }
-        write_atomically(&self.blob_path(repository, digest), content.bytes())
-            .map_err(|cause| self.write_failed(repository, cause))
+        let path = self.blob_path(repository, digest);
+        match content.source() {
+            Source::Memory(bytes) => {
+                write_atomically(&path, bytes).map_err(|cause| self.write_failed(repository, cause))
+            }
+            Source::File(range) => self.copy_blob(repository, range, digest).await,
+        }
     }
 
-    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    /// Piece by piece, held against its digest on the way.
+    async fn copy_blob(&self, repository: &Repository, range: &FileRange, digest: &Digest) -> Result<(), Error> {
+        let path = self.blob_path(repository, digest);
+        let failed = |cause| self.write_failed(repository, cause);
+        let (temporary, mut file) = Temporary::create(&path).map_err(failed)?;
+        let mut pieces = pin!(range.verified(digest));
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|cause| {
+                let (kind, reason) = unreadable(&cause);
+                Error::new(kind, "writing", self.reference(repository, digest.as_str()), reason)
+            })?;
+            file.write_all(&piece).map_err(failed)?;
+        }
+        fs::rename(&temporary.0, &path).map_err(failed)
+    }
+
     pub async fn push_manifest(
         &self,
         repository: &Repository,
@@ -92,7 +116,7 @@ impl Layout {
                 return Err(Error::new(Kind::Refused, "pushing", reference, reason));
             }
         }
-        self.write_blob(repository, content)?;
+        self.write_blob(repository, content).await?;
         self.enter(repository, content.descriptor(), tag).map_err(|cause| self.write_failed(repository, cause))
     }
 
@@ -145,10 +169,20 @@ impl Drop for Temporary {
     }
 }
 
+impl Temporary {
+    /// A new file beside `path`, whoever else writes the same at the same time.
+    fn create(path: &Path) -> io::Result<(Self, fs::File)> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let temporary = Self(path.with_file_name(format!(".{name}.{}.{count}", std::process::id())));
+        let file = fs::File::create(&temporary.0)?;
+        Ok((temporary, file))
+    }
+}
+
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = Temporary(path.with_file_name(format!(".{name}.{}", std::process::id())));
-    let mut file = fs::File::create(&temporary.0)?;
+    let (temporary, mut file) = Temporary::create(path)?;
     file.write_all(bytes)?;
     fs::rename(&temporary.0, path)
 }

@@ -206,7 +206,7 @@ fn exchange(url: &Url, token: &SecretString) -> Request {
     url.set_query(None);
     let mut request = Request::new(Method::POST, url)
         .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    request.body = Some(body.into());
+    request.body = Some(bytes::Bytes::from(body).into());
     request
 }
 

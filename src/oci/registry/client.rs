@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::auth::{Access, Authenticator};
+use super::body::{Body, Failed};
 use super::error::{self, shown_target};
 use super::retry::Patience;
 use super::{Certificates, Error, Options, Prefix, tls};
@@ -50,13 +51,13 @@ impl Operation {
     }
 }
 
-/// A request that can be sent again: its body is shared, not copied.
+/// A request that can be sent again: its body is shared, or opened again, not copied.
 #[derive(Clone)]
 pub(super) struct Request {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
-    pub body: Option<Bytes>,
+    pub body: Option<Body>,
 }
 
 impl std::fmt::Debug for Request {
@@ -77,8 +78,8 @@ impl Request {
     }
 
     #[cfg(feature = "publish")]
-    pub(super) fn body(mut self, body: Bytes) -> Self {
-        self.body = Some(body);
+    pub(super) fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = Some(body.into());
         self
     }
 }
@@ -209,14 +210,18 @@ impl Client {
         limit: u64,
     ) -> Result<Answer, Error> {
         let pool = self.pool(&request.url).map_err(|(kind, reason)| operation.error(kind, reason))?;
-        let outgoing = prepare(operation, request, authorization)?;
-        let length = request.body.as_ref().map_or(0, |body| body.len() as u64);
-        let patience = patience_for(length);
+        let mut outgoing = prepare(operation, request, authorization)?;
+        let patience = patience_for(request.body.as_ref().map_or(0, Body::length));
         // Held until the body is read: this many connections are open at most.
         let _permit = self.permits.acquire().await;
+        let failed = Failed::default();
+        *outgoing.body_mut() = request.body.as_ref().map(|body| body.open(&failed));
         let response = match timeout(patience, pool.execute(outgoing)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(cause)) => return Err(error::unreachable(operation, &request.url, cause)),
+            Ok(Err(cause)) => {
+                let ours = failed.error(operation);
+                return Err(ours.unwrap_or_else(|| error::unreachable(operation, &request.url, cause)));
+            }
             Err(_) => return Err(error::silent(operation, &request.url, patience)),
         };
         let answer = Answer::read(operation, response, limit).await?;
@@ -252,7 +257,7 @@ fn new_pool(tls: rustls::ClientConfig, local: bool) -> Result<reqwest::Client, r
     if local { builder.no_proxy() } else { builder }.build()
 }
 
-/// The request as the HTTP crate wants it.
+/// The request as the HTTP crate wants it, but for its body, which is opened when its turn comes.
 fn prepare(
     operation: &Operation,
     request: &Request,
@@ -266,11 +271,10 @@ fn prepare(
         value.set_sensitive(true);
         outgoing.headers_mut().insert(AUTHORIZATION, value);
     }
-    if request.body.as_ref().is_some_and(Bytes::is_empty) {
-        // Left out for an empty body otherwise, which some registries and proxies answer by 411.
-        outgoing.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    if let Some(body) = &request.body {
+        // Left out for an empty body and for a stream otherwise; some registries and proxies answer that by 411.
+        outgoing.headers_mut().insert(CONTENT_LENGTH, body.length().into());
     }
-    *outgoing.body_mut() = request.body.clone().map(reqwest::Body::from);
     Ok(outgoing)
 }
 

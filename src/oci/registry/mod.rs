@@ -18,6 +18,7 @@
 //! once, at once. HTTP/2 would save handshakes, and no round trip.
 
 mod auth;
+mod body;
 mod client;
 mod error;
 #[cfg(feature = "publish")]

@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
 use super::auth::Access;
+use super::body::Body;
 use super::client::{Answer, Client, Operation, Request};
 use super::read::content_digest;
 use super::{Error, Registry, Repository, error};
+use crate::oci::content::{Source, unreadable};
 use crate::oci::{Content, Digest, Kind, Tag};
 
 /// From this size on it pays to ask whether a blob is there before an upload is started.
@@ -59,7 +62,7 @@ impl Registry {
         let Some(session) = self.start_upload(operation, digest).await? else { return Ok(()) };
         let request = Request::new(Method::PUT, with_digest(session, digest))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
-            .body(content.bytes().clone());
+            .body(body_of(content));
         let answer = self.client.call(operation, &request, ANSWER_LIMIT).await?;
         if answer.status.is_success() { Ok(()) } else { Err(error::upload_refused(operation, &answer)) }
     }
@@ -137,7 +140,7 @@ impl Registry {
             .map_err(|cause| operation.error(Kind::Malformed, "its media type is not valid").caused_by(cause))?;
         let request = Request::new(Method::PUT, self.client.url(&operation, &format!("manifests/{reference}")))
             .header(CONTENT_TYPE, media_type)
-            .body(content.bytes().clone());
+            .body(body_of(content));
         let answer = self.client.call(&operation, &request, ANSWER_LIMIT).await?;
         if !answer.status.is_success() {
             return Err(error::manifest_refused(&operation, &answer));
@@ -150,6 +153,21 @@ impl Registry {
             _ => Ok(()),
         }
     }
+}
+
+/// What is in a file streams from there.
+fn body_of(content: &Content) -> Body {
+    let range = match content.source() {
+        Source::Memory(bytes) => return bytes.clone().into(),
+        Source::File(range) => range.clone(),
+    };
+    let digest = content.descriptor().digest.clone();
+    Body::streamed(range.length(), move |failed| {
+        reqwest::Body::wrap_stream(range.verified(&digest).inspect_err(move |cause| {
+            let (kind, reason) = unreadable(cause);
+            failed.because(kind, reason);
+        }))
+    })
 }
 
 fn started(operation: &Operation, answer: &Answer) -> Result<Option<Url>, Error> {

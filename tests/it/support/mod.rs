@@ -2,6 +2,7 @@
 
 pub mod definitions;
 pub mod docker_registry;
+pub mod images;
 pub mod programs;
 pub mod proxy;
 pub mod published;

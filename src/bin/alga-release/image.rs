@@ -1,0 +1,172 @@
+//! `alga-release image`, and how the other commands read an image archive.
+
+use std::path::{Path, PathBuf};
+
+use alga_release::image::Platform;
+use alga_release::image::archive::{self, Image, Input, Layers, Settings};
+use alga_release::oci::{Digest, Pinned, Reference, Repository, Store, Tag};
+use alga_release::plan::{self, ArtifactKind, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
+use serde::Serialize;
+
+use crate::args::{self, Format, ImageArgs, ImageCommand, ImagePushArgs, StoreArgs};
+use crate::connect::until_signal;
+use crate::environment;
+use crate::failure::Failure;
+use crate::output::{self, Talk};
+use crate::store::StoreAccess;
+
+/// Version of the report's JSON, `docs/schemas/image.json`.
+const SCHEMA: &str = "alga.release.image/v1";
+/// So much of a revision is a tag.
+const SHORT_REVISION: usize = 8;
+
+/// What became of an image.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReport {
+    schema: &'static str,
+    dry_run: bool,
+    has_changes: bool,
+    store: String,
+    pub reference: Pinned,
+    repository: Repository,
+    pub tag: Tag,
+    digest: Digest,
+    pub size: u64,
+    pub platforms: Vec<String>,
+    pub revision: Option<String>,
+    pub outcome: Outcome,
+    warnings: Vec<String>,
+}
+
+pub fn run(args: &ImageArgs) -> Result<(), Failure> {
+    match &args.command {
+        ImageCommand::Push(args) => push(args),
+    }
+}
+
+fn push(args: &ImagePushArgs) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
+    let talk = Talk::new(&args.output);
+    let config = environment::configuration(Path::new("."), &args.configuration)?;
+    stdin_is_one_thing(&args.archive, &args.store)?;
+    let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
+    let given = args.tag.as_ref().map(|tag| tag.parse()).transpose()?;
+    let repository = match &args.repository {
+        Some(name) => name.parse()?,
+        None => config.repositories.control_plane.clone(),
+    };
+    let image = read(&args.archive, &args.platform, layers(args.layers), &talk)?;
+    let tag = given.map_or_else(|| own_tag(&image), Ok)?;
+    let reference = Pinned { repository: access.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
+    say(&image, &reference, &talk);
+    let desired = desired(image.artifact.clone(), repository, tag);
+    let found = runtime.block_on(access.credentials(&talk))?;
+    let store = Store::open(&access.location, access.options(found.credentials))?;
+    let outcome = runtime.block_on(until_signal(carry_out(args.dry_run, &desired, &store, &talk)))?;
+    talk.done();
+    let report = ImageReport {
+        dry_run: args.dry_run,
+        store: access.location.to_string(),
+        ..ImageReport::new(reference, desired, image, outcome)
+    };
+    match args.output.output {
+        Format::Json => output::write_json(&report),
+        Format::Text => output::write_stdout(output::image_text(&report).as_bytes()),
+    }
+}
+
+impl ImageReport {
+    fn new(reference: Pinned, desired: DesiredArtifact, image: Image, outcome: Outcome) -> Self {
+        Self {
+            schema: SCHEMA,
+            dry_run: false,
+            has_changes: outcome != Outcome::Present,
+            store: String::new(),
+            digest: reference.digest.clone(),
+            reference,
+            size: desired.artifact.size(),
+            repository: desired.repository,
+            tag: desired.tag,
+            platforms: image.platforms.iter().map(ToString::to_string).collect(),
+            revision: image.revision,
+            outcome,
+            warnings: image.warnings,
+        }
+    }
+}
+
+fn layers(asked: args::Layers) -> Layers {
+    match asked {
+        args::Layers::Compressed => Layers::Compressed,
+        args::Layers::Uncompressed => Layers::AsTheyAre,
+    }
+}
+
+/// The archive or the password.
+pub fn stdin_is_one_thing(archive: &Path, store: &StoreArgs) -> Result<(), Failure> {
+    if archive.as_os_str() == "-" && store.password_stdin {
+        return Err(Failure::usage("standard input is the archive or the password, not both"));
+    }
+    Ok(())
+}
+
+async fn carry_out(dry_run: bool, desired: &DesiredArtifact, store: &Store, talk: &Talk) -> Result<Outcome, Failure> {
+    let found = plan::present(store.read(), desired).await?;
+    let plan = plan::push(desired, found.as_ref())?;
+    if plan.is_empty() {
+        return Ok(Outcome::Present);
+    }
+    if dry_run {
+        return Ok(Outcome::WouldPush);
+    }
+    let executor = Executor { store, public: None };
+    plan::execute(&plan, &Contents::of_all([desired]), &MoveRecord::default(), &executor, talk).await?;
+    Ok(Outcome::Pushed)
+}
+
+/// Reads an archive; `-` is standard input.
+pub fn read(archive: &Path, platform: &Platform, layers: Layers, talk: &Talk) -> Result<Image, Failure> {
+    let input = if archive.as_os_str() == "-" {
+        Input::Pipe(Box::new(std::io::stdin()))
+    } else {
+        Input::Path(PathBuf::from(archive))
+    };
+    let scratch = environment::scratch();
+    let say = |text: &str| talk.info(text);
+    Ok(archive::read(input, &Settings { scratch: &scratch, platform, layers, say: &say })?)
+}
+
+/// The image as an artifact of a release.
+pub fn desired(artifact: alga_release::oci::Artifact, repository: Repository, tag: Tag) -> DesiredArtifact {
+    let name = repository.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+    DesiredArtifact { kind: ArtifactKind::Image, name, version: tag.to_string(), repository, tag, artifact }
+}
+
+/// What is pushed, before the first byte is sent.
+pub fn say(image: &Image, reference: &Pinned, talk: &Talk) {
+    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+    let size = indicatif::BinaryBytes(image.artifact.size());
+    talk.info(&format!("image {reference}: {size}, {}", platforms.join(", ")));
+    match &image.revision {
+        Some(revision) => talk.info(&format!("revision of the image: {revision}")),
+        None => talk.info("revision of the image: it does not say (no label org.opencontainers.image.revision)"),
+    }
+    for warning in &image.warnings {
+        talk.warn(warning);
+    }
+}
+
+/// The archive's own tag, unless it moves by its nature; else the revision's first digits.
+fn own_tag(image: &Image) -> Result<Tag, Failure> {
+    let name = image.name.as_deref();
+    let tag = name.and_then(|name| match name.parse::<Reference>() {
+        Ok(reference) => reference.tag,
+        Err(_) => name.parse().ok(),
+    });
+    let revision = || image.revision.as_deref()?.get(..SHORT_REVISION)?.parse().ok();
+    tag.filter(|tag: &Tag| tag.as_str() != "latest").or_else(revision).ok_or_else(|| {
+        Failure::usage_hint("the image has neither a tag nor a revision of its own", "give one: --tag TAG")
+    })
+}

@@ -1,0 +1,71 @@
+//! What `docker save` writes: `manifest.json`, which names a config and its layers. There is no manifest of a registry in it, so
+//! one is made here.
+//!
+//! <https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md#combined-image-json--filesystem-changeset-format>
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::config::{self, Config};
+use super::layer::Done;
+use super::members::{Members, whole};
+use super::{Error, Image, Settings};
+use crate::oci::{Artifact, Content, each_key_once};
+
+/// One image of the archive.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    #[serde(default)]
+    layers: Option<Vec<String>>,
+}
+
+/// Reads the one image that `manifest` names.
+pub(super) fn read(members: &Members, manifest: &[u8], settings: &Settings<'_>) -> Result<Image, Error> {
+    let broken = |cause: serde_json::Error| Error::damaged(format!("its `manifest.json` is broken: {cause}"));
+    each_key_once(manifest).map_err(broken)?;
+    let saved: Vec<Saved> = serde_json::from_slice(manifest).map_err(broken)?;
+    let [image] = &saved[..] else {
+        let names = saved.iter().flat_map(|image| image.repo_tags.iter().flatten()).map(String::as_str);
+        let names: Vec<_> = names.collect();
+        return Err(Error::refused(format!("it holds {} images, want one: {}", saved.len(), names.join(", "))));
+    };
+    let file = |name: &str| {
+        let absent = || Error::damaged(format!("`{}` is missing in it", name.escape_debug()));
+        members.file(name)?.ok_or_else(absent)
+    };
+    let names = image.layers.as_deref().unwrap_or_default();
+    let content = Content::new(config::MEDIA_TYPE, whole(&file(&image.config)?, &image.config)?);
+    is_named(&image.config, &content)?;
+    let config = Config::parse(content.bytes(), names.len())?;
+    if !config.platform.fits(settings.platform) {
+        return Err(Error::refused(format!("its image is for {}, not for {}", config.platform, settings.platform)));
+    }
+    // All of them are there before the first one is compressed.
+    let layers = names.iter().map(|name| file(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut done = Done::default();
+    let layers = layers.iter().zip(&config.diff_ids).map(|(layer, diff_id)| done.found(layer, diff_id, settings));
+    let artifact = Artifact::pack(None, content, layers.collect::<Result<_, _>>()?, BTreeMap::new());
+    Ok(Image {
+        artifact,
+        name: image.repo_tags.iter().flatten().next().cloned(),
+        revision: config.revision,
+        platforms: vec![config.platform],
+        warnings: Vec::new(),
+    })
+}
+
+/// A config is named by its digest: `<hex>.json`, `sha256:<hex>`, `blobs/sha256/<hex>`.
+fn is_named(name: &str, config: &Content) -> Result<(), Error> {
+    let base = name.rsplit(['/', ':']).next().unwrap_or_default();
+    let hex = base.strip_suffix(".json").unwrap_or(base);
+    let found = &config.descriptor().digest;
+    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) && hex != found.hex() {
+        return Err(Error::damaged(format!("its config `{}` has the digest {found}", name.escape_debug())));
+    }
+    Ok(())
+}

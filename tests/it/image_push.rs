@@ -1,0 +1,605 @@
+//! `image push`: an archive of any kind comes into the registry as it is, and nothing else does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use alga_release::image::archive;
+use alga_release::oci::Digest;
+use serde_json::{Value, json};
+
+use crate::schemas::valid;
+use crate::support::images::{self, BARE, GZIP, INDEX, Image, MANIFEST, REVISION, describe, gunzip, gzip, tar};
+use crate::support::programs::{Run, Source, release, run};
+use crate::support::published::{publish, served, store, writes};
+use crate::support::registry::{Action, Fault, Gate, Registry};
+
+const PLANE: &str = "org/alga-appliance-control-plane";
+
+fn pushing(registry: &Registry, archive: &Path, more: &[&str]) -> Command {
+    let mut command = release();
+    command.args(["image", "push"]).arg(archive).args(["--store", &store(registry), "--output", "json"]);
+    if !more.contains(&"--retry-for") {
+        command.args(["--retry-for", "0"]);
+    }
+    command.args(more);
+    command
+}
+
+fn push(registry: &Registry, archive: &Path, more: &[&str]) -> Run {
+    run(&mut pushing(registry, archive, more))
+}
+
+/// A file in a directory of its own.
+struct Archive(tempfile::TempDir);
+
+impl Archive {
+    fn new(bytes: &[u8]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("image.tar"), bytes).expect("written");
+        Self(directory)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("image.tar")
+    }
+}
+
+fn manifest_of(registry: &Registry, reference: &str) -> Value {
+    let (_, bytes) = registry.manifest(PLANE, reference).expect("a manifest");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+/// The blobs that a manifest names, config first.
+fn blobs(registry: &Registry, manifest: &Value) -> Vec<Vec<u8>> {
+    let layers = manifest["layers"].as_array().expect("layers");
+    let named = std::iter::once(&manifest["config"]).chain(layers);
+    named.map(|one| registry.blob(PLANE, one["digest"].as_str().expect("a digest")).expect("a blob")).collect()
+}
+
+#[track_caller]
+fn holds_nothing(registry: &Registry, run: &Run) {
+    assert!(registry.tags(PLANE).is_empty(), "{run:?}");
+    assert_eq!(registry.uploads(), 0, "{run:?}");
+}
+
+#[test]
+fn an_image_keeps_its_digests_whatever_its_archive_is() {
+    let image = Image::new("amd64", &[3 << 20, 70_000, 0]);
+    let (manifest, contents) = image.oci(GZIP);
+    let files = image.layout(GZIP);
+    let plain = tar(&files);
+    let dotted: images::Files = files.iter().map(|(name, bytes)| (format!("./{name}"), bytes.clone())).collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    images::write(directory.path(), &files);
+    let archives = [tar(&dotted), gzip(&plain), images::zstd(&plain), plain].map(|bytes| Archive::new(&bytes));
+    let paths = archives.iter().map(Archive::path).chain([directory.path().to_owned()]);
+    for path in paths {
+        let registry = Registry::start();
+        let report = push(&registry, &path, &[]).ends(0).json();
+        valid("image.json", &report);
+        assert_eq!(report["digest"], Digest::of(&manifest).as_str());
+        assert_eq!((report["tag"].as_str(), report["revision"].as_str()), (Some("1.0"), Some(REVISION)));
+        let (media_type, stored) = registry.manifest(PLANE, "1.0").expect("the tag");
+        assert!(media_type == MANIFEST && stored == manifest, "{path:?}");
+        assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == contents, "{path:?}");
+        let last = registry.log().into_iter().rfind(|received| received.method == "PUT").expect("a write");
+        assert_eq!(last.path, format!("/v2/{PLANE}/manifests/1.0"));
+    }
+}
+
+#[test]
+fn a_pipe_is_read_to_its_end_and_nothing_is_left_of_it() {
+    let (registry, scratch) = (Registry::start(), tempfile::tempdir().expect("a directory"));
+    let image = Image::new("amd64", &[200_000]);
+    for archive in [tar(&image.layout(GZIP)), gzip(&tar(&image.layout(GZIP)))] {
+        let archive = Archive::new(&archive);
+        let mut command = pushing(&registry, Path::new("-"), &["--tag", "piped"]);
+        let file = std::fs::File::open(archive.path()).expect("a file");
+        let run = run(command.env("TMPDIR", scratch.path()).stdin(Stdio::from(file))).ends(0);
+        run.says(&[
+            "temporary file",
+            &scratch.path().display().to_string(),
+            &format!("revision of the image: {REVISION}"),
+        ]);
+        assert_eq!(scratch.path().read_dir().expect("a directory").count(), 0);
+    }
+    assert_eq!(registry.tags(PLANE)["piped"], Digest::of(&image.oci(GZIP).0).as_str());
+}
+
+#[test]
+fn bare_layers_are_compressed_the_same_way_every_time() {
+    let image = Image::new("amd64", &[3 << 20, 4096]);
+    let mut seen = Vec::new();
+    for files in [image.docker_save(), image.docker_save(), image.layout(BARE)] {
+        let registry = Registry::start();
+        push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x"]).ends(0);
+        let manifest = manifest_of(&registry, "x");
+        let contents = blobs(&registry, &manifest);
+        assert!(contents[0] == image.config);
+        let bare: Vec<Vec<u8>> = contents[1..].iter().map(|layer| gunzip(layer)).collect();
+        assert!(bare == image.layers);
+        assert!(manifest["layers"].as_array().expect("layers").iter().all(|layer| layer["mediaType"] == GZIP));
+        seen.push(manifest["layers"].clone());
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:#?}");
+}
+
+#[test]
+fn bare_layers_stay_as_they_are_when_that_is_asked_for() {
+    let image = Image::new("amd64", &[2 << 20, 0]);
+    for files in [image.docker_save(), image.layout(BARE)] {
+        let registry = Registry::start();
+        push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x", "--layers", "uncompressed"]).ends(0);
+        let manifest = manifest_of(&registry, "x");
+        assert!(blobs(&registry, &manifest)[1..] == image.layers);
+        assert!(manifest["layers"].as_array().expect("layers").iter().all(|layer| layer["mediaType"] == BARE));
+    }
+    let registry = Registry::start();
+    push(&registry, &Archive::new(&tar(&image.layout(BARE))).path(), &["--layers", "uncompressed"]).ends(0);
+    assert_eq!(registry.tags(PLANE)["1.0"], Digest::of(&image.oci(BARE).0).as_str());
+}
+
+#[test]
+fn a_saved_archive_whose_layers_are_compressed_or_linked_is_read() {
+    let image = Image::new("amd64", &[100_000, 50_000]);
+    let packed: images::Files = image
+        .docker_save()
+        .into_iter()
+        .map(|(name, bytes)| {
+            let packed = if name.ends_with("layer.tar") { gzip(&bytes) } else { bytes };
+            (name, packed)
+        })
+        .collect();
+    let registry = Registry::start();
+    push(&registry, &Archive::new(&tar(&packed)).path(), &[]).ends(0);
+    let gz: Vec<Vec<u8>> = image.layers.iter().map(|layer| gzip(layer)).collect();
+    assert!(blobs(&registry, &manifest_of(&registry, "2.0"))[1..] == gz);
+
+    // As docker writes a layer that two images have.
+    let mut twice = image.clone();
+    twice.layers = vec![image.layers[0].clone(), image.layers[0].clone()];
+    let diff_id = Digest::of(&image.layers[0]).to_string();
+    let mut config: Value = serde_json::from_slice(&image.config).expect("JSON");
+    config["rootfs"]["diff_ids"] = json!([diff_id, diff_id]);
+    let config = config.to_string().into_bytes();
+    let manifest = json!([{ "Config": "c.json", "RepoTags": null, "Layers": ["a/layer.tar", "b/layer.tar"] }]);
+    let bytes = tar_with_links(
+        &[
+            ("c.json".to_owned(), config),
+            ("a/layer.tar".to_owned(), image.layers[0].clone()),
+            ("manifest.json".to_owned(), manifest.to_string().into_bytes()),
+        ],
+        &[("b/layer.tar", "../a/layer.tar", tar::EntryType::Symlink)],
+    );
+    let registry = Registry::start();
+    let report = push(&registry, &Archive::new(&bytes).path(), &[]).ends(0).json();
+    assert_eq!(report["tag"], REVISION[..8]);
+    assert_eq!(blobs(&registry, &manifest_of(&registry, &REVISION[..8])).len(), 3);
+}
+
+fn tar_with_links(files: &[(String, Vec<u8>)], links: &[(&str, &str, tar::EntryType)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, target, kind) in links {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_size(0);
+        // As it is: the crate would clean it.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
+        header.set_cksum();
+        builder.append(&header, std::io::empty()).expect("memory");
+    }
+    let links = builder.into_inner().expect("memory");
+    let end = links.len() - 1024;
+    [&links[..end], &tar(files)].concat()
+}
+
+#[test]
+fn what_is_there_is_neither_read_nor_sent_again() {
+    let registry = Registry::start();
+    let archive = Archive::new(&tar(&Image::new("amd64", &[3 << 20, 2 << 20]).layout(GZIP)));
+    push(&registry, &archive.path(), &[]).ends(0);
+    registry.clear_log();
+    let again = push(&registry, &archive.path(), &[]).ends(0).json();
+    assert_eq!((again["outcome"].as_str(), again["hasChanges"].as_bool()), (Some("present"), Some(false)));
+    assert_eq!(registry.lines().len(), 1, "{:?}", registry.lines());
+
+    registry.clear_log();
+    push(&registry, &archive.path(), &["--tag", "other"]).ends(0);
+    let sent: usize = registry.log().iter().map(|received| received.body).sum();
+    assert!(sent < 1 << 16, "the layers are there: {sent}");
+
+    let dry = push(&registry, &archive.path(), &["--tag", "third", "--dry-run"]).ends(0).json();
+    assert_eq!(dry["outcome"], "would-push");
+    assert!(!registry.tags(PLANE).contains_key("third"));
+}
+
+#[test]
+fn a_tag_does_not_move_to_another_image() {
+    let registry = Registry::start();
+    push(&registry, &Archive::new(&tar(&Image::new("amd64", &[10]).layout(GZIP))).path(), &[]).ends(0);
+    let before = registry.tags(PLANE);
+    let other = Archive::new(&tar(&Image::new("amd64", &[20]).layout(GZIP)));
+    push(&registry, &other.path(), &[]).ends(3).says(&["1.0", "--tag"]);
+    assert_eq!(registry.tags(PLANE), before);
+}
+
+#[test]
+fn a_broken_upload_starts_again_for_that_blob_alone() {
+    let registry = Registry::start();
+    let image = Image::new("amd64", &[4 << 20, 3 << 20]);
+    registry.fail(Fault { skip: 1, ..Fault::first("PUT", "/blobs/uploads/", Action::ResetBefore) });
+    push(&registry, &Archive::new(&tar(&image.layout(GZIP))).path(), &["--retry-for", "1m"]).ends(0);
+    assert_eq!(registry.failed(), 1);
+    assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == image.oci(GZIP).1);
+    let ends = registry.log().iter().filter(|got| got.method == "PUT" && got.path.contains("/uploads/")).count();
+    assert_eq!(ends, 4, "three blobs, one of them twice");
+}
+
+/// An index of two platforms and what was said about one of them.
+fn index(children: &[(&str, &Image)], media_type: &str) -> (Vec<u8>, images::Files) {
+    let (mut entries, mut contents) = (Vec::new(), Vec::new());
+    for (architecture, image) in children {
+        let (manifest, blobs) = image.oci(media_type);
+        let mut entry = describe(MANIFEST, &manifest);
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+        entries.push(entry);
+        contents.extend(blobs);
+        contents.push(manifest);
+    }
+    let statement = b"{\"_type\":\"https://in-toto.io/Statement/v0.1\"}".to_vec();
+    let config = b"{\"architecture\":\"unknown\",\"os\":\"unknown\",\"config\":{},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}";
+    let attestation = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": describe("application/vnd.oci.image.config.v1+json", config),
+        "layers": [describe("application/vnd.in-toto+json", &statement)],
+    });
+    let attestation = attestation.to_string().into_bytes();
+    let mut entry = describe(MANIFEST, &attestation);
+    entry["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
+    entries.push(entry);
+    contents.extend([statement, config.to_vec(), attestation]);
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string().into_bytes();
+    contents.push(index.clone());
+    let files = images::layout(&[describe(INDEX, &index)], &contents);
+    (index, files)
+}
+
+#[test]
+fn all_platforms_of_an_index_are_pushed_and_the_wanted_one_must_be_among_them() {
+    let (amd, arm) = (Image::new("amd64", &[100_000]), Image::new("arm64", &[200_000]));
+    let (bytes, files) = index(&[("arm64", &arm), ("amd64", &amd)], GZIP);
+    let (registry, archive) = (Registry::start(), Archive::new(&tar(&files)));
+    let report = push(&registry, &archive.path(), &["--tag", "x"]).ends(0).json();
+    assert_eq!(report["platforms"], json!(["linux/arm64", "linux/amd64"]));
+    let (media_type, stored) = registry.manifest(PLANE, "x").expect("the tag");
+    assert!(media_type == INDEX && stored == bytes);
+    for child in manifest_of(&registry, "x")["manifests"].as_array().expect("manifests") {
+        blobs(&registry, &manifest_of(&registry, child["digest"].as_str().expect("a digest")));
+    }
+
+    let registry = Registry::start();
+    let run = push(&registry, &archive.path(), &["--tag", "x", "--platform", "linux/s390x"]).ends(3);
+    holds_nothing(&registry, &run);
+    run.says(&["linux/s390x", "linux/arm64, linux/amd64"]);
+    let single = Archive::new(&tar(&arm.layout(GZIP)));
+    let run = push(&registry, &single.path(), &[]).ends(3);
+    holds_nothing(&registry, &run);
+    run.says(&["linux/arm64, not for linux/amd64"]);
+    push(&registry, &single.path(), &["--platform", "linux/arm64"]).ends(0);
+
+    // Bare layers of all platforms are compressed, and the index names what came of it.
+    let registry = Registry::start();
+    let (_, bare) = index(&[("arm64", &arm), ("amd64", &amd)], BARE);
+    push(&registry, &Archive::new(&tar(&bare)).path(), &["--tag", "x"]).ends(0);
+    let index = manifest_of(&registry, "x");
+    for (at, image) in [arm, amd].iter().enumerate() {
+        assert_eq!(index["manifests"][at]["platform"]["os"], "linux");
+        let manifest = manifest_of(&registry, index["manifests"][at]["digest"].as_str().expect("a digest"));
+        assert_eq!(manifest["annotations"]["org.example.kept"], "as it is");
+        assert!(gunzip(&blobs(&registry, &manifest)[1]) == image.layers[0]);
+    }
+}
+
+#[test]
+fn of_an_index_with_one_image_there_that_image_is_taken() {
+    let (amd, arm) = (Image::new("amd64", &[100]), Image::new("arm64", &[200]));
+    let (_, mut files) = index(&[("arm64", &arm), ("amd64", &amd)], GZIP);
+    let (absent, _) = arm.oci(GZIP);
+    files.retain(|(name, _)| *name != images::blob_name(&absent));
+    let registry = Registry::start();
+    let run = push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x"]).ends(0);
+    assert_eq!(run.json()["digest"], Digest::of(&amd.oci(GZIP).0).as_str());
+    run.says(&["names 1 manifests that are not in it"]);
+}
+
+#[test]
+fn what_no_runtime_or_registry_takes_is_refused_by_name() {
+    let image = Image::new("amd64", &[100]);
+    let with = |media_type: &str| tar(&image.layout(media_type));
+    let nested = {
+        let (inner, files) = index(&[("amd64", &image)], GZIP);
+        let outer = json!({ "schemaVersion": 2, "manifests": [describe(INDEX, &inner)] }).to_string().into_bytes();
+        let mut contents: Vec<Vec<u8>> = files.into_iter().skip(2).map(|(_, bytes)| bytes).collect();
+        contents.push(outer.clone());
+        tar(&images::layout(&[describe(INDEX, &outer)], &contents))
+    };
+    let two = {
+        let (one, mut contents) = image.oci(GZIP);
+        let (other, more) = Image::new("amd64", &[7]).oci(GZIP);
+        contents.extend(more);
+        let mut named = describe(MANIFEST, &one);
+        named["annotations"] = json!({ "org.opencontainers.image.ref.name": "first" });
+        let entries = [named, describe(MANIFEST, &other)];
+        contents.extend([one, other]);
+        tar(&images::layout(&entries, &contents))
+    };
+    let cases = [
+        (with("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"), "a foreign one"),
+        (with("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"), "a foreign one"),
+        (with("application/vnd.example.unheard-of"), "application/vnd.example.unheard-of"),
+        (nested, "names another index"),
+        (two, "it holds 2 images, want one: first"),
+        (tar(&images::layout(&[], &[])), "holds no image"),
+    ];
+    for (archive, words) in cases {
+        let registry = Registry::start();
+        let run = push(&registry, &Archive::new(&archive).path(), &["--tag", "x"]).ends(3);
+        holds_nothing(&registry, &run);
+        assert_eq!(writes(&registry), 0);
+        run.says(&[words]);
+    }
+}
+
+#[test]
+fn an_archive_that_is_made_to_do_harm_is_refused_before_anything_is_sent() {
+    use tar::EntryType::{Block, Char, Fifo, Link, Symlink};
+    let files = Image::new("amd64", &[100]).layout(GZIP);
+    let with = |name: &str, target: &str, kind| tar_with_links(&files, &[(name, target, kind)]);
+    let bomb = gzip(&vec![0; 300 << 20]);
+    let mut zeros_inside = files.clone();
+    zeros_inside.push(("zeros".to_owned(), vec![0; 300 << 20]));
+    let cases = [
+        (with("../outside", "", tar::EntryType::Regular), "not safe"),
+        (with("/etc/passwd", "", tar::EntryType::Regular), "not safe"),
+        (with("a/../../b", "", tar::EntryType::Regular), "not safe"),
+        (with("blobs/sha256/link", "../../../etc/passwd", Symlink), "leads out of it"),
+        (with("link", "/etc/passwd", Symlink), "leads out of it"),
+        (with("link", "../passwd", Link), "leads out of it"),
+        (with("device", "", Char), "neither file, directory nor link"),
+        (with("device", "", Block), "neither file, directory nor link"),
+        (with("pipe", "", Fifo), "neither file, directory nor link"),
+        (with("index.json", "", tar::EntryType::Regular), "more than once"),
+        (with("oci-layout", "oci-layout", Symlink), "more than once"),
+        (bomb, "grows to more than"),
+        (gzip(&tar(&zeros_inside)), "grows to more than"),
+        (b"PK\x03\x04 is no tar".repeat(100), "it is no tar"),
+        (Vec::new(), "it is no tar"),
+        (vec![0; 4096], "it is no tar"),
+        (tar(&[("a".to_owned(), b"b".to_vec())]), "neither an OCI layout nor"),
+    ];
+    for (archive, words) in cases {
+        let registry = Registry::start();
+        let run = push(&registry, &Archive::new(&archive).path(), &["--tag", "x"]).ends(1);
+        assert_eq!(registry.lines(), Vec::<String>::new());
+        run.says(&[words]);
+    }
+}
+
+/// Reads an archive, in this process.
+fn read(bytes: &[u8]) -> Result<archive::Image, archive::Error> {
+    let file = Archive::new(bytes);
+    let platform = "linux/amd64".parse().expect("a platform");
+    let layers = archive::Layers::Compressed;
+    let settings = archive::Settings { scratch: file.0.path(), platform: &platform, layers, say: &|_| {} };
+    archive::read(archive::Input::Path(file.path()), &settings)
+}
+
+#[test]
+fn an_archive_with_any_byte_changed_is_read_as_it_was_or_refused() {
+    let image = Image::new("amd64", &[600]);
+    for files in [image.layout(GZIP), image.docker_save()] {
+        let mut bytes = tar(&files);
+        let whole = read(&bytes).expect("an image");
+        let mut refused = 0;
+        for at in (0..bytes.len()).step_by(29) {
+            for bit in [1, 0x80] {
+                bytes[at] ^= bit;
+                match read(&bytes) {
+                    // What lies between the files, and layers that keep their digests, are seen by nobody, or later.
+                    Ok(read) => assert_eq!(read.artifact.digest(), whole.artifact.digest(), "{at}"),
+                    Err(error) => {
+                        refused += 1;
+                        assert_ne!(error.kind(), archive::Kind::Io, "{at}: {error}");
+                    }
+                }
+                bytes[at] ^= bit;
+            }
+        }
+        assert!(refused > 50, "{refused}");
+    }
+}
+
+#[test]
+fn an_archive_that_is_cut_off_anywhere_leaves_no_tag() {
+    let image = Image::new("amd64", &[9000, 3000]);
+    let (layout, saved) = (tar(&image.layout(GZIP)), tar(&image.docker_save()));
+    let end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).expect("bytes").next_multiple_of(512);
+    for (bytes, end) in [(&layout, end(&layout)), (&saved, end(&saved)), (&gzip(&layout), gzip(&layout).len() - 1)] {
+        for length in (0..=end).step_by(97).chain([end, end - 1, 511, 512, 513]) {
+            let error = read(&bytes[..length]).expect_err(&format!("cut off at {length} of {}", bytes.len()));
+            assert_eq!(error.kind(), archive::Kind::Damaged, "{length}: {error}");
+        }
+    }
+    let registry = Registry::start();
+    for length in [600, end(&layout) / 2, end(&layout)] {
+        let run = push(&registry, &Archive::new(&layout[..length]).path(), &["--tag", "x"]).ends(1);
+        holds_nothing(&registry, &run);
+    }
+}
+
+#[test]
+fn contents_that_are_not_what_their_digests_say_leave_no_tag() {
+    let image = Image::new("amd64", &[300_000, 2 << 20]);
+    for (mut files, what) in [(image.layout(GZIP), "blobs/"), (image.docker_save(), "layer.tar")] {
+        let count = files.len();
+        let contents: Vec<usize> = (0..count).filter(|at| files[*at].0.contains(what)).collect();
+        for at in contents {
+            let middle = files[at].1.len() / 2;
+            files[at].1[middle] ^= 1;
+            let registry = Registry::start();
+            let run = push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x"]).ends(1);
+            assert!(registry.tags(PLANE).is_empty(), "{run:?}");
+            files[at].1[middle] ^= 1;
+        }
+    }
+    // The config of a saved image is named by its digest.
+    let mut files = image.docker_save();
+    files[0].1.push(b' ');
+    let registry = Registry::start();
+    let run = push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x"]).ends(1);
+    holds_nothing(&registry, &run);
+}
+
+#[test]
+fn a_registry_is_not_trusted_to_notice_a_wrong_layer() {
+    let image = Image::new("amd64", &[3 << 20]);
+    let mut files = image.layout(GZIP);
+    let layer = files.iter().position(|(_, bytes)| bytes.len() > 1 << 20).expect("a layer");
+    files[layer].1[1000] ^= 1;
+    let registry = Registry::start();
+    let run = push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x", "--retry-for", "5m"]).ends(1);
+    // At once: no further attempt would mend it.
+    run.says(&["its file holds something else"]);
+    assert!(registry.log().iter().all(|got| !got.path.contains("/manifests/x") || got.method == "HEAD"));
+}
+
+#[tokio::test]
+async fn killed_at_any_request_there_is_no_tag_on_half_an_image_and_the_next_run_sends_what_is_missing() {
+    let image = Image::new("amd64", &[3 << 20; 5]);
+    let (manifest, contents) = image.oci(GZIP);
+    let archive = Archive::new(&tar(&image.layout(GZIP)));
+    let whole = Registry::start();
+    push(&whole, &archive.path(), &["--jobs", "2"]).ends(0);
+    let count = whole.log().len();
+    // A look at the tag; of five layers: is it there, start, end; of the config: start, end; the manifest, and it read back.
+    assert_eq!(count, 1 + 5 * 3 + 2 + 2, "{:?}", whole.lines());
+    for after in 0..count {
+        let (registry, gate) = (Registry::start(), Gate::default());
+        registry.fail(Fault::after(after, Action::Hold(gate.clone())));
+        let mut command = pushing(&registry, &archive.path(), &["--jobs", "2"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+        gate.arrived(1).await;
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        gate.release();
+        registry.heal();
+        if let Some(tagged) = registry.tags(PLANE).get("1.0") {
+            assert_eq!(tagged, Digest::of(&manifest).as_str());
+        }
+        let there: Vec<bool> =
+            contents.iter().map(|blob| registry.blob(PLANE, Digest::of(blob).as_str()).is_some()).collect();
+        registry.clear_log();
+        push(&registry, &archive.path(), &[]).ends(0);
+        assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == contents, "{after}");
+        let ends = registry.log().into_iter().filter(|got| got.method == "PUT" && got.path.contains("/uploads/"));
+        let missing = there.iter().filter(|there| !**there).count();
+        assert!(ends.count() <= missing, "after {after}: {there:?} {:?}", registry.lines());
+    }
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_with_the_image() {
+    let image = Image::new("amd64", &[16 << 20; 4]);
+    for (files, bound) in [(image.layout(BARE), 32), (image.layout(GZIP), 32)] {
+        let (registry, archive, gate) = (Registry::start(), Archive::new(&tar(&files)), Gate::default());
+        registry.fail(Fault::first("PUT", "/manifests/", Action::Hold(gate.clone())));
+        let mut command = pushing(&registry, &archive.path(), &["--tag", "x"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+        gate.arrived(1).await;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process");
+        gate.release();
+        assert!(child.wait().expect("ends").success());
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        let peak = peak.expect("a size") >> 10;
+        assert!(peak < bound, "{peak} MiB");
+    }
+}
+
+#[test]
+fn the_control_plane_is_published_with_the_release_and_pinned() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let image = Image::new("amd64", &[2 << 20]);
+    let archive = Archive::new(&tar(&image.docker_save()));
+    let path = archive.path().display().to_string();
+    let arguments = ["--control-plane-archive", &path, "--output", "json"];
+    let dry =
+        publish(&source, &registry, "1.0.3", "nightly", &[&arguments[..], &["--dry-run"]].concat()).ends(0).json();
+    valid("report.json", &dry);
+    assert_eq!(writes(&registry), 0);
+    let report = publish(&source, &registry, "1.0.3", "nightly", &arguments).ends(0).json();
+    valid("report.json", &report);
+    assert_eq!(dry["planDigest"], report["planDigest"]);
+    let digest = registry.tags(PLANE)["1.0.3"].clone();
+    assert_eq!(
+        served(&registry, "nightly")["controlPlane"],
+        format!("{}/alga-appliance-control-plane@{digest}", store(&registry))
+    );
+    assert!(gunzip(&blobs(&registry, &manifest_of(&registry, "1.0.3"))[1]) == image.layers[0]);
+
+    registry.clear_log();
+    let again = publish(&source, &registry, "1.0.3", "nightly", &arguments).ends(0).json();
+    assert_eq!((again["hasChanges"].as_bool(), writes(&registry)), (Some(false), 0));
+
+    let other = Archive::new(&tar(&Image::new("amd64", &[9]).docker_save()));
+    let path = other.path().display().to_string();
+    let run = publish(&source, &registry, "1.0.3", "nightly", &["--control-plane-archive", &path]).ends(3);
+    run.says(&["image alga-appliance-control-plane 1.0.3 is published already"]);
+    assert_eq!(registry.tags(PLANE)["1.0.3"], digest);
+}
+
+#[test]
+fn standard_input_is_the_archive_or_the_password() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let login = ["--username", "alice", "--password-stdin"];
+    push(&registry, Path::new("-"), &login).ends(9).says(&["the archive or the password, not both"]);
+    let run =
+        publish(&source, &registry, "1.0.3", "nightly", &[&login[..], &["--control-plane-archive", "-"]].concat());
+    run.ends(9).says(&["the archive or the password, not both"]);
+    assert_eq!(registry.lines(), Vec::<String>::new());
+}
+
+#[test]
+fn an_image_without_a_name_needs_one() {
+    let mut image = Image::new("amd64", &[10]);
+    let mut config: Value = serde_json::from_slice(&image.config).expect("JSON");
+    config["config"] = json!({});
+    image.config = config.to_string().into_bytes();
+    let mut files = image.layout(GZIP);
+    files[1].1 = String::from_utf8(files[1].1.clone()).expect("text").replace("\"1.0\"", "\"latest\"").into_bytes();
+    let (registry, archive) = (Registry::start(), Archive::new(&tar(&files)));
+    push(&registry, &archive.path(), &[]).ends(9).says(&["--tag TAG"]);
+    assert_eq!(registry.lines(), Vec::<String>::new());
+    let report = push(&registry, &archive.path(), &["--tag", "x", "--repository", "other/plane"]).ends(0).json();
+    valid("image.json", &report);
+    assert!(registry.tags("org/other/plane").contains_key("x"));
+}
+
+#[test]
+fn an_image_goes_into_a_layout_too() {
+    let (image, directory) = (Image::new("amd64", &[3 << 20]), tempfile::tempdir().expect("a directory"));
+    let archive = Archive::new(&tar(&image.layout(GZIP)));
+    let target = format!("oci-layout:{}", directory.path().join("store").display());
+    let mut command = release();
+    command.args(["image", "push"]).arg(archive.path()).args(["--store", &target, "--output", "json"]);
+    assert_eq!(run(&mut command).ends(0).json()["outcome"], "pushed");
+    assert_eq!(run(&mut command).ends(0).json()["outcome"], "present");
+    let (manifest, blobs) = image.oci(GZIP);
+    let below = directory.path().join("store/alga-appliance-control-plane");
+    for blob in blobs.iter().chain([&manifest]) {
+        assert!(std::fs::read(below.join(images::blob_name(blob))).expect("a blob") == *blob);
+    }
+    assert!(crate::support::files_below(&below).keys().all(|name| !name.contains("/.")));
+}
