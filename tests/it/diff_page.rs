@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::peer;
 use crate::support::programs::{Source, release, run};
 use crate::support::published::with_images;
+use crate::support::{missing, peer};
 
 /// <https://github.com/argoproj/argo-workflows/blob/main/server/artifacts/artifact_server.go>
 const POLICY: &str = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self' 'unsafe-inline'";
@@ -16,8 +16,7 @@ fn browser() -> Option<PathBuf> {
     let found =
         ["chromium", "chromium-browser", "google-chrome", "chrome", "chrome-headless-shell"].into_iter().find_map(peer);
     if found.is_none() {
-        // No peer that the suite cannot do without: what the page holds is tested without a browser too.
-        let _ = writeln!(std::io::stderr(), "skipped: there is no Chromium to show the page");
+        missing("chromium is missing; get it by `tests/peers/install --system`");
     }
     found
 }
