@@ -4,20 +4,22 @@
 //! `cargo bench --bench image`; needs the programs that `tests/peers/install --system` brings, and 5 GiB in `TMPDIR`.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench talks to people")]
 
+mod memory;
 #[allow(dead_code, reason = "shared with another bench")]
 mod peers;
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alga_release::oci::{Digest, Hasher};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
+use memory::measured;
 use peers::{Registry, which};
 
 /// Rounds of each; the median is printed.
@@ -70,33 +72,16 @@ fn show(name: &str, command: impl Fn(&str) -> Command) {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let registry = Registry::start(directory.path());
         let store = format!("{}/bench", registry.address);
-        rounds.push((measured(&mut command(&store)), measured(&mut command(&store))));
+        rounds.push((quietly(command(&store)), quietly(command(&store))));
     }
     rounds.sort_by_key(|((seconds, _), _)| *seconds);
     let ((first, memory), (again, _)) = rounds[ROUNDS / 2];
-    println!("{name:24} {:6.2} s {memory:4} MiB   again {:6.2} s", first.as_secs_f64(), again.as_secs_f64());
+    println!("{name:24} {:6.2} s {memory:4.0} MiB   again {:6.2} s", first.as_secs_f64(), again.as_secs_f64());
 }
 
 /// How long it took, and its largest resident size in MiB.
-fn measured(command: &mut Command) -> (Duration, u64) {
-    let start = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    let code = loop {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        peak = line.and_then(|size| size.parse::<u64>().ok()).unwrap_or(peak);
-        if let Some(code) = child.try_wait().expect("a child") {
-            break code;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let took = start.elapsed();
-    let mut said = String::new();
-    let _ = child.stderr.take().expect("piped").read_to_string(&mut said);
-    assert!(code.success(), "{command:?}: {said}");
-    (took, peak >> 10)
+fn quietly(mut command: Command) -> (Duration, f64) {
+    measured(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 /// The same image, once with packed and once with bare layers.

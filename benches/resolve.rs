@@ -4,6 +4,7 @@
 //! `cargo bench --bench resolve`; for the size that is shipped, `ALGA_RESOLVE` names a binary built with `--no-default-features`.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench talks to people")]
 
+mod memory;
 #[allow(dead_code, reason = "shared with another bench")]
 mod peers;
 #[allow(dead_code, reason = "shared with another bench")]
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use memory::measured;
 use peers::{Peers, Registry, publish};
 use proxy::Proxy;
 
@@ -109,7 +111,8 @@ fn row(name: &str, proxy: &Proxy, commands: impl Fn() -> Vec<Command>) {
         proxy.count();
         let start = Instant::now();
         for mut command in commands() {
-            peak = peak.max(run(&mut command));
+            let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+            peak = peak.max(measured(quiet).1);
         }
         times.push(start.elapsed().as_secs_f64() * 1000.0);
         last = Some(proxy.count());
@@ -117,24 +120,5 @@ fn row(name: &str, proxy: &Proxy, commands: impl Fn() -> Vec<Command>) {
     times.sort_by(f64::total_cmp);
     if let Some(proxy::Count { requests, depth, .. }) = last {
         println!("  {name:<28} {:>9.1} {requests:>8} {depth:>5} {peak:>9.1}", times[ROUNDS / 2]);
-    }
-}
-
-/// Runs a command that succeeds; the peak of its memory in MiB.
-fn run(command: &mut Command) -> f64 {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = quiet.spawn().expect("the program starts");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0_f64;
-    loop {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let kibibytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = kibibytes.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
-        peak = peak.max(kibibytes.unwrap_or(0.0) / 1024.0);
-        if let Some(exit) = child.try_wait().expect("a child") {
-            assert!(exit.success(), "{command:?}");
-            return peak;
-        }
-        std::thread::sleep(Duration::from_micros(200));
     }
 }

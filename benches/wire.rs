@@ -4,6 +4,7 @@
 //! `cargo bench --bench wire`; needs the programs that `tests/peers/install --system` brings.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench talks to people")]
 
+mod memory;
 mod peers;
 mod proxy;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use memory::measured;
 use peers::{Peers, Registry, publish, publisher, timed};
 use proxy::Proxy;
 
@@ -88,8 +90,8 @@ fn grow(count: usize, directory: &Path, address: &str) {
     let tree = directory.join(format!("tree{count}"));
     plant(&tree, count);
     let store = format!("{address}/g{count}");
-    let (empty, peak) = measured(publisher(&tree, &store));
-    let (again, _) = measured(publisher(&tree, &store));
+    let (empty, peak) = measured(publisher(&tree, &store).stdout(Stdio::null()));
+    let (again, _) = measured(publisher(&tree, &store).stdout(Stdio::null()));
     println!(
         "  {count:>4} charts   from empty {:>8.4} s   unchanged {:>8.4} s   at most {:>6.1} MiB",
         empty.as_secs_f64(),
@@ -126,25 +128,6 @@ fn plant(tree: &Path, count: usize) {
     write(format!("{overlay}/profiles/single-node/kustomization.yaml"), format!("{head}  - ../../base\n"));
     write(format!("{overlay}/profiles/single-node/values/one.single-node.yaml"), "a: 1\n".to_owned());
     write("alga-release.yaml".to_owned(), "images: {}\n".to_owned());
-}
-
-/// Runs a command to its end: the time, and the peak of its memory in MiB.
-fn measured(mut command: Command) -> (Duration, f64) {
-    let start = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0_f64;
-    loop {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let kibibytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = kibibytes.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
-        peak = peak.max(kibibytes.unwrap_or(0.0) / 1024.0);
-        if let Some(exit) = child.try_wait().expect("a child") {
-            assert!(exit.success(), "{command:?}");
-            return (start.elapsed(), peak);
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// From the start of a program to its first byte on a connection.
