@@ -89,3 +89,15 @@ impl Error {
         self.kind == Kind::NotFound
     }
 }
+
+/// Nothing where what was asked for is simply not there.
+///
+/// # Errors
+/// All others stay.
+pub fn optional<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

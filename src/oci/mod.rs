@@ -21,7 +21,7 @@ mod push;
 
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Hasher, InvalidDigest};
-pub use error::{Error, Kind};
+pub use error::{Error, Kind, optional};
 pub(crate) use json::each_key_once;
 pub use manifest::Manifest;
 pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};

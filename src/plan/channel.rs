@@ -13,7 +13,7 @@ use crate::text::shown;
 pub(super) struct Channel<'a> {
     pub repository: &'a Repository,
     name: &'a Tag,
-    pub from: Option<&'a Digest>,
+    from: Option<&'a Digest>,
     sequence: u64,
     keep_alive: Tag,
     pub artifact: Artifact,
@@ -74,7 +74,7 @@ impl<'a> Run<'a> {
     }
 
     /// Has anybody announced the same or a later move since the plan was made? A store that does not list its tags cannot say.
-    pub(super) async fn no_rival(&self, channel: &Channel<'_>, written: bool) -> Result<(), ExecuteError> {
+    async fn no_rival(&self, channel: &Channel<'_>, written: bool) -> Result<(), ExecuteError> {
         let store = self.executor.store.read();
         let tags = match store.tags(channel.repository).await {
             Err(source) if source.kind() == oci::Kind::Unavailable => {
@@ -87,8 +87,7 @@ impl<'a> Run<'a> {
             *tag != channel.keep_alive && sequence.is_some_and(|sequence| sequence >= channel.sequence)
         });
         let Some(tag) = rival else { return Ok(()) };
-        let selector = Selector::Tag(tag.clone());
-        let record = release::resolve(store, channel.repository, &selector).await.ok().and_then(|found| found.record);
+        let record = self.record_of(channel, Selector::Tag(tag.clone())).await;
         Err(ExecuteError::Rival {
             channel: channel.name.clone(),
             tag,
@@ -110,28 +109,28 @@ impl<'a> Run<'a> {
         ExecuteError::Unconfirmed { repository, channel, source }
     }
 
-    pub(super) async fn channel_is(
+    async fn channel_is(
         &self,
         channel: &Channel<'_>,
         expected: Option<&Digest>,
         written: bool,
     ) -> Result<(), ExecuteError> {
         let store = self.executor.store.read();
-        let found = match store.resolve(channel.repository, channel.name).await {
-            Ok(digest) => Some(digest),
-            Err(error) if error.is_not_found() => None,
-            Err(source) => return Err(self.failed(channel, written, source)),
-        };
+        let found = oci::optional(store.resolve(channel.repository, channel.name).await);
+        let found = found.map_err(|source| self.failed(channel, written, source))?;
         if found.as_ref() == expected {
             return Ok(());
         }
-        // Who it was helps, but is not worth another failure.
-        let selector = found.clone().map(Selector::Digest);
-        let record = match &selector {
-            Some(selector) => release::resolve(store, channel.repository, selector).await.ok().and_then(|it| it.record),
+        let record = match &found {
+            Some(digest) => self.record_of(channel, Selector::Digest(digest.clone())).await,
             None => None,
         };
         Err(moved(channel.repository, channel.name, expected, found.as_ref(), record.as_ref()))
+    }
+
+    /// Who moved it helps, but is not worth another failure.
+    async fn record_of(&self, channel: &Channel<'_>, selector: Selector) -> Option<Record> {
+        release::resolve(self.executor.store.read(), channel.repository, &selector).await.ok()?.record
     }
 }
 

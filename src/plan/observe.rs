@@ -3,7 +3,7 @@
 use futures_util::future::{join, try_join_all};
 
 use super::desired::{Desired, DesiredArtifact};
-use crate::oci::{Digest, Error, Kind, ReadStore, Repository, Selector, Tag};
+use crate::oci::{Digest, Error, Kind, ReadStore, Repository, Selector, Tag, optional};
 use crate::release::{self, Record, Release, ResolveError, Resolved};
 
 /// What a store holds.
@@ -124,12 +124,4 @@ pub async fn observe_channel(
     // A move that was interrupted has left its keep-alive tag: its number is used up.
     let kept = tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag));
     Ok((serves, kept.chain(recorded).max().unwrap_or(0)))
-}
-
-fn optional<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
 }

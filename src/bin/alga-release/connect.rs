@@ -12,7 +12,7 @@ use crate::args::{ConfigurationArgs, StoreArgs};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::Talk;
-use crate::store::{Access, Opened, StoreAccess};
+use crate::store::{Access, StoreAccess, Stores};
 
 /// The work, unless a signal comes first.
 pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -53,8 +53,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 #[derive(Debug)]
 pub struct Connection {
     pub location: Location,
-    opened: Opened,
-    public: Option<ReadStore>,
+    stores: Stores,
     access: StoreAccess,
     /// Are other registries asked, and must the public be able to read?
     elsewhere: bool,
@@ -68,27 +67,23 @@ impl Connection {
         let to_store = StoreAccess::new(args, config, talk)?;
         let location = to_store.location.clone();
         let prefix = args.prefix.as_ref().map(|_| to_store.prefix.clone());
-        let found = to_store.credentials(talk).await?;
-        let apart = config.public_read && !found.is_anonymous();
-        let public = if apart { Some(ReadStore::open(&location, to_store.anonymous())?) } else { None };
-        let options = to_store.options(found.credentials);
-        let opened = Opened::open(&location, options, access)?;
+        let stores = to_store.open(access, config.public_read, talk).await?;
         let elsewhere = matches!(location, Location::Registry(_));
         let public_read = config.public_read;
-        Ok(Self { location, opened, public, access: to_store, elsewhere, public_read, prefix })
+        Ok(Self { location, stores, access: to_store, elsewhere, public_read, prefix })
     }
 
     pub fn read(&self) -> &ReadStore {
-        self.opened.read()
+        self.stores.opened.read()
     }
 
     /// Nothing where it was opened for reading.
     pub fn store(&self) -> Option<&Store> {
-        self.opened.store()
+        self.stores.opened.store()
     }
 
     pub fn public(&self) -> Option<&ReadStore> {
-        self.public.as_ref()
+        self.stores.public.as_ref()
     }
 
     pub fn reader(&self) -> Reader<'_> {

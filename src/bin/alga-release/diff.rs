@@ -10,7 +10,7 @@ use alga_release::plan::Request;
 use alga_release::release::{self, ResolveError, Resolved};
 
 use crate::args::{self, DiffArgs, DiffFormat, Format, OutputArgs, PublishArgs, StoreArgs};
-use crate::connect::until_signal;
+use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
@@ -24,8 +24,7 @@ use crate::store::StoreAccess;
 const CHANGES: u8 = 2;
 
 pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
+    let runtime = connect::runtime()?;
     let talk = Talk::new(&talk_args(args));
     let (from, to) = (Asked::parse(&args.from)?, Asked::parse(&args.to)?);
     let root = [&from, &to].into_iter().find_map(Asked::tree).unwrap_or(Path::new("."));

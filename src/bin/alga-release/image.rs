@@ -9,7 +9,7 @@ use alga_release::plan::{self, ArtifactKind, Contents, DesiredArtifact, Executor
 use serde::Serialize;
 
 use crate::args::{self, Format, ImageArgs, ImageCommand, ImagePushArgs, StoreArgs};
-use crate::connect::until_signal;
+use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
@@ -46,8 +46,7 @@ pub fn run(args: &ImageArgs) -> Result<(), Failure> {
 }
 
 fn push(args: &ImagePushArgs) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
+    let runtime = connect::runtime()?;
     let talk = Talk::new(&args.output);
     let config = environment::configuration(Path::new("."), &args.configuration)?;
     stdin_is_one_thing(&args.archive, &args.store)?;

@@ -9,6 +9,7 @@ use alga_release::oci::Digest;
 
 use crate::environment;
 use crate::failure::Failure;
+use crate::output;
 
 /// Everything that `--output-dir` may hold afterwards.
 const FILES: [&str; 8] =
@@ -122,15 +123,8 @@ impl Outputs {
         append(&path, &fitting(markdown, SUMMARY_LIMIT.saturating_sub(there)))
     }
 
-    /// Whole or not at all: written beside its place, then renamed.
     fn file(&self, name: &str, content: &[u8]) -> Result<(), Failure> {
-        let Some(directory) = &self.directory else { return Ok(()) };
-        let (path, beside) = (directory.join(name), directory.join(format!(".{name}.{}", std::process::id())));
-        let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, &path));
-        written.map_err(|cause| {
-            let _ = std::fs::remove_file(&beside);
-            Failure::io(&format!("writing {}", path.display()), cause)
-        })
+        self.directory.as_ref().map_or(Ok(()), |directory| output::write_file(directory, name, content))
     }
 }
 

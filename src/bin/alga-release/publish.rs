@@ -14,14 +14,14 @@ use alga_release::plan::{
 use alga_release::source::{Tree, git};
 
 use crate::args::{self, Format, PublishArgs};
-use crate::connect::until_signal;
+use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::image as from_archive;
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outcome, Outputs};
 use crate::pager;
-use crate::store::{Access, Opened, StoreAccess};
+use crate::store::{Access, StoreAccess, Stores};
 
 /// How many changed files are named before "and N more".
 const NAMED_CHANGES: usize = 20;
@@ -63,8 +63,7 @@ fn outcome(published: &Published) -> Result<Outcome, Failure> {
 }
 
 fn published(args: &PublishArgs) -> Result<Published, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
+    let runtime = connect::runtime()?;
     let talk = Talk::new(&args.output);
     let config = configuration(args)?;
     let (version, channel) = names(args, &config)?;
@@ -75,18 +74,13 @@ fn published(args: &PublishArgs) -> Result<Published, Failure> {
     let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
     let StoreAccess { location, prefix, .. } = &access;
     let request = Request { config: &config, prefix, version: &version, channel: &channel, images };
-    let found = runtime.block_on(access.credentials(&talk))?;
-    // Who has no credentials reads as the public does.
-    let reads_apart = config.public_read && !found.is_anonymous();
     let rights = if args.dry_run { Access::Read } else { Access::Write };
-    let opened = Opened::open(location, access.options(found.credentials), rights)?;
-    let place = Place { access: &access, store: opened.read(), runtime: &runtime };
+    let stores = runtime.block_on(access.open(rights, config.public_read, &talk))?;
+    let place = Place { access: &access, store: stores.opened.read(), runtime: &runtime };
     let publication = prepare(args, &request, &place, &talk)?;
     for warning in &publication.warnings {
         talk.warn(warning);
     }
-    let public = if reads_apart { Some(ReadStore::open(location, access.anonymous())?) } else { None };
-    let stores = Stores { opened: &opened, public: public.as_ref() };
     let (report, diff) = runtime.block_on(until_signal(carry_out(args, &config, &publication, &stores, &talk)))?;
     talk.done();
     let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
@@ -116,12 +110,6 @@ pub struct Place<'a> {
     pub access: &'a StoreAccess,
     pub store: &'a ReadStore,
     pub runtime: &'a tokio::runtime::Runtime,
-}
-
-/// The store, and the same as the public sees it when that is somebody else.
-struct Stores<'a> {
-    opened: &'a Opened,
-    public: Option<&'a ReadStore>,
 }
 
 /// Packs the tree while the images are looked up.
@@ -174,7 +162,7 @@ async fn carry_out(
     args: &PublishArgs,
     config: &Config,
     publication: &Publication,
-    stores: &Stores<'_>,
+    stores: &Stores,
     talk: &Talk,
 ) -> Result<(Report, Option<Diff>), Failure> {
     let desired = &publication.desired;
@@ -193,7 +181,7 @@ async fn carry_out(
         return Ok((report, Some(diff)));
     };
     let contents = Contents::of(desired).with_images(&publication.images, &publication.prefix);
-    let executor = Executor { store: writable, public: stores.public };
+    let executor = Executor { store: writable, public: stores.public.as_ref() };
     let moved = plan::execute(&plan, &contents, &record(args), &executor, talk).await?;
     if let Some(channel) = &mut report.channel {
         channel.manifest = moved.or(channel.manifest.take());

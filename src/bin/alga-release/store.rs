@@ -90,6 +90,18 @@ impl StoreAccess {
         }
     }
 
+    /// Opens the store as whoever may, and again as the public where that is somebody else. Nothing is sent to it yet.
+    ///
+    /// # Errors
+    /// As [`Self::credentials`], and when the store cannot be opened.
+    pub async fn open(&self, access: Access, public_read: bool, talk: &Talk) -> Result<Stores, Failure> {
+        let found = self.credentials(talk).await?;
+        // Who has no credentials reads as the public does.
+        let apart = public_read && !found.is_anonymous();
+        let public = if apart { Some(ReadStore::open(&self.location, self.anonymous())?) } else { None };
+        Ok(Stores { opened: Opened::open(&self.location, self.options(found.credentials), access)?, public })
+    }
+
     /// The same, where a registry that fails is not tried again unless that is asked for.
     pub fn without_patience(mut self, args: &StoreArgs) -> Self {
         self.options.retry_for = args.retry_for.unwrap_or_default();
@@ -144,6 +156,13 @@ impl StoreAccess {
         }
         Ok(elsewhere)
     }
+}
+
+/// A store, and the same as the public sees it when that is somebody else.
+#[derive(Debug)]
+pub struct Stores {
+    pub opened: Opened,
+    pub public: Option<ReadStore>,
 }
 
 /// What is done with a store: a registry is asked for the right to push only where something is pushed.

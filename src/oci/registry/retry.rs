@@ -65,8 +65,8 @@ impl Patience {
                 return Err(gave_up(error, count, since.elapsed(), asked));
             }
             // The last attempt comes when the time is over, not later.
-            let wait = wait.min(self.total.saturating_sub(since.elapsed()));
             let left = self.total.saturating_sub(since.elapsed());
+            let wait = wait.min(left);
             self.announce(&error, Pause { asked, wait, latest: asked.saturating_add(longest), left });
             sleep_until(Instant::now() + wait).await;
         }

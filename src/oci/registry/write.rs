@@ -15,7 +15,7 @@ use super::client::{Answer, Client, Operation, Request};
 use super::read::content_digest;
 use super::{Error, Registry, Repository, error};
 use crate::oci::content::{Source, unreadable};
-use crate::oci::{Content, Digest, Kind, Tag};
+use crate::oci::{Content, Digest, Kind, Tag, optional};
 
 /// From this size on it pays to ask whether a blob is there before an upload is started.
 const LARGE: u64 = 1 << 20;
@@ -114,11 +114,7 @@ impl Registry {
         let failed = AtomicBool::new(false);
         let attempt = async || {
             if failed.swap(true, Ordering::Relaxed) {
-                let found = match self.resolve(repository, tag).await {
-                    Ok(digest) => Some(digest),
-                    Err(error) if error.is_not_found() => None,
-                    Err(error) => return Err(error),
-                };
+                let found = optional(self.resolve(repository, tag).await)?;
                 if found.as_ref() == Some(&content.descriptor().digest) {
                     return Ok(());
                 }

@@ -9,6 +9,7 @@ use alga_release::{plan, release};
 use futures_util::future::join_all;
 
 use crate::args::{DoctorArgs, Format};
+use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
@@ -19,8 +20,7 @@ use diagnosis::{Asked, Diagnosis, Probes, RepositoryKind, RepositoryReport};
 const CLOCK_TOLERANCE: i64 = 60;
 
 pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|cause| Failure::io("starting", cause))?;
+    let runtime = connect::runtime()?;
     let talk = Talk::new(&args.output);
     let config = environment::configuration(&args.source, &args.configuration)?;
     let access = StoreAccess::new(&args.store, &config, &talk)?.without_patience(&args.store);
