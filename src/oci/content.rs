@@ -1,17 +1,22 @@
-//! Bytes together with what they are. A digest is known before the first byte moves; where the bytes lie in a file, they are
-//! held against it on their way, and never are in memory as a whole.
+//! Bytes together with what they are. A digest is known before the first byte moves; where the bytes lie in a file or in another
+//! store, they are held against it on their way, and never are in memory as a whole.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream, Stream};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{Descriptor, Digest, Hasher, Kind};
+use super::registry::Registry;
+use super::store::mismatch;
+use super::{Descriptor, Digest, Error, Hasher, Kind, Repository};
 
 /// What is read at once.
 const CHUNK: u64 = 256 << 10;
@@ -28,6 +33,7 @@ pub struct Content {
 pub(super) enum Source {
     Memory(Bytes),
     File(FileRange),
+    Registry(Remote),
 }
 
 /// The same bytes under the same description; wherever they are, the digest says which they are.
@@ -52,6 +58,12 @@ impl Content {
         Self { descriptor, source: Source::File(range) }
     }
 
+    /// Content that lies in a registry. It is read when it is stored elsewhere, as often as that takes.
+    pub(super) fn in_registry(descriptor: Descriptor, registry: Arc<Registry>, repository: Repository) -> Self {
+        let remote = Remote { registry, repository, taken: Arc::default() };
+        Self { descriptor, source: Source::Registry(remote) }
+    }
+
     /// What it is.
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
@@ -60,19 +72,31 @@ impl Content {
     /// The bytes that the descriptor describes.
     ///
     /// # Panics
-    /// For content in a file, which is not read as a whole: layers of container images.
+    /// For content in a file or a registry, which is not read as a whole: layers of container images.
     pub fn bytes(&self) -> &Bytes {
         match &self.source {
             Source::Memory(bytes) => bytes,
-            Source::File(_) => panic!("{} lies in a file", self.descriptor.digest),
+            Source::File(_) | Source::Registry(_) => panic!("{} is not in memory", self.descriptor.digest),
         }
     }
 
-    /// How many bytes were taken out of its file by now, the last time that it was sent; nothing for content in memory.
+    /// How many bytes were taken from where it is by now, the last time that it was sent; nothing for content in memory.
     pub fn progress(&self) -> Option<u64> {
         match &self.source {
             Source::Memory(_) => None,
-            Source::File(range) => Some(range.taken.load(Ordering::Relaxed)),
+            Source::File(FileRange { taken, .. }) | Source::Registry(Remote { taken, .. }) => {
+                Some(taken.load(Ordering::Relaxed))
+            }
+        }
+    }
+
+    /// The bytes from the start, in pieces. The last piece comes only after all of them were found to have the digest, so that
+    /// nothing else can arrive as a whole.
+    pub(super) fn stream(&self) -> BoxStream<'static, io::Result<Bytes>> {
+        match &self.source {
+            Source::Memory(bytes) => stream::iter([Ok(bytes.clone())]).boxed(),
+            Source::File(range) => range.verified(&self.descriptor.digest).boxed(),
+            Source::Registry(remote) => remote.verified(&self.descriptor).boxed(),
         }
     }
 
@@ -97,16 +121,28 @@ impl Content {
 /// A part of a file, read by position: any number of readers at once, each from the start.
 #[derive(Clone, Debug)]
 pub struct FileRange {
-    file: Arc<File>,
+    file: Place,
     offset: u64,
     length: u64,
     taken: Arc<AtomicU64>,
 }
 
+#[derive(Clone, Debug)]
+enum Place {
+    Open(Arc<File>),
+    /// Opened for each read: a store has more files than a process may have open.
+    Closed(Arc<Path>),
+}
+
 impl FileRange {
     /// `length` bytes from `offset` on.
     pub fn new(file: Arc<File>, offset: u64, length: u64) -> Self {
-        Self { file, offset, length, taken: Arc::default() }
+        Self { file: Place::Open(file), offset, length, taken: Arc::default() }
+    }
+
+    /// All `length` bytes of a file.
+    pub(super) fn at(path: PathBuf, length: u64) -> Self {
+        Self { file: Place::Closed(path.into()), offset: 0, length, taken: Arc::default() }
     }
 
     /// Count of bytes.
@@ -121,13 +157,15 @@ impl FileRange {
     pub fn read_at(&self, position: u64, limit: u64) -> io::Result<Vec<u8>> {
         let length = self.length.saturating_sub(position).min(limit);
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut bytes, self.offset + position)?;
+        match &self.file {
+            Place::Open(file) => file.read_exact_at(&mut bytes, self.offset + position)?,
+            Place::Closed(path) => File::open(path)?.read_exact_at(&mut bytes, self.offset + position)?,
+        }
         Ok(bytes)
     }
 
-    /// The bytes from the start, in pieces. The last piece comes only after all of them were found to have the digest, so that
-    /// nothing else can arrive as a whole.
-    pub(super) fn verified(&self, digest: &Digest) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
+    /// As [`Content::stream`].
+    fn verified(&self, digest: &Digest) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
         let first = Reading { range: self.clone(), digest: digest.clone(), position: 0, hasher: Hasher::new() };
         stream::unfold(Some(first.ahead()), |reading| async {
             match reading?.await.map_err(io::Error::other).flatten() {
@@ -167,17 +205,96 @@ impl Reading {
     }
 }
 
+/// A blob of a registry.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    pub registry: Arc<Registry>,
+    pub repository: Repository,
+    taken: Arc<AtomicU64>,
+}
+
+impl Remote {
+    /// As [`Content::stream`].
+    fn verified(&self, descriptor: &Descriptor) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
+        let (remote, descriptor) = (self.clone(), descriptor.clone());
+        let opened = async move {
+            let blob = remote.registry.open_blob(&remote.repository, &descriptor).await.map_err(io::Error::other)?;
+            let download = Download { remote, descriptor, hasher: Hasher::new(), position: 0, held: None };
+            Ok::<_, io::Error>(download.pieces(blob))
+        };
+        stream::once(opened).flat_map(|opened| match opened {
+            Ok(pieces) => pieces.boxed(),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        })
+    }
+}
+
+/// A blob on its way out of a registry: one piece behind what has arrived.
+struct Download {
+    remote: Remote,
+    descriptor: Descriptor,
+    hasher: Hasher,
+    position: u64,
+    held: Option<Bytes>,
+}
+
+impl Download {
+    fn pieces(self, blob: BoxStream<'static, Result<Bytes, Error>>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+        stream::unfold(Some((self, blob)), |state| async {
+            let (mut download, mut blob) = state?;
+            loop {
+                match blob.next().await {
+                    Some(Ok(piece)) => {
+                        if let Some(before) = download.take(piece) {
+                            return Some((Ok(before), Some((download, blob))));
+                        }
+                        if download.position > download.descriptor.size {
+                            return download.finish().map(|last| (last, None));
+                        }
+                    }
+                    Some(Err(error)) => return Some((Err(io::Error::other(error)), None)),
+                    None => return download.finish().map(|last| (last, None)),
+                }
+            }
+        })
+    }
+
+    /// Gives the piece before it; nothing where there is none, or there are more bytes than there should be.
+    fn take(&mut self, piece: Bytes) -> Option<Bytes> {
+        self.hasher.update(&piece);
+        self.position += piece.len() as u64;
+        self.remote.taken.store(self.position, Ordering::Relaxed);
+        let before = self.held.replace(piece);
+        before.filter(|_| self.position <= self.descriptor.size)
+    }
+
+    /// The last piece, or why it must not be had.
+    fn finish(self) -> Option<io::Result<Bytes>> {
+        let Self { remote, descriptor, hasher, position, held } = self;
+        let found = hasher.finish();
+        if found == descriptor.digest && position == descriptor.size {
+            return held.map(Ok);
+        }
+        let reference = format!("{}@{}", remote.registry.name_of(&remote.repository), descriptor.digest);
+        Some(Err(io::Error::other(mismatch(&reference, &found))))
+    }
+}
+
 /// What a file holds is not what the digest says.
 #[derive(Debug, thiserror::Error)]
 #[error("its bytes have the digest {0}")]
 struct Changed(Digest);
 
-/// What it means for whoever stores the content that its file could not be read to its end.
-pub(super) fn unreadable(cause: &io::Error) -> (Kind, String) {
-    let changed = cause.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Changed>);
+/// What it means for whoever stores the content that it could not be read to its end, and when it is worth another attempt.
+pub(super) fn unreadable(cause: &io::Error) -> (Kind, String, Option<Duration>) {
+    let inner = cause.get_ref();
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<Error>()) {
+        return (error.kind(), error.to_string(), error.retry_after());
+    }
+    let changed = inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Changed>);
     match cause.kind() {
-        _ if changed => (Kind::Mismatch, format!("its file holds something else: {cause}")),
-        io::ErrorKind::UnexpectedEof => (Kind::Mismatch, "its file is too short".to_owned()),
-        _ => (Kind::Io, format!("its file cannot be read: {cause}")),
+        _ if changed => (Kind::Mismatch, format!("its file holds something else: {cause}"), None),
+        io::ErrorKind::UnexpectedEof => (Kind::Mismatch, "its file is too short".to_owned(), None),
+        _ => (Kind::Io, format!("its file cannot be read: {cause}"), None),
     }
 }

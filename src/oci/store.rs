@@ -1,9 +1,12 @@
 //! The reading half of the seam. Whoever holds a [`ReadStore`] cannot write.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+#[cfg(feature = "publish")]
+use super::Content;
 use super::layout::Layout;
 use super::registry::{Access, Options, Registry};
 use super::{Descriptor, Digest, Error, InvalidReference, Kind, Prefix, Repository, Selector, Tag};
@@ -44,7 +47,7 @@ impl std::fmt::Display for Location {
 
 #[derive(Debug)]
 pub(super) enum Backing {
-    Registry(Registry),
+    Registry(Arc<Registry>),
     Layout(Layout),
 }
 
@@ -76,7 +79,7 @@ impl ReadStore {
     /// As [`Self::open`], with tokens that allow so much.
     pub(super) fn open_for(location: &Location, options: Options, access: Access) -> Result<Self, Error> {
         let backing = match location {
-            Location::Registry(prefix) => Backing::Registry(Registry::open(prefix, options, access)?),
+            Location::Registry(prefix) => Backing::Registry(Arc::new(Registry::open(prefix, options, access)?)),
             Location::Layout(directory) => Backing::Layout(Layout::open(directory)?),
         };
         Ok(Self { backing })
@@ -150,6 +153,17 @@ impl ReadStore {
         Ok(bytes)
     }
 
+    /// A blob to be stored elsewhere, where it is read piece by piece. Nothing is read yet.
+    #[cfg(feature = "publish")]
+    pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
+        match &self.backing {
+            Backing::Registry(registry) => {
+                Content::in_registry(descriptor.clone(), registry.clone(), repository.clone())
+            }
+            Backing::Layout(layout) => layout.content(repository, descriptor),
+        }
+    }
+
     /// Is this blob or manifest there?
     ///
     /// # Errors
@@ -170,7 +184,7 @@ impl ReadStore {
     }
 }
 
-fn mismatch(reference: &str, found: &Digest) -> Error {
+pub(super) fn mismatch(reference: &str, found: &Digest) -> Error {
     Error::new(
         Kind::Mismatch,
         "reading",

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "publish")]
+use crate::oci::{Content, FileRange};
 use crate::oci::{Descriptor, Digest, Error, Hasher, Kind, Repository, Selector, Tag, media_type};
 
 /// Largest `index.json` that is read.
@@ -163,6 +165,13 @@ impl Layout {
     pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
         self.index(repository)?;
         self.read_blob(repository, &descriptor.digest, descriptor.size).map(Bytes::from)
+    }
+
+    /// A blob, which is read from its file when it is stored elsewhere.
+    #[cfg(feature = "publish")]
+    pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
+        let range = FileRange::at(self.blob_path(repository, &descriptor.digest), descriptor.size);
+        Content::in_file(descriptor.clone(), range)
     }
 
     /// A file on a disk has nobody who vouches for it: its bytes are held against its name.

@@ -3,13 +3,12 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
 
 use super::read::{Index, Layout, is_foreign};
-use crate::oci::content::{FileRange, Source, unreadable};
+use crate::oci::content::{Source, unreadable};
 use crate::oci::{Content, Descriptor, Digest, Error, Kind, Manifest, Repository, Tag, media_type};
 
 /// What the marker file of a layout says.
@@ -82,20 +81,25 @@ impl Layout {
             Source::Memory(bytes) => {
                 write_atomically(&path, bytes).map_err(|cause| self.write_failed(repository, cause))
             }
-            Source::File(range) => self.copy_blob(repository, range, digest).await,
+            Source::File(_) => self.copy_blob(repository, content).await,
+            Source::Registry(remote) => {
+                remote.registry.persist(async || self.copy_blob(repository, content).await).await
+            }
         }
     }
 
     /// Piece by piece, held against its digest on the way.
-    async fn copy_blob(&self, repository: &Repository, range: &FileRange, digest: &Digest) -> Result<(), Error> {
+    async fn copy_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+        let digest = &content.descriptor().digest;
         let path = self.blob_path(repository, digest);
         let failed = |cause| self.write_failed(repository, cause);
         let (temporary, mut file) = Temporary::create(&path).map_err(failed)?;
-        let mut pieces = pin!(range.verified(digest));
+        let mut pieces = content.stream();
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|cause| {
-                let (kind, reason) = unreadable(&cause);
-                Error::new(kind, "writing", self.reference(repository, digest.as_str()), reason)
+                let (kind, reason, retry_after) = unreadable(&cause);
+                let error = Error::new(kind, "writing", self.reference(repository, digest.as_str()), reason);
+                if let Some(wait) = retry_after { error.passing(wait) } else { error }
             })?;
             file.write_all(&piece).map_err(failed)?;
         }

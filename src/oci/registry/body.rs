@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -50,17 +51,22 @@ impl Body {
 
 /// Why a body broke off on our side, where it did.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Failed(Arc<OnceLock<(Kind, String)>>);
+pub(super) struct Failed(Arc<OnceLock<(Kind, String, Option<Duration>)>>);
 
 impl Failed {
     /// Remembers the first failure.
     #[cfg(feature = "publish")]
-    pub(super) fn because(&self, kind: Kind, reason: String) {
-        let _ = self.0.set((kind, reason));
+    pub(super) fn because(&self, (kind, reason, retry_after): (Kind, String, Option<Duration>)) {
+        let _ = self.0.set((kind, reason, retry_after));
     }
 
-    /// What is to be said of it. No further attempt would help.
+    /// What is to be said of it. Another attempt helps where that may pass which the body was read from.
     pub(super) fn error(&self, operation: &Operation) -> Option<Error> {
-        self.0.get().map(|(kind, reason)| operation.error(*kind, reason.clone()))
+        let (kind, reason, retry_after) = self.0.get()?;
+        let error = operation.error(*kind, reason.clone());
+        Some(match retry_after {
+            Some(wait) => error.passing(*wait),
+            None => error,
+        })
     }
 }

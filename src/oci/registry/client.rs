@@ -1,14 +1,14 @@
 //! Requests: where they go, with which credentials, and how long they may take.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::auth::{Access, Authenticator};
@@ -84,6 +84,22 @@ impl Request {
     }
 }
 
+/// What is wanted of an answer that is a success.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Want {
+    /// At most so many bytes of its body.
+    Bytes(u64),
+    /// Its body as it comes.
+    #[cfg(feature = "publish")]
+    Stream,
+}
+
+impl From<u64> for Want {
+    fn from(limit: u64) -> Self {
+        Self::Bytes(limit)
+    }
+}
+
 /// One registry.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -95,7 +111,7 @@ pub(super) struct Client {
     /// one for each scheme on this machine, which no proxy could reach.
     pools: [OnceLock<reqwest::Client>; 4],
     /// Requests at once.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     patience: Patience,
 }
 
@@ -112,7 +128,7 @@ impl Client {
             .map_err(|cause| failed("its address is not valid").caused_by(cause))?;
         let client = Self {
             patience: Patience::new(&options),
-            permits: Semaphore::new(options.jobs.max(1)),
+            permits: Arc::new(Semaphore::new(options.jobs.max(1))),
             authenticator: Authenticator::new(&root, options.credentials),
             root,
             ca: options.ca,
@@ -147,6 +163,12 @@ impl Client {
         url.origin() == self.root.origin()
     }
 
+    /// Do both talk to the same registry?
+    #[cfg(feature = "publish")]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.root == other.root
+    }
+
     /// Where a `Location` or `Link` leads.
     ///
     /// # Errors
@@ -164,18 +186,25 @@ impl Client {
     }
 
     /// Sends a request with what the registry wants to see of our credentials, when it goes to the registry itself. A refused
-    /// token is renewed once. Of the answer's body at most `limit` bytes are read.
-    pub(super) async fn call(&self, operation: &Operation, request: &Request, limit: u64) -> Result<Answer, Error> {
+    /// token is renewed once. Of the answer's body so much is read as
+    /// is wanted.
+    pub(super) async fn call(
+        &self,
+        operation: &Operation,
+        request: &Request,
+        want: impl Into<Want>,
+    ) -> Result<Answer, Error> {
+        let want = want.into();
         if !self.is_own(&request.url) {
-            return self.send(operation, request, None, limit).await;
+            return self.send(operation, request, None, want).await;
         }
         let sent = self.authenticator.authorization(self, operation).await?;
-        let answer = self.send(operation, request, sent.as_deref(), limit).await?;
+        let answer = self.send(operation, request, sent.as_deref(), want).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         match self.authenticator.answer(self, operation, &answer.headers, sent.as_ref()).await? {
-            Some(renewed) => self.send(operation, request, Some(&renewed), limit).await,
+            Some(renewed) => self.send(operation, request, Some(&renewed), want).await,
             None => Ok(answer),
         }
     }
@@ -185,14 +214,15 @@ impl Client {
         &self,
         operation: &Operation,
         mut request: Request,
-        limit: u64,
+        want: impl Into<Want>,
     ) -> Result<Answer, Error> {
+        let want = want.into();
         for _ in 0..=REDIRECT_LIMIT {
-            let mut answer = self.call(operation, &request, limit).await?;
+            let mut answer = self.call(operation, &request, want).await?;
             if answer.status == StatusCode::FORBIDDEN && request.method == Method::HEAD {
                 // Only a body says why: GitHub means "slow down" by it, too.
                 request.method = Method::GET;
-                answer = self.call(operation, &request, limit).await?;
+                answer = self.call(operation, &request, want).await?;
             }
             let location = answer.headers.get(LOCATION).filter(|_| answer.status.is_redirection());
             let Some(location) = location else { return Ok(answer) };
@@ -207,13 +237,13 @@ impl Client {
         operation: &Operation,
         request: &Request,
         authorization: Option<&SecretString>,
-        limit: u64,
+        want: impl Into<Want>,
     ) -> Result<Answer, Error> {
         let pool = self.pool(&request.url).map_err(|(kind, reason)| operation.error(kind, reason))?;
         let mut outgoing = prepare(operation, request, authorization)?;
         let patience = patience_for(request.body.as_ref().map_or(0, Body::length));
         // Held until the body is read: this many connections are open at most.
-        let _permit = self.permits.acquire().await;
+        let permit = self.permits.clone().acquire_owned().await.ok();
         let failed = Failed::default();
         *outgoing.body_mut() = request.body.as_ref().map(|body| body.open(&failed));
         let response = match timeout(patience, pool.execute(outgoing)).await {
@@ -224,7 +254,7 @@ impl Client {
             }
             Err(_) => return Err(error::silent(operation, &request.url, patience)),
         };
-        let answer = Answer::read(operation, response, limit).await?;
+        let answer = Answer::read(operation, Opened { response, _permit: permit }, want.into()).await?;
         match error::transient(operation, &answer) {
             Some(error) => Err(error),
             None => Ok(answer),
@@ -283,6 +313,24 @@ fn patience_for(bytes: u64) -> Duration {
     READ_TIMEOUT + Duration::from_secs(bytes / SLOWEST)
 }
 
+/// An answer whose body has not been read: one of the connections that may be open at once.
+#[derive(Debug)]
+pub(super) struct Opened {
+    response: reqwest::Response,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Opened {
+    /// The next piece of the body.
+    pub(super) async fn next(&mut self, operation: &Operation) -> Result<Option<Bytes>, Error> {
+        match timeout(READ_TIMEOUT, self.response.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(cause)) => Err(error::broken_off(operation, self.response.url(), cause)),
+            Err(_) => Err(error::silent(operation, self.response.url(), READ_TIMEOUT)),
+        }
+    }
+}
+
 /// What came back.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -294,19 +342,29 @@ pub(super) struct Answer {
     pub body: Bytes,
     /// Is that all of it?
     pub whole: bool,
+    /// The body that is wanted as it comes.
+    #[cfg(feature = "publish")]
+    pub stream: Option<Opened>,
 }
 
 impl Answer {
-    /// Reads at most `limit` bytes; of an answer that is no success, what explains it. Whatever the header says, memory is
-    /// taken for what arrives.
-    async fn read(operation: &Operation, mut response: reqwest::Response, limit: u64) -> Result<Self, Error> {
-        let (status, url) = (response.status(), response.url().clone());
-        let headers = std::mem::take(response.headers_mut());
-        let limit = if status.is_success() { limit } else { EXPLANATION_LIMIT };
+    /// Reads so much as is wanted; of an answer that is no success, what explains it. Whatever the header says, memory is taken
+    /// for what arrives.
+    async fn read(operation: &Operation, mut opened: Opened, want: Want) -> Result<Self, Error> {
+        let (status, url) = (opened.response.status(), opened.response.url().clone());
+        let headers = std::mem::take(opened.response.headers_mut());
+        let limit = match want {
+            Want::Bytes(limit) if status.is_success() => limit,
+            #[cfg(feature = "publish")]
+            Want::Stream if status.is_success() => {
+                return Ok(Self { status, url, headers, body: Bytes::new(), whole: false, stream: Some(opened) });
+            }
+            _ => EXPLANATION_LIMIT,
+        };
         let patience = patience_for(limit);
         let mut body = BytesMut::new();
         let reading = async {
-            while let Some(chunk) = next(&mut response).await? {
+            while let Some(chunk) = opened.next(operation).await? {
                 let room = usize::try_from(limit).unwrap_or(usize::MAX) - body.len();
                 body.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if chunk.len() > room {
@@ -319,17 +377,20 @@ impl Answer {
             Ok(Ok(whole)) => whole,
             // What cannot be read explains nothing; the status stands.
             _ if !status.is_success() => false,
-            Ok(Err(Some(cause))) => return Err(error::broken_off(operation, &url, cause)),
-            Ok(Err(None)) => return Err(error::silent(operation, &url, READ_TIMEOUT)),
+            Ok(Err(error)) => return Err(error),
             Err(_) => return Err(error::silent(operation, &url, patience)),
         };
-        Ok(Self { status, url, headers, body: body.freeze(), whole })
+        let body = body.freeze();
+        Ok(Self {
+            status,
+            url,
+            headers,
+            body,
+            whole,
+            #[cfg(feature = "publish")]
+            stream: None,
+        })
     }
-}
-
-/// The next piece of a body; an error without a cause when none came for too long.
-async fn next(response: &mut reqwest::Response) -> Result<Option<Bytes>, Option<reqwest::Error>> {
-    timeout(READ_TIMEOUT, response.chunk()).await.map_err(|_| None)?.map_err(Some)
 }
 
 #[cfg(test)]

@@ -132,6 +132,18 @@ impl Registry {
         })
     }
 
+    /// `HOST/PATH` of a repository.
+    #[cfg(feature = "publish")]
+    pub fn name_of(&self, repository: &Repository) -> String {
+        self.prefix.name_of(repository)
+    }
+
+    /// As long as its own requests are attempted again, so long is what is read of it.
+    #[cfg(feature = "publish")]
+    pub async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+        self.client.persist(attempt).await
+    }
+
     /// What error messages name, and what the token is asked for.
     fn operation(
         &self,

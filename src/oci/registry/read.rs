@@ -1,10 +1,17 @@
 //! Pulling.
 
 use bytes::Bytes;
+#[cfg(feature = "publish")]
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use reqwest::{Method, Url};
 
 use super::auth::Access;
+#[cfg(feature = "publish")]
+use super::client::Want;
 use super::client::{Answer, Client, Operation, Request};
 use super::error::{self, shown_target};
 use super::{Error, Registry, Repository};
@@ -81,6 +88,29 @@ impl Registry {
             return Err(operation.error(Kind::Mismatch, reason));
         }
         Ok(answer.body)
+    }
+
+    /// The bytes of a blob as they come, not verified, in one attempt: whoever stores them elsewhere attempts both as one.
+    #[cfg(feature = "publish")]
+    pub async fn open_blob(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let operation = self.operation("reading", repository, &descriptor.digest, Access::Pull);
+        let url = self.client.url(&operation, &format!("blobs/{}", descriptor.digest));
+        let answer = self.client.call_following(&operation, Request::new(Method::GET, url), Want::Stream).await?;
+        if !answer.status.is_success() {
+            return Err(error::refused(&operation, &answer));
+        }
+        let pieces = stream::unfold((answer.stream, operation), |(opened, operation)| async {
+            let mut opened = opened?;
+            match opened.next(&operation).await {
+                Ok(piece) => piece.map(|piece| (Ok(piece), (Some(opened), operation))),
+                Err(error) => Some((Err(error), (None, operation))),
+            }
+        });
+        Ok(pieces.boxed())
     }
 
     /// By the registry's word, without reading.

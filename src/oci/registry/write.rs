@@ -59,7 +59,7 @@ impl Registry {
 
     async fn upload(&self, operation: &Operation, content: &Content) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
-        let Some(session) = self.start_upload(operation, digest).await? else { return Ok(()) };
+        let Some(session) = self.start_upload(operation, content).await? else { return Ok(()) };
         let request = Request::new(Method::PUT, with_digest(session, digest))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .body(body_of(content));
@@ -71,8 +71,10 @@ impl Registry {
     /// a registry that does not know it, and asks one that does whether it has the blob anywhere.
     ///
     /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository>
-    async fn start_upload(&self, operation: &Operation, digest: &Digest) -> Result<Option<Url>, Error> {
-        if let Some(holder) = self.mounts.holder(digest, &operation.path) {
+    async fn start_upload(&self, operation: &Operation, content: &Content) -> Result<Option<Url>, Error> {
+        let digest = &content.descriptor().digest;
+        let holder = self.mounts.holder(digest, &operation.path).or_else(|| self.origin(content, &operation.path));
+        if let Some(holder) = holder {
             let answer = self.post(operation, &format!("blobs/uploads/?mount={digest}&from={holder}")).await?;
             if !answer.status.is_client_error() {
                 return started(operation, &answer);
@@ -86,6 +88,13 @@ impl Registry {
             self.mounts.refused.store(true, Ordering::Relaxed);
         }
         started(operation, &self.post(operation, "blobs/uploads/").await?)
+    }
+
+    /// Another repository of this registry that the content is copied from.
+    fn origin(&self, content: &Content, path: &str) -> Option<String> {
+        let Source::Registry(remote) = content.source() else { return None };
+        let origin = remote.registry.prefix.full_path(&remote.repository);
+        (self.client.is_same(&remote.registry.client) && origin != path).then_some(origin)
     }
 
     async fn post(&self, operation: &Operation, rest: &str) -> Result<Answer, Error> {
@@ -151,18 +160,14 @@ impl Registry {
     }
 }
 
-/// What is in a file streams from there.
+/// What is not in memory streams from where it is.
 fn body_of(content: &Content) -> Body {
-    let range = match content.source() {
-        Source::Memory(bytes) => return bytes.clone().into(),
-        Source::File(range) => range.clone(),
-    };
-    let digest = content.descriptor().digest.clone();
-    Body::streamed(range.length(), move |failed| {
-        reqwest::Body::wrap_stream(range.verified(&digest).inspect_err(move |cause| {
-            let (kind, reason) = unreadable(cause);
-            failed.because(kind, reason);
-        }))
+    if let Source::Memory(bytes) = content.source() {
+        return bytes.clone().into();
+    }
+    let content = content.clone();
+    Body::streamed(content.descriptor().size, move |failed| {
+        reqwest::Body::wrap_stream(content.stream().inspect_err(move |cause| failed.because(unreadable(cause))))
     })
 }
 
