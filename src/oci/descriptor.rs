@@ -42,6 +42,26 @@ impl Descriptor {
         }
     }
 
+    /// Describes a manifest that refers to `subject`, as a list of referrers does: with its artifact type and its annotations.
+    /// Nothing when it does not refer to that.
+    ///
+    /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
+    #[cfg(feature = "publish")]
+    pub fn referring(media_type: &str, manifest: &[u8], subject: &Digest) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Referrer {
+            subject: Descriptor,
+            artifact_type: Option<String>,
+            config: Option<Descriptor>,
+            #[serde(default)]
+            annotations: BTreeMap<String, String>,
+        }
+        let Referrer { subject: named, artifact_type, config, annotations } = serde_json::from_slice(manifest).ok()?;
+        let artifact_type = artifact_type.or(config.map(|config| config.media_type));
+        (named.digest == *subject).then(|| Self { artifact_type, annotations, ..Self::of(media_type, manifest) })
+    }
+
     /// The same with one annotation more.
     #[must_use]
     pub fn annotated(mut self, key: &str, value: &str) -> Self {

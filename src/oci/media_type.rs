@@ -17,6 +17,20 @@ pub fn is_manifest(media_type: &str) -> bool {
     MANIFESTS.contains(&media_type)
 }
 
+/// Is `media_type` that of a manifest that names others?
+#[cfg(feature = "publish")]
+pub fn is_index(media_type: &str) -> bool {
+    matches!(media_type, IMAGE_INDEX | DOCKER_MANIFEST_LIST)
+}
+
+/// Layers that their author's licence keeps where they are: `urls` of the descriptor say where. Registries do not want them.
+///
+/// <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#non-distributable-layers>
+#[cfg(feature = "publish")]
+pub fn is_foreign(media_type: &str) -> bool {
+    media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
+}
+
 /// When the content was made, RFC 3339.
 pub const CREATED: &str = "org.opencontainers.image.created";
 /// Where the source is, a URL.

@@ -3,6 +3,7 @@
 mod descriptor;
 mod digest;
 mod error;
+mod index;
 mod json;
 mod layout;
 mod manifest;
@@ -17,11 +18,14 @@ mod artifact;
 #[cfg(feature = "publish")]
 mod content;
 #[cfg(feature = "publish")]
+mod graph;
+#[cfg(feature = "publish")]
 mod push;
 
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Hasher, InvalidDigest};
 pub use error::{Error, Kind, optional};
+pub use index::Index;
 pub(crate) use json::each_key_once;
 pub use manifest::Manifest;
 pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
@@ -32,6 +36,8 @@ pub use store::{Location, ReadStore};
 pub use artifact::Artifact;
 #[cfg(feature = "publish")]
 pub use content::{Content, FileRange};
+#[cfg(feature = "publish")]
+pub use graph::{Attached, referrers_tag};
 #[cfg(feature = "publish")]
 pub use push::Store;
 #[cfg(feature = "publish")]

@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
     /// The channel's manifest under its keep-alive tag, which also tells other publishers that this one is about to move it.
     pub(super) async fn keep_alive(&self, channel: Option<&Channel<'_>>) -> Result<(), oci::Error> {
         let Some(channel) = channel else { return Ok(()) };
-        self.put(channel.repository, &channel.artifact, Some(&channel.keep_alive)).await
+        self.put(channel.repository, &channel.artifact, Some((&channel.keep_alive, None))).await
     }
 
     /// The channel was looked at right before; it is looked at right after. A registry has no compare-and-swap, but each

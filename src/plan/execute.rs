@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::future::{join, try_join, try_join_all};
+use futures_util::future::{Either, join, try_join, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::channel::{Channel, moved};
@@ -14,7 +14,7 @@ use super::progress::{Event, Progress};
 use super::publish::{Action, Plan};
 use super::read_back::is_release;
 use crate::image::PinnedImages;
-use crate::oci::{self, Artifact, Content, Descriptor, Digest, Prefix, ReadStore, Repository, Store, Tag};
+use crate::oci::{self, Artifact, Content, Descriptor, Digest, Prefix, ReadStore, Repository, Store, Tag, media_type};
 
 /// How often the blobs of a refused manifest are pushed again, each time after a wait.
 const REPAIRS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
@@ -230,13 +230,19 @@ impl<'a> Run<'a> {
             new.map(|blob| self.push_blob(channel.repository, blob))
         });
         let stopped = |source| self.stopped(source);
-        let first = artifacts.iter().map(|&(repository, artifact, last)| async move {
-            let blobs = try_join_all(artifact.blobs().iter().map(|blob| self.push_blob(repository, blob)));
-            try_join(async { blobs.await.map_err(stopped) }, self.tag_is_free(repository, artifact)).await?;
-            if last { Ok(()) } else { self.push_manifest(repository, artifact).await.map_err(stopped) }
+        let blobs = artifacts.iter().flat_map(|&(repository, artifact, _)| {
+            artifact.blobs().iter().map(move |blob| self.push_blob(repository, blob))
         });
-        let of_channel = async { try_join_all(of_channel).await.map_err(stopped) };
-        try_join(try_join_all(first), of_channel).await?;
+        let blobs = try_join_all(blobs.map(Either::Left).chain(of_channel.map(Either::Right)));
+        let started = Instant::now();
+        try_join(async { blobs.await.map_err(stopped) }, self.tags_are_free()).await?;
+        if started.elapsed() > FRESH {
+            self.tags_are_free().await?;
+        }
+        // No tag before every byte was verified and is in the store.
+        let first = artifacts.iter().filter(|(_, _, last)| !*last);
+        let first = first.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
+        try_join_all(first).await.map_err(stopped)?;
         let last = artifacts.iter().filter(|(_, _, last)| *last);
         let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
         // Both to their ends: an announcement that is still on its way when this process ends would stop the next one.
@@ -272,22 +278,30 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The version's tag that the plan gives it.
-    fn tag_of(&self, repository: &Repository, artifact: &Artifact) -> Option<&'a Tag> {
-        self.plan.actions.iter().find_map(|action| match action {
-            Action::Tag { repository: at, tag, to, .. } if at == repository && to == artifact.digest() => Some(tag),
+    /// The tags that the plan gives to a manifest.
+    fn tags_of(&self, repository: &Repository, manifest: &Digest) -> impl Iterator<Item = Named<'a>> {
+        self.tags().filter(move |named| named.repository == repository && named.to == manifest)
+    }
+
+    fn tags(&self) -> impl Iterator<Item = Named<'a>> {
+        self.plan.actions.iter().filter_map(|action| match action {
+            Action::Tag { repository, tag, from, to } => Some(Named { repository, tag, from: from.as_ref(), to }),
             _ => None,
         })
     }
 
-    /// Versions do not move: nobody has published other content under it since the plan was made.
-    async fn tag_is_free(&self, repository: &Repository, artifact: &Artifact) -> Result<(), ExecuteError> {
-        let Some(tag) = self.tag_of(repository, artifact) else { return Ok(()) };
-        match self.executor.store.read().resolve(repository, tag).await {
-            Ok(found) if found != *artifact.digest() => Err(moved(repository, tag, None, Some(&found), None)),
-            Err(error) if !error.is_not_found() => Err(self.stopped(error)),
-            _ => Ok(()),
-        }
+    /// Versions do not move: nobody has published other content under them since the plan was made.
+    async fn tags_are_free(&self) -> Result<(), ExecuteError> {
+        let looks = self.tags().map(|Named { repository, tag, from, to }| async move {
+            let found = oci::optional(self.executor.store.read().resolve(repository, tag).await);
+            match found.map_err(|source| self.stopped(source))? {
+                Some(found) if found != *to && Some(&found) != from => {
+                    Err(moved(repository, tag, from, Some(&found), None))
+                }
+                _ => Ok(()),
+            }
+        });
+        try_join_all(looks).await.map(drop)
     }
 
     /// A manifest whose blobs were pushed. A registry may not know yet, or no longer, what it has just been given: then it gets it
@@ -296,7 +310,7 @@ impl<'a> Run<'a> {
         &self,
         repository: &Repository,
         artifact: &Artifact,
-        tag: Option<&Tag>,
+        tag: Option<(&Tag, Option<&Digest>)>,
     ) -> Result<(), oci::Error> {
         let store = self.executor.store;
         let mut pushed = self.push_manifests(repository, artifact, tag).await;
@@ -314,32 +328,47 @@ impl<'a> Run<'a> {
 
     /// Under its version's tag.
     async fn push_manifest(&self, repository: &Repository, artifact: &Artifact) -> Result<(), oci::Error> {
-        let tag = self.tag_of(repository, artifact);
-        self.put(repository, artifact, tag).await?;
+        let mut tags = self.tags_of(repository, artifact.digest());
+        let first = tags.next();
+        self.put(repository, artifact, first.map(|named| (named.tag, named.from))).await?;
         let blobs: u64 = artifact.blobs().iter().map(|blob| blob.descriptor().size).sum();
         self.progress.event(&Event::Stored { repository, digest: artifact.digest(), bytes: artifact.size() - blobs });
-        if let Some(tag) = tag {
+        self.is_done(first.map_or_else(
+            || format!("{repository}@{}", artifact.digest()),
+            |Named { tag, .. }| format!("{repository}:{tag}"),
+        ));
+        if let Some(Named { tag, .. }) = first {
             self.progress.event(&Event::Tagged { repository, tag });
         }
-        if let Ok(mut done) = self.done.lock() {
-            let tagged = tag.map(|tag| format!("{repository}:{tag}"));
-            done.push(tagged.unwrap_or_else(|| format!("{repository}@{}", artifact.digest())));
+        for Named { tag, from, .. } in tags {
+            self.executor.store.move_tag(repository, artifact.manifest(), tag, from).await?;
+            self.is_done(format!("{repository}:{tag}"));
+            self.progress.event(&Event::Tagged { repository, tag });
         }
         Ok(())
     }
 
-    /// Of an index, what it names first.
+    fn is_done(&self, reference: String) {
+        if let Ok(mut done) = self.done.lock() {
+            done.push(reference);
+        }
+    }
+
+    /// Of an index, what it names first: leaves, then the indexes among them.
     async fn push_manifests(
         &self,
         repository: &Repository,
         artifact: &Artifact,
-        tag: Option<&Tag>,
+        tag: Option<(&Tag, Option<&Digest>)>,
     ) -> Result<(), oci::Error> {
         let store = self.executor.store;
-        let named = artifact.manifests().iter().map(|manifest| store.push_manifest(repository, manifest, None));
-        try_join_all(named).await?;
+        for indexes in [false, true] {
+            let named = artifact.manifests().iter();
+            let wave = named.filter(|content| media_type::is_index(&content.descriptor().media_type) == indexes);
+            try_join_all(wave.map(|manifest| store.push_manifest(repository, manifest, None))).await?;
+        }
         match tag {
-            Some(tag) => store.move_tag(repository, artifact.manifest(), tag, None).await,
+            Some((tag, from)) => store.move_tag(repository, artifact.manifest(), tag, from).await,
             None => store.push_manifest(repository, artifact.manifest(), None).await,
         }
     }
@@ -354,6 +383,15 @@ impl<'a> Run<'a> {
         let left = all.filter(|name| !done.contains(name)).collect();
         ExecuteError::Stopped { done, left, source }
     }
+}
+
+/// A tag, what it names and what it shall name.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    repository: &'a Repository,
+    tag: &'a Tag,
+    from: Option<&'a Digest>,
+    to: &'a Digest,
 }
 
 pub(super) fn unknown(repository: &Repository, digest: &Digest) -> oci::Error {

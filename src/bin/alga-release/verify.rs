@@ -121,7 +121,7 @@ async fn one(connection: &Connection, config: &Config, word: &str, may_be_absent
     let prefix = connection.prefix_of(&resolved.release, config)?;
     let external = connection.external(&verify::named(&resolved.release, &prefix, config)).await?;
     let stores = Stores { own: reader, external: &external };
-    let checks = verify::contents(word, &resolved, &prefix, config, &stores).await?;
+    let checks = Box::pin(verify::contents(word, &resolved, &prefix, config, &stores)).await?;
     Ok(Verified { reference, version: Some(resolved.release.version), checks })
 }
 

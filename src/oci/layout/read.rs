@@ -5,28 +5,18 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "publish")]
 use crate::oci::{Content, FileRange};
-use crate::oci::{Descriptor, Digest, Error, Hasher, Kind, Repository, Selector, Tag, media_type};
+use crate::oci::{Descriptor, Digest, Error, Hasher, Index, Kind, Repository, Selector, Tag, media_type};
 
 /// Largest `index.json` that is read.
 const INDEX_LIMIT: u64 = 64 << 20;
+/// Largest manifest that is read to see what it refers to.
+#[cfg(feature = "publish")]
+const REFERRER_LIMIT: u64 = 4 << 20;
 /// Where images of other registries lie. No repository has such a name: none begins with `_`.
 const EXTERNAL: &str = "_external";
-
-/// The index of one layout, `index.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Index {
-    pub schema_version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
-    pub manifests: Vec<Descriptor>,
-    #[serde(flatten)]
-    pub other: std::collections::BTreeMap<String, serde_json::Value>,
-}
 
 /// A directory of layouts.
 #[derive(Debug)]
@@ -90,7 +80,7 @@ impl Layout {
         self.path(repository).join("blobs/sha256").join(digest.hex())
     }
 
-    /// The index of a repository.
+    /// The index of a repository, `index.json`.
     pub(super) fn index(&self, repository: &Repository) -> Result<Index, Error> {
         let directory = self.path(repository);
         let reference = || format!("{}/{repository}", self.name());
@@ -188,6 +178,20 @@ impl Layout {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(cause) => Err(Self::io("reading", self.reference(repository, digest.as_str()), cause)),
         }
+    }
+
+    /// The manifests of the index that name `subject`, described with what they say of themselves.
+    #[cfg(feature = "publish")]
+    pub fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        let index = self.index(repository)?;
+        let mut referring = Vec::new();
+        for entry in index.manifests.iter().filter(|entry| media_type::is_manifest(&entry.media_type)) {
+            let bytes = self.read_blob(repository, &entry.digest, REFERRER_LIMIT)?;
+            if let Some(descriptor) = Descriptor::referring(&entry.media_type, &bytes, subject) {
+                referring.push(descriptor);
+            }
+        }
+        Ok(referring)
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]

@@ -7,23 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
 
-use super::read::{Index, Layout, is_foreign};
+use super::read::{Layout, is_foreign};
 use crate::oci::content::{Source, unreadable};
-use crate::oci::{Content, Descriptor, Digest, Error, Kind, Manifest, Repository, Tag, media_type};
+use crate::oci::{Content, Descriptor, Digest, Error, Index, Kind, Manifest, Repository, Tag, media_type};
 
 /// What the marker file of a layout says.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
-
-impl Index {
-    fn empty() -> Self {
-        Self {
-            schema_version: 2,
-            media_type: Some(media_type::IMAGE_INDEX.to_owned()),
-            manifests: Vec::new(),
-            other: std::collections::BTreeMap::new(),
-        }
-    }
-}
 
 impl Layout {
     /// Makes the layout of a repository where there is none.
@@ -43,7 +32,7 @@ impl Layout {
             if directory.join("oci-layout").exists() {
                 return Ok(());
             }
-            let index = serde_json::to_vec(&Index::empty()).map_err(io::Error::other)?;
+            let index = serde_json::to_vec(&Index::new(Vec::new())).map_err(io::Error::other)?;
             if !directory.join("index.json").exists() {
                 write_atomically(&directory.join("index.json"), &index)?;
             }

@@ -15,6 +15,8 @@ use super::client::Want;
 use super::client::{Answer, Client, Operation, Request};
 use super::error::{self, shown_target};
 use super::{Error, Registry, Repository};
+#[cfg(feature = "publish")]
+use crate::oci::Index;
 use crate::oci::{Descriptor, Digest, Kind, Selector, Tag, media_type};
 
 /// Largest manifest that is read to learn its digest, and largest page of tags.
@@ -158,13 +160,34 @@ impl Registry {
         Err(operation.error(Kind::TooLarge, format!("the registry has more than {PAGE_LIMIT} pages of tags")))
     }
 
+    /// The manifests that refer to one, as the registry lists them; nothing when it keeps no such lists: it has no such endpoint,
+    /// or answers it by something else.
+    #[cfg(feature = "publish")]
+    pub async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+        let operation = self.operation("listing what refers to", repository, subject, Access::Pull);
+        let mut next = Some(self.client.url(&operation, &format!("referrers/{subject}")));
+        let mut referrers = Vec::new();
+        for _ in 0..PAGE_LIMIT {
+            let Some(url) = next else { return Ok(Some(referrers)) };
+            let answer = match self.get(&operation, Request::new(Method::GET, url.clone()), BODY_LIMIT).await {
+                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                Err(_) => return Ok(None),
+                Ok(answer) => answer,
+            };
+            let Ok(page) = serde_json::from_slice::<Index>(&answer.body) else { return Ok(None) };
+            referrers.extend(page.manifests);
+            next = self.next_page(&operation, &url, &answer.headers)?;
+        }
+        Err(operation.error(Kind::TooLarge, format!("the registry has more than {PAGE_LIMIT} pages of referrers")))
+    }
+
     /// The page after this one, on this registry.
     fn next_page(&self, operation: &Operation, url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
         let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
         let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_link) else { return Ok(None) };
         let next = Client::follow(operation, url, target)?;
         if !self.client.is_own(&next) || next == *url {
-            let reason = format!("its list of tags goes on at `{}`, where it cannot", shown_target(target));
+            let reason = format!("its list goes on at `{}`, where it cannot", shown_target(target));
             return Err(operation.error(Kind::Malformed, reason));
         }
         Ok(Some(next))

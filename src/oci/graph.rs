@@ -1,0 +1,205 @@
+//! Everything that hangs on a manifest: what it names, and what refers to it. Blobs are named, not read.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+
+use super::store::Backing;
+use super::{
+    Artifact, Content, Descriptor, Digest, Error, Index, Kind, Manifest, ReadStore, Repository, Selector, Tag,
+    media_type, optional,
+};
+
+/// Manifests that one index may name, and that may refer to one.
+const MANIFESTS: usize = 1000;
+/// How far signatures of signatures are followed.
+const DEPTH: usize = 4;
+/// What is hung on a manifest by a tag of its name: cosign's signatures, attestations and bills of material.
+///
+/// <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>
+const SUFFIXES: [&str; 3] = [".sig", ".att", ".sbom"];
+
+/// What refers to a manifest, or to one of those that it names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// By what each says of itself: the manifests that name a subject, as they are described, with everything that they name.
+    pub referrers: Vec<(Digest, Descriptor, Artifact)>,
+    /// By tags: `sha256-<hex>.sig` and the like.
+    pub tagged: Vec<(Tag, Artifact)>,
+}
+
+impl ReadStore {
+    /// A manifest, and of an index the manifests that it names and `keep` wants. An index inside an index is followed once.
+    ///
+    /// # Errors
+    /// When the store fails or something is not there, and for manifests that are none.
+    pub async fn artifact(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+        keep: &(dyn Fn(&Descriptor) -> bool + Sync),
+    ) -> Result<Artifact, Error> {
+        let (descriptor, bytes) = self.manifest(repository, selector).await?;
+        let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
+        let mut wanted = self.names(repository, &descriptor, &bytes, &mut blobs)?;
+        wanted.retain(|child| keep(child));
+        for level in 0.. {
+            if wanted.is_empty() {
+                break;
+            }
+            if level == 2 || manifests.len() + wanted.len() > MANIFESTS {
+                let reason = "it names indexes inside of indexes, or more manifests than any image has";
+                return Err(Error::new(
+                    Kind::Malformed,
+                    "reading",
+                    format!("{repository}@{}", descriptor.digest),
+                    reason,
+                ));
+            }
+            let reads = wanted.iter().map(|child| async {
+                let selector = Selector::Digest(child.digest.clone());
+                self.manifest(repository, &selector).await
+            });
+            let read = try_join_all(reads).await?;
+            wanted = Vec::new();
+            for (child, bytes) in read {
+                wanted.extend(self.names(repository, &child, &bytes, &mut blobs)?);
+                manifests.push(Content::new(&child.media_type, bytes));
+            }
+        }
+        // Leaves first, so that each is there before it is named.
+        manifests.sort_by_key(|content| media_type::is_index(&content.descriptor().media_type));
+        let mut manifest = Content::new(&descriptor.media_type, bytes.clone());
+        if let Ok(Manifest { artifact_type, .. }) = Manifest::parse(&bytes) {
+            manifest = manifest.typed(artifact_type.as_deref());
+        }
+        Ok(Artifact::of(manifest, manifests, blobs))
+    }
+
+    /// The manifests that one names; its blobs are added to `blobs`.
+    fn names(
+        &self,
+        repository: &Repository,
+        manifest: &Descriptor,
+        bytes: &Bytes,
+        blobs: &mut Vec<Content>,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let malformed = |reason: String| {
+            Error::new(Kind::Malformed, "reading", format!("{repository}@{}", manifest.digest), reason)
+        };
+        if !media_type::is_manifest(&manifest.media_type) {
+            let kind = manifest.media_type.escape_debug();
+            return Err(malformed(format!("`{kind}` is no manifest of an image or an artifact")));
+        }
+        let broken = |cause: serde_json::Error| malformed(format!("its manifest is broken: {cause}"));
+        if media_type::is_index(&manifest.media_type) {
+            return Ok(serde_json::from_slice::<Index>(bytes).map_err(broken)?.manifests);
+        }
+        let manifest = Manifest::parse(bytes).map_err(broken)?;
+        let own = manifest.blobs().filter(|blob| !media_type::is_foreign(&blob.media_type));
+        blobs.extend(own.map(|blob| self.content(repository, blob)));
+        Ok(Vec::new())
+    }
+
+    /// What refers to an artifact or to a manifest of it, by `subject` or by one of the repository's `tags`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn attached(
+        &self,
+        repository: &Repository,
+        artifact: &Artifact,
+        tags: &[Tag],
+    ) -> Result<Attached, Error> {
+        let mut attached = Attached::default();
+        let manifests = artifact.manifests().iter().chain([artifact.manifest()]);
+        let mut subjects: Vec<Digest> = manifests.map(|content| content.descriptor().digest.clone()).collect();
+        let mut seen: BTreeSet<Digest> = subjects.iter().cloned().collect();
+        for _ in 0..DEPTH {
+            let looks = subjects.iter().map(|subject| self.referring(repository, subject, tags));
+            let found = try_join_all(looks).await?;
+            let found = subjects
+                .iter()
+                .zip(found)
+                .flat_map(|(subject, found)| found.into_iter().map(|descriptor| (subject.clone(), descriptor)));
+            let new: Vec<_> = found.filter(|(_, descriptor)| seen.insert(descriptor.digest.clone())).collect();
+            let reads = new.iter().map(|(_, descriptor)| async {
+                // What was removed since it was listed refers to nothing any more.
+                optional(self.artifact(repository, &Selector::Digest(descriptor.digest.clone()), &|_| true).await)
+            });
+            let read = try_join_all(reads).await?;
+            subjects = new.iter().map(|(_, descriptor)| descriptor.digest.clone()).collect();
+            let there = new.into_iter().zip(read);
+            attached
+                .referrers
+                .extend(there.filter_map(|((subject, descriptor), artifact)| Some((subject, descriptor, artifact?))));
+            if subjects.is_empty() || attached.referrers.len() > MANIFESTS {
+                break;
+            }
+        }
+        let named = tags.iter().filter(|tag| {
+            SUFFIXES.iter().any(|suffix| {
+                let subject = tag.as_str().strip_suffix(suffix).and_then(subject_of);
+                subject.is_some_and(|subject| seen.contains(&subject))
+            })
+        });
+        let reads = named.map(|tag| async move {
+            let artifact = self.artifact(repository, &Selector::Tag(tag.clone()), &|_| true).await?;
+            Ok::<_, Error>((tag.clone(), artifact))
+        });
+        attached.tagged = try_join_all(reads).await?;
+        Ok(attached)
+    }
+
+    /// The manifests that name `subject`, as the store describes them. Where a registry does not know, its tag `sha256-<hex>` does.
+    ///
+    /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
+    async fn referring(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        tags: &[Tag],
+    ) -> Result<Vec<Descriptor>, Error> {
+        let mut referring = match &self.backing {
+            Backing::Registry(registry) => registry.referrers(repository, subject).await?.unwrap_or_default(),
+            Backing::Layout(layout) => layout.referrers(repository, subject)?,
+        };
+        if let Some(tag) = tags.iter().find(|tag| **tag == referrers_tag(subject)) {
+            referring.extend(self.index(repository, tag).await?.manifests);
+        }
+        Ok(referring)
+    }
+
+    /// Does the store itself know what refers to a manifest? A registry that does not wants a tag that says it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn knows_referrers(&self, repository: &Repository, subject: &Digest) -> Result<bool, Error> {
+        match &self.backing {
+            Backing::Registry(registry) => Ok(registry.referrers(repository, subject).await?.is_some()),
+            Backing::Layout(_) => Ok(true),
+        }
+    }
+
+    /// An index under a tag; an empty one where there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn index(&self, repository: &Repository, tag: &Tag) -> Result<Index, Error> {
+        let found = optional(self.manifest(repository, &Selector::Tag(tag.clone())).await)?;
+        let index = found.and_then(|(_, bytes)| serde_json::from_slice::<Index>(&bytes).ok());
+        Ok(index.unwrap_or_else(|| Index::new(Vec::new())))
+    }
+}
+
+/// The tag under which what refers to `subject` is listed where the registry does not list it.
+///
+/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema>
+pub fn referrers_tag(subject: &Digest) -> Tag {
+    format!("sha256-{}", subject.hex()).parse().expect("a digest makes a tag")
+}
+
+fn subject_of(tag: &str) -> Option<Digest> {
+    format!("sha256:{}", tag.strip_prefix("sha256-")?).parse().ok()
+}
