@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use tar::{EntryType, Header};
 
+use crate::oci::tar::is_safe;
 use crate::oci::{Digest, Hasher};
 
 /// Modification time of every file: 1980-01-01T00:00:00Z, the earliest that zip-minded tools can hold.
@@ -253,16 +254,6 @@ fn read_tar(stream: &mut impl Read, limits: Limits) -> Result<Vec<(String, Vec<u
         files.push((path, bytes));
     }
     Ok(files)
-}
-
-/// Relative, and nowhere upwards; whatever separator its packer used.
-pub(crate) fn is_safe(path: &str) -> bool {
-    let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
-    !path.is_empty()
-        && !drive
-        && !path.contains('\0')
-        && !path.starts_with(['/', '\\'])
-        && path.split(['/', '\\']).all(|part| part != "..")
 }
 
 /// Ends with an error, not silently, when more comes than is allowed.

@@ -1,6 +1,6 @@
 //! One release travels from a source tree to a store and from there to an appliance.
 //!
-//! - [`oci`]: the OCI specifications and the two kinds of store
+//! - [`oci`]: the OCI specifications and the kinds of store
 //! - [`release`]: the product's own schema: release, channel, how they are read
 //! - [`appliance`]: what an appliance does with a release
 //! - [`config`]: what differs from vendor to vendor

@@ -1,4 +1,4 @@
-//! The OCI specifications: content, names, and the two kinds of store. Knows nothing of Helm, Flux or releases.
+//! The OCI specifications: content, names, and the kinds of store. Knows nothing of Helm, Flux or releases.
 
 mod descriptor;
 mod digest;
@@ -13,6 +13,11 @@ mod registry;
 #[macro_use]
 mod store;
 
+#[cfg(feature = "publish")]
+pub mod archive;
+#[cfg(not(feature = "publish"))]
+#[path = "archive/absent.rs"]
+mod archive;
 #[cfg(feature = "publish")]
 mod artifact;
 #[cfg(feature = "publish")]
@@ -32,6 +37,8 @@ pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Sel
 pub use registry::{Certificates, Credentials, InvalidCertificates, Notice, Options};
 pub use store::{Location, ReadStore};
 
+#[cfg(feature = "publish")]
+pub(crate) use archive::tar;
 #[cfg(feature = "publish")]
 pub use artifact::Artifact;
 #[cfg(feature = "publish")]

@@ -1,5 +1,6 @@
 //! The writing half of the seam.
 
+use super::archive::written_as_a_whole;
 use super::registry::Access;
 use super::store::Backing;
 use super::{Content, Digest, Error, Kind, Location, Options, Probe, ReadStore, Repository, Selector, Tag, media_type};
@@ -14,8 +15,11 @@ impl Store {
     /// Opens a store for writing. Nothing is written yet; a registry is asked for the right to push from the first request on.
     ///
     /// # Errors
-    /// As [`ReadStore::open`].
+    /// As [`ReadStore::open`]; [`Kind::Refused`] for an archive, which [`super::archive::write`] writes.
     pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
+        if let Location::Archive(path) = location {
+            return Err(written_as_a_whole(path));
+        }
         Ok(Self { read: ReadStore::open_for(location, options, Access::Push)? })
     }
 
@@ -29,7 +33,11 @@ impl Store {
     /// # Errors
     /// When the store refuses or fails.
     pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
-        on_backing!(self.read, store => store.push_blob(repository, content))
+        match &self.read.backing {
+            Backing::Registry(registry) => registry.push_blob(repository, content).await,
+            Backing::Layout(layout) => layout.push_blob(repository, content).await,
+            Backing::Archive(archive) => Err(written_as_a_whole(archive.path())),
+        }
     }
 
     /// Pushes a manifest by its digest, or under `tag`, which then names it: one request for both. The tag is neither looked
@@ -44,14 +52,18 @@ impl Store {
         content: &Content,
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
-        on_backing!(self.read, store => store.push_manifest(repository, content, tag))
+        match &self.read.backing {
+            Backing::Registry(registry) => registry.push_manifest(repository, content, tag).await,
+            Backing::Layout(layout) => layout.push_manifest(repository, content, tag).await,
+            Backing::Archive(archive) => Err(written_as_a_whole(archive.path())),
+        }
     }
 
     /// What the store lets us do with a repository: read it, and with `push` write to it. Nothing is left behind.
     pub async fn probe(&self, repository: &Repository, push: bool) -> Probe {
         match &self.read.backing {
             Backing::Registry(registry) => registry.probe(repository, push).await,
-            Backing::Layout(_) => Probe::local(self.read.tags(repository).await.map(|_| ())),
+            Backing::Layout(_) | Backing::Archive(_) => Probe::local(self.read.tags(repository).await.map(|_| ())),
         }
     }
 
@@ -70,6 +82,7 @@ impl Store {
         match &self.read.backing {
             Backing::Registry(registry) => registry.move_tag(repository, content, tag, from).await,
             Backing::Layout(layout) => layout.push_manifest(repository, content, Some(tag)).await,
+            Backing::Archive(archive) => Err(written_as_a_whole(archive.path())),
         }
     }
 

@@ -16,7 +16,7 @@ pub struct InvalidReference {
     reason: &'static str,
 }
 
-fn invalid(what: &'static str, text: &str, reason: &'static str) -> InvalidReference {
+pub(super) fn invalid(what: &'static str, text: &str, reason: &'static str) -> InvalidReference {
     InvalidReference { what, text: text.chars().take(200).collect::<String>().escape_debug().to_string(), reason }
 }
 

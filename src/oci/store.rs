@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 #[cfg(feature = "publish")]
 use super::Content;
+use super::archive::Archive;
 use super::layout::Layout;
+use super::reference::invalid;
 use super::registry::{Access, Options, Registry};
 use super::{Descriptor, Digest, Error, InvalidReference, Kind, Prefix, Repository, Selector, Tag};
 
@@ -21,14 +23,21 @@ pub enum Location {
     Registry(Prefix),
     /// `oci-layout:DIR`: a directory of OCI image layouts, one a repository.
     Layout(PathBuf),
+    /// `oci-archive:FILE`: one file, an OCI image layout in a tar.
+    Archive(PathBuf),
 }
 
 impl Location {
     /// Parses what `--store` takes; `plain_http` as for [`Prefix::parse`].
     ///
     /// # Errors
-    /// When it is neither a registry nor `oci-layout:DIR`.
+    /// When it is neither a registry nor `oci-layout:DIR` nor `oci-archive:FILE`.
     pub fn parse(text: &str, plain_http: bool) -> Result<Self, InvalidReference> {
+        match text.strip_prefix("oci-archive:") {
+            None => {}
+            Some("" | "-") => return Err(invalid("archive", text, "want `oci-archive:FILE`, a file and no pipe")),
+            Some(file) => return Ok(Self::Archive(PathBuf::from(file))),
+        }
         match text.strip_prefix("oci-layout:") {
             Some(directory) => Ok(Self::Layout(PathBuf::from(if directory.is_empty() { "." } else { directory }))),
             None => Prefix::parse(text, plain_http).map(Self::Registry),
@@ -41,6 +50,7 @@ impl std::fmt::Display for Location {
         match self {
             Self::Registry(prefix) => prefix.fmt(f),
             Self::Layout(directory) => write!(f, "oci-layout:{}", directory.display()),
+            Self::Archive(file) => write!(f, "oci-archive:{}", file.display()),
         }
     }
 }
@@ -49,6 +59,7 @@ impl std::fmt::Display for Location {
 pub(super) enum Backing {
     Registry(Arc<Registry>),
     Layout(Layout),
+    Archive(Archive),
 }
 
 /// A store that can be read: all repositories below one prefix, with one connection pool.
@@ -63,6 +74,7 @@ macro_rules! on_backing {
         match &$store.backing {
             $crate::oci::store::Backing::Registry($inner) => $call.await,
             $crate::oci::store::Backing::Layout($inner) => $call.await,
+            $crate::oci::store::Backing::Archive($inner) => $call.await,
         }
     };
 }
@@ -71,7 +83,7 @@ impl ReadStore {
     /// Opens a store. No request is sent and nothing is created.
     ///
     /// # Errors
-    /// When TLS cannot be set up, or a directory is something other than layouts.
+    /// When TLS cannot be set up, when a directory is something other than layouts, when an archive is none.
     pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
         Self::open_for(location, options, Access::Pull)
     }
@@ -81,19 +93,21 @@ impl ReadStore {
         let backing = match location {
             Location::Registry(prefix) => Backing::Registry(Arc::new(Registry::open(prefix, options, access)?)),
             Location::Layout(directory) => Backing::Layout(Layout::open(directory)?),
+            Location::Archive(file) => Backing::Archive(Archive::open(file)?),
         };
         Ok(Self { backing })
     }
 
-    /// The directory, where the store is one of layouts.
-    pub fn directory(&self) -> Option<&Path> {
+    /// The directory or the file, where the store is on a disk: nobody vouches for the bytes there.
+    pub fn path(&self) -> Option<&Path> {
         match &self.backing {
             Backing::Registry(_) => None,
             Backing::Layout(layout) => Some(layout.directory()),
+            Backing::Archive(archive) => Some(archive.path()),
         }
     }
 
-    /// The part of a directory of layouts that keeps the images of another registry; nothing where the store is a registry,
+    /// The part of a directory of layouts, or of an archive, that keeps the images of another registry; nothing where the store is a registry,
     /// which keeps its own alone.
     ///
     /// # Errors
@@ -103,6 +117,9 @@ impl ReadStore {
             Backing::Registry(_) => Ok(None),
             Backing::Layout(layout) => {
                 layout.external(registry.host()).map(|layout| Some(Self { backing: Backing::Layout(layout) }))
+            }
+            Backing::Archive(archive) => {
+                archive.external(registry).map(|archive| Some(Self { backing: Backing::Archive(archive) }))
             }
         }
     }
@@ -161,6 +178,7 @@ impl ReadStore {
                 Content::in_registry(descriptor.clone(), registry.clone(), repository.clone())
             }
             Backing::Layout(layout) => layout.content(repository, descriptor),
+            Backing::Archive(archive) => archive.content(repository, descriptor),
         }
     }
 

@@ -69,14 +69,14 @@ pub async fn observe(store: &ReadStore, desired: &Desired) -> Result<Observed, R
     Ok(Observed { artifacts, release, channel, sequence })
 }
 
-/// The manifest under the artifact's tag. In a directory nobody vouches for the files: there all blobs are looked at too, and a
+/// The manifest under the artifact's tag. On a disk nobody vouches for the files: there all blobs are looked at too, and a
 /// manifest without its blobs counts as absent.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn present(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option<Digest>, Error> {
     let found = optional(store.resolve(&desired.repository, &desired.tag).await)?;
-    if store.directory().is_some() && found.as_ref() == Some(desired.artifact.digest()) {
+    if store.path().is_some() && found.as_ref() == Some(desired.artifact.digest()) {
         for content in desired.artifact.contents() {
             if !store.has(&desired.repository, content.descriptor()).await? {
                 return Ok(None);

@@ -20,8 +20,8 @@ pub async fn present(named: &[Named], stores: &Stores<'_>) -> Result<Vec<Check>,
         let subject = named.subject();
         match read(named, stores).await? {
             Read::Judged(check) => Ok(check),
-            Read::There { reader: At::Own(reader), repository, descriptor, bytes } if is_directory(&reader) => {
-                // In a directory nobody vouches for the files.
+            Read::There { reader: At::Own(reader), repository, descriptor, bytes } if is_on_disk(&reader) => {
+                // On a disk nobody vouches for the files.
                 let blobs = blobs(&reader, &repository, &descriptor, &bytes).await?;
                 Ok(subject.judge(Aspect::Manifest, blobs))
             }
@@ -31,8 +31,8 @@ pub async fn present(named: &[Named], stores: &Stores<'_>) -> Result<Vec<Check>,
     .await
 }
 
-fn is_directory(reader: &Reader<'_>) -> bool {
-    reader.store.directory().is_some()
+fn is_on_disk(reader: &Reader<'_>) -> bool {
+    reader.store.path().is_some()
 }
 
 impl Named {

@@ -290,7 +290,7 @@ pub struct RevisionArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub struct StoreArgs {
-    /// Where it goes: `HOST[:PORT][/PATH]` or `oci-layout:DIR` [default: the configured prefix]
+    /// Where it goes: `HOST[:PORT][/PATH]`, `oci-layout:DIR`; to read from, `oci-archive:FILE`, too [default: the configured prefix]
     #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
     /// Name under which appliances read it [default: the store, when it is a registry, else the configured one]

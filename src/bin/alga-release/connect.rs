@@ -179,6 +179,6 @@ pub fn digest(flag: &str, text: &str) -> Result<Digest, Failure> {
 pub fn name_of(location: &Location, repository: &Repository) -> String {
     match location {
         Location::Registry(prefix) => prefix.name_of(repository),
-        Location::Layout(_) => repository.to_string(),
+        Location::Layout(_) | Location::Archive(_) => repository.to_string(),
     }
 }

@@ -245,7 +245,7 @@ fn pin_request<'a>(
 ) -> Result<image::Request<'a>, Failure> {
     let check = match (args.image_check, location) {
         (Some(args::ImageCheck::Require), _) | (None, Location::Registry(_)) => Check::Require,
-        (Some(args::ImageCheck::Warn), _) | (None, Location::Layout(_)) => Check::Warn,
+        (Some(args::ImageCheck::Warn), _) | (None, Location::Layout(_) | Location::Archive(_)) => Check::Warn,
         (Some(args::ImageCheck::Off), _) => Check::Off,
     };
     let control_plane = match &args.control_plane {

@@ -49,10 +49,10 @@ impl StoreAccess {
                 ));
             }
         }
-        // A directory asks nobody who he is.
+        // A disk asks nobody who he is.
         let keychain = match location {
             Location::Registry(_) => Keychain::open(args)?,
-            Location::Layout(_) => Keychain::default(),
+            Location::Layout(_) | Location::Archive(_) => Keychain::default(),
         };
         let retry_for = args.retry_for.unwrap_or(RETRY_FOR);
         let options =
@@ -71,7 +71,7 @@ impl StoreAccess {
                 talk.info(&format!("credentials: {}", found.source));
                 Ok(found)
             }
-            Location::Layout(_) => Ok(Found::default()),
+            Location::Layout(_) | Location::Archive(_) => Ok(Found::default()),
         }
     }
 
@@ -86,7 +86,7 @@ impl StoreAccess {
                 talk.info(&format!("credentials of {prefix}: {}", found.source));
                 Ok(found)
             }
-            Location::Layout(_) => Ok(Found::default()),
+            Location::Layout(_) | Location::Archive(_) => Ok(Found::default()),
         }
     }
 
@@ -133,13 +133,13 @@ impl StoreAccess {
     }
 
     /// Images of other registries are read there, each with the credentials that are kept for that registry: those for the store
-    /// are for the store's host alone. A layout looks at none of them.
+    /// are for the store's host alone. A layout and an archive look at none of them.
     ///
     /// # Errors
     /// As [`Keychain::for_registry`].
     pub async fn elsewhere(&self, pins: &image::Request<'_>, talk: &Talk) -> Result<Elsewhere, Failure> {
         let mut elsewhere = Elsewhere { credentials: BTreeMap::new(), options: self.anonymous() };
-        if matches!(self.location, Location::Layout(_)) || pins.check == Check::Off {
+        if !matches!(self.location, Location::Registry(_)) || pins.check == Check::Off {
             return Ok(elsewhere);
         }
         let images = pins.images.values().map(|(repository, _)| repository);
@@ -227,7 +227,7 @@ fn locations(args: &StoreArgs, config: &Config) -> Result<(Location, Prefix), Fa
     let prefix = match (&args.prefix, &location) {
         (Some(prefix), _) => Prefix::parse(prefix, args.plain_http)?,
         (None, Location::Registry(prefix)) => prefix.clone(),
-        (None, Location::Layout(_)) => Prefix::parse(&config.prefix, args.plain_http)?,
+        (None, Location::Layout(_) | Location::Archive(_)) => Prefix::parse(&config.prefix, args.plain_http)?,
     };
     Ok((location, prefix))
 }

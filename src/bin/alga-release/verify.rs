@@ -29,7 +29,7 @@ pub struct Args {
     /// Every channel of the configuration that serves something
     #[arg(long)]
     all_channels: bool,
-    /// Look at nothing outside of the directory: for `oci-layout:DIR`
+    /// Look at nothing outside of the store: for `oci-layout:DIR` and `oci-archive:FILE`
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
@@ -73,9 +73,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let connection = match (args.offline, &connection.location) {
             (true, Location::Registry(_)) => {
                 let reason = "--offline: the store is a registry, and that is not read without a network";
-                return Err(Failure::usage_hint(reason, "name a directory: --store oci-layout:DIR"));
+                return Err(Failure::usage_hint(reason, "name a directory or an archive: --store oci-layout:DIR, --store oci-archive:FILE"));
             }
-            (true, Location::Layout(_)) => connection.offline(),
+            (true, Location::Layout(_) | Location::Archive(_)) => connection.offline(),
             (false, _) => connection.online(),
         };
         let each = references.iter().map(|reference| one(&connection, &config, reference, args.all_channels));

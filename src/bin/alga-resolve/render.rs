@@ -50,7 +50,7 @@ fn rendered(
     let own = own.map_err(|cause| Failure::new(1, format!("config.repository: {cause}")))?;
     let registry = match &place.location {
         Location::Registry(prefix) => prefix,
-        Location::Layout(_) => &own,
+        Location::Layout(_) | Location::Archive(_) => &own,
     };
     let plain_http = Prefix::parse(bundle, args.plain_http)
         .is_ok_and(|bundle| if bundle.host() == registry.host() { registry.plain_http() } else { bundle.plain_http() });

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::oci::tar;
+
 /// What an [`Error`] means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -39,13 +41,7 @@ impl Error {
 
     /// Reading the archive itself failed: what is cut off is damaged.
     pub(super) fn reading(source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::UnexpectedEof => Self::damaged("it ends in its middle"),
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                Self { source: Some(source), ..Self::damaged("it is damaged") }
-            }
-            _ => Self::io("it cannot be read", source),
-        }
+        tar::Error::reading(source).into()
     }
 
     fn new(kind: Kind, reason: impl Into<String>) -> Self {
@@ -60,5 +56,12 @@ impl Error {
     /// For decisions.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+}
+
+impl From<tar::Error> for Error {
+    fn from(error: tar::Error) -> Self {
+        let kind = if error.damaged { Kind::Damaged } else { Kind::Io };
+        Self { source: error.source, ..Self::new(kind, error.reason) }
     }
 }

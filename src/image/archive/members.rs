@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Error;
 use super::input::Opened;
-use super::tar::Index;
 use crate::oci::FileRange;
+use crate::oci::tar::Index;
 
 /// Largest JSON that is read.
 const JSON_LIMIT: u64 = 4 << 20;
@@ -22,7 +22,7 @@ pub(super) enum Members {
 impl Members {
     pub(super) fn of(opened: Opened) -> Result<Self, Error> {
         match opened {
-            Opened::Tar(file) => Index::read(file).map(Self::Tar),
+            Opened::Tar(file) => Ok(Self::Tar(Index::read(file)?)),
             Opened::Directory(path) => Ok(Self::Directory(path)),
         }
     }
@@ -30,7 +30,7 @@ impl Members {
     /// Where the bytes of a file are. In a directory, links are not followed: they could lead anywhere.
     pub(super) fn file(&self, name: &str) -> Result<Option<FileRange>, Error> {
         let directory = match self {
-            Self::Tar(index) => return index.file(name),
+            Self::Tar(index) => return Ok(index.file(name)?),
             Self::Directory(directory) => directory,
         };
         let path = directory.join(name);

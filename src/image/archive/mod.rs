@@ -10,7 +10,6 @@ mod input;
 mod layer;
 mod layout;
 mod members;
-mod tar;
 
 use std::path::Path;
 

@@ -99,7 +99,7 @@ async fn ask(
 fn registry(location: &Location) -> Option<&Prefix> {
     match location {
         Location::Registry(prefix) => Some(prefix),
-        Location::Layout(_) => None,
+        Location::Layout(_) | Location::Archive(_) => None,
     }
 }
 

@@ -4,27 +4,59 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use tar::{EntryType, Header};
 
-use super::Error;
-use crate::archive::is_safe;
 use crate::oci::FileRange;
 
 const BLOCK: u64 = 512;
-/// No image has so many files beside its layers.
+/// No image has so many files beside its layers, no release so many blobs.
 const ENTRIES: usize = 100_000;
+/// All names and links together: they are kept in memory.
+const NAMES: usize = 32 << 20;
 /// Longest extended header.
 const EXTENDED: u64 = 1 << 20;
 /// How many links may lead from one to the next.
 const HOPS: usize = 8;
 
+/// A tar that is not read.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct Error {
+    /// It is no such archive, or damaged, or made to do harm; else it is the file system.
+    pub damaged: bool,
+    /// What is wrong with it.
+    pub reason: String,
+    /// What the file system or a parser said.
+    pub source: Option<io::Error>,
+}
+
+impl Error {
+    fn damaged(reason: impl Into<String>) -> Self {
+        Self { damaged: true, reason: reason.into(), source: None }
+    }
+
+    /// Reading the archive itself failed: what is cut off is damaged.
+    pub(crate) fn reading(source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Self::damaged("it ends in its middle"),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                Self { source: Some(source), ..Self::damaged("it is damaged") }
+            }
+            _ => Self { damaged: false, reason: "it cannot be read".to_owned(), source: Some(source) },
+        }
+    }
+}
+
 /// A tar file, and where its files lie in it.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(crate) struct Index {
     file: Arc<File>,
     entries: BTreeMap<String, Entry>,
+    /// Bytes of names and links.
+    names: usize,
 }
 
 #[derive(Debug)]
@@ -51,11 +83,11 @@ impl Index {
     /// Reads all headers.
     ///
     /// # Errors
-    /// When it is no tar, is cut off, or has paths, links or devices that no image archive has.
-    pub(super) fn read(file: Arc<File>) -> Result<Self, Error> {
+    /// When it is no tar, is cut off, or has paths, links or devices that no such archive has.
+    pub(crate) fn read(file: Arc<File>) -> Result<Self, Error> {
         let length = file.metadata().map_err(Error::reading)?.len();
         let whole = FileRange::new(file.clone(), 0, length);
-        let mut index = Self { file, entries: BTreeMap::new() };
+        let mut index = Self { file, entries: BTreeMap::new(), names: 0 };
         let mut extended = Extended::default();
         let mut position = 0;
         for _ in 0..ENTRIES {
@@ -106,14 +138,36 @@ impl Index {
                 let from = if kind == EntryType::Symlink { directory } else { "" };
                 let target = String::from_utf8(link.unwrap_or_default()).ok().and_then(|link| leads_to(from, &link));
                 let leaves = || Error::damaged(format!("the link `{}` leads out of it", name.escape_debug()));
-                Entry::Link(target.ok_or_else(leaves)?)
+                let target = target.ok_or_else(leaves)?;
+                self.names += target.len();
+                Entry::Link(target)
             }
             _ => {
                 let reason = format!("`{}` is neither file, directory nor link", name.escape_debug());
                 return Err(Error::damaged(reason));
             }
         };
+        self.names += name.len();
+        if self.names > NAMES {
+            return Err(Error::damaged(format!("the names in it are longer than {NAMES} bytes")));
+        }
         self.entries.entry(name).and_modify(|entry| *entry = Entry::Several).or_insert(entry);
+        Ok(())
+    }
+
+    /// Nothing but plain files, each once.
+    ///
+    /// # Errors
+    /// Names what else there is.
+    pub(crate) fn only_files(&self) -> Result<(), Error> {
+        for (name, entry) in &self.entries {
+            let name = name.escape_debug();
+            match entry {
+                Entry::File { .. } => {}
+                Entry::Link(_) => return Err(Error::damaged(format!("`{name}` in it is a link"))),
+                Entry::Several => return Err(Error::damaged(format!("`{name}` is in it more than once"))),
+            }
+        }
         Ok(())
     }
 
@@ -121,7 +175,7 @@ impl Index {
     ///
     /// # Errors
     /// When several files have the name, or links go in a circle.
-    pub(super) fn file(&self, name: &str) -> Result<Option<FileRange>, Error> {
+    pub(crate) fn file(&self, name: &str) -> Result<Option<FileRange>, Error> {
         let mut name = name;
         for _ in 0..HOPS {
             match self.entries.get(name) {
@@ -163,7 +217,7 @@ impl Extended {
                     self.size = Some(size.ok_or_else(|| Error::damaged("a size in it is no number"))?);
                 }
                 key if key.starts_with(b"GNU.sparse.") => {
-                    return Err(Error::damaged("it has a file with holes left out, which no image archive has"));
+                    return Err(Error::damaged("it has a file with holes left out, which no such archive has"));
                 }
                 _ => {}
             }
@@ -220,4 +274,14 @@ fn leads_to(directory: &str, link: &str) -> Option<String> {
         }
     }
     Some(parts.join("/"))
+}
+
+/// Relative, and nowhere upwards; whatever separator its packer used.
+pub(crate) fn is_safe(path: &str) -> bool {
+    let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
+    !path.is_empty()
+        && !drive
+        && !path.contains('\0')
+        && !path.starts_with(['/', '\\'])
+        && path.split(['/', '\\']).all(|part| part != "..")
 }
