@@ -26,6 +26,8 @@ mod content;
 mod graph;
 #[cfg(feature = "publish")]
 mod push;
+#[cfg(feature = "publish")]
+mod relocation;
 
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Hasher, InvalidDigest};
@@ -49,3 +51,5 @@ pub use graph::{Attached, referrers_tag};
 pub use push::Store;
 #[cfg(feature = "publish")]
 pub use registry::Probe;
+#[cfg(feature = "publish")]
+pub use relocation::{Mention, Relocation, docker_name, has_host, split_name};

@@ -23,6 +23,18 @@ pub struct BundleMeta {
     pub revision: String,
 }
 
+impl BundleMeta {
+    /// What the annotations of a bundle's manifest say; nothing when they are not those of a bundle.
+    pub fn read(annotations: &BTreeMap<String, String>) -> Option<Self> {
+        let text = |key: &str| annotations.get(key).cloned();
+        Some(Self {
+            created: text(media_type::CREATED)?,
+            source: text(media_type::SOURCE),
+            revision: text(media_type::REVISION)?,
+        })
+    }
+}
+
 /// Packs files, by their paths below the overlay, into the config bundle.
 pub fn bundle(files: &BTreeMap<String, Vec<u8>>, meta: &BundleMeta) -> Artifact {
     let mut sorted: Vec<(&String, &Vec<u8>)> = files.iter().collect();
@@ -61,5 +73,17 @@ mod tests {
         let read = archive::read(artifact.blobs()[1].bytes(), limits).expect("readable");
         let names: Vec<String> = read.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["base/a/c.yaml", "base/a-b.yaml"]);
+    }
+
+    #[test]
+    fn what_a_bundle_says_about_itself_is_read_back() {
+        for source in [None, Some("https://example.com/a".to_owned())] {
+            let meta = BundleMeta { created: "2026-01-01T00:00:00Z".into(), source, revision: "1@sha1:0".into() };
+            let artifact = bundle(&BTreeMap::new(), &meta);
+            let manifest: crate::oci::Manifest =
+                serde_json::from_slice(artifact.manifest().bytes()).expect("a manifest");
+            assert_eq!(BundleMeta::read(&manifest.annotations), Some(meta));
+        }
+        assert_eq!(BundleMeta::read(&BTreeMap::new()), None);
     }
 }

@@ -12,18 +12,21 @@ mod check;
 mod children;
 mod discover;
 mod ignore;
+mod image_names;
 mod kustomization;
 mod load;
 mod own_source;
 mod patches;
 mod references;
 mod release;
+mod relocate;
 mod rewrite;
 mod sources;
 
 pub use bundle::{BundleMeta, bundle};
 pub use discover::{ChartSource, ChartUse, Discovered, External};
 pub use load::{Settings, load};
+pub use relocate::{Relocated, relocate, rename_values};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
 
 /// API group of Flux's Kustomization.

@@ -10,7 +10,7 @@ use crate::config::{
     ChartPin, ChartVersions, Config, FILE_NAME, ImageRepository, ValuesNames, image_repository, nearest,
 };
 use crate::image::PinnedImages;
-use crate::oci::{Digest, Prefix, Repository, Tag};
+use crate::oci::{Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::release::{self, Release};
 use crate::source::git::{Change, Head};
@@ -150,7 +150,10 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     let profile_values = overlay.profile_values(&config.profile)?;
     let values_config_maps = match config.values_names {
         ValuesNames::Plain => BTreeMap::new(),
-        ValuesNames::Hashed => hashed_names(config, &profile_values, images),
+        ValuesNames::Hashed => {
+            let tags = images.iter().map(|(key, tag)| (key.clone(), tag.to_string())).collect();
+            release::values_names(&config.appliance, &config.profile, &profile_values, &tags)
+        }
     };
     let style = match config.chart_pin {
         ChartPin::Digest => PinStyle::Digest,
@@ -268,28 +271,6 @@ fn pins(
         pins.insert(used.source.clone(), Pin { name: packed.name.clone(), version: packed.version.clone(), digest });
     }
     Ok(pins)
-}
-
-/// `<prefix><release>-<12 hex of the values' text and the image tags that are injected into it>`.
-fn hashed_names(
-    config: &Config,
-    values: &BTreeMap<String, String>,
-    images: &BTreeMap<String, Tag>,
-) -> BTreeMap<String, String> {
-    let suffix = format!(".{}.yaml", config.profile);
-    let named = values.iter().filter_map(|(file, text)| Some((file.strip_suffix(&suffix)?, text)));
-    let name = |(release, text): (&str, &String)| {
-        let injected = config.appliance.values.iter().filter(|injection| injection.release == release);
-        let tags = injected.filter_map(|injection| {
-            let tag = images.get(injection.from.strip_prefix("image:")?)?;
-            Some((injection.path.as_str(), tag.as_str()))
-        });
-        let tags: BTreeMap<&str, &str> = tags.collect();
-        let content = serde_json::to_vec(&(text, tags)).expect("text is JSON");
-        let name = format!("{}{release}-{}", config.appliance.values_prefix, Digest::of(&content).short());
-        (release.to_owned(), name)
-    };
-    named.map(name).collect()
 }
 
 impl Packed {

@@ -11,7 +11,7 @@ use crate::oci::{Digest, Pinned, each_key_once};
 pub const SCHEMA: &str = "alga.appliance.release/v1";
 
 /// The keys that the publisher writes itself.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "schema",
     "version",
     "channel",
@@ -25,6 +25,7 @@ pub const KEYS: [&str; 13] = [
     "profileValues",
     "valuesConfigMaps",
     "extraImages",
+    "copiedFrom",
 ];
 
 /// A release. Field order is the order of the written bytes.
@@ -63,6 +64,9 @@ pub struct Release {
     /// Further images that an air gap must carry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_images: Vec<String>,
+    /// The release that this one was copied from to another prefix: `HOST/PATH@sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_from: Option<String>,
     /// Keys of the vendor's own, and those of publishers to come.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,

@@ -7,7 +7,11 @@ mod channel;
 #[cfg(feature = "publish")]
 mod history;
 mod manifest;
+#[cfg(feature = "publish")]
+mod relocate;
 mod resolve;
+#[cfg(feature = "publish")]
+mod values_names;
 mod version;
 
 #[cfg(feature = "publish")]
@@ -17,6 +21,8 @@ pub use channel::{Kind as MoveKind, Record, equal_but_for_channel, keep_alive_se
 pub use history::{Apart, End, History, Move, Why, history};
 pub use manifest::{ConfigReference, InvalidRelease, KEYS, Release, SCHEMA};
 pub use resolve::{CONFIG_LIMIT, Error as ResolveError, ResolveKind, Resolved, resolve};
+#[cfg(feature = "publish")]
+pub use values_names::values_names;
 pub use version::compare as compare_versions;
 
 /// Artifact type of a release manifest.

@@ -1,0 +1,174 @@
+//! The files of a bundle for another prefix: what was copied is named by its new name wherever it stands, and everything else stays
+//! byte for byte.
+
+use std::collections::BTreeMap;
+
+use crate::oci::Relocation;
+use crate::source::Place;
+use crate::yaml::edit::{Edit, apply, insert_after, remove_entry, replace_scalar};
+use crate::yaml::{self, Node};
+
+use super::image_names::{edits, plain_edits};
+use super::kustomization::is_file_name;
+use super::load::{Object, Parsed, has_extension};
+use super::{HELM, SOURCE, Warning};
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// What became of the files of a bundle.
+#[derive(Clone, Debug)]
+pub struct Relocated {
+    /// By their paths.
+    pub files: Files,
+    /// What still names the origin, and what could not be rewritten; the places are below the bundle.
+    pub warnings: Vec<Warning>,
+}
+
+/// Brings the files of a bundle to new names. Sources of Flux whose `url` changes get or lose `insecure: true`, as the new prefix is
+/// served. Files that are no text stay.
+pub fn relocate(files: &Files, relocation: &Relocation) -> Relocated {
+    let mut warnings = Vec::new();
+    let files = files.iter().map(|(path, bytes)| {
+        let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')) else {
+            let reason = "the file is no text and was not searched";
+            if !relocation.left(&String::from_utf8_lossy(bytes)).is_empty() {
+                let text = format!("{reason}, but it names the origin");
+                warnings.push(Warning { place: Place::file(path), text });
+            }
+            return (path.clone(), bytes.clone());
+        };
+        let mut file = File { path, relocation, warnings: &mut warnings };
+        let text = file.relocated(text);
+        for mention in relocation.left(&text) {
+            file.warn(Some(mention.line), format!("still names the origin: {}", mention.text));
+        }
+        (path.clone(), text.into_bytes())
+    });
+    let files = files.collect();
+    Relocated { files, warnings }
+}
+
+/// Gives the `ConfigMap`s that releases take values from other names, old → new.
+pub fn rename_values(mut files: Files, names: &BTreeMap<String, String>) -> Files {
+    if names.is_empty() {
+        return files;
+    }
+    for (path, bytes) in &mut files {
+        let Some(parsed) = std::str::from_utf8(bytes).ok().filter(|_| is_structured(path)).and_then(parsed) else {
+            continue;
+        };
+        let one = BTreeMap::from([(path.clone(), parsed)]);
+        let mut edits = Vec::new();
+        for object in Object::all(&one).iter().filter(|object| object.is(HELM, "HelmRelease")) {
+            for item in object.node.get(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default() {
+                let name = item.get(&["name"]).filter(|_| item.text_at(&["kind"]) == Some("ConfigMap"));
+                if let Some((node, new)) = name.and_then(|node| Some((node, names.get(node.as_str()?)?))) {
+                    edits.push(replace_scalar(&one[path].text, node, new));
+                }
+            }
+        }
+        if let Some(text) = applied(&one[path].text, edits) {
+            *bytes = text.into_bytes();
+        }
+    }
+    files
+}
+
+/// Is it YAML, or JSON, which is YAML too?
+fn is_structured(path: &str) -> bool {
+    has_extension(path, &["yaml", "yml", "json"]) || is_file_name(path)
+}
+
+fn parsed(text: &str) -> Option<Parsed> {
+    Some(Parsed { text: text.to_owned(), documents: yaml::parse(text).ok()? })
+}
+
+/// The text after the edits, when there are any and it can be read still.
+fn applied(text: &str, mut edits: Vec<Edit>) -> Option<String> {
+    edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+    // What an alias shares is edited once.
+    edits.dedup();
+    let text = apply(text, edits.clone()).ok().filter(|_| !edits.is_empty())?;
+    yaml::parse(&text).is_ok().then_some(text)
+}
+
+/// One file on its way.
+struct File<'a> {
+    path: &'a str,
+    relocation: &'a Relocation,
+    warnings: &'a mut Vec<Warning>,
+}
+
+impl File<'_> {
+    fn warn(&mut self, line: Option<usize>, text: String) {
+        self.warnings.push(Warning { place: Place { path: self.path.to_owned(), line }, text });
+    }
+
+    fn relocated(&mut self, text: &str) -> String {
+        let plain = || self.relocation.replaced(text).into_owned();
+        if !is_structured(self.path) {
+            return plain();
+        }
+        let documents = match yaml::parse(text) {
+            Ok(documents) => documents,
+            Err(error) => {
+                let plain = plain();
+                let reason = format!("no YAML that can be read ({}): only whole names were rewritten", error.reason);
+                self.warn(Some(error.line), reason);
+                return plain;
+            }
+        };
+        let edits = edits(text, &documents, self.relocation, is_file_name(self.path)).unwrap_or_else(|line| {
+            let reason = "an image's registry or short name is shared with something else by an anchor or `<<`: only whole \
+                          names were rewritten in this file; write it out";
+            self.warn(Some(line), reason.to_owned());
+            plain_edits(text, self.relocation)
+        });
+        if edits.is_empty() {
+            return text.to_owned();
+        }
+        let Ok(renamed) = apply(text, edits) else { return plain() };
+        let before = BTreeMap::from([(self.path.to_owned(), Parsed { text: text.to_owned(), documents })]);
+        self.secured(&before, renamed)
+    }
+
+    /// Brings `insecure` of the sources whose `url` changed to what the new prefix is.
+    fn secured(&mut self, before: &BTreeMap<String, Parsed>, text: String) -> String {
+        let Some(after) = parsed(&text) else { return text };
+        let after = BTreeMap::from([(self.path.to_owned(), after)]);
+        let mut edits = Vec::new();
+        for (old, new) in Object::all(before).iter().zip(&Object::all(&after)) {
+            let is_source = ["OCIRepository", "HelmRepository"].iter().any(|kind| new.is(SOURCE, kind));
+            if is_source && old.node.text_at(&["spec", "url"]) != new.node.text_at(&["spec", "url"]) {
+                edits.extend(insecure(&text, new.node, self.relocation.to().plain_http()));
+            }
+        }
+        if edits.is_empty() {
+            return text;
+        }
+        applied(&text, edits).unwrap_or_else(|| {
+            self.warn(None, "`insecure` of a source could not be written: check it".to_owned());
+            text
+        })
+    }
+}
+
+/// The edit that makes a source insecure or not; nothing when it is as it should be.
+fn insecure(text: &str, source: &Node, plain_http: bool) -> Option<Edit> {
+    let spec = source.entry("spec")?.value.resolved();
+    let at = |key: &str| spec.entries().iter().position(|entry| entry.key.as_str() == Some(key));
+    match (at("insecure"), plain_http) {
+        (Some(index), false) => remove_entry(text, spec, index),
+        (Some(index), true) => {
+            let value = &spec.entries()[index].value;
+            let range = value.span.clone();
+            (value.as_str() != Some("true")).then(|| Edit { range, text: "true".to_owned() })
+        }
+        (None, true) => insert_after(text, spec, at("url")?, "insecure", "true"),
+        (None, false) => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "relocate_tests.rs"]
+mod tests;
