@@ -7,6 +7,7 @@ mod fields;
 mod lines;
 mod objects;
 mod overlay;
+pub mod pulled;
 pub mod render;
 pub mod rendered;
 mod risk;

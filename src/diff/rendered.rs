@@ -10,9 +10,11 @@ use super::lines::Budget;
 use super::name;
 use super::objects::{self, Object, Pins};
 use super::risk;
-use super::side::{Files, Side, unpack};
+use super::side::{Files, Side, publishes, unpack};
 use super::value::{Diff, Rendered};
+use crate::config::Config;
 use crate::oci::{Digest, Error};
+use crate::release::Release;
 use crate::source::{below, join};
 use crate::yaml;
 
@@ -61,18 +63,26 @@ impl Side<'_> {
     /// # Errors
     /// When the store cannot be reached. What is absent or broken is said in the notes.
     pub async fn contents(&self) -> Result<Contents, Error> {
-        let mut contents = Contents::default();
         let bundle = match self.bundle().await? {
             Ok(found) => self.archive(&found).await?,
             Err(reason) => Err(reason),
         };
         match bundle.and_then(|archive| unpack(&archive, false)) {
-            Ok(files) => contents.files = files,
-            Err(reason) => contents.notes.push(format!("the overlay: {}", name(&reason))),
+            Ok(files) => self.contents_of(&self.release, files).await,
+            Err(reason) => {
+                let mut contents = self.contents_of(&self.release, Files::new()).await?;
+                contents.notes.insert(0, format!("the overlay: {}", name(&reason)));
+                Ok(contents)
+            }
         }
-        let objects = objects::read(&contents.files, &mut contents.notes);
-        self.directories(&objects, &mut contents);
-        self.installations(&objects, &mut contents);
+    }
+
+    /// What is rendered of a release that has the charts of this one, and these files as its overlay.
+    ///
+    /// # Errors
+    /// When the store cannot be reached. What is absent or broken is said in the notes.
+    pub async fn contents_of(&self, release: &Release, files: Files) -> Result<Contents, Error> {
+        let mut contents = Reading { release, config: self.config() }.contents(files);
         let used: BTreeSet<String> = contents.installations.iter().map(|one| one.chart.clone()).collect();
         for chart in used {
             let archive = match self.chart(&chart).await? {
@@ -86,10 +96,27 @@ impl Side<'_> {
         }
         Ok(contents)
     }
+}
+
+/// A release, and the configuration that its names are of.
+struct Reading<'a> {
+    release: &'a Release,
+    config: &'a Config,
+}
+
+impl Reading<'_> {
+    /// All but the charts' archives.
+    fn contents(&self, files: Files) -> Contents {
+        let mut contents = Contents { files, ..Contents::default() };
+        let objects = objects::read(&contents.files, &mut contents.notes);
+        self.directories(&objects, &mut contents);
+        self.installations(&objects, &mut contents);
+        contents
+    }
 
     /// The root, what the Flux Kustomizations of the overlay apply, and the profile.
     fn directories(&self, objects: &[Object], contents: &mut Contents) {
-        let source = self.config().appliance.source_name.as_str();
+        let source = self.config.appliance.source_name.as_str();
         let applied = objects.iter().filter(|object| {
             object.id.kind == "Kustomization" && object.text(&["spec", "sourceRef", "name"]) == Some(source)
         });
@@ -121,7 +148,8 @@ impl Side<'_> {
     fn installations(&self, objects: &[Object], contents: &mut Contents) {
         for release in objects.iter().filter(|object| object.id.kind == "HelmRelease") {
             let id = name(&release.id.to_string());
-            let Some(chart) = super::overlay::chart_of(release, objects).filter(|chart| self.publishes(chart)) else {
+            let Some(chart) = super::overlay::chart_of(release, objects).filter(|chart| publishes(self.release, chart))
+            else {
                 contents.notes.push(format!("{id}: its chart is not published with the release"));
                 continue;
             };
@@ -150,7 +178,7 @@ impl Side<'_> {
         let mut values = Vec::new();
         if let Some(text) = self.release.profile_values.get(&file).cloned().or(in_bundle) {
             let mut profile = super::overlay::parse(&text);
-            let injections = self.config().appliance.values.iter().filter(|one| one.release == release.id.name);
+            let injections = self.config.appliance.values.iter().filter(|one| one.release == release.id.name);
             for injection in injections {
                 let tag = injection.from.strip_prefix("image:").and_then(|key| self.release.images.get(key));
                 if let Some(tag) = tag {

@@ -140,10 +140,9 @@ impl<'a> Side<'a> {
         self.config
     }
 
-    /// Is a chart of this name published with the release? Older publishers wrote no digests: all of theirs are.
+    /// Is a chart of this name published with the release?
     pub(super) fn publishes(&self, name: &str) -> bool {
-        self.release.chart_digests.contains_key(name)
-            || (self.release.chart_digests.is_empty() && self.release.charts.contains_key(name))
+        publishes(&self.release, name)
     }
 
     /// The name under which the world reads the release's repositories.
@@ -203,6 +202,11 @@ impl<'a> Side<'a> {
             }
         }
     }
+}
+
+/// Is a chart of this name published with the release? Older publishers wrote no digests: all of theirs are.
+pub(super) fn publishes(release: &Release, name: &str) -> bool {
+    release.chart_digests.contains_key(name) || (release.chart_digests.is_empty() && release.charts.contains_key(name))
 }
 
 /// Unpacks an archive; `below` drops the directory that Helm puts around a chart.

@@ -1,13 +1,15 @@
 //! Helm and kubectl, started on what two releases hold. They get an empty home, no cluster, and no way to the network that they
 //! would know of; none is waited for without end.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use alga_release::diff::rendered::{Contents, Rendering};
-use alga_release::diff::{Diff, Side};
-use alga_release::oci;
+use alga_release::diff::{Diff, Side, pulled};
+use alga_release::oci::{self, Prefix};
+use alga_release::text::shown;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
@@ -29,7 +31,7 @@ struct Programs {
 
 /// Adds to `diff` what the cluster would get. A program that is missing or fails is said.
 pub async fn add(diff: &mut Diff, from: &Side<'_>, to: &Side<'_>) -> Result<(), Failure> {
-    let programs = Programs { helm: find("helm"), kubectl: find("kubectl") };
+    let programs = Programs::find();
     let mut versions = Vec::new();
     let home = tempfile::tempdir().map_err(|cause| Failure::io("making a temporary directory", cause))?;
     for (program, arguments) in
@@ -48,6 +50,26 @@ pub async fn add(diff: &mut Diff, from: &Side<'_>, to: &Side<'_>) -> Result<(), 
     };
     diff.add_rendered(versions, &old, &new);
     Ok(())
+}
+
+/// Which images the release in `contents` pulls that are not below `prefix`, a line each, and what is not known.
+#[allow(dead_code, reason = "`copy --rewrite-prefix` prints it")]
+pub async fn elsewhere(contents: Contents, prefix: &Prefix) -> Result<Vec<String>, Failure> {
+    let programs = Programs::find();
+    if programs.helm.is_none() {
+        return Ok(vec!["helm is not on the path: what the release pulls from elsewhere is not listed".to_owned()]);
+    }
+    let home = tempfile::tempdir().map_err(|cause| Failure::io("making a temporary directory", cause))?;
+    // What kustomize does not build is read as it is written.
+    let written = if programs.kubectl.is_none() { contents.files.clone() } else { BTreeMap::new() };
+    let mut rendering = programs.render(contents, home.path()).await?;
+    rendering.documents.extend(written);
+    let mut notes = std::mem::take(&mut rendering.notes);
+    notes.extend(rendering.failed.iter().map(|(of, reason)| shown(&format!("{of}: {reason}"))));
+    let mut lines: Vec<String> =
+        pulled::elsewhere(&rendering, prefix, &mut notes).iter().map(ToString::to_string).collect();
+    lines.extend(notes.into_iter().map(|note| format!("not looked at for images: {note}")));
+    Ok(lines)
 }
 
 /// A program on the path.
@@ -70,6 +92,10 @@ async fn version(program: &Path, arguments: &[&str], home: &Path) -> String {
 }
 
 impl Programs {
+    fn find() -> Self {
+        Self { helm: find("helm"), kubectl: find("kubectl") }
+    }
+
     async fn render(&self, contents: Contents, home: &Path) -> Result<Rendering, Failure> {
         let directory =
             tempfile::tempdir_in(home).map_err(|cause| Failure::io("making a temporary directory", cause))?;

@@ -1,0 +1,143 @@
+//! What a rendered release makes the cluster pull: every container image in its objects, and which of them lie elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+use super::objects::{self, Object};
+use super::rendered::Rendering;
+use super::side::Files;
+use crate::oci::{Prefix, docker_name, has_host, split_name};
+use crate::text::shown;
+
+/// What a pod takes containers from.
+const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+
+/// An image that is pulled from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// As the object says it.
+    pub image: String,
+    /// What was rendered and the object in it: `helm alga-system/web: Deployment web`.
+    pub by: BTreeSet<String>,
+}
+
+impl fmt::Display for Pulled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by: Vec<String> = self.by.iter().map(|by| shown(by)).collect();
+        write!(f, "{} is pulled from elsewhere ({})", shown(&self.image), by.join("; "))
+    }
+}
+
+/// The images of a rendering that are not below `prefix`, by name; what could not be read is added to `notes`.
+pub fn elsewhere(rendering: &Rendering, prefix: &Prefix, notes: &mut Vec<String>) -> Vec<Pulled> {
+    let named: Files = rendering.documents.iter().map(|(of, text)| (format!("{of}.yaml"), text.clone())).collect();
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for Object { id, file, value } in objects::read(&named, notes) {
+        let by = format!("{}: {id}", file.strip_suffix(".yaml").unwrap_or(&file));
+        each_image(&value, &mut |image| {
+            if !is_below(prefix, image) {
+                found.entry(image.to_owned()).or_default().insert(by.clone());
+            }
+        });
+    }
+    found.into_iter().map(|(image, by)| Pulled { image, by }).collect()
+}
+
+/// Pod templates stand anywhere: in workloads, and in the objects that operators make workloads of.
+fn each_image(value: &Value, each: &mut impl FnMut(&str)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| each_image(item, each)),
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let items = value.as_array().filter(|_| CONTAINERS.contains(&key.as_str()));
+                for image in items.into_iter().flatten().filter_map(|item| item.get("image")?.as_str()) {
+                    each(image.trim());
+                }
+                each_image(value, each);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_below(prefix: &Prefix, image: &str) -> bool {
+    let (name, _) = split_name(image);
+    let first = name.split_once('/').map_or("", |(first, _)| first);
+    // A host of one word is no host to Docker, and may be the prefix's all the same.
+    let own = first == prefix.host() || has_host(first);
+    let name = if own { name.to_owned() } else { docker_name(name) };
+    prefix.strip(&name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendering(documents: &[(&str, &str)]) -> Rendering {
+        let documents = documents.iter().map(|(of, text)| ((*of).to_owned(), text.as_bytes().to_vec())).collect();
+        Rendering { documents, ..Rendering::default() }
+    }
+
+    fn lines(rendering: &Rendering, prefix: &str) -> Vec<String> {
+        let prefix = Prefix::parse(prefix, false).expect("a prefix");
+        elsewhere(rendering, &prefix, &mut Vec::new()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn images_of_every_pod_template_that_are_not_below_the_prefix_are_listed_with_what_pulls_them() {
+        let web = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: a}
+spec:
+  template:
+    spec:
+      initContainers: [{name: i, image: busybox:1}]
+      containers: [{name: w, image: 'mirror:5000/b/web:1'}, {name: r, image: docker.io/library/redis@sha256:0}]
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: clean}
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{image: busybox:1}, {name: none}]}}}}}
+---
+apiVersion: example.com/v1
+kind: Database
+metadata: {name: db}
+spec: {podTemplate: {spec: {containers: [{image: quay.io/x/y}]}}, image: not.a/container}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec: {containers: [{image: mirror:5000/bb/web}], ephemeralContainers: [{image: mirror:5000/b}]}
+";
+        let expected = [
+            "busybox:1 is pulled from elsewhere (helm a/web: CronJob clean; helm a/web: Deployment a/web)",
+            "docker.io/library/redis@sha256:0 is pulled from elsewhere (helm a/web: Deployment a/web)",
+            "mirror:5000/b is pulled from elsewhere (helm a/web: Pod p)",
+            "mirror:5000/bb/web is pulled from elsewhere (helm a/web: Pod p)",
+            "quay.io/x/y is pulled from elsewhere (helm a/web: Database db)",
+        ];
+        assert_eq!(lines(&rendering(&[("helm a/web", web)]), "mirror:5000/b"), expected);
+    }
+
+    #[test]
+    fn a_name_without_a_host_is_docker_hubs() {
+        let pod = |image: &str| {
+            let text = format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{containers: [{{image: '{image}'}}]}}\n"
+            );
+            rendering(&[("kustomize base", &text)])
+        };
+        assert_eq!(lines(&pod("team/web:1"), "docker.io/team"), Vec::<String>::new());
+        assert_eq!(lines(&pod("registry/team/web:1"), "registry/team"), Vec::<String>::new());
+        assert_eq!(lines(&pod("team/web:1"), "registry/team").len(), 1);
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped() {
+        let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: \"a\\e[2J\"}]}\n";
+        let lines = lines(&rendering(&[("helm a/b", text)]), "mirror/b");
+        assert!(lines.len() == 1 && !lines[0].contains('\u{1b}'), "{lines:?}");
+    }
+}
