@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::oci::Descriptor;
+
 /// `OS/ARCHITECTURE[/VARIANT]`, in the words of Go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Platform {
@@ -27,6 +29,12 @@ pub struct Platform {
 pub struct InvalidPlatform;
 
 impl Platform {
+    /// The platform that an index gives for one of its manifests; an empty one when it gives none.
+    pub fn of(manifest: &Descriptor) -> Self {
+        let platform = manifest.other.get("platform").cloned();
+        platform.and_then(|platform| serde_json::from_value(platform).ok()).unwrap_or_default()
+    }
+
     /// Does an image for `self` run there? Who asks for no variant takes any.
     pub fn fits(&self, wanted: &Self) -> bool {
         self.os == wanted.os

@@ -164,6 +164,7 @@ impl ReadStore {
         let mut referring = match &self.backing {
             Backing::Registry(registry) => registry.referrers(repository, subject).await?.unwrap_or_default(),
             Backing::Layout(layout) => layout.referrers(repository, subject)?,
+            Backing::Archive(archive) => archive.referrers(repository, subject)?,
         };
         if let Some(tag) = tags.iter().find(|tag| **tag == referrers_tag(subject)) {
             referring.extend(self.index(repository, tag).await?.manifests);
@@ -178,7 +179,7 @@ impl ReadStore {
     pub async fn knows_referrers(&self, repository: &Repository, subject: &Digest) -> Result<bool, Error> {
         match &self.backing {
             Backing::Registry(registry) => Ok(registry.referrers(repository, subject).await?.is_some()),
-            Backing::Layout(_) => Ok(true),
+            Backing::Layout(_) | Backing::Archive(_) => Ok(true),
         }
     }
 

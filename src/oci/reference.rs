@@ -64,6 +64,12 @@ impl Repository {
         format!("{}/{name}", self.0).parse()
     }
 
+    /// Where a directory keeps `repository` of another registry: no repository of its own has such a name.
+    #[cfg(feature = "publish")]
+    pub fn kept(registry: &Prefix, repository: &Self) -> Self {
+        Self(format!("_external/{}/{}", registry.host().replace(':', "_"), registry.full_path(repository)))
+    }
+
     /// The last component.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)

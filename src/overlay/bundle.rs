@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::archive;
+use crate::archive::{self, Limits, Refused};
 use crate::oci::{Artifact, Content, media_type};
 
 /// Config of an artifact of Flux. <https://github.com/fluxcd/pkg/blob/main/oci/constants.go>
 const CONFIG: &str = "application/vnd.cncf.flux.config.v1+json";
 /// Its one layer.
 const LAYER: &str = "application/vnd.cncf.flux.content.v1.tar+gzip";
+
+/// Bounds of what is unpacked.
+const LIMITS: Limits = Limits { total: 512 << 20, file: 64 << 20 };
 
 /// What the bundle says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,15 @@ pub fn bundle(files: &BTreeMap<String, Vec<u8>>, meta: &BundleMeta) -> Artifact 
     }
     let config = Content::new(CONFIG, config.to_string());
     Artifact::pack(None, config, vec![Content::new(LAYER, packed.bytes)], annotations)
+}
+
+/// The files of a bundle's layer, by their paths below the overlay.
+///
+/// # Errors
+/// When it is no such archive, or larger than a bundle may be.
+pub fn unpack(layer: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Refused> {
+    let files = archive::read(layer, LIMITS)?;
+    Ok(files.into_iter().map(|(path, bytes)| (path.trim_start_matches("./").to_owned(), bytes)).collect())
 }
 
 #[cfg(test)]

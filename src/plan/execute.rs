@@ -9,6 +9,7 @@ use futures_util::future::{Either, join, try_join, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::channel::{Channel, moved};
+use super::copy::Attachment;
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use super::progress::{Event, Progress};
 use super::publish::{Action, Plan};
@@ -67,6 +68,28 @@ impl<'a> Contents<'a> {
         });
         let named = named.collect();
         Self { artifacts, blobs, named, images: Vec::new(), sent_ahead: false }
+    }
+
+    /// The same, and what refers to those.
+    #[must_use]
+    pub fn with_attached(mut self, attachments: &'a [Attachment]) -> Self {
+        for Attachment { artifact, .. } in attachments {
+            self.artifacts.insert(artifact.digest(), artifact);
+            self.blobs.extend(artifact.blobs().iter().map(|blob| (&blob.descriptor().digest, blob)));
+        }
+        self
+    }
+
+    /// The same, and the JSON that a channel shall serve.
+    #[must_use]
+    pub fn with_json(mut self, json: &'a Content) -> Self {
+        self.blobs.insert(&json.descriptor().digest, json);
+        self
+    }
+
+    /// The manifest of this digest, with everything that it names.
+    pub fn artifact(&self, digest: &Digest) -> Option<&'a Artifact> {
+        self.artifacts.get(digest).copied()
     }
 
     /// The same, and the images that it names: the public has to read those below `prefix` from the same store.
@@ -210,7 +233,7 @@ impl<'a> Run<'a> {
         repository: &Repository,
         manifest: &Descriptor,
     ) -> Result<&'a Artifact, ExecuteError> {
-        let found = self.contents.artifacts.get(&manifest.digest).copied();
+        let found = self.contents.artifact(&manifest.digest);
         found.ok_or_else(|| self.stopped(unknown(repository, &manifest.digest)))
     }
 

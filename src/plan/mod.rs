@@ -1,6 +1,7 @@
 //! Desired + observed → plan → report. The plan is a value; execution makes no choices.
 
 mod channel;
+pub mod copy;
 mod desired;
 mod execute;
 mod observe;
@@ -17,7 +18,7 @@ pub use execute::{Contents, ExecuteError, Executor, MoveRecord, execute};
 pub use observe::{ChannelState, Existing, Observed, observe, observe_channel, present};
 pub use pack::{Packed, Request, Revision, chart_names, image_tags, pack, tags_in};
 pub use progress::{Event, Progress};
-pub use promote::{Candidate, Current, MoveRefusal, MoveReport, MoveRules, promote};
-pub use publish::{Action, Plan, Refusal, publish, push};
+pub use promote::{Candidate, Current, MoveRefusal, MoveReport, MoveRules, approved, promote};
+pub use publish::{Action, Plan, Refusal, bring_all, publish, push};
 pub use relocate::{Origin, Relocated, relocate};
 pub use report::{ArtifactReport, ChannelReport, Outcome, Report};

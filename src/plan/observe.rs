@@ -53,6 +53,13 @@ impl ChannelState {
     }
 }
 
+impl Observed {
+    /// A store that holds nothing of `desired`.
+    pub fn nothing(desired: &Desired) -> Self {
+        Self { artifacts: vec![None; desired.artifacts.len()], release: None, channel: None, sequence: 0 }
+    }
+}
+
 /// Looks at everything that `desired` names.
 ///
 /// # Errors

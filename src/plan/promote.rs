@@ -136,7 +136,7 @@ pub fn promote(
     }
     untouched(channel, serves, rules)?;
     complete(candidate)?;
-    if let (Some(serves), MoveKind::Publish | MoveKind::Promote) = (serves, rules.kind) {
+    if let (Some(serves), MoveKind::Publish | MoveKind::Promote | MoveKind::Copy) = (serves, rules.kind) {
         forward(channel, serves, candidate.version, rules.allow_unordered)?;
     }
     old_enough(candidate, rules)?;
@@ -150,11 +150,20 @@ pub fn promote(
         kind: rules.kind,
     };
     let plan = Plan { actions: vec![action] };
-    match &rules.if_plan {
+    approved(&plan, rules.if_plan.as_ref())?;
+    Ok((plan, json))
+}
+
+/// Is it the plan that was approved?
+///
+/// # Errors
+/// When another one was.
+pub fn approved(plan: &Plan, expected: Option<&Digest>) -> Result<(), MoveRefusal> {
+    match expected {
         Some(expected) if *expected != plan.digest() => {
             Err(MoveRefusal::OtherPlan { expected: expected.clone(), found: plan.digest() })
         }
-        _ => Ok((plan, json)),
+        _ => Ok(()),
     }
 }
 

@@ -115,6 +115,18 @@ pub enum Refusal {
 /// # Errors
 /// When a version holds other content, or the channel would go back; `allow_unordered` lets versions pass that have no order.
 pub fn publish(desired: &Desired, observed: &Observed, allow_unordered: bool) -> Result<Plan, Refusal> {
+    let (mut plan, release) = bring_all(desired, observed)?;
+    if let Some(channel) = &desired.channel {
+        plan.actions.extend(move_channel(desired, observed, channel, release, allow_unordered)?);
+    }
+    Ok(plan)
+}
+
+/// Plans all writes but the channel's; gives the digest of the release too, as the store has it or will have it.
+///
+/// # Errors
+/// When a version holds other content.
+pub fn bring_all(desired: &Desired, observed: &Observed) -> Result<(Plan, Digest), Refusal> {
     let mut actions = Vec::new();
     let mut tags = Vec::new();
     for (artifact, found) in desired.artifacts.iter().zip(&observed.artifacts) {
@@ -125,10 +137,7 @@ pub fn publish(desired: &Desired, observed: &Observed, allow_unordered: bool) ->
         bring(&desired.release, None, &mut actions, &mut tags)?;
     }
     actions.append(&mut tags);
-    if let Some(channel) = &desired.channel {
-        actions.extend(move_channel(desired, observed, channel, release, allow_unordered)?);
-    }
-    Ok(Plan { actions })
+    Ok((Plan { actions }, release))
 }
 
 /// Plans the writes of one artifact alone, when `found` is under its tag.
@@ -154,10 +163,12 @@ fn bring(
         Some(published) => return Err(immutable(desired, published)),
         None => {
             let repository = desired.repository.clone();
-            pushes.push(Action::Push {
-                repository: repository.clone(),
-                descriptor: desired.artifact.descriptor().clone(),
-            });
+            let push =
+                Action::Push { repository: repository.clone(), descriptor: desired.artifact.descriptor().clone() };
+            // One manifest may have several tags.
+            if !pushes.contains(&push) {
+                pushes.push(push);
+            }
             tags.push(Action::Tag { repository, tag: desired.tag.clone(), from: None, to: ours.clone() });
         }
     }

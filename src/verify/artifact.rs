@@ -8,14 +8,11 @@ use serde_json::Value;
 
 use super::reader::Reader;
 use super::{Aspect, Check, Subject};
-use crate::archive::{self, Limits};
 use crate::chart;
 use crate::oci::{self, Manifest, Repository};
 
 /// Largest blob of a chart or bundle that is read.
 const BLOB_LIMIT: u64 = 128 << 20;
-/// Bounds of a bundle.
-const BUNDLE: Limits = Limits { total: 512 << 20, file: 64 << 20 };
 
 /// The blobs of an artifact, all at once: config first, then the layers; or why one of them is not as it should be.
 pub(super) async fn blobs(
@@ -69,6 +66,5 @@ pub(super) fn unpack(blobs: &[Bytes]) -> Result<BTreeMap<String, Vec<u8>>, Strin
     let [_, layer] = blobs else {
         return Err(format!("a bundle has a config and one layer, this has {} blobs", blobs.len()));
     };
-    let files = archive::read(layer, BUNDLE).map_err(|refused| refused.to_string())?;
-    Ok(files.into_iter().map(|(path, bytes)| (path.trim_start_matches("./").to_owned(), bytes)).collect())
+    crate::overlay::unpack(layer).map_err(|refused| refused.to_string())
 }

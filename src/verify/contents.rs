@@ -40,6 +40,22 @@ pub async fn contents(
     Ok(checks)
 }
 
+/// Reads the charts and the bundle of a release, and holds them against what it says of them. Their tags are not looked at.
+///
+/// # Errors
+/// As [`contents`].
+pub async fn charts_and_bundle(
+    resolved: &Resolved,
+    prefix: &Prefix,
+    config: &Config,
+    stores: &Stores<'_>,
+) -> Result<Vec<Check>, oci::Error> {
+    let mut named = named(&resolved.release, prefix, config);
+    named.retain(|named| matches!(named.kind, Kind::Chart | Kind::Bundle));
+    let checks = try_join_all(named.iter().map(|named| one(named, resolved, prefix, config, stores))).await?;
+    Ok(checks.into_iter().flatten().filter(|check| check.aspect != Aspect::Tag).collect())
+}
+
 /// The channel's own manifest: what it serves was verified on the way here, its layer and its keep-alive tag were not.
 async fn of_channel(
     reader: &Reader<'_>,

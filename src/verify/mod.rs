@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::oci::ReadStore;
 
-pub use contents::contents;
+pub use contents::{charts_and_bundle, contents};
 pub use named::{Named, Target, named, release_prefix};
 pub use present::present;
 pub use reader::{Reader, Unread};

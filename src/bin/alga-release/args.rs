@@ -109,6 +109,22 @@ Examples:
   alga-release in-use --moves 10
   alga-release in-use --format keep-list > keep.txt")]
     InUse(crate::in_use::Args),
+    /// Copy a whole release with everything that it names: to a mirror, to a disk, from a disk
+    #[command(after_help = "\
+REF is a channel, a version or a digest in --store; STORE is where it goes: a registry, `oci-layout:DIR`
+or `oci-archive:FILE.tar`.
+
+Examples:
+  # onto a disk, every digest as it is
+  alga-release copy stable oci-archive:/media/release.tar
+
+  # from there to a registry that appliances without internet read, and let its channel serve it
+  alga-release copy 1.0.3 mirror.local:5000/alga --store oci-archive:/media/release.tar \\
+    --rewrite-prefix --channel stable
+
+  # how much would move
+  alga-release copy stable oci-layout:mirror --platform linux/amd64 --dry-run")]
+    Copy(Box<crate::copy::Args>),
     /// Print the effective configuration and where each value came from
     #[command(after_help = "\
 Examples:

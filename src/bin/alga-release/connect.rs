@@ -14,6 +14,9 @@ use crate::failure::Failure;
 use crate::output::Talk;
 use crate::store::{Access, StoreAccess, Stores};
 
+/// Requests at once, where nobody says.
+const JOBS: u16 = 16;
+
 /// The work, unless a signal comes first.
 pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -64,7 +67,18 @@ pub struct Connection {
 impl Connection {
     /// Sends nothing to the store yet.
     pub async fn open(args: &StoreArgs, config: &Config, access: Access, talk: &Talk) -> Result<Self, Failure> {
-        let to_store = StoreAccess::new(args, config, talk)?;
+        Self::open_with(args, config, access, JOBS, talk).await
+    }
+
+    /// The same, with so many requests at once.
+    pub async fn open_with(
+        args: &StoreArgs,
+        config: &Config,
+        access: Access,
+        jobs: u16,
+        talk: &Talk,
+    ) -> Result<Self, Failure> {
+        let to_store = StoreAccess::new(args, config, talk)?.with_jobs(jobs);
         let location = to_store.location.clone();
         let prefix = args.prefix.as_ref().map(|_| to_store.prefix.clone());
         let stores = to_store.open(access, config.public_read, talk).await?;

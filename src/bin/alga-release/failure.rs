@@ -257,6 +257,24 @@ impl From<plan::MoveRefusal> for Failure {
     }
 }
 
+impl From<plan::copy::CopyError> for Failure {
+    fn from(error: plan::copy::CopyError) -> Self {
+        use plan::copy::CopyError;
+        match error {
+            CopyError::Store(error) => error.into(),
+            CopyError::Version(_) => Self::new(REFUSED, &error).hint("look who published it"),
+            CopyError::Incomplete { .. } => {
+                let mut failure = Self::new(REFUSED, &error)
+                    .hint("publish the version again, which sends nothing else; images that are gone stay behind with --without-images");
+                if let CopyError::Incomplete { failed, .. } = error {
+                    failure.lines.extend(failed);
+                }
+                failure
+            }
+        }
+    }
+}
+
 impl From<plan::ExecuteError> for Failure {
     fn from(error: plan::ExecuteError) -> Self {
         let (code, hint) = match &error {

@@ -6,6 +6,7 @@ mod args;
 mod checks;
 mod config;
 mod connect;
+mod copy;
 mod credentials;
 mod diff;
 mod doctor;
@@ -23,6 +24,7 @@ mod publish;
 mod rendered;
 mod rollback;
 mod store;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
@@ -61,6 +63,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::History(history) => history::run(&history),
         Command::Verify(verify) => verify::run(&verify),
         Command::InUse(in_use) => in_use::run(&in_use),
+        Command::Copy(copy) => copy::run(&copy),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use alga_release::oci::{Digest, Notice};
-use alga_release::plan::{ArtifactKind, Event, Outcome, Progress, Report};
+use alga_release::plan::{ArtifactKind, ArtifactReport, Event, Outcome, Progress, Report};
 use alga_release::text::clean;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -167,9 +167,26 @@ pub fn report_text(report: &Report) -> String {
     let _ = writeln!(text, "{head} {} {}", report.version, report.digest);
     let _ = writeln!(text, "  store   {}", report.store);
     let _ = writeln!(text, "  read as {}", report.prefix);
-    let name_width = report.artifacts.iter().map(|artifact| artifact.repository.as_str().len()).max().unwrap_or(0);
-    let version_width = report.artifacts.iter().map(|artifact| artifact.version.len()).max().unwrap_or(0);
-    for artifact in &report.artifacts {
+    text += &artifacts_text(&report.artifacts);
+    for (key, pinned) in &report.images {
+        let _ = writeln!(text, "  image   {key} {pinned}");
+    }
+    if let Some(pinned) = &report.control_plane {
+        let _ = writeln!(text, "  control plane {pinned}");
+    }
+    channel_text(report, &mut text);
+    if report.dry_run {
+        let _ = writeln!(text, "plan {}; nothing was written", report.plan_digest);
+    }
+    clean(&text)
+}
+
+/// What became of each artifact, a line each.
+pub fn artifacts_text(artifacts: &[ArtifactReport]) -> String {
+    let mut text = String::new();
+    let name_width = artifacts.iter().map(|artifact| artifact.repository.as_str().len()).max().unwrap_or(0);
+    let version_width = artifacts.iter().map(|artifact| artifact.version.len()).max().unwrap_or(0);
+    for artifact in artifacts {
         let kind = match artifact.kind {
             ArtifactKind::Chart => "chart",
             ArtifactKind::Bundle => "bundle",
@@ -188,17 +205,7 @@ pub fn report_text(report: &Report) -> String {
             "  {kind:7} {repository:name_width$} {version:version_width$} {digest} {size:>11}  {outcome}"
         );
     }
-    for (key, pinned) in &report.images {
-        let _ = writeln!(text, "  image   {key} {pinned}");
-    }
-    if let Some(pinned) = &report.control_plane {
-        let _ = writeln!(text, "  control plane {pinned}");
-    }
-    channel_text(report, &mut text);
-    if report.dry_run {
-        let _ = writeln!(text, "plan {}; nothing was written", report.plan_digest);
-    }
-    clean(&text)
+    text
 }
 
 /// The report of one image, for people.

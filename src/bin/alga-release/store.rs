@@ -95,7 +95,18 @@ impl StoreAccess {
     /// # Errors
     /// As [`Self::credentials`], and when the store cannot be opened.
     pub async fn open(&self, access: Access, public_read: bool, talk: &Talk) -> Result<Stores, Failure> {
-        let found = self.credentials(talk).await?;
+        self.open_as(self.credentials(talk).await?, access, public_read)
+    }
+
+    /// The same for a second store.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_kept(&self, access: Access, public_read: bool, talk: &Talk) -> Result<Stores, Failure> {
+        self.open_as(self.credentials_kept(talk).await?, access, public_read)
+    }
+
+    fn open_as(&self, found: Found, access: Access, public_read: bool) -> Result<Stores, Failure> {
         // Who has no credentials reads as the public does.
         let apart = public_read && !found.is_anonymous();
         let public = if apart { Some(ReadStore::open(&self.location, self.anonymous())?) } else { None };

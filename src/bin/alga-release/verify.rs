@@ -73,7 +73,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let connection = match (args.offline, &connection.location) {
             (true, Location::Registry(_)) => {
                 let reason = "--offline: the store is a registry, and that is not read without a network";
-                return Err(Failure::usage_hint(reason, "name a directory or an archive: --store oci-layout:DIR, --store oci-archive:FILE"));
+                return Err(Failure::usage_hint(
+                    reason,
+                    "name a directory or an archive: --store oci-layout:DIR, --store oci-archive:FILE",
+                ));
             }
             (true, Location::Layout(_) | Location::Archive(_)) => connection.offline(),
             (false, _) => connection.online(),

@@ -202,6 +202,19 @@ impl Archive {
         Ok(self.entries(repository)?.tags.keys().cloned().collect())
     }
 
+    /// The manifests of the index that name `subject`, described with what they say of themselves.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        let mut referring = Vec::new();
+        for entry in &self.entries(repository)?.manifests {
+            let bytes = self.read(repository, &entry.digest, MANIFEST_LIMIT)?;
+            referring.extend(Descriptor::referring(&entry.media_type, &bytes, subject));
+        }
+        Ok(referring)
+    }
+
     fn corrupted(&self, repository: &Repository, digest: &Digest) -> Error {
         let reason = format!("`{}` does not hold what its name says: the archive is corrupted", member(digest));
         let reference = self.reference(repository, &Selector::Digest(digest.clone()));

@@ -1,0 +1,103 @@
+//! What refers to the pieces of a release, as the store that they go to knows it.
+
+use futures_util::future::try_join_all;
+
+use super::super::publish::{Action, Plan};
+use crate::oci::{
+    self, Artifact, Attached, Content, Descriptor, Digest, Index, ReadStore, Repository, Tag, media_type, optional,
+    referrers_tag,
+};
+
+/// Something that refers to a piece, and that the store lacks.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// Where it goes.
+    pub repository: Repository,
+    /// The manifest and everything that it names.
+    pub artifact: Artifact,
+    /// Its tag and what that names now; without, its `subject` is what it is found by.
+    pub tag: Option<(Tag, Option<Digest>)>,
+}
+
+/// What of `attached` a store lacks in `repository`.
+///
+/// # Errors
+/// When the store fails.
+pub async fn attachments(
+    store: &ReadStore,
+    repository: &Repository,
+    attached: &Attached,
+) -> Result<Vec<Attachment>, oci::Error> {
+    let mut missing = Vec::new();
+    let tagged =
+        attached.tagged.iter().map(|(tag, artifact)| lacking(store, repository, tag.clone(), artifact.clone()));
+    missing.extend(try_join_all(tagged).await?.into_iter().flatten());
+    let Some((subject, ..)) = attached.referrers.first() else { return Ok(missing) };
+    if store.knows_referrers(repository, subject).await? {
+        let looks = attached.referrers.iter().map(|(_, _, artifact)| async move {
+            let there = store.has(repository, artifact.descriptor()).await?;
+            let repository = repository.clone();
+            Ok::<_, oci::Error>((!there).then(|| Attachment { repository, artifact: artifact.clone(), tag: None }))
+        });
+        missing.extend(try_join_all(looks).await?.into_iter().flatten());
+        return Ok(missing);
+    }
+    let mut subjects: Vec<&Digest> = attached.referrers.iter().map(|(subject, ..)| subject).collect();
+    subjects.sort();
+    subjects.dedup();
+    for subject in subjects {
+        let listed = attached.referrers.iter().filter(|(of, ..)| of == subject);
+        let tag = referrers_tag(subject);
+        let there = store.index(repository, &tag).await?;
+        let list = listing(there, listed.map(|(_, descriptor, artifact)| (descriptor, artifact)));
+        missing.extend(lacking(store, repository, tag, list).await?);
+    }
+    Ok(missing)
+}
+
+/// An artifact that is to be under a tag, unless it is.
+async fn lacking(
+    store: &ReadStore,
+    repository: &Repository,
+    tag: Tag,
+    artifact: Artifact,
+) -> Result<Option<Attachment>, oci::Error> {
+    let found = optional(store.resolve(repository, &tag).await)?;
+    let there = found.as_ref() == Some(artifact.digest());
+    Ok((!there).then(|| Attachment { repository: repository.clone(), artifact, tag: Some((tag, found)) }))
+}
+
+/// The list of what refers to a manifest, for a registry that keeps none itself: what it lists already, and the new.
+fn listing<'a>(mut index: Index, new: impl Iterator<Item = (&'a Descriptor, &'a Artifact)>) -> Artifact {
+    let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
+    for (descriptor, artifact) in new {
+        if index.manifests.iter().all(|other| other.digest != descriptor.digest) {
+            index.manifests.push(descriptor.clone());
+        }
+        manifests.extend(artifact.manifests().iter().chain([artifact.manifest()]).cloned());
+        blobs.extend(artifact.blobs().iter().cloned());
+    }
+    let bytes = serde_json::to_vec(&index).expect("an index has text keys alone");
+    Artifact::of(Content::new(media_type::IMAGE_INDEX, bytes), manifests, blobs)
+}
+
+impl Plan {
+    /// The same, and before the tags of the release what refers to its pieces.
+    #[must_use]
+    pub fn with_attached(mut self, attachments: &[Attachment]) -> Self {
+        let pushes = attachments.iter().map(|one| Action::Push {
+            repository: one.repository.clone(),
+            descriptor: one.artifact.descriptor().clone(),
+        });
+        let tags = attachments.iter().filter_map(|one| {
+            let (tag, from) = one.tag.clone()?;
+            let to = one.artifact.digest().clone();
+            Some(Action::Tag { repository: one.repository.clone(), tag, from, to })
+        });
+        let end = self.actions.iter().position(|action| matches!(action, Action::Move { .. }));
+        let end = end.unwrap_or(self.actions.len());
+        self.actions.splice(end..end, tags.collect::<Vec<_>>());
+        self.actions.splice(0..0, pushes.collect::<Vec<_>>());
+        self
+    }
+}

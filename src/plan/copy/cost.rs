@@ -1,0 +1,71 @@
+//! What a plan would send.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use serde::Serialize;
+
+use super::super::execute::Contents;
+use super::super::publish::{Action, Plan};
+use crate::oci::{self, ReadStore};
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// Count of bytes of blobs that the store lacks, and of manifests.
+    pub bytes: u64,
+    /// Count of those blobs.
+    pub blobs: u64,
+    /// Count of the requests that write: two for a blob, one for a manifest, tag or move. Looking before and reading back come on
+    /// top. None for a directory.
+    pub requests: u64,
+}
+
+/// Asks a store which of the blobs of `plan` it lacks.
+///
+/// # Errors
+/// When the store fails.
+pub async fn cost(store: &ReadStore, plan: &Plan, contents: &Contents<'_>) -> Result<Cost, oci::Error> {
+    let mut cost = Cost::default();
+    let mut blobs = BTreeMap::new();
+    for action in &plan.actions {
+        match action {
+            Action::Push { repository, descriptor } => {
+                let Some(artifact) = contents.artifact(&descriptor.digest) else { continue };
+                for manifest in artifact.manifests().iter().chain([artifact.manifest()]) {
+                    cost.bytes += manifest.descriptor().size;
+                    cost.requests += 1;
+                }
+                let named = artifact.blobs().iter().map(oci::Content::descriptor);
+                blobs.extend(named.map(|blob| ((repository, &blob.digest), blob)));
+            }
+            Action::Move { config, .. } => {
+                cost.bytes += config.size;
+                // The JSON, the keep-alive tag, the channel.
+                cost.requests += 4;
+            }
+            Action::Tag { .. } => {}
+        }
+    }
+    let tags = plan.actions.iter().filter(|action| matches!(action, Action::Tag { .. })).count() as u64;
+    let pushes = plan.actions.iter().filter(|action| matches!(action, Action::Push { .. })).count() as u64;
+    // A manifest is put under its first tag at once.
+    cost.requests += tags.saturating_sub(pushes);
+    let looks = blobs.iter().map(|(&(repository, _), &blob)| async move {
+        match store.has(repository, blob).await {
+            Ok(there) => Ok((!there).then_some(blob.size)),
+            // A corrupted file is replaced.
+            Err(error) if error.kind() == oci::Kind::Mismatch => Ok(Some(blob.size)),
+            Err(error) => Err(error),
+        }
+    });
+    for size in try_join_all(looks).await?.into_iter().flatten() {
+        cost.bytes += size;
+        cost.blobs += 1;
+        cost.requests += 2;
+    }
+    if store.path().is_some() {
+        cost.requests = 0;
+    }
+    Ok(cost)
+}

@@ -1,0 +1,292 @@
+//! Reading a release with everything that it names, and what hangs on that.
+
+use futures_util::future::{try_join, try_join_all};
+
+use super::super::desired::ArtifactKind;
+use crate::config::{Config, ImageRepository, image_repository};
+use crate::image::Platform;
+use crate::oci::{
+    self, Artifact, Attached, Descriptor, Digest, InvalidReference, Prefix, ReadStore, Reference, Repository, Selector,
+    Tag, optional,
+};
+use crate::release::Resolved;
+use crate::verify::{self, Kind, Named, Stores, Target};
+
+/// What of a release is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent<'a> {
+    /// With the images?
+    pub images: bool,
+    /// Of an image for several platforms this one alone.
+    pub platform: Option<&'a Platform>,
+    /// With what lies in other registries?
+    pub external: bool,
+}
+
+/// Where a piece of a release lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// In the store of the release.
+    Own(Repository),
+    /// In another registry.
+    External {
+        /// `HOST/PATH`.
+        name: String,
+        /// Its root.
+        registry: Prefix,
+        /// In it.
+        repository: Repository,
+    },
+}
+
+impl Home {
+    /// `HOST/PATH`, for a release below `prefix`.
+    pub fn name(&self, prefix: &Prefix) -> String {
+        match self {
+            Self::Own(repository) => prefix.name_of(repository),
+            Self::External { name, .. } => name.clone(),
+        }
+    }
+}
+
+/// Something that a release names, to be copied.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Name for people.
+    pub name: String,
+    /// Its version, or an image's tag.
+    pub version: String,
+    /// The tag that keeps it.
+    pub tag: Tag,
+    /// Where it lies.
+    pub home: Home,
+    /// The manifest and everything that it names.
+    pub artifact: Artifact,
+    /// What refers to it.
+    pub attached: Attached,
+}
+
+/// Something that a release names, and that is not copied.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Left {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name or key in the release.
+    pub name: String,
+    /// `HOST/PATH` with its tag or digest.
+    pub reference: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A release with everything that it names.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// Its version.
+    pub version: String,
+    /// The release manifest.
+    pub release: Artifact,
+    /// What refers to it.
+    pub attached: Attached,
+    /// Charts, bundle, images, control plane, further images.
+    pub pieces: Vec<Piece>,
+    /// What is not copied.
+    pub left: Vec<Left>,
+}
+
+/// A release that cannot be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// Not all of it is there.
+    #[error("the release {version} is not complete: {} of what it names cannot be had", failed.len())]
+    Incomplete {
+        /// Of the release.
+        version: String,
+        /// `KIND NAME REFERENCE: REASON`.
+        failed: Vec<String>,
+    },
+    /// Its version is none that a store can have.
+    #[error("the release cannot be copied: {0}")]
+    Version(#[from] InvalidReference),
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] oci::Error),
+}
+
+/// Reads the manifests of everything, all at once, and what refers to them. `release` is the digest of the release itself.
+///
+/// # Errors
+/// See [`CopyError`]; everything that is missing is named at once.
+pub async fn read(
+    resolved: &Resolved,
+    release: &Digest,
+    prefix: &Prefix,
+    config: &Config,
+    stores: &Stores<'_>,
+    extent: Extent<'_>,
+) -> Result<Whole, CopyError> {
+    let named = verify::named(&resolved.release, prefix, config);
+    let version = &resolved.release.version;
+    let tag: Tag = version.replace('+', "_").parse()?;
+    let reading = Reading { tag: &tag, config, stores, extent };
+    let of_release = async {
+        let store = stores.own.store;
+        let repository = &config.repositories.release;
+        let artifact = store.artifact(repository, &Selector::Digest(release.clone()), &|_| true).await?;
+        let attached = attached(store, repository, &artifact).await?;
+        Ok((artifact, attached))
+    };
+    let pieces = try_join_all(named.iter().map(|named| reading.one(named)));
+    let ((release, attached), found) = try_join(of_release, pieces).await?;
+    let (mut pieces, mut left, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    for found in found {
+        match found {
+            Found::Piece(piece) => pieces.push(*piece),
+            Found::Left(why) => left.push(why),
+            Found::Failed(line) => failed.push(line),
+        }
+    }
+    if failed.is_empty() {
+        return Ok(Whole { version: version.clone(), release, attached, pieces, left });
+    }
+    Err(CopyError::Incomplete { version: version.clone(), failed })
+}
+
+/// What hangs on an artifact. The tags of a repository are listed for it: where that is not allowed, they are not looked at.
+async fn attached(store: &ReadStore, repository: &Repository, artifact: &Artifact) -> Result<Attached, oci::Error> {
+    let tags = match store.tags(repository).await {
+        Err(error) if error.kind() == oci::Kind::Unavailable => return Err(error),
+        tags => tags.unwrap_or_default(),
+    };
+    store.attached(repository, artifact, &tags).await
+}
+
+/// What became of one thing that the release names.
+enum Found {
+    Piece(Box<Piece>),
+    Left(Left),
+    Failed(String),
+}
+
+struct Reading<'a> {
+    /// Of the release.
+    tag: &'a Tag,
+    config: &'a Config,
+    stores: &'a Stores<'a>,
+    extent: Extent<'a>,
+}
+
+impl Reading<'_> {
+    async fn one(&self, named: &Named) -> Result<Found, oci::Error> {
+        let is_image = !matches!(named.kind, Kind::Chart | Kind::Bundle);
+        if is_image && !self.extent.images {
+            return Ok(left(named, "it was asked to leave the images"));
+        }
+        match &named.target {
+            Target::Invalid(reason) => Ok(failed(named, reason)),
+            Target::Loose(reason) => self.by_tag(named, reason).await,
+            Target::Own { repository, selector } => {
+                let home = Home::Own(repository.clone());
+                self.read(named, home, self.stores.own.store, repository, selector).await
+            }
+            Target::External { name, registry, repository, digest } => {
+                if !self.extent.external {
+                    let reason = "it is in another registry, and a registry keeps its own alone: --rewrite-prefix takes it along";
+                    return Ok(left(named, reason));
+                }
+                let home =
+                    Home::External { name: name.clone(), registry: registry.clone(), repository: repository.clone() };
+                let selector = Selector::Digest(digest.clone());
+                if let Some(kept) = self.stores.own.store.external(registry)?
+                    && optional(kept.manifest(repository, &selector).await)?.is_some()
+                {
+                    return self.read(named, home, &kept, repository, &selector).await;
+                }
+                match self.stores.external.get(name) {
+                    Some(external) => self.read(named, home, &external.store, repository, &selector).await,
+                    None => {
+                        Ok(left(named, "it is in another registry, which is not asked, and the store does not keep it"))
+                    }
+                }
+            }
+        }
+    }
+
+    /// An image of which the release says the tag alone: where its store has it, that one.
+    async fn by_tag(&self, named: &Named, reason: &str) -> Result<Found, oci::Error> {
+        let tag = named.version.as_deref().unwrap_or(&named.reference).parse::<Tag>().ok();
+        let repository = match named.kind {
+            Kind::Image => self.config.images.get(&named.name).and_then(|name| image_repository(name).ok()),
+            Kind::ControlPlane => Some(ImageRepository::Own(self.config.repositories.control_plane.clone())),
+            _ => None,
+        };
+        let (Some(tag), Some(ImageRepository::Own(repository))) = (tag, repository) else {
+            return Ok(left(named, reason));
+        };
+        let store = self.stores.own.store;
+        match optional(store.resolve(&repository, &tag).await)? {
+            None => Ok(left(named, &format!("{reason}, and {repository}:{tag} is not there"))),
+            Some(digest) => {
+                let home = Home::Own(repository.clone());
+                self.read(named, home, store, &repository, &Selector::Digest(digest)).await
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        named: &Named,
+        home: Home,
+        store: &ReadStore,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<Found, oci::Error> {
+        let is_image = !matches!(named.kind, Kind::Chart | Kind::Bundle);
+        let platform = self.extent.platform.filter(|_| is_image);
+        let keep = |child: &Descriptor| platform.is_none_or(|wanted| Platform::of(child).fits(wanted));
+        let artifact = match store.artifact(repository, selector, &keep).await {
+            Ok(artifact) => artifact,
+            Err(error) if may_pass(&error) => return Err(error),
+            Err(error) => return Ok(failed(named, &error.to_string())),
+        };
+        if let (Some(platform), true, true) =
+            (platform, oci::media_type::is_index(&artifact.descriptor().media_type), artifact.manifests().is_empty())
+        {
+            return Ok(failed(named, &format!("it has no image for {platform}")));
+        }
+        let attached = attached(store, repository, &artifact).await?;
+        let tag = self.tag_of(named);
+        let version = named.version.clone().unwrap_or_else(|| tag.to_string());
+        let kind = match named.kind {
+            Kind::Chart => ArtifactKind::Chart,
+            Kind::Bundle => ArtifactKind::Bundle,
+            _ => ArtifactKind::Image,
+        };
+        let name = named.name.clone();
+        Ok(Found::Piece(Box::new(Piece { kind, name, version, tag, home, artifact, attached })))
+    }
+
+    /// The tag under which a piece is kept: a registry collects what has none. The release's own version, where the release does not
+    /// say one.
+    fn tag_of(&self, named: &Named) -> Tag {
+        let own = named.version.as_deref().map(|version| version.replace('+', "_")).and_then(|text| text.parse().ok());
+        let written = || named.reference.parse::<Reference>().ok()?.tag;
+        own.or_else(written).unwrap_or_else(|| self.tag.clone())
+    }
+}
+
+/// A store that may answer later has not answered.
+fn may_pass(error: &oci::Error) -> bool {
+    matches!(error.kind(), oci::Kind::Unavailable | oci::Kind::Untrusted | oci::Kind::Io)
+}
+
+fn left(named: &Named, reason: &str) -> Found {
+    let (name, reference) = (named.name.clone(), named.reference.clone());
+    Found::Left(Left { kind: named.kind, name, reference, reason: reason.to_owned() })
+}
+
+fn failed(named: &Named, reason: &str) -> Found {
+    Found::Failed(format!("{} {} {}: {reason}", named.kind.as_str(), named.name, named.reference))
+}
