@@ -81,7 +81,11 @@ Examples:
   alga-release promote --from nightly --to stable --if-plan sha256:… --if-current sha256:…
 
   # only what nightly has served for a day
-  alga-release promote --from nightly --to stable --min-age 24h")]
+  alga-release promote --from nightly --to stable --min-age 24h
+
+  # from the registry of the builds to the one that customers read
+  alga-release promote --from nightly --to stable --store ci.example.com/alga \\
+    --to-store ghcr.io/nine-minds --rewrite-prefix")]
     Promote(Box<crate::promote::Args>),
     /// Take a channel back to a release, deliberately
     #[command(after_help = "\

@@ -15,7 +15,7 @@ use crate::output::Talk;
 use crate::store::{Access, StoreAccess, Stores};
 
 /// Requests at once, where nobody says.
-const JOBS: u16 = 16;
+pub const JOBS: u16 = 16;
 
 /// The work, unless a signal comes first.
 pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

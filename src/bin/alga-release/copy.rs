@@ -89,8 +89,7 @@ async fn copied(args: &Args, talk: &Talk) -> Result<Copied, Failure> {
     let ready = transfer.read(&resolved, in_channel, channel.is_some()).await?;
     let from = format!("{} {}", source.location, args.reference);
     let record = args.approval.record(environment::now(), from, args.reason.clone());
-    let moving =
-        channel.as_ref().map(|channel| Moving { channel, rules: &rules, record: &record, since: None, checks: &[] });
+    let moving = channel.as_ref().map(|channel| Moving { channel, rules: &rules, since: None, checks: &[] });
     let planned = transfer.plan(&ready, moving.as_ref()).await?;
     if moving.is_none() {
         alga_release::plan::approved(&planned.plan, rules.if_plan.as_ref())?;
@@ -218,12 +217,12 @@ impl Copied {
     fn text(&self) -> String {
         let mut text = String::new();
         let (version, store) = (shown(&self.version), &self.store);
-        let word = match (self.has_changes, self.dry_run) {
-            (false, _) => "nothing to do: is there already",
-            (true, true) => "would be copied",
+        let head = match (self.has_changes, self.dry_run) {
+            (false, _) => "nothing to do: already there:",
+            (true, true) => "would copy",
             (true, false) => "copied",
         };
-        let _ = writeln!(text, "release {version} {word}");
+        let _ = writeln!(text, "{head} {version}");
         let _ = writeln!(text, "  from    {}", self.from);
         let _ = writeln!(text, "  store   {store}");
         let _ = writeln!(text, "  digest  {}", self.digest);
@@ -241,7 +240,9 @@ impl Copied {
         }
         if !self.elsewhere.is_empty() {
             let _ = writeln!(text, "still pulled from elsewhere:");
-            self.elsewhere.iter().for_each(|line| drop(writeln!(text, "  {}", shown(line))));
+            for line in &self.elsewhere {
+                let _ = writeln!(text, "  {}", shown(line));
+            }
         }
         text += &self.next();
         clean(&text)

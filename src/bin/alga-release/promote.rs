@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use alga_release::config::Config;
 use alga_release::diff::{self, Diff, Side};
-use alga_release::oci::{Content, Digest, Location, Selector, Store};
+use alga_release::oci::{Content, Digest, Location, Selector, Store, Tag};
 use alga_release::plan::{self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules};
 use alga_release::release::{MoveKind, Release, Resolved};
 use alga_release::text::clean;
@@ -19,6 +19,7 @@ use crate::output::{self, Talk};
 use crate::outputs::{self, Outputs, OutputsArgs};
 use crate::pager;
 use crate::store::Access;
+use crate::transfer::{ExtentArgs, Moving, Target, Transfer};
 use crate::{checks, environment};
 
 #[derive(Debug, clap::Args)]
@@ -35,11 +36,16 @@ pub struct Args {
     /// Let the channel move between versions that have no order
     #[arg(long)]
     allow_unordered: bool,
+    /// Store of the channel, when it is another one: the release is copied there first
+    #[arg(long, value_name = "STORE")]
+    to_store: Option<String>,
     #[command(flatten)]
     approval: Approval,
     /// Why the channel moves, for its record
     #[arg(long)]
     reason: Option<String>,
+    #[command(flatten)]
+    extent: ExtentArgs,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -86,7 +92,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     rules.allow_unordered = args.allow_unordered;
     let clock: Timestamp = now.parse().map_err(|cause| Failure::io("reading the clock", cause))?;
     rules.min_age = args.min_age.map(|age| (age, clock));
+    if args.to_store.is_none() && args.extent != ExtentArgs::default() {
+        return Err(Failure::usage(
+            "--without-images, --platform and --rewrite-prefix are for a promotion with --to-store",
+        ));
+    }
     let work = async {
+        if let Some(store) = &args.to_store {
+            let across =
+                Across { args, config: &config, channel: &channel, selector: &selector, rules: &rules, talk: &talk };
+            return across.carry_out(store, now).await;
+        }
         let connection = Connection::open(&args.store, &config, args.approval.access(), &talk).await?;
         let (source, serves) = futures_util::join!(
             connection.resolve(&config, &args.from, &selector),
@@ -94,16 +110,76 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         );
         let (source, (serves, sequence)) = (source?, serves?);
         let from = args.from.clone();
-        let in_channel = config.channels.iter().any(|channel| channel.as_str() == from);
+        let in_channel = is_channel(&config, &from);
         let record = args.approval.record(now, from, args.reason.clone());
         let current = Current { repository: &config.repositories.release, channel: &channel, serves, sequence };
         let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
         step.carry_out(&Source { resolved: source, in_channel }, &record).await
     };
     let outputs = Outputs::open(&args.outputs)?;
-    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(work)));
+    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(Box::pin(work))));
     talk.done();
     moved?.print(&args.output, &outputs)
+}
+
+fn is_channel(config: &Config, word: &str) -> bool {
+    config.channels.iter().any(|channel| channel.as_str() == word)
+}
+
+/// A promotion into another store.
+struct Across<'a> {
+    args: &'a Args,
+    config: &'a Config,
+    channel: &'a Tag,
+    selector: &'a Selector,
+    rules: &'a MoveRules,
+    talk: &'a Talk,
+}
+
+impl Across<'_> {
+    async fn carry_out(&self, store: &str, now: String) -> Result<Moved, Failure> {
+        let Self { args, config, channel, selector, rules, talk } = *self;
+        let access = args.approval.access();
+        let connection = Connection::open(&args.store, config, Access::Read, talk).await?;
+        let target = Target::open(store, &connection, &args.store, config, access, connect::JOBS, talk).await?;
+        let target_store =
+            target.read().ok_or_else(|| Failure::usage(format!("{} has no channels", target.location)))?;
+        let repository = &config.repositories.release;
+        let (source, current) = futures_util::join!(
+            connection.resolve(config, &args.from, selector),
+            plan::observe_channel(target_store, repository, channel),
+        );
+        let source = Source { resolved: source?, in_channel: is_channel(config, &args.from) };
+        let (serves, sequence) = current?;
+        let current = Current { repository, channel, serves, sequence };
+        let step = Step { config, current, connection: &connection, rules, talk };
+        let (_, checks) = step.look(&source).await?;
+        let transfer = Transfer { config, source: &connection, target: &target, extent: &args.extent, talk };
+        let ready = transfer.read(&source.resolved, source.in_channel, true).await?;
+        let since = source.candidate(ready.origin.digest.clone(), &checks).moved;
+        let moving = Moving { channel, rules, since, checks: &checks };
+        let planned = transfer.plan(&ready, Some(&moving)).await?;
+        let from = format!("{} {}", connection.location, args.from);
+        let record = args.approval.record(now, from.clone(), args.reason.clone());
+        let mut report =
+            MoveReport::new(&planned.plan, &step.current, &source.candidate(planned.release.clone(), &checks));
+        report.kind = rules.kind;
+        report.dry_run = args.approval.dry_run;
+        report.store = target.location.to_string();
+        report.from = from;
+        report.warnings = not_checked(&checks).into_iter().chain(ready.warnings.iter().cloned()).collect();
+        report.warnings.iter().for_each(|warning| talk.warn(warning));
+        if report.dry_run {
+            let serves = step.current.serves.as_ref();
+            let serves =
+                serves.map(|serves| Side::served(target_store, config, channel.as_str(), serves)).transpose()?;
+            let to = Side::read(connection.read(), config, &args.from, source.resolved.clone());
+            let diff = if planned.plan.is_empty() { None } else { Some(diff::compare(serves.as_ref(), &to).await?) };
+            return Ok(Moved { report, diff });
+        }
+        report.manifest = transfer.carry_out(&ready, &planned, &record).await?.or(report.manifest);
+        Ok(Moved { report, diff: None })
+    }
 }
 
 impl Approval {

@@ -32,7 +32,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 const BUNDLE_LIMIT: u64 = 512 << 20;
 
 /// What of a release goes along, and under which names.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "What is copied")]
 pub struct ExtentArgs {
     /// Leave the images where they are
@@ -84,7 +84,8 @@ impl Target {
         Ok(Self { location, stores })
     }
 
-    fn read(&self) -> Option<&ReadStore> {
+    /// Nothing for an archive.
+    pub fn read(&self) -> Option<&ReadStore> {
         self.stores.as_ref().map(|stores| stores.opened.read())
     }
 
@@ -124,7 +125,6 @@ pub struct Transfer<'a> {
 pub struct Moving<'a> {
     pub channel: &'a Tag,
     pub rules: &'a MoveRules,
-    pub record: &'a MoveRecord,
     /// When the release came to the channel that it comes from, RFC 3339.
     pub since: Option<&'a str>,
     /// What was looked at.
@@ -150,6 +150,8 @@ pub struct Ready {
 /// What is to be written.
 pub struct Planned {
     pub plan: Plan,
+    /// Digest of the release, as it is or will be in the target.
+    pub release: Digest,
     pub observed: Observed,
     pub attachments: Vec<Attachment>,
     /// What the channel shall serve.
@@ -321,8 +323,13 @@ impl Transfer<'_> {
             let repository = &self.config.repositories.release;
             let current = Current { repository, channel: moving.channel, serves: serves.clone(), sequence: *sequence };
             let version = &ready.desired.release.version;
-            let candidate =
-                Candidate { release, version, json: &ready.desired.json, moved: moving.since, checks: moving.checks };
+            let candidate = Candidate {
+                release: release.clone(),
+                version,
+                json: &ready.desired.json,
+                moved: moving.since,
+                checks: moving.checks,
+            };
             let rules = MoveRules { if_plan: None, ..moving.rules.clone() };
             let (moves, content) = plan::promote(&current, &candidate, &rules)?;
             plan.actions.extend(moves.actions);
@@ -332,7 +339,7 @@ impl Transfer<'_> {
         let contents = Contents::of_all(ready.desired.all()).with_attached(&attachments);
         let cost =
             if self.target.store().is_none() { copy::cost(store, &plan, &contents).await? } else { Cost::default() };
-        Ok(Planned { plan, observed, attachments, json, current, cost })
+        Ok(Planned { plan, release, observed, attachments, json, current, cost })
     }
 
     /// Writes it; gives the digest of the channel's manifest where one moved.
@@ -427,9 +434,9 @@ fn attached(
 /// An archive holds nothing before.
 fn written_as_a_whole(ready: &Ready) -> Result<Planned, Failure> {
     let observed = Observed::nothing(&ready.desired);
-    let (plan, _) = plan::bring_all(&ready.desired, &observed)?;
+    let (plan, release) = plan::bring_all(&ready.desired, &observed)?;
     let cost = Cost { bytes: size(&ready.desired), ..Cost::default() };
-    Ok(Planned { plan, observed, attachments: Vec::new(), json: None, current: None, cost })
+    Ok(Planned { plan, release, observed, attachments: Vec::new(), json: None, current: None, cost })
 }
 
 /// Count of all bytes, those that several artifacts share once.
