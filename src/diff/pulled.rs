@@ -30,12 +30,14 @@ impl fmt::Display for Pulled {
     }
 }
 
-/// The images of a rendering that are not below `prefix`, by name; what could not be read is added to `notes`.
-pub fn elsewhere(rendering: &Rendering, prefix: &Prefix, notes: &mut Vec<String>) -> Vec<Pulled> {
+/// The images of a rendering, and of files that are applied as they are `written`, that are not below `prefix`, by name. What could
+/// not be read is added to `notes`.
+pub fn elsewhere(rendering: &Rendering, written: &Files, prefix: &Prefix, notes: &mut Vec<String>) -> Vec<Pulled> {
     let named: Files = rendering.documents.iter().map(|(of, text)| (format!("{of}.yaml"), text.clone())).collect();
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for Object { id, file, value } in objects::read(&named, notes) {
-        let by = format!("{}: {id}", file.strip_suffix(".yaml").unwrap_or(&file));
+    for Object { id, file, value } in objects::read(named.iter().chain(written), notes) {
+        let of = file.strip_suffix(".yaml").filter(|_| named.contains_key(&file)).unwrap_or(&file);
+        let by = format!("{of}: {id}");
         each_image(&value, &mut |image| {
             if !is_below(prefix, image) {
                 found.entry(image.to_owned()).or_default().insert(by.clone());
@@ -82,7 +84,7 @@ mod tests {
 
     fn lines(rendering: &Rendering, prefix: &str) -> Vec<String> {
         let prefix = Prefix::parse(prefix, false).expect("a prefix");
-        elsewhere(rendering, &prefix, &mut Vec::new()).iter().map(ToString::to_string).collect()
+        elsewhere(rendering, &Files::new(), &prefix, &mut Vec::new()).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -119,6 +121,16 @@ spec: {containers: [{image: mirror:5000/bb/web}], ephemeralContainers: [{image: 
             "quay.io/x/y is pulled from elsewhere (helm a/web: Database db)",
         ];
         assert_eq!(lines(&rendering(&[("helm a/web", web)]), "mirror:5000/b"), expected);
+    }
+
+    #[test]
+    fn files_that_are_applied_as_they_are_written_are_looked_at_too() {
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: redis}]}\n";
+        let written = [("base/p.yaml", pod), ("base/p.md", pod)];
+        let written = written.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into();
+        let prefix = Prefix::parse("mirror/b", false).expect("a prefix");
+        let images = elsewhere(&Rendering::default(), &written, &prefix, &mut Vec::new());
+        assert_eq!(images, [Pulled { image: "redis".into(), by: ["base/p.yaml: Pod p".into()].into() }]);
     }
 
     #[test]

@@ -52,6 +52,8 @@ mod quirks;
 mod registry_itself;
 // What a registry sees of this program.
 mod registry_wire;
+// A release is rewritten to another prefix.
+mod relocate;
 // What the resolver renders for the cluster.
 mod render;
 // The resolver on the appliance.

@@ -63,12 +63,11 @@ pub async fn elsewhere(contents: Contents, prefix: &Prefix) -> Result<Vec<String
     // What kustomize does not build is read as it is written.
     let written = if programs.kubectl.is_none() { contents.files.clone() } else { BTreeMap::new() };
     let mut rendering = programs.render(contents, home.path()).await?;
-    rendering.documents.extend(written);
     let mut notes = std::mem::take(&mut rendering.notes);
     notes.extend(rendering.failed.iter().map(|(of, reason)| shown(&format!("{of}: {reason}"))));
     let mut lines: Vec<String> =
-        pulled::elsewhere(&rendering, prefix, &mut notes).iter().map(ToString::to_string).collect();
-    lines.extend(notes.into_iter().map(|note| format!("not looked at for images: {note}")));
+        pulled::elsewhere(&rendering, &written, prefix, &mut notes).iter().map(ToString::to_string).collect();
+    lines.extend(notes.into_iter().map(|note| format!("while images were looked for: {note}")));
     Ok(lines)
 }
 
