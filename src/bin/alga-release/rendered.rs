@@ -53,7 +53,6 @@ pub async fn add(diff: &mut Diff, from: &Side<'_>, to: &Side<'_>) -> Result<(), 
 }
 
 /// Which images the release in `contents` pulls that are not below `prefix`, a line each, and what is not known.
-#[allow(dead_code, reason = "`copy --rewrite-prefix` prints it")]
 pub async fn elsewhere(contents: Contents, prefix: &Prefix) -> Result<Vec<String>, Failure> {
     let programs = Programs::find();
     if programs.helm.is_none() {
