@@ -34,6 +34,8 @@ mod container;
 mod credentials;
 // What stands between somebody and a publication.
 mod doctor;
+// A release in one archive file.
+mod oci_archive;
 // What the next step of a workflow reads.
 mod outputs;
 // What is published is read back by the programs of others.

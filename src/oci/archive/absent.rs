@@ -52,3 +52,15 @@ impl Archive {
         match self.0 {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_is_refused_with_a_way_out() {
+        let error = Archive::open(Path::new("release.tar")).expect_err("there is none");
+        assert_eq!(error.kind(), Kind::Refused);
+        assert!(error.to_string().contains("oci-archive:release.tar: this program reads no archives"), "{error}");
+    }
+}

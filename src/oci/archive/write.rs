@@ -93,18 +93,25 @@ impl<'a> Packed<'a> {
         Ok(packed)
     }
 
-    /// As every store does: a manifest whose contents are absent is refused.
+    /// As every store does: a manifest whose contents are absent is refused. Of an index, platforms may be left out, since its
+    /// digest stays what it is; foreign layers are to be had elsewhere.
     fn check(&self, path: &Path) -> Result<(), Error> {
         for (digest, manifest) in &self.manifests {
             let refused =
                 |kind, reason: String| Error::new(kind, "writing", format!("{}@{digest}", name_of(path)), reason);
             let named = named_by(manifest.bytes())
                 .map_err(|cause| refused(Kind::Malformed, "it is no manifest".to_owned()).caused_by(cause))?;
-            for content in named {
-                if !self.manifests.contains_key(&content.digest) && !self.blobs.contains_key(&content.digest) {
-                    let reason = format!("it names {} ({}), which is not there", content.digest, content.media_type);
-                    return Err(refused(Kind::Refused, reason));
-                }
+            let there = |named: &&Descriptor| {
+                let elsewhere = media_type::is_foreign(&named.media_type);
+                elsewhere || self.manifests.contains_key(&named.digest) || self.blobs.contains_key(&named.digest)
+            };
+            let of_index = named.iter().all(|named| media_type::is_manifest(&named.media_type));
+            if of_index && named.iter().any(|named| there(&named)) {
+                continue;
+            }
+            if let Some(absent) = named.iter().find(|named| !there(named)) {
+                let reason = format!("it names {} ({}), which is not there", absent.digest, absent.media_type);
+                return Err(refused(Kind::Refused, reason));
             }
         }
         Ok(())
@@ -317,5 +324,19 @@ impl Unfinished {
         // Some file systems do not know it of directories; the file is whole in any case.
         let _ = File::open(directory).and_then(|directory| directory.sync_all());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_posix_has_no_digits_for_is_written_as_gnu_does() {
+        for (size, magic) in [(0, b"ustar\0"), (LARGE - 1, b"ustar\0"), (LARGE, b"ustar "), (1 << 40, b"ustar ")] {
+            let header = header("blobs/sha256/x", size);
+            assert_eq!(header.entry_size().expect("a size"), size);
+            assert_eq!(header.as_bytes()[257..263], *magic, "{size}");
+        }
     }
 }

@@ -1,0 +1,272 @@
+//! What is no such archive, is cut off, or is made to do harm.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use alga_release::oci::{Content, Digest, Kind, Selector};
+use serde_json::{Value, json};
+use tar::EntryType;
+
+use super::{OWN, open, several, write};
+use crate::store_contract::{artifact, repository, tag};
+use crate::support::images::{Files, blob_name, gzip, layout, tar, zstd};
+use crate::support::programs::{after, release, run, stdout};
+
+/// Files in a directory of their own.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn file(&self, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join("x.tar");
+        fs::write(&path, bytes).expect("written");
+        path
+    }
+
+    #[track_caller]
+    fn refused(&self, bytes: &[u8], kind: Kind, reason: &str) {
+        let error = open(&self.file(bytes)).expect_err(reason);
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(reason), "want `{reason}`: {error}");
+    }
+}
+
+/// A manifest and its blobs.
+fn contents() -> Vec<Content> {
+    artifact("one").contents().cloned().collect()
+}
+
+fn entry(name: &str) -> Value {
+    let manifest = artifact("one").descriptor().clone();
+    let mut entry = serde_json::to_value(manifest).expect("JSON");
+    entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+    entry
+}
+
+/// The files of an archive with these entries.
+fn files(entries: &[Value]) -> Files {
+    let blobs: Vec<Vec<u8>> = contents().iter().map(|content| content.bytes().to_vec()).collect();
+    let mut files = layout(entries, &blobs);
+    let mut index: Value = serde_json::from_slice(&files[1].1).expect("JSON");
+    index["annotations"] = json!({ "vnd.alga.appliance.prefix": OWN });
+    files[1].1 = index.to_string().into_bytes();
+    files
+}
+
+fn sound() -> Files {
+    files(&[entry(&format!("{OWN}/charts/one:1.0"))])
+}
+
+/// A member of a kind, with a link's target.
+fn special(kind: EntryType, name: &str, link: &str) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_size(0);
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+#[tokio::test]
+async fn an_archive_that_was_packed_by_hand_is_read() {
+    let scratch = Scratch::new();
+    let store = open(&scratch.file(&tar(&sound()))).expect("an archive");
+    assert_eq!(store.tags(&repository("charts/one")).await.expect("tags"), [tag("1.0")]);
+    // As `tar` packs a directory: with directories, in another order, by names that begin with a point.
+    let directory = scratch.0.path().join("unpacked");
+    crate::support::images::write(&directory, &sound());
+    let packed = scratch.0.path().join("packed.tar");
+    stdout(Command::new("tar").arg("-cf").arg(&packed).arg("-C").arg(&directory).arg("."));
+    let store = open(&packed).expect("an archive");
+    assert_eq!(store.tags(&repository("charts/one")).await.expect("tags"), [tag("1.0")]);
+}
+
+#[tokio::test]
+async fn an_archive_that_is_cut_off_anywhere_is_refused() {
+    let scratch = Scratch::new();
+    let path = scratch.0.path().join("whole.tar");
+    write(&path, &several()).await.expect("written");
+    let whole = fs::read(&path).expect("an archive");
+    scratch.refused(&[], Kind::Malformed, "it is no tar");
+    // Without the second one of the two empty blocks at its end, nothing is missing.
+    let end = whole.len() - 512;
+    let blocks = (0..=end / 512)
+        .flat_map(|block| [block * 512 - usize::from(block > 0), block * 512, block * 512 + 1, block * 512 + 257]);
+    for length in blocks.filter(|length| (1..end).contains(length)) {
+        let error = open(&scratch.file(&whole[..length])).expect_err("cut off");
+        assert_eq!(error.kind(), Kind::Malformed, "{length}: {error}");
+        assert!(
+            ["it is no tar", "it ends in its middle"].iter().any(|reason| error.to_string().contains(reason)),
+            "{error}"
+        );
+    }
+    open(&scratch.file(&whole[..end])).expect("whole");
+}
+
+#[test]
+fn members_that_no_layout_has_are_refused() {
+    let scratch = Scratch::new();
+    let with = |member: Vec<u8>| [member, tar(&sound())].concat();
+    let malformed = |bytes: &[u8], reason: &str| scratch.refused(bytes, Kind::Malformed, reason);
+    for kind in [EntryType::Block, EntryType::Char, EntryType::Fifo] {
+        malformed(&with(special(kind, "device", "")), "`device` is neither file, directory nor link");
+    }
+    for kind in [EntryType::Link, EntryType::Symlink] {
+        malformed(&with(special(kind, "blobs/sha256/link", "../../index.json")), "link");
+        malformed(&with(special(kind, "link", "index.json")), "`link` in it is a link");
+        malformed(&with(special(kind, "link", "../../etc/passwd")), "the link `link` leads out of it");
+    }
+    for name in ["../index.json", "/etc/passwd", "blobs/../../x", "..\\x"] {
+        malformed(&with(special(EntryType::Regular, name, "")), "is not safe");
+    }
+    let mut twice = sound();
+    twice.push(twice[1].clone());
+    malformed(&tar(&twice), "`index.json` is in it more than once");
+    let mut twice = sound();
+    twice.push(("./index.json".to_owned(), b"{}".to_vec()));
+    malformed(&tar(&twice), "more than once");
+    let mut flipped = tar(&sound());
+    flipped[20] ^= 1;
+    malformed(&flipped, "it is no tar");
+    malformed(&vec![0; 10_240], "it is no tar");
+    malformed(b"PK\x03\x04 and so on", "it is no tar");
+    malformed(&[0x1f], "it is no tar");
+}
+
+#[test]
+fn a_compressed_archive_says_how_to_unpack_it() {
+    let scratch = Scratch::new();
+    let tar = tar(&sound());
+    scratch.refused(&gzip(&tar), Kind::Refused, "compressed by gzip, and is read by position: unpack it by `gzip -d`");
+    scratch.refused(&zstd(&tar), Kind::Refused, "compressed by zstd, and is read by position: unpack it by `zstd -d`");
+}
+
+#[test]
+fn what_is_no_plain_file_is_refused_by_its_name() {
+    let scratch = Scratch::new();
+    let directory = scratch.0.path();
+    let kind = |path: &std::path::Path, kind, reason: &str| {
+        let error = open(path).expect_err(reason);
+        assert!(error.kind() == kind && error.to_string().contains(reason), "{error}");
+        assert!(error.reference().contains(&path.display().to_string()), "{error}");
+    };
+    kind(directory, Kind::Refused, "it is a directory; one of layouts is named as oci-layout:DIR");
+    kind(std::path::Path::new("/dev/zero"), Kind::Refused, "it is no plain file");
+    kind(&directory.join("absent.tar"), Kind::NotFound, "there is no such file");
+    let pipe = directory.join("pipe");
+    stdout(Command::new("mkfifo").arg(&pipe));
+    kind(&pipe, Kind::Refused, "it is no plain file");
+}
+
+#[test]
+fn an_index_that_cannot_be_trusted_is_refused() {
+    let scratch = Scratch::new();
+    let malformed = |files: &Files, reason: &str| scratch.refused(&tar(files), Kind::Malformed, reason);
+    let index = |json: &str| {
+        let mut files = sound();
+        files[1].1 = json.as_bytes().to_vec();
+        files
+    };
+    let name = format!("{OWN}/charts/one:1.0");
+    malformed(&sound()[1..].to_vec(), "it has no `oci-layout`");
+    malformed(&[&sound()[..1], &sound()[2..]].concat(), "it has no `index.json`");
+    let mut other = sound();
+    other[0].1 = br#"{"imageLayoutVersion":"2.0.0"}"#.to_vec();
+    malformed(&other, "does not say version 1.0.0");
+    malformed(&index("{"), "its `index.json` is broken");
+    malformed(&index(r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#), "its `index.json` is broken");
+    malformed(&index(r#"{"schemaVersion":2,"manifests":[]}"#), "does not say which prefix its names are below");
+    let odd = r#"{"schemaVersion":2,"manifests":[],"annotations":{"vnd.alga.appliance.prefix":"a b"}}"#;
+    malformed(&index(odd), "names a prefix that is none");
+    malformed(&index(&format!("{}{}", sound()[0].1.len(), " ".repeat(17 << 20))), "is larger than");
+
+    let mut absent = entry(&name);
+    absent["digest"] = Digest::of(b"absent").as_str().into();
+    malformed(&files(&[absent]), "which is not in it");
+    let mut size = entry(&name);
+    size["size"] = 7.into();
+    malformed(&files(&[size]), "of 7 bytes, which is not in it");
+    let mut blob = entry(&name);
+    let config = contents()[0].descriptor().clone();
+    blob["digest"] = config.digest.as_str().into();
+    blob["size"] = config.size.into();
+    malformed(&files(&[entry(&name), blob.clone()]), &format!("says two things of {name}"));
+    blob["annotations"]["org.opencontainers.image.ref.name"] = format!("{OWN}/x@{}", artifact("one").digest()).into();
+    malformed(&files(&[blob]), "says two things of");
+}
+
+#[tokio::test]
+async fn what_somebody_else_put_into_the_index_is_in_no_repository() {
+    let scratch = Scratch::new();
+    let entries: Vec<Value> = ["1.0", "", "latest:", ":", "a@b", "@sha256:0"].iter().map(|name| entry(name)).collect();
+    let mut all = vec![entry(&format!("{OWN}/charts/one:1.0"))];
+    all.extend(entries);
+    let store = open(&scratch.file(&tar(&files(&all)))).expect("an archive");
+    assert_eq!(store.tags(&repository("charts/one")).await.expect("tags"), [tag("1.0")]);
+}
+
+#[tokio::test]
+async fn what_was_changed_in_an_archive_is_a_mismatch() {
+    let scratch = Scratch::new();
+    let sound = sound();
+    for content in contents() {
+        let mut changed = sound.clone();
+        let file = changed.iter_mut().find(|(name, _)| *name == blob_name(content.bytes())).expect("it is in it");
+        file.1[3] ^= 1;
+        let store = open(&scratch.file(&tar(&changed))).expect("an archive");
+        let (one, descriptor) = (repository("charts/one"), content.descriptor());
+        let error = if descriptor.digest == *artifact("one").digest() {
+            for selector in [Selector::Tag(tag("1.0")), Selector::Digest(descriptor.digest.clone())] {
+                let error = store.manifest(&one, &selector).await.expect_err("changed");
+                assert_eq!(error.kind(), Kind::Mismatch, "{error}");
+            }
+            store.has(&one, descriptor).await.expect_err("changed")
+        } else {
+            let error = store.fetch_verified(&one, descriptor, 1000).await.expect_err("changed");
+            assert_eq!(error.kind(), Kind::Mismatch, "{error}");
+            store.has(&one, descriptor).await.expect_err("changed")
+        };
+        assert_eq!(error.kind(), Kind::Mismatch, "{error}");
+        assert!(error.to_string().contains("the archive is corrupted"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_is_absent_is_said_to_be_by_whoever_asks_for_it() {
+    let scratch = Scratch::new();
+    let blob = contents()[0].clone();
+    let files: Files = sound().into_iter().filter(|(name, _)| *name != blob_name(blob.bytes())).collect();
+    let store = open(&scratch.file(&tar(&files))).expect("an archive");
+    let one = repository("charts/one");
+    assert!(!store.has(&one, blob.descriptor()).await.expect("an answer"));
+    assert_eq!(store.fetch_verified(&one, blob.descriptor(), 1000).await.expect_err("absent").kind(), Kind::NotFound);
+}
+
+/// Sparse: the file is not as large as it looks.
+#[test]
+fn headers_that_promise_much_take_no_memory() {
+    let scratch = Scratch::new();
+    let path = scratch.file(&{
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..11].copy_from_slice(b"huge-member");
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(20 << 30);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    });
+    let end = 512 + (20 << 30);
+    let file = fs::File::options().write(true).open(&path).expect("a file");
+    std::os::unix::fs::FileExt::write_all_at(&file, &tar(&sound()), end).expect("written");
+    // Less than half of the member, in address space.
+    let mut command = release();
+    command.args(["history", "nightly", "--store", &format!("oci-archive:{}", path.display())]);
+    run(&mut after("ulimit -v 8000000", &command))
+        .ends(1)
+        .says(&["alga-appliance-release: there is no such repository in it"]);
+}

@@ -1,0 +1,235 @@
+//! What goes into an archive: checked on its way, whole or not at all.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use alga_release::oci::archive::{self, Entry};
+use alga_release::oci::{Artifact, Content, Descriptor, Digest, Error, FileRange, Kind, Selector, Tag, media_type};
+
+use super::{OWN, assert_holds, named, open, platforms, prefix, several, write};
+use crate::store_contract::{artifact, repository, tag};
+
+/// What lies in a directory, hidden files too.
+fn files(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// An artifact whose only layer is said to be `descriptor` and lies in `range`.
+fn in_file(descriptor: Descriptor, range: FileRange) -> Artifact {
+    let config = Content::new("application/vnd.example.config.v1+json", "{}");
+    Artifact::pack(None, config, vec![Content::in_file(descriptor, range)], std::collections::BTreeMap::new())
+}
+
+#[tokio::test]
+async fn two_contents_under_one_name_and_half_artifacts_are_refused() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("refused.tar");
+    let refused = async |entries: &[super::Named], reason: &str| {
+        let error = write(&path, entries).await.expect_err("refused");
+        assert_eq!(error.kind(), Kind::Refused, "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(files(scratch.path()), [""; 0]);
+    };
+    let chart = format!("{OWN}/charts/one");
+    let both = ["one", "two"].map(|seed| named(&chart, Some("1.0"), artifact(seed)));
+    refused(&both, "two artifacts have this name").await;
+    for name in
+        ["", "ghcr.io", "ghcr.io/", "https://ghcr.io/x", "ghcr.io/x/", "ghcr.io/x:1", "ghcr.io/../x", "ghcr.io/X"]
+    {
+        refused(&[named(name, Some("1.0"), artifact("one"))], "want a repository's whole name").await;
+    }
+    let whole = artifact("half");
+    let half = Artifact::of(whole.manifest().clone(), Vec::new(), whole.blobs()[..1].to_vec());
+    let absent = format!("it names {} (", whole.blobs()[1].descriptor().digest);
+    refused(&[named(&chart, Some("1.0"), half)], &absent).await;
+    let whole = platforms();
+    let none = Artifact::of(whole.manifest().clone(), Vec::new(), Vec::new());
+    let absent = format!("it names {} (", whole.manifests()[0].descriptor().digest);
+    refused(&[named(&chart, None, none)], &absent).await;
+    let without_layer = Artifact::of(whole.manifest().clone(), whole.manifests().to_vec(), whole.blobs()[1..].to_vec());
+    let absent = format!("it names {} (", whole.blobs()[0].descriptor().digest);
+    refused(&[named(&chart, None, without_layer)], &absent).await;
+    // What another artifact brings is there.
+    let one = artifact("one");
+    let without = Artifact::of(one.manifest().clone(), Vec::new(), Vec::new());
+    write(&path, &[named(&chart, None, without), named(&chart, Some("1.0"), one)]).await.expect("written");
+}
+
+#[tokio::test]
+async fn an_index_keeps_its_digest_where_platforms_are_left_out() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let (path, whole, plane) = (scratch.path().join("release.tar"), platforms(), repository("plane"));
+    let [kept, left] = [0, 1].map(|at| whole.manifests()[at].descriptor().clone());
+    let half = Artifact::of(whole.manifest().clone(), whole.manifests()[..1].to_vec(), whole.blobs()[..2].to_vec());
+    write(&path, &[named(&format!("{OWN}/plane"), Some("1.0"), half.clone())]).await.expect("written");
+    let store = open(&path).expect("an archive");
+    assert_holds(&store, &plane, &half, &Selector::Digest(whole.digest().clone())).await;
+    assert!(store.has(&plane, &kept).await.expect("an answer"));
+    assert!(!store.has(&plane, &left).await.expect("an answer"));
+    assert!(store.manifest(&plane, &Selector::Digest(left.digest)).await.expect_err("left out").is_not_found());
+}
+
+#[tokio::test]
+async fn a_foreign_layer_stays_where_its_author_keeps_it() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let (path, plane) = (scratch.path().join("release.tar"), repository("plane"));
+    let foreign = Content::new("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "kept elsewhere");
+    let config = Content::new("application/vnd.oci.image.config.v1+json", "{}");
+    let whole = Artifact::pack(None, config.clone(), vec![foreign.clone()], std::collections::BTreeMap::new());
+    let without = Artifact::of(whole.manifest().clone(), Vec::new(), vec![config]);
+    write(&path, &[named(&format!("{OWN}/plane"), Some("1.0"), without.clone())]).await.expect("written");
+    let store = open(&path).expect("an archive");
+    assert_holds(&store, &plane, &without, &Selector::Tag(tag("1.0"))).await;
+    assert!(!store.has(&plane, foreign.descriptor()).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn content_that_is_not_what_its_digest_says_leaves_nothing_behind_and_the_old_archive_as_it_was() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("release.tar");
+    write(&path, &several()).await.expect("written");
+    let before = fs::read(&path).expect("an archive");
+    let bytes: Vec<u8> = (0..1_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(&bytes).expect("written");
+    let file = Arc::new(file);
+    let whole = Descriptor::of("x/y", &bytes);
+    let other = Descriptor { digest: Digest::of(b"other"), ..whole.clone() };
+    let longer = Descriptor { size: whole.size + 1, ..whole.clone() };
+    let shorter = Descriptor { size: 999_424, ..whole.clone() };
+    let range = |length| FileRange::new(file.clone(), 0, length);
+    let wrong = [
+        (other, 1_000_000),
+        (longer.clone(), 1_000_000),
+        (longer, 1_000_001),
+        (shorter, 1_000_000),
+        (whole.clone(), 999_999),
+    ];
+    for (descriptor, length) in wrong {
+        let entries = [named(&format!("{OWN}/x"), Some("1"), in_file(descriptor.clone(), range(length)))];
+        let error = write(&path, &entries).await.expect_err("another content");
+        assert_eq!(error.kind(), Kind::Mismatch, "{error}");
+        assert!(error.to_string().contains(descriptor.digest.as_str()), "{error}");
+        assert_eq!(files(scratch.path()), ["release.tar"]);
+        assert!(fs::read(&path).expect("an archive") == before);
+    }
+    write(&path, &[named(&format!("{OWN}/x"), Some("1"), in_file(whole.clone(), range(1_000_000)))])
+        .await
+        .expect("written");
+    let store = open(&path).expect("an archive");
+    let read = store.fetch_verified(&repository("x"), &whole, 1 << 20).await.expect("the blob");
+    assert!(read == bytes);
+    assert_eq!(files(scratch.path()), ["release.tar"]);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_replaced_and_what_another_one_writes_is_not() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("release.tar");
+    let left = scratch.path().join(".release.tar.unfinished");
+    fs::write(&left, vec![7; 1 << 20]).expect("written");
+    let held = File::open(&left).expect("a file");
+    held.lock().expect("locked");
+    let error = write(&path, &several()).await.expect_err("another process");
+    assert!(error.to_string().contains("another process is writing it"), "{error}");
+    assert_eq!(fs::metadata(&left).expect("it stays").len(), 1 << 20);
+    drop(held);
+    write(&path, &several()).await.expect("written");
+    assert_eq!(files(scratch.path()), ["release.tar"]);
+    assert_holds(
+        &open(&path).expect("an archive"),
+        &repository("charts/one"),
+        &artifact("one"),
+        &Selector::Tag(tag("1.0")),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_archive_takes_the_place_of_a_file_alone() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let kind = |error: Error| (error.kind(), error.to_string());
+    let (there, reason) = kind(write(scratch.path(), &several()).await.expect_err("a directory"));
+    assert!(there == Kind::Refused && reason.contains("something else than a file is there"), "{reason}");
+    let (there, reason) = kind(write(Path::new("/dev/null"), &several()).await.expect_err("a device"));
+    assert!(there == Kind::Refused && reason.contains("something else than a file is there"), "{reason}");
+    let (there, _) = kind(write(&scratch.path().join("no/such/release.tar"), &several()).await.expect_err("no place"));
+    assert_eq!(there, Kind::Io);
+}
+
+#[tokio::test]
+async fn progress_reaches_the_total_and_counts_what_is_shared_once() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let several = several();
+    let entries: Vec<Entry<'_>> =
+        several.iter().map(|(name, tag, artifact)| Entry { name: name.clone(), tag: tag.clone(), artifact }).collect();
+    let heard = RefCell::new(Vec::new());
+    let hear = |progress: archive::Progress<'_>| {
+        assert!(progress.written <= progress.content.size);
+        heard.borrow_mut().push((progress.written_of_all, progress.total));
+    };
+    archive::write(&scratch.path().join("x.tar"), &prefix(OWN), &entries, &hear).await.expect("written");
+    let heard = heard.into_inner();
+    let contents: std::collections::BTreeMap<_, _> = several
+        .iter()
+        .flat_map(|(_, _, artifact)| artifact.contents())
+        .map(|content| (content.descriptor().digest.clone(), content.descriptor().size))
+        .collect();
+    let total: u64 = contents.values().sum();
+    assert!(heard.is_sorted());
+    assert_eq!(heard.last(), Some(&(total, total)));
+}
+
+/// In a process of its own, by its name: what it measures is its own memory.
+#[tokio::test]
+#[ignore = "run by the next test"]
+async fn large_member() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("large.tar");
+    // Holes: they take no room on the disk before they are copied.
+    let file = tempfile::tempfile_in(scratch.path()).expect("a file");
+    let size = 160 << 20;
+    file.set_len(size).expect("a size");
+    let digest: Digest =
+        "sha256:0000000000000000000000000000000000000000000000000000000000000001".parse().expect("a digest");
+    let descriptor = Descriptor { digest, size, ..Descriptor::of("x/y", b"") };
+    let range = FileRange::new(Arc::new(file), 0, size);
+    let error =
+        write(&path, &[named(&format!("{OWN}/x"), Some("1"), in_file(descriptor.clone(), range.clone()))]).await;
+    let error = error.expect_err("only its end says what it is");
+    let found = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+    let digest = found.split("digest ").last().expect("it says what it found").parse().expect("a digest");
+    let descriptor = Descriptor { digest, ..descriptor };
+    let entries = [named(&format!("{OWN}/x"), Some("1"), in_file(descriptor.clone(), range))];
+    write(&path, &entries).await.expect("written");
+    let store = open(&path).expect("an archive");
+    assert!(store.has(&repository("x"), &descriptor).await.expect("an answer"));
+    let error = store.fetch_verified(&repository("x"), &descriptor, 1 << 20).await.expect_err("too large");
+    assert_eq!(error.kind(), Kind::TooLarge);
+    let tag: Tag = tag("1");
+    let (found, _) = store.manifest(&repository("x"), &Selector::Tag(tag)).await.expect("the manifest");
+    assert_eq!(found.media_type, media_type::IMAGE_MANIFEST);
+    let status = fs::read_to_string("/proc/self/status").expect("a process");
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let peak = peak.expect("a size") >> 10;
+    assert!(peak < 48, "{peak} MiB");
+}
+
+#[test]
+fn memory_does_not_grow_with_a_large_member() {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["oci_archive::content::large_member", "--exact", "--ignored", "--test-threads", "1"]);
+    let output = command.output().expect("started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
