@@ -94,7 +94,7 @@ impl ReadStore {
         }
         let broken = |cause: serde_json::Error| malformed(format!("its manifest is broken: {cause}"));
         if media_type::is_index(&manifest.media_type) {
-            return Ok(serde_json::from_slice::<Index>(bytes).map_err(broken)?.manifests);
+            return Ok(Index::parse(bytes).map_err(broken)?.manifests);
         }
         let manifest = Manifest::parse(bytes).map_err(broken)?;
         let own = manifest.blobs().filter(|blob| !media_type::is_foreign(&blob.media_type));
@@ -189,7 +189,7 @@ impl ReadStore {
     /// When the store fails.
     pub async fn index(&self, repository: &Repository, tag: &Tag) -> Result<Index, Error> {
         let found = optional(self.manifest(repository, &Selector::Tag(tag.clone())).await)?;
-        let index = found.and_then(|(_, bytes)| serde_json::from_slice::<Index>(&bytes).ok());
+        let index = found.and_then(|(_, bytes)| Index::parse(&bytes).ok());
         Ok(index.unwrap_or_else(|| Index::new(Vec::new())))
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Descriptor, media_type};
+#[cfg(feature = "publish")]
+use super::media_type;
+use super::{Descriptor, each_key_once};
 
 /// An index of manifests.
 ///
@@ -20,6 +22,9 @@ pub struct Index {
     /// In order.
     #[serde(default)]
     pub manifests: Vec<Descriptor>,
+    /// Sorted by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Any further field, kept as it is.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
@@ -30,6 +35,15 @@ impl Index {
     #[cfg(feature = "publish")]
     pub fn new(manifests: Vec<Descriptor>) -> Self {
         let media_type = Some(media_type::IMAGE_INDEX.to_owned());
-        Self { schema_version: 2, media_type, manifests, other: BTreeMap::new() }
+        Self { schema_version: 2, media_type, manifests, annotations: BTreeMap::new(), other: BTreeMap::new() }
+    }
+
+    /// Reads one that somebody else wrote.
+    ///
+    /// # Errors
+    /// When it is none, or has a key twice.
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        each_key_once(bytes)?;
+        serde_json::from_slice(bytes)
     }
 }

@@ -176,7 +176,7 @@ async fn one(
         let mut checks = vec![subject.ok(Aspect::Manifest)];
         if !matches!(named.kind, Kind::Chart | Kind::Bundle) {
             let there = blobs(&reader, &repository, &descriptor, &bytes).await?;
-            checks.push(subject.judge(Aspect::Content, there));
+            checks.push(subject.judge_blobs(Aspect::Content, there));
             return Ok(checks);
         }
         match artifact::blobs(&reader, &repository, &bytes).await? {

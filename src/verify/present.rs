@@ -23,7 +23,7 @@ pub async fn present(named: &[Named], stores: &Stores<'_>) -> Result<Vec<Check>,
             Read::There { reader: At::Own(reader), repository, descriptor, bytes } if is_on_disk(&reader) => {
                 // On a disk nobody vouches for the files.
                 let blobs = blobs(&reader, &repository, &descriptor, &bytes).await?;
-                Ok(subject.judge(Aspect::Manifest, blobs))
+                Ok(subject.judge_blobs(Aspect::Manifest, blobs))
             }
             Read::There { .. } => Ok(subject.ok(Aspect::Manifest)),
         }
@@ -102,7 +102,7 @@ async fn kept(
             let reader = Reader { store: &store, public: None };
             let blobs = blobs(&reader, repository, &descriptor, &bytes).await?;
             let corrupted = |reason| oci::Error::new(oci::Kind::Mismatch, "reading", repository.to_string(), reason);
-            Ok(Some(blobs.map(|()| (descriptor, bytes)).map_err(corrupted)))
+            Ok(Some(blobs.map(|_| (descriptor, bytes)).map_err(corrupted)))
         }
     }
 }
@@ -120,16 +120,27 @@ pub(super) async fn blobs(
     repository: &Repository,
     descriptor: &Descriptor,
     bytes: &[u8],
-) -> Result<Result<(), String>, oci::Error> {
+) -> Result<Result<Blobs, String>, oci::Error> {
     let mut blobs = blobs_of(bytes);
+    let mut there = Blobs::All;
     if is_index(&descriptor.media_type) {
         let children = manifests_of(bytes);
         let reads = children.iter().map(|child| reader.manifest(repository, child));
+        let mut absent = Vec::new();
         for read in join_all(reads).await {
             match read {
                 Ok((_, bytes)) => blobs.extend(blobs_of(&bytes)),
+                // A copy of one platform; a registry would have refused the index.
+                Err(unread) if reader.store.path().is_some() && unread.is_not_found() => absent.push(unread),
                 Err(unread) => return unread.reason().map(Err),
             }
+        }
+        if let Some(unread) = absent.pop() {
+            let missing = absent.len() + 1;
+            if missing == children.len() {
+                return unread.reason().map(Err);
+            }
+            there = Blobs::Some(format!("{missing} of {} platforms are not here", children.len()));
         }
     }
     for has in join_all(blobs.iter().map(|blob| reader.has(repository, blob))).await {
@@ -137,7 +148,26 @@ pub(super) async fn blobs(
             return unread.reason().map(Err);
         }
     }
-    Ok(Ok(()))
+    Ok(Ok(there))
+}
+
+/// What is there of an image.
+pub(super) enum Blobs {
+    /// All of it.
+    All,
+    /// Some of its platforms, whole.
+    Some(String),
+}
+
+impl Subject<'_> {
+    /// Of an image whose blobs were looked for.
+    pub(super) fn judge_blobs(&self, aspect: Aspect, blobs: Result<Blobs, String>) -> Check {
+        match blobs {
+            Ok(Blobs::All) => self.ok(aspect),
+            Ok(Blobs::Some(reason)) => self.not_checked(aspect, reason),
+            Err(reason) => self.failed(aspect, reason),
+        }
+    }
 }
 
 fn is_index(media_type: &str) -> bool {

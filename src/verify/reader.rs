@@ -25,6 +25,11 @@ pub enum Unread {
 }
 
 impl Unread {
+    /// Is it simply not there?
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_not_found())
+    }
+
     /// A reason for a check that failed; a store that may answer later is no answer.
     ///
     /// # Errors

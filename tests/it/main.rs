@@ -12,6 +12,8 @@ mod appliance_boot;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// From store to store.
+mod copy;
 // Two releases, compared.
 mod diff;
 // The page of a comparison, in a browser.

@@ -9,7 +9,7 @@
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
-mod index;
+mod names;
 mod read;
 pub(crate) mod tar;
 mod write;

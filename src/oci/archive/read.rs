@@ -9,10 +9,12 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::index::{Index, PREFIX, full_name, named_by, names};
+use super::names::{PREFIX, full_name, named_by, names};
 use super::{member, name_of, tar};
 use crate::oci::content::unreadable;
-use crate::oci::{Content, Descriptor, Digest, Error, FileRange, Kind, Prefix, Repository, Selector, Tag, media_type};
+use crate::oci::{
+    Content, Descriptor, Digest, Error, FileRange, Index, Kind, Prefix, Repository, Selector, Tag, media_type,
+};
 
 /// Largest `index.json` that is read: room for some ten thousand manifests.
 const INDEX_LIMIT: u64 = 16 << 20;

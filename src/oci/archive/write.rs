@@ -12,10 +12,10 @@ use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::index::{CONTAINERD_NAME, Index, PREFIX, full_name, named_by};
+use super::names::{CONTAINERD_NAME, PREFIX, full_name, named_by};
 use super::{MARKER, member, name_of};
 use crate::oci::content::{Source, unreadable};
-use crate::oci::{Artifact, Content, Descriptor, Digest, Error, Kind, Prefix, Selector, Tag, media_type};
+use crate::oci::{Artifact, Content, Descriptor, Digest, Error, Index, Kind, Prefix, Selector, Tag, media_type};
 
 const BLOCK: u64 = 512;
 /// The end of a tar: two empty blocks.
@@ -149,12 +149,8 @@ fn index(path: &Path, prefix: &Prefix, entries: &[Entry<'_>]) -> Result<Index, E
         }
         manifests.insert(full_name, described);
     }
-    Ok(Index {
-        schema_version: 2,
-        media_type: Some(media_type::IMAGE_INDEX.to_owned()),
-        manifests: manifests.into_values().collect(),
-        annotations: BTreeMap::from([(PREFIX.to_owned(), prefix.to_string())]),
-    })
+    let annotations = BTreeMap::from([(PREFIX.to_owned(), prefix.to_string())]);
+    Ok(Index { annotations, ..Index::new(manifests.into_values().collect()) })
 }
 
 /// `HOST/PATH`, as it will be read.

@@ -7,6 +7,7 @@ pub mod programs;
 pub mod proxy;
 pub mod published;
 pub mod registry;
+pub mod release_with_images;
 pub mod token_server;
 
 use std::collections::BTreeMap;

@@ -1,38 +1,13 @@
-//! The index of an archive: `index.json`, and how a manifest is named in it.
+//! How the manifests of an archive are named in its `index.json`.
 
-use std::collections::BTreeMap;
+use serde::Deserialize;
 
-use serde::{Deserialize, Serialize};
-
-use crate::oci::{Descriptor, Selector, each_key_once, media_type};
+use crate::oci::{Descriptor, Selector, media_type};
 
 /// On the index: the prefix that the names of the store's own repositories are below.
 pub(super) const PREFIX: &str = "vnd.alga.appliance.prefix";
 /// Where containerd looks for the whole name.
 pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
-/// `index.json`. Field order is the order of the written bytes.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Index {
-    pub schema_version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
-    pub manifests: Vec<Descriptor>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
-impl Index {
-    /// Reads one.
-    ///
-    /// # Errors
-    /// When it is none, or has a key twice.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        each_key_once(bytes)?;
-        serde_json::from_slice(bytes)
-    }
-}
 
 /// `HOST/PATH:TAG` or `HOST/PATH@DIGEST`.
 pub(super) fn full_name(repository: &str, selector: &Selector) -> String {
