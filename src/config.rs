@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::oci::{InvalidReference, Prefix, Reference, Repository, Tag};
+use crate::yaml;
 
 /// Name of the file at the root of a source tree.
 pub const FILE_NAME: &str = "alga-release.yaml";
@@ -218,7 +219,7 @@ impl Default for Config {
 #[error("{file}{}: {reason}", line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct Error {
     file: String,
-    line: Option<u64>,
+    line: Option<usize>,
     reason: String,
     nearest: Option<String>,
 }
@@ -239,14 +240,7 @@ impl Config {
         let error =
             |line, reason: String| Error { file: file.to_owned(), line, nearest: nearest_known(&reason), reason };
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if text.lines().all(|line| matches!(line.trim_start().chars().next(), None | Some('#')) || line.trim() == "---")
-        {
-            return Ok(Self::default());
-        }
-        let config: Self = serde_saphyr::from_str(text).map_err(|cause| {
-            let line = cause.location().map(|location| location.line());
-            error(line, cause.without_snippet().to_string().replace('\n', " "))
-        })?;
+        let config: Self = yaml::from_str(text).map_err(|cause| error(cause.line, cause.reason.replace('\n', " ")))?;
         config.check().map_err(|reason| error(None, reason))?;
         Ok(config)
     }

@@ -4,9 +4,11 @@
 mod build;
 pub mod edit;
 mod node;
+mod read;
 
 pub use build::{ParseError, parse};
 pub use node::{Anchor, Comment, Document, Entry, Node, Style, Value};
+pub use read::{ReadError, from_str};
 
 #[cfg(test)]
 #[path = "node_tests.rs"]
