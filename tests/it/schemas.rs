@@ -52,3 +52,28 @@ fn moves_histories_verifications_and_what_is_in_use_are_as_their_schemas_say() {
     valid("verify.json", &json(&["verify", "--all-channels", "--offline"]));
     valid("in-use.json", &json(&["in-use"]));
 }
+
+#[test]
+fn what_the_appliance_prints_and_remembers_is_as_its_schemas_say() {
+    let source = Source::new();
+    let layout = source.layout();
+    source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &layout]).ends(0);
+    let state = source.path("state.json");
+    let given = ["--store", &layout, "--state", &state.display().to_string()];
+    let remembered = || serde_json::from_slice::<Value>(&std::fs::read(&state).expect("a state")).expect("JSON");
+    // Without an address, then with one; by channel, by version and by digest.
+    resolve(&[&["resolve", "nightly"][..], &given].concat()).ends(0);
+    valid("state.json", &remembered());
+    let digest =
+        remembered()["releases"].as_object().expect("releases").values().next().expect("one")["releaseDigest"].clone();
+    for (number, reference) in ["nightly", "1.0.3", digest.as_str().expect("a digest")].into_iter().enumerate() {
+        let arguments = ["render", reference, "--host", "alga.example", "--output", "json"];
+        let rendering = resolve(&[&arguments[..], &given].concat()).ends(0).json();
+        assert_eq!(rendering["objects"].as_array().expect("objects").len(), 10);
+        valid("render.json", &rendering);
+        let state = remembered();
+        assert_eq!(state["releases"].as_object().expect("releases").len(), 1 + number.min(1), "{state:#}");
+        assert_eq!(state["host"]["host"], "alga.example");
+        valid("state.json", &state);
+    }
+}
