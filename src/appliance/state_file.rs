@@ -56,12 +56,11 @@ impl StateFile {
     /// # Errors
     /// When there is a file and it cannot be read at all.
     pub fn read(&self) -> Result<(State, Option<String>), StateError> {
-        let mut bytes = Vec::new();
-        match File::open(&self.path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes)) {
+        let bytes = match self.bytes() {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok((State::default(), None)),
             Err(cause) => return Err(self.error("reading", cause)),
-            Ok(_) => {}
-        }
+            Ok(bytes) => bytes,
+        };
         let reason = match State::parse(&bytes) {
             Ok(state) if bytes.len() as u64 <= LIMIT => return Ok((state, None)),
             Ok(_) => "it is larger than 64 MiB".to_owned(),
@@ -73,6 +72,16 @@ impl StateFile {
             Err(cause) => format!("and it cannot be kept aside: {cause}"),
         };
         Ok((State::default(), Some(format!("the state {} is damaged ({reason}), {kept}", self.path.display()))))
+    }
+
+    /// Of a file alone: what is a device or a pipe is nobody's state, never damaged, and never to be kept aside.
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        if !fs::metadata(&self.path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+        }
+        let mut bytes = Vec::new();
+        File::open(&self.path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Changes the state as it is by now, alone: of two programs at once none undoes what the other has written.

@@ -3,7 +3,7 @@
 use alga_release::oci::{Location, Options, ReadStore};
 use alga_release::release::{ResolveError, Resolved, resolve as resolve_release};
 
-use crate::support::programs::{Run, Source, resolve};
+use crate::support::programs::{Run, Source, after, resolve, resolving, run};
 use crate::support::published::{RELEASES, digest_of, publish, store, with_images};
 use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 
@@ -162,6 +162,32 @@ fn a_state_that_cannot_be_written_keeps_nobody_from_the_answer() {
     let store = store(&appliance.registry);
     let run = resolve(&["resolve", "stable", "--store", &store, "--state", "/proc/nowhere/state.json"]).ends(0);
     assert_eq!(run.says(&["warning", "/proc/nowhere/state.json"]).json()["version"], "1.0.3");
+}
+
+#[test]
+fn what_is_no_state_is_left_where_it_is() {
+    let appliance = Appliance::new();
+    let pipe = appliance.source.path("pipe").display().to_string();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let null = appliance.source.path("null").display().to_string();
+    std::os::unix::fs::symlink("/dev/null", &null).expect("a link");
+    let directory = appliance.source.path("ee").display().to_string();
+    let store = store(&appliance.registry);
+    for state in [&pipe, &null, &directory] {
+        resolve(&["resolve", "stable", "--store", &store, "--state", state]).ends(1).says(&[state, "not a file"]);
+        assert!(std::fs::symlink_metadata(state).is_ok(), "{state} is gone");
+    }
+}
+
+#[test]
+fn files_without_an_end_are_given_up() {
+    let appliance = Appliance::new();
+    let store = store(&appliance.registry);
+    for (flag, limit) in [("--config", "1 MiB"), ("--ca-file", "4 MiB")] {
+        let endless = resolving(&["resolve", "stable", "--store", &store, flag, "/dev/zero"]);
+        // Where it were read to its end, memory would be at its end first.
+        run(&mut after("ulimit -v 1000000", &endless)).ends(9).says(&["/dev/zero", "larger than", limit]);
+    }
 }
 
 #[test]

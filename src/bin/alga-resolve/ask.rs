@@ -1,5 +1,7 @@
 //! One answer: from the store, or from what was kept; looked at from all sides before anything is done with it.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -13,6 +15,8 @@ use super::{Failure, chain, say, usage};
 
 /// Largest configuration file that is read.
 const CONFIG_LIMIT: u64 = 1 << 20;
+/// Largest file of certificates that is read: those of a whole system are a quarter of a MiB.
+const CERTIFICATES_LIMIT: u64 = 4 << 20;
 
 /// Where releases are, and what is remembered of them.
 pub struct Place {
@@ -217,18 +221,25 @@ fn is_version(text: &str) -> bool {
 fn configuration(args: &Args) -> Result<Config, Failure> {
     let Some(path) = &args.config else { return Ok(Config::default()) };
     let name = path.display().to_string();
-    let too_large = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > CONFIG_LIMIT);
-    if too_large {
-        return Err(usage(format!("{name}: no {FILE_NAME}, it is larger than 1 MiB")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|cause| usage(format!("{name}: {cause}")))?;
+    let bytes = read(path, CONFIG_LIMIT).map_err(|cause| usage(format!("{name}: no {FILE_NAME}: {cause}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| usage(format!("{name}: no {FILE_NAME}: it is not UTF-8")))?;
     Config::parse(&text, &name).map_err(|cause| usage(cause.to_string()))
+}
+
+/// A file that the command line names, however much comes out of it.
+fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("it is larger than {} MiB", limit >> 20)));
+    }
+    Ok(bytes)
 }
 
 fn certificates(path: Option<&Path>) -> Result<Certificates, Failure> {
     let Some(path) = path else { return Ok(Certificates::default()) };
     let wrong = |cause: &dyn std::fmt::Display| usage(format!("--ca-file {}: {cause}", path.display()));
-    let pem = std::fs::read(path).map_err(|cause| wrong(&cause))?;
+    let pem = read(path, CERTIFICATES_LIMIT).map_err(|cause| wrong(&cause))?;
     Certificates::parse(&pem).map_err(|cause| wrong(&cause))
 }
 
