@@ -19,7 +19,8 @@ case "$*" in
 apply*) for file; do :; done; cp "$file" "$FAKE/applied"; exit "$(cat "$FAKE/apply")" ;;
 *"get deployment"*.image*) cat "$FAKE/running" ;;
 *"get deployment"*.name*) printf control ;;
-*"get kustomizations"*) printf 'kustomization/%s\n' alga-appliance alga-core other ;;
+*"get kustomizations"*) [ "$(cat "$FAKE/list")" = 0 ] || exit 1
+	printf 'kustomization/%s\n' alga-appliance alga-core other ;;
 *kustomization/other*sourceRef*) printf 'GitRepository/other' ;;
 *sourceRef*) printf 'OCIRepository/alga-appliance' ;;
 wait*) exit "$(cat "$FAKE/wait")" ;;
@@ -51,7 +52,7 @@ impl Machine {
             new.answers(name, text);
             fs::set_permissions(new.path(name), fs::Permissions::from_mode(0o755)).expect("executable");
         }
-        for name in ["apply", "wait", "rollout", "pull"] {
+        for name in ["apply", "wait", "rollout", "pull", "list"] {
             new.answers(name, "0");
         }
         for (name, text) in
@@ -201,4 +202,43 @@ fn what_cannot_be_applied_stops_before_anything_is_removed() {
     machine.answers("apply", "1");
     machine.boot().ends(1).says(&["could not be applied"]);
     assert!(machine.did(&["wait", "annotate", "delete"]).is_empty());
+}
+
+#[test]
+fn a_second_boot_applies_the_same_and_moves_nothing() {
+    let machine = Machine::new();
+    let image = machine.publish("1.0.3");
+    machine.boot().ends(0);
+    let first = fs::read_to_string(machine.path("applied")).expect("objects");
+    for (name, text) in [("running", image.as_str()), ("images", &image), ("before", "7")] {
+        machine.answers(name, text);
+    }
+    machine.boot().ends(0);
+    assert_eq!(fs::read_to_string(machine.path("applied")).expect("objects"), first);
+    assert!(machine.did(&["images pull", "set image", "annotate", "delete"]).is_empty(), "{:?}", machine.log());
+}
+
+#[test]
+fn a_cluster_that_stops_answering_midway_keeps_its_old_values() {
+    let machine = Machine::new();
+    machine.publish("1.0.3");
+    machine.answers("maps", "appliance-values-old\n");
+    machine.answers("before", "3");
+    machine.answers("list", "1");
+    machine.boot().ends(1).says(&["not ready"]);
+    assert_eq!(machine.did(&["apply", "annotate", "delete"]).len(), 1, "applied, and nothing after it");
+    machine.answers("list", "0");
+    machine.boot().ends(0);
+    assert_eq!(machine.did(&["delete"]).len(), 1);
+}
+
+#[test]
+fn a_release_that_cannot_be_rendered_leaves_the_cluster_as_it_is() {
+    let machine = Machine::new();
+    let name = "ee/appliance/flux/profiles/single-node/values/email-service.single-node.yaml";
+    machine.source.write(name, "- a\n");
+    machine.publish("1.0.3");
+    machine.answers("maps", "appliance-values-old\n");
+    machine.boot().ends(1).says(&["email-service.single-node.yaml:1", "no release to apply"]);
+    assert!(machine.did(&["apply", "wait", "annotate", "delete"]).is_empty());
 }
