@@ -13,6 +13,7 @@ set -u
 
 channel=${ALGA_CHANNEL:-stable}
 state=${ALGA_STATE:-/var/lib/alga/state.json}
+pending=$state.values
 baseline=${ALGA_BASELINE:-localhost/alga-appliance-control-plane:baked}
 wait=${ALGA_WAIT:-1800}
 namespace=${ALGA_NAMESPACE:-alga-system}
@@ -103,6 +104,12 @@ cluster() {
 	while read -r map _; do
 		printf '%s %s\n' "$map" "$(version_of "$map")"
 	done <"$work/named" >"$work/before"
+	# A run that ended before the releases were asked leaves behind what stood there then.
+	if [ -s "$pending" ]; then
+		cp "$pending" "$work/before"
+	else
+		cp "$work/before" "$pending.new" && mv "$pending.new" "$pending"
+	fi
 	# In the order in which they were printed: namespace, values, source, Kustomization, selection.
 	kubectl apply --server-side --force-conflicts --field-manager=alga-resolve -f "$work/objects.yaml" || {
 		say "the release could not be applied: Flux goes on with what it has"
@@ -113,6 +120,7 @@ cluster() {
 		return 1
 	}
 	look_again
+	rm -f "$pending"
 	forget
 }
 
