@@ -11,7 +11,7 @@ use crate::schemas::valid;
 use crate::support::images::{self, BARE, GZIP, INDEX, Image, MANIFEST, REVISION, describe, gunzip, gzip, tar};
 use crate::support::programs::{Run, Source, release, run};
 use crate::support::published::{publish, served, store, writes};
-use crate::support::registry::{Action, Fault, Gate, Registry};
+use crate::support::registry::{Action, Auth, Fault, Gate, Registry, Setup};
 
 const PLANE: &str = "org/alga-appliance-control-plane";
 
@@ -212,6 +212,25 @@ fn what_is_there_is_neither_read_nor_sent_again() {
     let dry = push(&registry, &archive.path(), &["--tag", "third", "--dry-run"]).ends(0).json();
     assert_eq!(dry["outcome"], "would-push");
     assert!(!registry.tags(PLANE).contains_key("third"));
+}
+
+#[test]
+fn a_dry_run_asks_for_no_right_to_push() {
+    let registry = Registry::with(Setup { auth: Auth::Token { realm: None, user: None }, ..Setup::default() });
+    let archive = Archive::new(&tar(&Image::new("amd64", &[10]).layout(GZIP)));
+    let asked = || -> Vec<String> { registry.log().into_iter().map(|received| received.query).collect() };
+    assert_eq!(push(&registry, &archive.path(), &["--dry-run"]).ends(0).json()["outcome"], "would-push");
+    let read = asked();
+    assert!(read.iter().any(|query| query.ends_with("%3Apull")), "{read:?}");
+    assert!(read.iter().all(|query| !query.contains("push")), "{read:?}");
+    push(&registry, &archive.path(), &[]).ends(0);
+    assert!(asked().iter().any(|query| query.ends_with("%3Apull%2Cpush")), "{:?}", asked());
+    // A directory that is not there is not made.
+    let place = archive.0.path().join("store");
+    let mut command = release();
+    command.args(["image", "push"]).arg(archive.path()).arg(format!("--store=oci-layout:{}", place.display()));
+    run(command.arg("--dry-run")).ends(0);
+    assert!(!place.exists());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alga_release::image::Platform;
 use alga_release::image::archive::{self, Image, Input, Layers, Settings};
-use alga_release::oci::{Digest, Pinned, Reference, Repository, Store, Tag};
+use alga_release::oci::{Digest, Pinned, Reference, Repository, Tag};
 use alga_release::plan::{self, ArtifactKind, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
-use crate::store::StoreAccess;
+use crate::store::{Access, Opened, StoreAccess};
 
 /// Version of the report's JSON, `docs/schemas/image.json`.
 const SCHEMA: &str = "alga.release.image/v1";
@@ -61,9 +61,10 @@ fn push(args: &ImagePushArgs) -> Result<(), Failure> {
     let reference = Pinned { repository: access.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
     say(&image, &reference, &talk);
     let desired = desired(image.artifact.clone(), repository, tag);
+    let rights = if args.dry_run { Access::Read } else { Access::Write };
     let found = runtime.block_on(access.credentials(&talk))?;
-    let store = Store::open(&access.location, access.options(found.credentials))?;
-    let outcome = runtime.block_on(until_signal(carry_out(args.dry_run, &desired, &store, &talk)))?;
+    let store = Opened::open(&access.location, access.options(found.credentials), rights)?;
+    let outcome = runtime.block_on(until_signal(carry_out(&desired, &store, &talk)))?;
     talk.done();
     let report = ImageReport {
         dry_run: args.dry_run,
@@ -111,15 +112,14 @@ pub fn stdin_is_one_thing(archive: &Path, store: &StoreArgs) -> Result<(), Failu
     Ok(())
 }
 
-async fn carry_out(dry_run: bool, desired: &DesiredArtifact, store: &Store, talk: &Talk) -> Result<Outcome, Failure> {
+/// A store that was opened for reading is a dry run's.
+async fn carry_out(desired: &DesiredArtifact, store: &Opened, talk: &Talk) -> Result<Outcome, Failure> {
     let found = plan::present(store.read(), desired).await?;
     let plan = plan::push(desired, found.as_ref())?;
     if plan.is_empty() {
         return Ok(Outcome::Present);
     }
-    if dry_run {
-        return Ok(Outcome::WouldPush);
-    }
+    let Some(store) = store.store() else { return Ok(Outcome::WouldPush) };
     let executor = Executor { store, public: None };
     plan::execute(&plan, &Contents::of_all([desired]), &MoveRecord::default(), &executor, talk).await?;
     Ok(Outcome::Pushed)
