@@ -24,7 +24,7 @@ fn the_program_takes_the_arguments_of_every_container() {
     let mut cluster = Cluster::new(manifests::shipped());
     cluster.sources.insert("main".to_owned(), source.path(""));
     let programs = programs();
-    assert_eq!(programs.len(), 5);
+    assert_eq!(programs.len(), 6);
     for (template, _) in programs.iter().filter(|(_, command)| !NOT_THERE_YET.contains(&command.as_str())) {
         let digest = format!("sha256:{}", "a".repeat(64));
         // Nobody listens there.
@@ -32,7 +32,8 @@ fn the_program_takes_the_arguments_of_every_container() {
         let more: &[(&str, &str)] = match template.as_str() {
             "publish" => &[("version", "1.0.3")],
             "promote" => &[("from", "nightly"), ("if-plan", &digest), ("if-current", &digest)],
-            "rollback" => &[("reason", "-because")],
+            "rollback-plan" => &[("reason", "-because")],
+            "rollback-move" => &[("to", &digest), ("if-current", &digest), ("reason", "-because")],
             _ => &[],
         };
         set.extend(more);

@@ -457,7 +457,10 @@ impl Scope<'_> {
                 self.may_ask_the_form()
             }
             ["workflow", "status"] => self.hook && self.template.is_none(),
-            ["tasks", task, "outputs", "parameters", output] => self.waits_for(task) && self.gives(task, output),
+            ["tasks", task, "outputs", "parameters", output] => {
+                // The outputs of a dag are looked at when all of it has ended.
+                (self.task.is_none() || self.waits_for(task)) && self.gives(task, output)
+            }
             ["tasks", task, "status"] => self.hook && self.task == Some(task),
             _ => false,
         };

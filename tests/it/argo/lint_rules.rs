@@ -50,6 +50,7 @@ const NIGHTLY: &str = "alga-appliance-nightly";
 const PROMOTION: &str = "/spec/templates/1";
 const PUBLISH: &str = "/spec/templates/2";
 const APPROVE: &str = "/spec/templates/4";
+const ROLLBACK: &str = "/spec/templates/6";
 
 #[test]
 fn references_to_templates() {
@@ -112,6 +113,9 @@ fn names_in_their_scopes() {
         "/metadata/annotations/workflows.argoproj.io~1title",
         json!("{{workflow.parameters.no}}"),
     );
+    let output = format!("{ROLLBACK}/outputs/parameters/0/valueFrom/parameter");
+    caught("scope:", RELEASE, &output, json!("{{tasks.moved.outputs.parameters.digest}}"));
+    caught("scope:", RELEASE, &output, json!("{{tasks.move.outputs.parameters.digets}}"));
     caught("scope:", NIGHTLY, "/spec/workflowSpec/templates/0/dag/tasks/1/depends", Value::Null);
 }
 

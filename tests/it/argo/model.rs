@@ -84,7 +84,7 @@ pub struct Cluster {
     /// By secret and key.
     pub secrets: BTreeMap<(String, String), String>,
     pub decisions: RefCell<VecDeque<Decision>>,
-    /// Pods that are lost after their program ended: command and attempt.
+    /// Pods that are lost after their program ended: template and attempt.
     pub lost: BTreeSet<(&'static str, usize)>,
     pub locks: Locks,
 }
@@ -218,6 +218,15 @@ impl Cluster {
             node.tasks.insert(text(&task["name"]).to_owned(), done);
         }
         node.phase = Some(phase_of(list(&template["dag"]["tasks"]), &node.tasks)?);
+        for output in list(&template["outputs"]["parameters"]) {
+            only(&output["valueFrom"], &["parameter", "default"], "an output of a dag")?;
+            let scope = Scope { workflow, inputs, tasks: &node.tasks };
+            // What a task that was not run would have given is not there.
+            let value = scope.filled(text(&output["valueFrom"]["parameter"]));
+            let value =
+                value.or_else(|cause| output["valueFrom"]["default"].as_str().map(str::to_owned).ok_or(cause))?;
+            node.outputs.insert(text(&output["name"]).to_owned(), value);
+        }
         Ok(node)
     }
 

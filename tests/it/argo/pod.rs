@@ -40,8 +40,8 @@ impl Cluster {
             command.env(text(&variable["name"]), value);
         }
         let ended = run(&mut command);
-        let kind = text(&container["args"][0]);
-        if self.lost.iter().any(|(command, lost)| *command == kind && *lost == attempt) {
+        let name = text(&template["name"]);
+        if self.lost.iter().any(|(template, lost)| *template == name && *lost == attempt) {
             return Ok(Node { codes: vec![None], ..Node::of(Phase::Error) });
         }
         volumes.collect(template, ended)

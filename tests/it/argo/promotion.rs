@@ -137,6 +137,47 @@ fn a_roll_back_goes_to_what_was_served_before_and_says_why() {
 }
 
 #[test]
+fn a_publication_whose_pod_was_lost_is_promoted_all_the_same() {
+    let Some(mut stage) = stage() else { return };
+    // The second attempt finds nothing to do, and says so: what is asked and promoted hangs on what the channels serve.
+    stage.cluster.lost.insert(("publish", 0));
+    decide(&stage, &[("decision", "yes")], None);
+    let ran = stage.publish("1.0.4", &[("promote-release", "true")]);
+    assert_eq!(ran.root.is(Succeeded).task("publish").outputs["has-changes"], "false");
+    assert_eq!(ran.root.task("promotion.diff").outputs["has-changes"], "true");
+    ran.root.task("promotion.promote").is(Succeeded);
+    assert_eq!(served(&stage.registry, "stable")["version"], "1.0.4");
+}
+
+#[test]
+fn a_promotion_whose_pods_were_lost_is_made_once() {
+    let Some(mut stage) = stage() else { return };
+    stage.cluster.lost.extend([("diff", 0), ("promote", 0), ("promote", 1)]);
+    decide(&stage, &[("decision", "yes")], None);
+    let ran = promote(&stage);
+    let promote = ran.root.is(Succeeded).task("promotion.promote").is(Succeeded);
+    assert_eq!(promote.codes, [None, None, Some(0)]);
+    assert_eq!(promote.outputs["channel-digest"], stage.tag("stable").expect("the channel"));
+    assert!(promote.artifacts["report"].contains("1.0.3"));
+    assert_eq!(record(&stage.registry, "stable", "sequence").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_roll_back_whose_pod_was_lost_is_not_taken_back_itself() {
+    let Some(mut stage) = stage() else { return };
+    stage.publish("1.0.4", &[]).root.is(Succeeded);
+    stage.cluster.lost.extend([("rollback-plan", 0), ("rollback-move", 0)]);
+    let store = store(&stage.registry);
+    let set = [("channel", "nightly"), ("reason", "login fails"), ("store", store.as_str()), ("retry-for", "0")];
+    let node = stage.cluster.call(RELEASE, "rollback", &set).expect("inside of the model");
+    assert_eq!(node.is(Succeeded).task("move").codes, [None, Some(0)]);
+    assert_eq!(node.outputs["channel-digest"], stage.tag("nightly").expect("the channel"));
+    // What is previous to the roll-back is what it was made for to leave.
+    assert_eq!(served(&stage.registry, "nightly")["version"], "1.0.3");
+    assert_eq!(record(&stage.registry, "nightly", "sequence").as_deref(), Some("3"));
+}
+
+#[test]
 fn a_promotion_from_a_workstation_asks_and_moves_what_was_shown() {
     let Some(stage) = stage() else { return };
     stage.source.write("alga-release.yaml", &format!("prefix: {}\n", store(&stage.registry)));
