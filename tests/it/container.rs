@@ -152,6 +152,34 @@ fn contained(place: &Place, user: u32, program: &str, arguments: &[&str], enviro
 }
 
 #[test]
+fn the_containerfile_has_no_finding_and_what_is_loose_in_it_is_found() {
+    let Some(hadolint) = require("hadolint") else { return };
+    let text = fs::read_to_string(root("Containerfile")).expect("the file");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("Containerfile");
+    let lint = |text: &str| {
+        fs::write(&path, text).expect("written");
+        // Nobody's own configuration.
+        let mut hadolint = Command::new(&hadolint);
+        hadolint.current_dir(directory.path()).env_clear().args(["--no-color", "--failure-threshold", "style"]);
+        run(hadolint.arg(&path))
+    };
+    let clean = lint(&text).ends(0);
+    assert_eq!(clean.stdout, "");
+    for (from, to, rule) in [
+        ("rust:1.95.0-bookworm", "rust", "DL3006"),
+        ("rust:1.95.0-bookworm", "rust:latest", "DL3007"),
+        ("WORKDIR /src", "WORKDIR src", "DL3000"),
+        ("65532:65532", "root", "DL3002"),
+        (r#"ENTRYPOINT ["/usr/bin/alga-release"]"#, "ENTRYPOINT /usr/bin/alga-release", "DL3025"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let found = lint(&text.replace(from, to)).ends(1);
+        assert!(found.stdout.contains(rule), "{rule}: {}", found.stdout);
+    }
+}
+
+#[test]
 fn an_image_holds_what_it_must_and_the_same_build_gives_the_same_digest() {
     let Some(builder) = Builder::new() else { return };
     for (target, programs) in [("publisher", &["alga-release", "alga-resolve"][..]), ("resolver", &["alga-resolve"])] {

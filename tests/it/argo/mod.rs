@@ -2,6 +2,7 @@
 //! real programs.
 
 mod argv;
+mod docker;
 mod expression;
 mod kustomize;
 mod lint;
@@ -13,3 +14,4 @@ mod promotion;
 mod scenarios;
 mod schema;
 pub mod stage;
+mod upstream;

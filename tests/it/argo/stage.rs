@@ -72,7 +72,7 @@ impl Stage {
 }
 
 /// Repositories and tags of the images that the fixtures name, by the effective configuration.
-fn images(source: &Source) -> Vec<(String, String)> {
+pub fn images(source: &Source) -> Vec<(String, String)> {
     let config = stdout(release().arg("config").arg(source.path("")).args(["--output", "json"]));
     let config: Value = serde_json::from_slice(&config).expect("JSON");
     let tags: Value = serde_json::from_str(&release_json(source)).expect("JSON");
