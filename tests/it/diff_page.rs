@@ -2,9 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::argo::stage::Stage;
 use crate::support::programs::{Source, release, run};
 use crate::support::published::with_images;
 use crate::support::{missing, peer};
@@ -50,17 +51,16 @@ fn page() -> String {
     run(release().args(["diff", "1.0.3", "nightly", "--store", &layout, "--output", "html"])).ends(0).stdout
 }
 
-#[test]
-fn the_page_shows_under_the_policy_of_argo() {
-    let Some(browser) = browser() else { return };
+/// What a browser makes of a page: the document that it shows, after it refused nothing and drew something.
+fn shown(browser: &Path, page: String) -> String {
     let profile = tempfile::tempdir().expect("a directory");
     let profile_argument = format!("--user-data-dir={}", profile.path().display());
     let shot = profile.path().join("page.png");
     let screenshot = format!("--screenshot={}", shot.display());
-    let url = serve(page());
+    let url = serve(page);
     let mut results = Vec::new();
     for what in ["--dump-dom", &screenshot] {
-        let mut command = Command::new(&browser);
+        let mut command = Command::new(browser);
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]);
         let output =
             command.args([&profile_argument, "--window-size=1200,1600", what, &url]).output().expect("a browser");
@@ -69,9 +69,36 @@ fn the_page_shows_under_the_policy_of_argo() {
             String::from_utf8_lossy(&output.stderr).into_owned(),
         ));
     }
-    let (dom, log) = &results[0];
+    let (dom, log) = results.swap_remove(0);
     assert!(!log.contains("Content Security Policy"), "nothing was refused: {log}");
+    assert!(std::fs::metadata(&shot).is_ok_and(|shot| shot.len() > 10_000), "it was drawn");
+    dom
+}
+
+#[test]
+fn the_page_shows_under_the_policy_of_argo() {
+    let Some(browser) = browser() else { return };
+    let dom = shown(&browser, page());
     assert!(dom.contains("<title>1.0.3 → 1.0.4</title>"), "no script ran: {dom}");
     assert!(dom.contains("&lt;script&gt;document.title = 1&lt;/script&gt;"), "{dom}");
-    assert!(std::fs::metadata(&shot).is_ok_and(|shot| shot.len() > 10_000), "it was drawn");
+}
+
+#[test]
+fn the_reports_of_a_workflow_show_under_the_policy_of_argo() {
+    let (Some(browser), Some(mut stage)) = (browser(), Stage::new()) else { return };
+    let published = stage.publish("1.0.3", &[]);
+    let promote = [("promote-release", "true"), ("dry-run", "true"), ("appliance-release-version", "1.0.3")];
+    let preview = stage.run(&promote);
+    let _other = stage.other_source("feature");
+    let refused = stage.publish("1.0.3", &[("appliance-release-source-ref", "feature")]);
+    let reports = [
+        (&published, "publish", "published 1.0.3"),
+        (&preview, "preview", "1.0.3"),
+        (&refused, "publish", "exit code 3"),
+    ];
+    for (ran, task, words) in reports {
+        let report = ran.root.task(task).artifacts["report"].clone();
+        let dom = shown(&browser, report);
+        assert!(dom.contains(words), "{task}: {dom}");
+    }
 }

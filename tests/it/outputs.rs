@@ -199,11 +199,21 @@ fn the_job_for_github_actions_publishes() {
     let step = steps.iter().find(|step| step["id"] == "publish").expect("the step");
     let images: Value = serde_json::from_str(&release_json(&stage.source)).expect("JSON");
     stage.source.write("images.json", &images["app"]["images"].to_string());
-    let output = stage.source.path("../output");
+    let [output, summary] = ["../output", "../summary"].map(|name| stage.source.path(name));
     let mut shell = shell(&stage, step["run"].as_str().expect("a script"));
-    shell.env("GITHUB_OUTPUT", &output).env("VERSION", "1.0.4-nightly.7").env("ALGA_REGISTRY_TOKEN", "s3cret");
+    shell.env("GITHUB_OUTPUT", &output).env("GITHUB_STEP_SUMMARY", &summary).env("GITHUB_ACTIONS", "true");
+    shell.env("VERSION", "1.0.4-nightly.7").env("ALGA_REGISTRY_TOKEN", "s3cret");
     run(shell.env("ALGA_REGISTRY_USERNAME", "robertisaacs")).ends(0);
-    let written = fs::read_to_string(output).expect("outputs");
+    let said = || fs::read_to_string(&summary).expect("a summary");
+    assert!(said().contains("published 1.0.4-nightly.7"), "{}", said());
+    // What the next step uploads is where the job says.
+    let upload = steps.iter().find(|step| step["uses"].as_str().is_some_and(|uses| uses.contains("upload")));
+    let reports = stage.source.path(upload.expect("the step")["with"]["path"].as_str().expect("a path"));
+    assert!(reports.join("report.html").is_file());
+    let failed = run(shell.env("VERSION", "nightly")).ends(9);
+    assert!(failed.stderr.lines().any(|line| line.starts_with("::error title=alga-release::")), "{}", failed.stderr);
+    assert!(said().contains("exit code 9"), "{}", said());
+    let written = fs::read_to_string(&output).expect("outputs");
     for (name, expression) in job["jobs"]["publish"]["outputs"].as_object().expect("outputs") {
         assert_eq!(expression.as_str(), Some(format!("${{{{ steps.publish.outputs.{name} }}}}").as_str()));
         assert!(written.contains(&format!("{name}=")), "{name}: {written}");

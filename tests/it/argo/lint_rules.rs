@@ -148,8 +148,13 @@ fn pods() {
     );
     caught("container:", RELEASE, &format!("{PUBLISH}/container/command"), Value::Null);
     caught("container:", RELEASE, &format!("{PUBLISH}/container/resources/limits"), Value::Null);
-    caught("container:", RELEASE, &format!("{PUBLISH}/container/securityContext/readOnlyRootFilesystem"), json!(false));
-    caught("container:", RELEASE, &format!("{PUBLISH}/securityContext/runAsNonRoot"), Value::Null);
+    let own = ["allowPrivilegeEscalation", "readOnlyRootFilesystem", "capabilities"]
+        .map(|right| format!("container/securityContext/{right}"));
+    let of_pod = ["runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "seccompProfile"];
+    for place in own.into_iter().chain(of_pod.map(|right| format!("securityContext/{right}"))) {
+        caught("container:", RELEASE, &format!("{PUBLISH}/{place}"), Value::Null);
+    }
+    caught("container:", RELEASE, &format!("{PUBLISH}/container/resources/requests"), Value::Null);
     caught("secret:", RELEASE, &format!("{PUBLISH}/volumes/2/secret/secretName"), json!("gitlab-token"));
     caught("secret:", RELEASE, &format!("{PUBLISH}/container/env/1/valueFrom/secretKeyRef/key"), json!("user"));
     caught("account:", RELEASE, &format!("{PUBLISH}/serviceAccountName"), Value::Null);
