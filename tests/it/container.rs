@@ -239,6 +239,37 @@ fn the_image_publishes_and_resolves_as_nobody_in_particular_on_a_root_that_it_ca
 }
 
 #[test]
+fn names_are_resolved_by_the_files_that_a_runtime_mounts() {
+    let Some(builder) = Builder::new() else { return };
+    let Some(registry) = DockerRegistry::start() else { return };
+    let stage = builder.path("stage");
+    built(&stage);
+    builder.build("publisher", &stage, "layout");
+    let source = Source::new();
+    if source.commit().is_none() {
+        return;
+    }
+    let work = source.path("..").canonicalize().expect("a directory");
+    fs::set_permissions(&work, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let place = Place { root: builder.unpacked("publisher"), work };
+    let (_, port) = registry.address().rsplit_once(':').expect("a port");
+    let publish = format!(
+        "publish /work/tree --version 1.0.3 --channel nightly --store registry.example:{port}/org --plain-http --image-check off --retry-for 0"
+    );
+    let publish: Vec<&str> = publish.split(' ').collect();
+    // Nobody answers questions about names there: it may be up again later.
+    fs::write(place.root.join("etc/resolv.conf"), "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")
+        .expect("written");
+    run(&mut contained(&place, 65532, "alga-release", &publish, &[])).ends(75).says(&["registry.example"]);
+    fs::write(place.root.join("etc/hosts"), "127.0.0.1 localhost registry.example\n").expect("written");
+    run(&mut contained(&place, 65532, "alga-release", &publish, &[])).ends(0);
+    let store = format!("localhost:{port}/org");
+    let resolve = ["resolve", "nightly", "--store", &store];
+    let resolved = run(&mut contained(&place, 65532, "alga-resolve", &resolve, &[])).ends(0).json();
+    assert_eq!(resolved["version"], "1.0.3");
+}
+
+#[test]
 fn a_work_tree_of_git_is_read_without_git() {
     let source = Source::new();
     let Some(commit) = source.commit() else { return };
