@@ -11,8 +11,11 @@ fn the_manifests_and_the_examples_have_no_finding() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// An object by its name, or by kind and name.
 fn object<'a>(objects: &'a mut [Object], name: &str) -> &'a mut Value {
-    let found = objects.iter_mut().find(|object| object.name() == name && object.kind() != "Secret");
+    let (kind, name) = name.split_once('/').map_or((None, name), |(kind, name)| (Some(kind), name));
+    let wanted = |object: &&mut Object| kind.map_or(object.kind() != "Secret", |kind| object.kind() == kind);
+    let found = objects.iter_mut().filter(wanted).find(|object| object.name() == name);
     &mut found.unwrap_or_else(|| panic!("{name}")).json
 }
 
@@ -20,12 +23,7 @@ fn object<'a>(objects: &'a mut [Object], name: &str) -> &'a mut Value {
 #[track_caller]
 fn broken(name: &str, place: &str, value: Value) -> Vec<String> {
     let mut objects = manifests::all();
-    let json = if name == "alga-release" {
-        let role = objects.iter_mut().find(|object| object.kind() == "Role" && object.name() == name);
-        &mut role.expect("the role").json
-    } else {
-        object(&mut objects, name)
-    };
+    let json = object(&mut objects, name);
     let (parent, key) = place.rsplit_once('/').expect("a place");
     match json.pointer_mut(parent).unwrap_or_else(|| panic!("{place}")) {
         Value::Array(items) if key == "-" => items.push(value),
@@ -160,7 +158,22 @@ fn pods() {
     caught("account:", RELEASE, &format!("{PUBLISH}/serviceAccountName"), Value::Null);
     caught("account:", RELEASE, &format!("{PUBLISH}/activeDeadlineSeconds"), Value::Null);
     caught("account:", RELEASE, &format!("{PUBLISH}/metadata"), Value::Null);
-    caught("role:", "alga-release", "/rules/0/verbs/-", json!("delete"));
+}
+
+#[test]
+fn what_pods_may_do_and_whom_they_may_call() {
+    caught("role:", "Role/alga-release", "/rules/0/verbs/-", json!("delete"));
+    caught(
+        "binding:",
+        "RoleBinding/alga-release",
+        "/subjects/-",
+        json!({"kind": "Group", "name": "system:authenticated"}),
+    );
+    caught("network:", "NetworkPolicy/alga-release", "/spec/podSelector/matchLabels", Value::Null);
+    caught("network:", "NetworkPolicy/alga-release", "/spec/policyTypes/0", json!("Egress"));
+    caught("network:", "NetworkPolicy/alga-release", "/spec/ingress", json!([{}]));
+    caught("network:", "NetworkPolicy/alga-release", "/spec/egress/-", json!({"to": []}));
+    caught("namespace:", "Namespace/alga-release", "/metadata/labels", Value::Null);
 }
 
 #[test]
