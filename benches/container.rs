@@ -1,7 +1,7 @@
 //! The images: how large they are, how long after its start a container asks the registry something, and a publication inside of
 //! one beside the same outside. Judges nothing.
 //!
-//! `ALGA_STATIC=DIR cargo bench --bench container`, as root; `DIR` has both programs linked statically, as the `Containerfile` links
+//! `ALGA_STATIC=DIR cargo bench --profile dev --bench container`, as root; `DIR` has both programs linked statically, as the `Containerfile` links
 //! them. Instead of a runtime, `unshare` and `chroot` start what is in the image: a mount namespace of its own, a root that
 //! cannot be written, a user that nobody knows.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench talks to people")]
@@ -45,6 +45,9 @@ fn main() {
     let place = Place { root: images.unpacked("publisher"), work, programs };
 
     println!("{:<30} {:>9} {:>9}   medians of {ROUNDS} rounds, in ms", "", "inside", "outside");
+    let version = |inside| timed(&mut [place.command(inside, "alga-resolve", &["--version"])]);
+    let [inside, outside] = [true, false].map(|inside| median(|_| version(inside)));
+    println!("{:<30} {inside:>9.1} {outside:>9.1}", "start and end");
     let [inside, outside] = [true, false].map(|inside| median(|_| first_request(&place, inside)));
     println!("{:<30} {inside:>9.1} {outside:>9.1}", "start to first request");
     let registry = Registry::start(here);
