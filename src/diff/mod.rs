@@ -5,6 +5,7 @@ mod chart;
 mod compare;
 mod fields;
 mod lines;
+mod moves;
 mod objects;
 mod overlay;
 pub mod pulled;

@@ -192,7 +192,7 @@ fn change(old: Option<&Object>, new: Option<&Object>, pins: &Pins, budget: &mut 
 
 impl Pins {
     /// Is it the source of a chart that is published with the release?
-    fn is_source(&self, object: &Object) -> bool {
+    pub(super) fn is_source(&self, object: &Object) -> bool {
         let url = object.text(&["spec", "url"]).unwrap_or_default();
         let below = url.rsplit_once('/').filter(|(above, _)| above.ends_with(&format!("/{}", self.repository)));
         match object.id.kind.as_str() {

@@ -7,11 +7,13 @@ use serde_json::Value;
 use super::chart::{Dropped, FileChange, Part, files};
 use super::fields::value_of;
 use super::lines::{Budget, Change, Delta};
+use super::moves;
 use super::name;
 use super::objects::{self, Object, ObjectChange, Pins};
 use super::risk::{self, Risk};
 use super::side::{Files, Side};
 use super::value::Diff;
+use crate::overlay::{Applier, applied};
 use crate::yaml;
 
 /// Both trees, and what stands in them.
@@ -37,6 +39,19 @@ pub(super) fn compare(
         file.pin = is_pin(file, &diff.objects);
     }
     diff.risks.extend(risk::of_objects(&diff.objects, &old, &new));
+    let appliance = &sides.1.config().appliance;
+    let root =
+        Applier { namespace: appliance.flux_namespace.clone(), name: appliance.source_name.clone(), prunes: true };
+    match (applied(from, &root), applied(to, &root)) {
+        (Ok(before), Ok(after)) => {
+            let (before, after) = (moves::Side::new(&old, &before), moves::Side::new(&new, &after));
+            diff.risks.extend(moves::risks(&before, &after, &new, &pins));
+        }
+        (Err(cause), _) | (_, Err(cause)) => {
+            let cause = name(&cause.to_string());
+            diff.notes.push(format!("which Kustomization applies what was not compared: {cause}"));
+        }
+    }
 }
 
 fn pins(sides: (Option<&Side<'_>>, &Side<'_>)) -> Pins {

@@ -89,12 +89,8 @@ const FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
 /// Flux deletes what it applied and no longer finds, unless the object says otherwise.
 ///
 /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#controlling-garbage-collection>
-fn removed(object: &Object) -> Option<Risk> {
-    let keeps = |key: &str| {
-        object.annotation(key).is_some_and(|value| matches!(value.to_lowercase().as_str(), "disabled" | "keep"))
-    };
-    let hook = object.annotation("helm.sh/hook").is_some();
-    if hook || keeps("kustomize.toolkit.fluxcd.io/prune") || keeps("helm.sh/resource-policy") {
+pub(super) fn removed(object: &Object) -> Option<Risk> {
+    if is_kept(object) {
         return None;
     }
     let id = name(&object.id.to_string());
@@ -104,11 +100,24 @@ fn removed(object: &Object) -> Option<Risk> {
             format!("{id} is removed; without `prune`, what it applied stays"),
         ));
     }
-    let lost = LOST.iter().find(|(kind, _)| *kind == object.id.kind);
-    Some(match lost {
-        Some((_, what)) => Risk::danger("removed-object", format!("{id} is removed and will be deleted: {what}")),
+    Some(match lost(&object.id.kind) {
+        Some(what) => Risk::danger("removed-object", format!("{id} is removed and will be deleted: {what}")),
         None => Risk::warning("removed-object", format!("{id} is removed and will be deleted")),
     })
+}
+
+/// Does it outlive that nobody applies it any more?
+pub(super) fn is_kept(object: &Object) -> bool {
+    let keeps = |key: &str| {
+        object.annotation(key).is_some_and(|value| matches!(value.to_lowercase().as_str(), "disabled" | "keep"))
+    };
+    let hook = object.annotation("helm.sh/hook").is_some();
+    hook || keeps("kustomize.toolkit.fluxcd.io/prune") || keeps("helm.sh/resource-policy")
+}
+
+/// What is lost with an object of a kind and cannot be had again.
+pub(super) fn lost(kind: &str) -> Option<&'static str> {
+    LOST.iter().find(|(lost, _)| *lost == kind).map(|(_, what)| *what)
 }
 
 /// Fields below which the API server takes no change, by kind.

@@ -34,11 +34,25 @@ pub(super) struct Lister {
 /// For each file of the overlay, what lists it first.
 pub(super) type Listings = BTreeMap<String, Lister>;
 
+/// For each file of the overlay, the children that apply it by their places in the list, and the root as nothing.
+pub(super) type Appliers = BTreeMap<String, BTreeSet<Option<usize>>>;
+
 /// Follows the root and then the children in their order.
 pub(super) fn listings(overlay: &Overlay, children: &[Child<'_>]) -> Result<Listings, Error> {
-    let mut walk = Walk { overlay, found: Listings::new(), order: 0, open: BTreeSet::new() };
+    Ok(walk(overlay, children)?.found)
+}
+
+/// The same, for who applies a file at all.
+pub(super) fn appliers(overlay: &Overlay, children: &[Child<'_>]) -> Result<Appliers, Error> {
+    Ok(walk(overlay, children)?.appliers)
+}
+
+fn walk<'a>(overlay: &'a Overlay, children: &[Child<'_>]) -> Result<Walk<'a>, Error> {
+    let (found, appliers, open) = (Listings::new(), Appliers::new(), BTreeSet::new());
+    let mut walk = Walk { overlay, found, appliers, child: None, order: 0, open };
     walk.enter("base", None, None)?;
-    for child in children {
+    for (at, child) in children.iter().enumerate() {
+        walk.child = Some(at);
         let spec = |key: &str| {
             child.object.node.get(&["spec", key]).filter(|node| node.as_str().is_some_and(|t| !t.is_empty()))
         };
@@ -49,7 +63,7 @@ pub(super) fn listings(overlay: &Overlay, children: &[Child<'_>]) -> Result<List
             walk.enter(directory, namespace, renames)?;
         }
     }
-    Ok(walk.found)
+    Ok(walk)
 }
 
 /// The kustomization file of a directory.
@@ -60,6 +74,9 @@ pub(super) fn file_of(overlay: &Overlay, directory: &str) -> Option<String> {
 struct Walk<'a> {
     overlay: &'a Overlay,
     found: Listings,
+    appliers: Appliers,
+    /// Whose directory is walked; nothing for the root's.
+    child: Option<usize>,
     order: usize,
     open: BTreeSet<String>,
 }
@@ -100,13 +117,18 @@ impl Walk<'_> {
             for item in root.get(&[key]).map(Node::items).unwrap_or_default() {
                 let path = self.path_of(directory, lister.file.as_deref().unwrap_or(directory), item)?;
                 if self.overlay.files.contains_key(&path) {
-                    self.found.entry(path).or_insert_with(|| lister.clone());
+                    self.list(path, &lister);
                 } else {
                     self.enter(&path, lister.namespace.clone(), lister.renames.clone())?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn list(&mut self, path: String, lister: &Lister) {
+        self.appliers.entry(path.clone()).or_default().insert(self.child);
+        self.found.entry(path).or_insert_with(|| lister.clone());
     }
 
     /// The file or directory of the bundle that an entry of a kustomization file names.
@@ -144,7 +166,7 @@ impl Walk<'_> {
                     own.insert(below);
                 }
                 None => {
-                    self.found.entry(path.clone()).or_insert_with(|| lister.clone());
+                    self.list(path.clone(), lister);
                 }
             }
         }

@@ -32,7 +32,7 @@ pub struct Settings<'a> {
 }
 
 /// [`Settings`] that an overlay keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Owned {
     pub directory: String,
     pub source_name: String,
@@ -92,15 +92,38 @@ pub fn load(tree: &Tree, settings: &Settings<'_>) -> Result<Overlay, Error> {
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             Error::refused(place(), "the file is not UTF-8").hint("convert it, or leave it out with .sourceignore")
         })?;
-        if is_yaml(&path) {
-            let documents = parse(&join(&settings.directory, &path), text)?;
-            parsed.insert(path.clone(), Parsed { text: text.to_owned(), documents });
-        } else if let Some(documents) = objects_in_json(&path, text) {
+        if let Some(documents) = documents(&settings.directory, &path, text)? {
             parsed.insert(path.clone(), Parsed { text: text.to_owned(), documents });
         }
         files.insert(path, bytes);
     }
     Ok(Overlay { settings, files, parsed, ignore })
+}
+
+/// A bundle that was published: its root is the overlay's own, and of what it ignored nothing is left.
+///
+/// # Errors
+/// When its YAML is broken.
+pub(super) fn of_bundle(
+    files: &BTreeMap<String, Vec<u8>>,
+    namespace: &str,
+    source_name: &str,
+) -> Result<Overlay, Error> {
+    let (namespace, source_name) = (namespace.to_owned(), source_name.to_owned());
+    let settings = Owned { source_name, namespace, ..Owned::default() };
+    let mut parsed = BTreeMap::new();
+    for (path, bytes) in files {
+        let Ok(text) = std::str::from_utf8(bytes) else { continue };
+        if let Some(documents) = documents("", path, text)? {
+            parsed.insert(path.clone(), Parsed { text: text.to_owned(), documents });
+        }
+    }
+    Ok(Overlay { settings, files: files.clone(), parsed, ignore: Ignore::new(&[]) })
+}
+
+/// What a file holds for kustomize, where it holds something.
+fn documents(directory: &str, path: &str, text: &str) -> Result<Option<Vec<Document>>, Error> {
+    if is_yaml(path) { parse(&join(directory, path), text).map(Some) } else { Ok(objects_in_json(path, text)) }
 }
 
 fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {

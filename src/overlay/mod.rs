@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::source::{Error, Place, join};
 use crate::yaml::Node;
 
+mod applied;
 mod bundle;
 mod check;
 mod children;
@@ -24,6 +25,8 @@ mod rewrite;
 mod sources;
 
 pub use bundle::{BundleMeta, bundle, unpack};
+pub use applied::{Applied, Applier, applied};
+pub use bundle::{BundleMeta, bundle};
 pub use discover::{ChartSource, ChartUse, Discovered, External};
 pub use load::{Settings, load};
 pub use relocate::{Relocated, relocate, rename_values};

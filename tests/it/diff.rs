@@ -291,6 +291,29 @@ fn removed_objects_and_fields_that_cannot_change_stand_at_the_top() {
 }
 
 #[test]
+fn an_object_that_moves_to_another_kustomization_stands_at_the_top() {
+    let (source, registry) = (Source::new(), Registry::start());
+    with_images(&source, &["1.0.4"]);
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files, namespace: msp}\n";
+    let list = |layer: &str| format!("ee/appliance/flux/base/{layer}/kustomization.yaml");
+    let text = |layer: &str| std::fs::read_to_string(source.path(&list(layer))).expect("a file");
+    let (platform, core) = (text("platform"), text("core"));
+    let with_claim = |before: &str| before.replacen("resources:\n", "resources:\n- ../claim.yaml\n", 1);
+    source.write("ee/appliance/flux/base/claim.yaml", claim);
+    source.write(&list("core"), &with_claim(&core));
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    source.write(&list("core"), &core);
+    source.write(&list("platform"), &with_claim(&platform).replace("- ../claim", "  - ../claim"));
+    let dry = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
+    valid("diff.json", &dry["diff"]);
+    assert_eq!(dry["diff"]["objects"], json!([]), "the object itself is the same");
+    let risk = &dry["diff"]["risks"][0];
+    assert_eq!((&risk["level"], &risk["kind"]), (&json!("danger"), &json!("moved-object")), "{dry:#}");
+    let words = "`PersistentVolumeClaim msp/files` moves from Kustomization `alga-core` to `alga-platform`";
+    assert!(risk["text"].as_str().is_some_and(|text| text.starts_with(words)), "{risk}");
+}
+
+#[test]
 fn what_others_wrote_steers_neither_terminal_nor_page() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);

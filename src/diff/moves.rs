@@ -1,0 +1,88 @@
+//! Objects that one Flux Kustomization applied and another one applies now, or none: the file may be the same as before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::name;
+use super::objects::{Id, Object, Pins};
+use super::risk::{self, Risk};
+use crate::overlay::{Applied, Applier};
+
+/// The objects of one side, and what applies them.
+pub(super) struct Side<'a> {
+    objects: BTreeMap<&'a Id, Vec<(&'a Object, &'a BTreeSet<Applier>)>>,
+    prunes: BTreeMap<(&'a str, &'a str), bool>,
+}
+
+impl<'a> Side<'a> {
+    pub fn new(objects: &'a [Object], applied: &'a Applied) -> Self {
+        let mut side = Self { objects: BTreeMap::new(), prunes: BTreeMap::new() };
+        for object in objects {
+            // What no Kustomization lists is a patch, or values.
+            let Some(by) = applied.get(&object.file) else { continue };
+            side.objects.entry(&object.id).or_default().push((object, by));
+            side.prunes.extend(by.iter().map(|applier| (key(applier), applier.prunes)));
+        }
+        side
+    }
+
+    fn appliers(&self, id: &Id) -> BTreeSet<(&'a str, &'a str)> {
+        self.objects.get(id).into_iter().flatten().flat_map(|(_, by)| by.iter().map(key)).collect()
+    }
+
+    fn prunes(&self, applier: (&str, &str)) -> bool {
+        self.prunes.get(&applier).is_some_and(|prunes| *prunes)
+    }
+}
+
+fn key(applier: &Applier) -> (&str, &str) {
+    (&applier.namespace, &applier.name)
+}
+
+/// Those that both sides hold, by what Flux does when an object leaves the one that applied it: that one deletes it, unless another
+/// has made it its own before. What is gone altogether is said elsewhere.
+///
+/// <https://fluxcd.io/flux/components/kustomize/kustomizations/#prune>
+pub(super) fn risks(from: &Side<'_>, to: &Side<'_>, held: &[Object], pins: &Pins) -> Vec<Risk> {
+    let held: BTreeSet<&Id> = held.iter().map(|object| &object.id).collect();
+    let (mut risks, mut rest) = (Vec::new(), BTreeMap::<(String, String), Vec<&Object>>::new());
+    for (id, objects) in from.objects.iter().filter(|(id, _)| held.contains(*id)) {
+        let now = to.appliers(id);
+        let left =
+            from.appliers(id).into_iter().find(|old| !now.contains(old) && (from.prunes(*old) || to.prunes(*old)));
+        let Some((left, object)) = left.zip(objects.first().map(|(object, _)| *object)) else { continue };
+        if risk::is_kept(object) || pins.is_source(object) {
+            continue;
+        }
+        let Some(new) = now.first() else {
+            risks.extend(risk::removed(object));
+            continue;
+        };
+        let (left, new) = (name(left.1), name(new.1));
+        match risk::lost(&id.kind) {
+            Some(lost) => risks.push(Risk::danger("moved-object", moved(object, 0, &left, &new, lost))),
+            None => rest.entry((left, new)).or_default().push(object),
+        }
+    }
+    let more = |((left, new), objects): ((String, String), Vec<&Object>)| {
+        let text = moved(objects[0], objects.len() - 1, &left, &new, "it is then made anew");
+        Risk::warning("moved-object", text)
+    };
+    risks.extend(rest.into_iter().map(more));
+    risks
+}
+
+fn moved(object: &Object, more: usize, left: &str, new: &str, lost: &str) -> String {
+    let id = name(&object.id.to_string());
+    let (all, verb) = match more {
+        0 => (id, "moves"),
+        1 => (format!("{id} and another object"), "move"),
+        more => (format!("{id} and {more} other objects"), "move"),
+    };
+    format!(
+        "{all} {verb} from Kustomization {left} to {new}: where {left} comes first it deletes what {new} has not taken over yet, and {lost}"
+    )
+}
+
+#[cfg(test)]
+#[path = "moves_tests.rs"]
+mod tests;
