@@ -26,7 +26,6 @@ mod sources;
 
 pub use bundle::{BundleMeta, bundle, unpack};
 pub use applied::{Applied, Applier, applied};
-pub use bundle::{BundleMeta, bundle};
 pub use discover::{ChartSource, ChartUse, Discovered, External};
 pub use load::{Settings, load};
 pub use relocate::{Relocated, relocate, rename_values};

@@ -7,7 +7,7 @@ use futures_util::try_join;
 use super::present::{At, Read, blobs, read};
 use super::reader::Reader;
 use super::served::served;
-use super::{Aspect, Check, Kind, Named, Stores, Subject, Target, artifact, named, overlay};
+use super::{Aspect, Check, Kind, Named, Stores, Subject, Target, artifact, named, overlay, values_names};
 use crate::config::Config;
 use crate::oci::{self, Digest, Manifest, Prefix, Repository, Selector, Tag};
 use crate::release::{self, Resolved};
@@ -205,6 +205,7 @@ fn inside(named: &Named, blobs: &[Bytes], resolved: &Resolved, prefix: &Prefix, 
             let mut checks = vec![subject.ok(Aspect::Unpacks)];
             checks.extend(overlay::pins(&files, &resolved.release, prefix, &config.repositories.charts));
             checks.extend(overlay::values(&files, &resolved.release));
+            checks.extend(values_names::checks(&files, &resolved.release, &config.appliance));
             checks
         }
     }

@@ -8,6 +8,7 @@ mod overlay;
 mod present;
 mod reader;
 mod served;
+mod values_names;
 
 use std::collections::BTreeMap;
 

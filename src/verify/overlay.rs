@@ -7,7 +7,7 @@ use crate::oci::{Digest, Prefix, Repository};
 use crate::release::Release;
 use crate::yaml::{self, Node};
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 /// What a release's overlay says of one of its charts.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) fn pins(files: &Files, release: &Release, prefix: &Prefix, charts: &R
 }
 
 /// Values are for Helm; Flux never reads them as objects.
-fn is_object(path: &str) -> bool {
+pub(super) fn is_object(path: &str) -> bool {
     let values = path.strip_prefix("profiles/").and_then(|path| path.split_once('/'));
     let values = values.is_some_and(|(_, path)| path.starts_with("values/"));
     !values && is_yaml(path)
@@ -52,7 +52,7 @@ fn is_yaml(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "yaml" | "yml"))
 }
 
-fn documents(text: &str) -> Result<Vec<Node>, String> {
+pub(super) fn documents(text: &str) -> Result<Vec<Node>, String> {
     let documents = yaml::parse(text).map_err(|cause| format!("line {}: {}", cause.line, cause.reason))?;
     Ok(documents.into_iter().filter_map(|document| document.root).collect())
 }

@@ -274,6 +274,31 @@ fn a_chart_or_bundle_that_does_not_unpack_is_found_though_every_digest_is_right(
 }
 
 #[test]
+fn the_names_of_values_are_those_that_the_overlay_reads() {
+    let (source, registry) = (Source::new(), Registry::start());
+    source.write("alga-release.yaml", "valuesNames: hashed\n");
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let name = served(&registry, "1.0.3")["valuesConfigMaps"]["alga-core"].as_str().expect("a name").to_owned();
+    let report = verify(&registry, "1.0.3", &["--output", "json"]).ends(0).json();
+    let ok = checks(&report, "ok");
+    assert!(
+        ok.contains(&named("bundle", &name, "values")) && ok.contains(&named("release", &name, "values")),
+        "{ok:#?}"
+    );
+    let other = "appliance-values-alga-core-000000000000";
+    put_release(&registry, |release| release["valuesConfigMaps"]["alga-core"] = other.into());
+    let run = verify(&registry, "1.0.3", &["--output", "json"]).ends(3);
+    assert_eq!(failed(&run), [named("bundle", &name, "values")].into());
+    assert!(checks(&run.json(), "not-checked").contains(&named("release", other, "values")), "{}", run.stdout);
+    put_release(&registry, |release| drop(release.as_object_mut().expect("an object").remove("valuesConfigMaps")));
+    assert_eq!(
+        failed(&verify(&registry, "1.0.3", &["--output", "json"]).ends(3)).len(),
+        6,
+        "the appliance would make plain ones"
+    );
+}
+
+#[test]
 fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
     let registry = complete();
     put_release(&registry, |release| {
@@ -286,7 +311,9 @@ fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
     });
     let report = verify(&registry, "1.0.3", &["--output", "json"]).ends(0).json();
     let not_checked = checks(&report, "not-checked");
-    assert!(not_checked.contains(&named("control-plane", "controlPlane", "manifest")), "{not_checked:#?}");
+    for (kind, name) in [("control-plane", "controlPlane"), ("image", "algaCore"), ("image", "emailService")] {
+        assert!(not_checked.contains(&named(kind, name, "manifest")), "known by its tag alone: {not_checked:#?}");
+    }
     assert!(checks(&report, "ok").contains(&named("chart", "temporal", "loads")));
     let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
     registry.remove_manifest("org/charts/temporal", &chart);

@@ -1,0 +1,150 @@
+//! The names of the values: the overlay in a bundle reads the `ConfigMap`s that the appliance will make, and no others.
+
+use std::collections::BTreeMap;
+
+use super::overlay::{Files, documents, is_object};
+use super::{Aspect, Check, Kind, Subject};
+use crate::config::Appliance;
+use crate::release::{Release, values_names};
+use crate::yaml::Node;
+
+/// Length of the hash in a name.
+const HASH: usize = 12;
+
+/// Every `HelmRelease` that reads the values of one, and every name that carries a hash.
+pub(super) fn checks(files: &Files, release: &Release, appliance: &Appliance) -> Vec<Check> {
+    let made = made(release, appliance);
+    let mut checks = Vec::new();
+    for (path, bytes) in files.iter().filter(|(path, _)| is_object(path)) {
+        // What cannot be read failed where the pins were looked at.
+        let Some(roots) = std::str::from_utf8(bytes).ok().and_then(|text| documents(text).ok()) else { continue };
+        for root in roots.iter().filter(|root| root.text_at(&["kind"]) == Some("HelmRelease")) {
+            checks.extend(read(root).filter_map(|name| judge(name, path, &made, appliance)));
+        }
+    }
+    checks.extend(hashes(release, appliance));
+    checks
+}
+
+/// By release, the `ConfigMap` that the appliance makes of its values.
+fn made(release: &Release, appliance: &Appliance) -> BTreeMap<String, String> {
+    let suffix = format!(".{}.yaml", release.values_profile);
+    let plain = |name: &str| (name.to_owned(), format!("{}{name}", appliance.values_prefix));
+    let carried = release.profile_values.keys().filter_map(|file| file.strip_suffix(&suffix)).map(plain);
+    carried.chain(release.values_config_maps.clone()).collect()
+}
+
+/// The `ConfigMap`s that a `HelmRelease` reads its values from.
+fn read(root: &Node) -> impl Iterator<Item = &str> {
+    let items = root.get(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default();
+    items.iter().filter(|item| item.text_at(&["kind"]) == Some("ConfigMap")).filter_map(|item| item.text_at(&["name"]))
+}
+
+/// Nothing for a `ConfigMap` that is not of a release's values.
+fn judge(name: &str, file: &str, made: &BTreeMap<String, String>, appliance: &Appliance) -> Option<Check> {
+    let subject = |name| Subject { kind: Kind::Bundle, name, reference: file };
+    if made.values().any(|made| made == name) {
+        return Some(subject(name).ok(Aspect::Values));
+    }
+    let rest = name.strip_prefix(appliance.values_prefix.as_str())?;
+    let made = made.get(rest).or_else(|| made.get(without_hash(rest)?))?;
+    Some(
+        subject(name).failed(Aspect::Values, format!("the overlay reads it, and the appliance makes `{made}` instead")),
+    )
+}
+
+fn without_hash(name: &str) -> Option<&str> {
+    let (rest, hash) = name.rsplit_once('-')?;
+    let is_hash = hash.len() == HASH && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash.then_some(rest)
+}
+
+/// What is injected is the configuration's to say, and may have been another when the release was published: that is no fault.
+fn hashes(release: &Release, appliance: &Appliance) -> Vec<Check> {
+    let expected = values_names(appliance, &release.values_profile, &release.profile_values, &release.images);
+    let check = |(of, name): (&String, &String)| {
+        let subject = Subject { kind: Kind::Release, name, reference: of };
+        match expected.get(of) {
+            Some(expected) if expected == name => subject.ok(Aspect::Values),
+            Some(expected) => subject.not_checked(
+                Aspect::Values,
+                format!(
+                    "by this configuration its text and image tags are `{expected}`: another one may have been in force"
+                ),
+            ),
+            None => subject.failed(Aspect::Values, format!("the release carries no values of `{of}`")),
+        }
+    };
+    release.values_config_maps.iter().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Digest;
+    use crate::verify::Outcome;
+
+    const VALUES: &str = "x: 1\n";
+
+    fn release(maps: &[(&str, &str)]) -> Release {
+        let json = serde_json::json!({
+            "schema": crate::release::SCHEMA, "version": "1", "channel": "stable", "valuesProfile": "p",
+            "images": { "algaCore": "62cdce38" }, "charts": {},
+            "config": { "repository": "r.io/x/config", "version": "1", "digest": Digest::of(b"bundle").to_string() },
+            "profileValues": { "alga-core.p.yaml": VALUES },
+            "valuesConfigMaps": maps.iter().copied().collect::<BTreeMap<&str, &str>>(),
+        });
+        Release::parse(json.to_string().as_bytes()).expect("a release")
+    }
+
+    fn hashed() -> String {
+        let plain = release(&[]);
+        let names = values_names(&Appliance::default(), "p", &plain.profile_values, &plain.images);
+        names["alga-core"].clone()
+    }
+
+    fn outcomes(release: &Release, read: &str) -> Vec<(Outcome, String)> {
+        let text = format!(
+            "kind: HelmRelease\nspec: {{valuesFrom: [{{kind: Secret, name: s}}, {{kind: ConfigMap, name: '{read}'}}]}}\n"
+        );
+        let files = [("base/a.yaml".to_owned(), text.into_bytes())].into();
+        let checks = checks(&files, release, &Appliance::default());
+        checks.into_iter().map(|check| (check.outcome, check.reason.unwrap_or_default())).collect()
+    }
+
+    fn only(outcomes: &[(Outcome, String)]) -> Vec<Outcome> {
+        outcomes.iter().map(|(outcome, _)| *outcome).collect()
+    }
+
+    #[test]
+    fn the_overlay_reads_what_the_appliance_makes() {
+        let (plain, name) = ("appliance-values-alga-core", hashed());
+        assert_eq!(only(&outcomes(&release(&[("alga-core", &name)]), &name)), [Outcome::Ok, Outcome::Ok]);
+        assert_eq!(only(&outcomes(&release(&[]), plain)), [Outcome::Ok]);
+        for (release, read, makes) in [
+            (release(&[("alga-core", &name)]), plain, name.as_str()),
+            (release(&[("alga-core", &name)]), "appliance-values-alga-core-000000000000", &name),
+            (release(&[]), &name, plain),
+        ] {
+            let found = outcomes(&release, read);
+            assert!(found[0].0 == Outcome::Failed && found[0].1.contains(makes), "{read}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_releases_values_is_somebody_elses() {
+        for other in ["customer", "appliance-values-shared", "appliance-values-alga-core-more"] {
+            assert_eq!(outcomes(&release(&[]), other), [], "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_of_its_content_is_said_and_one_of_nothing_failed() {
+        let other = "appliance-values-alga-core-000000000000";
+        let found = outcomes(&release(&[("alga-core", other)]), other);
+        assert_eq!(only(&found), [Outcome::Ok, Outcome::NotChecked]);
+        assert!(found[1].1.contains(&hashed()), "{found:?}");
+        let found = outcomes(&release(&[("ghost", other)]), "appliance-values-alga-core");
+        assert_eq!(only(&found), [Outcome::Ok, Outcome::Failed]);
+    }
+}
