@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::support::programs::{Run, Source};
+use crate::support::programs::{Run, Source, release, run};
 use crate::support::registry::{Action, Auth, Elsewhere, Fault, Registry, Setup, Tokens};
 use crate::support::{files_below, root};
 
@@ -107,6 +107,40 @@ fn the_first_place_that_has_credentials_wins_and_is_said() {
         machine.publish(&registry, &[], &set.collect::<Vec<_>>()).ends(4).says(&[said]);
         assert_eq!(seen(&registry), user.map(|(user, password)| basic(user, password)).into_iter().collect());
     }
+}
+
+#[test]
+fn a_comparison_shows_each_of_two_stores_its_own_credentials_alone() {
+    let machine = Machine::new();
+    let (near, far) = (registry_of("alice", "near-word"), registry_of("bob", "far-word"));
+    let whose = |user, password| [("ALGA_REGISTRY_USERNAME", user), ("ALGA_REGISTRY_TOKEN", password)];
+    machine.source.write("alga-release.yaml", "publicRead: false\n");
+    machine.publish(&near, &[], &whose("alice", "near-word")).ends(0);
+    machine.publish(&far, &[], &whose("bob", "far-word")).ends(0);
+    let (store, other) = (format!("{}/org", near.address()), format!("{}/org", far.address()));
+    let diff = |home: &str, variables: &[(&str, &str)]| {
+        near.clear_log();
+        far.clear_log();
+        let mut command = release();
+        command.args(["diff", "nightly", "1.0.3", "--retry-for", "0", "--store", &store, "--other-store", &other]);
+        run(command.env("HOME", home).envs(variables.iter().copied()))
+    };
+    let (alice, bob) = (basic("alice", "near-word"), basic("bob", "far-word"));
+    // What is given to the program is for the first store, whatever the second one wants.
+    diff("/nonexistent", &whose("alice", "near-word")).ends(4).says(&[&far.address(), "none, anonymous"]);
+    assert_eq!((seen(&near), seen(&far)), (only(alice.clone()), BTreeSet::new()));
+    machine.docker(&serde_json::json!({ "auths": { far.address(): entry("bob", "far-word") } }));
+    let home = machine.path("");
+    diff(&home, &whose("alice", "near-word")).ends(0);
+    assert_eq!((seen(&near), seen(&far)), (only(alice.clone()), only(bob.clone())));
+    // And what is kept for the second one is not for the first.
+    diff(&home, &[]).ends(4).says(&[&near.address()]);
+    assert_eq!(seen(&near), BTreeSet::new());
+    machine.docker(&serde_json::json!({ "auths": {
+        near.address(): entry("alice", "near-word"), far.address(): entry("bob", "far-word")
+    } }));
+    diff(&home, &[]).ends(0);
+    assert_eq!((seen(&near), seen(&far)), (only(alice), only(bob)));
 }
 
 #[test]
