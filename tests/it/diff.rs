@@ -8,13 +8,11 @@ use serde_json::{Value, json};
 use crate::schemas::valid;
 use crate::support::programs::{Run, Source, release, run};
 use crate::support::published::{
-    RELEASES, digest_of, publish, release_json, served, state, store, with_images, writes,
+    digest_of, publish, put_release, release_json, served, state, store, with_images, writes,
 };
 use crate::support::registry::Registry;
 use crate::support::{peer, require};
 
-const RELEASE_CONFIG: &str = "application/vnd.alga.appliance.release.config.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CHART: &str = "ee/helm/email-service";
 const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J</details>`@octocat` <img src=x> **x**";
 
@@ -150,7 +148,8 @@ fn the_exit_code_says_changes_only_when_it_is_asked_to() {
     diff(&registry, "1.0.3", "1.0.4", &[]).ends(0);
     diff(&registry, "1.0.3", "1.0.4", &["--detailed-exitcode"]).ends(2);
     diff(&registry, "1.0.4", "nightly", &["--detailed-exitcode"]).ends(0);
-    diff(&registry, "1.0.4", "nightl", &["--detailed-exitcode"]).ends(1).says(&["nightl", "did you mean `nightly`?"]);
+    diff(&registry, "1.0.4", "nightl", &["--detailed-exitcode"]).ends(9).says(&["nightl", "did you mean `nightly`?"]);
+    diff(&registry, "1.0.4", "1.0.44", &["--detailed-exitcode"]).ends(1).says(&["1.0.44", "did you mean `1.0.4`?"]);
     diff(&registry, "1.0.4", "1.0.5!", &[]).ends(9);
     diff(&registry, "stable", "nightly", &[]).ends(1).says(&["stable"]);
 }
@@ -199,16 +198,6 @@ fn colours_are_for_terminals_and_those_who_ask() {
     assert!(coloured(&[("FORCE_COLOR", "1")]));
     assert!(!coloured(&[("FORCE_COLOR", "1"), ("NO_COLOR", "1")]));
     assert!(!coloured(&[("FORCE_COLOR", "0")]));
-}
-
-/// Publishes a release that this program would not write.
-fn put_release(registry: &Registry, tag: &str, json: &Value, annotations: &Value) {
-    let bytes = json.to_string().into_bytes();
-    let config = json!({"mediaType": RELEASE_CONFIG, "digest": digest_of(&bytes), "size": bytes.len()});
-    registry.put_blob(RELEASES, &digest_of(&bytes), &bytes);
-    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [config], "annotations": annotations});
-    let manifest = manifest.to_string().into_bytes();
-    registry.put_manifest(RELEASES, Some(tag), &digest_of(&manifest), MANIFEST, &manifest);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::argo::stage::Stage;
 use crate::support::definitions::json_of;
-use crate::support::programs::{Run, Source, run};
-use crate::support::published::{RELEASES, publish, release_json, store, with_images};
+use crate::support::programs::{Run, Source, alga, release, run};
+use crate::support::published::{RELEASES, publish, put_release, release_json, served, store, with_images};
 use crate::support::registry::{Auth, Registry, Setup};
 use crate::support::{files_below, root};
 
@@ -128,6 +128,69 @@ fn github_gets_its_outputs_its_summary_and_its_annotations() {
     assert!(annotations.len() == 1 && annotations[0].contains("%0Ahint: "), "{}", failed.stderr);
     assert!(fs::read_to_string(&summary).expect("a summary").contains("exit code 3"));
     assert_eq!(fs::read_to_string(&output).expect("outputs"), expected);
+}
+
+#[test]
+fn a_comparison_leaves_what_a_publication_leaves() {
+    let (step, out) = (Step::new(), "out");
+    with_images(&step.source, &["1.0.4"]);
+    step.publish("1.0.3", &[]).ends(0);
+    publish(&step.source, &step.registry, "1.0.4", "nightly", &[]).ends(0);
+    let path = |name: &str| step.path(name).display().to_string();
+    let diff = |to: &str| {
+        let mut command = release();
+        command.args(["diff", "1.0.3", to, "--store", &store(&step.registry), "--output-dir", &path(out)]);
+        run(command
+            .args(["--retry-for", "0"])
+            .env("GITHUB_OUTPUT", path("output"))
+            .env("GITHUB_STEP_SUMMARY", path("summary")))
+    };
+    diff("nightly").ends(0);
+    let tags = step.registry.tags(RELEASES);
+    let expected = format!("digest={}\nversion=1.0.4\nhas-changes=true\n", tags["1.0.4"]);
+    assert_eq!(fs::read_to_string(path("output")).expect("outputs"), expected);
+    assert_eq!(fs::read_to_string(path("summary")).expect("a summary").trim(), step.value("report.md"));
+    let files = ["changes.json", "digest", "has-changes", "report.html", "report.md", "version"];
+    assert_eq!(step.files(), files, "and no value of the publication before");
+    diff("9.9.9").ends(1);
+    assert_eq!(step.files(), ["report.html", "report.md"]);
+    assert!(step.value("report.md").contains("exit code 1"));
+    // A version that is more than one line is no line of its own.
+    let mut evil = served(&step.registry, "1.0.4");
+    evil["version"] = "1.0.4\nhas-changes=false".into();
+    put_release(&step.registry, "evil", &evil, &serde_json::json!({}));
+    diff("evil").ends(0);
+    let written = fs::read_to_string(path("output")).expect("outputs");
+    assert!(!written.contains("\nhas-changes=false"), "{written}");
+}
+
+#[test]
+fn a_dry_run_that_is_refused_shows_first_what_it_is_about() {
+    let step = Step::new();
+    with_images(&step.source, &["1.0.2"]);
+    step.publish("1.0.3", &[]).ends(0);
+    step.source.append("ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml", "older: true\n");
+    let refused = step.publish("1.0.2", &["--dry-run"]).ends(3).says(&["newer than 1.0.2"]);
+    assert!(refused.stdout.contains("+older: true"), "{}", refused.stdout);
+    assert_eq!(step.files(), ["report.html", "report.md"], "no value that a next step could act on");
+    for report in ["report.md", "report.html"] {
+        let report = step.value(report);
+        let (why, what) = (report.find("exit code 3"), report.find("+older: true"));
+        assert!(why.is_some() && why < what, "the refusal, then what it is about: {report}");
+    }
+    assert_eq!(step.publish("1.0.2", &["--dry-run", "--output", "json"]).ends(3).stdout, "");
+    publish(&step.source, &step.registry, "1.0.2", "nightly", &["--no-channel"]).ends(0);
+    let store = store(&step.registry);
+    let promote = |more: &[&str]| {
+        alga(&[&["promote", "--from", "1.0.2", "--to", "nightly", "--store", &store], more].concat()).ends(3)
+    };
+    assert!(promote(&["--dry-run"]).says(&["newer than 1.0.2"]).stdout.contains("+older: true"));
+    assert!(promote(&["--dry-run", "--if-current", "none"]).stdout.contains("+older: true"));
+    assert_eq!(promote(&[]).stdout, "", "who does not ask what would change is told why alone");
+    let temporal = step.registry.tags("org/charts/temporal")["0.1.0"].clone();
+    step.registry.remove_manifest("org/charts/temporal", &temporal);
+    let back = ["rollback", "nightly", "--to", "1.0.2", "--reason", "x", "--store", &store, "--dry-run"];
+    assert!(alga(&back).ends(3).says(&["not complete"]).stdout.contains("+older: true"));
 }
 
 #[test]

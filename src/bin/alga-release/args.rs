@@ -244,6 +244,8 @@ pub struct DiffArgs {
     pub configuration: ConfigurationArgs,
     #[command(flatten)]
     pub output: DiffOutputArgs,
+    #[command(flatten)]
+    pub outputs: crate::outputs::OutputsArgs,
 }
 
 /// What a source tree is compared as.
@@ -270,9 +272,6 @@ pub struct DiffOutputArgs {
     /// Format of the result on standard output
     #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
     pub output: DiffFormat,
-    /// Write changes.json, report.html, report.md, has-changes, version and digest here too
-    #[arg(long, value_name = "DIR")]
-    pub output_dir: Option<PathBuf>,
     /// Print at once, also on a terminal
     #[arg(long)]
     pub no_pager: bool,

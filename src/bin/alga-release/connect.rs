@@ -149,26 +149,52 @@ impl Connection {
 
     /// What a channel, version or digest serves.
     pub async fn resolve(&self, config: &Config, word: &str, selector: &Selector) -> Result<Resolved, Failure> {
-        let repository = &config.repositories.release;
-        match release::resolve(self.read(), repository, selector).await {
-            Err(ResolveError::Store(error)) if error.is_not_found() => Err(self.not_there(config, word, error)),
-            other => Ok(other?),
-        }
+        resolve(self.read(), &self.location, config, word, selector).await
     }
 
     /// A channel that serves nothing yet, a slip, or a version that is not published.
-    pub fn not_there(&self, config: &Config, word: &str, error: oci::Error) -> Failure {
-        if config.channels.iter().any(|channel| channel.as_str() == word) {
-            return Failure::from(error).hint(format!("nothing was published to {word} in {} yet", self.location));
-        }
-        match nearest(word, config.channels.iter().map(Tag::as_str)) {
-            Some(near) => Failure::usage_hint(
-                format!("there is no channel and no version `{}` in {}", word.escape_debug(), self.location),
-                format!("did you mean `{near}`?"),
-            ),
-            None => Failure::from(error).hint("name a channel, a published version, or the digest of one"),
-        }
+    pub async fn not_there(&self, config: &Config, word: &str, error: oci::Error) -> Failure {
+        not_there(self.read(), &self.location, config, word, error).await
     }
+}
+
+/// What a channel, version or digest serves in a store; where there is none, the nearest name is suggested.
+pub async fn resolve(
+    store: &ReadStore,
+    location: &Location,
+    config: &Config,
+    word: &str,
+    selector: &Selector,
+) -> Result<Resolved, Failure> {
+    match release::resolve(store, &config.repositories.release, selector).await {
+        Err(ResolveError::Store(error)) if error.is_not_found() => {
+            Err(not_there(store, location, config, word, error).await)
+        }
+        other => Ok(other?),
+    }
+}
+
+async fn not_there(store: &ReadStore, location: &Location, config: &Config, word: &str, error: oci::Error) -> Failure {
+    if config.channels.iter().any(|channel| channel.as_str() == word) {
+        return Failure::from(error).hint(format!("nothing was published to {word} in {location} yet"));
+    }
+    let slip = |near: String| {
+        let reason = format!("there is no channel and no version `{}` in {location}", word.escape_debug());
+        Failure::usage_hint(reason, format!("did you mean `{near}`?"))
+    };
+    if let Some(near) = nearest(word, config.channels.iter().map(Tag::as_str)) {
+        return slip(near);
+    }
+    let mut known: Vec<Tag> = match word.parse::<Digest>() {
+        Ok(_) => Vec::new(),
+        Err(_) => store.tags(&config.repositories.release).await.unwrap_or_default(),
+    };
+    known.retain(|tag| config.channels.iter().all(|channel| release::keep_alive_sequence(channel, tag).is_none()));
+    let hint = match nearest(word, known.iter().map(Tag::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "name a channel, a published version, or the digest of one".to_owned(),
+    };
+    Failure::from(error).hint(hint)
 }
 
 /// A channel of the configuration.

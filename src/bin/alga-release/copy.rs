@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let copied = connect::runtime()?.block_on(until_signal(Box::pin(copied(args, &talk))));
     talk.done();
-    let copied = outputs.unless_failed(copied)?;
+    let copied = outputs.unless_failed(copied, args.output.output)?;
     outputs.write(&copied.outcome()?)?;
     match args.output.output {
         Format::Json => output::write_json(&copied),
@@ -283,7 +283,7 @@ impl Copied {
             digest: self.digest.clone(),
             version: self.version.clone(),
             has_changes: self.has_changes,
-            plan_digest: self.plan_digest.clone(),
+            plan_digest: Some(self.plan_digest.clone()),
             channel_digest: serves.map(|digest| digest.map_or_else(|| "none".to_owned(), ToString::to_string)),
             changes: output::json(self)?,
             markdown: outputs::markdown(&title, &text),

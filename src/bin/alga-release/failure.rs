@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use alga_release::diff::Diff;
 use alga_release::text::clean;
 use alga_release::{config, image, oci, plan, release, source};
 
@@ -15,7 +16,7 @@ pub const DENIED: u8 = 4;
 pub const TEMPORARY: u8 = 75;
 
 /// Why a command did not succeed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Failure {
     code: u8,
     /// What failed, then why.
@@ -23,6 +24,8 @@ pub struct Failure {
     /// What else is to be known, before the way out.
     notes: Vec<String>,
     hint: Option<String>,
+    /// What a dry run would have come to without it.
+    would_change: Option<Box<Diff>>,
 }
 
 impl Failure {
@@ -35,7 +38,7 @@ impl Failure {
             }
             cause = error.source();
         }
-        Self { code, lines, notes: Vec::new(), hint: None }
+        Self { code, lines, ..Self::default() }
     }
 
     /// The same with the way out.
@@ -46,7 +49,7 @@ impl Failure {
 
     /// A mistake in the arguments.
     pub fn usage(reason: impl Into<String>) -> Self {
-        Self { code: USAGE, lines: vec![reason.into()], notes: Vec::new(), hint: None }
+        Self { code: USAGE, lines: vec![reason.into()], ..Self::default() }
     }
 
     /// A mistake in the arguments, and the way out.
@@ -56,38 +59,45 @@ impl Failure {
 
     /// Refused by a rule.
     pub fn refused(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: REFUSED, lines: vec![reason.into()], notes: Vec::new(), hint: Some(hint.into()) }
+        Self::diagnosed(REFUSED, reason, hint)
     }
 
     /// What a diagnosis comes to.
     pub fn diagnosed(code: u8, reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code, lines: vec![reason.into()], notes: Vec::new(), hint: Some(hint.into()) }
+        Self { code, lines: vec![reason.into()], hint: Some(hint.into()), ..Self::default() }
     }
 
     /// Nobody who may.
     pub fn denied(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: DENIED, lines: vec![reason.into()], notes: Vec::new(), hint: Some(hint.into()) }
+        Self::diagnosed(DENIED, reason, hint)
     }
 
     /// Something of this machine failed.
     pub fn io(attempted: &str, cause: impl std::error::Error) -> Self {
-        Self {
-            code: FAILED,
-            lines: vec![format!("failed {attempted}"), cause.to_string()],
-            notes: Vec::new(),
-            hint: None,
-        }
+        Self { code: FAILED, lines: vec![format!("failed {attempted}"), cause.to_string()], ..Self::default() }
     }
 
     /// Stopped by a signal.
     pub fn signal(code: u8) -> Self {
         let lines = vec!["stopped by a signal; no channel was left between two releases".to_owned()];
-        Self {
-            code,
-            lines,
-            notes: Vec::new(),
-            hint: Some("run the same command again: it finishes what is left".to_owned()),
-        }
+        let hint = Some("run the same command again: it finishes what is left".to_owned());
+        Self { code, lines, hint, ..Self::default() }
+    }
+
+    /// Refused by a rule, and not failed?
+    pub fn is_refusal(&self) -> bool {
+        self.code == REFUSED
+    }
+
+    /// The same, with what would have changed.
+    pub fn showing(mut self, diff: Diff) -> Self {
+        self.would_change = Some(Box::new(diff));
+        self
+    }
+
+    /// What a dry run would have come to without it.
+    pub fn would_change(&self) -> Option<&Diff> {
+        self.would_change.as_deref()
     }
 
     pub fn exit_code(&self) -> u8 {

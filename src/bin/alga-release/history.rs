@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let connection = Connection::open(&args.store, &config, Access::Read, &talk).await?;
         let repository = &config.repositories.release;
         match release::history(connection.read(), repository, &channel, moves.into()).await {
-            Err(error) if error.is_not_found() => Err(connection.not_there(&config, channel.as_str(), error)),
+            Err(error) if error.is_not_found() => Err(connection.not_there(&config, channel.as_str(), error).await),
             history => Ok((history?, connection.location.to_string())),
         }
     };

@@ -29,13 +29,6 @@ pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Writes files into a directory, each whole or not at all, the last one last.
-pub fn write_files(directory: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Failure> {
-    let failed = |cause| Failure::io(&format!("writing {}", directory.display()), cause);
-    std::fs::create_dir_all(directory).map_err(failed)?;
-    files.iter().try_for_each(|(name, bytes)| write_file(directory, name, bytes))
-}
-
 /// Whole or not at all: written beside its place, then renamed.
 pub fn write_file(directory: &Path, name: &str, content: &[u8]) -> Result<(), Failure> {
     let (path, beside) = (directory.join(name), directory.join(format!(".{name}.{}", std::process::id())));

@@ -5,11 +5,15 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use alga_release::diff::render::{self, Style};
 use alga_release::oci::Digest;
+use alga_release::text::shown;
 
+use crate::args::Format;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output;
+use crate::pager;
 
 /// Everything that `--output-dir` may hold afterwards.
 const FILES: [&str; 8] =
@@ -18,13 +22,15 @@ const FILES: [&str; 8] =
 ///
 /// <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary>
 const SUMMARY_LIMIT: u64 = 1 << 20;
+/// Columns of a report.
+const REPORT_WIDTH: usize = 120;
 const CUT: &str = "\n\n(cut: the whole report is in `--output-dir`)\n";
 
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "For the next step of a workflow")]
 pub struct OutputsArgs {
-    /// Write digest, version, has-changes, plan-digest, channel-digest, changes.json, report.md and report.html into this
-    /// directory
+    /// Write digest, version, has-changes, changes.json, report.md and report.html into this directory; plan-digest and
+    /// channel-digest too, of a command that moves a channel
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
 }
@@ -37,7 +43,8 @@ pub struct Outcome {
     /// Of the release.
     pub version: String,
     pub has_changes: bool,
-    pub plan_digest: Digest,
+    /// Nothing when the command plans nothing.
+    pub plan_digest: Option<Digest>,
     /// Of the channel's manifest when the command ended, `none` when it serves nothing yet: what `--if-current` takes.
     /// Nothing when the command is about no channel.
     pub channel_digest: Option<String>,
@@ -53,10 +60,11 @@ impl Outcome {
     fn values(&self) -> Vec<(&'static str, String)> {
         let mut values = vec![
             ("digest", self.digest.to_string()),
-            ("version", self.version.clone()),
+            // Whoever wrote the release chose it: it stays one line.
+            ("version", shown(&self.version)),
             ("has-changes", self.has_changes.to_string()),
-            ("plan-digest", self.plan_digest.to_string()),
         ];
+        values.extend(self.plan_digest.as_ref().map(|digest| ("plan-digest", digest.to_string())));
         if let Some(serves) = &self.channel_digest {
             values.push(("channel-digest", serves.clone()));
         }
@@ -86,14 +94,23 @@ impl Outputs {
         Ok(Self { directory: args.output_dir.clone() })
     }
 
-    /// Passes a success on; a failure leaves its report.
-    pub fn unless_failed<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
-        if let Err(failure) = &result {
-            let text = format!("{}exit code {}\n", failure.text(), failure.exit_code());
-            let title = "Failed";
-            // What failed first is what people must see.
-            let _ = self.reports(&markdown(title, &text), &page(title, &text));
+    /// Passes a success on; a failure leaves its report. What a dry run that is refused would have changed is shown as if it were
+    /// not: who reads the refusal sees what it is about.
+    pub fn unless_failed<T>(&self, result: Result<T, Failure>, format: Format) -> Result<T, Failure> {
+        let Err(failure) = &result else { return result };
+        let text = format!("{}exit code {}\n", failure.text(), failure.exit_code());
+        let title = "Failed";
+        let (mut markdown, mut shown) = (markdown(title, &text), text);
+        if let Some(diff) = failure.would_change() {
+            markdown.push('\n');
+            markdown += &render::markdown_within(diff, render::MARKDOWN_LIMIT.saturating_sub(markdown.chars().count()));
+            shown = format!("{shown}\n{}", render::text(diff, Style { colour: false, width: REPORT_WIDTH }));
+            if format == Format::Text {
+                output::write_stdout((render::text(diff, pager::style()) + "\n").as_bytes())?;
+            }
         }
+        // What failed first is what people must see.
+        let _ = self.reports(&markdown, &page(title, &shown));
         result
     }
 
@@ -134,19 +151,35 @@ fn append(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|cause| Failure::io(&format!("writing {}", path.display()), cause))
 }
 
-/// As many whole lines as there is room for, with a word about it when they are not all.
+/// As many whole lines as there is room for, with a word about it when they are not all. What is open there is closed.
 fn fitting(text: &str, room: u64) -> String {
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     if text.len() <= room {
         return text.to_owned();
     }
-    // A fence that was opened is closed.
-    let close =
-        text.find("```").map_or("", |at| &text[at..at + text[at..].len() - text[at..].trim_start_matches('`').len()]);
-    let Some(room) = room.checked_sub(CUT.len() + close.len()) else { return String::new() };
-    let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    let kept = &text[..text[..end].rfind('\n').map_or(0, |line| line + 1)];
-    format!("{kept}{close}{CUT}")
+    let Some(room) = room.checked_sub(CUT.len()) else { return String::new() };
+    let (mut length, mut fits) = (0, (0, String::new()));
+    let (mut fence, mut folds) = (None, 0_usize);
+    for line in text.split_inclusive('\n') {
+        length += line.len();
+        let ticks = &line[..line.len() - line.trim_start_matches('`').len()];
+        match fence {
+            Some(open) if line.trim_end() == open => fence = None,
+            None if ticks.len() >= 3 => fence = Some(ticks),
+            None => {
+                folds = (folds + line.matches("<details>").count()).saturating_sub(line.matches("</details>").count());
+            }
+            Some(_) => {}
+        }
+        let closed = format!("{}{}", fence.unwrap_or_default(), "\n\n</details>".repeat(folds));
+        if length + closed.len() <= room {
+            fits = (length, closed);
+        } else if length > room {
+            break;
+        }
+    }
+    let (length, closed) = fits;
+    format!("{}{closed}{CUT}", &text[..length])
 }
 
 /// A line that GitHub Actions shows beside the run; nothing elsewhere.
@@ -197,5 +230,13 @@ mod tests {
             assert!(cut.len() as u64 <= room && cut.ends_with(&format!(" line\n```{CUT}")), "{cut}");
         }
         assert_eq!(fitting(&text, 10), "");
+        let folded = format!("<details>\n<details>\n\n````diff\n```\n{}````\n\n</details>\n", "+line\n".repeat(100));
+        for room in 120..400 {
+            let cut = fitting(&folded, room);
+            assert!(
+                cut.len() as u64 <= room && cut.ends_with(&format!("````\n\n</details>\n\n</details>{CUT}")),
+                "{cut}"
+            );
+        }
     }
 }

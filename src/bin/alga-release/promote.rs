@@ -117,7 +117,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         step.carry_out(&Source { resolved: source, in_channel }, &record).await
     };
     let outputs = Outputs::open(&args.outputs)?;
-    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(Box::pin(work))));
+    let moved =
+        outputs.unless_failed(connect::runtime()?.block_on(until_signal(Box::pin(work))), args.output.output);
     talk.done();
     moved?.print(&args.output, &outputs)
 }
@@ -230,8 +231,20 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Looks at everything that the release names, plans, and where the store can be written does what was planned.
+    /// As [`Self::attempt`]; a dry run that is refused shows what would have changed.
     pub async fn carry_out(&self, source: &Source, record: &MoveRecord) -> Result<Moved, Failure> {
+        let failure = match self.attempt(source, record).await {
+            Err(failure) if failure.is_refusal() && self.connection.store().is_none() => failure,
+            other => return other,
+        };
+        match self.compare(source, record.from.as_deref().unwrap_or_default()).await {
+            Ok(diff) => Err(failure.showing(diff)),
+            Err(_) => Err(failure),
+        }
+    }
+
+    /// Looks at everything that the release names, plans, and where the store can be written does what was planned.
+    async fn attempt(&self, source: &Source, record: &MoveRecord) -> Result<Moved, Failure> {
         let known = source.resolved.release_digest.clone();
         let rules = MoveRules { if_plan: None, ..self.rules.clone() };
         // Every rule that needs no further look comes first.
@@ -344,7 +357,7 @@ impl Moved {
             digest: report.digest.clone(),
             version: report.version.clone(),
             has_changes: report.has_changes,
-            plan_digest: report.plan_digest.clone(),
+            plan_digest: Some(report.plan_digest.clone()),
             channel_digest: Some(serves.map_or_else(|| "none".to_owned(), ToString::to_string)),
             changes: output::json(self)?,
             markdown: diff.map_or_else(|| outputs::markdown(&title, &text), diff::render::markdown),

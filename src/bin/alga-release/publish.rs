@@ -9,7 +9,7 @@ use alga_release::image::archive::Layers;
 use alga_release::image::{self, Check, PinnedImages, Platform};
 use alga_release::oci::{Location, Pinned, Prefix, ReadStore, Reference, Repository, Selector, Tag};
 use alga_release::plan::{
-    self, Action, Contents, Desired, DesiredArtifact, Executor, MoveRecord, Report, Request, Revision,
+    self, Action, Contents, Desired, DesiredArtifact, Executor, MoveRecord, Observed, Report, Request, Revision,
 };
 use alga_release::source::{Tree, git};
 
@@ -28,7 +28,7 @@ const NAMED_CHANGES: usize = 20;
 
 pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
-    let published = outputs.unless_failed(published(args))?;
+    let published = outputs.unless_failed(published(args), args.output.output)?;
     outputs.write(&outcome(&published)?)?;
     match (args.output.output, &published.diff) {
         (Format::Json, _) => output::write_json(&published),
@@ -53,7 +53,7 @@ fn outcome(published: &Published) -> Result<Outcome, Failure> {
         digest: report.digest.clone(),
         version: report.version.clone(),
         has_changes: report.has_changes,
-        plan_digest: report.plan_digest.clone(),
+        plan_digest: Some(report.plan_digest.clone()),
         channel_digest: serves.map(|digest| digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string())),
         changes: output::json(published)?,
         markdown: diff.as_ref().map_or_else(|| outputs::markdown(&title, &text), diff::render::markdown),
@@ -106,6 +106,7 @@ pub struct Publication {
 }
 
 /// Where it goes, and how one gets there.
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub access: &'a StoreAccess,
     pub store: &'a ReadStore,
@@ -168,17 +169,18 @@ async fn carry_out(
     let desired = &publication.desired;
     let store = stores.opened.read();
     let observed = plan::observe(store, desired).await?;
-    let plan = plan::publish(desired, &observed, args.allow_unordered)?;
+    let compare = || compare(args, config, desired, &observed, store);
+    let dry = stores.opened.store().is_none();
+    let plan = match plan::publish(desired, &observed, args.allow_unordered) {
+        Err(refusal) if dry => return Err(Failure::from(refusal).showing(compare().await?)),
+        planned => planned?,
+    };
     let mut report = Report::new(&plan, desired, &observed, args.dry_run);
     report.images.clone_from(&publication.images.digests);
     report.control_plane.clone_from(&publication.images.control_plane);
     report.warnings.clone_from(&publication.warnings);
     let Some(writable) = stores.opened.store() else {
-        let to = Side::of(desired, config, &args.source.display().to_string())?;
-        let serves = observed.channel.as_ref().zip(desired.channel.as_ref());
-        let from = serves.map(|(serves, channel)| Side::served(store, config, channel.as_str(), serves)).transpose()?;
-        let diff = diff::compare(from.as_ref(), &to).await?;
-        return Ok((report, Some(diff)));
+        return Ok((report, Some(compare().await?)));
     };
     let contents = Contents::of(desired).with_images(&publication.images, &publication.prefix);
     let executor = Executor { store: writable, public: stores.public.as_ref() };
@@ -187,6 +189,20 @@ async fn carry_out(
         channel.manifest = moved.or(channel.manifest.take());
     }
     Ok((report, None))
+}
+
+/// What would change, against what the channel serves now.
+async fn compare(
+    args: &PublishArgs,
+    config: &Config,
+    desired: &Desired,
+    observed: &Observed,
+    store: &ReadStore,
+) -> Result<Diff, Failure> {
+    let to = Side::of(desired, config, &args.source.display().to_string())?;
+    let serves = observed.channel.as_ref().zip(desired.channel.as_ref());
+    let from = serves.map(|(serves, channel)| Side::served(store, config, channel.as_str(), serves)).transpose()?;
+    Ok(diff::compare(from.as_ref(), &to).await?)
 }
 
 fn configuration(args: &PublishArgs) -> Result<Config, Failure> {

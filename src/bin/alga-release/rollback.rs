@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         step.carry_out(&Source { resolved, in_channel: false }, &record).await
     };
     let outputs = Outputs::open(&args.outputs)?;
-    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(work)));
+    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(work)), args.output.output);
     talk.done();
     moved?.print(&args.output, &outputs)
 }

@@ -75,21 +75,6 @@ impl StoreAccess {
         }
     }
 
-    /// The same for a second store: what is given for the first one alone is not for it.
-    ///
-    /// # Errors
-    /// As [`Keychain::for_registry`].
-    pub async fn credentials_kept(&self, talk: &Talk) -> Result<Found, Failure> {
-        match &self.location {
-            Location::Registry(prefix) => {
-                let found = self.keychain.for_registry(&prefix.to_string()).await?;
-                talk.info(&format!("credentials of {prefix}: {}", found.source));
-                Ok(found)
-            }
-            Location::Layout(_) | Location::Archive(_) => Ok(Found::default()),
-        }
-    }
-
     /// Opens the store as whoever may, and again as the public where that is somebody else. Nothing is sent to it yet.
     ///
     /// # Errors
@@ -98,12 +83,20 @@ impl StoreAccess {
         self.open_as(self.credentials(talk).await?, access, public_read)
     }
 
-    /// The same for a second store.
+    /// The same for a second store: what is given for the first one alone is not for it.
     ///
     /// # Errors
-    /// As [`Self::open`].
-    pub async fn open_kept(&self, access: Access, public_read: bool, talk: &Talk) -> Result<Stores, Failure> {
-        self.open_as(self.credentials_kept(talk).await?, access, public_read)
+    /// As [`Keychain::for_registry`], and when the store cannot be opened.
+    pub async fn open_second(&self, access: Access, public_read: bool, talk: &Talk) -> Result<Stores, Failure> {
+        let found = match &self.location {
+            Location::Registry(prefix) => {
+                let found = self.keychain.for_registry(&prefix.to_string()).await?;
+                talk.info(&format!("credentials of {prefix}: {}", found.source));
+                found
+            }
+            Location::Layout(_) | Location::Archive(_) => Found::default(),
+        };
+        self.open_as(found, access, public_read)
     }
 
     fn open_as(&self, found: Found, access: Access, public_read: bool) -> Result<Stores, Failure> {

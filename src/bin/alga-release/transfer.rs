@@ -79,7 +79,7 @@ impl Target {
         let stores = match location {
             Location::Archive(_) => None,
             _ if given => Some(to_store.open(access, config.public_read, talk).await?),
-            _ => Some(to_store.open_kept(access, config.public_read, talk).await?),
+            _ => Some(to_store.open_second(access, config.public_read, talk).await?),
         };
         Ok(Self { location, stores })
     }

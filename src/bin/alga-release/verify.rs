@@ -110,7 +110,7 @@ async fn one(connection: &Connection, config: &Config, word: &str, may_be_absent
         Ok(resolved) => resolved,
         Err(ResolveError::Store(error)) if error.is_not_found() && is_head(&error, &selector) => {
             if !may_be_absent {
-                return Err(connection.not_there(config, word, error));
+                return Err(connection.not_there(config, word, error).await);
             }
             let check = row(word, Outcome::NotChecked, "the channel serves nothing yet".to_owned());
             return Ok(Verified { reference, version: None, checks: vec![check] });

@@ -16,9 +16,14 @@ const LISTINGS: [usize; 5] = [usize::MAX, 200, 40, 10, 0];
 
 /// Renders a comparison. What is too much loses lines before it loses names.
 pub fn render(diff: &Diff) -> String {
+    render_within(diff, LIMIT)
+}
+
+/// The same, in so many characters: for a comment that says something else too.
+pub fn render_within(diff: &Diff, limit: usize) -> String {
     let outline = outline::of(diff);
     let title = super::title(diff);
-    let mut pages = LISTINGS.iter().map(|shown| Page::of(&outline, &title, *shown)).peekable();
+    let mut pages = LISTINGS.iter().map(|shown| Page::of(&outline, &title, limit, *shown)).peekable();
     loop {
         match pages.next() {
             Some(page) if page.left_out == 0 || pages.peek().is_none() => return page.finish(),
@@ -32,6 +37,8 @@ struct Page {
     text: String,
     /// In characters.
     length: usize,
+    /// Of characters.
+    limit: usize,
     /// Characters that are needed to close what is open.
     reserved: usize,
     /// Lines of a listing that are shown.
@@ -43,8 +50,9 @@ struct Page {
 }
 
 impl Page {
-    fn of(outline: &Outline, title: &str, shown: usize) -> Self {
-        let mut page = Self { text: String::new(), length: 0, reserved: CUT.len() + 200, shown, left_out: 0, lines: 0 };
+    fn of(outline: &Outline, title: &str, limit: usize, shown: usize) -> Self {
+        let reserved = CUT.len() + 200;
+        let mut page = Self { text: String::new(), length: 0, limit, reserved, shown, left_out: 0, lines: 0 };
         page.put(&format!("## {}\n\n", escaped(title)));
         for (label, spans) in &outline.sides {
             page.put(&format!("- **{label}** {}\n", inline(spans)));
@@ -75,7 +83,7 @@ impl Page {
     /// Appends, when it fits.
     fn put(&mut self, text: &str) -> bool {
         let length = text.chars().count();
-        let fits = self.length + length + self.reserved <= LIMIT;
+        let fits = self.length + length + self.reserved <= self.limit;
         if fits {
             self.text.push_str(text);
             self.length += length;

@@ -9,7 +9,7 @@ mod text;
 
 pub use html::render as html;
 pub use json::render as json;
-pub use markdown::{LIMIT as MARKDOWN_LIMIT, render as markdown};
+pub use markdown::{LIMIT as MARKDOWN_LIMIT, render as markdown, render_within as markdown_within};
 pub use text::{Style, render as text};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::programs::{Run, Source};
@@ -10,6 +10,8 @@ use super::registry::Registry;
 
 /// Where releases lie.
 pub const RELEASES: &str = "org/alga-appliance-release";
+const RELEASE_CONFIG: &str = "application/vnd.alga.appliance.release.config.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const RECORD: &str = "vnd.alga.appliance.channel.";
 
 /// The prefix that a test publishes to.
@@ -46,6 +48,16 @@ pub fn served(registry: &Registry, tag: &str) -> Value {
 /// What the record of a channel's last move says.
 pub fn record(registry: &Registry, channel: &str, key: &str) -> Option<String> {
     manifest(registry, channel)["annotations"][format!("{RECORD}{key}")].as_str().map(ToOwned::to_owned)
+}
+
+/// Publishes a release that this program would not write.
+pub fn put_release(registry: &Registry, tag: &str, json: &Value, annotations: &Value) {
+    let bytes = json.to_string().into_bytes();
+    let config = json!({"mediaType": RELEASE_CONFIG, "digest": digest_of(&bytes), "size": bytes.len()});
+    registry.put_blob(RELEASES, &digest_of(&bytes), &bytes);
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [config], "annotations": annotations});
+    let manifest = manifest.to_string().into_bytes();
+    registry.put_manifest(RELEASES, Some(tag), &digest_of(&manifest), MANIFEST, &manifest);
 }
 
 /// The digest of bytes.
