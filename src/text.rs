@@ -1,5 +1,7 @@
 //! Text from outside, for people: nothing that another side wrote may steer a terminal or hide what stands around it.
 
+use std::fmt::Write as _;
+
 /// Characters of foreign text in a message.
 const SHOWN: usize = 300;
 
@@ -25,10 +27,35 @@ pub fn shown(text: &str) -> String {
     escaped
 }
 
+/// JSON with the same meaning, in which nothing steers a terminal: what JSON lets stand in a string is written as an escape.
+pub fn json(text: String) -> String {
+    let steers = |character: char| character != '\n' && is_unseen(character);
+    if !text.contains(steers) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 64);
+    for character in text.chars() {
+        if steers(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// Steers a terminal, or cannot be seen and changes how the text around it is shown.
+fn is_unseen(character: char) -> bool {
+    let hidden = matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    hidden || character.is_control()
+}
+
 fn push(escaped: &mut String, character: char, keep: bool) {
-    let hidden =
-        matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    if !keep && (character.is_control() || hidden) {
+    if !keep && is_unseen(character) {
         escaped.extend(character.escape_unicode());
     } else {
         escaped.push(character);
@@ -43,6 +70,18 @@ mod tests {
     fn foreign_text_is_escaped_and_cut() {
         assert_eq!(shown("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\u{d}\\u{a}\\u{202e}c");
         assert_eq!(shown(&"x".repeat(5000)).chars().count(), SHOWN + 1);
+        assert_eq!(shown("p\u{ad}ay\u{61c}\u{e0041}"), "p\\u{ad}ay\\u{61c}\\u{e0041}");
         assert_eq!(clean("a\n\u{1b}[2Jb\u{9b}c\u{feff}"), "a\n\\u{1b}[2Jb\\u{9b}c\\u{feff}");
+    }
+
+    #[test]
+    fn json_means_the_same_and_steers_no_terminal() {
+        let value = serde_json::json!({ "a\u{9b}": "\u{1b}[2J \u{9b}31m\u{7f}\u{202e}\u{e0041} é → 😀\n\t\"\\" });
+        let plain = serde_json::to_string_pretty(&value).expect("JSON");
+        let escaped = json(plain.clone());
+        assert!(plain.contains('\u{9b}') && !escaped.contains(|c| c != '\n' && is_unseen(c)), "{escaped:?}");
+        assert!(escaped.contains("\\u009b31m\\u007f\\u202e\\udb40\\udc41 é → 😀"), "{escaped}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).expect("JSON"), value);
+        assert_eq!(json("{}\n".to_owned()), "{}\n");
     }
 }

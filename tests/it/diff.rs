@@ -14,7 +14,7 @@ use crate::support::registry::Registry;
 use crate::support::{peer, require};
 
 const CHART: &str = "ee/helm/email-service";
-const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J</details>`@octocat` <img src=x> **x**";
+const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J\u{9b}31m\u{202e}</details>`@octocat` <img src=x> **x**";
 
 fn diff(registry: &Registry, from: &str, to: &str, more: &[&str]) -> Run {
     run(release().args(["diff", from, to, "--store", &store(registry)]).args(more))
@@ -327,10 +327,10 @@ fn what_others_wrote_steers_neither_terminal_nor_page() {
     put_release(&registry, "nightly", &evil, &Value::Object(annotations));
     let show = |format: &str| diff(&registry, "1.0.3", "nightly", &["--output", format]).ends(0).stdout;
     compared(&registry, "1.0.3", "nightly");
-    for format in ["text", "markdown", "html"] {
+    for format in ["text", "markdown", "html", "json"] {
         let page = show(format);
         assert!(page.contains("alert(1)"), "{format}: it is shown");
-        assert!(!page.contains('\u{1b}'), "{format}: {page}");
+        assert!(!page.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{format}: {page}");
     }
     let html = show("html");
     assert!(!html.contains("<script") && !html.contains("<img") && html.contains("&lt;script&gt;"));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use alga_release::oci::{Digest, Notice};
 use alga_release::plan::{ArtifactKind, ArtifactReport, Event, Outcome, Progress, Report};
-use alga_release::text::clean;
+use alga_release::text::{self, clean};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -46,9 +46,8 @@ pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Pretty JSON and a line end.
 pub fn json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
-    let mut json = serde_json::to_vec_pretty(value).map_err(|cause| Failure::io("writing the result", cause))?;
-    json.push(b'\n');
-    Ok(json)
+    let json = serde_json::to_string_pretty(value).map_err(|cause| Failure::io("writing the result", cause))?;
+    Ok((text::json(json) + "\n").into_bytes())
 }
 
 /// What is said while a command is at work.

@@ -7,7 +7,6 @@ use super::Diff;
 /// # Panics
 /// Never: it has text keys alone.
 pub fn render(diff: &Diff) -> Vec<u8> {
-    let mut json = serde_json::to_vec_pretty(diff).expect("a diff has text keys alone");
-    json.push(b'\n');
-    json
+    let json = serde_json::to_string_pretty(diff).expect("a diff has text keys alone");
+    (crate::text::json(json) + "\n").into_bytes()
 }
