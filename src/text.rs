@@ -29,6 +29,10 @@ pub fn shown(text: &str) -> String {
 
 /// JSON with the same meaning, in which nothing steers a terminal: what JSON lets stand in a string is written as an escape.
 pub fn json(text: String) -> String {
+    // It may stand in the log of a job.
+    let text = COMMANDS.iter().fold(text, |text, command| {
+        if text.contains(command) { text.replace(command, &format!("#\\u0023{}", &command[2..])) } else { text }
+    });
     let steers = |character: char| character != '\n' && is_unseen(character);
     if !text.contains(steers) {
         return text;
@@ -44,6 +48,22 @@ pub fn json(text: String) -> String {
         }
     }
     escaped
+}
+
+/// What begins a command to the runner of GitHub Actions and to that of Azure Pipelines, anywhere in a line.
+const COMMANDS: [&str; 2] = ["##[", "##vso["];
+
+/// For the log of a job, whose runner takes commands from it: none of its lines is one.
+///
+/// <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands>
+pub fn inert(text: &str) -> String {
+    let line = |line: &str| {
+        let rest = line.trim_start();
+        let start = &line[..line.len() - rest.len()];
+        let line = rest.strip_prefix("::").map_or_else(|| line.to_owned(), |rest| format!("{start}\\u{{3a}}:{rest}"));
+        COMMANDS.iter().fold(line, |line, command| line.replace(command, &format!("#\\u{{23}}{}", &command[2..])))
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 /// Steers a terminal, or cannot be seen and changes how the text around it is shown.
@@ -83,5 +103,14 @@ mod tests {
         assert!(escaped.contains("\\u009b31m\\u007f\\u202e\\udb40\\udc41 é → 😀"), "{escaped}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).expect("JSON"), value);
         assert_eq!(json("{}\n".to_owned()), "{}\n");
+        assert_eq!(json("{\"a\":\"x ##[error]\"}".to_owned()), "{\"a\":\"x #\\u0023[error]\"}");
+    }
+
+    #[test]
+    fn no_line_of_a_log_is_a_command_to_the_runner() {
+        let text = "a :: b\n  ::set-output name=x::y\n::error::z\n\t ::a\n+##[set-output name=x]y ##vso[a]\n## [a]\n";
+        let expected = "a :: b\n  \\u{3a}:set-output name=x::y\n\\u{3a}:error::z\n\t \\u{3a}:a\n\
+                        +#\\u{23}[set-output name=x]y #\\u{23}vso[a]\n## [a]\n";
+        assert_eq!(inert(text), expected);
     }
 }

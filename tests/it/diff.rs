@@ -151,6 +151,9 @@ fn the_exit_code_says_changes_only_when_it_is_asked_to() {
     diff(&registry, "1.0.4", "nightl", &["--detailed-exitcode"]).ends(9).says(&["nightl", "did you mean `nightly`?"]);
     diff(&registry, "1.0.4", "1.0.44", &["--detailed-exitcode"]).ends(1).says(&["1.0.44", "did you mean `1.0.4`?"]);
     diff(&registry, "1.0.4", "1.0.5!", &[]).ends(9);
+    let mut here = release();
+    here.args(["diff", "1.0.4", "charts-fixtures", "--store", &store(&registry)]);
+    run(here.current_dir(env!("CARGO_MANIFEST_DIR"))).ends(1).says(&["if the directory is meant: ./charts-fixtures"]);
     diff(&registry, "stable", "nightly", &[]).ends(1).says(&["stable"]);
 }
 

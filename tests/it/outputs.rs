@@ -194,6 +194,47 @@ fn a_dry_run_that_is_refused_shows_first_what_it_is_about() {
 }
 
 #[test]
+fn what_others_wrote_is_no_command_to_the_runner_of_a_job() {
+    let step = Step::new();
+    with_images(&step.source, &["1.0.4"]);
+    let commands = "a: 1\n::set-output name=digest::evil\nb: ##[set-output name=digest]evil\n";
+    let file = "ee/helm/temporal/files/commands.yaml";
+    step.source.write(file, commands);
+    step.publish("1.0.3", &[]).ends(0);
+    step.source.write(file, &commands.replace("a: 1", "a: 2"));
+    let chart = fs::read_to_string(step.source.path("ee/helm/temporal/Chart.yaml")).expect("a chart");
+    step.source.write("ee/helm/temporal/Chart.yaml", &chart.replace("0.1.0", "0.1.1"));
+    step.publish("1.0.4", &[]).ends(0);
+    let mut evil = served(&step.registry, "1.0.4");
+    evil["images"]["x\n::error::y"] = "1\n::error::z".into();
+    evil["version"] = "1.0.4\n::error::w".into();
+    put_release(&step.registry, "nightly", &evil, &serde_json::json!({}));
+    let store = store(&step.registry);
+    let say = |arguments: &[&str], job: &str| {
+        let mut command = release();
+        command.args(arguments).args(["--store", &store, "--retry-for", "0"]).env("GITHUB_ACTIONS", job);
+        run(&mut command)
+    };
+    let mine = ["::error title=alga-release::", "::warning title=alga-release::"];
+    for format in ["text", "markdown", "html", "json"] {
+        let plain = say(&["diff", "1.0.3", "1.0.4", "--output", format], "");
+        let run = say(&["diff", "1.0.3", "1.0.4", "--output", format], "true");
+        assert!(plain.stdout.contains("::set-output name=digest::evil"), "{}", plain.stdout);
+        assert!(run.stdout.contains("evil") && !run.stdout.contains("##["), "{}", run.stdout);
+        let command = run.stdout.lines().find(|line| line.trim_start().starts_with("::"));
+        assert_eq!(command, None, "{format}");
+    }
+    for arguments in [&["diff", "1.0.3", "nightly"][..], &["verify", "nightly"], &["in-use"], &["history", "nightly"]] {
+        let run = say(arguments, "true");
+        let lines = run.stdout.lines().chain(run.stderr.lines());
+        let command = lines
+            .map(str::trim_start)
+            .find(|line| line.starts_with("::") && !mine.iter().any(|own| line.starts_with(own)));
+        assert_eq!(command, None, "{arguments:?}");
+    }
+}
+
+#[test]
 fn no_secret_reaches_a_file() {
     let source = Source::new();
     source.append("alga-release.yaml", "\npublicRead: false\n");

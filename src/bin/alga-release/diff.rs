@@ -95,7 +95,11 @@ impl Asked {
         }
         let Self::Release(selector) = self else { return Err(Failure::usage(format!("{reference}: not packed"))) };
         let (store, location) = (place.store, &place.access.location);
-        let resolved = connect::resolve(store, location, config, reference, selector).await?;
+        let resolved = connect::resolve(store, location, config, reference, selector).await;
+        let resolved = resolved.map_err(|failure| {
+            let hint = || format!("if the directory is meant: ./{reference}");
+            if Path::new(reference).is_dir() { failure.hint(hint()) } else { failure }
+        })?;
         Ok(Side::read(store, config, reference, resolved))
     }
 }
@@ -182,7 +186,7 @@ fn show(args: &DiffArgs, diff: &Diff, outputs: &Outputs) -> Result<(), Failure> 
     match args.output.output {
         DiffFormat::Text => pager::show(&render::text(diff, pager::style()), !args.output.no_pager),
         DiffFormat::Json => output::write_stdout(&json),
-        DiffFormat::Markdown => output::write_stdout(markdown.as_bytes()),
-        DiffFormat::Html => output::write_stdout(html.as_bytes()),
+        DiffFormat::Markdown => output::write_text(&markdown),
+        DiffFormat::Html => output::write_text(&html),
     }
 }

@@ -6,7 +6,7 @@ use alga_release::diff::Diff;
 use alga_release::text::clean;
 use alga_release::{config, image, oci, plan, release, source};
 
-use crate::github;
+use crate::{github, output};
 
 /// A mistake in arguments or configuration.
 pub const USAGE: u8 = 9;
@@ -105,7 +105,7 @@ impl Failure {
     }
 
     pub fn print(&self) {
-        eprint!("{}", self.text());
+        eprint!("{}", output::in_log(&self.text()));
     }
 
     /// What failed, why, and the way out: a line each.

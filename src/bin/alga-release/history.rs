@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let view = View::new(&history, &channel, store, args.to_time.zip(served));
     match args.output.output {
         Format::Json => output::write_json(&view),
-        Format::Text => output::write_stdout(clean(&text(&view)).as_bytes()),
+        Format::Text => output::write_text(&clean(&text(&view))),
     }
 }
 

@@ -73,7 +73,7 @@ fn push(args: &ImagePushArgs) -> Result<(), Failure> {
     };
     match args.output.output {
         Format::Json => output::write_json(&report),
-        Format::Text => output::write_stdout(output::image_text(&report).as_bytes()),
+        Format::Text => output::write_text(&output::image_text(&report)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use alga_release::config::Config;
 use alga_release::oci::{Digest, Location, Prefix, Repository, Selector, Tag};
 use alga_release::release::{self, End, History, Move, Release};
-use alga_release::text::clean;
+use alga_release::text::{clean, shown};
 use alga_release::verify::{self, Target};
 use clap::ValueEnum;
 use futures_util::future::try_join_all;
@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     match format {
         ListFormat::Json => output::write_json(&report)?,
-        ListFormat::Text => output::write_stdout(clean(&text(&report)).as_bytes())?,
+        ListFormat::Text => output::write_text(&clean(&text(&report)))?,
         ListFormat::KeepList => {
             let lines: String = report.keep.iter().map(|keep| keep.line() + "\n").collect();
             output::write_stdout(lines.as_bytes())?;
@@ -241,7 +241,7 @@ fn unreadable(channel: &Tag, one: &Move) -> String {
 }
 
 fn text(report: &Report) -> String {
-    let lines: Vec<(String, &str)> = report.keep.iter().map(|keep| (keep.line(), keep.why.as_str())).collect();
+    let lines: Vec<(String, String)> = report.keep.iter().map(|keep| (keep.line(), shown(&keep.why))).collect();
     let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
     let mut text = format!("in use in {}, with the last {} moves of each channel:\n", report.store, report.moves);
     for (line, why) in &lines {

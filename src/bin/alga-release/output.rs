@@ -1,5 +1,6 @@
 //! Results on standard output, talk on standard error.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -27,6 +28,18 @@ pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
         Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::io("writing the result", cause)),
         _ => Ok(()),
     }
+}
+
+/// Writes text for people. In the log of a job, no line of it is a command to the runner.
+pub fn write_text(text: &str) -> Result<(), Failure> {
+    write_stdout(in_log(text).as_bytes())
+}
+
+/// Text as it may stand where this program's output goes.
+pub fn in_log(text: &str) -> Cow<'_, str> {
+    let of_job = ["GITHUB_ACTIONS", "TF_BUILD"].iter().filter_map(|name| environment::variable(name));
+    let taken = of_job.into_iter().any(|value| value.eq_ignore_ascii_case("true"));
+    if taken { text::inert(text).into() } else { text.into() }
 }
 
 /// Whole or not at all: written beside its place, then renamed.
@@ -84,13 +97,13 @@ impl Talk {
     }
 
     fn line(&self, level: &str, text: &str) {
-        let text = clean(text);
+        let text = clean(text).replace('\n', "\\u{a}");
         let line = match (self.json, level) {
             (true, _) => serde_json::json!({ "level": level, "message": text }).to_string(),
             (false, "info") => text,
             (false, _) => format!("{level}: {text}"),
         };
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| eprintln!("{}", in_log(&line)));
     }
 
     pub fn info(&self, text: &str) {

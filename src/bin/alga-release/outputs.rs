@@ -106,7 +106,7 @@ impl Outputs {
             markdown += &render::markdown_within(diff, render::MARKDOWN_LIMIT.saturating_sub(markdown.chars().count()));
             shown = format!("{shown}\n{}", render::text(diff, Style { colour: false, width: REPORT_WIDTH }));
             if format == Format::Text {
-                output::write_stdout((render::text(diff, pager::style()) + "\n").as_bytes())?;
+                output::write_text(&(render::text(diff, pager::style()) + "\n"))?;
             }
         }
         // What failed first is what people must see.

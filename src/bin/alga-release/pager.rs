@@ -25,7 +25,7 @@ pub fn style() -> Style {
 /// Shows a text: paged on a terminal, unless that is not wanted or nobody is there to page.
 pub fn show(text: &str, paged: bool) -> Result<(), Failure> {
     let paged = paged && std::io::stdout().is_terminal() && environment::variable("CI").is_none();
-    if paged && page(text) { Ok(()) } else { output::write_stdout(text.as_bytes()) }
+    if paged && page(text) { Ok(()) } else { output::write_text(text) }
 }
 
 /// Was it shown by `$PAGER`, or by less?

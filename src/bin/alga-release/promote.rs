@@ -342,7 +342,7 @@ impl Moved {
             Format::Json => output::write_json(self),
             Format::Text => {
                 let diff = diff.map(|diff| diff::render::text(diff, pager::style()) + "\n").unwrap_or_default();
-                output::write_stdout((diff + &text(&self.report)).as_bytes())
+                output::write_text(&(diff + &text(&self.report)))
             }
         }
     }

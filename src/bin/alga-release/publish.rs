@@ -34,7 +34,7 @@ pub fn run(args: &PublishArgs) -> Result<(), Failure> {
         (Format::Json, _) => output::write_json(&published),
         (Format::Text, diff) => {
             let diff = diff.as_ref().map(|diff| diff::render::text(diff, pager::style()) + "\n").unwrap_or_default();
-            output::write_stdout((diff + &output::report_text(&published.report)).as_bytes())
+            output::write_text(&(diff + &output::report_text(&published.report)))
         }
     }
 }

@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let report = Report { schema: SCHEMA, store: connection.location.to_string(), ok, anonymous, releases };
     match args.output.output {
         Format::Json => output::write_json(&report)?,
-        Format::Text => output::write_stdout(clean(&text(&report)).as_bytes())?,
+        Format::Text => output::write_text(&clean(&text(&report)))?,
     }
     if report.releases.iter().all(|release| release.version.is_none()) && ok {
         return Err(Failure::refused(format!("no channel serves anything in {}", report.store), "publish a release"));

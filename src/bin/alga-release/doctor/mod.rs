@@ -30,7 +30,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     }
     match args.output.output {
         Format::Json => output::write_json(&diagnosis)?,
-        Format::Text => output::write_stdout(diagnosis.text().as_bytes())?,
+        Format::Text => output::write_text(&diagnosis.text())?,
     }
     diagnosis.verdict()
 }
