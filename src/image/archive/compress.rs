@@ -17,9 +17,9 @@ use super::input::{no_room, temporary};
 use crate::oci::{Digest, FileRange, Hasher};
 
 /// Size of a block. Part of the format: another one gives other digests.
-const BLOCK: u64 = 512 << 10;
-/// Part of the format, too.
-const LEVEL: u32 = 4;
+const BLOCK: u64 = 256 << 10;
+/// Part of the format, too. The quickest: the next ones save a tenth of the bytes and take twice and four times as long.
+const LEVEL: u32 = 1;
 /// Deflate, no time, no name, an unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 /// More processors would take more memory than they are worth.
@@ -99,7 +99,8 @@ fn deflate_one(deflate: &mut Compress, bytes: &[u8], last: bool) -> io::Result<B
     deflate.reset();
     let mut checksum = Crc::new();
     checksum.update(bytes);
-    let mut deflated = Vec::with_capacity(bytes.len() / 2 + 1024);
+    // As much as there can be: what is not written to takes no memory.
+    let mut deflated = Vec::with_capacity(bytes.len() + bytes.len() / 8 + 1024);
     // A sync flush ends the block at a byte, and leaves the stream open for the next one.
     let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
     loop {
@@ -110,7 +111,7 @@ fn deflate_one(deflate: &mut Compress, bytes: &[u8], last: bool) -> io::Result<B
         if ended {
             return Ok(Block { deflated, checksum });
         }
-        deflated.reserve(bytes.len() / 2 + 1024);
+        deflated.reserve(1024);
     }
 }
 
@@ -191,7 +192,7 @@ mod tests {
         let compressed = gzip(&layer(&bytes), &Digest::of(&bytes), scratch.path()).expect("compressed");
         assert_eq!(
             compressed.digest.as_str(),
-            "sha256:38041d537836fa9056b4c10eee97b9594334c36a356db0d25c344c0301b32aec"
+            "sha256:ab281613910212cb15527b9777c974c28c3455380f52cbe2a661e6f331aabeee"
         );
     }
 
