@@ -4,6 +4,7 @@
 pub mod archive;
 mod pin;
 mod platform;
+mod stated;
 
 pub use pin::{Check, Error, PinnedImages, Request, pin};
 pub use platform::{InvalidPlatform, Platform};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
+use super::{Platform, stated::stated};
 use crate::config::ImageRepository;
 use crate::oci::{self, Digest, Kind, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
 
-/// What happens when an image is not there.
+/// What happens when an image is not there, or is for another platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
     /// The release is refused.
@@ -27,7 +28,9 @@ pub struct Request<'a> {
     pub images: BTreeMap<String, (ImageRepository, Tag)>,
     /// The control plane: its repository and the tag or digest.
     pub control_plane: Option<(ImageRepository, Selector)>,
-    /// What happens when one is not there.
+    /// On what they have to run.
+    pub platform: Platform,
+    /// What happens when one is not there, or does not run.
     pub check: Check,
 }
 
@@ -65,6 +68,18 @@ pub enum Error {
         /// Why.
         source: oci::Error,
     },
+    /// It does not run where it has to.
+    #[error("the image {reference} ({key}) is for {found}, not for {wanted}")]
+    Platform {
+        /// Key in the release manifest.
+        key: String,
+        /// Its reference.
+        reference: String,
+        /// For what it is.
+        found: String,
+        /// For what it should be.
+        wanted: String,
+    },
     /// The control plane is known by a tag that cannot be read.
     #[error("the control plane {reference} cannot be pinned: it is known by a tag, and the tag was not found")]
     Unpinned {
@@ -78,7 +93,7 @@ pub enum Error {
 /// at.
 ///
 /// # Errors
-/// With [`Check::Require`], when an image is absent or its store fails; always when the control plane cannot be pinned.
+/// With [`Check::Require`], when an image is absent, is for another platform, or its store fails; always when the control plane cannot be pinned.
 pub async fn pin(
     store: &ReadStore,
     request: &Request<'_>,
@@ -99,7 +114,7 @@ pub async fn pin(
     let (images, control_plane) = futures_util::join!(join_all(looks), control_plane);
     pinned.tags = request.images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
     for (key, look) in images {
-        if let Some(found) = look.judge(key, request.check, &mut pinned.warnings)? {
+        if let Some(found) = look.judge(key, request, &mut pinned.warnings)? {
             pinned.digests.insert(key.clone(), found);
         }
     }
@@ -109,7 +124,7 @@ pub async fn pin(
             Selector::Tag(_) => None,
         };
         let reference = look.reference.clone();
-        let found = look.judge("controlPlane", request.check, &mut pinned.warnings)?;
+        let found = look.judge("controlPlane", request, &mut pinned.warnings)?;
         pinned.control_plane = Some(found.or(given).ok_or(Error::Unpinned { reference })?);
     }
     Ok(pinned)
@@ -119,15 +134,31 @@ pub async fn pin(
 struct Look {
     repository: String,
     reference: String,
-    answer: Option<Result<Digest, oci::Error>>,
+    answer: Option<Result<Found, oci::Error>>,
+}
+
+/// An image that is there.
+struct Found {
+    digest: Digest,
+    platforms: Result<Vec<Platform>, oci::Error>,
 }
 
 impl Look {
-    fn judge(self, key: &str, check: Check, warnings: &mut Vec<String>) -> Result<Option<Pinned>, Error> {
+    fn judge(self, key: &str, request: &Request<'_>, warnings: &mut Vec<String>) -> Result<Option<Pinned>, Error> {
         let Self { repository, reference, answer } = self;
         let key = key.to_owned();
-        match (answer, check) {
-            (Some(Ok(digest)), _) => return Ok(Some(Pinned { repository, digest })),
+        match (answer, request.check) {
+            (Some(Ok(Found { digest, platforms })), check) => {
+                match (unfit(platforms, key, reference, &request.platform), check) {
+                    (Some(error @ Error::Platform { .. }), Check::Warn) => warnings.push(error.to_string()),
+                    (Some(Error::Store { key, reference, source }), Check::Warn) if lasts(&source) => {
+                        warnings.push(format!("image {reference} ({key}): its platform is not known: {source}"));
+                    }
+                    (Some(error), _) => return Err(error),
+                    (None, _) => {}
+                }
+                return Ok(Some(Pinned { repository, digest }));
+            }
             (None, Check::Off) => {}
             (None, _) => warnings.push(format!("image {reference} ({key}) was not checked: it is in another registry")),
             (Some(Err(error)), Check::Require) if error.is_not_found() => {
@@ -135,7 +166,7 @@ impl Look {
             }
             (Some(Err(source)), Check::Require) => return Err(Error::Store { key, reference, source }),
             // What passes by itself must not decide what a release says.
-            (Some(Err(source)), Check::Warn) if !matches!(source.kind(), Kind::NotFound | Kind::Denied) => {
+            (Some(Err(source)), Check::Warn) if !lasts(&source) => {
                 return Err(Error::Store { key, reference, source });
             }
             (Some(Err(_)), _) => {
@@ -144,6 +175,29 @@ impl Look {
         }
         Ok(None)
     }
+}
+
+/// Will it be the same tomorrow?
+fn lasts(error: &oci::Error) -> bool {
+    matches!(error.kind(), Kind::NotFound | Kind::Denied)
+}
+
+/// What is wrong with an image that is there. One that says nothing of a platform is for any.
+fn unfit(
+    platforms: Result<Vec<Platform>, oci::Error>,
+    key: String,
+    reference: String,
+    wanted: &Platform,
+) -> Option<Error> {
+    let platforms = match platforms {
+        Ok(platforms) => platforms,
+        Err(source) => return Some(Error::Store { key, reference, source }),
+    };
+    if platforms.is_empty() || platforms.iter().any(|platform| platform.fits(wanted)) {
+        return None;
+    }
+    let found: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    Some(Error::Platform { key, reference, found: found.join(", "), wanted: wanted.to_string() })
 }
 
 async fn look(
@@ -180,11 +234,10 @@ fn elsewhere(name: &str) -> Option<(Prefix, Repository)> {
     Some((Prefix::parse(host, false).ok()?, path.parse().ok()?))
 }
 
-async fn read(store: &ReadStore, repository: &Repository, selector: &Selector) -> Result<Digest, oci::Error> {
-    match selector {
-        Selector::Tag(tag) => store.resolve(repository, tag).await,
-        Selector::Digest(_) => store.manifest(repository, selector).await.map(|(descriptor, _)| descriptor.digest),
-    }
+async fn read(store: &ReadStore, repository: &Repository, selector: &Selector) -> Result<Found, oci::Error> {
+    let (manifest, bytes) = store.manifest(repository, selector).await?;
+    let platforms = stated(store, repository, &manifest, &bytes).await;
+    Ok(Found { digest: manifest.digest, platforms })
 }
 
 #[cfg(test)]
@@ -203,7 +256,8 @@ mod tests {
     async fn pins(directory: &std::path::Path, name: &str, check: Check) -> Result<PinnedImages, Error> {
         let prefix = Prefix::parse("ghcr.io/nine-minds", false).expect("a prefix");
         let images = [("redis".to_owned(), external(name, "7"))].into();
-        let request = Request { prefix: &prefix, images, control_plane: Some(plane()), check };
+        let platform = "linux/amd64".parse().expect("a platform");
+        let request = Request { prefix: &prefix, images, control_plane: Some(plane()), platform, check };
         pin(layout(directory).read(), &request, |_, _| panic!("nobody asks another registry")).await
     }
 

@@ -11,11 +11,11 @@ use crate::schemas::valid;
 use crate::support::images::{self, BARE, GZIP, INDEX, Image, MANIFEST, REVISION, describe, gunzip, gzip, tar};
 use crate::support::programs::{Run, Source, release, run};
 use crate::support::published::{publish, served, store, writes};
-use crate::support::registry::{Action, Auth, Fault, Gate, Registry, Setup};
+use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 
-const PLANE: &str = "org/alga-appliance-control-plane";
+pub const PLANE: &str = "org/alga-appliance-control-plane";
 
-fn pushing(registry: &Registry, archive: &Path, more: &[&str]) -> Command {
+pub fn pushing(registry: &Registry, archive: &Path, more: &[&str]) -> Command {
     let mut command = release();
     command.args(["image", "push"]).arg(archive).args(["--store", &store(registry), "--output", "json"]);
     if !more.contains(&"--retry-for") {
@@ -25,32 +25,32 @@ fn pushing(registry: &Registry, archive: &Path, more: &[&str]) -> Command {
     command
 }
 
-fn push(registry: &Registry, archive: &Path, more: &[&str]) -> Run {
+pub fn push(registry: &Registry, archive: &Path, more: &[&str]) -> Run {
     run(&mut pushing(registry, archive, more))
 }
 
 /// A file in a directory of its own.
-struct Archive(tempfile::TempDir);
+pub struct Archive(tempfile::TempDir);
 
 impl Archive {
-    fn new(bytes: &[u8]) -> Self {
+    pub fn new(bytes: &[u8]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("image.tar"), bytes).expect("written");
         Self(directory)
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.0.path().join("image.tar")
     }
 }
 
-fn manifest_of(registry: &Registry, reference: &str) -> Value {
+pub fn manifest_of(registry: &Registry, reference: &str) -> Value {
     let (_, bytes) = registry.manifest(PLANE, reference).expect("a manifest");
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
 /// The blobs that a manifest names, config first.
-fn blobs(registry: &Registry, manifest: &Value) -> Vec<Vec<u8>> {
+pub fn blobs(registry: &Registry, manifest: &Value) -> Vec<Vec<u8>> {
     let layers = manifest["layers"].as_array().expect("layers");
     let named = std::iter::once(&manifest["config"]).chain(layers);
     named.map(|one| registry.blob(PLANE, one["digest"].as_str().expect("a digest")).expect("a blob")).collect()
@@ -493,60 +493,6 @@ fn a_registry_is_not_trusted_to_notice_a_wrong_layer() {
     assert!(registry.log().iter().all(|got| !got.path.contains("/manifests/x") || got.method == "HEAD"));
 }
 
-#[tokio::test]
-async fn killed_at_any_request_there_is_no_tag_on_half_an_image_and_the_next_run_sends_what_is_missing() {
-    let image = Image::new("amd64", &[3 << 20; 5]);
-    let (manifest, contents) = image.oci(GZIP);
-    let archive = Archive::new(&tar(&image.layout(GZIP)));
-    let whole = Registry::start();
-    push(&whole, &archive.path(), &["--jobs", "2"]).ends(0);
-    let count = whole.log().len();
-    // Two looks at the tag; of five layers: is it there, start, end; of the config: start, end; the manifest, and it read back.
-    assert_eq!(count, 2 + 5 * 3 + 2 + 2, "{:?}", whole.lines());
-    for after in 0..count {
-        let (registry, gate) = (Registry::start(), Gate::default());
-        registry.fail(Fault::after(after, Action::Hold(gate.clone())));
-        let mut command = pushing(&registry, &archive.path(), &["--jobs", "2"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-        gate.arrived(1).await;
-        child.kill().expect("killed");
-        child.wait().expect("ended");
-        gate.release();
-        registry.heal();
-        if let Some(tagged) = registry.tags(PLANE).get("1.0") {
-            assert_eq!(tagged, Digest::of(&manifest).as_str());
-        }
-        let there: Vec<bool> =
-            contents.iter().map(|blob| registry.blob(PLANE, Digest::of(blob).as_str()).is_some()).collect();
-        registry.clear_log();
-        push(&registry, &archive.path(), &[]).ends(0);
-        assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == contents, "{after}");
-        let ends = registry.log().into_iter().filter(|got| got.method == "PUT" && got.path.contains("/uploads/"));
-        let missing = there.iter().filter(|there| !**there).count();
-        assert!(ends.count() <= missing, "after {after}: {there:?} {:?}", registry.lines());
-    }
-}
-
-#[tokio::test]
-async fn memory_does_not_grow_with_the_image() {
-    let image = Image::new("amd64", &[16 << 20; 4]);
-    for (files, bound) in [(image.layout(BARE), 32), (image.layout(GZIP), 32)] {
-        let (registry, archive, gate) = (Registry::start(), Archive::new(&tar(&files)), Gate::default());
-        registry.fail(Fault::first("PUT", "/manifests/", Action::Hold(gate.clone())));
-        let mut command = pushing(&registry, &archive.path(), &["--tag", "x"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-        gate.arrived(1).await;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process");
-        gate.release();
-        assert!(child.wait().expect("ends").success());
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        let peak = peak.expect("a size") >> 10;
-        assert!(peak < bound, "{peak} MiB");
-    }
-}
-
 #[test]
 fn the_control_plane_is_published_with_the_release_and_pinned() {
     let (source, registry) = (Source::new(), Registry::start());
@@ -572,6 +518,10 @@ fn the_control_plane_is_published_with_the_release_and_pinned() {
     let again = publish(&source, &registry, "1.0.3", "nightly", &arguments).ends(0).json();
     assert_eq!((again["hasChanges"].as_bool(), writes(&registry)), (Some(false), 0));
 
+    let arm = Archive::new(&tar(&Image::new("arm64", &[9]).docker_save()));
+    let path = arm.path().display().to_string();
+    let arguments = ["--control-plane-archive", &path];
+    publish(&source, &registry, "1.0.3", "nightly", &arguments).ends(3).says(&["linux/arm64, not for linux/amd64"]);
     let other = Archive::new(&tar(&Image::new("amd64", &[9]).docker_save()));
     let path = other.path().display().to_string();
     let run = publish(&source, &registry, "1.0.3", "nightly", &["--control-plane-archive", &path]).ends(3);

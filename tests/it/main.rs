@@ -18,6 +18,10 @@ mod copy;
 mod diff;
 // The page of a comparison, in a browser.
 mod diff_page;
+// The images that a release names, and their platforms.
+mod image_check;
+// An image of many layers, killed and seen.
+mod image_layers;
 // Archives of the programs of others.
 mod image_peers;
 // Images out of archives, by the rules.

@@ -178,7 +178,10 @@ pub struct PublishArgs {
     /// Push the control-plane image out of this archive with the release: as `image push`
     #[arg(long, value_name = "ARCHIVE", conflicts_with = "control_plane")]
     pub control_plane_archive: Option<PathBuf>,
-    /// What happens when an image is not there [default: require in a registry, warn in a layout]
+    /// Platform that the images must be for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
+    pub platform: Platform,
+    /// What happens when an image is not there, or is for another platform [default: require in a registry, warn in a layout]
     #[arg(long, value_enum)]
     pub image_check: Option<ImageCheck>,
     /// How releases are pinned to charts
@@ -264,6 +267,9 @@ pub struct TreeArgs {
     /// Control-plane image: a tag, a digest or a full reference
     #[arg(long, value_name = "REF")]
     pub control_plane: Option<String>,
+    /// Platform that the images must be for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
+    pub platform: Platform,
 }
 
 #[derive(Debug, clap::Args)]

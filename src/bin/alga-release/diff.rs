@@ -153,6 +153,7 @@ fn publishing(root: &Path, version: &str, args: &DiffArgs) -> PublishArgs {
         images_file: args.tree.images_file.clone(),
         control_plane: args.tree.control_plane.clone(),
         control_plane_archive: None,
+        platform: args.tree.platform.clone(),
         image_check: Some(args::ImageCheck::Warn),
         chart_pin: None,
         chart_version: None,

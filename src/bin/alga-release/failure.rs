@@ -204,6 +204,8 @@ impl From<image::Error> for Failure {
         match &error {
             image::Error::Missing { .. } => Self::new(REFUSED, &error)
                 .hint("build and push it first, name another tag with --image, or publish with --image-check warn"),
+            image::Error::Platform { .. } => Self::new(REFUSED, &error)
+                .hint("build it for that one too, name another with --platform, or publish with --image-check warn"),
             image::Error::Unpinned { .. } => {
                 Self::new(REFUSED, &error).hint("push it first, or name it by digest: --control-plane sha256:…")
             }

@@ -19,6 +19,7 @@ mod in_use;
 mod output;
 mod outputs;
 mod pager;
+mod progress;
 mod promote;
 mod publish;
 mod rendered;

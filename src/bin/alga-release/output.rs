@@ -1,22 +1,22 @@
 //! Results on standard output, talk on standard error.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use alga_release::oci::{Digest, Notice};
+use alga_release::oci::Notice;
 use alga_release::plan::{ArtifactKind, ArtifactReport, Event, Outcome, Progress, Report};
 use alga_release::text::{self, clean};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
 use crate::args::{Format, OutputArgs};
 use crate::environment;
 use crate::failure::Failure;
 use crate::image::ImageReport;
+use crate::progress::Bars;
 
 /// From this size on a blob is spoken of.
 const LARGE: u64 = 16 << 20;
@@ -68,15 +68,7 @@ pub fn json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
 pub struct Talk {
     json: bool,
     quiet: bool,
-    bar: ProgressBar,
-    sent: Arc<Mutex<Sent>>,
-}
-
-/// Bytes that are in the store, and those on their way there, by blob.
-#[derive(Debug, Default)]
-struct Sent {
-    stored: u64,
-    sending: BTreeMap<Digest, u64>,
+    bars: Arc<Bars>,
 }
 
 impl Talk {
@@ -85,15 +77,7 @@ impl Talk {
         let json = args.log_format == Format::Json;
         let shown = terminal && !json && !args.quiet;
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}");
-        let sent = Arc::default();
-        Self {
-            json,
-            quiet: args.quiet,
-            sent,
-            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
-        }
+        Self { json, quiet: args.quiet, bars: Arc::new(Bars::new(target)) }
     }
 
     fn line(&self, level: &str, text: &str) {
@@ -103,7 +87,7 @@ impl Talk {
             (false, "info") => text,
             (false, _) => format!("{level}: {text}"),
         };
-        self.bar.suspend(|| eprintln!("{}", in_log(&line)));
+        self.bars.suspend(|| eprintln!("{}", in_log(&line)));
     }
 
     pub fn info(&self, text: &str) {
@@ -122,40 +106,32 @@ impl Talk {
         Arc::new(move |line| talk.warn(line))
     }
 
-    /// A blob starts again, or another one is in the store.
-    fn on_its_way(&self, blob: &Digest, sending: u64, stored: u64) {
-        let Ok(mut sent) = self.sent.lock() else { return };
-        sent.stored += stored;
-        sent.sending.insert(blob.clone(), sending);
-        self.bar.set_position(sent.stored + sent.sending.values().sum::<u64>());
-    }
-
     pub fn done(&self) {
-        self.bar.finish_and_clear();
+        self.bars.clear();
     }
 }
 
 impl Progress for Talk {
     fn event(&self, event: &Event<'_>) {
+        let hidden = self.bars.are_hidden();
         match event {
-            Event::Started { bytes } => self.bar.set_length(*bytes),
+            Event::Started { bytes } => self.bars.start(*bytes),
             Event::Sending { repository, blob, bytes } => {
-                let percent = bytes * 100 / blob.size.max(1);
-                self.on_its_way(&blob.digest, *bytes, 0);
-                self.bar.set_message(format!("{repository} {}: {percent} %", blob.digest.short()));
+                self.bars.sending(repository, blob, *bytes);
+                if let Some(line) = self.bars.line().filter(|_| hidden) {
+                    self.info(&line);
+                }
             }
             Event::Stored { bytes, repository, digest } => {
-                self.on_its_way(digest, 0, *bytes);
-                self.bar.set_message(repository.to_string());
-                if self.bar.is_hidden() && *bytes >= LARGE {
+                self.bars.stored(repository, digest, *bytes);
+                self.bars.say(repository.to_string());
+                if hidden && *bytes >= LARGE {
                     self.info(&format!("stored {repository}@{digest}, {}", indicatif::BinaryBytes(*bytes)));
                 }
             }
-            Event::Tagged { repository, tag } if self.bar.is_hidden() => {
-                self.info(&format!("pushed {repository}:{tag}"));
-            }
-            Event::Moved { channel } if self.bar.is_hidden() => self.info(&format!("moved {channel}")),
-            Event::ReadBack => self.bar.set_message("read back"),
+            Event::Tagged { repository, tag } if hidden => self.info(&format!("pushed {repository}:{tag}")),
+            Event::Moved { channel } if hidden => self.info(&format!("moved {channel}")),
+            Event::ReadBack => self.bars.say("read back"),
             Event::Tagged { .. } | Event::Moved { .. } => {}
         }
     }

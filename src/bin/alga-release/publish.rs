@@ -6,7 +6,7 @@ use std::path::Path;
 use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
 use alga_release::diff::{self, Diff, Side};
 use alga_release::image::archive::Layers;
-use alga_release::image::{self, Check, PinnedImages, Platform};
+use alga_release::image::{self, Check, PinnedImages};
 use alga_release::oci::{Location, Pinned, Prefix, ReadStore, Reference, Repository, Selector, Tag};
 use alga_release::plan::{
     self, Action, Contents, Desired, DesiredArtifact, Executor, MoveRecord, Observed, Report, Request, Revision,
@@ -129,7 +129,7 @@ pub fn prepare(
     let external = |registry: &Prefix, repository: &Repository| elsewhere.open(registry, repository);
     let (packed, archived, images) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
-        let reading = archive.map(|archive| scope.spawn(|| archived(archive, request, talk)));
+        let reading = archive.map(|archive| scope.spawn(|| archived(archive, args, request, talk)));
         let images = place.runtime.block_on(image::pin(place.store, &pins, external));
         (packing.join(), reading.map(std::thread::ScopedJoinHandle::join), images)
     });
@@ -149,9 +149,13 @@ pub fn prepare(
 }
 
 /// The control plane out of its archive: its reference, and the image under the release's own version.
-fn archived(archive: &Path, request: &Request<'_>, talk: &Talk) -> Result<(Pinned, DesiredArtifact), Failure> {
-    let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
-    let image = from_archive::read(archive, &platform, Layers::Compressed, talk)?;
+fn archived(
+    archive: &Path,
+    args: &PublishArgs,
+    request: &Request<'_>,
+    talk: &Talk,
+) -> Result<(Pinned, DesiredArtifact), Failure> {
+    let image = from_archive::read(archive, &args.platform, Layers::Compressed, talk)?;
     let repository = request.config.repositories.control_plane.clone();
     let pinned = Pinned { repository: request.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
     from_archive::say(&image, &pinned, talk);
@@ -268,7 +272,7 @@ fn pin_request<'a>(
         Some(text) if !text.is_empty() => Some(control_plane(text, request.config, request.prefix)?),
         _ => None,
     };
-    Ok(image::Request { prefix: request.prefix, images, control_plane, check })
+    Ok(image::Request { prefix: request.prefix, images, control_plane, platform: args.platform.clone(), check })
 }
 
 /// A tag or digest of the configured repository, or a full reference.

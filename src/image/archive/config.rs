@@ -15,7 +15,7 @@ pub(super) const MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_MEDIA_TYPE: &str = "application/vnd.docker.container.image.v1+json";
 
 /// Is it the config of a container image?
-pub(super) fn is_of_image(media_type: &str) -> bool {
+pub(in crate::image) fn is_of_image(media_type: &str) -> bool {
     matches!(media_type, MEDIA_TYPE | DOCKER_MEDIA_TYPE)
 }
 

@@ -17,6 +17,7 @@ use self::members::Members;
 use super::Platform;
 use crate::oci::Artifact;
 
+pub(super) use config::is_of_image;
 pub use error::{Error, Kind};
 pub use input::Input;
 

@@ -1,0 +1,109 @@
+//! The images that a release names have to run where it is installed.
+
+use serde_json::json;
+
+use crate::support::images::{GZIP, INDEX, Image, MANIFEST, describe};
+use crate::support::programs::{Run, Source};
+use crate::support::published::{digest_of, publish, served, store, writes};
+use crate::support::registry::Registry;
+
+const CORE: &str = "org/alga-psa-ee";
+
+/// Puts an image into the registry.
+fn put(registry: &Registry, repository: &str, tag: Option<&str>, architecture: &str) -> Vec<u8> {
+    let (manifest, blobs) = Image::new(architecture, &[100]).oci(GZIP);
+    for blob in blobs {
+        registry.put_blob(repository, &digest_of(&blob), &blob);
+    }
+    registry.put_manifest(repository, tag, &digest_of(&manifest), MANIFEST, &manifest);
+    manifest
+}
+
+/// Puts an index of images for these platforms, and of a statement about them; gives its digest.
+fn put_index(registry: &Registry, repository: &str, tag: &str, architectures: &[&str]) -> String {
+    let mut entries: Vec<_> = architectures
+        .iter()
+        .map(|architecture| {
+            let mut entry = describe(MANIFEST, &put(registry, repository, None, architecture));
+            entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+            entry
+        })
+        .collect();
+    let mut statement = describe(MANIFEST, b"a statement");
+    statement["platform"] = json!({ "os": "unknown", "architecture": "unknown" });
+    entries.push(statement);
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string();
+    registry.put_manifest(repository, Some(tag), &digest_of(index.as_bytes()), INDEX, index.as_bytes());
+    digest_of(index.as_bytes())
+}
+
+/// A registry with all application images but the core, for `linux/amd64`.
+fn with_others() -> (Source, Registry) {
+    let (source, registry) = (Source::new(), Registry::start());
+    for (name, tag) in [("workflow-worker", "a2cbb43"), ("temporal-worker", "a2cbb43"), ("email-service", "61e4a00e")] {
+        put(&registry, &format!("org/{name}"), Some(tag), "amd64");
+    }
+    (source, registry)
+}
+
+fn check(source: &Source, registry: &Registry, more: &[&str]) -> Run {
+    publish(source, registry, "1.0.3", "nightly", &[&["--image-check", "require"], more].concat())
+}
+
+#[test]
+fn an_index_with_the_platform_is_pinned_as_the_index() {
+    let (source, registry) = with_others();
+    let digest = put_index(&registry, CORE, "62cdce38", &["arm64", "amd64"]);
+    check(&source, &registry, &[]).ends(0);
+    assert_eq!(
+        served(&registry, "nightly")["imageDigests"]["algaCore"],
+        format!("{}/alga-psa-ee@{digest}", store(&registry))
+    );
+}
+
+#[test]
+fn an_image_for_another_platform_is_refused_by_name_or_said() {
+    let reference = |registry: &Registry| format!("{}/alga-psa-ee:62cdce38 (algaCore)", store(registry));
+    let (source, registry) = with_others();
+    put(&registry, CORE, Some("62cdce38"), "arm64");
+    let said = format!("the image {} is for linux/arm64, not for linux/amd64", reference(&registry));
+    check(&source, &registry, &[]).ends(3).says(&[&said, "--image-check warn"]);
+    assert_eq!(writes(&registry), 0);
+    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "warn"]).ends(0).says(&[&said]);
+    assert!(
+        served(&registry, "nightly")["imageDigests"]["algaCore"].is_string(),
+        "it is there, and known by its digest"
+    );
+
+    let (source, registry) = with_others();
+    put_index(&registry, CORE, "62cdce38", &["arm64", "s390x"]);
+    let said = format!("the image {} is for linux/arm64, linux/s390x, not for linux/amd64", reference(&registry));
+    check(&source, &registry, &[]).ends(3).says(&[&said]);
+    check(&source, &registry, &["--platform", "linux/arm64"])
+        .ends(3)
+        .says(&["is for linux/amd64, not for linux/arm64"]);
+    check(&source, &registry, &["--platform", "amd64"]).ends(9);
+    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "off"]).ends(0);
+}
+
+#[test]
+fn the_control_plane_is_for_the_platform_too() {
+    let (source, registry) = with_others();
+    put(&registry, CORE, Some("62cdce38"), "amd64");
+    let plane = put(&registry, "org/alga-appliance-control-plane", Some("7"), "riscv64");
+    let run = check(&source, &registry, &["--control-plane", "7"]).ends(3);
+    run.says(&["alga-appliance-control-plane:7 (controlPlane) is for linux/riscv64, not for linux/amd64"]);
+    let pinned = digest_of(&plane);
+    check(&source, &registry, &["--control-plane", &pinned]).ends(3).says(&["is for linux/riscv64"]);
+}
+
+#[test]
+fn an_image_whose_config_is_gone_is_refused_by_name() {
+    let (source, registry) = with_others();
+    let (manifest, _) = Image::new("amd64", &[100]).oci(GZIP);
+    registry.put_manifest(CORE, Some("62cdce38"), &digest_of(&manifest), MANIFEST, &manifest);
+    let run = check(&source, &registry, &[]);
+    assert_ne!(run.code, Some(0));
+    run.says(&["cannot check the image", "alga-psa-ee:62cdce38 (algaCore)"]);
+    assert_eq!(writes(&registry), 0);
+}

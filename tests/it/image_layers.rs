@@ -1,0 +1,140 @@
+//! An image of many layers: killed anywhere and pushed again, its memory, and what people see of it on its way.
+
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+
+use alga_release::oci::Digest;
+
+use crate::image_push::{Archive, PLANE, blobs, manifest_of, push, pushing};
+use crate::support::images::{BARE, GZIP, Image, tar};
+use crate::support::registry::{Action, Fault, Gate, Registry};
+use crate::support::require;
+
+/// As many as a large image has.
+const LAYERS: usize = 20;
+
+/// Started, with nobody listening to it.
+fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+}
+
+/// How many uploads were completed.
+fn uploads(registry: &Registry) -> usize {
+    registry.log().into_iter().filter(|got| got.method == "PUT" && got.path.contains("/uploads/")).count()
+}
+
+#[tokio::test]
+async fn killed_at_any_request_there_is_no_tag_on_half_an_image_and_the_next_run_sends_what_is_missing() {
+    let image = Image::new("amd64", &[3 << 20; 5]);
+    let (manifest, contents) = image.oci(GZIP);
+    let archive = Archive::new(&tar(&image.layout(GZIP)));
+    let whole = Registry::start();
+    push(&whole, &archive.path(), &["--jobs", "2"]).ends(0);
+    let count = whole.log().len();
+    // Two looks at the tag; of five layers: is it there, start, end; of the config: start, end; the manifest, and it read back.
+    assert_eq!(count, 2 + 5 * 3 + 2 + 2, "{:?}", whole.lines());
+    for after in 0..count {
+        let (registry, gate) = (Registry::start(), Gate::default());
+        registry.fail(Fault::after(after, Action::Hold(gate.clone())));
+        let mut child = start(pushing(&registry, &archive.path(), &["--jobs", "2"]));
+        gate.arrived(1).await;
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        gate.release();
+        registry.heal();
+        if let Some(tagged) = registry.tags(PLANE).get("1.0") {
+            assert_eq!(tagged, Digest::of(&manifest).as_str());
+        }
+        let there: Vec<bool> =
+            contents.iter().map(|blob| registry.blob(PLANE, Digest::of(blob).as_str()).is_some()).collect();
+        registry.clear_log();
+        push(&registry, &archive.path(), &[]).ends(0);
+        assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == contents, "{after}");
+        let missing = there.iter().filter(|there| !**there).count();
+        assert!(uploads(&registry) <= missing, "after {after}: {there:?} {:?}", registry.lines());
+    }
+}
+
+#[tokio::test]
+async fn killed_at_the_end_of_any_of_many_layers_the_next_run_sends_what_is_missing() {
+    let image = Image::new("amd64", &[3 << 20; LAYERS]);
+    let (manifest, contents) = image.oci(GZIP);
+    let archive = Archive::new(&tar(&image.layout(GZIP)));
+    let whole = Registry::start();
+    push(&whole, &archive.path(), &[]).ends(0);
+    let count = whole.log().len();
+    assert_eq!(count, 2 + LAYERS * 3 + 2 + 2, "as few requests as for five layers, each: {:?}", whole.lines());
+    for blob in 0..=LAYERS {
+        let (registry, gate) = (Registry::start(), Gate::default());
+        registry.fail(Fault { skip: blob, ..Fault::first("PUT", "/blobs/uploads/", Action::Hold(gate.clone())) });
+        let mut child = start(pushing(&registry, &archive.path(), &[]));
+        gate.arrived(1).await;
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        gate.release();
+        registry.heal();
+        assert!(registry.tags(PLANE).is_empty(), "{blob}");
+        let there = |blob: &&Vec<u8>| registry.blob(PLANE, Digest::of(blob).as_str()).is_some();
+        let missing = contents.iter().filter(|blob| !there(blob)).count();
+        registry.clear_log();
+        push(&registry, &archive.path(), &[]).ends(0);
+        assert!(uploads(&registry) <= missing, "{blob}: {missing} {:?}", registry.lines());
+        assert!(registry.log().len() <= count, "{blob}: {:?}", registry.lines());
+        assert_eq!(registry.tags(PLANE)["1.0"], Digest::of(&manifest).as_str());
+        assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == contents, "{blob}");
+    }
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_with_the_image() {
+    let image = Image::new("amd64", &[4 << 20; LAYERS]);
+    for files in [image.layout(BARE), image.layout(GZIP), image.docker_save()] {
+        let (registry, archive, gate) = (Registry::start(), Archive::new(&tar(&files)), Gate::default());
+        registry.fail(Fault::first("PUT", "/manifests/", Action::Hold(gate.clone())));
+        let mut child = start(pushing(&registry, &archive.path(), &["--tag", "x"]));
+        gate.arrived(1).await;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process");
+        gate.release();
+        assert!(child.wait().expect("ends").success());
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        let peak = peak.expect("a size") >> 10;
+        assert!(peak < 32, "{peak} MiB");
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_shows_each_layer_that_is_on_its_way_and_all_of_them() {
+    let Some(script) = require("script") else { return };
+    let image = Image::new("amd64", &[3 << 20; 2]);
+    let (registry, archive, gate) = (Registry::start(), Archive::new(&tar(&image.layout(GZIP))), Gate::default());
+    registry.fail(Fault::every("PUT", "/blobs/uploads/", Action::Hold(gate.clone())));
+    let pushing = pushing(&registry, &archive.path(), &["--jobs", "4"]);
+    let words = std::iter::once(pushing.get_program()).chain(pushing.get_args());
+    let line: Vec<String> = words.map(|word| format!("'{}'", word.display())).collect();
+    let mut terminal = Command::new(script);
+    terminal.args(["-qec", &line.join(" "), "/dev/null"]).env_clear();
+    terminal.env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh").env("TERM", "xterm").env("COLUMNS", "200");
+    let mut child = terminal.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("started");
+    let mut screen = child.stdout.take().expect("a pipe");
+    let layers: Vec<String> = image.oci(GZIP).1[1..].iter().map(|layer| Digest::of(layer).short().to_owned()).collect();
+    let seen = tokio::task::spawn_blocking(move || {
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+        // Both are held back: whoever shows them does so sooner or later.
+        while !layers
+            .iter()
+            .all(|layer| String::from_utf8_lossy(&seen).contains(&format!("alga-appliance-control-plane {layer}")))
+        {
+            let count = screen.read(&mut buffer).expect("readable");
+            assert_ne!(count, 0, "{}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&buffer[..count]);
+        }
+        gate.release();
+        screen.read_to_end(&mut seen).expect("readable");
+        String::from_utf8_lossy(&seen).into_owned()
+    });
+    let seen = seen.await.expect("seen");
+    assert!(child.wait().expect("ended").success(), "{seen}");
+    assert!(seen.contains("MiB/s"), "{seen}");
+}
