@@ -1,7 +1,7 @@
-//! Pushing an image of 1 GiB in four layers out of its archive, against skopeo and crane on the same files and registry, in the same
+//! Pushing an image of 1 GiB out of its archive, against skopeo and crane on the same files and registry, in the same
 //! run. Prints seconds and the largest resident size; judges nothing.
 //!
-//! `cargo bench --bench image`; needs the programs that `tests/peers/install --system` brings, and 5 GiB in `TMPDIR`.
+//! `cargo bench --bench image [-- LAYERS]`, four layers if nothing is said; needs the programs that `tests/peers/install --system` brings, and 5 GiB in `TMPDIR`.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench talks to people")]
 
 mod memory;
@@ -24,8 +24,9 @@ use peers::{Registry, which};
 
 /// Rounds of each; the median is printed.
 const ROUNDS: usize = 3;
-const LAYERS: usize = 4;
-const LAYER: u64 = 256 << 20;
+const LAYERS: u64 = 4;
+/// Bytes of all layers.
+const SIZE: u64 = 1 << 30;
 
 fn main() {
     let programs = (which("skopeo"), which("crane"), which("docker-registry"));
@@ -34,7 +35,8 @@ fn main() {
         return;
     };
     let scratch = tempfile::tempdir().expect("a temporary directory");
-    let archives = Archives::new(scratch.path());
+    let layers = std::env::args().find_map(|word| word.parse().ok()).filter(|layers| *layers > 0).unwrap_or(LAYERS);
+    let archives = Archives::new(scratch.path(), layers);
     let release = PathBuf::from(env!("CARGO_BIN_EXE_alga-release"));
     let ours = |archive: &Path, store: &str| {
         let mut command = Command::new(&release);
@@ -53,7 +55,7 @@ fn main() {
         command.args(["push", "--insecure"]).arg(archive).arg(format!("{store}/alga-appliance-control-plane:1"));
         command
     };
-    println!("{ROUNDS} rounds, medians; an image of {LAYERS} layers of {} MiB", LAYER >> 20);
+    println!("{ROUNDS} rounds, medians; an image of {} MiB in {layers} layers", SIZE >> 20);
     println!("from an OCI archive or layout");
     show("  image push, archive", |store| ours(&archives.oci, store));
     show("  image push, layout", |store| ours(&archives.layout, store));
@@ -92,8 +94,8 @@ struct Archives {
 }
 
 impl Archives {
-    fn new(scratch: &Path) -> Self {
-        let layers: Vec<Layer> = (0..LAYERS).map(|seed| Layer::write(scratch, seed)).collect();
+    fn new(scratch: &Path, layers: u64) -> Self {
+        let layers: Vec<Layer> = (0..layers).map(|seed| Layer::write(scratch, seed, SIZE / layers)).collect();
         let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
         let config = json!({
             "architecture": "amd64", "os": "linux", "config": {},
@@ -174,13 +176,13 @@ struct Layer {
 }
 
 impl Layer {
-    fn write(scratch: &Path, seed: usize) -> Self {
+    fn write(scratch: &Path, seed: u64, size: u64) -> Self {
         let (bare, packed) = (scratch.join(format!("bare{seed}")), scratch.join(format!("packed{seed}")));
         let content = scratch.join("content");
         let mut file = BufWriter::new(File::create(&content).expect("a file"));
-        let mut state = seed as u64 + 1;
+        let mut state = seed + 1;
         let mut page = vec![0_u8; 4096];
-        for at in 0..LAYER / 4096 {
+        for at in 0..size / 4096 {
             for (index, byte) in page.iter_mut().enumerate() {
                 state ^= state << 13;
                 state ^= state >> 7;

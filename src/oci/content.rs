@@ -18,8 +18,8 @@ use super::registry::Registry;
 use super::store::mismatch;
 use super::{Descriptor, Digest, Error, Hasher, Kind, Repository};
 
-/// What is read at once.
-const CHUNK: u64 = 256 << 10;
+/// What is read at once. Many contents are on their way at the same time, and of each there are two or three pieces in memory.
+const CHUNK: u64 = 128 << 10;
 
 /// Some content and its descriptor.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use alga_release::oci::Digest;
 
 use crate::image_push::{Archive, PLANE, blobs, manifest_of, push, pushing};
-use crate::support::images::{BARE, GZIP, Image, tar};
+use crate::support::images::{BARE, GZIP, Image, gzip, tar};
 use crate::support::registry::{Action, Fault, Gate, Registry};
 use crate::support::require;
 
@@ -137,4 +137,25 @@ async fn a_terminal_shows_each_layer_that_is_on_its_way_and_all_of_them() {
     let seen = seen.await.expect("seen");
     assert!(child.wait().expect("ended").success(), "{seen}");
     assert!(seen.contains("MiB/s"), "{seen}");
+}
+
+#[tokio::test]
+async fn killed_while_it_sends_nothing_is_left_of_what_was_written_beside() {
+    let image = Image::new("amd64", &[3 << 20; 2]);
+    for archive in [tar(&image.docker_save()), gzip(&tar(&image.layout(GZIP)))] {
+        let (registry, archive, gate) = (Registry::start(), Archive::new(&archive), Gate::default());
+        let scratch = tempfile::tempdir().expect("a directory");
+        registry.fail(Fault::first("POST", "/blobs/uploads/", Action::Hold(gate.clone())));
+        let mut command = pushing(&registry, &archive.path(), &["--tag", "x"]);
+        command.env("TMPDIR", scratch.path());
+        let mut child = start(command);
+        gate.arrived(1).await;
+        let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).expect("a process");
+        let open = open.filter_map(|file| std::fs::read_link(file.expect("a file").path()).ok());
+        assert!(open.into_iter().any(|file| file.starts_with(scratch.path())), "what is to be sent lies there");
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        gate.release();
+        assert_eq!(scratch.path().read_dir().expect("a directory").count(), 0);
+    }
 }

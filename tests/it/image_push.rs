@@ -234,6 +234,90 @@ fn a_dry_run_asks_for_no_right_to_push() {
 }
 
 #[test]
+fn of_layers_whose_digests_are_known_and_that_are_there_no_byte_is_read() {
+    let image = Image::new("amd64", &[3 << 20, 2 << 20]);
+    let (registry, mut files) = (Registry::start(), image.layout(GZIP));
+    push(&registry, &Archive::new(&tar(&files)).path(), &[]).ends(0);
+    let layers: Vec<String> = image.oci(GZIP).1[1..].iter().map(|layer| images::blob_name(layer)).collect();
+    // Whoever read them would see that they are others now.
+    for (_, bytes) in files.iter_mut().filter(|(name, _)| layers.contains(name)) {
+        bytes.fill(0);
+    }
+    registry.clear_log();
+    push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "other"]).ends(0);
+    let looks = |layer: &&String| {
+        let digest = layer.rsplit('/').next().expect("a digest");
+        registry.log().iter().filter(|got| got.method == "HEAD" && got.path.ends_with(digest)).count() == 1
+    };
+    assert_eq!(layers.iter().filter(looks).count(), layers.len(), "{:?}", registry.lines());
+    assert_eq!(registry.tags(PLANE)["other"], registry.tags(PLANE)["1.0"]);
+}
+
+#[test]
+fn what_docker_saves_today_is_read_by_its_layout_and_keeps_the_digests() {
+    let image = Image::new("amd64", &[2 << 20, 100]);
+    let (manifest, contents) = image.oci(BARE);
+    let names: Vec<String> = contents.iter().map(|blob| images::blob_name(blob)).collect();
+    let saved = json!([{ "Config": names[0], "RepoTags": ["team/plane:2.0"], "Layers": names[1..] }]);
+    let mut files = image.layout(BARE);
+    files.push(("manifest.json".to_owned(), saved.to_string().into_bytes()));
+    let registry = Registry::start();
+    push(&registry, &Archive::new(&tar(&files)).path(), &["--layers", "uncompressed"]).ends(0);
+    assert_eq!(registry.tags(PLANE)["1.0"], Digest::of(&manifest).as_str());
+    assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == contents);
+}
+
+#[test]
+fn of_a_saved_archive_one_image_is_taken_under_its_first_lasting_tag_and_several_are_refused_by_name() {
+    let image = Image::new("amd64", &[100]);
+    let saved = |change: &dyn Fn(&mut Value)| {
+        let mut files = image.docker_save();
+        let last = files.last_mut().expect("manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&last.1).expect("JSON");
+        change(&mut manifest);
+        last.1 = manifest.to_string().into_bytes();
+        Archive::new(&tar(&files))
+    };
+    let registry = Registry::start();
+    // As docker writes names: without its own registry, and `latest` first.
+    for names in
+        [json!(["plane:3.1", "team/plane:3"]), json!(["plane:latest", "localhost:5000/plane", "team/plane:3.1"])]
+    {
+        let tagged = saved(&|manifest| manifest[0]["RepoTags"] = names.clone());
+        assert_eq!(push(&registry, &tagged.path(), &[]).ends(0).json()["tag"], "3.1");
+    }
+    let untagged = saved(&|manifest| manifest[0]["RepoTags"] = json!(["localhost:5000/plane", "plane:latest"]));
+    assert_eq!(push(&registry, &untagged.path(), &[]).ends(0).json()["tag"], REVISION[..8]);
+
+    let registry = Registry::start();
+    let several = saved(&|manifest| {
+        let mut other = manifest[0].clone();
+        other["RepoTags"] = json!(["team/other:1"]);
+        manifest.as_array_mut().expect("images").push(other);
+    });
+    let run = push(&registry, &several.path(), &["--tag", "x"]).ends(3);
+    assert_eq!(registry.lines(), Vec::<String>::new());
+    run.says(&["it holds 2 images, want one: registry.example/team/plane:2.0, team/other:1"]);
+
+    let none = saved(&|manifest| *manifest = json!([]));
+    push(&registry, &none.path(), &["--tag", "x"]).ends(3).says(&["it holds 0 images"]);
+    assert_eq!(registry.lines(), Vec::<String>::new());
+}
+
+#[test]
+fn a_config_that_no_image_has_is_refused_before_anything_is_sent() {
+    let mut image = Image::new("amd64", &[100]);
+    let mut config: Value = serde_json::from_slice(&image.config).expect("JSON");
+    config["comment"] = "x".repeat(5 << 20).into();
+    image.config = config.to_string().into_bytes();
+    for files in [image.layout(GZIP), image.docker_save()] {
+        let registry = Registry::start();
+        push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x"]).ends(1).says(&["is larger than"]);
+        assert_eq!(registry.lines(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_tag_does_not_move_to_another_image() {
     let registry = Registry::start();
     push(&registry, &Archive::new(&tar(&Image::new("amd64", &[10]).layout(GZIP))).path(), &[]).ends(0);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alga_release::image::Platform;
 use alga_release::image::archive::{self, Image, Input, Layers, Settings};
-use alga_release::oci::{Digest, Pinned, Reference, Repository, Tag};
+use alga_release::oci::{Digest, Pinned, Repository, Tag};
 use alga_release::plan::{self, ArtifactKind, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
 use serde::Serialize;
 
@@ -159,13 +159,20 @@ pub fn say(image: &Image, reference: &Pinned, talk: &Talk) {
 
 /// The archive's own tag, unless it moves by its nature; else the revision's first digits.
 fn own_tag(image: &Image) -> Result<Tag, Failure> {
-    let name = image.name.as_deref();
-    let tag = name.and_then(|name| match name.parse::<Reference>() {
-        Ok(reference) => reference.tag,
-        Err(_) => name.parse().ok(),
-    });
+    let mut tags = image.names.iter().filter_map(|name| tag_in(name));
     let revision = || image.revision.as_deref()?.get(..SHORT_REVISION)?.parse().ok();
-    tag.filter(|tag: &Tag| tag.as_str() != "latest").or_else(revision).ok_or_else(|| {
+    tags.find(|tag| tag.as_str() != "latest").or_else(revision).ok_or_else(|| {
         Failure::usage_hint("the image has neither a tag nor a revision of its own", "give one: --tag TAG")
     })
+}
+
+/// The tag of `HOST/PATH:TAG`, of `PATH:TAG` as docker writes it, or all of it.
+fn tag_in(name: &str) -> Option<Tag> {
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    let last = name.rsplit('/').next()?;
+    match last.rsplit_once(':') {
+        Some((_, tag)) => tag.parse().ok(),
+        None if last.len() == name.len() => name.parse().ok(),
+        None => None,
+    }
 }

@@ -52,7 +52,7 @@ pub(super) fn read(members: &Members, manifest: &[u8], settings: &Settings<'_>) 
     let artifact = Artifact::pack(None, content, layers.collect::<Result<_, _>>()?, BTreeMap::new());
     Ok(Image {
         artifact,
-        name: image.repo_tags.iter().flatten().next().cloned(),
+        names: image.repo_tags.iter().flatten().cloned().collect(),
         revision: config.revision,
         platforms: vec![config.platform],
         warnings: Vec::new(),

@@ -41,8 +41,11 @@ pub(super) fn read(members: &Members, marker: &[u8], settings: &Settings<'_>) ->
         media_type::IMAGE_INDEX | media_type::DOCKER_MANIFEST_LIST => reader.index(root)?,
         _ => reader.single(root)?,
     };
-    let mut names = [CONTAINERD_NAME, media_type::REF_NAME].into_iter().filter_map(|key| root.annotations.get(key));
-    image.name = names.next().cloned();
+    // `only` saw to it that all entries are of this image.
+    let names = index.manifests.iter().flat_map(|entry| {
+        [CONTAINERD_NAME, media_type::REF_NAME].into_iter().filter_map(|key| entry.annotations.get(key))
+    });
+    image.names = names.cloned().collect();
     Ok(image)
 }
 
@@ -93,7 +96,7 @@ impl Reader<'_> {
         }
         Ok(Image {
             artifact: Artifact::of(built.manifest, Vec::new(), built.blobs),
-            name: None,
+            names: Vec::new(),
             revision: config.revision.or_else(|| built.annotations.get(media_type::REVISION).cloned()),
             platforms: vec![config.platform],
             warnings: Vec::new(),
@@ -166,7 +169,7 @@ impl Reader<'_> {
             blobs.extend(one.blobs);
         }
         let artifact = Artifact::of(Content::new(&descriptor.media_type, bytes), manifests, blobs);
-        Ok(Image { artifact, name: None, revision, platforms, warnings: Vec::new() })
+        Ok(Image { artifact, names: Vec::new(), revision, platforms, warnings: Vec::new() })
     }
 
     /// One manifest with its blobs.

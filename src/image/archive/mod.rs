@@ -59,8 +59,8 @@ impl std::fmt::Debug for Settings<'_> {
 pub struct Image {
     /// The image, or the index of all its platforms.
     pub artifact: Artifact,
-    /// The name that the archive gives it: a reference, or a tag alone.
-    pub name: Option<String>,
+    /// The names that the archive gives it: references, with or without a host, or tags alone.
+    pub names: Vec<String>,
     /// `org.opencontainers.image.revision`, where the image says it.
     pub revision: Option<String>,
     /// What it runs on, one for each image of an index.
