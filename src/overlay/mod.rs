@@ -24,8 +24,8 @@ mod relocate;
 mod rewrite;
 mod sources;
 
-pub use bundle::{BundleMeta, bundle, unpack};
 pub use applied::{Applied, Applier, applied};
+pub use bundle::{BundleMeta, bundle, unpack};
 pub use discover::{ChartSource, ChartUse, Discovered, External};
 pub use load::{Settings, load};
 pub use relocate::{Relocated, relocate, rename_values};

@@ -15,7 +15,7 @@ use crate::output::Talk;
 use crate::store::{Access, StoreAccess, Stores};
 
 /// Requests at once, where nobody says.
-pub const JOBS: u16 = 16;
+const JOBS: u16 = 16;
 
 /// The work, unless a signal comes first.
 pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -56,6 +56,8 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 #[derive(Debug)]
 pub struct Connection {
     pub location: Location,
+    /// Requests at once.
+    pub jobs: u16,
     stores: Stores,
     access: StoreAccess,
     /// Are other registries asked, and must the public be able to read?
@@ -84,7 +86,7 @@ impl Connection {
         let stores = to_store.open(access, config.public_read, talk).await?;
         let elsewhere = matches!(location, Location::Registry(_));
         let public_read = config.public_read;
-        Ok(Self { location, stores, access: to_store, elsewhere, public_read, prefix })
+        Ok(Self { location, jobs, stores, access: to_store, elsewhere, public_read, prefix })
     }
 
     pub fn read(&self) -> &ReadStore {

@@ -81,8 +81,7 @@ async fn copied(args: &Args, talk: &Talk) -> Result<Copied, Failure> {
     let mut rules = args.approval.rules(MoveKind::Copy)?;
     rules.allow_unordered = args.allow_unordered;
     let source = Connection::open_with(&args.store, &config, Access::Read, args.jobs, talk).await?;
-    let target =
-        Target::open(&args.target, &source, &args.store, &config, args.approval.access(), args.jobs, talk).await?;
+    let target = Target::open(&args.target, &source, &args.store, &config, args.approval.access(), talk).await?;
     let resolved = source.resolve(&config, &args.reference, &selector).await?;
     let in_channel = config.channels.iter().any(|channel| channel.as_str() == args.reference);
     let transfer = Transfer { config: &config, source: &source, target: &target, extent: &args.extent, talk };
@@ -90,7 +89,7 @@ async fn copied(args: &Args, talk: &Talk) -> Result<Copied, Failure> {
     let from = format!("{} {}", source.location, args.reference);
     let record = args.approval.record(environment::now(), from, args.reason.clone());
     let moving = channel.as_ref().map(|channel| Moving { channel, rules: &rules, since: None, checks: &[] });
-    let planned = transfer.plan(&ready, moving.as_ref()).await?;
+    let planned = Box::pin(transfer.plan(&ready, moving.as_ref())).await?;
     if moving.is_none() {
         alga_release::plan::approved(&planned.plan, rules.if_plan.as_ref())?;
     }

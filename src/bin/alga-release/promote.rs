@@ -101,7 +101,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         if let Some(store) = &args.to_store {
             let across =
                 Across { args, config: &config, channel: &channel, selector: &selector, rules: &rules, talk: &talk };
-            return across.carry_out(store, now).await;
+            return Box::pin(across.carry_out(store, now)).await;
         }
         let connection = Connection::open(&args.store, &config, args.approval.access(), &talk).await?;
         let (source, serves) = futures_util::join!(
@@ -117,8 +117,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         step.carry_out(&Source { resolved: source, in_channel }, &record).await
     };
     let outputs = Outputs::open(&args.outputs)?;
-    let moved =
-        outputs.unless_failed(connect::runtime()?.block_on(until_signal(Box::pin(work))), args.output.output);
+    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(Box::pin(work))), args.output.output);
     talk.done();
     moved?.print(&args.output, &outputs)
 }
@@ -142,7 +141,7 @@ impl Across<'_> {
         let Self { args, config, channel, selector, rules, talk } = *self;
         let access = args.approval.access();
         let connection = Connection::open(&args.store, config, Access::Read, talk).await?;
-        let target = Target::open(store, &connection, &args.store, config, access, connect::JOBS, talk).await?;
+        let target = Target::open(store, &connection, &args.store, config, access, talk).await?;
         let target_store =
             target.read().ok_or_else(|| Failure::usage(format!("{} has no channels", target.location)))?;
         let repository = &config.repositories.release;
@@ -159,7 +158,7 @@ impl Across<'_> {
         let ready = transfer.read(&source.resolved, source.in_channel, true).await?;
         let since = source.candidate(ready.origin.digest.clone(), &checks).moved;
         let moving = Moving { channel, rules, since, checks: &checks };
-        let planned = transfer.plan(&ready, Some(&moving)).await?;
+        let planned = Box::pin(transfer.plan(&ready, Some(&moving))).await?;
         let from = format!("{} {}", connection.location, args.from);
         let record = args.approval.record(now, from.clone(), args.reason.clone());
         let mut report =

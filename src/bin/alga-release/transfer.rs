@@ -43,8 +43,8 @@ pub struct ExtentArgs {
     pub platform: Option<Platform>,
     /// Rewrite bundle and release so that all they name is below PREFIX [default: the target, when it is a registry]. Without, every
     /// byte stays, and what is inside still names the origin
-    #[arg(long, value_name = "PREFIX", num_args = 0..=1, require_equals = true)]
-    pub rewrite_prefix: Option<Option<String>>,
+    #[arg(long, value_name = "PREFIX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub rewrite_prefix: Option<String>,
 }
 
 /// Where a release goes.
@@ -63,7 +63,6 @@ impl Target {
         args: &StoreArgs,
         config: &Config,
         access: Access,
-        jobs: u16,
         talk: &Talk,
     ) -> Result<Self, Failure> {
         let given = !matches!(source.location, Location::Registry(_));
@@ -71,7 +70,7 @@ impl Target {
         if !given {
             (args.username, args.password_stdin) = (None, false);
         }
-        let to_store = StoreAccess::new(&args, config, talk)?.with_jobs(jobs);
+        let to_store = StoreAccess::new(&args, config, talk)?.with_jobs(source.jobs);
         let location = to_store.location.clone();
         if location == source.location {
             return Err(Failure::usage(format!("{location} is where the release is already")));
@@ -163,17 +162,17 @@ pub struct Planned {
 impl Transfer<'_> {
     /// The prefix that the release is rewritten to, when it is.
     fn rewritten_to(&self) -> Result<Option<Prefix>, Failure> {
-        match (&self.extent.rewrite_prefix, &self.target.location) {
+        match (self.extent.rewrite_prefix.as_deref(), &self.target.location) {
             (None, _) => Ok(None),
-            (Some(Some(prefix)), _) => Ok(Some(Prefix::parse(prefix, false)?)),
-            (Some(None), Location::Registry(prefix)) => Ok(Some(prefix.clone())),
-            (Some(None), location) => {
+            (Some(""), Location::Registry(prefix)) => Ok(Some(prefix.clone())),
+            (Some(""), location) => {
                 let reason = format!("--rewrite-prefix: {location} has no prefix of its own");
                 Err(Failure::usage_hint(
                     reason,
                     "say below which name the release will be read: --rewrite-prefix=HOST/PATH",
                 ))
             }
+            (Some(prefix), _) => Ok(Some(Prefix::parse(prefix, false)?)),
         }
     }
 
@@ -200,7 +199,7 @@ impl Transfer<'_> {
         let external = !matches!(keeps, Keeps::Own);
         let named = verify::named(&resolved.release, &prefix, config);
         let elsewhere =
-            if external && !self.extent.without_images { source.external(&named).await? } else { Default::default() };
+            if external && !self.extent.without_images { source.external(&named).await? } else { BTreeMap::default() };
         let stores = verify::Stores { own, external: &elsewhere };
         let extent = Extent { images: !self.extent.without_images, platform: self.extent.platform.as_ref(), external };
         let checks = async { Ok(verify::charts_and_bundle(&resolved, &prefix, config, &stores).await?) };

@@ -102,12 +102,15 @@ impl Layout {
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
         self.create(repository)?;
-        for digest in named_by(content) {
-            if !self.blob_path(repository, &digest).is_file() {
-                let reason = format!("it names {digest}, which is not there");
-                let reference = self.reference(repository, content.descriptor().digest.as_str());
-                return Err(Error::new(Kind::Refused, "pushing", reference, reason));
-            }
+        let named = named_by(content);
+        let absent: Vec<&Digest> =
+            named.iter().filter(|digest| !self.blob_path(repository, digest).is_file()).collect();
+        // Of an image for several platforms one is enough.
+        let enough = media_type::is_index(&content.descriptor().media_type) && absent.len() < named.len();
+        if let Some(digest) = absent.first().filter(|_| !enough) {
+            let reason = format!("it names {digest}, which is not there");
+            let reference = self.reference(repository, content.descriptor().digest.as_str());
+            return Err(Error::new(Kind::Refused, "pushing", reference, reason));
         }
         self.write_blob(repository, content).await?;
         self.enter(repository, content.descriptor(), tag).map_err(|cause| self.write_failed(repository, cause))
