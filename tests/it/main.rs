@@ -8,6 +8,8 @@ mod argo;
 mod appliance;
 // The boot script of the documentation.
 mod appliance_boot;
+// From the registry to a cluster that never sees it.
+mod air_gap;
 // Something is wrong with what comes from outside.
 mod bad_input;
 // Charts are packed as Helm packs them.

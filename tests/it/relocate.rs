@@ -88,7 +88,7 @@ fn objects(stream: &[u8]) -> Vec<Json> {
 }
 
 /// The root and everything that its Kustomizations apply, built as Flux does and, where kustomize can, as kubectl does.
-fn built(flux: &Path, kubectl: &Path, bundle: &Path) -> Vec<Json> {
+pub fn built(flux: &Path, kubectl: &Path, bundle: &Path) -> Vec<Json> {
     let (mut left, mut seen, mut all) = (vec!["base".to_owned()], BTreeSet::new(), Vec::new());
     while let Some(path) = left.pop().filter(|path| seen.insert(path.clone())) {
         let own = objects(&stdout(Command::new(flux).arg("build").arg(bundle).arg(&path)));

@@ -5,6 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::programs::{Source, alga, resolve};
+use crate::support::published::store;
+use crate::support::registry::Registry;
+use crate::support::release_with_images::release;
 
 #[track_caller]
 pub fn valid(schema: &str, instance: &Value) {
@@ -51,6 +54,29 @@ fn moves_histories_verifications_and_what_is_in_use_are_as_their_schemas_say() {
     }
     valid("verify.json", &json(&["verify", "--all-channels", "--offline"]));
     valid("in-use.json", &json(&["in-use"]));
+}
+
+#[test]
+fn copies_are_as_their_schema_says() {
+    let (registry, elsewhere, target) = (Registry::start(), Registry::start(), Registry::start());
+    let (source, _) = release(&registry, &elsewhere);
+    let archive = format!("oci-archive:{}", source.path("release.tar").display());
+    for to in [source.layout(), archive, store(&target)] {
+        for more in [&["--dry-run"][..], &[], &[]] {
+            let arguments = ["copy", "nightly", &to, "--store", &store(&registry), "--output", "json"];
+            valid("copy.json", &alga(&[&arguments[..], more].concat()).ends(0).json());
+        }
+    }
+    let (from, to) = (store(&registry), store(&target));
+    let promote = ["promote", "--from", "nightly", "--to", "stable", "--store", &from, "--output", "json"];
+    valid("move.json", &alga(&[&promote[..], &["--to-store", &source.layout()]].concat()).ends(0).json());
+    let mirror = Registry::start();
+    for more in ["--dry-run", "--reason=x", "--reason=y"] {
+        let to = store(&mirror);
+        let arguments = ["copy", "nightly", &to, "--store", &from, "--rewrite-prefix", "--channel", "nightly"];
+        valid("copy.json", &alga(&[&arguments[..], &["--output", "json", more]].concat()).ends(0).json());
+    }
+    alga(&["copy", "nightly", &to, "--store", &from, "--rewrite-prefix"]).ends(3);
 }
 
 #[test]
