@@ -10,6 +10,7 @@ use crate::support::docker_registry::DockerRegistry;
 use crate::support::files_below;
 use crate::support::images::{self, GZIP, Image};
 use crate::support::programs::{Source, alga, resolve, stdout};
+use crate::support::published::digest_of;
 use crate::support::registry::Registry;
 use crate::support::release_with_images::{IMAGES, put};
 use crate::support::require;
@@ -50,6 +51,23 @@ fn published(source: &Source, store: &str, elsewhere: &Registry) {
     source.publish(&[&arguments[..], &["--control-plane-archive", &plane]].concat()).ends(0);
 }
 
+/// By its version, and what it pulls is what the release names by digest.
+fn helm_pulls_every_chart(helm: &Path, crane: &Path, source: &Source, to: &str, release: &serde_json::Value) {
+    let home = source.path("home");
+    let charts = release["charts"].as_object().expect("charts").iter();
+    for (name, version) in charts.filter(|(name, _)| *name != "cert-manager") {
+        let (version, out) = (version.as_str().expect("a version"), source.path("").display().to_string());
+        let url = format!("oci://{to}/charts/{name}");
+        let arguments = ["pull", &url, "--version", version, "--plain-http", "-d", &out];
+        stdout(Command::new(helm).args(arguments).env("HOME", &home));
+        let pulled = fs::read(source.path(&format!("{name}-{version}.tgz"))).expect("a chart");
+        let pinned = format!("{to}/charts/{name}@{}", release["chartDigests"][name].as_str().expect("a digest"));
+        let manifest = stdout(Command::new(crane).args(["manifest", "--insecure", &pinned]));
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+        assert_eq!(manifest["layers"][0]["digest"], digest_of(&pulled));
+    }
+}
+
 #[test]
 fn a_release_crosses_an_air_gap_and_nothing_in_the_cluster_names_where_it_came_from() {
     let (Some(helm), Some(flux), Some(kubectl), Some(crane)) =
@@ -85,27 +103,7 @@ fn a_release_crosses_an_air_gap_and_nothing_in_the_cluster_names_where_it_came_f
     for origin in &origins {
         assert!(!rendered.contains(origin), "{origin} in {rendered}");
     }
-    let home = source.path("home");
-    let helm = |arguments: &[&str]| stdout(Command::new(&helm).args(arguments).env("HOME", &home));
-    for (name, version) in
-        release["charts"].as_object().expect("charts").iter().filter(|(name, _)| *name != "cert-manager")
-    {
-        let url = format!("oci://{to}/charts/{name}");
-        let version = version.as_str().expect("a version");
-        helm(&["pull", &url, "--version", version, "--plain-http", "-d", &source.path("").display().to_string()]);
-        let archive = source.path(&format!("{name}-{version}.tgz"));
-        let digest = &release["chartDigests"][name];
-        let manifest = stdout(Command::new(&crane).args([
-            "manifest",
-            "--insecure",
-            &url.replacen("oci://", "", 1).replace(name, &format!("{name}@{}", digest.as_str().expect("a digest"))),
-        ]));
-        let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
-        assert_eq!(
-            manifest["layers"][0]["digest"],
-            crate::support::published::digest_of(&fs::read(archive).expect("a chart"))
-        );
-    }
+    helm_pulls_every_chart(&helm, &crane, &source, &to, &release);
     let bundle = source.path("bundle");
     let reference = format!(
         "{}@{}",

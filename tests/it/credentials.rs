@@ -128,7 +128,9 @@ fn a_comparison_shows_each_of_two_stores_its_own_credentials_alone() {
     let (alice, bob) = (basic("alice", "near-word"), basic("bob", "far-word"));
     // What is given to the program is for the first store, whatever the second one wants.
     diff("/nonexistent", &whose("alice", "near-word")).ends(4).says(&[&far.address(), "none, anonymous"]);
-    assert_eq!((seen(&near), seen(&far)), (only(alice.clone()), BTreeSet::new()));
+    // The second one's refusal may come before the first one has asked who it is.
+    assert!(seen(&near).is_subset(&only(alice.clone())));
+    assert_eq!(seen(&far), BTreeSet::new());
     machine.docker(&serde_json::json!({ "auths": { far.address(): entry("bob", "far-word") } }));
     let home = machine.path("");
     diff(&home, &whose("alice", "near-word")).ends(0);

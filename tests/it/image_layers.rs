@@ -96,10 +96,7 @@ async fn memory_does_not_grow_with_the_image() {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process");
         gate.release();
         assert!(child.wait().expect("ends").success());
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        let peak = peak.expect("a size") >> 10;
+        let peak = crate::support::peak_memory(&status);
         assert!(peak < 32, "{peak} MiB");
     }
 }

@@ -115,8 +115,7 @@ Examples:
     InUse(crate::in_use::Args),
     /// Copy a whole release with everything that it names: to a mirror, to a disk, from a disk
     #[command(after_help = "\
-REF is a channel, a version or a digest in --store; STORE is where it goes: a registry, `oci-layout:DIR`
-or `oci-archive:FILE.tar`.
+REF is what --store serves; STORE is where it goes.
 
 Examples:
   # onto a disk, every digest as it is
@@ -315,7 +314,7 @@ pub struct RevisionArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub struct StoreArgs {
-    /// Where it goes: `HOST[:PORT][/PATH]`, `oci-layout:DIR`; to read from, `oci-archive:FILE`, too [default: the configured prefix]
+    /// The store: `HOST[:PORT][/PATH]`, `oci-layout:DIR`; to read from, `oci-archive:FILE`, too [default: the configured prefix]
     #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
     /// Name under which appliances read it [default: the store, when it is a registry, else the configured one]

@@ -219,9 +219,7 @@ async fn large_member() {
     let (found, _) = store.manifest(&repository("x"), &Selector::Tag(tag)).await.expect("the manifest");
     assert_eq!(found.media_type, media_type::IMAGE_MANIFEST);
     let status = fs::read_to_string("/proc/self/status").expect("a process");
-    let peak =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    let peak = peak.expect("a size") >> 10;
+    let peak = crate::support::peak_memory(&status);
     assert!(peak < 48, "{peak} MiB");
 }
 

@@ -70,3 +70,13 @@ pub fn files_below(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     }
     files
 }
+
+/// The most memory that a process has taken by itself, in MiB, out of `/proc/PID/status`: without the pages of its file, of which a
+/// build with debug information has many.
+pub fn peak_memory(status: &str) -> u64 {
+    let kibibytes = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).expect("a size")
+    };
+    kibibytes("VmHWM:").saturating_sub(kibibytes("RssFile:")) >> 10
+}
