@@ -10,7 +10,6 @@ mod progress;
 mod promote;
 mod publish;
 mod read_back;
-mod relocate;
 mod report;
 
 pub use desired::{ArtifactKind, Desired, DesiredArtifact};
@@ -20,5 +19,4 @@ pub use pack::{Packed, Request, Revision, chart_names, image_tags, pack, tags_in
 pub use progress::{Event, Progress};
 pub use promote::{Candidate, Current, MoveRefusal, MoveReport, MoveRules, approved, promote};
 pub use publish::{Action, Plan, Refusal, bring_all, publish, push};
-pub use relocate::{Origin, Relocated, relocate};
 pub use report::{ArtifactReport, ChannelReport, Outcome, Report};

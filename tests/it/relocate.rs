@@ -13,7 +13,7 @@ use alga_release::oci::{
     Artifact, Location, Manifest, Options, Pinned, Prefix, ReadStore, Relocation, Repository, Selector, Store,
 };
 use alga_release::overlay::BundleMeta;
-use alga_release::plan::{self, Origin, Relocated};
+use alga_release::plan::copy::{self, Origin, Relocated};
 use alga_release::release::{self, Release, Resolved};
 use alga_release::yaml;
 use serde_json::Value as Json;
@@ -73,7 +73,7 @@ impl Published {
         let release = &self.config.repositories.release;
         let name = Pinned { repository: format!("{FROM}/{release}"), digest: self.resolved.release_digest.clone() };
         let origin = Origin { name: &name, release: &self.resolved.release, files: &self.files, bundle: &self.bundle };
-        plan::relocate(origin, relocation, &self.config).expect("relocated")
+        copy::relocate(origin, relocation, &self.config).expect("relocated")
     }
 }
 

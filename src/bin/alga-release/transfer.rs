@@ -252,8 +252,8 @@ impl Transfer<'_> {
         let bundle = whole.pieces.iter_mut().find(|piece| piece.kind == ArtifactKind::Bundle);
         let bundle = bundle.ok_or_else(|| Failure::refused("the release names no bundle", "publish it again"))?;
         let (meta, files) = self.unpack(&bundle.artifact).await?;
-        let from = plan::Origin { name: &origin, release: &resolved.release, files: &files, bundle: &meta };
-        let relocated = plan::relocate(from, &relocation, config)?;
+        let from = copy::Origin { name: &origin, release: &resolved.release, files: &files, bundle: &meta };
+        let relocated = copy::relocate(from, &relocation, config)?;
         if let Some(artifact) = relocated.bundle {
             let signed = !bundle.attached.referrers.is_empty() || !bundle.attached.tagged.is_empty();
             if signed {

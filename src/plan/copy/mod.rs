@@ -4,10 +4,12 @@
 mod attach;
 mod cost;
 mod read;
+mod relocate;
 
 pub use attach::{Attachment, attachments};
 pub use cost::{Cost, cost};
 pub use read::{CopyError, Extent, Home, Left, Piece, Whole, read};
+pub use relocate::{Origin, Relocated, relocate};
 
 use std::collections::BTreeMap;
 
