@@ -4,7 +4,7 @@
 mod at_once;
 mod layout;
 mod survived;
-mod walk;
+pub mod walk;
 
 use std::io::{Read, Write as _};
 use std::process::{Command, Stdio};
@@ -68,7 +68,7 @@ fn store(registry: &Registry) -> String {
 }
 
 /// Calls `work` with each number, two at a time.
-fn for_each(count: usize, work: impl Fn(usize) + Sync) {
+pub fn for_each(count: usize, work: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -86,7 +86,7 @@ fn for_each(count: usize, work: impl Fn(usize) + Sync) {
 }
 
 /// Straight to the terminal: what a passing test prints is not shown.
-fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -150,8 +150,9 @@ impl Case {
     }
 }
 
+/// The store is as an undisturbed run leaves it; the channel moved once.
 #[track_caller]
-fn ends_as(
+pub fn ends_as(
     store: &(impl Holds + ?Sized),
     undisturbed: &(impl Holds + ?Sized),
     before: Option<&Served>,
@@ -170,14 +171,22 @@ fn ends_as(
 }
 
 /// Publishes until a request is caught, and kills the program then.
-fn kill(mut command: Command, registry: &Registry, index: usize, after: bool) {
+fn kill(command: Command, registry: &Registry, index: usize, after: bool) {
+    kill_at(command, registry, after, |action| Fault::after(index, action));
+}
+
+/// Runs until the request that `fault` catches, before or after it was done, and kills the program then.
+pub fn kill_at(mut command: Command, registry: &Registry, after: bool, fault: impl FnOnce(Action) -> Fault) {
     let (tell, told) = mpsc::channel();
     let caught = tell.clone();
     let notice = Notice::new(move || {
         let _ = caught.send(true);
     });
     let action = if after { Action::CatchAfter(notice) } else { Action::CatchBefore(notice) };
-    registry.fail(Fault::after(index, action));
+    let fault = fault(action);
+    let at = format!("{} {} {}", fault.method, fault.path, fault.skip);
+    registry.fail(fault);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a program");
     let mut said = child.stderr.take().expect("piped");
     let listener = std::thread::spawn(move || {
@@ -190,7 +199,7 @@ fn kill(mut command: Command, registry: &Registry, index: usize, after: bool) {
     let _ = child.kill();
     let status = child.wait().expect("a child");
     let text = listener.join().expect("a thread");
-    assert!(was_caught, "it ended ({status}) before request {index}: {text}");
+    assert!(was_caught, "it ended ({status}) before request {at}: {text}");
 }
 
 fn killed_everywhere(case: &Case, kind: &str) {

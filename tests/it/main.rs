@@ -32,6 +32,8 @@ mod image_push;
 mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.
 mod killed;
+// A copy killed anywhere, or out of a store that lies.
+mod copy_killed;
 // Which control plane runs after boot.
 mod control_plane;
 // Publishing while something goes wrong underneath.
