@@ -4,6 +4,7 @@
 mod files;
 mod lies;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -41,7 +42,7 @@ fn plant(tree: &Path) {
              name: alga-appliance, namespace: flux-system}}\n"
         );
         write(&format!("ee/appliance/flux/base/releases/{name}.yaml"), &release);
-        base += &format!("  - releases/{name}.yaml\n");
+        let _ = writeln!(base, "  - releases/{name}.yaml");
     }
     write("ee/appliance/flux/base/kustomization.yaml", &base);
     let profile = "ee/appliance/flux/profiles/single-node";
