@@ -201,6 +201,16 @@ pub fn referrers_tag(subject: &Digest) -> Tag {
     format!("sha256-{}", subject.hex()).parse().expect("a digest makes a tag")
 }
 
+/// The tags that may hang something on an artifact, or on a manifest of it.
+pub fn attached_tags(artifact: &Artifact) -> Vec<Tag> {
+    let manifests = artifact.manifests().iter().chain([artifact.manifest()]);
+    let tags = manifests.map(|manifest| referrers_tag(&manifest.descriptor().digest)).flat_map(|tag| {
+        let suffixed = SUFFIXES.map(|suffix| format!("{tag}{suffix}").parse().expect("a digest makes a tag"));
+        suffixed.into_iter().chain([tag])
+    });
+    tags.collect()
+}
+
 fn subject_of(tag: &str) -> Option<Digest> {
     format!("sha256:{}", tag.strip_prefix("sha256-")?).parse().ok()
 }

@@ -46,7 +46,7 @@ pub use artifact::Artifact;
 #[cfg(feature = "publish")]
 pub use content::{Content, FileRange};
 #[cfg(feature = "publish")]
-pub use graph::{Attached, referrers_tag};
+pub use graph::{Attached, attached_tags, referrers_tag};
 #[cfg(feature = "publish")]
 pub use push::Store;
 #[cfg(feature = "publish")]

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
+use tokio::task::spawn_blocking;
 
 use super::read::{Layout, is_foreign};
 use crate::oci::content::{Source, unreadable};
@@ -77,12 +79,13 @@ impl Layout {
         }
     }
 
-    /// Piece by piece, held against its digest on the way.
+    /// Piece by piece, held against its digest on the way; each is written while the next one is fetched.
     async fn copy_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
         let path = self.blob_path(repository, digest);
         let failed = |cause| self.write_failed(repository, cause);
-        let (temporary, mut file) = Temporary::create(&path).map_err(failed)?;
+        let (temporary, file) = Temporary::create(&path).map_err(failed)?;
+        let mut writing = spawn_blocking(|| Ok(file));
         let mut pieces = content.stream();
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|cause| {
@@ -90,8 +93,10 @@ impl Layout {
                 let error = Error::new(kind, "writing", self.reference(repository, digest.as_str()), reason);
                 if let Some(wait) = retry_after { error.passing(wait) } else { error }
             })?;
-            file.write_all(&piece).map_err(failed)?;
+            let mut file = writing.await.map_err(io::Error::other).flatten().map_err(failed)?;
+            writing = spawn_blocking(move || file.write_all(&piece).map(|()| file));
         }
+        let _locked = writing.await.map_err(io::Error::other).flatten().map_err(failed)?;
         fs::rename(&temporary.0, &path).map_err(failed)
     }
 
@@ -166,15 +171,46 @@ impl Drop for Temporary {
 }
 
 impl Temporary {
-    /// A new file beside `path`, whoever else writes the same at the same time.
+    /// A new file beside `path`, whoever else writes the same at the same time: locked as long as it is open. What killed
+    /// processes left there goes.
     fn create(path: &Path) -> io::Result<(Self, fs::File)> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let temporary = Self(path.with_file_name(format!(".{name}.{}.{count}", std::process::id())));
-        let file = fs::File::create(&temporary.0)?;
-        Ok((temporary, file))
+        remove_abandoned(path);
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let temporary = Self(path.with_file_name(format!(".{name}.{}.{count}", std::process::id())));
+            let file = fs::File::create(&temporary.0)?;
+            file.lock()?;
+            // Before it was locked, another process may have taken it for abandoned.
+            let own = file.metadata()?;
+            if fs::metadata(&temporary.0).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
+                return Ok((temporary, file));
+            }
+        }
     }
+}
+
+/// Removes the temporary files beside `path` that nobody holds a lock of: they may be as large as a layer of an image.
+fn remove_abandoned(path: &Path) {
+    let entries = path.parent().and_then(|directory| fs::read_dir(directory).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        if !is_temporary(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let Ok(file) = fs::File::open(entry.path()) else { continue };
+        // The lock goes only after the file.
+        if file.try_lock().is_ok() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// `.NAME.PROCESS.NUMBER`.
+fn is_temporary(name: &str) -> bool {
+    let number = |word: Option<&str>| word.is_some_and(|word| word.parse::<u64>().is_ok());
+    let mut words = name.rsplitn(3, '.');
+    number(words.next()) && number(words.next()) && words.next().is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -154,11 +154,18 @@ pub async fn read(
     Err(CopyError::Incomplete { version: version.clone(), failed })
 }
 
-/// What hangs on an artifact. The tags of a repository are listed for it: where that is not allowed, they are not looked at.
+/// What hangs on an artifact. The tags of a repository are listed for it; where they cannot be, those that would hang on it are
+/// asked for by their names.
 async fn attached(store: &ReadStore, repository: &Repository, artifact: &Artifact) -> Result<Attached, oci::Error> {
     let tags = match store.tags(repository).await {
-        Err(error) if error.kind() == oci::Kind::Unavailable => return Err(error),
-        tags => tags.unwrap_or_default(),
+        Ok(tags) => tags,
+        Err(error) if may_pass(&error) => return Err(error),
+        Err(_) => {
+            let names = oci::attached_tags(artifact);
+            let looks = names.iter().map(|tag| async { optional(store.resolve(repository, tag).await) });
+            let found = try_join_all(looks).await?;
+            names.iter().zip(found).filter_map(|(tag, digest)| digest.map(|_| tag.clone())).collect()
+        }
     };
     store.attached(repository, artifact, &tags).await
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Case, copy, copying, for_each, origin, say};
 use crate::support::programs::run;
 use crate::support::registry::Registry;
-use crate::support::require;
+use crate::support::{files_below, require};
 
 /// Runs it until it is killed at the call of that number; was there one?
 fn killed_at(strace: &Path, command: &Command, call: &str, number: usize) -> bool {
@@ -51,6 +51,8 @@ fn a_copy_killed_at_any_write_to_a_directory_leaves_no_half_release_and_running_
             copy(&origin, &at(&target), &[&channel[..], &["--reason", "again"]].concat()).ends(0);
         }
         case.is_done(&target, &what);
+        let left: Vec<String> = files_below(&target).into_keys().filter(|name| name.contains("/.")).collect();
+        assert!(left.is_empty(), "{what}: {left:?}");
         std::fs::remove_dir_all(target).expect("removed");
         killed
     });

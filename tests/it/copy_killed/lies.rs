@@ -1,6 +1,6 @@
 //! A source that sends something else than what it was asked for.
 
-use super::{RENAMED, copy, for_each, origin, store};
+use super::{CHART, RENAMED, copy, for_each, origin, store};
 use crate::killed::walk::Holds;
 use crate::support::registry::{Action, Fault, Registry, Setup};
 
@@ -78,5 +78,20 @@ fn a_lying_source_leaves_no_archive_and_no_tag_in_a_directory() {
         for repository in Holds::repositories(target.as_path()) {
             assert!(Holds::tags(target.as_path(), &repository).is_empty(), "{lie}: {repository}");
         }
+    }
+}
+
+#[test]
+fn signatures_come_along_from_a_registry_that_does_not_list_its_tags() {
+    let (origin, undisturbed) = (origin(), Registry::start());
+    copy(&origin, &store(&undisturbed), &RENAMED).ends(0);
+    let expected = Holds::tags(&undisturbed, CHART);
+    assert!(expected.keys().any(|tag| tag.starts_with("sha256-")), "{expected:?}");
+    for (status, body) in [(403, ""), (404, ""), (405, ""), (200, "<html>Sign in</html>")] {
+        let target = Registry::start();
+        origin.heal();
+        origin.fail(Fault::every("GET", "/tags/list", Action::status(status, body)));
+        copy(&origin, &store(&target), &RENAMED).ends(0);
+        assert_eq!(Holds::tags(&target, CHART), expected, "{status} {body}");
     }
 }
