@@ -1,10 +1,12 @@
 //! The boot decision from outside: one reference or nothing, success always, in time whatever the network does.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::process::Command;
 
-use crate::support::programs::{Run, Source, resolve};
+use crate::support::programs::{Run, Source, resolve, resolving, run};
 use crate::support::published::{publish, store, with_images};
 use crate::support::registry::{Action, Fault, Gate, Registry};
+use crate::support::{missing, require};
 
 const RUNNING: &str = "ghcr.io/nine-minds/alga-appliance-control-plane@sha256:aaaa";
 const BAKED: &str = "localhost/alga-appliance-control-plane:baked";
@@ -172,4 +174,27 @@ fn a_network_that_swallows_everything_is_given_up() {
     let run =
         resolve(&["control-plane", "stable", "--store", &store, "--running", RUNNING, "--timeout", "0.3"]).ends(0);
     assert_eq!(run.says(&["0.3 s"]).stdout, "");
+}
+
+#[test]
+fn names_that_nobody_looks_up_are_not_waited_for() {
+    let Some(unshare) = require("unshare") else { return };
+    // It hears every question and answers none.
+    let Ok(deaf) = UdpSocket::bind("127.0.0.77:53") else {
+        return missing("a socket of the port of name servers needs root");
+    };
+    let source = Source::new();
+    source.write("resolv.conf", "nameserver 127.0.0.77\noptions timeout:30 attempts:5\n");
+    let store = "registry.example.com/org";
+    let asking = resolving(&["control-plane", "stable", "--store", store, "--running", RUNNING, "--timeout", "0.5"]);
+    let mut command = Command::new(unshare);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(["-m", "sh", "-c"]);
+    command.args(["mount --bind \"$1\" /etc/resolv.conf && shift && exec timeout 60 \"$@\"", "sh"]);
+    command.arg(source.path("resolv.conf")).arg(asking.get_program()).args(asking.get_args());
+    let held = run(&mut command).ends(0).says(&["did not answer within 0.5 s", "what runs stays"]);
+    assert_eq!(held.stdout, "");
+    let mut question = [0; 512];
+    deaf.set_nonblocking(true).expect("a socket");
+    let length = deaf.recv(&mut question).expect("it was asked for the registry's address");
+    assert!(String::from_utf8_lossy(&question[..length]).contains("registry"), "{question:?}");
 }
