@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::support::files_below;
 use crate::support::images::Image;
-use crate::support::programs::{Run, Source, alga, resolve};
+use crate::support::programs::{self, Run, Source, alga, resolve, run};
 use crate::support::published::{RELEASES, digest_of, publish, record, served, state, store, with_images, writes};
 use crate::support::registry::{Quirks, Registry, Setup};
 use crate::support::release_with_images::{IMAGES, put, refer, release};
+use crate::support::{files_below, require};
 
 const SIGNATURE: &str = "application/vnd.example.signature.v1";
 
@@ -340,4 +340,17 @@ fn a_promotion_into_another_store_copies_first() {
     let again = promote(&["--rewrite-prefix"]).ends(0).json();
     assert_eq!((&again["hasChanges"], writes(&target)), (&false.into(), 0));
     alga(&["promote", "--from", "nightly", "--to", "stable", "--store", &from, "--rewrite-prefix"]).ends(9);
+}
+
+#[test]
+fn what_a_rewritten_release_pulls_from_elsewhere_is_listed() {
+    let Some(helm) = require("helm") else { return };
+    let source = Source::new();
+    source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &source.layout()]).ends(0);
+    let (from, to) = (source.layout(), format!("oci-layout:{}", source.path("mirror").display()));
+    let arguments = ["copy", "1.0.3", &to, "--store", &from, "--rewrite-prefix=mirror.example/alga", "--dry-run"];
+    alga(&arguments).ends(0).says(&["helm is not on the path"]);
+    let path = format!("{}:/usr/bin:/bin", helm.parent().expect("a directory").display());
+    let listed = run(programs::release().args(arguments).env("PATH", path)).ends(0);
+    listed.prints(&["still pulled from elsewhere:", "docker.io/temporalio/auto-setup", "docker.io/edoburu/pgbouncer"]);
 }

@@ -52,11 +52,12 @@ pub async fn add(diff: &mut Diff, from: &Side<'_>, to: &Side<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Which images the release in `contents` pulls that are not below `prefix`, a line each, and what is not known.
-pub async fn elsewhere(contents: Contents, prefix: &Prefix) -> Result<Vec<String>, Failure> {
+/// Which images the release in `contents` pulls that are not below `prefix`, a line each, and what is not known; nothing where
+/// there is no helm.
+pub async fn elsewhere(contents: Contents, prefix: &Prefix) -> Result<Option<Vec<String>>, Failure> {
     let programs = Programs::find();
     if programs.helm.is_none() {
-        return Ok(vec!["helm is not on the path: what the release pulls from elsewhere is not listed".to_owned()]);
+        return Ok(None);
     }
     let home = tempfile::tempdir().map_err(|cause| Failure::io("making a temporary directory", cause))?;
     // What kustomize does not build is read as it is written.
@@ -67,7 +68,7 @@ pub async fn elsewhere(contents: Contents, prefix: &Prefix) -> Result<Vec<String
     let mut lines: Vec<String> =
         pulled::elsewhere(&rendering, &written, prefix, &mut notes).iter().map(ToString::to_string).collect();
     lines.extend(notes.into_iter().map(|note| format!("while images were looked for: {note}")));
-    Ok(lines)
+    Ok(Some(lines))
 }
 
 /// A program on the path.

@@ -268,6 +268,10 @@ impl Transfer<'_> {
         let release = if changed { Release::artifact(json.clone()) } else { whole.release.clone() };
         warnings.extend(relocated.warnings.iter().map(|warning| format!("{}: {}", warning.place, warning.text)));
         let elsewhere = self.elsewhere(resolved, &relocated.release, relocated.files, to).await?;
+        let elsewhere = elsewhere.unwrap_or_else(|| {
+            warnings.push("helm is not on the path: what the release pulls from elsewhere is not listed".to_owned());
+            Vec::new()
+        });
         let desired = copy::desired(&whole, &release, json, &keeps, config)?;
         let attached = attached(&whole, &keeps, config, !changed)?;
         let (kept, left) = (BTreeMap::new(), whole.left);
@@ -296,7 +300,7 @@ impl Transfer<'_> {
         release: &Release,
         files: Files,
         to: &Prefix,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<Option<Vec<String>>, Failure> {
         let side = alga_release::diff::Side::read(self.source.read(), self.config, &release.version, resolved.clone());
         rendered::elsewhere(side.contents_of(release, files).await?, to).await
     }
