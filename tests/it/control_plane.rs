@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::programs::{Run, Source, resolve, resolving, run};
 use crate::support::published::{publish, store, with_images};
@@ -163,7 +164,10 @@ fn nothing_that_is_wrong_on_the_command_line_keeps_a_machine_from_booting() {
 fn a_network_that_swallows_everything_is_given_up() {
     let source = Source::new();
     let registry = registry(&source);
-    for (action, word) in [(Action::Hold(Gate::default()), "0.3 s"), (Action::EndlessHeader, "did not answer")] {
+    let drip = Action::Drip(Duration::from_millis(50));
+    let actions =
+        [(Action::Hold(Gate::default()), "0.3 s"), (Action::EndlessHeader, "did not answer"), (drip, "0.3 s")];
+    for (action, word) in actions {
         registry.heal();
         registry.fail(Fault::every("GET", "", action));
         decide(&registry, RUNNING, &["--timeout", "0.3"]).says(&[word, "what runs stays"]);

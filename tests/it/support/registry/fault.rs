@@ -22,6 +22,8 @@ pub enum Action {
     Truncate(usize),
     /// The right response, later.
     Delay(Duration),
+    /// The right response, byte by byte, with so much time between them.
+    Drip(Duration),
     /// The right response, when the test lets it go.
     Hold(Gate),
     /// Nothing is done and nothing is answered; the test learns of it.

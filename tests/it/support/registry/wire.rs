@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -193,6 +194,7 @@ impl Conversation<'_> {
         let missing = spoil(&mut response, action.as_ref());
         match &action {
             Some(Action::Endless) => return self.endless(&response).await,
+            Some(Action::Drip(pause)) => return self.drip(&response, *pause).await,
             Some(Action::CatchAfter(notice)) => {
                 notice.give();
                 return self.until_gone().await;
@@ -239,6 +241,18 @@ impl Conversation<'_> {
             buffer.clear();
         }
         Ok(false)
+    }
+
+    /// All of it, as slowly as that.
+    async fn drip(&mut self, response: &Response, pause: Duration) -> io::Result<bool> {
+        let mut bytes = head(response, Some(response.body.len()));
+        bytes.extend_from_slice(&response.body);
+        for byte in bytes {
+            self.stream.write_all(&[byte]).await?;
+            self.stream.flush().await?;
+            tokio::time::sleep(pause).await;
+        }
+        Ok(true)
     }
 
     async fn endless(&mut self, response: &Response) -> io::Result<bool> {
