@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Content, Descriptor, Digest, Manifest, media_type};
+use super::{Content, Descriptor, Digest, Index, Manifest, media_type};
 
 /// A manifest with its blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,16 @@ impl Artifact {
     /// Where it is an index, the manifests that it names: stored by their digests, before it.
     pub fn manifests(&self) -> &[Content] {
         &self.manifests
+    }
+
+    /// Where it is an index, how many of the manifests that it names it does not carry: platforms that were left.
+    pub fn absent(&self) -> usize {
+        if !media_type::is_index(&self.descriptor().media_type) {
+            return 0;
+        }
+        let named = Index::parse(self.manifest.bytes()).map(|index| index.manifests).unwrap_or_default();
+        let carried = |digest: &Digest| self.manifests.iter().any(|manifest| manifest.descriptor().digest == *digest);
+        named.iter().filter(|manifest| !carried(&manifest.digest)).count()
     }
 
     /// Config and layers, of all manifests, each once.

@@ -30,7 +30,8 @@ pub struct Attached {
 }
 
 impl ReadStore {
-    /// A manifest, and of an index the manifests that it names and `keep` wants. An index inside an index is followed once.
+    /// A manifest, and of an index the manifests that it names and `keep` wants; on a disk, those of them that are there. An index
+    /// inside an index is followed once.
     ///
     /// # Errors
     /// When the store fails or something is not there, and for manifests that are none.
@@ -59,11 +60,18 @@ impl ReadStore {
             }
             let reads = wanted.iter().map(|child| async {
                 let selector = Selector::Digest(child.digest.clone());
-                self.manifest(repository, &selector).await
+                match self.manifest(repository, &selector).await {
+                    // A disk may hold some platforms alone.
+                    Err(error) if error.is_not_found() && self.path().is_some() => Ok(Err(error)),
+                    read => read.map(Ok),
+                }
             });
-            let read = try_join_all(reads).await?;
+            let (read, absent): (Vec<_>, Vec<_>) = try_join_all(reads).await?.into_iter().partition(Result::is_ok);
+            if let (true, Some(Err(error))) = (read.is_empty(), absent.into_iter().next()) {
+                return Err(error);
+            }
             wanted = Vec::new();
-            for (child, bytes) in read {
+            for (child, bytes) in read.into_iter().flatten() {
                 wanted.extend(self.names(repository, &child, &bytes, &mut blobs)?);
                 manifests.push(Content::new(&child.media_type, bytes));
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::Image;
 use crate::support::programs::{self, Run, Source, alga, resolve, run};
 use crate::support::published::{RELEASES, digest_of, publish, record, served, state, store, with_images, writes};
@@ -353,4 +354,20 @@ fn what_a_rewritten_release_pulls_from_elsewhere_is_listed() {
     let path = format!("{}:/usr/bin:/bin", helm.parent().expect("a directory").display());
     let listed = run(programs::release().args(arguments).env("PATH", path)).ends(0);
     listed.prints(&["still pulled from elsewhere:", "docker.io/temporalio/auto-setup", "docker.io/edoburu/pgbouncer"]);
+}
+
+#[test]
+fn a_registry_that_wants_every_platform_says_so_and_no_release_is_left() {
+    let Some(target) = DockerRegistry::start() else { return };
+    let (registry, elsewhere) = (Registry::start(), Registry::start());
+    let (source, _) = release(&registry, &elsewhere);
+    let layout = source.layout();
+    copy(&store(&registry), "nightly", &layout, &["--platform", "linux/amd64"]).ends(0);
+    let to = format!("{}/org", target.address());
+    let refused = copy(&layout, "1.0.3", &to, &[]).ends(1);
+    refused.says(&["image controlPlane: 1 of its platforms are left", "alga-appliance-control-plane:1.0.3", "unknown"]);
+    resolve(&["resolve", "1.0.3", "--store", &to]).ends(3).says(&["MANIFEST_UNKNOWN"]);
+    // All of it goes.
+    copy(&store(&registry), "nightly", &layout, &[]).ends(0);
+    copy(&layout, "1.0.3", &to, &[]).ends(0);
 }

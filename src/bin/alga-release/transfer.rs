@@ -206,12 +206,14 @@ impl Transfer<'_> {
         let whole = async { Ok::<_, Failure>(copy::read(&resolved, &digest, &prefix, config, &stores, extent).await?) };
         let (whole, checks) = futures_util::try_join!(whole, checks)?;
         complete(&resolved.release.version, &checks)?;
+        let parts = if matches!(self.target.location, Location::Registry(_)) { in_part(&whole) } else { Vec::new() };
         let origin = Pinned { repository: prefix.name_of(repository), digest };
         let read = Read { whole, resolved: &resolved, origin, prefix };
         let mut ready = match &to {
             None => self.as_it_is(read, &keeps)?,
             Some(to) => self.relocated(read, to).await?,
         };
+        ready.warnings.extend(parts);
         ready.warnings.extend(ready.left.iter().map(|left| {
             format!("not copied: {} {} ({}): {}", left.kind.as_str(), left.name, left.reference, left.reason)
         }));
@@ -412,6 +414,18 @@ fn complete(version: &str, checks: &[Check]) -> Result<(), Failure> {
     let reason =
         format!("the release {version} is not whole: {} of {} checks failed, first {line}", failed.len(), checks.len());
     Err(Failure::refused(reason, format!("`alga-release verify {version}` names all of it")))
+}
+
+/// The images of which some platforms alone are at hand.
+fn in_part(whole: &Whole) -> Vec<String> {
+    let parts = whole.pieces.iter().filter(|piece| piece.artifact.absent() > 0);
+    let warning = |piece: &copy::Piece| {
+        let (name, absent) = (&piece.name, piece.artifact.absent());
+        format!(
+            "image {name}: {absent} of its platforms are left: a registry may refuse its index; with all of them it does not"
+        )
+    };
+    parts.map(warning).collect()
 }
 
 /// What refers to the pieces, by where those go.
