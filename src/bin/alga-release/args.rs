@@ -58,7 +58,7 @@ Examples:
   alga-release diff 1.0.3 1.0.3 --store ghcr.io/nine-minds --other-store oci-layout:mirror")]
     Diff(Box<DiffArgs>),
     /// Container images: the control plane's
-    Image(Box<ImageArgs>),
+    Image(Box<crate::image::Args>),
     /// Can I publish? Asks each repository of a release, without leaving anything behind
     #[command(after_help = "\
 Examples:
@@ -364,64 +364,6 @@ pub struct OutputArgs {
     /// Say nothing but warnings and errors on standard error
     #[arg(long, short)]
     pub quiet: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct ImageArgs {
-    #[command(subcommand)]
-    pub command: ImageCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ImageCommand {
-    /// Push an image out of the archive that a builder wrote, by its digest
-    #[command(after_help = "\
-Examples:
-  # what `docker save` writes, compressed or not
-  alga-release image push control-plane.tar.gz --tag 62cdce38 --store ghcr.io/nine-minds
-
-  # from the builder without a file between them
-  docker save control-plane:62cdce38 | alga-release image push - --store ghcr.io/nine-minds
-
-  # an OCI layout or archive; every digest stays
-  alga-release image push build/layout --tag 62cdce38 --output json")]
-    Push(ImagePushArgs),
-}
-
-#[derive(Debug, clap::Args)]
-pub struct ImagePushArgs {
-    /// `docker save` tar, OCI archive or OCI layout directory, with gzip or zstd around it or not; `-` for standard input
-    pub archive: PathBuf,
-    /// Tag of the image; it does not move [default: the archive's own, but for `latest`, else the revision's first 8 digits]
-    #[arg(long)]
-    pub tag: Option<String>,
-    /// Repository below the prefix [default: the configured control plane]
-    #[arg(long, value_name = "NAME")]
-    pub repository: Option<String>,
-    /// Platform that the image must be for
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
-    pub platform: Platform,
-    /// What becomes of layers that are not compressed
-    #[arg(long, value_enum, default_value_t = Layers::Compressed)]
-    pub layers: Layers,
-    /// Read the archive and look at the store; write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Requests at once
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub jobs: u16,
-    #[command(flatten)]
-    pub store: StoreArgs,
-    #[command(flatten)]
-    pub configuration: ConfigurationArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Layers {
-    Compressed,
-    Uncompressed,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use alga_release::image::Platform;
-use alga_release::image::archive::{self, Image, Input, Layers, Settings};
+use alga_release::image::archive::{self, Image, Input, Settings};
 use alga_release::oci::{Digest, Pinned, Repository, Tag};
 use alga_release::plan::{self, ArtifactKind, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
+use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::args::{self, Format, ImageArgs, ImageCommand, ImagePushArgs, StoreArgs};
+use crate::args::{ConfigurationArgs, Format, OutputArgs, StoreArgs};
 use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
@@ -19,6 +20,65 @@ use crate::store::{Access, Opened, StoreAccess};
 const SCHEMA: &str = "alga.release.image/v1";
 /// So much of a revision is a tag.
 const SHORT_REVISION: usize = 8;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Push an image out of the archive that a builder wrote, by its digest
+    #[command(after_help = "\
+Examples:
+  # what `docker save` writes, compressed or not
+  alga-release image push control-plane.tar.gz --tag 62cdce38 --store ghcr.io/nine-minds
+
+  # from the builder without a file between them
+  docker save control-plane:62cdce38 | alga-release image push - --store ghcr.io/nine-minds
+
+  # an OCI layout or archive; every digest stays
+  alga-release image push build/layout --tag 62cdce38 --output json")]
+    Push(PushArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PushArgs {
+    /// `docker save` tar, OCI archive or OCI layout directory, with gzip or zstd around it or not; `-` for standard input
+    pub archive: PathBuf,
+    /// Tag of the image; it does not move [default: the archive's own, but for `latest`, else the revision's first 8 digits]
+    #[arg(long)]
+    pub tag: Option<String>,
+    /// Repository below the prefix [default: the configured control plane]
+    #[arg(long, value_name = "NAME")]
+    pub repository: Option<String>,
+    /// Platform that the image must be for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
+    pub platform: Platform,
+    /// What becomes of layers that are not compressed
+    #[arg(long, value_enum, default_value_t = Layers::Compressed)]
+    pub layers: Layers,
+    /// Read the archive and look at the store; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Requests at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `--layers`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Layers {
+    Compressed,
+    Uncompressed,
+}
 
 /// What became of an image.
 #[derive(Debug, Serialize)]
@@ -39,13 +99,13 @@ pub struct ImageReport {
     warnings: Vec<String>,
 }
 
-pub fn run(args: &ImageArgs) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
-        ImageCommand::Push(args) => push(args),
+        Command::Push(args) => push(args),
     }
 }
 
-fn push(args: &ImagePushArgs) -> Result<(), Failure> {
+fn push(args: &PushArgs) -> Result<(), Failure> {
     let runtime = connect::runtime()?;
     let talk = Talk::new(&args.output);
     let config = environment::configuration(Path::new("."), &args.configuration)?;
@@ -97,10 +157,10 @@ impl ImageReport {
     }
 }
 
-fn layers(asked: args::Layers) -> Layers {
+fn layers(asked: Layers) -> archive::Layers {
     match asked {
-        args::Layers::Compressed => Layers::Compressed,
-        args::Layers::Uncompressed => Layers::AsTheyAre,
+        Layers::Compressed => archive::Layers::Compressed,
+        Layers::Uncompressed => archive::Layers::AsTheyAre,
     }
 }
 
@@ -126,7 +186,7 @@ async fn carry_out(desired: &DesiredArtifact, store: &Opened, talk: &Talk) -> Re
 }
 
 /// Reads an archive; `-` is standard input.
-pub fn read(archive: &Path, platform: &Platform, layers: Layers, talk: &Talk) -> Result<Image, Failure> {
+pub fn read(archive: &Path, platform: &Platform, layers: archive::Layers, talk: &Talk) -> Result<Image, Failure> {
     let input = if archive.as_os_str() == "-" {
         Input::Pipe(Box::new(std::io::stdin()))
     } else {
