@@ -4,8 +4,6 @@
 mod files;
 mod lies;
 
-use std::fmt::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -13,6 +11,7 @@ use serde_json::{Value, json};
 use crate::killed::walk::{Holds, Served, served, versions};
 use crate::killed::{ends_as, for_each, kill_at, say};
 use crate::support::images::{GZIP, Image, MANIFEST, describe, tar};
+use crate::support::planted::plant;
 use crate::support::programs::{Run, release, run};
 use crate::support::published::{digest_of, store};
 use crate::support::registry::{Action, Fault, Registry, Setup};
@@ -24,38 +23,11 @@ const RELEASES: &str = "alga-appliance-release";
 /// The name that a copy has in every test: what is rewritten is the same wherever it lies.
 const RENAMED: [&str; 3] = ["--rewrite-prefix=mirror.example.com/org", "--channel", "nightly"];
 
-/// A source tree of two charts, and an overlay that uses both.
-fn plant(tree: &Path) {
-    let write = |path: &str, text: &str| {
-        let path = tree.join(path);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-        std::fs::write(path, text).expect("written");
-    };
-    let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n";
-    let mut base = head.to_owned();
-    for name in ["chart-1", "chart-2"] {
-        write(&format!("charts/{name}/Chart.yaml"), &format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n"));
-        write(&format!("charts/{name}/values.yaml"), &format!("name: {name}\n"));
-        let release = format!(
-            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: {name}, namespace: apps}}\nspec:\n  \
-             interval: 10m\n  chart:\n    spec:\n      chart: ./charts/{name}\n      sourceRef: {{kind: GitRepository, \
-             name: alga-appliance, namespace: flux-system}}\n"
-        );
-        write(&format!("ee/appliance/flux/base/releases/{name}.yaml"), &release);
-        let _ = writeln!(base, "  - releases/{name}.yaml");
-    }
-    write("ee/appliance/flux/base/kustomization.yaml", &base);
-    let profile = "ee/appliance/flux/profiles/single-node";
-    write(&format!("{profile}/kustomization.yaml"), &format!("{head}  - ../../base\n"));
-    write(&format!("{profile}/values/one.single-node.yaml"), "a: 1\n");
-    write("alga-release.yaml", "images: {}\n");
-}
-
 /// A release of two charts, a bundle and a control plane; a chart is signed by a tag, the control plane by a referrer.
 fn origin() -> Registry {
     let (directory, registry) = (tempfile::tempdir().expect("a temporary directory"), Registry::start());
     let (tree, archive) = (directory.path().join("tree"), directory.path().join("image.tar"));
-    plant(&tree);
+    plant(&tree, ["chart-1", "chart-2"]);
     std::fs::write(&archive, tar(&Image::new("amd64", &[3 << 20, 5000]).layout(GZIP))).expect("written");
     let mut publish = release();
     publish.arg("publish").arg(&tree).args([

@@ -1,11 +1,10 @@
 //! What passes by itself is waited out within one run: whichever request it hits, on a bad day, and behind a limit.
 
-use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Command;
 
 use super::walk::{kept_alive, served, versions};
 use super::{Case, NEW, finishes, for_each, say, store};
+use crate::support::planted::plant;
 use crate::support::programs::Source;
 use crate::support::registry::{Action, Fault, Limit, Registry, Slow, Unreliable};
 
@@ -78,38 +77,10 @@ fn a_release_gets_through_a_registry_that_asks_to_slow_down() {
     }
 }
 
-/// A source tree of a hundred charts, and an overlay that uses each.
-fn plant(tree: &Path) {
-    let write = |path: &str, text: &str| {
-        let path = tree.join(path);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-        std::fs::write(path, text).expect("written");
-    };
-    let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n";
-    let mut base = head.to_owned();
-    for number in 0..100 {
-        let name = format!("chart-{number:03}");
-        write(&format!("charts/{name}/Chart.yaml"), &format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n"));
-        write(&format!("charts/{name}/values.yaml"), &format!("number: {number}\n"));
-        let release = format!(
-            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: {name}, namespace: apps}}\nspec:\n  \
-             interval: 10m\n  chart:\n    spec:\n      chart: ./charts/{name}\n      sourceRef: {{kind: GitRepository, \
-             name: alga-appliance, namespace: flux-system}}\n"
-        );
-        write(&format!("ee/appliance/flux/base/releases/{name}.yaml"), &release);
-        let _ = writeln!(base, "  - releases/{name}.yaml");
-    }
-    write("ee/appliance/flux/base/kustomization.yaml", &base);
-    let profile = "ee/appliance/flux/profiles/single-node";
-    write(&format!("{profile}/kustomization.yaml"), &format!("{head}  - ../../base\n"));
-    write(&format!("{profile}/values/one.single-node.yaml"), "a: 1\n");
-    write("alga-release.yaml", "images: {}\n");
-}
-
 #[test]
 fn a_hundred_charts_get_through_a_bad_day_behind_a_limit() {
     let (tree, registry) = (tempfile::tempdir().expect("a temporary directory"), Registry::start());
-    plant(tree.path());
+    plant(tree.path(), (0..100).map(|number| format!("chart-{number:03}")));
     registry.limit(Limit::new(200, Slow::Message));
     registry.unreliable(Unreliable::new(100, 5));
     let mut command = Command::new(env!("CARGO_BIN_EXE_alga-release"));
