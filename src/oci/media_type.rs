@@ -12,6 +12,13 @@ pub const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.mani
 /// Every manifest type that a reader accepts, in an `Accept` header.
 pub const MANIFESTS: [&str; 4] = [IMAGE_MANIFEST, IMAGE_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
 
+/// What a manifest says that it is; an image manifest where it does not say.
+pub(super) fn of_manifest(bytes: &[u8]) -> String {
+    let own = serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    let own = own.as_ref().and_then(|manifest| manifest.get("mediaType")?.as_str());
+    own.unwrap_or(IMAGE_MANIFEST).to_owned()
+}
+
 /// Is `media_type` one of [`MANIFESTS`]?
 pub fn is_manifest(media_type: &str) -> bool {
     MANIFESTS.contains(&media_type)

@@ -123,7 +123,7 @@ pub(super) async fn blobs(
 ) -> Result<Result<Blobs, String>, oci::Error> {
     let mut blobs = blobs_of(bytes);
     let mut there = Blobs::All;
-    if is_index(&descriptor.media_type) {
+    if media_type::is_index(&descriptor.media_type) {
         let children = manifests_of(bytes);
         let reads = children.iter().map(|child| reader.manifest(repository, child));
         let mut absent = Vec::new();
@@ -168,10 +168,6 @@ impl Subject<'_> {
             Err(reason) => self.failed(aspect, reason),
         }
     }
-}
-
-fn is_index(media_type: &str) -> bool {
-    matches!(media_type, media_type::IMAGE_INDEX | media_type::DOCKER_MANIFEST_LIST)
 }
 
 fn blobs_of(manifest: &[u8]) -> Vec<Descriptor> {

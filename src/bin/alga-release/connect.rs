@@ -177,7 +177,7 @@ pub async fn resolve(
 }
 
 async fn not_there(store: &ReadStore, location: &Location, config: &Config, word: &str, error: oci::Error) -> Failure {
-    if config.channels.iter().any(|channel| channel.as_str() == word) {
+    if is_channel(config, word) {
         return Failure::from(error).hint(format!("nothing was published to {word} in {location} yet"));
     }
     let slip = |near: String| {
@@ -197,6 +197,11 @@ async fn not_there(store: &ReadStore, location: &Location, config: &Config, word
         None => "name a channel, a published version, or the digest of one".to_owned(),
     };
     Failure::from(error).hint(hint)
+}
+
+/// Is it the name of a channel of the configuration?
+pub fn is_channel(config: &Config, word: &str) -> bool {
+    config.channels.iter().any(|channel| channel.as_str() == word)
 }
 
 /// A channel of the configuration.

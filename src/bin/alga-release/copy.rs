@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use alga_release::oci::{Digest, Pinned, Selector, Tag};
 use alga_release::plan::copy::{Cost, Left};
-use alga_release::plan::{Action, ArtifactReport, Plan, Report};
+use alga_release::plan::{self, Action, ArtifactReport, Plan, Report};
 use alga_release::release::MoveKind;
 use alga_release::text::{clean, shown};
 
@@ -83,16 +83,14 @@ async fn copied(args: &Args, talk: &Talk) -> Result<Copied, Failure> {
     let source = Connection::open_with(&args.store, &config, Access::Read, args.jobs, talk).await?;
     let target = Target::open(&args.target, &source, &args.store, &config, args.approval.access(), talk).await?;
     let resolved = source.resolve(&config, &args.reference, &selector).await?;
-    let in_channel = config.channels.iter().any(|channel| channel.as_str() == args.reference);
+    let in_channel = connect::is_channel(&config, &args.reference);
     let transfer = Transfer { config: &config, source: &source, target: &target, extent: &args.extent, talk };
     let ready = transfer.read(&resolved, in_channel, channel.is_some()).await?;
     let from = format!("{} {}", source.location, args.reference);
     let record = args.approval.record(environment::now(), from, args.reason.clone());
     let moving = channel.as_ref().map(|channel| Moving { channel, rules: &rules, since: None, checks: &[] });
     let planned = Box::pin(transfer.plan(&ready, moving.as_ref())).await?;
-    if moving.is_none() {
-        alga_release::plan::approved(&planned.plan, rules.if_plan.as_ref())?;
-    }
+    plan::approved(&planned.plan, rules.if_plan.as_ref())?;
     ready.warnings.iter().for_each(|warning| talk.warn(warning));
     let manifest = if args.approval.dry_run { None } else { transfer.carry_out(&ready, &planned, &record).await? };
     let stores = (source.location.to_string(), target.location.to_string());

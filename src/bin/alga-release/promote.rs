@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         );
         let (source, (serves, sequence)) = (source?, serves?);
         let from = args.from.clone();
-        let in_channel = is_channel(&config, &from);
+        let in_channel = connect::is_channel(&config, &from);
         let record = args.approval.record(now, from, args.reason.clone());
         let current = Current { repository: &config.repositories.release, channel: &channel, serves, sequence };
         let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
@@ -120,10 +120,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(Box::pin(work))), args.output.output);
     talk.done();
     moved?.print(&args.output, &outputs)
-}
-
-fn is_channel(config: &Config, word: &str) -> bool {
-    config.channels.iter().any(|channel| channel.as_str() == word)
 }
 
 /// A promotion into another store.
@@ -144,25 +140,20 @@ impl Across<'_> {
         let target = Target::open(store, &connection, &args.store, config, access, talk).await?;
         let target_store =
             target.read().ok_or_else(|| Failure::usage(format!("{} has no channels", target.location)))?;
-        let repository = &config.repositories.release;
-        let (source, current) = futures_util::join!(
-            connection.resolve(config, &args.from, selector),
-            plan::observe_channel(target_store, repository, channel),
-        );
-        let source = Source { resolved: source?, in_channel: is_channel(config, &args.from) };
-        let (serves, sequence) = current?;
-        let current = Current { repository, channel, serves, sequence };
-        let step = Step { config, current, connection: &connection, rules, talk };
-        let (_, checks) = step.look(&source).await?;
+        let resolved = connection.resolve(config, &args.from, selector).await?;
+        let source = Source { resolved, in_channel: connect::is_channel(config, &args.from) };
+        let (_, checks) = look(config, &connection, &source).await?;
         let transfer = Transfer { config, source: &connection, target: &target, extent: &args.extent, talk };
         let ready = transfer.read(&source.resolved, source.in_channel, true).await?;
         let since = source.candidate(ready.origin.digest.clone(), &checks).moved;
         let moving = Moving { channel, rules, since, checks: &checks };
         let planned = Box::pin(transfer.plan(&ready, Some(&moving))).await?;
+        plan::approved(&planned.plan, rules.if_plan.as_ref())?;
+        let (serves, sequence) = planned.current.clone().unwrap_or_default();
+        let current = Current { repository: &config.repositories.release, channel, serves, sequence };
         let from = format!("{} {}", connection.location, args.from);
         let record = args.approval.record(now, from.clone(), args.reason.clone());
-        let mut report =
-            MoveReport::new(&planned.plan, &step.current, &source.candidate(planned.release.clone(), &checks));
+        let mut report = MoveReport::new(&planned.plan, &current, &source.candidate(planned.release.clone(), &checks));
         report.kind = rules.kind;
         report.dry_run = args.approval.dry_run;
         report.store = target.location.to_string();
@@ -170,7 +161,7 @@ impl Across<'_> {
         report.warnings = not_checked(&checks).into_iter().chain(ready.warnings.iter().cloned()).collect();
         report.warnings.iter().for_each(|warning| talk.warn(warning));
         if report.dry_run {
-            let serves = step.current.serves.as_ref();
+            let serves = current.serves.as_ref();
             let serves =
                 serves.map(|serves| Side::served(target_store, config, channel.as_str(), serves)).transpose()?;
             let to = Side::read(connection.read(), config, &args.from, source.resolved.clone());
@@ -254,7 +245,7 @@ impl Step<'_> {
             (known, Vec::new())
         } else {
             let ahead = self.send_ahead(to_registry, &json);
-            futures_util::try_join!(self.look(source), ahead)?.0
+            futures_util::try_join!(look(self.config, self.connection, source), ahead)?.0
         };
         let candidate = source.candidate(release, &checks);
         let (plan, json) = plan::promote(&self.current, &candidate, self.rules)?;
@@ -293,24 +284,23 @@ impl Step<'_> {
             None => Ok(()),
         }
     }
+}
 
-    /// The release's own digest, and what was looked at: all at once.
-    async fn look(&self, source: &Source) -> Result<(Digest, Vec<Check>), Failure> {
-        let resolved = &source.resolved;
-        let config = self.config;
-        resolved.release.require_images(config.images.keys()).map_err(|cause| {
-            let reason = format!("the release {} is not complete: {cause}", resolved.release.version);
-            Failure::refused(reason, "the configuration's `images` says which keys a release must have")
-        })?;
-        let prefix = self.connection.prefix_of(&resolved.release, config)?;
-        let named = verify::named(&resolved.release, &prefix, config);
-        let external = self.connection.external(&named).await?;
-        let stores = Stores { own: self.connection.reader(), external: &external };
-        let repository = &config.repositories.release;
-        let served = verify::served(&stores.own, repository, resolved, source.in_channel, &config.channels);
-        let (served, present) = futures_util::try_join!(served, verify::present(&named, &stores))?;
-        Ok((served.release, std::iter::once(served.check).chain(present).collect()))
-    }
+/// The release's own digest, and what was looked at: all at once.
+async fn look(config: &Config, connection: &Connection, source: &Source) -> Result<(Digest, Vec<Check>), Failure> {
+    let resolved = &source.resolved;
+    resolved.release.require_images(config.images.keys()).map_err(|cause| {
+        let reason = format!("the release {} is not complete: {cause}", resolved.release.version);
+        Failure::refused(reason, "the configuration's `images` says which keys a release must have")
+    })?;
+    let prefix = connection.prefix_of(&resolved.release, config)?;
+    let named = verify::named(&resolved.release, &prefix, config);
+    let external = connection.external(&named).await?;
+    let stores = Stores { own: connection.reader(), external: &external };
+    let repository = &config.repositories.release;
+    let served = verify::served(&stores.own, repository, resolved, source.in_channel, &config.channels);
+    let (served, present) = futures_util::try_join!(served, verify::present(&named, &stores))?;
+    Ok((served.release, std::iter::once(served.check).chain(present).collect()))
 }
 
 fn not_checked(checks: &[Check]) -> Vec<String> {

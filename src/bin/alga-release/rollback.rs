@@ -78,7 +78,7 @@ fn nothing_yet(channel: &Tag) -> Failure {
 /// Which release `word` means: where it is `previous`, the newest one in the channel's history that is not the present one.
 async fn target(connection: &Connection, config: &Config, channel: &Tag, word: &str) -> Result<Selector, Failure> {
     if word != "previous" {
-        let known = config.channels.iter().any(|channel| channel.as_str() == word);
+        let known = connect::is_channel(config, word);
         if known {
             let reason = format!("--to {word}: that is a channel, and a roll-back goes to a release");
             return Err(Failure::usage_hint(reason, format!("alga-release promote --from {word} --to {channel}")));

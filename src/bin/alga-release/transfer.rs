@@ -95,18 +95,6 @@ impl Target {
     fn public(&self) -> Option<&ReadStore> {
         self.stores.as_ref().and_then(|stores| stores.public.as_ref())
     }
-
-    /// What a channel serves there.
-    pub async fn observe_channel(
-        &self,
-        config: &Config,
-        channel: &Tag,
-    ) -> Result<(Option<ChannelState>, u64), Failure> {
-        match self.read() {
-            Some(store) => Ok(plan::observe_channel(store, &config.repositories.release, channel).await?),
-            None => Ok((None, 0)),
-        }
-    }
 }
 
 /// From where, to where, and how.
@@ -307,7 +295,7 @@ impl Transfer<'_> {
         rendered::elsewhere(side.contents_of(release, files).await?, to).await
     }
 
-    /// What of it is to be written.
+    /// What of it is to be written; whether it is what was approved, the caller asks.
     pub async fn plan(&self, ready: &Ready, moving: Option<&Moving<'_>>) -> Result<Planned, Failure> {
         let Some(store) = self.target.read() else { return written_as_a_whole(ready) };
         let observing = async { Ok::<_, Failure>(plan::observe(store, &ready.desired).await?) };
@@ -316,7 +304,10 @@ impl Transfer<'_> {
             async { Ok(futures_util::future::try_join_all(looks).await?.into_iter().flatten().collect::<Vec<_>>()) };
         let current = async {
             match moving {
-                Some(moving) => self.target.observe_channel(self.config, moving.channel).await.map(Some),
+                Some(moving) => {
+                    let repository = &self.config.repositories.release;
+                    Ok(Some(plan::observe_channel(store, repository, moving.channel).await?))
+                }
                 None => Ok(None),
             }
         };
@@ -340,7 +331,6 @@ impl Transfer<'_> {
             plan.actions.extend(moves.actions);
             json = Some(content);
         }
-        plan::approved(&plan, moving.and_then(|moving| moving.rules.if_plan.as_ref()))?;
         let contents = Contents::of_all(ready.desired.all()).with_attached(&attachments);
         let cost =
             if self.target.store().is_none() { copy::cost(store, &plan, &contents).await? } else { Cost::default() };

@@ -158,9 +158,7 @@ impl Archive {
         if Digest::of(&bytes) != digest {
             return Err(self.corrupted(repository, &digest));
         }
-        let own = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
-        let own = own.as_ref().and_then(|manifest| manifest.get("mediaType")?.as_str());
-        Ok((own.unwrap_or(media_type::IMAGE_MANIFEST).to_owned(), Bytes::from(bytes)))
+        Ok((media_type::of_manifest(&bytes), Bytes::from(bytes)))
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]

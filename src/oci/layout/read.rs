@@ -135,9 +135,7 @@ impl Layout {
         if Digest::of(&bytes) != digest {
             return Err(corrupted(&self.blob_path(repository, &digest), reference));
         }
-        let own = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
-        let own = own.as_ref().and_then(|manifest| manifest.get("mediaType")?.as_str());
-        Ok((own.unwrap_or(media_type::IMAGE_MANIFEST).to_owned(), Bytes::from(bytes)))
+        Ok((media_type::of_manifest(&bytes), Bytes::from(bytes)))
     }
 
     fn read_blob(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {

@@ -226,9 +226,7 @@ fn manifest_type(given: Option<String>, bytes: &[u8]) -> String {
     if let Some(given) = given.filter(|given| !generic.contains(&given.as_str())) {
         return given;
     }
-    let own = serde_json::from_slice::<serde_json::Value>(bytes).ok();
-    let own = own.as_ref().and_then(|manifest| manifest.get("mediaType")?.as_str());
-    own.unwrap_or(media_type::IMAGE_MANIFEST).to_owned()
+    media_type::of_manifest(bytes)
 }
 
 #[cfg(test)]
