@@ -82,7 +82,7 @@ impl Writer {
     fn extended_path(&mut self, path: &str) {
         let (directory, base) = path.rsplit_once('/').map_or(("", path), |(directory, base)| (directory, base));
         let mut header = Header::new_ustar();
-        set_ascii_name(&mut header, crate::source::join(directory, &format!("PaxHeaders.0/{base}")).as_str());
+        set_ascii_name(&mut header, crate::path::join(directory, &format!("PaxHeaders.0/{base}")).as_str());
         header.set_mode(0);
         header.set_mtime(0);
         self.entry(header, EntryType::XHeader, pax_record("path", path).as_bytes());

@@ -5,9 +5,11 @@
 //! - [`appliance`]: what an appliance does with a release
 //! - [`config`]: what differs from vendor to vendor
 //! - [`text`]: text from outside, for people
+//! - `path`: slash-separated paths below a root
 //! - [`yaml`]: reading YAML and editing its text by spans
 //! - `source`: the user's tree and its git repository
 //! - `archive`: reproducible tar and gzip
+//! - `flux`: Flux's objects and kustomize's files, typed, with their places in the text
 //! - `chart`: a Helm chart on disk becomes an artifact
 //! - `overlay`: a Flux overlay: what it uses, how it is rewritten, the bundle
 //! - `image`: the container images of a release, pinned
@@ -15,8 +17,8 @@
 //! - `plan`: desired and observed become a plan, and a plan a report
 //! - `diff`: two releases, compared, for people who decide
 //!
-//! Dependencies point one way: `bin/alga-release` → `diff` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive` → `oci`;
-//! `bin/alga-resolve` → `appliance` → `release` → `oci`; `yaml` stands beside `oci`, below everything.
+//! Dependencies point one way: `bin/alga-release` → `diff` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive`, `flux` → `oci`;
+//! `bin/alga-resolve` → `appliance` → `release` → `oci`; `yaml` and `path` stand beside `oci`, below everything.
 
 pub mod appliance;
 pub mod config;
@@ -32,9 +34,13 @@ pub mod chart;
 #[cfg(feature = "publish")]
 pub mod diff;
 #[cfg(feature = "publish")]
+pub mod flux;
+#[cfg(feature = "publish")]
 pub mod image;
 #[cfg(feature = "publish")]
 pub mod overlay;
+#[cfg(feature = "publish")]
+pub(crate) mod path;
 #[cfg(feature = "publish")]
 pub mod plan;
 #[cfg(feature = "publish")]

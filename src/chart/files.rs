@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::ignore::Rules;
-use crate::source::{EntryKind, Error, Place, Tree, join};
+use crate::path::join;
+use crate::source::{EntryKind, Error, Place, Tree};
 
 /// Largest file in a chart, in bytes: what Helm up to 4.2 and Flux load.
 pub(super) const FILE_LIMIT: u64 = 5 * 1024 * 1024;

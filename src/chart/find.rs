@@ -2,7 +2,8 @@
 
 use super::files::FILE_LIMIT;
 use super::metadata::{Metadata, Reader};
-use crate::source::{EntryKind, Error, Place, Tree, join};
+use crate::path::join;
+use crate::source::{EntryKind, Error, Place, Tree};
 
 /// Deepest directory that is looked into.
 const DEPTH_LIMIT: usize = 64;

@@ -13,7 +13,8 @@ mod version;
 use std::ops::Range;
 
 use crate::oci::{Repository, Tag};
-use crate::source::{EntryKind, Error, Place, Tree, join};
+use crate::path::join;
+use crate::source::{EntryKind, Error, Place, Tree};
 use crate::yaml;
 
 pub use find::find;

@@ -14,8 +14,8 @@ use super::side::{Files, Side, publishes, unpack};
 use super::value::{Diff, Rendered};
 use crate::config::Config;
 use crate::oci::{Digest, Error};
+use crate::path::{below, join};
 use crate::release::Release;
-use crate::source::{below, join};
 use crate::yaml;
 
 /// Everything that the programs are given.

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::flux::Kustomization;
 use crate::source::Error;
-use crate::yaml::Node;
 
-use super::children::{Child, children};
-use super::kustomization::appliers;
+use super::children::{build, children, roots};
 use super::load;
 
 /// A Flux Kustomization.
@@ -16,15 +15,15 @@ pub struct Applier {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Does it delete what it applied and no longer finds?
+    /// Whether it deletes what it applied and no longer finds.
     pub prunes: bool,
 }
 
-/// By the file, below the bundle's root; what nothing lists is not in it.
+/// The Kustomizations that apply each file, by its path below the bundle's root; a file that nothing lists is not in the map.
 pub type Applied = BTreeMap<String, BTreeSet<Applier>>;
 
-/// For each file of a bundle, what applies it: `root`, the appliance's own of `base`, and those that the bundle brings. The source
-/// of the bundle has the root's name.
+/// Returns what applies each file of a bundle: `root`, the appliance's own Kustomization of `base`, and those that the bundle brings. The
+/// source of the bundle has the root's name.
 ///
 /// # Errors
 /// When the YAML of the bundle is broken, or kustomize could not build it.
@@ -32,13 +31,14 @@ pub fn applied(files: &BTreeMap<String, Vec<u8>>, root: &Applier) -> Result<Appl
     let overlay = load::of_bundle(files, &root.namespace, &root.name)?;
     let objects = overlay.objects();
     let children = children(&overlay, &objects)?;
-    let applier = |at: Option<usize>| at.and_then(|at| children.get(at)).map_or_else(|| root.clone(), of_child);
-    let found = appliers(&overlay, &children)?;
-    Ok(found.into_iter().map(|(file, by)| (file, by.into_iter().map(applier).collect())).collect())
+    let roots = roots(&children);
+    let applier = |at: usize| roots[at].kustomization.map_or_else(|| root.clone(), of_child);
+    let build = build(&overlay, &roots)?;
+    let files = build.roots().into_iter();
+    Ok(files.map(|(file, by)| (file.to_owned(), by.into_iter().map(applier).collect())).collect())
 }
 
-fn of_child(child: &Child<'_>) -> Applier {
-    let prunes = child.object.node.get(&["spec", "prune"]).and_then(Node::as_str) == Some("true");
+fn of_child(child: &Kustomization<'_>) -> Applier {
     let namespace = child.object.namespace().unwrap_or_default().to_owned();
-    Applier { namespace, name: child.object.name().to_owned(), prunes }
+    Applier { namespace, name: child.object.name().to_owned(), prunes: child.prune }
 }

@@ -1,10 +1,11 @@
 //! Nothing points at git.
 
-use crate::source::{Error, Place, join};
+use crate::flux::{File, Object, SOURCE};
+use crate::path::join;
+use crate::source::{Error, Place};
 use crate::yaml::{Node, Value};
 
-use super::load::{Object, Parsed};
-use super::{Overlay, SOURCE, Warning};
+use super::{Overlay, Warning};
 
 const FLUX: &str = ".toolkit.fluxcd.io";
 /// Of the kind in singular and plural, in lower case.
@@ -45,12 +46,12 @@ fn references(overlay: &Overlay, object: &Object<'_>, places: &mut Vec<Place>) {
 
 fn mentions(overlay: &Overlay) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    for (path, bytes) in &overlay.files {
+    for (path, bytes) in overlay.files() {
         if !bytes.windows(MENTION.len()).any(|part| part.eq_ignore_ascii_case(MENTION.as_bytes())) {
             continue;
         }
         let text = String::from_utf8_lossy(bytes);
-        let text = overlay.parsed.get(path).map_or_else(|| text.clone().into_owned(), without_comments);
+        let text = overlay.files.parsed().get(path).map_or_else(|| text.clone().into_owned(), without_comments);
         for (at, line) in text.lines().enumerate() {
             let lower = line.to_ascii_lowercase();
             let comment = lower.trim_start().starts_with(['#']) || lower.trim_start().starts_with("//");
@@ -66,7 +67,7 @@ fn mentions(overlay: &Overlay) -> Vec<Warning> {
     warnings
 }
 
-fn without_comments(parsed: &Parsed) -> String {
+fn without_comments(parsed: &File) -> String {
     let mut bytes = parsed.text.clone().into_bytes();
     for comment in parsed.documents.iter().flat_map(|document| &document.comments) {
         bytes[comment.span.clone()].fill(b' ');

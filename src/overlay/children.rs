@@ -1,105 +1,82 @@
-//! Flux's own Kustomizations: which directories they apply, and in which order.
+//! The overlay's own Flux Kustomizations: which directories they apply, and in which order.
 
-use std::collections::BTreeMap;
+use crate::flux::{Build, Cycle, Kustomization, Object, Reference, Root, build as flux_build, in_order};
+use crate::source::Error;
 
-use crate::source::{Error, below};
-use crate::yaml::Node;
-
-use super::load::Object;
-use super::{KUSTOMIZE, Overlay};
+use super::Overlay;
 
 /// A Flux Kustomization of the overlay.
 #[derive(Clone, Debug)]
 pub(super) struct Child<'a> {
-    pub object: Object<'a>,
-    /// Its source is a `GitRepository`?
+    pub kustomization: Kustomization<'a>,
+    /// Whether its source is a `GitRepository`.
     pub git: bool,
-    /// What it applies, below the overlay; nothing when its source is somebody else's.
+    /// The directory of the overlay that it applies; nothing when its source is not the overlay.
     pub directory: Option<String>,
 }
 
-/// All children, a dependency before what depends on it, else by path.
+/// Returns all children, a dependency before what depends on it, else by path.
 pub(super) fn children<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<Vec<Child<'a>>, Error> {
-    let mut found = Vec::new();
-    for object in objects.iter().filter(|object| object.is(KUSTOMIZE, "Kustomization")) {
-        found.push(child(overlay, object.clone())?);
-    }
+    let found = Kustomization::all(objects).into_iter().map(|kustomization| child(overlay, kustomization));
+    let mut found = found.collect::<Result<Vec<_>, _>>()?;
     found.sort_by(|a, b| a.directory.cmp(&b.directory));
-    ordered(overlay, &found)
+    let kustomizations: Vec<&Kustomization<'_>> = found.iter().map(|child| &child.kustomization).collect();
+    let order = in_order(&kustomizations).map_err(|cycle| refused(overlay, &kustomizations, &cycle))?;
+    Ok(order.into_iter().map(|at| found[at].clone()).collect())
 }
 
-fn child<'a>(overlay: &Overlay, object: Object<'a>) -> Result<Child<'a>, Error> {
-    let spec = |path: &[&str]| object.node.get(&[&["spec"], path].concat());
-    for path in [&["path"][..], &["sourceRef", "kind"], &["sourceRef", "name"], &["sourceRef", "namespace"]] {
-        if let Some(node) = spec(path) {
-            overlay.refuse_variable(object.file, node, "the source and the path of a Kustomization")?;
-        }
+/// Returns what Flux applies: `base`, by the appliance's own Kustomization, and the children's directories.
+pub(super) fn roots<'c>(children: &'c [Child<'_>]) -> Vec<Root<'c>> {
+    let mut roots = vec![Root { directory: "base".to_owned(), kustomization: None }];
+    roots.extend(children.iter().filter_map(|child| {
+        Some(Root { directory: child.directory.clone()?, kustomization: Some(&child.kustomization) })
+    }));
+    roots
+}
+
+/// Builds the overlay from its roots.
+pub(super) fn build(overlay: &Overlay, roots: &[Root<'_>]) -> Result<Build, Error> {
+    flux_build(&overlay.files, roots).map_err(|error| overlay.unusable(error))
+}
+
+fn child<'a>(overlay: &Overlay, kustomization: Kustomization<'a>) -> Result<Child<'a>, Error> {
+    let file = kustomization.object.file;
+    let texts = kustomization.source.iter().flat_map(Reference::scalars).chain(kustomization.path);
+    for scalar in texts {
+        overlay.refuse_variable(file, scalar.node, "the source and the path of a Kustomization")?;
     }
-    let kind = spec(&["sourceRef", "kind"]).and_then(Node::as_str).unwrap_or_default();
-    let path = spec(&["path"]);
-    let text = path.and_then(Node::as_str).unwrap_or_default();
-    let line = path.map_or(object.node.line, |node| node.line);
-    let directory = match kind {
-        "GitRepository" => Some(inside(overlay, object.file, line, text)?),
-        "OCIRepository"
-            if spec(&["sourceRef", "name"]).and_then(Node::as_str) == Some(&overlay.settings.source_name) =>
-        {
-            below("", text.trim_start_matches('/'))
-        }
+    let git = kustomization.is_from("GitRepository");
+    let own = kustomization.is_from("OCIRepository") && kustomization.source_name() == overlay.settings.source_name;
+    let directory = match (git, own) {
+        (true, _) => Some(inside(overlay, &kustomization)?),
+        (_, true) => kustomization.directory(),
         _ => None,
     };
-    Ok(Child { object, git: kind == "GitRepository", directory })
+    Ok(Child { kustomization, git, directory })
 }
 
-/// A path of the repository as one below the overlay.
-fn inside(overlay: &Overlay, file: &str, line: usize, text: &str) -> Result<String, Error> {
+/// Returns the path of a directory of the repository below the overlay.
+fn inside(overlay: &Overlay, kustomization: &Kustomization<'_>) -> Result<String, Error> {
     let directory = &overlay.settings.directory;
-    let normal = below("", text.trim_start_matches('/'));
+    let normal = kustomization.directory();
     let rest = normal.as_deref().and_then(|path| path.strip_prefix(directory.as_str()));
     match rest {
         Some("") => Ok(String::new()),
         Some(rest) if directory.is_empty() => Ok(rest.to_owned()),
         Some(rest) if rest.starts_with('/') => Ok(rest[1..].to_owned()),
         _ => {
-            let reason = format!("the path `{}` lies outside of the overlay `{directory}`", text.escape_debug());
-            Err(Error::refused(overlay.place(file, line), reason)
+            let text = kustomization.path.map_or("", |path| path.text).escape_debug();
+            let place = overlay.place(kustomization.object.file, kustomization.line_of(&["path"]));
+            Err(Error::refused(place, format!("the path `{text}` lies outside of the overlay `{directory}`"))
                 .hint("the bundle holds the overlay alone: move the directory into it"))
         }
     }
 }
 
-fn ordered<'a>(overlay: &Overlay, children: &[Child<'a>]) -> Result<Vec<Child<'a>>, Error> {
-    let mut at = BTreeMap::new();
-    for (index, child) in children.iter().enumerate() {
-        at.entry((child.object.namespace(), child.object.name())).or_insert(index);
-    }
-    let needs = |child: &Child<'a>| -> Vec<usize> {
-        let items = child.object.node.get(&["spec", "dependsOn"]).map(Node::items).unwrap_or_default();
-        let key = |item: &Node| {
-            let namespace = item.text_at(&["namespace"]).or(child.object.namespace());
-            at.get(&(namespace, item.text_at(&["name"])?)).copied()
-        };
-        items.iter().filter_map(key).collect()
-    };
-    let needs: Vec<Vec<usize>> = children.iter().map(needs).collect();
-    let mut done: Vec<usize> = Vec::new();
-    while done.len() < children.len() {
-        let ready = |at: &usize| !done.contains(at) && needs[*at].iter().all(|need| done.contains(need));
-        let Some(next) = (0..children.len()).find(ready) else {
-            let left = (0..children.len()).filter(|at| !done.contains(at));
-            return Err(circle(overlay, &left.map(|at| &children[at]).collect::<Vec<_>>()));
-        };
-        done.push(next);
-    }
-    Ok(done.into_iter().map(|at| children[at].clone()).collect())
-}
-
-fn circle(overlay: &Overlay, left: &[&Child<'_>]) -> Error {
-    let names: Vec<&str> = left.iter().map(|child| child.object.name()).collect();
-    let first = left.first().map(|child| {
-        let line = child.object.node.get(&["spec", "dependsOn"]).map_or(child.object.node.line, |node| node.line);
-        overlay.place(child.object.file, line)
-    });
+fn refused(overlay: &Overlay, all: &[&Kustomization<'_>], cycle: &Cycle) -> Error {
+    let members: Vec<&Kustomization<'_>> = cycle.members.iter().map(|at| all[*at]).collect();
+    let names: Vec<&str> = members.iter().map(|one| one.object.name()).collect();
+    let first = members.first().map(|one| overlay.place(one.object.file, one.line_of(&["dependsOn"])));
     let place = first.unwrap_or_else(|| overlay.place("base", 1));
     Error::refused(place, format!("the Kustomizations {} wait for each other", names.join(", ")))
         .hint("Flux never applies any of them: remove one `dependsOn`")

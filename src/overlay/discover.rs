@@ -1,10 +1,11 @@
 //! What the releases of the overlay use.
 
-use crate::source::{Error, Place, below};
+use crate::flux::{HELM, Object, SOURCE};
+use crate::path::below;
+use crate::source::{Error, Place};
 use crate::yaml::Node;
 
-use super::load::Object;
-use super::{HELM, Overlay, SOURCE, Warning};
+use super::{Overlay, Warning};
 
 /// Where a chart comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

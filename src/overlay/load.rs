@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::flux::{self, Files};
 use crate::oci::Prefix;
-use crate::source::{EntryKind, Error, Place, Tree, join};
-use crate::yaml::{self, Document, Node};
+use crate::path::join;
+use crate::source::{EntryKind, Error, Place, Tree};
 
 use super::Overlay;
 use super::ignore::{FILE, Ignore};
@@ -57,13 +58,6 @@ impl Owned {
     }
 }
 
-/// A YAML file, read.
-#[derive(Clone, Debug)]
-pub(super) struct Parsed {
-    pub text: String,
-    pub documents: Vec<Document>,
-}
-
 /// Reads the overlay.
 ///
 /// # Errors
@@ -83,21 +77,37 @@ pub fn load(tree: &Tree, settings: &Settings<'_>) -> Result<Overlay, Error> {
             );
         }
     }
-    let mut files = BTreeMap::new();
-    let mut parsed = BTreeMap::new();
+    let mut files = Files::default();
     for path in names.into_iter().filter(|path| ignore.keeps(path)) {
         let place = || Place::file(join(&settings.directory, &path));
         refuse_hostile(&path, place)?;
         let bytes = tree.read(&join(&settings.directory, &path), MOST_BYTES)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| {
-            Error::refused(place(), "the file is not UTF-8").hint("convert it, or leave it out with .sourceignore")
-        })?;
-        if let Some(documents) = documents(&settings.directory, &path, text)? {
-            parsed.insert(path.clone(), Parsed { text: text.to_owned(), documents });
+        if std::str::from_utf8(&bytes).is_err() {
+            return Err(
+                Error::refused(place(), "the file is not UTF-8").hint("convert it, or leave it out with .sourceignore")
+            );
         }
-        files.insert(path, bytes);
+        insert(&mut files, path, bytes).map_err(|error| unusable(&settings.directory, error))?;
     }
-    Ok(Overlay { settings, files, parsed, ignore })
+    Ok(Overlay { settings, files, ignore })
+}
+
+fn insert(files: &mut Files, path: String, bytes: Vec<u8>) -> Result<(), flux::Error> {
+    if is_values(&path) {
+        files.insert_unread(path, bytes);
+        return Ok(());
+    }
+    files.insert(path, bytes)
+}
+
+/// Names the place of what Flux could not use below the root of the tree.
+pub(super) fn unusable(directory: &str, error: flux::Error) -> Error {
+    let place = Place::line(join(directory, &error.at.file), error.at.line);
+    let invalid = Error::invalid(place, error.reason);
+    match error.hint {
+        Some(hint) => invalid.hint(hint),
+        None => invalid,
+    }
 }
 
 /// A bundle that was published: its root is the overlay's own, and of what it ignored nothing is left.
@@ -111,19 +121,11 @@ pub(super) fn of_bundle(
 ) -> Result<Overlay, Error> {
     let (namespace, source_name) = (namespace.to_owned(), source_name.to_owned());
     let settings = Owned { source_name, namespace, ..Owned::default() };
-    let mut parsed = BTreeMap::new();
+    let mut read = Files::default();
     for (path, bytes) in files {
-        let Ok(text) = std::str::from_utf8(bytes) else { continue };
-        if let Some(documents) = documents("", path, text)? {
-            parsed.insert(path.clone(), Parsed { text: text.to_owned(), documents });
-        }
+        insert(&mut read, path.clone(), bytes.clone()).map_err(|error| unusable("", error))?;
     }
-    Ok(Overlay { settings, files: files.clone(), parsed, ignore: Ignore::new(&[]) })
-}
-
-/// What a file holds for kustomize, where it holds something.
-fn documents(directory: &str, path: &str, text: &str) -> Result<Option<Vec<Document>>, Error> {
-    if is_yaml(path) { parse(&join(directory, path), text).map(Some) } else { Ok(objects_in_json(path, text)) }
+    Ok(Overlay { settings, files: read, ignore: Ignore::new(&[]) })
 }
 
 fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {
@@ -139,49 +141,9 @@ fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {
 }
 
 /// Values are for Helm; Flux never reads them as objects.
-pub(super) fn is_values(path: &str) -> bool {
+fn is_values(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     parts.len() > 3 && parts[0] == "profiles" && parts[2] == "values"
-}
-
-pub(super) fn has_extension(path: &str, extensions: &[&str]) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, extension)| extensions.contains(&extension))
-}
-
-fn is_yaml(path: &str) -> bool {
-    !is_values(path) && (has_extension(path, &["yaml", "yml"]) || path.rsplit('/').next() == Some("Kustomization"))
-}
-
-/// kustomize reads objects in JSON too; other JSON is nobody's business here.
-fn objects_in_json(path: &str, text: &str) -> Option<Vec<Document>> {
-    let documents = yaml::parse(text).ok().filter(|_| has_extension(path, &["json"]) && !is_values(path))?;
-    let root = documents.first()?.root.as_ref()?;
-    (root.get(&["kind"]).is_some() && root.get(&["apiVersion"]).is_some()).then_some(documents)
-}
-
-/// Parses a file of the overlay; `path` is below the root of the tree.
-pub(super) fn parse(path: &str, text: &str) -> Result<Vec<Document>, Error> {
-    let documents = yaml::parse(text).map_err(|error| {
-        Error::invalid(
-            Place::line(path, error.line),
-            format!("broken YAML in column {}: {}", error.column, error.reason),
-        )
-    })?;
-    for root in documents.iter().filter_map(|document| document.root.as_ref()) {
-        let strict = super::kustomization::is_file_name(path)
-            || (root.get(&["kind"]).is_some() && root.get(&["apiVersion"]).is_some());
-        if strict {
-            refuse_duplicate(path, root)?;
-        }
-    }
-    Ok(documents)
-}
-
-/// Refuses a key that stands twice in one mapping; `path` is below the root of the tree.
-pub(super) fn refuse_duplicate(path: &str, root: &Node) -> Result<(), Error> {
-    let Some(key) = root.duplicate_key() else { return Ok(()) };
-    let reason = format!("the key `{}` stands twice in one mapping", key.as_str().unwrap_or_default().escape_debug());
-    Err(Error::invalid(Place::line(path, key.line), reason).hint("remove one of the two: Flux rejects the file"))
 }
 
 fn refuse_hostile(path: &str, place: impl Fn() -> Place) -> Result<(), Error> {
@@ -230,61 +192,5 @@ impl Found<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// A Kubernetes object of the overlay, also one inside of a `List`.
-#[derive(Clone, Debug)]
-pub(super) struct Object<'a> {
-    /// Below the overlay.
-    pub file: &'a str,
-    pub document: usize,
-    /// `items[0].` for what stands in a `List`.
-    pub path: String,
-    pub node: &'a Node,
-}
-
-impl<'a> Object<'a> {
-    pub(super) fn all(parsed: &'a BTreeMap<String, Parsed>) -> Vec<Self> {
-        let mut objects = Vec::new();
-        for (file, parsed) in parsed {
-            for (document, root) in parsed.documents.iter().enumerate() {
-                if let Some(node) = &root.root {
-                    Self { file, document, path: String::new(), node }.collect(&mut objects);
-                }
-            }
-        }
-        objects
-    }
-
-    fn collect(self, objects: &mut Vec<Self>) {
-        if self.kind().ends_with("List") && self.node.get(&["items"]).is_some_and(Node::is_sequence) {
-            for (at, item) in self.node.get(&["items"]).map(Node::items).unwrap_or_default().iter().enumerate() {
-                let path = format!("{}items[{at}].", self.path);
-                Self { node: item.resolved(), path, ..self }.collect(objects);
-            }
-        } else if !self.kind().is_empty() {
-            objects.push(self);
-        }
-    }
-
-    pub(super) fn kind(&self) -> &'a str {
-        self.node.text_at(&["kind"]).unwrap_or_default()
-    }
-
-    pub(super) fn group(&self) -> &'a str {
-        self.node.text_at(&["apiVersion"]).and_then(|version| version.split_once('/')).map_or("", |(group, _)| group)
-    }
-
-    pub(super) fn is(&self, group: &str, kind: &str) -> bool {
-        self.group() == group && self.kind() == kind
-    }
-
-    pub(super) fn name(&self) -> &'a str {
-        self.node.text_at(&["metadata", "name"]).unwrap_or_default()
-    }
-
-    pub(super) fn namespace(&self) -> Option<&'a str> {
-        self.node.text_at(&["metadata", "namespace"])
     }
 }

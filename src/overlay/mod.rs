@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::source::{Error, Place, join};
+use crate::flux::{self, AppliedRelease, HelmRelease, Object};
+use crate::path::{has_extension, join};
+use crate::source::{Error, Place};
 use crate::yaml::Node;
 
 mod applied;
@@ -14,7 +16,6 @@ mod children;
 mod discover;
 mod ignore;
 mod image_names;
-mod kustomization;
 mod load;
 mod own_source;
 mod patches;
@@ -31,13 +32,6 @@ pub use load::{Settings, load};
 pub use relocate::{Relocated, relocate, rename_values};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
 
-/// API group of Flux's Kustomization.
-const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
-/// API group of HelmRelease.
-const HELM: &str = "helm.toolkit.fluxcd.io";
-/// API group of the sources.
-const SOURCE: &str = "source.toolkit.fluxcd.io";
-
 /// Something that is published as it is, though the author should know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
@@ -51,15 +45,14 @@ pub struct Warning {
 #[derive(Clone, Debug)]
 pub struct Overlay {
     settings: load::Owned,
-    files: BTreeMap<String, Vec<u8>>,
-    parsed: BTreeMap<String, load::Parsed>,
+    files: flux::Files,
     ignore: ignore::Ignore,
 }
 
 impl Overlay {
     /// All files of the bundle before rewriting.
     pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
-        &self.files
+        self.files.bytes()
     }
 
     /// Would a file at this path, below the root of the tree, enter the bundle?
@@ -75,13 +68,13 @@ impl Overlay {
     /// When there is no such profile.
     pub fn profile_values(&self, profile: &str) -> Result<BTreeMap<String, String>, Error> {
         let start = format!("profiles/{profile}/");
-        if profile.is_empty() || profile.contains('/') || !self.files.keys().any(|path| path.starts_with(&start)) {
+        if profile.is_empty() || profile.contains('/') || !self.files().keys().any(|path| path.starts_with(&start)) {
             return Err(self.no_profile(profile));
         }
         let mut values = BTreeMap::new();
-        for (path, bytes) in &self.files {
+        for (path, bytes) in self.files() {
             let name = path.strip_prefix(&start).and_then(|path| path.strip_prefix("values/"));
-            let yaml = |name: &&str| !name.contains('/') && load::has_extension(name, &["yaml", "yml"]);
+            let yaml = |name: &&str| !name.contains('/') && has_extension(name, &["yaml", "yml"]);
             if let Some(name) = name.filter(yaml) {
                 values.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
             }
@@ -90,7 +83,7 @@ impl Overlay {
     }
 
     fn no_profile(&self, profile: &str) -> Error {
-        let names = self.files.keys().filter_map(|path| path.strip_prefix("profiles/")?.split_once('/'));
+        let names = self.files().keys().filter_map(|path| path.strip_prefix("profiles/")?.split_once('/'));
         let mut names: Vec<&str> = names.map(|(name, _)| name).collect();
         names.dedup();
         let place = Place::file(join(&self.settings.directory, "profiles"));
@@ -103,13 +96,30 @@ impl Overlay {
         Place::line(join(&self.settings.directory, file), line)
     }
 
-    fn objects(&self) -> Vec<load::Object<'_>> {
-        load::Object::all(&self.parsed)
+    fn objects(&self) -> Vec<Object<'_>> {
+        self.files.objects()
     }
 
-    /// The first document of a file that has content.
+    /// Returns the HelmReleases that Flux applies, each with the namespace in which Flux creates it. One that ends in several
+    /// namespaces comes once for each; one that nothing lists is left out.
+    ///
+    /// # Errors
+    /// When kustomize could not build the overlay, or when its Kustomizations wait for each other.
+    pub fn applied_releases(&self) -> Result<Vec<AppliedRelease<'_>>, Error> {
+        let objects = self.objects();
+        let children = children::children(self, &objects)?;
+        let build = children::build(self, &children::roots(&children))?;
+        Ok(build.applied(&HelmRelease::all(&objects)))
+    }
+
+    /// Returns the first document of a file that has content.
     fn root_of(&self, file: &str) -> Option<&Node> {
-        self.parsed.get(file)?.documents.iter().find_map(|document| document.root.as_ref())
+        self.files.parsed().get(file)?.roots().next()
+    }
+
+    /// Names the place of what Flux could not use below the root of the tree.
+    fn unusable(&self, error: flux::Error) -> Error {
+        load::unusable(&self.settings.directory, error)
     }
 
     /// Flux may put anything where `${` stands, after the rewriting.

@@ -1,11 +1,11 @@
 //! The edits of an author's own `OCIRepository` for one of our charts: it is brought to what is published, where it stands.
 
+use crate::flux::{File, Object};
 use crate::source::Error;
 use crate::yaml::edit::{insert_after, quoted, replace_scalar};
 use crate::yaml::{Entry, Node};
 
 use super::Overlay;
-use super::load::{Object, Parsed};
 use super::release::always_quoted;
 use super::rewrite::{Change, Now, Pin, PinStyle, Pins, Plan};
 use super::sources::repository;
@@ -14,7 +14,7 @@ use super::sources::repository;
 pub(super) struct OwnSource<'a> {
     pub overlay: &'a Overlay,
     pub object: &'a Object<'a>,
-    pub parsed: &'a Parsed,
+    pub parsed: &'a File,
 }
 
 impl OwnSource<'_> {

@@ -1,23 +1,19 @@
 //! Patches that would change, in the cluster, what the rewriting pins.
 
-use crate::source::{Error, Place, below};
+use crate::flux::{File, Kustomization, Object, Patch, PatchContent};
+use crate::path::{below, parent};
+use crate::source::{Error, Place};
 use crate::yaml::{Node, Style, Value, parse};
 
-use super::kustomization::is_file_name;
-use super::load::Object;
-use super::{KUSTOMIZE, Overlay};
+use super::Overlay;
 
 /// Refuses every patch that reaches into a release's chart, the source of a chart, or a child's source and path.
 pub(super) fn refuse(overlay: &Overlay, objects: &[Object<'_>]) -> Result<(), Error> {
-    for file in overlay.parsed.keys().filter(|file| is_file_name(file)) {
-        if let Some(root) = overlay.root_of(file) {
-            Patched { overlay, file }.all(root)?;
-        }
+    for file in overlay.files.kustomization_files() {
+        Patched { overlay, file: file.file }.all(file.patches())?;
     }
-    for object in objects.iter().filter(|object| object.is(KUSTOMIZE, "Kustomization")) {
-        if let Some(spec) = object.node.get(&["spec"]) {
-            Patched { overlay, file: object.file }.all(spec)?;
-        }
+    for child in Kustomization::all(objects) {
+        Patched { overlay, file: child.object.file }.all(child.patches())?;
     }
     Ok(())
 }
@@ -31,42 +27,26 @@ struct Patched<'a> {
 type Kind<'a> = Option<&'a str>;
 
 impl Patched<'_> {
-    fn all(&self, root: &Node) -> Result<(), Error> {
-        let items = |key: &str| root.get(&[key]).map(Node::items).unwrap_or_default();
-        for item in items("patches").iter().chain(items("patchesJson6902")) {
-            let kind = plain_kind(item.text_at(&["target", "kind"]));
-            if let Some(patch) = item.get(&["patch"]) {
-                self.patch(patch, kind)?;
-            } else if let Some(path) = item.text_at(&["path"]) {
-                self.patch_file(path, kind)?;
-            }
-        }
-        for item in items("patchesStrategicMerge") {
-            let text = item.as_str().unwrap_or_default();
-            if item.is_mapping() {
-                Self::merge(item, None, &|node| self.overlay.place(self.file, node.line))?;
-            } else if text.contains('\n') || text.contains('{') {
-                self.patch(item, None)?;
-            } else {
-                self.patch_file(text, None)?;
-            }
-        }
-        for item in items("replacements") {
-            self.replacement(item, self.file)?;
-            if let Some(path) = item.text_at(&["path"]).and_then(|path| below(self.directory(), path))
-                && let Some(parsed) = self.overlay.parsed.get(&path)
-            {
-                for node in parsed.documents.iter().filter_map(|document| document.root.as_ref()) {
-                    let list = if node.is_sequence() { node.items() } else { std::slice::from_ref(node) };
-                    list.iter().try_for_each(|item| self.replacement(item, &path))?;
-                }
+    fn all(&self, patches: Vec<Patch<'_>>) -> Result<(), Error> {
+        for Patch { target_kind, content } in patches {
+            match content {
+                PatchContent::Inline(patch) => self.patch(patch, plain_kind(target_kind))?,
+                PatchContent::File(path) => self.patch_file(path, plain_kind(target_kind))?,
+                PatchContent::Replacement(item) => self.replacements(item)?,
             }
         }
         Ok(())
     }
 
-    fn directory(&self) -> &str {
-        self.file.rsplit_once('/').map_or("", |(directory, _)| directory)
+    /// Checks an item of `replacements` and the file of replacements that it names.
+    fn replacements(&self, item: &Node) -> Result<(), Error> {
+        self.replacement(item, self.file)?;
+        let Some(path) = item.text_at(&["path"]).and_then(|path| below(parent(self.file), path)) else { return Ok(()) };
+        for node in self.overlay.files.parsed().get(&path).into_iter().flat_map(File::roots) {
+            let list = if node.is_sequence() { node.items() } else { std::slice::from_ref(node) };
+            list.iter().try_for_each(|item| self.replacement(item, &path))?;
+        }
+        Ok(())
     }
 
     fn patch(&self, patch: &Node, kind: Kind<'_>) -> Result<(), Error> {
@@ -90,8 +70,8 @@ impl Patched<'_> {
     }
 
     fn patch_file(&self, path: &str, kind: Kind<'_>) -> Result<(), Error> {
-        let Some(path) = below(self.directory(), path) else { return Ok(()) };
-        let documents = match (self.overlay.parsed.get(&path), self.overlay.files.get(&path)) {
+        let Some(path) = below(parent(self.file), path) else { return Ok(()) };
+        let documents = match (self.overlay.files.parsed().get(&path), self.overlay.files().get(&path)) {
             (Some(parsed), _) => parsed.documents.clone(),
             // JSON is YAML
             (None, Some(bytes)) => parse(&String::from_utf8_lossy(bytes)).unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::flux::File;
 use crate::source::Error;
 use crate::yaml::edit::{
     Edit, block_entry, entry_end, entry_start, insert_after, is_own_line, like_key, line_ending, line_start, quoted,
@@ -11,7 +12,6 @@ use crate::yaml::{Comment, Entry, Node, Style, Value};
 
 use super::Overlay;
 use super::discover::Release;
-use super::load::Parsed;
 use super::rewrite::{Change, Now, Pin, Plan};
 use super::sources::Home;
 
@@ -19,7 +19,7 @@ use super::sources::Home;
 pub(super) struct Editing<'a> {
     pub overlay: &'a Overlay,
     pub release: &'a Release<'a>,
-    pub parsed: &'a Parsed,
+    pub parsed: &'a File,
 }
 
 impl Editing<'_> {

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::flux::{File as Parsed, HELM, Object, SOURCE, is_kustomization_file_name};
 use crate::oci::Relocation;
+use crate::path::has_extension;
 use crate::source::Place;
 use crate::yaml::edit::{Edit, apply, insert_after, remove_entry, replace_scalar};
 use crate::yaml::{self, Node};
 
+use super::Warning;
 use super::image_names::{edits, plain_edits};
-use super::kustomization::is_file_name;
-use super::load::{Object, Parsed, has_extension};
-use super::{HELM, SOURCE, Warning};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -76,7 +76,7 @@ pub fn rename_values(mut files: Files, names: &BTreeMap<String, String>) -> File
 
 /// Is it YAML, or JSON, which is YAML too?
 fn is_structured(path: &str) -> bool {
-    has_extension(path, &["yaml", "yml", "json"]) || is_file_name(path)
+    has_extension(path, &["yaml", "yml", "json"]) || is_kustomization_file_name(path)
 }
 
 fn parsed(text: &str) -> Option<Parsed> {
@@ -118,7 +118,7 @@ impl File<'_> {
                 return plain;
             }
         };
-        let edits = edits(text, &documents, self.relocation, is_file_name(self.path)).unwrap_or_else(|line| {
+        let edits = edits(text, &documents, self.relocation, is_kustomization_file_name(self.path)).unwrap_or_else(|line| {
             let reason = "an image's registry or short name is shared with something else by an anchor or `<<`: only whole \
                           names were rewritten in this file; write it out";
             self.warn(Some(line), reason.to_owned());

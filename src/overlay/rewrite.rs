@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::flux::{File, KustomizationFile, Lister, Scalar};
 use crate::oci::{Digest, Prefix};
-use crate::source::{Error, Place, join};
+use crate::path::join;
+use crate::source::{Error, Place};
 use crate::yaml::edit::{Edit, append_items, apply, line_ending, replace_scalar};
 use crate::yaml::{Document, Node, Value};
 
-use super::children::{Child, children};
+use super::children::{Child, build, children, roots};
 use super::discover::{Release, Used, releases};
-use super::kustomization::{Listings, is_file_name, listings};
-use super::load::Parsed;
 use super::own_source::OwnSource;
 use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
-use super::{ChartSource, Overlay, Warning, check, load, patches, references};
+use super::{ChartSource, Overlay, Warning, check, patches, references};
 
 /// What a chart became.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,22 +91,22 @@ pub(super) struct Plan {
 pub fn rewrite(mut overlay: Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
     let (changed, mut warnings) = changed(&overlay, pins)?;
     for (file, parsed) in changed {
-        overlay.files.insert(file.clone(), parsed.text.clone().into_bytes());
-        overlay.parsed.insert(file, parsed);
+        overlay.files.insert_parsed(file, parsed);
     }
     warnings.extend(check::nothing_points_at_git(&overlay)?);
     Ok(Rewritten { overlay, warnings })
 }
 
 /// The files that change or come, by path.
-fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parsed>, Vec<Warning>), Error> {
+fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, File>, Vec<Warning>), Error> {
     let objects = overlay.objects();
     let children = children(overlay, &objects)?;
     let releases = releases(overlay, &objects)?;
     patches::refuse(overlay, &objects)?;
     references::refuse(overlay, &objects)?;
-    let listings = listings(overlay, &children)?;
-    let homes = homes(overlay, pins, &objects, &releases, &listings)?;
+    let build = build(overlay, &roots(&children))?;
+    let listers = build.listers();
+    let homes = homes(overlay, pins, &objects, &releases, &listers)?;
     let mut plans = BTreeMap::new();
     for child in &children {
         plan_child(overlay, child, &mut plans)?;
@@ -118,16 +118,16 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, Parse
     plan_lists(overlay, &homes, &mut plans)?;
     let mut changed = BTreeMap::new();
     for (file, plan) in plans {
-        let parsed = edited(overlay, &file, &overlay.parsed[&file], plan)?;
+        let parsed = edited(overlay, &file, &overlay.files.parsed()[&file], plan)?;
         changed.insert(file, parsed);
     }
-    let mut warnings = unlisted(overlay, &releases, &listings);
+    let mut warnings = unlisted(overlay, &releases, &listers);
     warnings.extend(other_sources(overlay, &children));
     warnings.extend(unread_values(overlay, pins));
     for Home { file, text, .. } in homes.into_values() {
         if let Some(file) = file {
-            let documents = load::parse(&join(&overlay.settings.directory, &file), &text)?;
-            changed.insert(file, Parsed { text, documents });
+            let parsed = File::parse(&file, &text).map_err(|error| overlay.unusable(error))?;
+            changed.insert(file, parsed);
         }
     }
     Ok((changed, warnings))
@@ -137,8 +137,8 @@ type Plans = BTreeMap<String, Plan>;
 
 fn plan_child(overlay: &Overlay, child: &Child<'_>, plans: &mut Plans) -> Result<(), Error> {
     let (true, Some(directory)) = (child.git, &child.directory) else { return Ok(()) };
-    let object = &child.object;
-    let text = &overlay.parsed[object.file].text;
+    let object = &child.kustomization.object;
+    let text = &overlay.files.parsed()[object.file].text;
     let plan = plans.entry(object.file.to_owned()).or_default();
     let path = if directory.is_empty() { "./".to_owned() } else { format!("./{directory}") };
     let new = [(&["spec", "sourceRef", "kind"][..], "OCIRepository"), (&["spec", "path"], path.as_str())];
@@ -174,7 +174,7 @@ fn plan_release(
     homes: &BTreeMap<ChartSource, Home>,
     plans: &mut Plans,
 ) -> Result<(), Error> {
-    let parsed = &overlay.parsed[release.object.file];
+    let parsed = &overlay.files.parsed()[release.object.file];
     let editing = Editing { overlay, release, parsed };
     let plan = plans.entry(release.object.file.to_owned()).or_default();
     if let (Used::Ours(source), None) = (&release.used, &release.own_source)
@@ -202,7 +202,7 @@ fn plan_own_sources(
     for release in releases {
         let (Used::Ours(chart), Some(object)) = (&release.used, &release.own_source) else { continue };
         if done.insert((object.file, object.document, object.path.clone())) {
-            let source = OwnSource { overlay, object, parsed: &overlay.parsed[object.file] };
+            let source = OwnSource { overlay, object, parsed: &overlay.files.parsed()[object.file] };
             let plan = plans.entry(object.file.to_owned()).or_default();
             source.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;
         }
@@ -217,7 +217,7 @@ fn plan_lists(overlay: &Overlay, homes: &BTreeMap<ChartSource, Home>, plans: &mu
         items.entry(file).or_default().insert(item);
     }
     for (file, items) in items {
-        let parsed = &overlay.parsed[file];
+        let parsed = &overlay.files.parsed()[file];
         let items: Vec<String> = items.into_iter().map(ToOwned::to_owned).collect();
         let found = parsed.documents.iter().enumerate().find_map(|(at, document)| Some((at, document.root.as_ref()?)));
         let edit = found.and_then(|(at, root)| Some((at, append_items(&parsed.text, root, "resources", &items)?)));
@@ -234,7 +234,7 @@ fn plan_lists(overlay: &Overlay, homes: &BTreeMap<ChartSource, Home>, plans: &mu
     Ok(())
 }
 
-fn edited(overlay: &Overlay, file: &str, before: &Parsed, plan: Plan) -> Result<Parsed, Error> {
+fn edited(overlay: &Overlay, file: &str, before: &File, plan: Plan) -> Result<File, Error> {
     let Plan { mut edits, changes } = plan;
     edits.retain(|edit| before.text.get(edit.range.clone()) != Some(edit.text.as_str()));
     edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
@@ -252,7 +252,7 @@ fn edited(overlay: &Overlay, file: &str, before: &Parsed, plan: Plan) -> Result<
         crate::yaml::parse(&text).map_err(|error| internal(&format!("the rewritten file is broken: {error}")))?;
     debug_assert!(line_ending(&text) == line_ending(&before.text) || before.text.lines().count() < 2);
     verify(&before.documents, &documents, &changes).map_err(|what| internal(&what))?;
-    Ok(Parsed { text, documents })
+    Ok(File { text, documents })
 }
 
 /// Nothing but the targets changed, and they as planned.
@@ -339,8 +339,8 @@ fn refuse_shared(overlay: &Overlay, file: &str, text: &str, document: &Document,
     Ok(())
 }
 
-fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listings: &Listings) -> Vec<Warning> {
-    let lost = releases.iter().filter(|release| !listings.contains_key(release.object.file));
+fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listers: &BTreeMap<&str, &Lister>) -> Vec<Warning> {
+    let lost = releases.iter().filter(|release| !listers.contains_key(release.object.file));
     lost.map(|release| {
         let place = overlay.place(release.object.file, release.object.node.line);
         Warning {
@@ -358,41 +358,39 @@ fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
         let release = name.strip_prefix(&overlay.settings.values_prefix);
         release.is_some_and(|release| pins.values_names.contains_key(release))
     };
-    let unread = |file: &String| {
-        let generators = overlay.root_of(file)?.get(&["configMapGenerator"]).map(Node::items).unwrap_or_default();
-        let names = generators.iter().filter_map(|generator| generator.get(&["name"]));
-        let names: Vec<&Node> = names.filter(|name| name.as_str().is_some_and(plain)).collect();
-        let listed: Vec<&str> = names.iter().filter_map(|name| name.as_str()).collect();
+    let unread = |file: KustomizationFile<'_>| {
+        let names = file.config_map_generators().filter_map(|generator| generator.name);
+        let names: Vec<Scalar<'_>> = names.filter(|name| plain(name.text)).collect();
+        let listed: Vec<&str> = names.iter().map(|name| name.text).collect();
         let text = format!(
             "makes {}, which no release reads: with hashed names the appliance makes its own",
             listed.join(", ")
         );
-        Some(Warning { place: overlay.place(file, names.first()?.line), text })
+        Some(Warning { place: overlay.place(file.file, names.first()?.node.line), text })
     };
-    overlay.parsed.keys().filter(|file| is_file_name(file)).filter_map(unread).collect()
+    overlay.files.kustomization_files().filter_map(unread).collect()
 }
 
 fn other_sources(overlay: &Overlay, children: &[Child<'_>]) -> Vec<Warning> {
     let expected = &overlay.settings.source_name;
     let mut warnings = Vec::new();
-    for child in children {
-        let object = &child.object;
-        let mut warn = |key: &[&str], text: String| {
-            let line = object.node.get(key).map_or(object.node.line, |node| node.line);
-            warnings.push(Warning { place: overlay.place(object.file, line), text });
+    for Child { kustomization, git, directory } in children {
+        let mut warn = |path: &[&str], text: String| {
+            let place = overlay.place(kustomization.object.file, kustomization.line_of(path));
+            warnings.push(Warning { place, text });
         };
-        let name = object.node.text_at(&["spec", "sourceRef", "name"]).unwrap_or_default();
-        if child.git && name != expected {
+        let name = kustomization.source_name();
+        if *git && name != expected {
             let text = format!("the source is `{}`, but the appliance makes `{expected}`", name.escape_debug());
-            warn(&["spec", "sourceRef", "name"], text);
+            warn(&["sourceRef", "name"], text);
         }
         let empty = |directory: &String| {
             let start = format!("{directory}/");
-            !directory.is_empty() && !overlay.files.keys().any(|path| path.starts_with(&start))
+            !directory.is_empty() && !overlay.files().keys().any(|path| path.starts_with(&start))
         };
-        if let Some(directory) = child.directory.as_ref().filter(|directory| empty(directory)) {
+        if let Some(directory) = directory.as_ref().filter(|directory| empty(directory)) {
             let text = format!("the bundle has no directory `{directory}`: Flux will not apply it");
-            warn(&["spec", "path"], text);
+            warn(&["path"], text);
         }
     }
     warnings

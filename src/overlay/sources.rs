@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::flux::{Lister, Object, SOURCE};
 use crate::oci::Repository;
-use crate::source::{Error, Place, join};
+use crate::path::join;
+use crate::source::{Error, Place};
 use crate::yaml::edit::{quoted, scalar};
 
 use super::discover::{Release, Used};
-use super::kustomization::{Lister, Listings, file_of, relative};
-use super::load::Object;
 use super::rewrite::{Pin, PinStyle, Pins};
-use super::{ChartSource, Overlay, SOURCE};
+use super::{ChartSource, Overlay};
 
 /// Media type of the layer of a chart.
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
@@ -33,7 +33,7 @@ pub(super) fn homes(
     pins: &Pins<'_>,
     objects: &[Object<'_>],
     releases: &[Release<'_>],
-    listings: &Listings,
+    listers: &BTreeMap<&str, &Lister>,
 ) -> Result<BTreeMap<ChartSource, Home>, Error> {
     let mut first: BTreeMap<&str, Option<&Lister>> = BTreeMap::new();
     let mut used: BTreeMap<&ChartSource, &Pin> = BTreeMap::new();
@@ -47,7 +47,7 @@ pub(super) fn homes(
             continue;
         }
         without_source.insert(source, pin);
-        let lister = listings.get(release.object.file);
+        let lister = listers.get(release.object.file).copied();
         let known = first.entry(&pin.name).or_insert(lister);
         if let Some(lister) = lister.filter(|lister| known.is_none_or(|known| lister.order < known.order)) {
             *known = Some(lister);
@@ -97,14 +97,14 @@ fn of_chart(
     pin: &Pin,
     lister: Option<&Lister>,
 ) -> Result<Home, Error> {
-    refuse_renames(lister)?;
+    refuse_renames(overlay, lister)?;
     let name = &pin.name;
     let namespace = lister.and_then(|lister| lister.namespace.clone()).unwrap_or(overlay.settings.namespace.clone());
-    let root_lists = file_of(overlay, "base").is_some();
+    let root_lists = overlay.files.kustomization_file_of("base").is_some();
     let (file, entry) = match lister {
         Some(Lister { directory, file: None, .. }) => {
             let file = join(directory, &format!("{name}.yaml"));
-            let taken = overlay.files.contains_key(&file);
+            let taken = overlay.files().contains_key(&file);
             (if taken { join(directory, &format!("{name}-chart.yaml")) } else { file }, None)
         }
         Some(Lister { directory, file: Some(kustomization), .. }) => {
@@ -133,7 +133,7 @@ fn of_chart(
 
 fn of_repository(overlay: &Overlay, pins: &Pins<'_>, objects: &[Object<'_>]) -> Result<Home, Error> {
     let name = overlay.settings.helm_repository.clone();
-    let root = file_of(overlay, "base");
+    let root = overlay.files.kustomization_file_of("base");
     let node = root.as_deref().and_then(|file| overlay.root_of(file));
     let own = node.and_then(|node| node.text_at(&["namespace"])).filter(|text| !text.is_empty());
     let namespace = own.unwrap_or(&overlay.settings.namespace).to_owned();
@@ -182,8 +182,19 @@ pub(super) fn repository(overlay: &Overlay, pins: &Pins<'_>, name: Option<&str>)
     Ok(pins.prefix.name_of(&repository))
 }
 
-fn refuse_renames(lister: Option<&Lister>) -> Result<(), Error> {
-    lister.and_then(|lister| lister.renames.clone()).map_or(Ok(()), |place| Err(renamed(place)))
+fn refuse_renames(overlay: &Overlay, lister: Option<&Lister>) -> Result<(), Error> {
+    let at = lister.and_then(|lister| lister.renames.as_ref());
+    at.map_or(Ok(()), |at| Err(renamed(overlay.place(&at.file, at.line))))
+}
+
+/// Returns the relative path from a directory to a file, both below the overlay.
+fn relative(directory: &str, file: &str) -> String {
+    let from: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
+    let to: Vec<&str> = file.split('/').collect();
+    let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let mut parts = vec![".."; from.len() - shared];
+    parts.extend(&to[shared..]);
+    parts.join("/")
 }
 
 fn renamed(place: Place) -> Error {
@@ -193,7 +204,7 @@ fn renamed(place: Place) -> Error {
 
 fn refuse_taken(overlay: &Overlay, file: &str) -> Result<(), Error> {
     let place = || Place::file(join(&overlay.settings.directory, file));
-    if overlay.files.contains_key(file) {
+    if overlay.files().contains_key(file) {
         return Err(
             Error::refused(place(), "the file exists, and a chart source is to be written there").hint("rename it")
         );

@@ -12,9 +12,10 @@ use crate::config::{
 use crate::image::PinnedImages;
 use crate::oci::{Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
+use crate::path::below;
 use crate::release::{self, Release};
 use crate::source::git::{Change, Head};
-use crate::source::{Error, Place, Tree, below};
+use crate::source::{Error, Place, Tree};
 
 /// Largest `release.json` that is read.
 const RELEASE_FILE_LIMIT: u64 = 1 << 20;

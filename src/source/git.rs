@@ -6,7 +6,9 @@ use std::path::Path;
 
 use gix::bstr::ByteSlice;
 
-use super::{Error, Place, Tree, join};
+use crate::path::join;
+
+use super::{Error, Place, Tree};
 
 /// The commit that a tree is checked out from.
 #[derive(Debug)]

@@ -7,4 +7,4 @@ pub mod glob;
 mod tree;
 
 pub use error::{Error, Kind, Place};
-pub use tree::{Entry, EntryKind, Tree, below, join};
+pub use tree::{Entry, EntryKind, Tree};

@@ -6,6 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crate::path::join;
+
 use super::{Error, Place};
 
 /// What a name in a directory is. Links are not followed.
@@ -178,27 +180,4 @@ fn blob_id(bytes: &[u8]) -> Vec<u8> {
     gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, bytes)
         .map(|id| id.as_slice().to_owned())
         .unwrap_or_default()
-}
-
-/// `directory/name`, where `directory` may be the root.
-pub fn join(directory: &str, name: &str) -> String {
-    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
-}
-
-/// `directory/text` without `.` and `..`; nothing when it leads above the root, or is no relative path.
-pub fn below(directory: &str, text: &str) -> Option<String> {
-    if text.contains("://") || text.starts_with('/') {
-        return None;
-    }
-    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
-    for part in text.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }

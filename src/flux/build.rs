@@ -1,0 +1,271 @@
+//! Which files a build by kustomize reaches, through which kustomization files, and in which namespace their objects end: the
+//! kustomization files on the way move objects, and so does the Flux Kustomization that applies them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::path::{below, has_extension, join};
+use crate::yaml::Node;
+
+use super::error::{At, Error};
+use super::file::Files;
+use super::helm_release::HelmRelease;
+use super::kustomization::Kustomization;
+use super::kustomize::{KustomizationFile, NAMES};
+
+/// Most directories that are entered: a kustomization file may list a directory that others list too.
+const MOST_DIRECTORIES: usize = 100_000;
+
+/// A directory that a Flux Kustomization applies.
+#[derive(Clone, Debug)]
+pub struct Root<'a> {
+    /// Path of the directory below the root that Flux unpacks.
+    pub directory: String,
+    /// The Kustomization, where it is one of the bundle's own objects.
+    pub kustomization: Option<&'a Kustomization<'a>>,
+}
+
+/// What lists a file: a kustomization file, or a directory without one, which Flux reads whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lister {
+    /// Path of the directory below the root that Flux unpacks.
+    pub directory: String,
+    /// Path of the kustomization file, where there is one.
+    pub file: Option<String>,
+    /// The namespace that the objects of the file are moved to by the time that they are applied.
+    pub namespace: Option<String>,
+    /// Number of the directory in the order in which the build enters directories.
+    pub order: usize,
+    /// Where a prefix or suffix for the names of the objects is set.
+    pub renames: Option<At>,
+}
+
+/// One way in which the build reaches a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Path of the file below the root that Flux unpacks.
+    pub file: String,
+    /// Index of the root that the build started from.
+    pub root: usize,
+    /// What lists the file.
+    pub lister: Lister,
+}
+
+/// Everything that the build reaches, in its order.
+#[derive(Clone, Debug, Default)]
+pub struct Build {
+    reached: Vec<Reached>,
+}
+
+/// A HelmRelease as it is in the cluster.
+#[derive(Clone, Debug)]
+pub struct AppliedRelease<'a> {
+    /// The object as its file has it.
+    pub release: HelmRelease<'a>,
+    /// The namespace in which Flux creates it; nothing where neither the object nor anything that reaches it says one, which the API
+    /// server refuses.
+    pub namespace: Option<String>,
+}
+
+/// Follows the roots in their order.
+///
+/// # Errors
+/// When a kustomization file lists what is not in the bundle, or what kustomize could not build.
+pub fn build(files: &Files, roots: &[Root<'_>]) -> Result<Build, Error> {
+    let mut walk = Walk { files, reached: Vec::new(), root: 0, order: 0, open: BTreeSet::new() };
+    for (at, root) in roots.iter().enumerate() {
+        walk.root = at;
+        let namespace = root.kustomization.and_then(|one| one.target_namespace);
+        let renames = root.kustomization.and_then(|one| Some((one.object.file, one.renames?.node.line)));
+        let inherited = Inherited {
+            namespace: namespace.map(|namespace| namespace.text.to_owned()),
+            renames: renames.map(|(file, line)| At { file: file.to_owned(), line }),
+        };
+        walk.enter(&root.directory, inherited, None)?;
+    }
+    Ok(Build { reached: walk.reached })
+}
+
+impl Build {
+    /// Returns, for each file that is reached, what lists it first.
+    pub fn listers(&self) -> BTreeMap<&str, &Lister> {
+        let mut first = BTreeMap::new();
+        for reached in &self.reached {
+            first.entry(reached.file.as_str()).or_insert(&reached.lister);
+        }
+        first
+    }
+
+    /// Returns, for each file that is reached, the indices of the roots that reach it.
+    pub fn roots(&self) -> BTreeMap<&str, BTreeSet<usize>> {
+        let mut roots = BTreeMap::<&str, BTreeSet<usize>>::new();
+        for reached in &self.reached {
+            roots.entry(&reached.file).or_default().insert(reached.root);
+        }
+        roots
+    }
+
+    /// Returns the HelmReleases that are applied, in the order of `releases`; one that ends in several namespaces comes once for each.
+    pub fn applied<'a>(&self, releases: &[HelmRelease<'a>]) -> Vec<AppliedRelease<'a>> {
+        let mut moved = BTreeMap::<&str, BTreeSet<Option<&str>>>::new();
+        for reached in &self.reached {
+            moved.entry(&reached.file).or_default().insert(reached.lister.namespace.as_deref());
+        }
+        let mut applied = Vec::new();
+        for release in releases {
+            let to = moved.get(release.object.file).into_iter().flatten();
+            let namespaces: BTreeSet<Option<&str>> = to.map(|to| to.or(release.object.namespace())).collect();
+            applied.extend(namespaces.into_iter().map(|namespace| AppliedRelease {
+                release: release.clone(),
+                namespace: namespace.map(ToOwned::to_owned),
+            }));
+        }
+        applied
+    }
+}
+
+/// What the kustomization files above, or the Flux Kustomization, do to the objects of a directory: stronger than its own file.
+#[derive(Clone, Debug, Default)]
+struct Inherited {
+    namespace: Option<String>,
+    renames: Option<At>,
+}
+
+struct Walk<'a> {
+    files: &'a Files,
+    reached: Vec<Reached>,
+    root: usize,
+    order: usize,
+    /// The directories on the way from the root to the one that is walked.
+    open: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    /// Walks a directory; a component's `scope` is the index of the first file that it changes.
+    fn enter(&mut self, directory: &str, inherited: Inherited, scope: Option<usize>) -> Result<(), Error> {
+        if !self.open.insert(directory.to_owned()) {
+            return Ok(()); // kustomize refuses the circle when it builds
+        }
+        self.order += 1;
+        if self.order > MOST_DIRECTORIES {
+            let reason = format!("the build enters more than {MOST_DIRECTORIES} directories, which is the limit");
+            return Err(Error::new(directory, 1, reason));
+        }
+        match self.files.kustomization_file_of(directory) {
+            Some(path) => {
+                if let Some(file) = self.files.kustomization_file(&path) {
+                    self.listed(&file, inherited, scope.unwrap_or(self.reached.len()))?;
+                }
+            }
+            None => self.everything(directory, &inherited)?,
+        }
+        self.open.remove(directory);
+        Ok(())
+    }
+
+    /// Walks what a kustomization file lists. Its own namespace is stronger than those below it, and weaker than those above it; that
+    /// of a component is the namespace of everything that was listed before it, too.
+    fn listed(&mut self, file: &KustomizationFile<'_>, above: Inherited, scope: usize) -> Result<(), Error> {
+        let own = file.namespace().filter(|_| above.namespace.is_none()).map(|namespace| namespace.text.to_owned());
+        let renames = file.renames().map(|entry| At { file: file.file.to_owned(), line: entry.key.line });
+        let inherited =
+            Inherited { namespace: above.namespace.or_else(|| own.clone()), renames: above.renames.or(renames) };
+        let lister = self.lister(file.directory(), Some(file.file), &inherited);
+        for item in file.resources() {
+            self.item(file, item, &lister, &inherited, None)?;
+        }
+        for item in file.components() {
+            self.item(file, item, &lister, &inherited, Some(scope))?;
+        }
+        if own.is_some() {
+            for reached in &mut self.reached[scope..] {
+                reached.lister.namespace.clone_from(&own);
+            }
+        }
+        Ok(())
+    }
+
+    fn item(
+        &mut self,
+        file: &KustomizationFile<'_>,
+        item: &Node,
+        lister: &Lister,
+        inherited: &Inherited,
+        scope: Option<usize>,
+    ) -> Result<(), Error> {
+        let path = self.path_of(file, item)?;
+        if self.files.bytes().contains_key(&path) {
+            self.reach(path, lister);
+            Ok(())
+        } else {
+            self.enter(&path, inherited.clone(), scope)
+        }
+    }
+
+    fn lister(&self, directory: &str, file: Option<&str>, inherited: &Inherited) -> Lister {
+        Lister {
+            directory: directory.to_owned(),
+            file: file.map(ToOwned::to_owned),
+            namespace: inherited.namespace.clone(),
+            order: self.order,
+            renames: inherited.renames.clone(),
+        }
+    }
+
+    fn reach(&mut self, file: String, lister: &Lister) {
+        self.reached.push(Reached { file, root: self.root, lister: lister.clone() });
+    }
+
+    /// Returns the file or directory of the bundle that an item of a kustomization file names.
+    fn path_of(&self, file: &KustomizationFile<'_>, item: &Node) -> Result<String, Error> {
+        let text = item.as_str().unwrap_or_default();
+        let invalid = |reason: String| Error::new(file.file, item.line, reason);
+        let Some(path) = below(file.directory(), text) else {
+            let reason = format!("it lists `{}`, which lies outside of the overlay", text.escape_debug());
+            return Err(invalid(reason).hint("the bundle holds the overlay alone: move it into it"));
+        };
+        let files = self.files.bytes();
+        if files.contains_key(&path) || NAMES.iter().any(|name| files.contains_key(&join(&path, name))) {
+            return Ok(path);
+        }
+        let start = format!("{path}/");
+        if files.range(start.clone()..).next().is_some_and(|(file, _)| file.starts_with(&start)) {
+            let reason = format!("it lists the directory `{}`, which has no kustomization file", path.escape_debug());
+            return Err(invalid(reason)
+                .hint("list its files, or give it a kustomization.yaml: the cluster could not build this"));
+        }
+        let reason = format!("it lists `{}`, which is no file or directory of the bundle", path.escape_debug());
+        Err(invalid(reason).hint("it is missing, or an ignore rule leaves it out: the cluster could not build this"))
+    }
+
+    /// Flux takes every YAML file below a directory without a kustomization file; a directory below it that has one is built by that.
+    fn everything(&mut self, directory: &str, inherited: &Inherited) -> Result<(), Error> {
+        let lister = self.lister(directory, None, inherited);
+        let start = format!("{directory}/");
+        let files = self.files;
+        let is_below = |path: &&String| directory.is_empty() || path.starts_with(&start);
+        let mut built = BTreeSet::new();
+        for path in files.parsed().keys().filter(is_below).filter(|path| !has_extension(path, &["json"])) {
+            match outermost_built(files, directory, path) {
+                Some(directory) => {
+                    built.insert(directory);
+                }
+                None => self.reach(path.clone(), &lister),
+            }
+        }
+        for directory in built {
+            self.enter(&directory, inherited.clone(), None)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the outermost directory between `directory` and the file that has a kustomization file.
+fn outermost_built(files: &Files, directory: &str, path: &str) -> Option<String> {
+    let start = if directory.is_empty() { 0 } else { directory.len() + 1 };
+    let mut cuts = path[start..].match_indices('/').map(|(at, _)| &path[..start + at]);
+    cuts.find(|cut| files.kustomization_file_of(cut).is_some()).map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;

@@ -1,0 +1,139 @@
+//! The files of a bundle, those that Flux and kustomize read parsed.
+
+use std::collections::BTreeMap;
+
+use crate::path::{has_extension, join};
+use crate::yaml::{self, Document, Node};
+
+use super::error::Error;
+use super::kustomize::{KustomizationFile, NAMES, is_kustomization_file_name};
+use super::object::Object;
+
+/// A YAML file (or a JSON one, which is YAML too), parsed.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// The text that the spans of the nodes are of.
+    pub text: String,
+    /// Its documents, in order.
+    pub documents: Vec<Document>,
+}
+
+impl File {
+    /// Parses YAML.
+    ///
+    /// # Errors
+    /// When the YAML is broken, or when an object or kustomization file has a key twice in one mapping, which Flux rejects.
+    pub fn parse(path: &str, text: &str) -> Result<Self, Error> {
+        let documents = yaml::parse(text).map_err(|error| {
+            Error::new(path, error.line, format!("broken YAML in column {}: {}", error.column, error.reason))
+        })?;
+        for root in documents.iter().filter_map(|document| document.root.as_ref()) {
+            if is_kustomization_file_name(path) || is_object(root) {
+                refuse_duplicate_key(path, root)?;
+            }
+        }
+        Ok(Self { text: text.to_owned(), documents })
+    }
+
+    /// Parses a file that Flux and kustomize would read: YAML by its name, and JSON that holds objects. Returns nothing for all others.
+    ///
+    /// # Errors
+    /// As [`File::parse`].
+    pub fn read(path: &str, text: &str) -> Result<Option<Self>, Error> {
+        if is_yaml(path) { Self::parse(path, text).map(Some) } else { Ok(Self::objects_in_json(path, text)) }
+    }
+
+    /// kustomize reads objects in JSON; all other JSON concerns neither kustomize nor Flux.
+    fn objects_in_json(path: &str, text: &str) -> Option<Self> {
+        let documents = yaml::parse(text).ok().filter(|_| has_extension(path, &["json"]))?;
+        is_object(documents.first()?.root.as_ref()?).then(|| Self { text: text.to_owned(), documents })
+    }
+
+    /// Returns the contents of the documents that have any.
+    pub fn roots(&self) -> impl Iterator<Item = &Node> {
+        self.documents.iter().filter_map(|document| document.root.as_ref())
+    }
+}
+
+/// Refuses a key that a mapping of the document has twice.
+///
+/// # Errors
+/// For the first such key.
+pub fn refuse_duplicate_key(path: &str, root: &Node) -> Result<(), Error> {
+    let Some(key) = root.duplicate_key() else { return Ok(()) };
+    let reason = format!("the key `{}` stands twice in one mapping", key.as_str().unwrap_or_default().escape_debug());
+    Err(Error::new(path, key.line, reason).hint("remove one of the two: Flux rejects the file"))
+}
+
+fn is_object(root: &Node) -> bool {
+    root.get(&["kind"]).is_some() && root.get(&["apiVersion"]).is_some()
+}
+
+fn is_yaml(path: &str) -> bool {
+    has_extension(path, &["yaml", "yml"]) || path.rsplit('/').next() == Some("Kustomization")
+}
+
+/// Files by their paths below the root that Flux unpacks.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    bytes: BTreeMap<String, Vec<u8>>,
+    parsed: BTreeMap<String, File>,
+}
+
+impl Files {
+    /// Adds a file that Flux never reads as an object, such as values for Helm.
+    pub fn insert_unread(&mut self, path: String, bytes: Vec<u8>) {
+        self.parsed.remove(&path);
+        self.bytes.insert(path, bytes);
+    }
+
+    /// Adds a file; one that is not UTF-8 is kept and not read.
+    ///
+    /// # Errors
+    /// As [`File::read`]; the file is kept and not read.
+    pub fn insert(&mut self, path: String, bytes: Vec<u8>) -> Result<(), Error> {
+        let file = std::str::from_utf8(&bytes).ok().map_or(Ok(None), |text| File::read(&path, text));
+        self.insert_unread(path.clone(), bytes);
+        if let Some(file) = file? {
+            self.parsed.insert(path, file);
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces a file that is parsed already.
+    pub fn insert_parsed(&mut self, path: String, file: File) {
+        self.bytes.insert(path.clone(), file.text.clone().into_bytes());
+        self.parsed.insert(path, file);
+    }
+
+    /// Returns all files.
+    pub fn bytes(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.bytes
+    }
+
+    /// Returns the files that Flux and kustomize read.
+    pub fn parsed(&self) -> &BTreeMap<String, File> {
+        &self.parsed
+    }
+
+    /// Returns every object, in the order of paths and then of the text.
+    pub fn objects(&self) -> Vec<Object<'_>> {
+        Object::all(&self.parsed)
+    }
+
+    /// Returns every kustomization file that has content, in the order of paths.
+    pub fn kustomization_files(&self) -> impl Iterator<Item = KustomizationFile<'_>> {
+        self.parsed.keys().filter_map(|path| self.kustomization_file(path))
+    }
+
+    /// Returns the kustomization file at a path; nothing for a file of another name, and for one without content.
+    pub fn kustomization_file(&self, path: &str) -> Option<KustomizationFile<'_>> {
+        let (file, parsed) = self.parsed.get_key_value(path).filter(|(file, _)| is_kustomization_file_name(file))?;
+        KustomizationFile::of(file, parsed)
+    }
+
+    /// Returns the path of a directory's kustomization file.
+    pub fn kustomization_file_of(&self, directory: &str) -> Option<String> {
+        NAMES.iter().map(|name| join(directory, name)).find(|path| self.parsed.contains_key(path))
+    }
+}

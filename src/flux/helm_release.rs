@@ -1,0 +1,153 @@
+//! A HelmRelease: the chart that it installs, and where its values come from.
+//!
+//! <https://fluxcd.io/flux/components/helm/helmreleases/>
+
+use crate::yaml::Node;
+
+use super::object::{HELM, Object, Reference, Scalar};
+
+/// A HelmRelease, of whatever version of its API.
+#[derive(Clone, Debug)]
+pub struct HelmRelease<'a> {
+    /// The object itself.
+    pub object: Object<'a>,
+    /// `spec.chart`: a chart by name or path, from a source of charts.
+    pub chart: Option<ChartSpec<'a>>,
+    /// `spec.chartRef`: the object that is the chart's source. The API server refuses a HelmRelease with both.
+    pub chart_ref: Option<Reference<'a>>,
+    /// `spec.valuesFrom`, the strongest last.
+    pub values_from: Vec<ValuesFrom<'a>>,
+    /// `spec.values`, stronger than all of `valuesFrom`.
+    pub values: Option<&'a Node>,
+    /// `spec.releaseName`: Helm's own name of the release.
+    pub release_name: Option<&'a str>,
+    /// `spec.targetNamespace`: where the chart's objects go; without one, to the namespace of the HelmRelease.
+    pub target_namespace: Option<&'a str>,
+}
+
+/// `spec.chart` of a HelmRelease.
+#[derive(Clone, Copy, Debug)]
+pub struct ChartSpec<'a> {
+    /// The mapping under `chart`, which has `metadata` and `spec`.
+    pub node: &'a Node,
+    /// `spec.chart`: the chart's name in a HelmRepository, or its path in a GitRepository or Bucket.
+    pub chart: Option<Scalar<'a>>,
+    /// `spec.version`: a version or a range of versions.
+    pub version: Option<Scalar<'a>>,
+    /// `spec.sourceRef`.
+    pub source: Option<Reference<'a>>,
+    /// `spec.reconcileStrategy`.
+    pub reconcile_strategy: Option<Scalar<'a>>,
+}
+
+/// An item of `spec.valuesFrom`.
+#[derive(Clone, Copy, Debug)]
+pub struct ValuesFrom<'a> {
+    /// Index in the list, from 0.
+    pub index: usize,
+    /// `ConfigMap` or `Secret`.
+    pub kind: Option<Scalar<'a>>,
+    /// Name of the object, in the namespace of the HelmRelease.
+    pub name: Option<Scalar<'a>>,
+    /// `valuesKey`, where one is written.
+    pub values_key: Option<Scalar<'a>>,
+    /// `targetPath`: the one value that the key's text becomes; without one, the text is a whole document of values.
+    pub target_path: Option<Scalar<'a>>,
+    /// Whether the HelmRelease is installed without the object or the key as well.
+    pub optional: bool,
+}
+
+/// A key of a ConfigMap that a HelmRelease takes values from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConfigMapKey {
+    /// Name of the ConfigMap, in the namespace of the HelmRelease.
+    pub name: String,
+    /// Key in its `data`.
+    pub key: String,
+    /// The one value that the text becomes; nothing when the text is a document of values.
+    pub target_path: Option<String>,
+    /// Whether the HelmRelease is installed without the ConfigMap or the key as well.
+    pub optional: bool,
+}
+
+impl<'a> HelmRelease<'a> {
+    /// Reads an object; returns nothing for an object of another group or kind.
+    pub fn of(object: &Object<'a>) -> Option<Self> {
+        object.is(HELM, "HelmRelease").then(|| Self::read(object.clone()))
+    }
+
+    /// Returns every HelmRelease among the objects, in their order.
+    pub fn all(objects: &[Object<'a>]) -> Vec<Self> {
+        objects.iter().filter_map(Self::of).collect()
+    }
+
+    fn read(object: Object<'a>) -> Self {
+        let node = object.node;
+        let items = node.get(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default();
+        Self {
+            chart: node.get(&["spec", "chart"]).map(ChartSpec::of),
+            chart_ref: node.get(&["spec", "chartRef"]).map(Reference::of),
+            values_from: items.iter().enumerate().map(|(index, item)| ValuesFrom::of(index, item)).collect(),
+            values: node.get(&["spec", "values"]),
+            release_name: Scalar::filled(node, &["spec", "releaseName"]).map(|scalar| scalar.text),
+            target_namespace: Scalar::filled(node, &["spec", "targetNamespace"]).map(|scalar| scalar.text),
+            object,
+        }
+    }
+
+    /// Returns the ConfigMaps among `valuesFrom`, the strongest last.
+    pub fn config_maps(&self) -> impl Iterator<Item = ConfigMapKey> {
+        self.values_from.iter().filter_map(ValuesFrom::config_map)
+    }
+}
+
+impl<'a> ChartSpec<'a> {
+    fn of(node: &'a Node) -> Self {
+        let at = |key| Scalar::at(node, &["spec", key]);
+        Self {
+            node,
+            chart: at("chart").filter(|scalar| !scalar.text.is_empty()),
+            version: at("version"),
+            source: node.get(&["spec", "sourceRef"]).map(Reference::of),
+            reconcile_strategy: at("reconcileStrategy"),
+        }
+    }
+
+    /// Tells whether the chart comes from a source of this kind.
+    pub fn is_from(&self, kind: &str) -> bool {
+        self.source.is_some_and(|source| source.is(kind))
+    }
+}
+
+impl<'a> ValuesFrom<'a> {
+    /// Key that is read when `valuesKey` says none.
+    pub const DEFAULT_KEY: &'static str = "values.yaml";
+
+    fn of(index: usize, node: &'a Node) -> Self {
+        let at = |key| Scalar::at(node, &[key]);
+        let filled = |key| Scalar::filled(node, &[key]);
+        Self {
+            index,
+            kind: at("kind"),
+            name: at("name"),
+            values_key: filled("valuesKey"),
+            target_path: filled("targetPath"),
+            optional: node.text_at(&["optional"]) == Some("true"),
+        }
+    }
+
+    /// Returns the name of the ConfigMap that is read; nothing for a Secret.
+    pub fn config_map_name(&self) -> Option<Scalar<'a>> {
+        self.name.filter(|_| self.kind.is_some_and(|kind| kind.text == "ConfigMap"))
+    }
+
+    /// Returns the key of a ConfigMap that is read; nothing for a Secret.
+    pub fn config_map(&self) -> Option<ConfigMapKey> {
+        Some(ConfigMapKey {
+            name: self.config_map_name()?.text.to_owned(),
+            key: self.values_key.map_or(Self::DEFAULT_KEY, |key| key.text).to_owned(),
+            target_path: self.target_path.map(|path| path.text.to_owned()),
+            optional: self.optional,
+        })
+    }
+}
