@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::oci::{InvalidReference, Prefix, Reference, Repository, Tag};
+use crate::oci::{AnyRepository, Prefix, Reference, Repository, Tag};
 use crate::yaml;
 
 /// Name of the file at the root of a source tree.
@@ -266,7 +266,7 @@ impl Config {
             }
         }
         for (key, repository) in &self.images {
-            image_repository(repository).map_err(|invalid| format!("images.{key}: {invalid}"))?;
+            repository.parse::<AnyRepository>().map_err(|invalid| format!("images.{key}: {invalid}"))?;
         }
         if self.profile.is_empty() || self.profile.contains('/') || self.profile.starts_with('.') {
             return Err(format!("profile: `{}` is no name of a directory below `profiles/`", self.profile));
@@ -279,28 +279,6 @@ impl Config {
     pub fn release_file_of(&self, version: &Tag) -> String {
         self.release_file.replace("<version>", version.as_str())
     }
-}
-
-/// Where an image is: below the prefix, or anywhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageRepository {
-    /// A repository below the prefix.
-    Own(Repository),
-    /// `HOST/PATH`.
-    External(String),
-}
-
-/// Reads what stands in `images`: a name with a host is external.
-///
-/// # Errors
-/// When it is neither a repository nor `HOST/PATH`.
-pub fn image_repository(text: &str) -> Result<ImageRepository, InvalidReference> {
-    let host = text.split('/').next().unwrap_or_default();
-    if text.contains('/') && (host.contains(['.', ':']) || host == "localhost") {
-        Prefix::parse(text, false)?;
-        return Ok(ImageRepository::External(text.to_owned()));
-    }
-    text.parse().map(ImageRepository::Own)
 }
 
 /// The reader says "unknown field `x`, expected one of a, b at line 1": the expected one that is nearest to it.
@@ -374,13 +352,5 @@ mod tests {
         ] {
             assert!(Config::parse(text, FILE_NAME).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn images_are_below_the_prefix_unless_they_name_a_host() {
-        assert!(matches!(image_repository("alga-psa-ee").unwrap(), ImageRepository::Own(_)));
-        assert!(matches!(image_repository("team/app").unwrap(), ImageRepository::Own(_)));
-        assert!(matches!(image_repository("docker.io/library/redis").unwrap(), ImageRepository::External(_)));
-        assert!(matches!(image_repository("localhost:5000/a").unwrap(), ImageRepository::External(_)));
     }
 }

@@ -2,7 +2,7 @@
 //! are YAML, or to an error.
 #![no_main]
 
-use alga_release::appliance::{HostInputs, Options, State, check_names, control_plane_image, render};
+use alga_release::appliance::{HostInputs, Options, State, check_names, render};
 use alga_release::config::Config;
 use alga_release::oci::{Digest, Manifest};
 use alga_release::release::Release;
@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = State::parse(bytes);
     let Ok(release) = Release::parse(bytes) else { return };
     if check_names(&release, &[]).is_ok() {
-        let _ = control_plane_image(&release, &Config::default());
+        let _ = release.control_plane_image(&Config::default());
         objects(&release);
     }
 });

@@ -1,10 +1,6 @@
 //! Which image the control plane runs after boot. It is what customers log in to: whatever the registry does, what runs now is
 //! never replaced by something that the channel did not deliberately name.
 
-use crate::config::Config;
-use crate::oci::Tag;
-use crate::release::Release;
-
 /// What the channel said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel<'a> {
@@ -83,17 +79,6 @@ fn same(a: &str, b: &str) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => a == b,
     }
-}
-
-/// The reference of a release's control plane; older publishers wrote a bare tag.
-pub fn control_plane_image(release: &Release, config: &Config) -> Option<String> {
-    let image = release.control_plane.as_ref()?;
-    if image.parse::<Tag>().is_err() {
-        return Some(image.clone());
-    }
-    let bundle = format!("/{}", config.repositories.config);
-    let prefix = release.config.repository.strip_suffix(&bundle).unwrap_or(&config.prefix);
-    Some(format!("{prefix}/{}:{image}", config.repositories.control_plane))
 }
 
 #[cfg(test)]

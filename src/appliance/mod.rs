@@ -10,7 +10,7 @@ mod state;
 mod state_file;
 mod values;
 
-pub use control_plane::{Channel, Decision, Situation, control_plane_image, decide};
+pub use control_plane::{Channel, Decision, Situation, decide};
 pub use host::{HostInputs, InvalidHost};
 pub use names::{NotAllowed, check_names};
 pub use render::{Object, Options, RenderError, Rendering, render};

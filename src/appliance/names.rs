@@ -1,7 +1,7 @@
 //! The names in a release that an appliance acts on: each is what it should be, and of a registry that it may use.
 
 use crate::oci::{Prefix, Reference, Tag};
-use crate::release::Release;
+use crate::release::{Release, bare_tag};
 use crate::text::shown;
 
 /// A release that names something that this appliance does not touch.
@@ -36,7 +36,7 @@ pub fn check_names(release: &Release, allowed: &[Prefix]) -> Result<(), NotAllow
     let images = release.extra_images.iter().enumerate();
     let images = images.map(|(at, image)| (format!("extraImages[{at}]"), image));
     // A bare tag names no registry.
-    let control_plane = release.control_plane.iter().filter(|image| image.parse::<Tag>().is_err());
+    let control_plane = release.control_plane.iter().filter(|image| bare_tag(image).is_none());
     for (path, image) in control_plane.map(|image| ("controlPlane".to_owned(), image)).chain(images) {
         if let Err(cause) = image.parse::<Reference>() {
             return wrong(&path, cause.to_string());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::objects::{self, CONFIG_MAP_LIMIT, is_data_key, is_object_name};
-use super::{HostInputs, InvalidValues, Literal, Setting, control_plane_image, inject, parse_setting};
+use super::{HostInputs, InvalidValues, Literal, Setting, inject, parse_setting};
 use crate::config::{Config, Injection};
 use crate::oci::Digest;
 use crate::release::Release;
@@ -235,7 +235,7 @@ fn selection(release: &Release, options: &Options<'_>) -> Result<String, RenderE
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect();
     entries.extend(release.images.iter().map(|(key, tag)| (format!("images.{key}"), tag.clone())));
-    entries.extend(control_plane_image(release, options.config).map(|image| ("controlPlane".to_owned(), image)));
+    entries.extend(release.control_plane_image(options.config).map(|image| ("controlPlane".to_owned(), image)));
     if let Some(key) = entries.keys().find(|key| !is_data_key(key)) {
         return Err(wrong(shown(key), "no key that a ConfigMap takes"));
     }

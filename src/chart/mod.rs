@@ -154,7 +154,7 @@ fn check_names(root: &load::Loaded, warnings: &mut Vec<Warning>) -> Result<Optio
         return Err(Error::refused(place("name"), reason)
             .hint("want lower-case letters, digits and single separators (`.`, `_`, `-`) between them"));
     }
-    if let Err(cause) = pack::tag(&metadata.version).parse::<Tag>() {
+    if let Err(cause) = Tag::of_version(&metadata.version) {
         return Err(Error::refused(place("version"), cause.to_string()));
     }
     if !version::is_strict(&metadata.version) {

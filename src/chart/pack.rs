@@ -29,17 +29,13 @@ pub struct PackedChart {
 }
 
 impl PackedChart {
-    /// The tag of this version: `+` cannot stand in one.
+    /// Returns the tag of the chart's version.
     ///
     /// # Panics
     /// When `version` was changed by hand to one that makes no tag.
     pub fn tag(&self) -> Tag {
-        tag(&self.version).parse().expect("checked when the chart was packed")
+        Tag::of_version(&self.version).expect("checked when the chart was packed")
     }
-}
-
-pub(super) fn tag(version: &str) -> String {
-    version.replace('+', "_")
 }
 
 impl Chart {
@@ -54,7 +50,7 @@ impl Chart {
         }
         let digits = unstamped.artifact.digest().short();
         let metadata = Metadata { version: version::stamped(self.version(), digits), ..self.root.metadata.clone() };
-        if let Err(cause) = tag(&metadata.version).parse::<Tag>() {
+        if let Err(cause) = Tag::of_version(&metadata.version) {
             return Err(Error::refused(self.root.place.clone(), cause.to_string())
                 .hint("shorten the version, or publish versions as written"));
         }

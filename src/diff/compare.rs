@@ -15,8 +15,8 @@ use super::overlay::{self, Overlays};
 use super::risk;
 use super::side::{Files, Found, Read, Side, unpack};
 use super::value::{BundleChange, Diff, ImageChange, ImageState, SCHEMA, Summary};
-use crate::oci::{Digest, Error};
-use crate::release::Release;
+use crate::oci::Error;
+use crate::release::{Named, NamedKind, Release, Target};
 
 /// Charts that are fetched at once: so many archives are in memory, packed.
 const AT_ONCE: usize = 16;
@@ -63,7 +63,7 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
     }
     let images = images_of(to);
     diff.risks.extend(images.iter().filter_map(|(key, image)| risk::of_tag(key, image)));
-    diff.risks.extend(to.release.control_plane.as_deref().and_then(risk::of_control_plane));
+    diff.risks.extend(to.named.iter().filter_map(risk::of_control_plane));
     diff.risks.sort();
     diff.summarise();
     Ok(diff)
@@ -109,19 +109,15 @@ fn release(from: Option<&Side<'_>>, to: &Side<'_>, diff: &mut Diff, budget: &mut
 }
 
 fn images_of(side: &Side<'_>) -> BTreeMap<String, ImageState> {
-    let release = &side.release;
-    let state = |(key, tag): (&String, &String)| {
-        let pinned = release.image_digests.get(key);
-        let configured =
-            side.config().images.get(key).map(|repository| match crate::config::image_repository(repository) {
-                Ok(crate::config::ImageRepository::External(name)) => name,
-                _ => format!("{}/{repository}", side.prefix()),
-            });
-        let digest: Option<Digest> = pinned.map(|pinned| pinned.digest.clone());
-        let repository = pinned.map(|pinned| pinned.repository.clone()).or(configured);
-        (key.clone(), ImageState { tag: tag.clone(), digest, repository })
+    let state = |named: &Named| {
+        let repository = match &named.target {
+            Target::At { repository, .. } => side.name_of(repository),
+            Target::Unplaced(_) | Target::Invalid(_) => None,
+        };
+        let (tag, digest) = (named.version.clone()?, named.digest().cloned());
+        Some((named.name.clone(), ImageState { tag, digest, repository }))
     };
-    release.images.iter().map(state).collect()
+    side.named.iter().filter(|named| named.kind == NamedKind::Image).filter_map(state).collect()
 }
 
 fn image_changes(from: Option<&Side<'_>>, to: &Side<'_>) -> Vec<ImageChange> {
@@ -189,7 +185,9 @@ fn chart_names(from: Option<&Side<'_>>, to: &Side<'_>) -> BTreeSet<String> {
         let (old, new) = (&from.release, &to.release);
         let digests = (old.chart_digests.get(*name), new.chart_digests.get(*name));
         let versions = old.charts.get(*name) == new.charts.get(*name);
-        versions && (matches!(digests, (Some(a), Some(b)) if a == b) || !(from.publishes(name) || to.publishes(name)))
+        versions
+            && (matches!(digests, (Some(a), Some(b)) if a == b)
+                || !(from.release.publishes(name) || to.release.publishes(name)))
     };
     names.into_iter().filter(|name| !same(name)).cloned().collect()
 }
@@ -245,7 +243,7 @@ async fn pair(from: Option<&Side<'_>>, to: &Side<'_>, name: String) -> Result<(C
     };
     let mut change = ChartChange::new(&name, from.and_then(state), state(to));
     let (Some(from), Some(_), Some(_)) = (from, &change.from, &change.to) else { return Ok((change, None)) };
-    if !(from.publishes(&name) && to.publishes(&name)) {
+    if !(from.release.publishes(&name) && to.release.publishes(&name)) {
         change.external = true;
         return Ok((change, None));
     }

@@ -57,7 +57,7 @@ pub(super) fn compare(
 fn pins(sides: (Option<&Side<'_>>, &Side<'_>)) -> Pins {
     let mut pins = Pins { repository: sides.1.config().repositories.charts.to_string(), ..Pins::default() };
     for side in sides.0.into_iter().chain([sides.1]) {
-        let charts = side.release.charts.keys().filter(|name| side.publishes(name));
+        let charts = side.release.charts.keys().filter(|name| side.release.publishes(name));
         pins.charts.extend(charts.cloned());
         pins.values.extend(side.release.values_config_maps.values().cloned());
     }

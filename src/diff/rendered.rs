@@ -10,7 +10,7 @@ use super::lines::Budget;
 use super::name;
 use super::objects::{self, Object, Pins};
 use super::risk;
-use super::side::{Files, Side, publishes, unpack};
+use super::side::{Files, Side, unpack};
 use super::value::{Diff, Rendered};
 use crate::config::Config;
 use crate::oci::{Digest, Error};
@@ -148,7 +148,7 @@ impl Reading<'_> {
     fn installations(&self, objects: &[Object], contents: &mut Contents) {
         for release in objects.iter().filter(|object| object.id.kind == "HelmRelease") {
             let id = name(&release.id.to_string());
-            let Some(chart) = super::overlay::chart_of(release, objects).filter(|chart| publishes(self.release, chart))
+            let Some(chart) = super::overlay::chart_of(release, objects).filter(|chart| self.release.publishes(chart))
             else {
                 contents.notes.push(format!("{id}: its chart is not published with the release"));
                 continue;

@@ -10,8 +10,7 @@ use super::lines::Change;
 use super::name;
 use super::objects::{Id, Object, ObjectChange};
 use super::value::{ImageChange, ImageState};
-use crate::oci::Reference;
-use crate::release::compare_versions;
+use crate::release::{Named, NamedKind, compare_versions};
 
 /// How bad it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -269,11 +268,11 @@ pub(super) fn of_tag(key: &str, image: &ImageState) -> Option<Risk> {
     MUTABLE_TAGS.contains(&image.tag.to_lowercase().as_str()).then(|| Risk::warning("mutable-tag", text))
 }
 
-/// Of the control plane: a bare tag, or a reference without a digest.
-pub(super) fn of_control_plane(reference: &str) -> Option<Risk> {
-    let pinned = reference.parse::<Reference>().is_ok_and(|reference| reference.digest.is_some());
-    let text = format!("the control plane {} is not pinned by digest", name(reference));
-    (!pinned).then(|| Risk::warning("mutable-tag", text))
+/// Returns the risk of a control plane that is not pinned by digest.
+pub(super) fn of_control_plane(named: &Named) -> Option<Risk> {
+    let text = format!("the control plane {} is not pinned by digest", name(&named.reference));
+    let risky = named.kind == NamedKind::ControlPlane && named.digest().is_none();
+    risky.then(|| Risk::warning("mutable-tag", text))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use super::super::lines::Budget;
 use super::super::objects::{Pins, compare, read};
 use super::*;
+use crate::oci::Digest;
+use crate::release::Target;
 
 fn risks(old: &str, new: &str) -> Vec<String> {
     let objects = |text: &str| {
@@ -99,6 +101,17 @@ fn images_that_go_back_or_may_move_are_said() {
     assert_eq!(change(image("7654321", None), image("1234567", None)), [""; 0], "commits have no order");
     assert_eq!(change(image("1.0", Some(b"a")), image("1.0", Some(b"b"))), ["moved-tag"]);
     assert!(of_tag("core", &image("Latest", None)).is_some() && of_tag("core", &image("62cdce38", None)).is_none());
-    assert!(of_control_plane("62cdce38").is_some() && of_control_plane("r.io/x:1").is_some());
-    assert!(of_control_plane(&format!("r.io/x@{}", crate::oci::Digest::of(b""))).is_none());
+}
+
+#[test]
+fn a_control_plane_without_a_digest_is_a_risk() {
+    let of = |selector: &str| {
+        let selector = selector.parse().expect("a selector");
+        let repository = "r.io/control".parse().expect("a repository");
+        let target = Target::At { repository, selector };
+        let (name, reference) = ("controlPlane".to_owned(), "r.io/control:1".to_owned());
+        of_control_plane(&Named { kind: NamedKind::ControlPlane, name, version: None, tag: None, reference, target })
+    };
+    assert_eq!(of("1").expect("a risk").text, "the control plane `r.io/control:1` is not pinned by digest");
+    assert!(of(Digest::of(b"").as_str()).is_none());
 }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::archive::{self, Limits};
 use crate::chart::LAYER_MEDIA_TYPE;
 use crate::config::Config;
-use crate::oci::{Descriptor, Digest, Error, Kind, Manifest, ReadStore, Repository, Selector};
+use crate::oci::{AnyRepository, Descriptor, Digest, Error, Kind, Manifest, Prefix, ReadStore, Repository, Selector};
 use crate::plan::{ChannelState, Desired};
-use crate::release::{InvalidRelease, Record, Release, Resolved};
+use crate::release::{InvalidRelease, Named, NamedKind, Record, Release, Resolved, Target};
 
 /// Files by their paths.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -77,6 +77,9 @@ pub struct Side<'a> {
     pub identity: Identity,
     /// What it says.
     pub release: Release,
+    prefix: Option<Prefix>,
+    /// Everything that the release names.
+    pub(super) named: Vec<Named>,
 }
 
 /// Why a part of a release is not compared: it is absent or broken. What may pass by itself is an error instead.
@@ -99,7 +102,7 @@ impl<'a> Side<'a> {
             digest: resolved.release_digest,
             moved: resolved.record.as_ref().map(Moved::from),
         };
-        Self { origin: Origin::Store(store), config, identity, release: resolved.release }
+        Self::of_release(Origin::Store(store), config, identity, resolved.release)
     }
 
     /// What a channel serves, as it was observed for a plan.
@@ -118,7 +121,7 @@ impl<'a> Side<'a> {
             digest: serves.release.clone(),
             moved: serves.record.as_ref().map(Moved::from),
         };
-        Ok(Self { origin: Origin::Store(store), config, identity, release: Release::parse(&serves.json)? })
+        Ok(Self::of_release(Origin::Store(store), config, identity, Release::parse(&serves.json)?))
     }
 
     /// A release that is packed and not published.
@@ -132,55 +135,60 @@ impl<'a> Side<'a> {
             digest: desired.release.artifact.digest().clone(),
             moved: None,
         };
-        Ok(Self { origin: Origin::Packed(desired), config, identity, release: Release::parse(&desired.json)? })
+        Ok(Self::of_release(Origin::Packed(desired), config, identity, Release::parse(&desired.json)?))
     }
 
-    /// The configuration that its repositories are named in.
+    /// Returns the configuration that the release's repositories are named in.
     pub(super) fn config(&self) -> &'a Config {
         self.config
     }
 
-    /// Is a chart of this name published with the release?
-    pub(super) fn publishes(&self, name: &str) -> bool {
-        publishes(&self.release, name)
+    fn of_release(origin: Origin<'a>, config: &'a Config, identity: Identity, release: Release) -> Self {
+        let prefix = release.prefix_or_configured(config).ok();
+        let named = prefix.as_ref().map(|prefix| release.named(prefix, config)).unwrap_or_default();
+        Self { origin, config, identity, release, prefix, named }
     }
 
-    /// The name under which the world reads the release's repositories.
-    pub(super) fn prefix(&self) -> &str {
-        let repository = &self.release.config.repository;
-        let own = format!("/{}", self.config.repositories.config);
-        repository.strip_suffix(&own).unwrap_or(repository)
+    /// Returns `HOST/PATH` of a repository, as the release is read.
+    pub(super) fn name_of(&self, repository: &AnyRepository) -> Option<String> {
+        Some(repository.name(self.prefix.as_ref()?))
     }
 
-    /// Finds a chart: by its digest, or by its version where older publishers wrote none.
+    /// Reads the manifest of a chart.
     pub(super) async fn chart(&self, name: &str) -> Read<Found> {
-        let repository = match self.config.repositories.charts.join(name) {
-            Ok(repository) => repository,
-            Err(cause) => return Ok(Err(cause.to_string())),
-        };
-        let version = self.release.charts.get(name).map(|version| version.replace('+', "_"));
-        let selector = match (self.release.chart_digests.get(name), version.map(|version| version.parse())) {
-            (Some(digest), _) => Selector::Digest(digest.clone()),
-            (None, Some(Ok(tag))) => Selector::Tag(tag),
-            (None, Some(Err(cause))) => return Ok(Err(cause.to_string())),
-            (None, None) => return Ok(Err("the release does not name it".to_owned())),
-        };
-        self.find(repository, &selector, |layer| layer.media_type == LAYER_MEDIA_TYPE).await
+        self.part(NamedKind::Chart, Some(name), |layer| layer.media_type == LAYER_MEDIA_TYPE).await
     }
 
-    /// Finds the config bundle.
+    /// Reads the manifest of the config bundle.
     pub(super) async fn bundle(&self) -> Read<Found> {
-        let repository = self.config.repositories.config.clone();
-        self.find(repository, &Selector::Digest(self.release.config.digest.clone()), |_| true).await
+        self.part(NamedKind::Bundle, None, |_| true).await
     }
 
-    async fn find(&self, repository: Repository, selector: &Selector, is: impl Fn(&Descriptor) -> bool) -> Read<Found> {
+    /// Reads the manifest of one of the artifacts that the release names.
+    async fn part(&self, kind: NamedKind, name: Option<&str>, is: impl Fn(&Descriptor) -> bool) -> Read<Found> {
+        let is_it = |named: &Named| named.kind == kind && name.is_none_or(|name| named.name == name);
+        match self.named.iter().find(|named| is_it(named)).map(|named| &named.target) {
+            Some(Target::At { repository: AnyRepository::Own(repository), selector }) => {
+                self.find(repository, selector, is).await
+            }
+            Some(Target::At { repository, .. }) => Ok(Err(format!("{repository} is in another registry"))),
+            Some(Target::Unplaced(reason) | Target::Invalid(reason)) => Ok(Err(reason.clone())),
+            None => Ok(Err("the release does not name it".to_owned())),
+        }
+    }
+
+    async fn find(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+        is: impl Fn(&Descriptor) -> bool,
+    ) -> Read<Found> {
         let (digest, bytes) = match self.origin {
-            Origin::Store(store) => match said(store.manifest(&repository, selector).await)? {
+            Origin::Store(store) => match said(store.manifest(repository, selector).await)? {
                 Ok((descriptor, bytes)) => (descriptor.digest, bytes),
                 Err(reason) => return Ok(Err(reason)),
             },
-            Origin::Packed(desired) => match desired.all().find(|artifact| artifact.repository == repository) {
+            Origin::Packed(desired) => match desired.all().find(|artifact| artifact.repository == *repository) {
                 Some(packed) => (packed.artifact.digest().clone(), packed.artifact.manifest().bytes().clone()),
                 None => return Ok(Err(format!("{repository} is not packed"))),
             },
@@ -188,7 +196,7 @@ impl<'a> Side<'a> {
         let manifest: Option<Manifest> = serde_json::from_slice(&bytes).ok();
         let layer = manifest.and_then(|manifest| manifest.layers.into_iter().find(is));
         let reason = || format!("the manifest {repository}@{digest} names no archive");
-        Ok(layer.ok_or_else(reason).map(|layer| Found { repository, digest, layer }))
+        Ok(layer.ok_or_else(reason).map(|layer| Found { repository: repository.clone(), digest, layer }))
     }
 
     /// The archive of what was found.
@@ -202,11 +210,6 @@ impl<'a> Side<'a> {
             }
         }
     }
-}
-
-/// Is a chart of this name published with the release? Older publishers wrote no digests: all of theirs are.
-pub(super) fn publishes(release: &Release, name: &str) -> bool {
-    release.chart_digests.contains_key(name) || (release.chart_digests.is_empty() && release.charts.contains_key(name))
 }
 
 /// Unpacks an archive; `below` drops the directory that Helm puts around a chart.

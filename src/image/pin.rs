@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::{Platform, stated::stated};
-use crate::config::ImageRepository;
-use crate::oci::{self, Digest, Kind, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
+use crate::oci::{self, AnyRepository, Digest, Kind, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
 
 /// What happens when an image is not there, or is for another platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +24,9 @@ pub struct Request<'a> {
     /// Under which name the appliance reads.
     pub prefix: &'a Prefix,
     /// Key → where it is and under which tag.
-    pub images: BTreeMap<String, (ImageRepository, Tag)>,
+    pub images: BTreeMap<String, (AnyRepository, Tag)>,
     /// The control plane: its repository and the tag or digest.
-    pub control_plane: Option<(ImageRepository, Selector)>,
+    pub control_plane: Option<(AnyRepository, Selector)>,
     /// On what they have to run.
     pub platform: Platform,
     /// What happens when one is not there, or does not run.
@@ -203,35 +202,25 @@ fn unfit(
 async fn look(
     store: &ReadStore,
     request: &Request<'_>,
-    repository: &ImageRepository,
+    repository: &AnyRepository,
     selector: &Selector,
     external: &impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> Look {
     let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
-    let name = match repository {
-        ImageRepository::Own(repository) => request.prefix.name_of(repository),
-        ImageRepository::External(name) => name.clone(),
-    };
+    let name = repository.name(request.prefix);
     let reference = format!("{name}{separator}{selector}");
     let answer = match repository {
         _ if request.check == Check::Off => None,
-        ImageRepository::Own(repository) => Some(read(store, repository, selector).await),
-        ImageRepository::External(name) => match elsewhere(name) {
-            Some((at, path)) => match store.external(&at).map(|kept| kept.or_else(|| external(&at, &path))) {
-                Ok(Some(store)) => Some(read(&store, &path, selector).await),
+        AnyRepository::Own(repository) => Some(read(store, repository, selector).await),
+        AnyRepository::External { registry, repository } => {
+            match store.external(registry).map(|kept| kept.or_else(|| external(registry, repository))) {
+                Ok(Some(store)) => Some(read(&store, repository, selector).await),
                 Ok(None) => None,
                 Err(error) => Some(Err(error)),
-            },
-            None => None,
-        },
+            }
+        }
     };
     Look { repository: name, reference, answer }
-}
-
-/// `HOST/PATH` as the root of that registry and the repository in it.
-fn elsewhere(name: &str) -> Option<(Prefix, Repository)> {
-    let (host, path) = name.split_once('/')?;
-    Some((Prefix::parse(host, false).ok()?, path.parse().ok()?))
 }
 
 async fn read(store: &ReadStore, repository: &Repository, selector: &Selector) -> Result<Found, oci::Error> {
@@ -245,8 +234,8 @@ mod tests {
     use super::*;
     use crate::oci::{Artifact, Content, Location, Options, Store};
 
-    fn external(name: &str, tag: &str) -> (ImageRepository, Tag) {
-        (ImageRepository::External(name.to_owned()), tag.parse().expect("a tag"))
+    fn external(name: &str, tag: &str) -> (AnyRepository, Tag) {
+        (name.parse().expect("a repository"), tag.parse().expect("a tag"))
     }
 
     fn layout(directory: &std::path::Path) -> Store {
@@ -261,7 +250,7 @@ mod tests {
         pin(layout(directory).read(), &request, |_, _| panic!("nobody asks another registry")).await
     }
 
-    fn plane() -> (ImageRepository, Selector) {
+    fn plane() -> (AnyRepository, Selector) {
         let (repository, tag) = external("localhost:5000/team/plane", "1");
         (repository, Selector::Tag(tag))
     }

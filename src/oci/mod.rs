@@ -1,5 +1,6 @@
 //! The OCI specifications: content, names, and the kinds of store. Knows nothing of Helm, Flux or releases.
 
+mod any_repository;
 mod descriptor;
 mod digest;
 mod error;
@@ -29,13 +30,14 @@ mod push;
 #[cfg(feature = "publish")]
 mod relocation;
 
+pub use any_repository::AnyRepository;
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Hasher, InvalidDigest};
 pub use error::{Error, Kind, optional};
 pub use index::Index;
 pub(crate) use json::each_key_once;
 pub use manifest::Manifest;
-pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
+pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag, has_host};
 pub use registry::{Certificates, Credentials, InvalidCertificates, Notice, Options};
 pub use store::{Location, ReadStore};
 
@@ -52,4 +54,4 @@ pub use push::Store;
 #[cfg(feature = "publish")]
 pub use registry::Probe;
 #[cfg(feature = "publish")]
-pub use relocation::{Mention, Relocation, docker_name, has_host, split_name};
+pub use relocation::{Mention, Relocation, docker_name, split_name};

@@ -112,6 +112,16 @@ impl FromStr for Repository {
 pub struct Tag(String);
 text_type!(Tag);
 
+impl Tag {
+    /// Returns the tag of a version. Versions may have a `+` and tags may not: the usual tag has a `_` in its place.
+    ///
+    /// # Errors
+    /// When the version has another character that no tag has.
+    pub fn of_version(version: &str) -> Result<Self, InvalidReference> {
+        version.replace('+', "_").parse()
+    }
+}
+
 impl FromStr for Tag {
     type Err = InvalidReference;
 
@@ -251,6 +261,11 @@ fn host_name(host: &str) -> Option<&str> {
     (valid_port && valid_name).then_some(name)
 }
 
+/// Says whether the first part of a name is a host, as Docker tells hosts from paths.
+pub fn has_host(first: &str) -> bool {
+    first.contains(['.', ':', '[']) || first == "localhost"
+}
+
 /// Is it this machine, by its name alone?
 pub(super) fn is_loopback(name: &str) -> bool {
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -318,8 +333,7 @@ impl FromStr for Reference {
             None => (name, None),
         };
         let host = repository.split('/').next().unwrap_or_default();
-        let has_host = host.contains(['.', ':', '[']) || host == "localhost";
-        if !has_host || !repository.contains('/') || repository.ends_with('/') || text.contains("://") {
+        if !has_host(host) || !repository.contains('/') || repository.ends_with('/') || text.contains("://") {
             return Err(invalid("reference", text, "want `HOST/PATH:TAG` or `HOST/PATH@sha256:<hex>`"));
         }
         Prefix::parse(repository, false)?;

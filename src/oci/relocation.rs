@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{InvalidReference, Prefix, Repository};
+use super::{InvalidReference, Prefix, Repository, has_host};
 
 /// Names under which Docker Hub is known, the usual one first.
 const DOCKER_HUB: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
@@ -154,11 +154,6 @@ pub fn split_name(reference: &str) -> (&str, &str) {
     let path = reference[..name].rfind('/').unwrap_or(0);
     let end = reference[path..name].find(':').map_or(name, |at| path + at);
     reference.split_at(end)
-}
-
-/// Is the first part of a name a host, as Docker tells them apart?
-pub fn has_host(first: &str) -> bool {
-    first.contains(['.', ':', '[']) || first == "localhost"
 }
 
 /// The same repository of Docker Hub under all names that have a host.

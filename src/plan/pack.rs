@@ -6,11 +6,9 @@ use serde_json::Value;
 
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use crate::chart::{self, PackedChart, Versions};
-use crate::config::{
-    ChartPin, ChartVersions, Config, FILE_NAME, ImageRepository, ValuesNames, image_repository, nearest,
-};
+use crate::config::{ChartPin, ChartVersions, Config, FILE_NAME, ValuesNames, nearest};
 use crate::image::PinnedImages;
-use crate::oci::{Prefix, Repository, Tag};
+use crate::oci::{AnyRepository, InvalidReference, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::path::below;
 use crate::release::{self, Release};
@@ -65,7 +63,7 @@ pub struct Packed {
 ///
 /// # Errors
 /// When a key has no tag, a given key is unknown, or the tree's file is broken.
-pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String, (ImageRepository, Tag)>, Error> {
+pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String, (AnyRepository, Tag)>, Error> {
     let config = request.config;
     let usage = |reason: String| Error::usage(Place::file("--image"), reason);
     if let Some(key) = request.images.keys().find(|key| !config.images.contains_key(*key)) {
@@ -86,7 +84,8 @@ pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String,
             return Err(usage(reason).hint(format!("add it there, or give --image {key}=TAG")));
         };
         let tag = tag.parse().map_err(|cause| usage(format!("{key}: {cause}")))?;
-        images.insert(key.clone(), (image_repository(repository).map_err(|cause| usage(cause.to_string()))?, tag));
+        let repository = repository.parse().map_err(|cause: InvalidReference| usage(cause.to_string()))?;
+        images.insert(key.clone(), (repository, tag));
     }
     Ok(images)
 }

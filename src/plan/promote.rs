@@ -290,7 +290,8 @@ impl MoveReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::{Aspect, Kind, Outcome};
+    use crate::release::NamedKind;
+    use crate::verify::{Aspect, Outcome};
 
     fn json(version: &str) -> Vec<u8> {
         let digest = Digest::of(b"bundle");
@@ -366,7 +367,7 @@ mod tests {
     fn one_failed_check_stops_the_move_and_what_was_not_checked_does_not() {
         let json = json("1.0.4");
         let check = |outcome| Check {
-            kind: Kind::Chart,
+            kind: NamedKind::Chart,
             name: "web".to_owned(),
             aspect: Aspect::Manifest,
             reference: "r.io/charts/web@sha256:0".to_owned(),

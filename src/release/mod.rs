@@ -7,6 +7,7 @@ mod channel;
 #[cfg(feature = "publish")]
 mod history;
 mod manifest;
+mod named;
 #[cfg(feature = "publish")]
 mod relocate;
 mod resolve;
@@ -20,6 +21,8 @@ pub use channel::{Kind as MoveKind, Record, equal_but_for_channel, keep_alive_se
 #[cfg(feature = "publish")]
 pub use history::{Apart, End, History, Move, Why, history};
 pub use manifest::{ConfigReference, InvalidRelease, KEYS, Release, SCHEMA};
+pub(crate) use named::bare_tag;
+pub use named::{Named, NamedKind, TAG_ALONE, Target};
 pub use resolve::{CONFIG_LIMIT, Error as ResolveError, ResolveKind, Resolved, resolve};
 #[cfg(feature = "publish")]
 pub use values_names::values_names;

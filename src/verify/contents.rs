@@ -7,10 +7,10 @@ use futures_util::try_join;
 use super::present::{At, Read, blobs, read};
 use super::reader::Reader;
 use super::served::served;
-use super::{Aspect, Check, Kind, Named, Stores, Subject, Target, artifact, named, overlay, values_names};
+use super::{Aspect, Check, Stores, Subject, artifact, overlay, values_names};
 use crate::config::Config;
-use crate::oci::{self, Digest, Manifest, Prefix, Repository, Selector, Tag};
-use crate::release::{self, Resolved};
+use crate::oci::{self, AnyRepository, Digest, InvalidReference, Manifest, Prefix, Repository, Selector, Tag};
+use crate::release::{self, Named, NamedKind, Resolved, Target};
 
 /// Reads all of a release that was resolved as `name`: the channel, when that is one. `prefix` is the release's.
 ///
@@ -25,7 +25,7 @@ pub async fn contents(
 ) -> Result<Vec<Check>, oci::Error> {
     let repository = &config.repositories.release;
     let channel = config.channels.iter().find(|channel| channel.as_str() == name);
-    let named = named(&resolved.release, prefix, config);
+    let named = resolved.release.named(prefix, config);
     let release = of_release(&stores.own, repository, resolved, channel.is_some(), config);
     let of_channel = async {
         match channel {
@@ -50,8 +50,8 @@ pub async fn charts_and_bundle(
     config: &Config,
     stores: &Stores<'_>,
 ) -> Result<Vec<Check>, oci::Error> {
-    let mut named = named(&resolved.release, prefix, config);
-    named.retain(|named| matches!(named.kind, Kind::Chart | Kind::Bundle));
+    let mut named = resolved.release.named(prefix, config);
+    named.retain(|named| !named.kind.is_image());
     let checks = try_join_all(named.iter().map(|named| one(named, resolved, prefix, config, stores))).await?;
     Ok(checks.into_iter().flatten().filter(|check| check.aspect != Aspect::Tag).collect())
 }
@@ -64,7 +64,7 @@ async fn of_channel(
     resolved: &Resolved,
 ) -> Result<Vec<Check>, oci::Error> {
     let reference = format!("{repository}:{channel}");
-    let subject = Subject { kind: Kind::Channel, name: channel.as_str(), reference: &reference };
+    let subject = Subject { kind: NamedKind::Channel, name: channel.as_str(), reference: &reference };
     let mut checks = whole(reader, repository, &Selector::Digest(resolved.manifest.clone()), &subject).await?;
     if resolved.release.channel != channel.as_str() {
         let reason = format!("its JSON says that the channel is `{}`", resolved.release.channel);
@@ -96,11 +96,11 @@ async fn of_release(
     let served = served(reader, repository, resolved, in_channel, &config.channels).await?;
     let (digest, version) = (&served.release, &resolved.release.version);
     let reference = served.check.reference.clone();
-    let subject = Subject { kind: Kind::Release, name: version, reference: &reference };
+    let subject = Subject { kind: NamedKind::Release, name: version, reference: &reference };
     let agrees = Check { aspect: Aspect::Agrees, ..served.check };
     let selector = Selector::Digest(digest.clone());
     let whole = whole(reader, repository, &selector, &subject);
-    let tag = tagged(reader, repository, version, digest, &subject);
+    let tag = tagged(reader, repository, resolved.release.tag(), digest, &subject);
     let (mut checks, tag) = try_join!(whole, tag)?;
     if in_channel {
         checks.push(agrees);
@@ -136,11 +136,11 @@ async fn whole(
 async fn tagged(
     reader: &Reader<'_>,
     repository: &Repository,
-    version: &str,
+    tag: Result<Tag, InvalidReference>,
     digest: &Digest,
     subject: &Subject<'_>,
 ) -> Result<Check, oci::Error> {
-    let names = match version.replace('+', "_").parse::<Tag>() {
+    let names = match tag {
         Ok(tag) => reader.names(repository, &tag, digest).await?,
         Err(cause) => Err(cause.to_string()),
     };
@@ -158,9 +158,10 @@ async fn one(
     let subject = named.subject();
     let version = named.version.as_deref().unwrap_or_default();
     let tag = async {
-        match (&named.target, named.kind) {
-            (Target::Own { repository, selector: Selector::Digest(digest) }, Kind::Chart | Kind::Bundle) => {
-                tagged(&stores.own, repository, version, digest, &subject).await.map(Some)
+        match (&named.target, named.kind.is_image()) {
+            (Target::At { repository: AnyRepository::Own(repository), selector: Selector::Digest(digest) }, false) => {
+                let tag = Tag::of_version(version);
+                tagged(&stores.own, repository, tag, digest, &subject).await.map(Some)
             }
             _ => Ok(None),
         }
@@ -174,7 +175,7 @@ async fn one(
             }
         };
         let mut checks = vec![subject.ok(Aspect::Manifest)];
-        if !matches!(named.kind, Kind::Chart | Kind::Bundle) {
+        if named.kind.is_image() {
             let there = blobs(&reader, &repository, &descriptor, &bytes).await?;
             checks.push(subject.judge_blobs(Aspect::Content, there));
             return Ok(checks);
@@ -196,7 +197,7 @@ async fn one(
 /// What the archive of a chart or bundle holds.
 fn inside(named: &Named, blobs: &[Bytes], resolved: &Resolved, prefix: &Prefix, config: &Config) -> Vec<Check> {
     let subject = named.subject();
-    if named.kind == Kind::Chart {
+    if named.kind == NamedKind::Chart {
         return vec![artifact::loads(&subject, &named.name, named.version.as_deref().unwrap_or_default(), blobs)];
     }
     match artifact::unpack(blobs) {

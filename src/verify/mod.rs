@@ -3,7 +3,6 @@
 
 mod artifact;
 mod contents;
-mod named;
 mod overlay;
 mod present;
 mod reader;
@@ -15,47 +14,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::oci::ReadStore;
+use crate::release::NamedKind;
 
 pub use contents::{charts_and_bundle, contents};
-pub use named::{Named, Target, named, release_prefix};
 pub use present::present;
 pub use reader::{Reader, Unread};
 pub use served::{Served, served};
-
-/// What is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A channel's own manifest.
-    Channel,
-    /// The release manifest.
-    Release,
-    /// A Helm chart.
-    Chart,
-    /// The config bundle.
-    Bundle,
-    /// An application image.
-    Image,
-    /// The control-plane image.
-    ControlPlane,
-    /// A further image that an air gap must carry.
-    ExtraImage,
-}
-
-impl Kind {
-    /// In words.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Channel => "channel",
-            Self::Release => "release",
-            Self::Chart => "chart",
-            Self::Bundle => "bundle",
-            Self::Image => "image",
-            Self::ControlPlane => "control plane",
-            Self::ExtraImage => "extra image",
-        }
-    }
-}
 
 /// What about it is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -111,7 +75,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Of what.
-    pub kind: Kind,
+    pub kind: NamedKind,
     /// Its name.
     pub name: String,
     /// What about it.
@@ -134,7 +98,7 @@ impl Check {
 /// What a check is about; makes its rows.
 #[derive(Clone, Copy, Debug)]
 struct Subject<'a> {
-    kind: Kind,
+    kind: NamedKind,
     name: &'a str,
     reference: &'a str,
 }

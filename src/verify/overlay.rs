@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Aspect, Check, Kind, Subject};
+use super::{Aspect, Check, Subject};
 use crate::oci::{Digest, Prefix, Repository};
-use crate::release::Release;
+use crate::release::{NamedKind, Release};
 use crate::yaml::{self, Node};
 
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
@@ -26,7 +26,7 @@ pub(super) fn pins(files: &Files, release: &Release, prefix: &Prefix, charts: &R
         match std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()).and_then(documents) {
             Ok(roots) => found.extend(roots.iter().filter_map(|root| pin(root, path, prefix, charts))),
             Err(reason) => {
-                let subject = Subject { kind: Kind::Bundle, name: path, reference: path };
+                let subject = Subject { kind: NamedKind::Bundle, name: path, reference: path };
                 broken.push(subject.failed(Aspect::Pin, reason));
             }
         }
@@ -34,7 +34,7 @@ pub(super) fn pins(files: &Files, release: &Release, prefix: &Prefix, charts: &R
     let mut checks: Vec<Check> = found.iter().filter_map(|pin| judge(pin, release)).collect();
     let pinned: BTreeSet<&str> = found.iter().map(|pin| pin.chart.as_str()).collect();
     for name in release.chart_digests.keys().filter(|name| !pinned.contains(name.as_str())) {
-        let subject = Subject { kind: Kind::Chart, name, reference: &release.config.repository };
+        let subject = Subject { kind: NamedKind::Chart, name, reference: &release.config.repository };
         checks.push(subject.failed(Aspect::Pin, "nothing in the bundle uses it"));
     }
     checks.append(&mut broken);
@@ -84,7 +84,7 @@ fn pin(root: &Node, path: &str, prefix: &Prefix, charts: &Repository) -> Option<
 /// Nothing for a chart that the release does not name: it is not ours to judge.
 fn judge(pin: &Pin, release: &Release) -> Option<Check> {
     let version = release.charts.get(&pin.chart)?;
-    let subject = Subject { kind: Kind::Chart, name: &pin.chart, reference: &pin.file };
+    let subject = Subject { kind: NamedKind::Chart, name: &pin.chart, reference: &pin.file };
     let tag = |version: &str| version.replace('+', "_");
     let result = match (&pin.digest, &pin.version, release.chart_digests.get(&pin.chart)) {
         (Some(found), _, Some(digest)) if *found != digest.to_string() => {
@@ -109,7 +109,7 @@ pub(super) fn values(files: &Files, release: &Release) -> Vec<Check> {
     let every: BTreeSet<&str> = in_bundle.keys().copied().chain(carried.keys().map(String::as_str)).collect();
     let check = |name: &str| {
         let reference = format!("{start}{name}");
-        let subject = Subject { kind: Kind::Bundle, name, reference: &reference };
+        let subject = Subject { kind: NamedKind::Bundle, name, reference: &reference };
         match (in_bundle.get(name), carried.get(name)) {
             (Some(_), None) if carried.is_empty() => {
                 subject.not_checked(Aspect::Values, "the release carries no values: an older publisher wrote it")

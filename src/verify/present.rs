@@ -5,8 +5,9 @@ use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
 use super::reader::{Reader, Unread};
-use super::{Aspect, Check, Named, Stores, Subject, Target};
-use crate::oci::{self, Descriptor, Manifest, Prefix, Repository, Selector, media_type};
+use super::{Aspect, Check, Stores, Subject};
+use crate::oci::{self, AnyRepository, Descriptor, Manifest, Prefix, Repository, Selector, media_type};
+use crate::release::{Named, TAG_ALONE, Target};
 
 /// Most manifests of an index that are looked at.
 const INDEX_LIMIT: usize = 64;
@@ -58,20 +59,25 @@ pub(super) async fn read<'a>(named: &Named, stores: &Stores<'a>) -> Result<Read<
     let subject = named.subject();
     let judged = |check| Ok(Read::Judged(check));
     match &named.target {
-        Target::Loose(reason) => judged(subject.not_checked(Aspect::Manifest, reason)),
+        Target::Unplaced(reason) => judged(subject.not_checked(Aspect::Manifest, reason)),
         Target::Invalid(reason) => judged(subject.failed(Aspect::Manifest, reason)),
-        Target::Own { repository, selector } => match stores.own.manifest(repository, selector).await {
-            Ok((descriptor, bytes)) => {
-                let (reader, repository) = (At::Own(stores.own), repository.clone());
-                Ok(Read::There { reader, repository, descriptor, bytes })
+        // The tag may name another image by now.
+        Target::At { selector: Selector::Tag(_), .. } if named.kind.is_image() => {
+            judged(subject.not_checked(Aspect::Manifest, TAG_ALONE))
+        }
+        Target::At { repository: AnyRepository::Own(repository), selector } => {
+            match stores.own.manifest(repository, selector).await {
+                Ok((descriptor, bytes)) => {
+                    let (reader, repository) = (At::Own(stores.own), repository.clone());
+                    Ok(Read::There { reader, repository, descriptor, bytes })
+                }
+                Err(unread) => judged(subject.failed(Aspect::Manifest, unread.reason()?)),
             }
-            Err(unread) => judged(subject.failed(Aspect::Manifest, unread.reason()?)),
-        },
-        Target::External { name, registry, repository, digest } => {
-            let selector = Selector::Digest(digest.clone());
-            let found = match kept(stores, registry, repository, &selector).await? {
+        }
+        Target::At { repository: AnyRepository::External { registry, repository }, selector } => {
+            let found = match kept(stores, registry, repository, selector).await? {
                 Some(kept) => Some(kept.map_err(Unread::Store)),
-                None => elsewhere(stores, name, repository, &selector).await,
+                None => elsewhere(stores, &registry.name_of(repository), repository, selector).await,
             };
             match found {
                 None => judged(subject.not_checked(Aspect::Manifest, "it is in another registry, which was not asked")),

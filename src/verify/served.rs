@@ -1,9 +1,9 @@
 //! The release that a channel, a version or a digest serves: is it there, and does the channel say the same as it?
 
 use super::reader::Reader;
-use super::{Aspect, Check, Kind, Subject};
+use super::{Aspect, Check, Subject};
 use crate::oci::{self, Digest, Manifest, Repository, Selector, Tag};
-use crate::release::{self, Resolved};
+use crate::release::{self, NamedKind, Resolved};
 
 /// Largest release JSON that is read.
 const CONFIG_LIMIT: u64 = 4 << 20;
@@ -17,9 +17,8 @@ pub struct Served {
     pub check: Check,
 }
 
-/// Looks at the release itself, which a channel's manifest stands for. What an older publisher put into a channel has no
-/// record: there it is the release under the version's tag, when that says the same. `channels` are those that it may have
-/// been published for: with one of them no second request is needed.
+/// Reads the release itself, of which a channel's manifest is a copy, and compares the two. `channels` are those that the release
+/// may have been published for: for one of them no second request is needed.
 ///
 /// # Errors
 /// When the store cannot be reached.
@@ -30,17 +29,12 @@ pub async fn served(
     in_channel: bool,
     channels: &[Tag],
 ) -> Result<Served, oci::Error> {
-    let version = resolved.release.version.parse::<Tag>().ok();
-    let selector = match (&resolved.record, version) {
-        (Some(record), _) => Selector::Digest(record.release.clone()),
-        (None, Some(version)) if in_channel => Selector::Tag(version),
-        (None, _) => Selector::Digest(resolved.manifest.clone()),
-    };
+    let selector = resolved.release_selector(in_channel);
     let reference = match &selector {
         Selector::Tag(tag) => format!("{repository}:{tag}"),
         Selector::Digest(digest) => format!("{repository}@{digest}"),
     };
-    let subject = Subject { kind: Kind::Release, name: &resolved.release.version, reference: &reference };
+    let subject = Subject { kind: NamedKind::Release, name: &resolved.release.version, reference: &reference };
     let result = same(reader, repository, resolved, &selector, channels).await?;
     Ok(match (result, selector) {
         (Ok(release), _) => Served { release, check: subject.ok(Aspect::Manifest) },

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::overlay::{Files, documents, is_object};
-use super::{Aspect, Check, Kind, Subject};
+use super::{Aspect, Check, Subject};
 use crate::config::Appliance;
-use crate::release::{Release, values_names};
+use crate::release::{NamedKind, Release, values_names};
 use crate::yaml::Node;
 
 /// Length of the hash in a name.
@@ -42,7 +42,7 @@ fn read(root: &Node) -> impl Iterator<Item = &str> {
 
 /// Nothing for a `ConfigMap` that is not of a release's values.
 fn judge(name: &str, file: &str, made: &BTreeMap<String, String>, appliance: &Appliance) -> Option<Check> {
-    let subject = |name| Subject { kind: Kind::Bundle, name, reference: file };
+    let subject = |name| Subject { kind: NamedKind::Bundle, name, reference: file };
     if made.values().any(|made| made == name) {
         return Some(subject(name).ok(Aspect::Values));
     }
@@ -63,7 +63,7 @@ fn without_hash(name: &str) -> Option<&str> {
 fn hashes(release: &Release, appliance: &Appliance) -> Vec<Check> {
     let expected = values_names(appliance, &release.values_profile, &release.profile_values, &release.images);
     let check = |(of, name): (&String, &String)| {
-        let subject = Subject { kind: Kind::Release, name, reference: of };
+        let subject = Subject { kind: NamedKind::Release, name, reference: of };
         match expected.get(of) {
             Some(expected) if expected == name => subject.ok(Aspect::Values),
             Some(expected) => subject.not_checked(

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use alga_release::config::{Config, nearest};
 use alga_release::oci::{self, Digest, Location, Prefix, ReadStore, Repository, Selector, Store, Tag};
-use alga_release::release::{self, Release, ResolveError, Resolved};
-use alga_release::verify::{self, External, Reader, Target};
+use alga_release::release::{self, Named, Release, ResolveError, Resolved};
+use alga_release::verify::{External, Reader};
 
 use crate::args::{ConfigurationArgs, StoreArgs};
 use crate::environment;
@@ -123,7 +123,7 @@ impl Connection {
         if let Some(prefix) = &self.prefix {
             return Ok(prefix.clone());
         }
-        verify::release_prefix(release, config).map_err(|_| {
+        release.prefix(config).ok_or_else(|| {
             let bundle = &config.repositories.config;
             let reason =
                 format!("the release's bundle is {}, which does not end with `{bundle}`", release.config.repository);
@@ -132,19 +132,20 @@ impl Connection {
     }
 
     /// The other registries that a release names, each with the credentials that are kept for it.
-    pub async fn external(&self, named: &[verify::Named]) -> Result<BTreeMap<String, External>, Failure> {
+    pub async fn external(&self, named: &[Named]) -> Result<BTreeMap<String, External>, Failure> {
         let mut external = BTreeMap::new();
         for named in named.iter().filter(|_| self.elsewhere) {
-            let Target::External { name, registry, .. } = &named.target else { continue };
-            if external.contains_key(name) {
+            let Some((registry, repository, _)) = named.external() else { continue };
+            let name = registry.name_of(repository);
+            if external.contains_key(&name) {
                 continue;
             }
-            let found = self.access.for_registry(name).await?;
+            let found = self.access.for_registry(&name).await?;
             let location = Location::Registry(registry.clone());
             let apart = self.public_read && !found.is_anonymous();
             let public = if apart { Some(ReadStore::open(&location, self.access.anonymous())?) } else { None };
             let options = self.access.options(found.credentials);
-            external.insert(name.clone(), External { store: ReadStore::open(&location, options)?, public });
+            external.insert(name, External { store: ReadStore::open(&location, options)?, public });
         }
         Ok(external)
     }

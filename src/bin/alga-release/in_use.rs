@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use alga_release::config::Config;
-use alga_release::oci::{Digest, Location, Prefix, Repository, Selector, Tag};
-use alga_release::release::{self, End, History, Move, Release};
+use alga_release::oci::{AnyRepository, Digest, Location, Prefix, Repository, Selector, Tag};
+use alga_release::release::{self, End, History, Move, Release, Target};
 use alga_release::text::{clean, shown};
-use alga_release::verify::{self, Target};
 use clap::ValueEnum;
 use futures_util::future::try_join_all;
 use serde::Serialize;
@@ -194,43 +193,21 @@ impl List<'_> {
 
     fn release(&mut self, release: &Release, prefix: &Prefix) {
         let why = format!("release {}", release.version);
-        if let Ok(tag) = release.version.replace('+', "_").parse::<Tag>() {
+        if let Ok(tag) = release.tag() {
             self.add(&self.config.repositories.release, Selector::Tag(tag), &why);
         }
-        for named in verify::named(release, prefix, self.config) {
+        for named in release.named(prefix, self.config) {
             let why = format!("{why}: {} {}", named.kind.as_str(), named.name);
-            let tag = named.version.as_ref().and_then(|version| version.replace('+', "_").parse::<Tag>().ok());
-            match (&named.target, tag) {
-                (Target::Own { repository, selector }, tag) => {
-                    self.add(repository, selector.clone(), &why);
-                    if let Some(tag) = tag {
-                        self.add(repository, Selector::Tag(tag), &why);
+            match named.target {
+                Target::At { repository: AnyRepository::Own(repository), selector } => {
+                    self.add(&repository, selector, &why);
+                    if let Some(tag) = named.tag {
+                        self.add(&repository, Selector::Tag(tag), &why);
                     }
                 }
-                (Target::Loose(_), tag) => self.loose(&named, tag, prefix, &why),
-                (Target::Invalid(reason), _) => self.problems.push(format!("{why}: {reason}")),
-                (Target::External { .. }, _) => {}
+                Target::Invalid(reason) => self.problems.push(format!("{why}: {reason}")),
+                Target::At { .. } | Target::Unplaced(_) => {}
             }
-        }
-    }
-
-    /// What is known by a tag alone: an image of the configuration, or the control plane.
-    fn loose(&mut self, named: &verify::Named, tag: Option<Tag>, prefix: &Prefix, why: &str) {
-        use alga_release::config::{ImageRepository, image_repository};
-        let configured = match named.kind {
-            verify::Kind::Image => self.config.images.get(&named.name).and_then(|text| image_repository(text).ok()),
-            verify::Kind::ControlPlane => Some(ImageRepository::Own(self.config.repositories.control_plane.clone())),
-            _ => None,
-        };
-        let reference = named.reference.parse::<alga_release::oci::Reference>().ok();
-        let own = reference.as_ref().and_then(|reference| prefix.strip(&reference.repository));
-        let tag = tag.or(reference.and_then(|reference| reference.tag)).or_else(|| named.reference.parse().ok());
-        let repository = own.or(match configured {
-            Some(ImageRepository::Own(repository)) => Some(repository),
-            _ => None,
-        });
-        if let (Some(repository), Some(tag)) = (repository, tag) {
-            self.add(&repository, Selector::Tag(tag), why);
         }
     }
 }

@@ -294,7 +294,7 @@ async fn look(config: &Config, connection: &Connection, source: &Source) -> Resu
         Failure::refused(reason, "the configuration's `images` says which keys a release must have")
     })?;
     let prefix = connection.prefix_of(&resolved.release, config)?;
-    let named = verify::named(&resolved.release, &prefix, config);
+    let named = resolved.release.named(&prefix, config);
     let external = connection.external(&named).await?;
     let stores = Stores { own: connection.reader(), external: &external };
     let repository = &config.repositories.release;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use alga_release::config::{ChartPin, ChartVersions, Config, ImageRepository, image_repository};
+use alga_release::config::{ChartPin, ChartVersions, Config};
 use alga_release::diff::{self, Diff, Side};
 use alga_release::image::archive::Layers;
 use alga_release::image::{self, Check, PinnedImages};
-use alga_release::oci::{Location, Pinned, Prefix, ReadStore, Reference, Repository, Selector, Tag};
+use alga_release::oci::{AnyRepository, Location, Pinned, Prefix, ReadStore, Reference, Repository, Selector, Tag};
 use alga_release::plan::{
     self, Action, Contents, Desired, DesiredArtifact, Executor, MoveRecord, Observed, Report, Request, Revision,
 };
@@ -261,7 +261,7 @@ fn pin_request<'a>(
     args: &PublishArgs,
     request: &Request<'a>,
     location: &Location,
-    images: BTreeMap<String, (ImageRepository, Tag)>,
+    images: BTreeMap<String, (AnyRepository, Tag)>,
 ) -> Result<image::Request<'a>, Failure> {
     let check = match (args.image_check, location) {
         (Some(args::ImageCheck::Require), _) | (None, Location::Registry(_)) => Check::Require,
@@ -276,15 +276,12 @@ fn pin_request<'a>(
 }
 
 /// A tag or digest of the configured repository, or a full reference.
-fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(ImageRepository, Selector), Failure> {
+fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(AnyRepository, Selector), Failure> {
     if !text.contains('/') {
-        return Ok((ImageRepository::Own(config.repositories.control_plane.clone()), text.parse()?));
+        return Ok((AnyRepository::Own(config.repositories.control_plane.clone()), text.parse()?));
     }
     let reference: Reference = text.parse()?;
-    let repository = match prefix.strip(&reference.repository) {
-        Some(repository) => ImageRepository::Own(repository),
-        None => image_repository(&reference.repository)?,
-    };
+    let repository = AnyRepository::of_name(&reference.repository, prefix)?;
     let selector = reference.digest.map(Selector::Digest).or(reference.tag.map(Selector::Tag));
     let selector =
         selector.ok_or_else(|| Failure::usage("--control-plane: want a tag or a digest in the reference"))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use alga_release::config::{Config, ImageRepository};
+use alga_release::config::Config;
 use alga_release::image::{self, Check};
 use alga_release::oci::{Certificates, Credentials, Location, Options, Prefix, ReadStore, Repository, Store};
 
@@ -148,14 +148,14 @@ impl StoreAccess {
         }
         let images = pins.images.values().map(|(repository, _)| repository);
         for repository in images.chain(pins.control_plane.iter().map(|(repository, _)| repository)) {
-            if let ImageRepository::External(name) = repository
-                && !elsewhere.credentials.contains_key(name)
+            if let Some(name) = repository.external_name()
+                && !elsewhere.credentials.contains_key(&name)
             {
-                let found = self.for_registry(name).await?;
+                let found = self.for_registry(&name).await?;
                 if !found.is_anonymous() {
                     talk.info(&format!("credentials of {name}: {}", found.source));
                 }
-                elsewhere.credentials.insert(name.clone(), found.credentials);
+                elsewhere.credentials.insert(name, found.credentials);
             }
         }
         Ok(elsewhere)

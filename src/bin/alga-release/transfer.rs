@@ -10,7 +10,7 @@ use alga_release::oci::{
     archive,
 };
 use alga_release::overlay::{self, BundleMeta};
-use alga_release::plan::copy::{self, Attachment, Cost, Extent, Home, Keeps, Left, Whole};
+use alga_release::plan::copy::{self, Attachment, Cost, Extent, Keeps, Left, Whole};
 use alga_release::plan::{
     self, ArtifactKind, Candidate, ChannelState, Contents, Current, Desired, Event, Executor, MoveRecord, MoveRules,
     Observed, Plan, Progress as _,
@@ -185,7 +185,7 @@ impl Transfer<'_> {
             (None, _) => Keeps::All,
         };
         let external = !matches!(keeps, Keeps::Own);
-        let named = verify::named(&resolved.release, &prefix, config);
+        let named = resolved.release.named(&prefix, config);
         let elsewhere =
             if external && !self.extent.without_images { source.external(&named).await? } else { BTreeMap::default() };
         let stores = verify::Stores { own, external: &elsewhere };
@@ -224,8 +224,8 @@ impl Transfer<'_> {
         let attached = attached(&whole, keeps, self.config, true)?;
         let mut kept = BTreeMap::new();
         for piece in whole.pieces.iter().filter(|_| matches!(keeps, Keeps::All)) {
-            if let (Home::External { name, .. }, Some(repository)) = (&piece.home, keeps.repository(&piece.home)?) {
-                kept.insert(repository, name.clone());
+            if let (Some(name), Some(repository)) = (piece.home.external_name(), keeps.repository(&piece.home)?) {
+                kept.insert(repository, name);
             }
         }
         let (elsewhere, warnings) = (Vec::new(), Vec::new());

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use alga_release::config::Config;
 use alga_release::oci::{Kind, Location, Selector, Tag};
-use alga_release::release::{self, ResolveError, ResolveKind};
+use alga_release::release::{self, NamedKind, ResolveError, ResolveKind};
 use alga_release::text::clean;
 use alga_release::text::shown;
 use alga_release::verify::{self, Aspect, Check, Outcome, Stores};
@@ -122,7 +122,7 @@ async fn one(connection: &Connection, config: &Config, word: &str, may_be_absent
         }
     };
     let prefix = connection.prefix_of(&resolved.release, config)?;
-    let external = connection.external(&verify::named(&resolved.release, &prefix, config)).await?;
+    let external = connection.external(&resolved.release.named(&prefix, config)).await?;
     let stores = Stores { own: reader, external: &external };
     let checks = Box::pin(verify::contents(word, &resolved, &prefix, config, &stores)).await?;
     Ok(Verified { reference, version: Some(resolved.release.version), checks })
@@ -140,7 +140,7 @@ fn is_head(error: &alga_release::oci::Error, selector: &Selector) -> bool {
 
 fn row(word: &str, outcome: Outcome, reason: String) -> Check {
     Check {
-        kind: verify::Kind::Release,
+        kind: NamedKind::Release,
         name: word.to_owned(),
         aspect: Aspect::Manifest,
         reference: word.to_owned(),

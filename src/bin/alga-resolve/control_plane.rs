@@ -1,6 +1,6 @@
 //! `alga-resolve control-plane`: one reference or nothing, and always success.
 
-use alga_release::appliance::{Channel, Decision, Situation, control_plane_image, decide};
+use alga_release::appliance::{Channel, Decision, Situation, decide};
 
 use super::args::{Args, ControlPlaneFlags};
 use super::ask::Place;
@@ -32,7 +32,7 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
     });
     let known = place.as_ref().and_then(known_image);
     let image = place.as_ref().zip(answer.as_ref());
-    let image = image.map(|(place, answer)| control_plane_image(&answer.resolved.release, &place.config));
+    let image = image.map(|(place, answer)| answer.resolved.release.control_plane_image(&place.config));
     let situation = Situation {
         channel: image.as_ref().map_or(Channel::Failed, |image| Channel::Answered(image.as_deref())),
         present: &flags.present,
@@ -53,7 +53,7 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
 fn known_image(place: &Place) -> Option<String> {
     let release = place.known()?.release()?;
     place.check_names(&release).ok()?;
-    control_plane_image(&release, &place.config)
+    release.control_plane_image(&place.config)
 }
 
 fn reason(decision: Decision<'_>, situation: &Situation<'_>) -> &'static str {

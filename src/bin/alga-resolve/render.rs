@@ -45,15 +45,15 @@ fn rendered(
 ) -> Result<Rendering, Failure> {
     let release = &answer.resolved.release;
     let (config, bundle) = (&place.config, &release.config.repository);
-    let suffix = format!("/{}", config.repositories.config);
-    let own = Prefix::parse(bundle.strip_suffix(&suffix).unwrap_or(&config.prefix), args.plain_http);
+    let own = release.prefix_or_configured(config);
     let own = own.map_err(|cause| Failure::new(1, format!("config.repository: {cause}")))?;
-    let registry = match &place.location {
-        Location::Registry(prefix) => prefix,
-        Location::Layout(_) | Location::Archive(_) => &own,
+    let (registry, asked) = match &place.location {
+        Location::Registry(prefix) => (prefix, true),
+        Location::Layout(_) | Location::Archive(_) => (&own, false),
     };
-    let plain_http = Prefix::parse(bundle, args.plain_http)
-        .is_ok_and(|bundle| if bundle.host() == registry.host() { registry.plain_http() } else { bundle.plain_http() });
+    let plain_http = Prefix::parse(bundle, args.plain_http).is_ok_and(|bundle| {
+        if asked && bundle.host() == registry.host() { registry.plain_http() } else { bundle.plain_http() }
+    });
     let repository = registry.full_path(&config.repositories.release);
     let options = appliance::Options {
         config,

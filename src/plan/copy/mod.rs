@@ -8,14 +8,14 @@ mod relocate;
 
 pub use attach::{Attachment, attachments};
 pub use cost::{Cost, cost};
-pub use read::{CopyError, Extent, Home, Left, Piece, Whole, read};
+pub use read::{CopyError, Extent, Left, Piece, Whole, read};
 pub use relocate::{Origin, Relocated, relocate};
 
 use std::collections::BTreeMap;
 
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use crate::config::Config;
-use crate::oci::{Artifact, InvalidReference, Prefix, Relocation, Repository, Tag};
+use crate::oci::{AnyRepository, Artifact, InvalidReference, Prefix, Relocation, Repository, Tag};
 use crate::release;
 
 /// Below which repository a registry keeps the images of other registries.
@@ -37,14 +37,14 @@ impl Keeps<'_> {
     ///
     /// # Errors
     /// When the name of its registry makes no repository.
-    pub fn repository(&self, home: &Home) -> Result<Option<Repository>, InvalidReference> {
+    pub fn repository(&self, home: &AnyRepository) -> Result<Option<Repository>, InvalidReference> {
         match (home, self) {
-            (Home::Own(repository), _) => Ok(Some(repository.clone())),
-            (Home::External { .. }, Self::Own) => Ok(None),
-            (Home::External { registry, repository, .. }, Self::All) => {
+            (AnyRepository::Own(repository), _) => Ok(Some(repository.clone())),
+            (AnyRepository::External { .. }, Self::Own) => Ok(None),
+            (AnyRepository::External { registry, repository }, Self::All) => {
                 Ok(Some(Repository::kept(registry, repository)))
             }
-            (Home::External { registry, repository, .. }, Self::Relocated(_)) => {
+            (AnyRepository::External { registry, repository }, Self::Relocated(_)) => {
                 let below: Repository = EXTERNAL.parse()?;
                 let host = registry.host().replace(':', "_");
                 below.join(&host)?.join(&registry.full_path(repository)).map(Some)
@@ -100,7 +100,7 @@ pub fn desired(
         }
     }
     let repository = config.repositories.release.clone();
-    let tag: Tag = whole.version.replace('+', "_").parse()?;
+    let tag = Tag::of_version(&whole.version)?;
     let release = DesiredArtifact {
         kind: ArtifactKind::Release,
         name: repository.name().to_owned(),

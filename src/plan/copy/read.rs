@@ -3,14 +3,14 @@
 use futures_util::future::{try_join, try_join_all};
 
 use super::super::desired::ArtifactKind;
-use crate::config::{Config, ImageRepository, image_repository};
+use crate::config::Config;
 use crate::image::Platform;
 use crate::oci::{
-    self, Artifact, Attached, Descriptor, Digest, InvalidReference, Prefix, ReadStore, Reference, Repository, Selector,
-    Tag, optional,
+    self, AnyRepository, Artifact, Attached, Descriptor, Digest, InvalidReference, Prefix, ReadStore, Repository,
+    Selector, Tag, optional,
 };
-use crate::release::Resolved;
-use crate::verify::{self, Kind, Named, Stores, Target};
+use crate::release::{Named, NamedKind, Resolved, TAG_ALONE, Target};
+use crate::verify::Stores;
 
 /// What of a release is copied.
 #[derive(Clone, Copy, Debug)]
@@ -21,32 +21,6 @@ pub struct Extent<'a> {
     pub platform: Option<&'a Platform>,
     /// With what lies in other registries?
     pub external: bool,
-}
-
-/// Where a piece of a release lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Home {
-    /// In the store of the release.
-    Own(Repository),
-    /// In another registry.
-    External {
-        /// `HOST/PATH`.
-        name: String,
-        /// Its root.
-        registry: Prefix,
-        /// In it.
-        repository: Repository,
-    },
-}
-
-impl Home {
-    /// `HOST/PATH`, for a release below `prefix`.
-    pub fn name(&self, prefix: &Prefix) -> String {
-        match self {
-            Self::Own(repository) => prefix.name_of(repository),
-            Self::External { name, .. } => name.clone(),
-        }
-    }
 }
 
 /// Something that a release names, to be copied.
@@ -60,8 +34,8 @@ pub struct Piece {
     pub version: String,
     /// The tag that keeps it.
     pub tag: Tag,
-    /// Where it lies.
-    pub home: Home,
+    /// Repository that it is read from, relative to the release's prefix.
+    pub home: AnyRepository,
     /// The manifest and everything that it names.
     pub artifact: Artifact,
     /// What refers to it.
@@ -72,7 +46,7 @@ pub struct Piece {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Left {
     /// What it is.
-    pub kind: Kind,
+    pub kind: NamedKind,
     /// Its name or key in the release.
     pub name: String,
     /// `HOST/PATH` with its tag or digest.
@@ -127,10 +101,10 @@ pub async fn read(
     stores: &Stores<'_>,
     extent: Extent<'_>,
 ) -> Result<Whole, CopyError> {
-    let named = verify::named(&resolved.release, prefix, config);
+    let named = resolved.release.named(prefix, config);
     let version = &resolved.release.version;
-    let tag: Tag = version.replace('+', "_").parse()?;
-    let reading = Reading { tag: &tag, config, stores, extent };
+    let tag = resolved.release.tag()?;
+    let reading = Reading { tag: &tag, stores, extent };
     let of_release = async {
         let store = stores.own.store;
         let repository = &config.repositories.release;
@@ -180,39 +154,41 @@ enum Found {
 struct Reading<'a> {
     /// Of the release.
     tag: &'a Tag,
-    config: &'a Config,
     stores: &'a Stores<'a>,
     extent: Extent<'a>,
 }
 
 impl Reading<'_> {
     async fn one(&self, named: &Named) -> Result<Found, oci::Error> {
-        let is_image = !matches!(named.kind, Kind::Chart | Kind::Bundle);
-        if is_image && !self.extent.images {
+        if named.kind.is_image() && !self.extent.images {
             return Ok(left(named, "it was asked to leave the images"));
         }
         match &named.target {
             Target::Invalid(reason) => Ok(failed(named, reason)),
-            Target::Loose(reason) => self.by_tag(named, reason).await,
-            Target::Own { repository, selector } => {
-                let home = Home::Own(repository.clone());
+            Target::Unplaced(reason) => Ok(left(named, reason)),
+            Target::At { repository: AnyRepository::Own(repository), selector: Selector::Tag(tag) }
+                if named.kind.is_image() =>
+            {
+                self.by_tag(named, repository, tag).await
+            }
+            Target::At { repository: AnyRepository::External { .. }, selector: Selector::Tag(_) } => {
+                Ok(left(named, TAG_ALONE))
+            }
+            Target::At { repository: home @ AnyRepository::Own(repository), selector } => {
                 self.read(named, home, self.stores.own.store, repository, selector).await
             }
-            Target::External { name, registry, repository, digest } => {
+            Target::At { repository: home @ AnyRepository::External { registry, repository }, selector } => {
                 if !self.extent.external {
                     let reason = "it is in another registry, and a registry keeps its own alone: --rewrite-prefix takes it along";
                     return Ok(left(named, reason));
                 }
-                let home =
-                    Home::External { name: name.clone(), registry: registry.clone(), repository: repository.clone() };
-                let selector = Selector::Digest(digest.clone());
                 if let Some(kept) = self.stores.own.store.external(registry)?
-                    && optional(kept.manifest(repository, &selector).await)?.is_some()
+                    && optional(kept.manifest(repository, selector).await)?.is_some()
                 {
-                    return self.read(named, home, &kept, repository, &selector).await;
+                    return self.read(named, home, &kept, repository, selector).await;
                 }
-                match self.stores.external.get(name) {
-                    Some(external) => self.read(named, home, &external.store, repository, &selector).await,
+                match self.stores.external.get(&registry.name_of(repository)) {
+                    Some(external) => self.read(named, home, &external.store, repository, selector).await,
                     None => {
                         Ok(left(named, "it is in another registry, which is not asked, and the store does not keep it"))
                     }
@@ -221,23 +197,14 @@ impl Reading<'_> {
         }
     }
 
-    /// An image of which the release says the tag alone: where its store has it, that one.
-    async fn by_tag(&self, named: &Named, reason: &str) -> Result<Found, oci::Error> {
-        let tag = named.version.as_deref().unwrap_or(&named.reference).parse::<Tag>().ok();
-        let repository = match named.kind {
-            Kind::Image => self.config.images.get(&named.name).and_then(|name| image_repository(name).ok()),
-            Kind::ControlPlane => Some(ImageRepository::Own(self.config.repositories.control_plane.clone())),
-            _ => None,
-        };
-        let (Some(tag), Some(ImageRepository::Own(repository))) = (tag, repository) else {
-            return Ok(left(named, reason));
-        };
+    /// Reads an image of which the release says the tag alone, if the store has it.
+    async fn by_tag(&self, named: &Named, repository: &Repository, tag: &Tag) -> Result<Found, oci::Error> {
         let store = self.stores.own.store;
-        match optional(store.resolve(&repository, &tag).await)? {
-            None => Ok(left(named, &format!("{reason}, and {repository}:{tag} is not there"))),
+        match optional(store.resolve(repository, tag).await)? {
+            None => Ok(left(named, &format!("{TAG_ALONE}, and {repository}:{tag} is not there"))),
             Some(digest) => {
-                let home = Home::Own(repository.clone());
-                self.read(named, home, store, &repository, &Selector::Digest(digest)).await
+                let home = AnyRepository::Own(repository.clone());
+                self.read(named, &home, store, repository, &Selector::Digest(digest)).await
             }
         }
     }
@@ -245,13 +212,12 @@ impl Reading<'_> {
     async fn read(
         &self,
         named: &Named,
-        home: Home,
+        home: &AnyRepository,
         store: &ReadStore,
         repository: &Repository,
         selector: &Selector,
     ) -> Result<Found, oci::Error> {
-        let is_image = !matches!(named.kind, Kind::Chart | Kind::Bundle);
-        let platform = self.extent.platform.filter(|_| is_image);
+        let platform = self.extent.platform.filter(|_| named.kind.is_image());
         let keep = |child: &Descriptor| platform.is_none_or(|wanted| Platform::of(child).fits(wanted));
         let artifact = match store.artifact(repository, selector, &keep).await {
             Ok(artifact) => artifact,
@@ -264,23 +230,16 @@ impl Reading<'_> {
             return Ok(failed(named, &format!("it has no image for {platform}")));
         }
         let attached = attached(store, repository, &artifact).await?;
-        let tag = self.tag_of(named);
+        // A registry collects what has no tag: the release's own serves where the release says none.
+        let tag = named.tag.as_ref().unwrap_or(self.tag).clone();
         let version = named.version.clone().unwrap_or_else(|| tag.to_string());
         let kind = match named.kind {
-            Kind::Chart => ArtifactKind::Chart,
-            Kind::Bundle => ArtifactKind::Bundle,
+            NamedKind::Chart => ArtifactKind::Chart,
+            NamedKind::Bundle => ArtifactKind::Bundle,
             _ => ArtifactKind::Image,
         };
-        let name = named.name.clone();
+        let (name, home) = (named.name.clone(), home.clone());
         Ok(Found::Piece(Box::new(Piece { kind, name, version, tag, home, artifact, attached })))
-    }
-
-    /// The tag under which a piece is kept: a registry collects what has none. The release's own version, where the release does not
-    /// say one.
-    fn tag_of(&self, named: &Named) -> Tag {
-        let own = named.version.as_deref().map(|version| version.replace('+', "_")).and_then(|text| text.parse().ok());
-        let written = || named.reference.parse::<Reference>().ok()?.tag;
-        own.or_else(written).unwrap_or_else(|| self.tag.clone())
     }
 }
 

@@ -2,8 +2,8 @@
 
 mod diagnosis;
 
-use alga_release::config::{Config, ImageRepository, image_repository};
-use alga_release::oci::{Location, Prefix, Repository, Selector, Store, Tag};
+use alga_release::config::Config;
+use alga_release::oci::{AnyRepository, Location, Prefix, Repository, Selector, Store, Tag};
 use alga_release::source::Tree;
 use alga_release::{plan, release};
 use futures_util::future::join_all;
@@ -121,9 +121,7 @@ async fn charts(
         let tag: Tag = name.parse().map_err(|cause| unknown(&cause))?;
         let resolved = release::resolve(store.read(), &config.repositories.release, &Selector::Tag(tag)).await;
         let release = resolved.map_err(|cause| unknown(&cause))?.release;
-        // Older publishers did not say which of the charts are their own.
-        let own: Vec<String> = release.chart_digests.into_keys().collect();
-        return Ok(if own.is_empty() { release.charts.into_keys().collect() } else { own });
+        return Ok(release.own_charts().cloned().collect());
     }
     let tree = Tree::open(&args.source).map_err(|cause| unknown(&cause))?;
     plan::chart_names(&tree, config, &access.prefix).map_err(|cause| unknown(&cause))
@@ -140,7 +138,7 @@ fn repositories(config: &Config, charts: &[String]) -> Result<Vec<(RepositoryKin
     found.push((RepositoryKind::Release, names.release.clone()));
     found.push((RepositoryKind::ControlPlane, names.control_plane.clone()));
     for name in config.images.values() {
-        if let ImageRepository::Own(repository) = image_repository(name)?
+        if let AnyRepository::Own(repository) = name.parse()?
             && !found.iter().any(|(_, known)| *known == repository)
         {
             found.push((RepositoryKind::Image, repository));

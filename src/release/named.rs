@@ -1,0 +1,292 @@
+//! What a release names, where it is, and how it is pinned. Every other module asks here, so that the rules for releases of older
+//! publishers, which say less, are in this file alone:
+//!
+//! - A release without `chartDigests` published all of its charts itself, each under the tag of its version. With `chartDigests`, a
+//!   chart that is missing there is from another publisher, and the release does not say where it is.
+//! - An image without an entry in `imageDigests` is known by its tag; the configuration says in which repository.
+//! - `controlPlane` may be a bare tag, of the configured repository.
+//! - A bundle without a `tag` is tagged with its version.
+//! - The prefix is what precedes the bundle's own name in `config.repository`.
+//! - A channel without a record of its moves serves a copy of the release that has the version as its tag.
+
+use serde::Serialize;
+
+use super::{Release, Resolved};
+use crate::config::Config;
+use crate::oci::{AnyRepository, Digest, InvalidReference, Prefix, Reference, Repository, Selector, Tag};
+
+/// The reason why an image that is known by its tag is neither verified nor trusted.
+pub const TAG_ALONE: &str = "known by its tag alone";
+
+/// What an artifact is in a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedKind {
+    /// The manifest under a channel's tag.
+    Channel,
+    /// The release manifest.
+    Release,
+    /// A Helm chart.
+    Chart,
+    /// The config bundle.
+    Bundle,
+    /// An application image.
+    Image,
+    /// The control-plane image.
+    ControlPlane,
+    /// Another image that an air gap must carry.
+    ExtraImage,
+}
+
+impl NamedKind {
+    /// Returns the kind in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Release => "release",
+            Self::Chart => "chart",
+            Self::Bundle => "bundle",
+            Self::Image => "image",
+            Self::ControlPlane => "control plane",
+            Self::ExtraImage => "extra image",
+        }
+    }
+
+    /// Says whether containers run from it.
+    pub fn is_image(self) -> bool {
+        matches!(self, Self::Image | Self::ControlPlane | Self::ExtraImage)
+    }
+}
+
+/// An artifact that a release names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// What it is in the release.
+    pub kind: NamedKind,
+    /// Name of the chart or of the bundle's repository, key of the image, or an extra image as it is written.
+    pub name: String,
+    /// Version, or the tag of an image, as the release says it.
+    pub version: Option<String>,
+    /// The tag under which it was published: of the version, else the one in the reference.
+    pub tag: Option<Tag>,
+    /// Reference for people: `HOST/PATH@DIGEST` or `HOST/PATH:TAG`, or what the release says in the place of one.
+    pub reference: String,
+    /// Where it is, and how it is pinned.
+    pub target: Target,
+}
+
+/// Where an artifact is, and how it is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// In a repository that the release or the configuration names.
+    At {
+        /// The repository, relative to the release's prefix.
+        repository: AnyRepository,
+        /// The digest, or the tag where an older publisher wrote no digest.
+        selector: Selector,
+    },
+    /// In a repository that nothing names, with the reason.
+    Unplaced(String),
+    /// Named by a text that is not a reference, with the reason.
+    Invalid(String),
+}
+
+impl Named {
+    /// Returns registry, repository and digest of an artifact that is pinned in another registry.
+    pub fn external(&self) -> Option<(&Prefix, &Repository, &Digest)> {
+        match &self.target {
+            Target::At {
+                repository: AnyRepository::External { registry, repository },
+                selector: Selector::Digest(digest),
+            } => Some((registry, repository, digest)),
+            _ => None,
+        }
+    }
+
+    /// Returns the digest that it is pinned by.
+    pub fn digest(&self) -> Option<&Digest> {
+        match &self.target {
+            Target::At { selector: Selector::Digest(digest), .. } => Some(digest),
+            _ => None,
+        }
+    }
+}
+
+impl Release {
+    /// Returns the tag under which the release is published.
+    ///
+    /// # Errors
+    /// When the version makes no tag.
+    pub fn tag(&self) -> Result<Tag, InvalidReference> {
+        Tag::of_version(&self.version)
+    }
+
+    /// Returns the prefix below which the release's repositories are named; nothing when the bundle has another name than the
+    /// configuration says.
+    pub fn prefix(&self, config: &Config) -> Option<Prefix> {
+        let below = self.config.repository.strip_suffix(config.repositories.config.as_str())?;
+        Prefix::parse(below.strip_suffix('/')?, false).ok()
+    }
+
+    /// Returns the release's prefix, or the configured one where the release does not tell.
+    ///
+    /// # Errors
+    /// When the configured prefix is not valid.
+    pub fn prefix_or_configured(&self, config: &Config) -> Result<Prefix, InvalidReference> {
+        self.prefix(config).map_or_else(|| Prefix::parse(&config.prefix, false), Ok)
+    }
+
+    /// Says whether a chart was published with the release.
+    pub fn publishes(&self, chart: &str) -> bool {
+        self.chart_digests.contains_key(chart) || (self.chart_digests.is_empty() && self.charts.contains_key(chart))
+    }
+
+    /// Returns the names of the charts that were published with the release.
+    pub fn own_charts(&self) -> impl Iterator<Item = &String> {
+        let names = self.chart_digests.keys();
+        names.chain(self.charts.keys().filter(|_| self.chart_digests.is_empty()))
+    }
+
+    /// Returns the reference that the control plane is pulled by.
+    pub fn control_plane_image(&self, config: &Config) -> Option<String> {
+        let image = self.control_plane.as_ref()?;
+        let Some(tag) = bare_tag(image) else { return Some(image.clone()) };
+        let repository = self.prefix_or_configured(config).ok()?.name_of(&config.repositories.control_plane);
+        Some(format!("{repository}:{tag}"))
+    }
+
+    /// Returns every artifact that the release names: charts, bundle, images, control plane, extra images. `prefix` is the
+    /// release's.
+    pub fn named(&self, prefix: &Prefix, config: &Config) -> Vec<Named> {
+        let names = Names { release: self, prefix, config };
+        let charts = self.charts.iter().map(|(name, version)| names.chart(name, version));
+        let images = self.images.iter().map(|(key, tag)| names.image(key, tag));
+        let more = self.image_digests.iter().filter(|(key, _)| !self.images.contains_key(*key));
+        let more = more.map(|(key, pinned)| names.reference(NamedKind::Image, key, &pinned.to_string()));
+        let plane = self.control_plane.iter().map(|text| names.control_plane(text));
+        let extra = self.extra_images.iter().map(|text| names.reference(NamedKind::ExtraImage, text, text));
+        charts.chain([names.bundle()]).chain(images).chain(more).chain(plane).chain(extra).collect()
+    }
+}
+
+/// Returns the tag that an older publisher wrote in the place of a reference.
+pub(crate) fn bare_tag(text: &str) -> Option<Tag> {
+    text.parse().ok()
+}
+
+impl Resolved {
+    /// Returns which manifest is the release itself, of which a channel serves a copy. `in_channel` says whether a channel was
+    /// resolved.
+    pub fn release_selector(&self, in_channel: bool) -> Selector {
+        match (&self.record, self.release.tag()) {
+            (Some(record), _) => Selector::Digest(record.release.clone()),
+            (None, Ok(tag)) if in_channel => Selector::Tag(tag),
+            (None, _) => Selector::Digest(self.manifest.clone()),
+        }
+    }
+}
+
+struct Names<'a> {
+    release: &'a Release,
+    prefix: &'a Prefix,
+    config: &'a Config,
+}
+
+impl Names<'_> {
+    fn chart(&self, name: &str, version: &str) -> Named {
+        let tag = Tag::of_version(version);
+        let unplaced = |target| (format!("{name} {version}"), target);
+        let (reference, target) = match (self.config.repositories.charts.join(name), &tag) {
+            (Err(cause), _) => (name.to_owned(), Target::Invalid(cause.to_string())),
+            (Ok(repository), tag) => match (self.release.chart_digests.get(name), tag) {
+                (Some(digest), _) => self.own(repository, Selector::Digest(digest.clone())),
+                (None, _) if !self.release.publishes(name) => {
+                    let reason = "a chart of another publisher, known by its version alone";
+                    unplaced(Target::Unplaced(reason.to_owned()))
+                }
+                (None, Ok(tag)) => self.own(repository, Selector::Tag(tag.clone())),
+                (None, Err(cause)) => unplaced(Target::Invalid(cause.to_string())),
+            },
+        };
+        let (name, version) = (name.to_owned(), Some(version.to_owned()));
+        Named { kind: NamedKind::Chart, name, version, tag: tag.ok(), reference, target }
+    }
+
+    fn own(&self, repository: Repository, selector: Selector) -> (String, Target) {
+        let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
+        let reference = format!("{}{separator}{selector}", self.prefix.name_of(&repository));
+        (reference, Target::At { repository: AnyRepository::Own(repository), selector })
+    }
+
+    fn bundle(&self) -> Named {
+        let config = &self.release.config;
+        let reference = format!("{}@{}", config.repository, config.digest);
+        let named = self.reference(NamedKind::Bundle, self.config.repositories.config.name(), &reference);
+        named.of_version(config.tag.as_ref().unwrap_or(&config.version))
+    }
+
+    fn image(&self, key: &str, tag: &str) -> Named {
+        let named = match self.release.image_digests.get(key) {
+            Some(pinned) => self.reference(NamedKind::Image, key, &pinned.to_string()),
+            None => Named {
+                kind: NamedKind::Image,
+                name: key.to_owned(),
+                version: None,
+                tag: None,
+                reference: format!("{key} {tag}"),
+                target: tagged(self.configured_image(key), bare_tag(tag)),
+            },
+        };
+        named.of_version(tag)
+    }
+
+    fn configured_image(&self, key: &str) -> Option<AnyRepository> {
+        Some(self.config.images.get(key)?.parse::<AnyRepository>().ok()?.below(self.prefix))
+    }
+
+    fn control_plane(&self, text: &str) -> Named {
+        let mut named = self.reference(NamedKind::ControlPlane, "controlPlane", text);
+        if let Some(tag) = bare_tag(text) {
+            let repository = AnyRepository::Own(self.config.repositories.control_plane.clone());
+            named.target = tagged(Some(repository), Some(tag));
+        }
+        named
+    }
+
+    /// Reads a text that should be a reference with a digest.
+    fn reference(&self, kind: NamedKind, name: &str, text: &str) -> Named {
+        let (tag, target) = match (text.parse::<Reference>(), bare_tag(text)) {
+            (Ok(Reference { repository, tag, digest }), _) => {
+                let selector = digest.map(Selector::Digest).or_else(|| tag.clone().map(Selector::Tag));
+                let repository = AnyRepository::of_name(&repository, self.prefix);
+                let target = match (repository, selector) {
+                    (Ok(repository), Some(selector)) => Target::At { repository, selector },
+                    (Ok(_), None) => Target::Unplaced(TAG_ALONE.to_owned()),
+                    (Err(cause), _) => Target::Invalid(cause.to_string()),
+                };
+                (tag, target)
+            }
+            (Err(_), Some(tag)) => (Some(tag), Target::Unplaced(TAG_ALONE.to_owned())),
+            (Err(cause), None) => (None, Target::Invalid(cause.to_string())),
+        };
+        Named { kind, name: name.to_owned(), version: None, tag, reference: text.to_owned(), target }
+    }
+}
+
+fn tagged(repository: Option<AnyRepository>, tag: Option<Tag>) -> Target {
+    match (repository, tag) {
+        (Some(repository), Some(tag)) => Target::At { repository, selector: Selector::Tag(tag) },
+        _ => Target::Unplaced(TAG_ALONE.to_owned()),
+    }
+}
+
+impl Named {
+    fn of_version(self, version: &str) -> Self {
+        let tag = Tag::of_version(version).ok().or(self.tag);
+        Self { version: Some(version.to_owned()), tag, ..self }
+    }
+}
+
+#[cfg(test)]
+#[path = "named_tests.rs"]
+mod tests;
