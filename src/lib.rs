@@ -16,8 +16,11 @@
 //! - `verify`: is everything that a release names there, and what it should be
 //! - `plan`: desired and observed become a plan, and a plan a report
 //! - `diff`: two releases, compared, for people who decide
+//! - `system`: variables, programs and time, as the program hands them in
+//! - `credentials`: the credentials for a registry, wherever they are kept
+//! - [`ops`]: the operations of the publisher
 //!
-//! Dependencies point one way: `bin/alga-release` → `diff` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive`, `flux` → `oci`;
+//! Dependencies point one way: `bin/alga-release` → `ops` → `credentials`, `diff` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive`, `flux` → `oci`;
 //! `bin/alga-resolve` → `appliance` → `release` → `oci`; `yaml` and `path` stand beside `oci`, below everything.
 
 pub mod appliance;
@@ -32,11 +35,15 @@ pub mod archive;
 #[cfg(feature = "publish")]
 pub mod chart;
 #[cfg(feature = "publish")]
+pub mod credentials;
+#[cfg(feature = "publish")]
 pub mod diff;
 #[cfg(feature = "publish")]
 pub mod flux;
 #[cfg(feature = "publish")]
 pub mod image;
+#[cfg(feature = "publish")]
+pub mod ops;
 #[cfg(feature = "publish")]
 pub mod overlay;
 #[cfg(feature = "publish")]
@@ -45,5 +52,7 @@ pub(crate) mod path;
 pub mod plan;
 #[cfg(feature = "publish")]
 pub mod source;
+#[cfg(feature = "publish")]
+pub mod system;
 #[cfg(feature = "publish")]
 pub mod verify;

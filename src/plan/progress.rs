@@ -5,6 +5,16 @@ use crate::oci::{Descriptor, Digest, Repository, Tag};
 /// One step.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
+    /// Something that is good to know.
+    Note {
+        /// One line.
+        text: &'a str,
+    },
+    /// Something that people should look into.
+    Warning {
+        /// One line.
+        text: &'a str,
+    },
     /// So many bytes are to be sent at the most.
     Started {
         /// Count of bytes.

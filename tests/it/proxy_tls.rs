@@ -147,7 +147,9 @@ fn insecure_believes_anybody_and_warns_each_time() {
     let (source, _) = source_for(&registry);
     let store = format!("{}/org", registry.url());
     for _ in 0..2 {
-        publish(&source, &store, &["--insecure", "--quiet"], &[]).ends(0).says(&["warning: --insecure: nobody checks"]);
+        publish(&source, &store, &["--insecure", "--quiet"], &[])
+            .ends(0)
+            .says(&["warning: the certificate of ", " is not verified"]);
     }
     let plain = format!("{}/other", Registry::start().address());
     let run = publish(&source, &plain, &["--insecure"], &[]);

@@ -3,19 +3,20 @@
 use std::fmt::Write as _;
 
 use alga_release::oci::{Digest, Pinned, Selector, Tag};
+use alga_release::ops::{self, Access, Connection, StoreRequest};
 use alga_release::plan::copy::{Cost, Left};
 use alga_release::plan::{self, Action, ArtifactReport, Plan, Report};
 use alga_release::release::MoveKind;
 use alga_release::text::{clean, shown};
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outcome, Outputs, OutputsArgs};
 use crate::promote::Approval;
-use crate::store::Access;
+use crate::system;
 use crate::transfer::{ExtentArgs, Moving, Planned, Ready, Target, Transfer};
 
 /// Version of the report's JSON, `docs/schemas/copy.json`.
@@ -70,7 +71,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 async fn copied(args: &Args, talk: &Talk) -> Result<Copied, Failure> {
     let config = args.configuration.load()?;
-    let channel = args.channel.as_deref().map(|word| connect::channel(&config, word)).transpose()?;
+    let channel = args.channel.as_deref().map(|word| ops::channel(&config, word)).transpose()?;
     if channel.is_some() && args.target.starts_with("oci-archive:") {
         return Err(Failure::usage_hint(
             "an archive has no channels",
@@ -80,10 +81,12 @@ async fn copied(args: &Args, talk: &Talk) -> Result<Copied, Failure> {
     let selector: Selector = args.reference.parse()?;
     let mut rules = args.approval.rules(MoveKind::Copy)?;
     rules.allow_unordered = args.allow_unordered;
-    let source = Connection::open_with(&args.store, &config, Access::Read, args.jobs, talk).await?;
-    let target = Target::open(&args.target, &source, &args.store, &config, args.approval.access(), talk).await?;
+    let context = system::context(talk);
+    let request = StoreRequest { jobs: args.jobs.into(), ..args.store.request(&config)? };
+    let source = Connection::open(&request, Access::Read, &context).await?;
+    let target = Target::open(&args.target, &source, &request, args.approval.access(), &context).await?;
     let resolved = source.resolve(&config, &args.reference, &selector).await?;
-    let in_channel = connect::is_channel(&config, &args.reference);
+    let in_channel = ops::is_channel(&config, &args.reference);
     let transfer = Transfer { config: &config, source: &source, target: &target, extent: &args.extent, talk };
     let ready = transfer.read(&resolved, in_channel, channel.is_some()).await?;
     let from = format!("{} {}", source.location, args.reference);

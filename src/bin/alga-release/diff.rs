@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use alga_release::config::Config;
 use alga_release::diff::{self, Diff, Side, render};
 use alga_release::oci::{Selector, Tag};
+use alga_release::ops::{Access, Connection, StoreRequest};
 use alga_release::plan::Request;
-use tokio::runtime::Runtime;
 
-use crate::args::{self, DiffArgs, DiffFormat, Format, OutputArgs, PublishArgs, StoreArgs};
+use crate::args::{self, DiffArgs, DiffFormat, Format, OutputArgs, PublishArgs};
 use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ use crate::outputs::{Outcome, Outputs, OutputsArgs};
 use crate::pager;
 use crate::publish::{self, Place, Publication};
 use crate::rendered;
-use crate::store::{Access, StoreAccess, Stores};
+use crate::system;
 
 /// Exit code for changes, with `--detailed-exitcode`.
 const CHANGES: u8 = 2;
@@ -36,12 +36,13 @@ fn compared(args: &DiffArgs) -> Result<Diff, Failure> {
     let (from, to) = (Asked::parse(&args.from)?, Asked::parse(&args.to)?);
     let root = [&from, &to].into_iter().find_map(Asked::tree).unwrap_or(Path::new("."));
     let config = environment::configuration(root, &args.configuration)?;
-    let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
-    let stores = runtime.block_on(access.open(Access::Read, false, &talk))?;
-    let near = Place { access: &access, store: stores.opened.read(), runtime: &runtime };
-    let second = args.other_store.as_ref().map(|store| second(store, args, &config, &runtime, &talk)).transpose()?;
-    let far = second.as_ref().map(|(access, stores)| Place { access, store: stores.opened.read(), runtime: &runtime });
-    let far = far.unwrap_or(near);
+    let request = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.store.request(&config)? };
+    let open = |request| runtime.block_on(Connection::open(&request, Access::Read, &system::context(&talk)));
+    let other = args.other_store.as_ref().map(|store| request.other(store));
+    let near = open(request)?;
+    let far = other.map(open).transpose()?;
+    let near = Place { connection: &near, runtime: &runtime };
+    let far = far.as_ref().map_or(near, |connection| Place { connection, runtime: &runtime });
     let pack =
         |asked: &Asked, place: &Place<'_>| asked.tree().map(|root| pack(root, args, &config, place, &talk)).transpose();
     let (packed_from, packed_to) = (pack(&from, &near)?, pack(&to, &far)?);
@@ -94,34 +95,13 @@ impl Asked {
             return Ok(Side::of(&packed.desired, config, reference)?);
         }
         let Self::Release(selector) = self else { return Err(Failure::usage(format!("{reference}: not packed"))) };
-        let (store, location) = (place.store, &place.access.location);
-        let resolved = connect::resolve(store, location, config, reference, selector).await;
-        let resolved = resolved.map_err(|failure| {
+        let resolved = place.connection.resolve(config, reference, selector).await;
+        let resolved = resolved.map_err(Failure::from).map_err(|failure| {
             let hint = || format!("if the directory is meant: ./{reference}");
             if Path::new(reference).is_dir() { failure.hint(hint()) } else { failure }
         })?;
-        Ok(Side::read(store, config, reference, resolved))
+        Ok(Side::read(place.connection.read(), config, reference, resolved))
     }
-}
-
-/// The other store, asked by nobody who was named for the first one.
-fn second(
-    store: &str,
-    args: &DiffArgs,
-    config: &Config,
-    runtime: &Runtime,
-    talk: &Talk,
-) -> Result<(StoreAccess, Stores), Failure> {
-    let store = StoreArgs {
-        store: Some(store.to_owned()),
-        prefix: None,
-        username: None,
-        password_stdin: false,
-        ..args.store.clone()
-    };
-    let access = StoreAccess::new(&store, config, talk)?.with_jobs(args.jobs);
-    let stores = runtime.block_on(access.open_second(Access::Read, false, talk))?;
-    Ok((access, stores))
 }
 
 /// Packs a source tree as it would be published; images that are not there are said, and nothing needs to be committed.
@@ -134,7 +114,7 @@ fn pack(root: &Path, args: &DiffArgs, config: &Config, place: &Place<'_>, talk: 
     let version: Tag = version.parse()?;
     let images = publish::images(&publishing, config)?;
     let request =
-        Request { config, prefix: &place.access.prefix, version: &version, channel: &config.channels[0], images };
+        Request { config, prefix: &place.connection.prefix, version: &version, channel: &config.channels[0], images };
     let publication = publish::prepare(&publishing, &request, place, talk)?;
     for warning in &publication.warnings {
         talk.warn(warning);

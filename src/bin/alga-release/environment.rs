@@ -1,10 +1,9 @@
-//! What comes from outside the arguments: clock, environment, files. Credentials are read in `credentials` alone.
+//! What comes from outside the arguments: clock, environment, files. The library looks credentials up.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use alga_release::config::{Config, FILE_NAME};
-use alga_release::oci::Certificates;
 
 use crate::args::ConfigurationArgs;
 use crate::failure::Failure;
@@ -132,16 +131,4 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::usage(format!("{}: it is larger than 1 MiB", path.display())));
     }
     Ok(bytes)
-}
-
-/// The certificates of a file; `named` says by what.
-pub fn certificates(path: &Path, named: &str) -> Result<Certificates, Failure> {
-    let wrong = |cause: &dyn std::fmt::Display| Failure::usage(format!("{named} {}: {cause}", path.display()));
-    let pem = std::fs::read(path).map_err(|cause| wrong(&cause))?;
-    Certificates::parse(&pem).map_err(|cause| wrong(&cause))
-}
-
-/// Whoever sets `SSL_CERT_FILE` means it: the TLS library overlooks a file that it cannot read.
-pub fn check_system_certificates() -> Result<(), Failure> {
-    path_variable("SSL_CERT_FILE").map_or(Ok(()), |path| certificates(&path, "SSL_CERT_FILE").map(|_| ()))
 }

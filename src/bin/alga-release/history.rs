@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use alga_release::oci::{Digest, Tag};
+use alga_release::ops::{self, Access, Connection};
 use alga_release::release::{self, Apart, End, History, Move, MoveKind};
 use alga_release::text::clean;
 use alga_release::text::shown;
@@ -10,10 +11,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
-use crate::store::Access;
+use crate::system;
 
 /// Version of the JSON, `docs/schemas/history.json`.
 const SCHEMA: &str = "alga.release.history/v1";
@@ -41,14 +42,16 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let config = args.configuration.load()?;
-    let channel = connect::channel(&config, &args.channel)?;
+    let channel = ops::channel(&config, &args.channel)?;
     let default = if args.to_time.is_some() { FAR } else { 20 };
     let moves = args.moves.unwrap_or(default);
     let work = async {
-        let connection = Connection::open(&args.store, &config, Access::Read, &talk).await?;
+        let connection = Connection::open(&args.store.request(&config)?, Access::Read, &system::context(&talk)).await?;
         let repository = &config.repositories.release;
         match release::history(connection.read(), repository, &channel, moves.into()).await {
-            Err(error) if error.is_not_found() => Err(connection.not_there(&config, channel.as_str(), error).await),
+            Err(error) if error.is_not_found() => {
+                Err(connection.not_there(&config, channel.as_str(), error).await.into())
+            }
             history => Ok((history?, connection.location.to_string())),
         }
     };

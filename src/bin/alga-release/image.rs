@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use alga_release::image::Platform;
 use alga_release::image::archive::{self, Image, Input, Settings};
 use alga_release::oci::{Digest, Pinned, Repository, Tag};
+use alga_release::ops::{Access, Connection, StoreRequest};
 use alga_release::plan::{self, ArtifactKind, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
-use crate::store::{Access, Opened, StoreAccess};
+use crate::system;
 
 /// Version of the report's JSON, `docs/schemas/image.json`.
 const SCHEMA: &str = "alga.release.image/v1";
@@ -110,25 +111,25 @@ fn push(args: &PushArgs) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let config = environment::configuration(Path::new("."), &args.configuration)?;
     stdin_is_one_thing(&args.archive, &args.store)?;
-    let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
+    let request = StoreRequest { jobs: args.jobs.into(), ..args.store.request(&config)? };
+    let rights = if args.dry_run { Access::Read } else { Access::Write };
     let given = args.tag.as_ref().map(|tag| tag.parse()).transpose()?;
     let repository = match &args.repository {
         Some(name) => name.parse()?,
         None => config.repositories.control_plane.clone(),
     };
+    let connection = runtime.block_on(Connection::open(&request, rights, &system::context(&talk)))?;
     let image = read(&args.archive, &args.platform, layers(args.layers), &talk)?;
     let tag = given.map_or_else(|| own_tag(&image), Ok)?;
-    let reference = Pinned { repository: access.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
+    let reference =
+        Pinned { repository: connection.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
     say(&image, &reference, &talk);
     let desired = desired(image.artifact.clone(), repository, tag);
-    let rights = if args.dry_run { Access::Read } else { Access::Write };
-    let found = runtime.block_on(access.credentials(&talk))?;
-    let store = Opened::open(&access.location, access.options(found.credentials), rights)?;
-    let outcome = runtime.block_on(until_signal(carry_out(&desired, &store, &talk)))?;
+    let outcome = runtime.block_on(until_signal(carry_out(&desired, &connection, &talk)))?;
     talk.done();
     let report = ImageReport {
         dry_run: args.dry_run,
-        store: access.location.to_string(),
+        store: connection.location.to_string(),
         ..ImageReport::new(reference, desired, image, outcome)
     };
     match args.output.output {
@@ -173,13 +174,13 @@ pub fn stdin_is_one_thing(archive: &Path, store: &StoreArgs) -> Result<(), Failu
 }
 
 /// A store that was opened for reading is a dry run's.
-async fn carry_out(desired: &DesiredArtifact, store: &Opened, talk: &Talk) -> Result<Outcome, Failure> {
-    let found = plan::present(store.read(), desired).await?;
+async fn carry_out(desired: &DesiredArtifact, connection: &Connection, talk: &Talk) -> Result<Outcome, Failure> {
+    let found = plan::present(connection.read(), desired).await?;
     let plan = plan::push(desired, found.as_ref())?;
     if plan.is_empty() {
         return Ok(Outcome::Present);
     }
-    let Some(store) = store.store() else { return Ok(Outcome::WouldPush) };
+    let Some(store) = connection.store() else { return Ok(Outcome::WouldPush) };
     let executor = Executor { store, public: None };
     plan::execute(&plan, &Contents::of_all([desired]), &MoveRecord::default(), &executor, talk).await?;
     Ok(Outcome::Pushed)

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use alga_release::config::Config;
-use alga_release::oci::{AnyRepository, Digest, Location, Prefix, Repository, Selector, Tag};
+use alga_release::oci::{AnyRepository, Digest, Prefix, Repository, Selector, Tag};
+use alga_release::ops::{Access, Connection};
 use alga_release::release::{self, End, History, Move, Release, Target};
 use alga_release::text::{clean, shown};
 use clap::ValueEnum;
@@ -12,10 +13,10 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
-use crate::store::Access;
+use crate::system;
 
 /// Version of the JSON, `docs/schemas/in-use.json`.
 const SCHEMA: &str = "alga.release.in-use/v1";
@@ -80,7 +81,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let config = args.configuration.load()?;
     let work = async {
-        let connection = Connection::open(&args.store, &config, Access::Read, &talk).await?;
+        let connection = Connection::open(&args.store.request(&config)?, Access::Read, &system::context(&talk)).await?;
         let each = config.channels.iter().map(|channel| async {
             let repository = &config.repositories.release;
             match release::history(connection.read(), repository, channel, args.moves.into()).await {
@@ -129,7 +130,7 @@ fn report(
     connection: &Connection,
     histories: &[(Tag, History)],
 ) -> Result<Report, Failure> {
-    let mut list = List { location: &connection.location, config, keep: BTreeMap::new(), problems: Vec::new() };
+    let mut list = List { connection, config, keep: BTreeMap::new(), problems: Vec::new() };
     for (channel, history) in histories {
         list.channel(channel, history);
         for one in &history.moves {
@@ -153,7 +154,7 @@ fn report(
 }
 
 struct List<'a> {
-    location: &'a Location,
+    connection: &'a Connection,
     config: &'a Config,
     /// By their lines.
     keep: BTreeMap<String, Keep>,
@@ -163,7 +164,7 @@ struct List<'a> {
 impl List<'_> {
     /// The first reason wins: a thing is listed once.
     fn add(&mut self, repository: &Repository, selector: Selector, why: &str) {
-        let repository = connect::name_of(self.location, repository);
+        let repository = self.connection.name_of(repository);
         let (tag, digest) = match selector {
             Selector::Tag(tag) => (Some(tag), None),
             Selector::Digest(digest) => (None, Some(digest)),

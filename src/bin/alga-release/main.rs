@@ -7,7 +7,6 @@ mod checks;
 mod config;
 mod connect;
 mod copy;
-mod credentials;
 mod diff;
 mod doctor;
 mod environment;
@@ -24,7 +23,7 @@ mod promote;
 mod publish;
 mod rendered;
 mod rollback;
-mod store;
+mod system;
 mod transfer;
 mod verify;
 

@@ -6,7 +6,6 @@ use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use alga_release::oci::Notice;
 use alga_release::plan::{ArtifactKind, ArtifactReport, Event, Outcome, Progress, Report};
 use alga_release::text::{self, clean};
 use indicatif::ProgressDrawTarget;
@@ -100,12 +99,6 @@ impl Talk {
         self.line("warning", text);
     }
 
-    /// What the registry client says while it waits.
-    pub fn notice(&self) -> Notice {
-        let talk = self.clone();
-        Arc::new(move |line| talk.warn(line))
-    }
-
     pub fn done(&self) {
         self.bars.clear();
     }
@@ -115,6 +108,8 @@ impl Progress for Talk {
     fn event(&self, event: &Event<'_>) {
         let hidden = self.bars.are_hidden();
         match event {
+            Event::Note { text } => self.info(text),
+            Event::Warning { text } => self.warn(text),
             Event::Started { bytes } => self.bars.start(*bytes),
             Event::Sending { repository, blob, bytes } => {
                 self.bars.sending(repository, blob, *bytes);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use alga_release::config::Config;
 use alga_release::diff::{self, Diff, Side};
 use alga_release::oci::{Content, Digest, Location, Selector, Store, Tag};
+use alga_release::ops::{self, Access, Connection};
 use alga_release::plan::{self, Candidate, Contents, Current, Executor, MoveRecord, MoveReport, MoveRules};
 use alga_release::release::{MoveKind, Release, Resolved};
 use alga_release::text::clean;
@@ -13,12 +14,12 @@ use alga_release::verify::{self, Check, Outcome, Stores};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outputs, OutputsArgs};
 use crate::pager;
-use crate::store::Access;
+use crate::system;
 use crate::transfer::{ExtentArgs, Moving, Target, Transfer};
 use crate::{checks, environment};
 
@@ -85,7 +86,7 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let config = args.configuration.load()?;
-    let channel = connect::channel(&config, &args.to)?;
+    let channel = ops::channel(&config, &args.to)?;
     let selector: Selector = args.from.parse()?;
     let now = environment::now();
     let mut rules = args.approval.rules(MoveKind::Promote)?;
@@ -103,14 +104,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 Across { args, config: &config, channel: &channel, selector: &selector, rules: &rules, talk: &talk };
             return Box::pin(across.carry_out(store, now)).await;
         }
-        let connection = Connection::open(&args.store, &config, args.approval.access(), &talk).await?;
+        let connection =
+            Connection::open(&args.store.request(&config)?, args.approval.access(), &system::context(&talk)).await?;
         let (source, serves) = futures_util::join!(
             connection.resolve(&config, &args.from, &selector),
             plan::observe_channel(connection.read(), &config.repositories.release, &channel),
         );
         let (source, (serves, sequence)) = (source?, serves?);
         let from = args.from.clone();
-        let in_channel = connect::is_channel(&config, &from);
+        let in_channel = ops::is_channel(&config, &from);
         let record = args.approval.record(now, from, args.reason.clone());
         let current = Current { repository: &config.repositories.release, channel: &channel, serves, sequence };
         let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
@@ -136,12 +138,13 @@ impl Across<'_> {
     async fn carry_out(&self, store: &str, now: String) -> Result<Moved, Failure> {
         let Self { args, config, channel, selector, rules, talk } = *self;
         let access = args.approval.access();
-        let connection = Connection::open(&args.store, config, Access::Read, talk).await?;
-        let target = Target::open(store, &connection, &args.store, config, access, talk).await?;
+        let (request, context) = (args.store.request(config)?, system::context(talk));
+        let connection = Connection::open(&request, Access::Read, &context).await?;
+        let target = Target::open(store, &connection, &request, access, &context).await?;
         let target_store =
             target.read().ok_or_else(|| Failure::usage(format!("{} has no channels", target.location)))?;
         let resolved = connection.resolve(config, &args.from, selector).await?;
-        let source = Source { resolved, in_channel: connect::is_channel(config, &args.from) };
+        let source = Source { resolved, in_channel: ops::is_channel(config, &args.from) };
         let (_, checks) = look(config, &connection, &source).await?;
         let transfer = Transfer { config, source: &connection, target: &target, extent: &args.extent, talk };
         let ready = transfer.read(&source.resolved, source.in_channel, true).await?;

@@ -8,6 +8,7 @@ use alga_release::diff::{self, Diff, Side};
 use alga_release::image::archive::Layers;
 use alga_release::image::{self, Check, PinnedImages};
 use alga_release::oci::{AnyRepository, Location, Pinned, Prefix, ReadStore, Reference, Repository, Selector, Tag};
+use alga_release::ops::{Access, Connection, StoreRequest};
 use alga_release::plan::{
     self, Action, Contents, Desired, DesiredArtifact, Executor, MoveRecord, Observed, Report, Request, Revision,
 };
@@ -21,7 +22,7 @@ use crate::image as from_archive;
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outcome, Outputs};
 use crate::pager;
-use crate::store::{Access, StoreAccess, Stores};
+use crate::system;
 
 /// How many changed files are named before "and N more".
 const NAMED_CHANGES: usize = 20;
@@ -71,17 +72,17 @@ fn published(args: &PublishArgs) -> Result<Published, Failure> {
     if let Some(archive) = &args.control_plane_archive {
         from_archive::stdin_is_one_thing(archive, &args.store)?;
     }
-    let access = StoreAccess::new(&args.store, &config, &talk)?.with_jobs(args.jobs);
-    let StoreAccess { location, prefix, .. } = &access;
-    let request = Request { config: &config, prefix, version: &version, channel: &channel, images };
+    let store = StoreRequest { jobs: args.jobs.into(), ..args.store.request(&config)? };
     let rights = if args.dry_run { Access::Read } else { Access::Write };
-    let stores = runtime.block_on(access.open(rights, config.public_read, &talk))?;
-    let place = Place { access: &access, store: stores.opened.read(), runtime: &runtime };
+    let connection = runtime.block_on(Connection::open(&store, rights, &system::context(&talk)))?;
+    let Connection { location, prefix, .. } = &connection;
+    let request = Request { config: &config, prefix, version: &version, channel: &channel, images };
+    let place = Place { connection: &connection, runtime: &runtime };
     let publication = prepare(args, &request, &place, &talk)?;
     for warning in &publication.warnings {
         talk.warn(warning);
     }
-    let (report, diff) = runtime.block_on(until_signal(carry_out(args, &config, &publication, &stores, &talk)))?;
+    let (report, diff) = runtime.block_on(until_signal(carry_out(args, &config, &publication, &connection, &talk)))?;
     talk.done();
     let report = Report { store: location.to_string(), prefix: prefix.to_string(), ..report };
     Ok(Published { report, diff })
@@ -108,8 +109,7 @@ pub struct Publication {
 /// Where it goes, and how one gets there.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
-    pub access: &'a StoreAccess,
-    pub store: &'a ReadStore,
+    pub connection: &'a Connection,
     pub runtime: &'a tokio::runtime::Runtime,
 }
 
@@ -123,14 +123,14 @@ pub fn prepare(
     let tree = Tree::open(&args.source)?;
     let images = plan::image_tags(&tree, request)?;
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
-    let pins = pin_request(args, request, &place.access.location, images)?;
+    let pins = pin_request(args, request, &place.connection.location, images)?;
     let archive = args.control_plane_archive.as_deref();
-    let elsewhere = place.runtime.block_on(place.access.elsewhere(&pins, talk))?;
+    let elsewhere = place.runtime.block_on(place.connection.other_registries(&pins, &system::context(talk)))?;
     let external = |registry: &Prefix, repository: &Repository| elsewhere.open(registry, repository);
     let (packed, archived, images) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
         let reading = archive.map(|archive| scope.spawn(|| archived(archive, args, request, talk)));
-        let images = place.runtime.block_on(image::pin(place.store, &pins, external));
+        let images = place.runtime.block_on(image::pin(place.connection.read(), &pins, external));
         (packing.join(), reading.map(std::thread::ScopedJoinHandle::join), images)
     });
     let packed = packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -167,14 +167,14 @@ async fn carry_out(
     args: &PublishArgs,
     config: &Config,
     publication: &Publication,
-    stores: &Stores,
+    connection: &Connection,
     talk: &Talk,
 ) -> Result<(Report, Option<Diff>), Failure> {
     let desired = &publication.desired;
-    let store = stores.opened.read();
+    let store = connection.read();
     let observed = plan::observe(store, desired).await?;
     let compare = || compare(args, config, desired, &observed, store);
-    let dry = stores.opened.store().is_none();
+    let dry = connection.store().is_none();
     let plan = match plan::publish(desired, &observed, args.allow_unordered) {
         Err(refusal) if dry => return Err(Failure::from(refusal).showing(compare().await?)),
         planned => planned?,
@@ -183,11 +183,11 @@ async fn carry_out(
     report.images.clone_from(&publication.images.digests);
     report.control_plane.clone_from(&publication.images.control_plane);
     report.warnings.clone_from(&publication.warnings);
-    let Some(writable) = stores.opened.store() else {
+    let Some(writable) = connection.store() else {
         return Ok((report, Some(compare().await?)));
     };
     let contents = Contents::of(desired).with_images(&publication.images, &publication.prefix);
-    let executor = Executor { store: writable, public: stores.public.as_ref() };
+    let executor = Executor { store: writable, public: connection.public() };
     let moved = plan::execute(&plan, &contents, &record(args), &executor, talk).await?;
     if let Some(channel) = &mut report.channel {
         channel.manifest = moved.or(channel.manifest.take());

@@ -2,16 +2,18 @@
 
 use alga_release::config::Config;
 use alga_release::oci::{Selector, Tag};
+use alga_release::ops::{self, Connection};
 use alga_release::plan::{self, Current};
 use alga_release::release::{self, MoveKind};
 
 use crate::args::{OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::Talk;
 use crate::outputs::{Outputs, OutputsArgs};
 use crate::promote::{Approval, Source, Step};
+use crate::system;
 
 /// How many moves back another release than the present one is looked for.
 const MOVES: usize = 100;
@@ -41,13 +43,14 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.output);
     let config = args.configuration.load()?;
-    let channel = connect::channel(&config, &args.channel)?;
+    let channel = ops::channel(&config, &args.channel)?;
     if args.reason.trim().is_empty() {
         return Err(Failure::usage("--reason: want words: the history shall say why"));
     }
     let rules = args.approval.rules(MoveKind::Rollback)?;
     let work = async {
-        let connection = Connection::open(&args.store, &config, args.approval.access(), &talk).await?;
+        let connection =
+            Connection::open(&args.store.request(&config)?, args.approval.access(), &system::context(&talk)).await?;
         let repository = &config.repositories.release;
         let (target, serves) = futures_util::join!(
             target(&connection, &config, &channel, &args.to),
@@ -78,7 +81,7 @@ fn nothing_yet(channel: &Tag) -> Failure {
 /// Which release `word` means: where it is `previous`, the newest one in the channel's history that is not the present one.
 async fn target(connection: &Connection, config: &Config, channel: &Tag, word: &str) -> Result<Selector, Failure> {
     if word != "previous" {
-        let known = connect::is_channel(config, word);
+        let known = ops::is_channel(config, word);
         if known {
             let reason = format!("--to {word}: that is a channel, and a roll-back goes to a release");
             return Err(Failure::usage_hint(reason, format!("alga-release promote --from {word} --to {channel}")));

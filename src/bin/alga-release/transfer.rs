@@ -9,6 +9,7 @@ use alga_release::oci::{
     self, Artifact, Attached, Content, Digest, Location, Pinned, Prefix, ReadStore, Repository, Selector, Store, Tag,
     archive,
 };
+use alga_release::ops::{Access, Connection, Context, StoreRequest};
 use alga_release::overlay::{self, BundleMeta};
 use alga_release::plan::copy::{self, Attachment, Cost, Extent, Keeps, Left, Whole};
 use alga_release::plan::{
@@ -18,12 +19,9 @@ use alga_release::plan::{
 use alga_release::release::{self, Release, Resolved};
 use alga_release::verify::{self, Check, Reader};
 
-use crate::args::StoreArgs;
-use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::Talk;
 use crate::rendered;
-use crate::store::{Access, StoreAccess, Stores};
 
 /// Paths and bytes.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -52,7 +50,7 @@ pub struct ExtentArgs {
 pub struct Target {
     pub location: Location,
     /// Nothing for an archive, which is written as a whole.
-    stores: Option<Stores>,
+    connection: Option<Connection>,
 }
 
 impl Target {
@@ -60,40 +58,34 @@ impl Target {
     pub async fn open(
         store: &str,
         source: &Connection,
-        args: &StoreArgs,
-        config: &Config,
+        request: &StoreRequest,
         access: Access,
-        talk: &Talk,
+        context: &Context,
     ) -> Result<Self, Failure> {
-        let given = !matches!(source.location, Location::Registry(_));
-        let mut args = StoreArgs { store: Some(store.to_owned()), prefix: None, ..args.clone() };
-        if !given {
-            (args.username, args.password_stdin) = (None, false);
-        }
-        let to_store = StoreAccess::new(&args, config, talk)?.with_jobs(source.jobs);
-        let location = to_store.location.clone();
+        let only_kept_credentials = matches!(source.location, Location::Registry(_));
+        let request = StoreRequest { only_kept_credentials, ..request.other(store) };
+        let location = Location::parse(store, request.plain_http)?;
         if location == source.location {
             return Err(Failure::usage(format!("{location} is where the release is already")));
         }
-        let stores = match location {
+        let connection = match location {
             Location::Archive(_) => None,
-            _ if given => Some(to_store.open(access, config.public_read, talk).await?),
-            _ => Some(to_store.open_second(access, config.public_read, talk).await?),
+            _ => Some(Connection::open(&request, access, context).await?),
         };
-        Ok(Self { location, stores })
+        Ok(Self { location, connection })
     }
 
     /// Nothing for an archive.
     pub fn read(&self) -> Option<&ReadStore> {
-        self.stores.as_ref().map(|stores| stores.opened.read())
+        self.connection.as_ref().map(Connection::read)
     }
 
     fn store(&self) -> Option<&Store> {
-        self.stores.as_ref().and_then(|stores| stores.opened.store())
+        self.connection.as_ref().and_then(Connection::store)
     }
 
     fn public(&self) -> Option<&ReadStore> {
-        self.stores.as_ref().and_then(|stores| stores.public.as_ref())
+        self.connection.as_ref().and_then(Connection::public)
     }
 }
 

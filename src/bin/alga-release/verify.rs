@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use alga_release::config::Config;
 use alga_release::oci::{Kind, Location, Selector, Tag};
+use alga_release::ops::{Access, Connection};
 use alga_release::release::{self, NamedKind, ResolveError, ResolveKind};
 use alga_release::text::clean;
 use alga_release::text::shown;
@@ -13,10 +14,10 @@ use serde::Serialize;
 
 use crate::args::{Format, OutputArgs, StoreArgs};
 use crate::checks;
-use crate::connect::{self, ConfigArgs, Connection, until_signal};
+use crate::connect::{self, ConfigArgs, until_signal};
 use crate::failure::Failure;
 use crate::output::{self, Talk};
-use crate::store::Access;
+use crate::system;
 
 /// Version of the JSON, `docs/schemas/verify.json`.
 const SCHEMA: &str = "alga.release.verify/v1";
@@ -69,7 +70,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         None => config.channels.iter().map(Tag::to_string).collect(),
     };
     let work = async {
-        let connection = Connection::open(&args.store, &config, Access::Read, &talk).await?;
+        let connection = Connection::open(&args.store.request(&config)?, Access::Read, &system::context(&talk)).await?;
         let connection = match (args.offline, &connection.location) {
             (true, Location::Registry(_)) => {
                 let reason = "--offline: the store is a registry, and that is not read without a network";
@@ -110,7 +111,7 @@ async fn one(connection: &Connection, config: &Config, word: &str, may_be_absent
         Ok(resolved) => resolved,
         Err(ResolveError::Store(error)) if error.is_not_found() && is_head(&error, &selector) => {
             if !may_be_absent {
-                return Err(connection.not_there(config, word, error).await);
+                return Err(connection.not_there(config, word, error).await.into());
             }
             let check = row(word, Outcome::NotChecked, "the channel serves nothing yet".to_owned());
             return Ok(Verified { reference, version: None, checks: vec![check] });

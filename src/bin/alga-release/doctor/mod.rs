@@ -2,8 +2,11 @@
 
 mod diagnosis;
 
+use std::time::Duration;
+
 use alga_release::config::Config;
 use alga_release::oci::{AnyRepository, Location, Prefix, Repository, Selector, Store, Tag};
+use alga_release::ops::{Access, Connection};
 use alga_release::source::Tree;
 use alga_release::{plan, release};
 use futures_util::future::join_all;
@@ -13,7 +16,7 @@ use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
-use crate::store::StoreAccess;
+use crate::system;
 use diagnosis::{Asked, Diagnosis, Probes, RepositoryKind, RepositoryReport};
 
 /// Seconds that the clocks may differ: tokens and signatures live for minutes.
@@ -23,8 +26,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let runtime = connect::runtime()?;
     let talk = Talk::new(&args.output);
     let config = environment::configuration(&args.source, &args.configuration)?;
-    let access = StoreAccess::new(&args.store, &config, &talk)?.without_patience(&args.store);
-    let diagnosis = runtime.block_on(examine(args, &config, &access, &talk))?;
+    let diagnosis = runtime.block_on(examine(args, &config, &talk))?;
     for warning in &diagnosis.warnings {
         talk.warn(warning);
     }
@@ -35,20 +37,21 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     diagnosis.verdict()
 }
 
-async fn examine(args: &DoctorArgs, config: &Config, access: &StoreAccess, talk: &Talk) -> Result<Diagnosis, Failure> {
-    let found = access.credentials(talk).await?;
-    let anonymous = found.is_anonymous();
-    let store = Store::open(&access.location, access.options(found.credentials))?;
-    let public = if anonymous { None } else { Some(Store::open(&access.location, access.anonymous())?) };
+async fn examine(args: &DoctorArgs, config: &Config, talk: &Talk) -> Result<Diagnosis, Failure> {
+    let request = args.store.request_with(config, Duration::ZERO)?;
+    let connection = Connection::open(&request, Access::Write, &system::context(talk)).await?;
+    let (anonymous, location) = (connection.login.is_anonymous(), &connection.location);
+    let store = connection.store().ok_or_else(|| Failure::usage("an archive is not pushed to"))?;
+    let public = if anonymous { None } else { Some(connection.without_credentials()?) };
     let mut diagnosis = Diagnosis {
         schema: diagnosis::SCHEMA,
-        store: access.location.to_string(),
-        credentials: found.source,
-        proxy: proxy(&access.location),
+        store: location.to_string(),
+        credentials: connection.login.source.clone(),
+        proxy: proxy(location),
         public_read: config.public_read,
         ..Diagnosis::default()
     };
-    let charts = match charts(args, config, access, &store).await {
+    let charts = match charts(args, config, &connection).await {
         Ok(charts) => charts,
         Err(warning) => {
             diagnosis.warnings.push(warning);
@@ -56,9 +59,9 @@ async fn examine(args: &DoctorArgs, config: &Config, access: &StoreAccess, talk:
         }
     };
     let repositories = repositories(config, &charts)?;
-    let asked = repositories.iter().map(|(kind, repository)| ask(*kind, repository, &store, public.as_ref()));
+    let asked = repositories.iter().map(|(kind, repository)| ask(*kind, repository, store, public.as_ref()));
     let asked = join_all(asked).await;
-    let prefix = registry(&access.location);
+    let prefix = registry(location);
     for ((kind, repository), (probes, skew)) in repositories.iter().zip(asked) {
         diagnosis.heard(skew, probes.own.remaining);
         let asked = Asked { probes, anonymous, public_read: config.public_read };
@@ -110,21 +113,16 @@ fn proxy(location: &Location) -> Option<String> {
 }
 
 /// The names of a release's charts: of the published one that is asked for, else of the source tree.
-async fn charts(
-    args: &DoctorArgs,
-    config: &Config,
-    access: &StoreAccess,
-    store: &Store,
-) -> Result<Vec<String>, String> {
+async fn charts(args: &DoctorArgs, config: &Config, connection: &Connection) -> Result<Vec<String>, String> {
     let unknown = |cause: &dyn std::fmt::Display| format!("which charts there are is not known: {cause}");
     if let Some(name) = args.channel.as_ref().or(args.version.as_ref()) {
         let tag: Tag = name.parse().map_err(|cause| unknown(&cause))?;
-        let resolved = release::resolve(store.read(), &config.repositories.release, &Selector::Tag(tag)).await;
+        let resolved = release::resolve(connection.read(), &config.repositories.release, &Selector::Tag(tag)).await;
         let release = resolved.map_err(|cause| unknown(&cause))?.release;
         return Ok(release.own_charts().cloned().collect());
     }
     let tree = Tree::open(&args.source).map_err(|cause| unknown(&cause))?;
-    plan::chart_names(&tree, config, &access.prefix).map_err(|cause| unknown(&cause))
+    plan::chart_names(&tree, config, &connection.prefix).map_err(|cause| unknown(&cause))
 }
 
 /// Every repository of a release that lies in the store.

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use alga_release::oci::Credentials;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret, SecretBox};
 
-use super::{SecretBytes, SecretText, read_file};
-use crate::failure::Failure;
+use super::{Error, SecretText, read_file};
+use crate::oci::Credentials;
+use crate::system::SecretBytes;
 
 /// As docker and podman decode it: with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -38,7 +38,7 @@ struct Content {
     creds_store: Option<String>,
 }
 
-/// What stands there for one registry.
+/// What such a file holds for one registry.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub struct Entry {
@@ -49,12 +49,9 @@ pub struct Entry {
 }
 
 impl AuthFile {
-    /// Nothing when there is no such file.
-    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let broken = |reason: String| {
-            let hint = "mend it, take it away, or name another one: DOCKER_CONFIG for docker's, REGISTRY_AUTH_FILE for podman's";
-            Failure::usage_hint(format!("{}, where credentials are looked for: {reason}", path.display()), hint)
-        };
+    /// Reads a file; `None` when there is no such file.
+    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
+        let broken = |reason: String| Error::File { path: path.to_owned(), reason };
         let bytes = match read_file(path) {
             Ok(bytes) => bytes,
             Err(cause) if matches!(cause.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
@@ -66,7 +63,7 @@ impl AuthFile {
         if bytes.trim_ascii().is_empty() {
             return Ok(None);
         }
-        // Its own words may quote what stands there.
+        // The parser's own message may quote the content.
         let content: Content = serde_json::from_slice(bytes).map_err(|cause| {
             let what = if cause.is_data() { "not of the form that docker and podman write" } else { "not JSON" };
             broken(format!("{what} at line {}, column {}", cause.line(), cause.column()))
@@ -82,18 +79,18 @@ impl AuthFile {
         &self.path
     }
 
-    /// The credential helper for this registry alone.
+    /// Returns the credential helper for this registry alone.
     pub fn helper_for(&self, name: &str) -> Option<&str> {
         let helpers = self.content.cred_helpers.as_ref()?;
         longest(helpers, name, |helper| !helper.is_empty()).map(|(_, helper)| helper.as_str())
     }
 
-    /// What stands in the file itself. A credential helper leaves empty entries: those are none.
+    /// Returns the entry for a registry. Credential helpers leave empty entries behind, which do not count.
     pub fn entry_for(&self, name: &str) -> Option<(&str, &Entry)> {
         longest(self.content.auths.as_ref()?, name, |entry| !entry.is_empty())
     }
 
-    /// The credential helper for all other registries.
+    /// Returns the credential helper for all other registries.
     pub fn store(&self) -> Option<&str> {
         self.content.creds_store.as_deref().filter(|helper| !helper.is_empty())
     }
@@ -105,7 +102,7 @@ impl Entry {
         absent(&self.auth) && absent(&self.password) && absent(&self.identitytoken)
     }
 
-    /// Nothing when `auth` cannot be read.
+    /// Returns the credentials of the entry; `None` when `auth` cannot be read.
     pub fn credentials(&self) -> Option<Credentials> {
         if let Some(token) = self.identitytoken.as_ref().filter(|token| !token.is_empty()) {
             return Some(Credentials::IdentityToken(token.0.clone()));

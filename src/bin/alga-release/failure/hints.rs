@@ -1,0 +1,170 @@
+//! What to do about an error of the library, and what else is worth knowing about it.
+
+use alga_release::oci::{self, Tag};
+use alga_release::ops::Error;
+use alga_release::plan::copy::CopyError;
+use alga_release::plan::{ExecuteError, MoveRefusal, Refusal};
+use alga_release::{credentials, image, release};
+
+use crate::github;
+
+/// Returns the way out of an error, a sentence or two.
+pub fn hint(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::Store(error)
+        | Error::Resolve(release::ResolveError::Store(error))
+        | Error::Copy(CopyError::Store(error)) => return own(of_store(error)),
+        Error::Source(error) => return own(error.way_out()),
+        Error::Image(error) => return own(of_image(error)),
+        Error::Credentials(error) => return of_credentials(error),
+        Error::Publish(refusal) => of_refusal(refusal),
+        Error::Move(refusal) => return Some(of_move(refusal)),
+        Error::Execute(error) => of_execution(error),
+        Error::Reference(_) | Error::Release(_) | Error::ImageArchive(_) | Error::Certificates { .. } => return None,
+        Error::Resolve(_) => "the channel holds something that no version of this program wrote: look who did",
+        Error::Copy(CopyError::Version(_)) => "look who published it",
+        Error::Copy(CopyError::Incomplete { .. }) => {
+            "publish the version again, which sends nothing else; images that are gone stay behind with --without-images"
+        }
+        Error::NoSuchName { near, .. }
+        | Error::NoSuchChannel { near: Some(near), .. }
+        | Error::NoSuchRelease { near: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
+        Error::NoSuchChannel { known, near: None, .. } => {
+            let known: Vec<&str> = known.iter().map(Tag::as_str).collect();
+            return Some(format!("the configuration names: {}", known.join(", ")));
+        }
+        Error::NothingPublished { channel, location, .. } => {
+            return Some(format!("nothing was published to {channel} in {location} yet"));
+        }
+        Error::NoSuchRelease { near: None, .. } => "name a channel, a published version, or the digest of one",
+        Error::UnknownPrefix { .. } => "say below which name the release is read: --prefix HOST/PATH",
+        Error::Refused { cause, .. } => return hint(cause),
+    };
+    Some(hint.to_owned())
+}
+
+fn own(hint: Option<&str>) -> Option<String> {
+    hint.map(ToOwned::to_owned)
+}
+
+fn of_store(error: &oci::Error) -> Option<&'static str> {
+    match error.kind() {
+        oci::Kind::Denied => Some(
+            "log in with docker or podman, or give --username with --password-stdin, or ALGA_REGISTRY_TOKEN, of a user who may push there",
+        ),
+        oci::Kind::Unavailable => Some("try again later: running the same command again sends only what is missing"),
+        oci::Kind::Untrusted => Some(
+            "if you trust this certificate, pass its CA with --ca-file or SSL_CERT_FILE; otherwise the connection may be intercepted",
+        ),
+        oci::Kind::Conflict => Some("see what is there now, then run the same command again"),
+        oci::Kind::Io => Some("check the free space and the permissions there, then run the same command again"),
+        _ => None,
+    }
+}
+
+fn of_image(error: &image::Error) -> Option<&'static str> {
+    match error {
+        image::Error::Missing { .. } => {
+            Some("build and push it first, name another tag with --image, or publish with --image-check warn")
+        }
+        image::Error::Platform { .. } => {
+            Some("build it for that one too, name another with --platform, or publish with --image-check warn")
+        }
+        image::Error::Unpinned { .. } => Some("push it first, or name it by digest: --control-plane sha256:…"),
+        image::Error::Store { .. } => None,
+    }
+}
+
+fn of_credentials(error: &credentials::Error) -> Option<String> {
+    match error {
+        credentials::Error::File { .. } => Some(
+            "repair the file, remove it, or name another one with DOCKER_CONFIG for docker's or REGISTRY_AUTH_FILE for podman's"
+                .to_owned(),
+        ),
+        credentials::Error::Entry { .. } => {
+            Some("log in again with docker or podman, or remove the entry from the file".to_owned())
+        }
+        credentials::Error::Helper { program, server, .. } => Some(format!(
+            "see what it says with `echo {server} | {program} get`, or give --username with --password-stdin"
+        )),
+        credentials::Error::Given { .. } => None,
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Immutable { kind: "chart", .. } => {
+            "raise the version in its Chart.yaml, or let charts be stamped: `chartVersions: stamped` in the configuration"
+        }
+        Refusal::Immutable { kind: "image", .. } => {
+            "tags of images do not move: push it under another --tag, or publish it with another --version"
+        }
+        Refusal::Immutable { .. } => "published versions do not change: publish this under another --version",
+        Refusal::Downgrade { .. } => {
+            "a channel goes back by a deliberate roll-back alone; --no-channel publishes the version"
+        }
+        Refusal::Unordered { .. } => "if it is meant so, say --allow-unordered",
+    }
+}
+
+fn of_move(refusal: &MoveRefusal) -> String {
+    let hint = match refusal {
+        MoveRefusal::Order(Refusal::Downgrade { channel, version, .. }) => {
+            return format!("to take a channel back: alga-release rollback {channel} --to {version} --reason TEXT");
+        }
+        MoveRefusal::Order(_) => "if it is meant so, say --allow-unordered",
+        MoveRefusal::Incomplete { .. } => {
+            "what is missing: publish the version again, which sends nothing else; what is not public: its package's settings"
+        }
+        MoveRefusal::TooYoung { .. } => "wait, or promote without --min-age",
+        MoveRefusal::NoAge(_) => "promote from a channel, or without --min-age",
+        MoveRefusal::OtherPlan { .. } | MoveRefusal::OtherCurrent { .. } => {
+            "look at what would change now: --dry-run; then approve that"
+        }
+        MoveRefusal::Invalid(_) => "look who published it",
+    };
+    hint.to_owned()
+}
+
+fn of_execution(error: &ExecuteError) -> &'static str {
+    match error {
+        ExecuteError::Stopped { source, .. } => {
+            of_store(source).unwrap_or("run the same command again: it finishes what is left")
+        }
+        ExecuteError::NotPublic { .. } => {
+            "make them public in their settings and run again, or set `publicRead: false` if appliances have a pull secret"
+        }
+        ExecuteError::NotReadable { .. } => "run the same command again",
+        ExecuteError::Unconfirmed { .. } => {
+            "run the same command again: it looks at what is there, and does what is left"
+        }
+        ExecuteError::Moved { .. } | ExecuteError::Rival { .. } => {
+            "see what is there now, then run the same command again"
+        }
+    }
+}
+
+/// Returns what else is worth knowing before the way out.
+pub fn notes(error: &Error) -> Vec<String> {
+    let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    match error {
+        Error::Execute(ExecuteError::Stopped { done, left, .. }) => {
+            vec![format!("done: {}", list(done)), format!("left: {}", list(left))]
+        }
+        Error::Execute(ExecuteError::NotPublic { packages }) => {
+            let settings = |name: &String| github::settings(name).map(|link| format!("{name}: {link}"));
+            packages.iter().map(|name| settings(name).unwrap_or_else(|| name.clone())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Returns further reasons of an error, where there are several.
+pub fn reasons(error: &Error) -> &[String] {
+    match error {
+        Error::Move(MoveRefusal::Incomplete { failed, .. }) | Error::Copy(CopyError::Incomplete { failed, .. }) => {
+            failed
+        }
+        _ => &[],
+    }
+}

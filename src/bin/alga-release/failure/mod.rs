@@ -1,0 +1,179 @@
+//! Errors as people and scripts see them: what failed, why, what to do, and the exit code.
+
+mod hints;
+
+use std::fmt::Write as _;
+
+use alga_release::diff::Diff;
+use alga_release::ops::{self, Kind};
+use alga_release::text::clean;
+use alga_release::{config, credentials, image, oci, plan, release, source};
+
+use crate::output;
+
+/// A mistake in arguments or configuration.
+pub const USAGE: u8 = 9;
+pub const FAILED: u8 = 1;
+pub const REFUSED: u8 = 3;
+pub const DENIED: u8 = 4;
+pub const TEMPORARY: u8 = 75;
+
+/// Why a command did not succeed.
+#[derive(Debug, Default)]
+pub struct Failure {
+    code: u8,
+    /// What failed, then why.
+    lines: Vec<String>,
+    /// What else is to be known, before the way out.
+    notes: Vec<String>,
+    hint: Option<String>,
+    /// What a dry run would have come to without it.
+    would_change: Option<Box<Diff>>,
+}
+
+impl Failure {
+    fn new(code: u8, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut lines = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if lines.last() != Some(&error.to_string()) {
+                lines.push(error.to_string());
+            }
+            cause = error.source();
+        }
+        Self { code, lines, ..Self::default() }
+    }
+
+    /// The same with the way out.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A mistake in the arguments.
+    pub fn usage(reason: impl Into<String>) -> Self {
+        Self { code: USAGE, lines: vec![reason.into()], ..Self::default() }
+    }
+
+    /// A mistake in the arguments, and the way out.
+    pub fn usage_hint(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::usage(reason).hint(hint)
+    }
+
+    /// Refused by a rule.
+    pub fn refused(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::diagnosed(REFUSED, reason, hint)
+    }
+
+    /// What a diagnosis comes to.
+    pub fn diagnosed(code: u8, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, lines: vec![reason.into()], hint: Some(hint.into()), ..Self::default() }
+    }
+
+    /// Something of this machine failed.
+    pub fn io(attempted: &str, cause: impl std::error::Error) -> Self {
+        Self { code: FAILED, lines: vec![format!("failed {attempted}"), cause.to_string()], ..Self::default() }
+    }
+
+    /// Stopped by a signal.
+    pub fn signal(code: u8) -> Self {
+        let lines = vec!["stopped by a signal; no channel was left between two releases".to_owned()];
+        let hint = Some("run the same command again: it finishes what is left".to_owned());
+        Self { code, lines, hint, ..Self::default() }
+    }
+
+    /// Refused by a rule, and not failed?
+    pub fn is_refusal(&self) -> bool {
+        self.code == REFUSED
+    }
+
+    /// The same, with what would have changed.
+    pub fn showing(mut self, diff: Diff) -> Self {
+        self.would_change = Some(Box::new(diff));
+        self
+    }
+
+    /// What a dry run would have come to without it.
+    pub fn would_change(&self) -> Option<&Diff> {
+        self.would_change.as_deref()
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        self.code
+    }
+
+    pub fn print(&self) {
+        eprint!("{}", output::in_log(&self.text()));
+    }
+
+    /// What failed, why, and the way out: a line each.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut lines = self.lines.iter();
+        if let Some(first) = lines.next() {
+            let _ = writeln!(text, "error: {}", clean(first));
+        }
+        for cause in lines {
+            let _ = writeln!(text, "  because: {}", clean(cause));
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "  {}", clean(note));
+        }
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "hint: {}", clean(hint));
+        }
+        text
+    }
+}
+
+impl From<ops::Error> for Failure {
+    fn from(error: ops::Error) -> Self {
+        let error = match error {
+            ops::Error::Refused { cause, diff } => return Self::from(*cause).showing(*diff),
+            error => error,
+        };
+        let code = match error.kind() {
+            Kind::Usage => USAGE,
+            Kind::Refused => REFUSED,
+            Kind::Denied => DENIED,
+            Kind::Unavailable => TEMPORARY,
+            Kind::Failed => FAILED,
+        };
+        let mut failure = Self { hint: hints::hint(&error), notes: hints::notes(&error), ..Self::new(code, &error) };
+        failure.lines.extend_from_slice(hints::reasons(&error));
+        failure
+    }
+}
+
+/// The library's errors all go one way.
+macro_rules! by_operation {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                ops::Error::from(error).into()
+            }
+        })*
+    };
+}
+
+by_operation!(
+    credentials::Error,
+    image::Error,
+    image::archive::Error,
+    oci::Error,
+    oci::InvalidReference,
+    plan::ExecuteError,
+    plan::MoveRefusal,
+    plan::Refusal,
+    plan::copy::CopyError,
+    release::InvalidRelease,
+    release::ResolveError,
+    source::Error,
+);
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        let hint = error.nearest().map(|key| format!("did you mean `{key}`?"));
+        Self { hint, ..Self::new(USAGE, &error) }
+    }
+}

@@ -1,0 +1,248 @@
+//! The credentials with which a registry is asked. They are looked for in many places in a fixed order; the first place that has
+//! some wins, and its name is told. Their values are in wiped types from the moment they are read, and no message shows them.
+
+mod auth_file;
+mod error;
+mod helper;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+
+use crate::oci::{Credentials, Prefix};
+use crate::system::{Environment, Programs, SecretBytes};
+use auth_file::{AuthFile, Entry};
+
+pub use error::Error;
+pub use helper::HelperError;
+
+/// Size of the largest file with credentials, and of the longest answer of a program that gives some.
+const LIMIT: usize = 1 << 20;
+/// User name that goes with a token where none was given: registries that take tokens ignore the name.
+const TOKEN_USER: &str = "token";
+
+/// Text in a JSON document that is secret from the moment it is parsed.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(from = "String")]
+struct SecretText(SecretString);
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl SecretText {
+    fn is_empty(&self) -> bool {
+        self.0.expose_secret().is_empty()
+    }
+}
+
+/// Credentials, and where they were found.
+#[derive(Clone, Debug, Default)]
+pub struct Login {
+    /// What a registry is asked with.
+    pub credentials: Credentials,
+    /// The place where the credentials were found, for people; never a value.
+    pub source: String,
+}
+
+impl Login {
+    fn new(credentials: Credentials, source: impl Into<String>) -> Self {
+        Self { credentials, source: source.into() }
+    }
+
+    fn anonymous(why: &str) -> Self {
+        Self::new(Credentials::Anonymous, format!("none, anonymous{why}"))
+    }
+
+    /// Reads the password of a user from a file or a pipe; `source` names it. A line end after the password is dropped.
+    ///
+    /// # Errors
+    /// When the name has a `:` or a control character, and when the password is not one line of UTF-8 text.
+    pub fn read(username: &str, password: impl Read, source: &str) -> Result<Self, Error> {
+        let bytes = read_bounded(password).map_err(|cause| Error::given(source, cause.to_string()))?;
+        Self::basic(username, &bytes, source)
+    }
+
+    fn basic(username: &str, password: &SecretBytes, source: &str) -> Result<Self, Error> {
+        if username.contains(':') || username.chars().any(char::is_control) {
+            return Err(Error::given(source, "invalid user name: expected a name without `:` and control characters"));
+        }
+        let password = one_line(password, source)?;
+        Ok(Self::new(Credentials::Basic { username: username.to_owned(), password }, source))
+    }
+
+    /// Returns whether a registry is asked without credentials.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.credentials, Credentials::Anonymous)
+    }
+}
+
+/// Every place where credentials may be.
+#[derive(Clone, Debug)]
+pub struct Keychain {
+    /// Credentials for the store's own registry alone.
+    given: Option<Login>,
+    /// Docker's file and podman's, in this order, whether they exist or not.
+    files: Vec<PathBuf>,
+    environment: Environment,
+    programs: Arc<dyn Programs>,
+}
+
+impl Keychain {
+    /// Creates a keychain without credentials of its own: for any registry, it finds what docker, podman and GitHub's tools keep.
+    pub fn kept(environment: &Environment, programs: &Arc<dyn Programs>) -> Self {
+        let (environment, programs) = (environment.clone(), Arc::clone(programs));
+        Self { given: None, files: auth_files(&environment), environment, programs }
+    }
+
+    /// Adds the credentials for the store's own registry: `login`, or what the variables of this program give.
+    ///
+    /// # Errors
+    /// When a token in a variable, or in the file that a variable names, cannot be read.
+    pub fn with_own(self, login: Option<Login>) -> Result<Self, Error> {
+        let given = match login {
+            Some(login) => Some(login),
+            None => of_variables(&self.environment)?,
+        };
+        Ok(Self { given, ..self })
+    }
+
+    /// Finds the credentials for the store's own registry.
+    ///
+    /// # Errors
+    /// When a file with credentials is broken, or the program that the file names for this registry fails.
+    pub async fn for_store(&self, prefix: &Prefix) -> Result<Login, Error> {
+        match &self.given {
+            Some(login) => Ok(login.clone()),
+            None => self.for_registry(&prefix.to_string()).await,
+        }
+    }
+
+    /// Finds the credentials for any registry, or repository in it (`HOST[/PATH]`), without those for the store's own registry.
+    ///
+    /// # Errors
+    /// As [`Self::for_store`].
+    pub async fn for_registry(&self, name: &str) -> Result<Login, Error> {
+        for path in &self.files {
+            let Some(file) = AuthFile::read(path)? else { continue };
+            if let Some(found) = self.in_file(&file, name).await? {
+                return Ok(found);
+            }
+        }
+        if auth_file::server_of(name) == "ghcr.io" {
+            return self.of_github().await;
+        }
+        Ok(Login::anonymous(""))
+    }
+
+    /// Finds what a file has for a registry, in itself or by the program that it names.
+    async fn in_file(&self, file: &AuthFile, name: &str) -> Result<Option<Login>, Error> {
+        if let Some(helper) = file.helper_for(name)
+            && let Some(found) = self.ask(file, helper, name).await?
+        {
+            return Ok(Some(found));
+        }
+        if let Some((key, entry)) = file.entry_for(name) {
+            let source = format!("{}, `{}`", file.path().display(), key.escape_debug());
+            return credentials_of(file, key, entry).map(|credentials| Some(Login::new(credentials, source)));
+        }
+        match file.store() {
+            Some(helper) => self.ask(file, helper, name).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Asks a credential helper.
+    async fn ask(&self, file: &AuthFile, helper: &str, name: &str) -> Result<Option<Login>, Error> {
+        let program = format!("docker-credential-{helper}");
+        let server = auth_file::server_of(name);
+        match helper::ask(&*self.programs, &program, &server).await {
+            Ok(found) => Ok(found.map(|credentials| {
+                Login::new(credentials, format!("{program} for {server}, named by {}", file.path().display()))
+            })),
+            Err(cause) => Err(Error::Helper { program, server, path: file.path().to_owned(), cause }),
+        }
+    }
+
+    /// Finds what GitHub's own tools know, which is good at its registry alone.
+    async fn of_github(&self) -> Result<Login, Error> {
+        for name in ["GH_TOKEN", "GITHUB_TOKEN"] {
+            if let Some(token) = self.environment.text(name) {
+                return Login::basic(TOKEN_USER, &secret(token), name);
+            }
+        }
+        // The user did not choose this source, so its failure does not stop the command.
+        let arguments = ["auth", "token", "--hostname", "github.com"];
+        Ok(match helper::print(&*self.programs, "gh", &arguments, b"").await {
+            Ok(ended) if ended.success => Login::basic(TOKEN_USER, &ended.output, "`gh auth token`")
+                .unwrap_or_else(|_| Login::anonymous(" (`gh auth token` gave none)")),
+            Ok(_) => Login::anonymous(" (`gh auth token` gave none)"),
+            Err(cause) if cause.is_absent() => Login::anonymous(""),
+            Err(cause) => Login::anonymous(&format!(" (`gh auth token`: {cause})")),
+        })
+    }
+}
+
+/// Reads the variables of this program.
+fn of_variables(environment: &Environment) -> Result<Option<Login>, Error> {
+    let username = environment.text("ALGA_REGISTRY_USERNAME").unwrap_or_else(|| TOKEN_USER.to_owned());
+    if let Some(token) = environment.text("ALGA_REGISTRY_TOKEN") {
+        return Login::basic(&username, &secret(token), "ALGA_REGISTRY_TOKEN").map(Some);
+    }
+    let Some(path) = environment.path("ALGA_REGISTRY_TOKEN_FILE") else { return Ok(None) };
+    let name = format!("ALGA_REGISTRY_TOKEN_FILE ({})", path.display());
+    let token = read_file(&path).map_err(|cause| Error::given(&name, cause.to_string()))?;
+    Login::basic(&username, &token, &name).map(Some)
+}
+
+fn secret(text: String) -> SecretBytes {
+    SecretBox::new(Box::new(text.into_bytes()))
+}
+
+/// A password as a file or a pipe holds it, perhaps with a line end.
+fn one_line(bytes: &SecretBytes, place: &str) -> Result<SecretString, Error> {
+    let text = std::str::from_utf8(bytes.expose_secret()).map_err(|_| Error::given(place, "not UTF-8"))?;
+    let line = text.trim_end_matches(['\r', '\n']);
+    if line.is_empty() || line.contains(['\r', '\n', '\0']) {
+        return Err(Error::given(place, "the password or token must be one line"));
+    }
+    Ok(line.into())
+}
+
+fn read_file(path: &Path) -> std::io::Result<SecretBytes> {
+    read_bounded(std::fs::File::open(path)?)
+}
+
+/// Reads everything without leaving copies behind: the memory is taken at once.
+fn read_bounded(from: impl Read) -> std::io::Result<SecretBytes> {
+    let mut bytes = SecretBox::new(Box::new(Vec::with_capacity(LIMIT + 1)));
+    let buffer = secrecy::ExposeSecretMut::expose_secret_mut(&mut bytes);
+    from.take(LIMIT as u64 + 1).read_to_end(buffer)?;
+    if bytes.expose_secret().len() > LIMIT {
+        return Err(std::io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// Returns where docker keeps credentials, then where podman does.
+fn auth_files(environment: &Environment) -> Vec<PathBuf> {
+    let home = environment.path("HOME");
+    let docker = environment.path("DOCKER_CONFIG").or_else(|| home.as_ref().map(|home| home.join(".docker")));
+    let mut files: Vec<PathBuf> = docker.into_iter().map(|directory| directory.join("config.json")).collect();
+    if let Some(file) = environment.path("REGISTRY_AUTH_FILE") {
+        files.push(file);
+        return files;
+    }
+    let runtime = environment.path("XDG_RUNTIME_DIR");
+    files.extend(runtime.map(|directory| directory.join("containers/auth.json")));
+    files.extend(home.map(|home| home.join(".config/containers/auth.json")));
+    files
+}
+
+fn credentials_of(file: &AuthFile, key: &str, entry: &Entry) -> Result<Credentials, Error> {
+    entry.credentials().ok_or_else(|| Error::Entry { path: file.path().to_owned(), key: key.to_owned() })
+}

@@ -1,0 +1,44 @@
+//! What every operation gets beside its request.
+
+use std::sync::Arc;
+
+use crate::oci::Notice;
+use crate::plan::{Event, Progress};
+use crate::system::{Clock, Environment, Programs};
+
+/// The surroundings of an operation: they are the same for every operation of a program.
+#[derive(Clone)]
+pub struct Context {
+    /// Variables in which credentials, and where they are kept, are looked up.
+    pub environment: Environment,
+    /// Runs credential helpers, helm and kubectl.
+    pub programs: Arc<dyn Programs>,
+    /// Dates the moves of channels, and waits.
+    pub clock: Arc<dyn Clock>,
+    /// Receives notes, warnings and the progress of transfers.
+    pub progress: Arc<dyn Progress + Send + Sync>,
+}
+
+impl Context {
+    /// Reports something that is good to know.
+    pub(crate) fn note(&self, text: &str) {
+        self.progress.event(&Event::Note { text });
+    }
+
+    /// Reports something that people should look into.
+    pub(crate) fn warn(&self, text: &str) {
+        self.progress.event(&Event::Warning { text });
+    }
+
+    /// Returns what the registry client calls when it waits.
+    pub(crate) fn notice(&self) -> Notice {
+        let context = self.clone();
+        Arc::new(move |text| context.warn(text))
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("programs", &self.programs).field("clock", &self.clock).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,187 @@
+//! Why an operation did not come to its end. Ways out and exit codes are the program's.
+
+use std::path::PathBuf;
+
+use crate::diff::Diff;
+use crate::oci::{self, Repository, Tag};
+use crate::plan::{self, copy::CopyError};
+use crate::{credentials, image, release, source};
+
+/// What an [`Error`] means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request or the configuration is wrong.
+    Usage,
+    /// A rule forbids the operation.
+    Refused,
+    /// The credentials are missing, wrong, or do not suffice.
+    Denied,
+    /// A store cannot be reached at the moment.
+    Unavailable,
+    /// Everything else: damaged content, a failing disk, an answer that is not understood.
+    Failed,
+}
+
+/// An operation that failed or was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] oci::Error),
+    /// A name or reference is invalid.
+    #[error(transparent)]
+    Reference(#[from] oci::InvalidReference),
+    /// The source tree cannot be published.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// Credentials cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] credentials::Error),
+    /// A release cannot be read.
+    #[error(transparent)]
+    Resolve(#[from] release::ResolveError),
+    /// A release is invalid.
+    #[error(transparent)]
+    Release(#[from] release::InvalidRelease),
+    /// An image cannot be pinned.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// An image archive cannot be read.
+    #[error(transparent)]
+    ImageArchive(#[from] image::archive::Error),
+    /// A rule of publishing forbids it.
+    #[error(transparent)]
+    Publish(#[from] plan::Refusal),
+    /// A rule about moves of channels forbids it.
+    #[error(transparent)]
+    Move(#[from] plan::MoveRefusal),
+    /// A release cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// A plan was not carried out to its end.
+    #[error(transparent)]
+    Execute(#[from] plan::ExecuteError),
+    /// Certificates cannot be read.
+    #[error("{named_by} {}: {reason}", path.display())]
+    Certificates {
+        /// Flag or variable that names the file.
+        named_by: String,
+        /// Path of the file.
+        path: PathBuf,
+        /// Why the certificates cannot be read.
+        reason: String,
+    },
+    /// The configuration has no channel of this name.
+    #[error("there is no channel `{}`", word.escape_debug())]
+    NoSuchChannel {
+        /// The name that was given.
+        word: String,
+        /// The channel with the most similar name.
+        near: Option<String>,
+        /// The configured channels.
+        known: Vec<Tag>,
+    },
+    /// The store has neither a channel nor a version of this name, but one with a similar name.
+    #[error("there is no channel and no version `{}` in {location}", word.escape_debug())]
+    NoSuchName {
+        /// The name that was given.
+        word: String,
+        /// Where it was looked for.
+        location: String,
+        /// The most similar name.
+        near: String,
+    },
+    /// A channel of the configuration serves nothing yet.
+    #[error("{source}")]
+    NothingPublished {
+        /// Name of the channel.
+        channel: String,
+        /// Where it was looked for.
+        location: String,
+        /// The store's answer.
+        source: oci::Error,
+    },
+    /// The store has no such version or digest.
+    #[error("{source}")]
+    NoSuchRelease {
+        /// The most similar version.
+        near: Option<String>,
+        /// The store's answer.
+        source: oci::Error,
+    },
+    /// The prefix of a release cannot be derived from the release.
+    #[error("the release's bundle is {bundle}, which does not end with `{expected}`")]
+    UnknownPrefix {
+        /// Repository of the release's bundle.
+        bundle: String,
+        /// Configured repository of bundles.
+        expected: Repository,
+    },
+    /// A dry run was refused after what would change was known.
+    #[error("{cause}")]
+    Refused {
+        /// Why it was refused.
+        cause: Box<Error>,
+        /// What would have changed otherwise.
+        diff: Box<Diff>,
+    },
+}
+
+impl Error {
+    /// Returns what the error means for the caller.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Store(error)
+            | Self::NothingPublished { source: error, .. }
+            | Self::NoSuchRelease { source: error, .. }
+            | Self::Resolve(release::ResolveError::Store(error))
+            | Self::Image(image::Error::Store { source: error, .. })
+            | Self::Copy(CopyError::Store(error)) => of_store(error),
+            Self::Source(error) => match error.kind() {
+                source::Kind::Invalid | source::Kind::Io => Kind::Failed,
+                source::Kind::Refused => Kind::Refused,
+                source::Kind::Usage => Kind::Usage,
+            },
+            Self::ImageArchive(error) => match error.kind() {
+                image::archive::Kind::Damaged | image::archive::Kind::Io => Kind::Failed,
+                image::archive::Kind::Refused => Kind::Refused,
+            },
+            Self::Execute(error) => of_execution(error),
+            Self::Refused { cause, .. } => cause.kind(),
+            Self::Credentials(credentials::Error::Helper { .. }) => Kind::Denied,
+            Self::Resolve(_) | Self::Release(_) => Kind::Failed,
+            Self::Image(_) | Self::Publish(_) | Self::Move(_) | Self::Copy(_) => Kind::Refused,
+            Self::Credentials(_)
+            | Self::Reference(_)
+            | Self::Certificates { .. }
+            | Self::NoSuchChannel { .. }
+            | Self::NoSuchName { .. }
+            | Self::UnknownPrefix { .. } => Kind::Usage,
+        }
+    }
+
+    /// Adds what would have changed to a refusal of a dry run.
+    #[must_use]
+    pub fn with_diff(self, diff: Diff) -> Self {
+        Self::Refused { cause: Box::new(self), diff: Box::new(diff) }
+    }
+}
+
+fn of_execution(error: &plan::ExecuteError) -> Kind {
+    use plan::ExecuteError;
+    match error {
+        ExecuteError::Stopped { source, .. }
+        | ExecuteError::NotReadable { source, .. }
+        | ExecuteError::Unconfirmed { source, .. } => of_store(source),
+        ExecuteError::NotPublic { .. } | ExecuteError::Moved { .. } | ExecuteError::Rival { .. } => Kind::Refused,
+    }
+}
+
+fn of_store(error: &oci::Error) -> Kind {
+    match error.kind() {
+        oci::Kind::Denied => Kind::Denied,
+        oci::Kind::Unavailable => Kind::Unavailable,
+        oci::Kind::Conflict => Kind::Refused,
+        _ => Kind::Failed,
+    }
+}
