@@ -113,6 +113,12 @@ impl<'a> ChartSpec<'a> {
         }
     }
 
+    /// Returns the texts that name the chart.
+    pub fn scalars(self) -> impl Iterator<Item = Scalar<'a>> {
+        let source = self.source.into_iter().flat_map(Reference::scalars);
+        [self.chart, self.version].into_iter().flatten().chain(source)
+    }
+
     /// Tells whether the chart comes from a source of this kind.
     pub fn is_from(&self, kind: &str) -> bool {
         self.source.is_some_and(|source| source.is(kind))

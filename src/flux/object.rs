@@ -98,6 +98,14 @@ impl<'a> Object<'a> {
         self.node.text_at(&["metadata", "name"]).unwrap_or_default()
     }
 
+    /// Returns every `sourceRef` and `chartRef`, wherever the object has one, as written: aliases are not followed to them.
+    pub fn references(&self) -> Vec<Reference<'a>> {
+        let mappings = self.node.walk().into_iter().filter(|node| !node.is_alias());
+        let entries = mappings.flat_map(Node::entries);
+        let named = entries.filter(|entry| matches!(entry.key.as_str(), Some("sourceRef" | "chartRef")));
+        named.map(|entry| Reference::of(&entry.value)).collect()
+    }
+
     /// Returns `metadata.namespace`.
     pub fn namespace(&self) -> Option<&'a str> {
         self.node.text_at(&["metadata", "namespace"])
@@ -129,7 +137,7 @@ impl<'a> Reference<'a> {
     }
 
     /// Returns the texts that the reference consists of, in the order kind, name, namespace.
-    pub fn scalars(&self) -> impl Iterator<Item = Scalar<'a>> {
+    pub fn scalars(self) -> impl Iterator<Item = Scalar<'a>> {
         [self.kind, self.name, self.namespace].into_iter().flatten()
     }
 }

@@ -79,20 +79,23 @@ impl<'a> Source<'a> {
 
     /// Finds the source of a kind that an object refers to. A source without a namespace fits any, because a kustomization file may
     /// move it; so does a reference without a namespace from an object that has none.
-    pub fn named<'s>(
+    pub fn referred<'s>(
         sources: &'s [Self],
         kind: SourceKind,
         reference: &Reference<'_>,
         from: &Object<'_>,
     ) -> Option<&'s Self> {
-        let name = reference.name?.text;
         let namespace = reference.namespace.map(|namespace| namespace.text).or(from.namespace());
-        let fits = |source: &&Self| {
+        Self::named(sources, kind, reference.name?.text, namespace)
+    }
+
+    /// Finds the first source with this kind, name and namespace; a namespace that is absent on either side fits.
+    pub fn named<'s>(sources: &'s [Self], kind: SourceKind, name: &str, namespace: Option<&str>) -> Option<&'s Self> {
+        sources.iter().find(|source| {
             let own = source.object.namespace();
             let same = own.is_none() || namespace.is_none() || own == namespace;
             source.kind == kind && source.object.name() == name && same
-        };
-        sources.iter().find(fits)
+        })
     }
 
     /// Returns the URL without slashes at its end; empty where the source says none.

@@ -1,6 +1,6 @@
 //! Nothing points at git.
 
-use crate::flux::{File, Object, SOURCE};
+use crate::flux::{File, SOURCE};
 use crate::path::join;
 use crate::source::{Error, Place};
 use crate::yaml::{Node, Value};
@@ -21,7 +21,10 @@ pub(super) fn nothing_points_at_git(overlay: &Overlay) -> Result<Vec<Warning>, E
         if object.is(SOURCE, "GitRepository") {
             places.push(overlay.place(object.file, object.node.line));
         }
-        references(overlay, object, &mut places);
+        for reference in object.references().into_iter().filter(|reference| reference.is("GitRepository")) {
+            let kind = reference.kind.filter(|_| !reference.node.is_alias());
+            places.push(overlay.place(object.file, kind.map_or(reference.node, |kind| kind.node).line));
+        }
     }
     places.sort();
     places.dedup();
@@ -30,18 +33,6 @@ pub(super) fn nothing_points_at_git(overlay: &Overlay) -> Result<Vec<Warning>, E
     let also = if others.is_empty() { String::new() } else { format!(", and so do {}", others.join(", ")) };
     Err(Error::refused(first, format!("this still points at git{also}"))
         .hint("the appliance has no git: remove the object, or take its source from an OCIRepository"))
-}
-
-fn references(overlay: &Overlay, object: &Object<'_>, places: &mut Vec<Place>) {
-    for node in object.node.walk() {
-        for entry in if node.is_alias() { &[] } else { node.entries() } {
-            let reference = matches!(entry.key.as_str(), Some("sourceRef" | "chartRef"));
-            if reference && entry.value.text_at(&["kind"]) == Some("GitRepository") {
-                let kind = entry.value.get(&["kind"]).filter(|_| !entry.value.is_alias());
-                places.push(overlay.place(object.file, kind.unwrap_or(&entry.value).line));
-            }
-        }
-    }
 }
 
 fn mentions(overlay: &Overlay) -> Vec<Warning> {

@@ -41,7 +41,7 @@ pub(super) fn build(overlay: &Overlay, roots: &[Root<'_>]) -> Result<Build, Erro
 
 fn child<'a>(overlay: &Overlay, kustomization: Kustomization<'a>) -> Result<Child<'a>, Error> {
     let file = kustomization.object.file;
-    let texts = kustomization.source.iter().flat_map(Reference::scalars).chain(kustomization.path);
+    let texts = kustomization.source.into_iter().flat_map(Reference::scalars).chain(kustomization.path);
     for scalar in texts {
         overlay.refuse_variable(file, scalar.node, "the source and the path of a Kustomization")?;
     }

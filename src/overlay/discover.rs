@@ -1,6 +1,6 @@
 //! What the releases of the overlay use.
 
-use crate::flux::{HELM, Object, SOURCE};
+use crate::flux::{ChartSpec, HelmRelease, Object, Reference, Scalar, Source, SourceKind};
 use crate::path::below;
 use crate::source::{Error, Place};
 use crate::yaml::Node;
@@ -56,16 +56,17 @@ pub(super) enum Used {
     Theirs { name: String, version: String },
 }
 
-/// A HelmRelease of the overlay.
+/// A HelmRelease of the overlay, and the chart that it installs.
 #[derive(Clone, Debug)]
 pub(super) struct Release<'a> {
-    pub object: Object<'a>,
+    pub flux: HelmRelease<'a>,
     pub used: Used,
-    /// Line of what names the chart.
+    /// Line of the text that names the chart.
     pub line: usize,
+    /// Whether the chart comes from a `GitRepository`.
     pub git: bool,
-    /// The author's `OCIRepository` for a chart of ours.
-    pub own_source: Option<Object<'a>>,
+    /// The author's own `OCIRepository` for a chart that is published with the release.
+    pub own_source: Option<Source<'a>>,
 }
 
 impl Overlay {
@@ -76,8 +77,8 @@ impl Overlay {
     pub fn discover(&self) -> Result<Discovered, Error> {
         let mut found = Discovered::default();
         for release in releases(self, &self.objects())? {
-            let place = self.place(release.object.file, release.line);
-            let name = release.object.name().to_owned();
+            let place = self.place(release.flux.object.file, release.line);
+            let name = release.flux.object.name().to_owned();
             match release.used {
                 Used::Ours(source) => match found.charts.iter_mut().find(|chart| chart.source == source) {
                     Some(chart) => chart.releases.push(name),
@@ -95,114 +96,91 @@ impl Overlay {
 }
 
 pub(super) fn releases<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<Vec<Release<'a>>, Error> {
-    objects
-        .iter()
-        .filter(|object| object.is(HELM, "HelmRelease"))
-        .map(|object| release(overlay, objects, object.clone()))
-        .collect()
+    let sources = Source::all(objects);
+    HelmRelease::all(objects).into_iter().map(|release| Finding { overlay, sources: &sources }.of(release)).collect()
 }
 
-fn release<'a>(overlay: &Overlay, objects: &[Object<'a>], object: Object<'a>) -> Result<Release<'a>, Error> {
-    let at = |node: &Node| overlay.place(object.file, node.line);
-    let chart = object.node.get(&["spec", "chart"]);
-    let reference = object.node.get(&["spec", "chartRef"]);
-    match (chart, reference) {
-        (Some(_), Some(reference)) => Err(Error::invalid(at(reference), "the release has both `chart` and `chartRef`")
-            .hint("remove one: the API server rejects both")),
-        (None, Some(reference)) => by_reference(overlay, objects, object.clone(), reference),
-        (Some(chart), None) => by_chart(overlay, objects, object, chart),
-        (None, None) => Err(Error::invalid(at(object.node), "the release names no chart: `spec.chart` is missing")),
-    }
+const WHAT: &str = "what names the chart";
+
+/// The search for the chart of a HelmRelease.
+#[derive(Clone, Copy)]
+struct Finding<'f, 'a> {
+    overlay: &'f Overlay,
+    sources: &'f [Source<'a>],
 }
 
-fn by_chart<'a>(
-    overlay: &Overlay,
-    objects: &[Object<'a>],
-    object: Object<'a>,
-    chart: &'a Node,
-) -> Result<Release<'a>, Error> {
-    let spec = |path: &[&str]| chart.get(&[&["spec"], path].concat());
-    let at = |node: &Node| overlay.place(object.file, node.line);
-    for path in
-        [&["chart"][..], &["version"], &["sourceRef", "kind"], &["sourceRef", "name"], &["sourceRef", "namespace"]]
-    {
-        if let Some(node) = spec(path) {
-            overlay.refuse_variable(object.file, node, "what names the chart")?;
-        }
-    }
-    let name = spec(&["chart"]).filter(|node| node.as_str().is_some_and(|text| !text.is_empty()));
-    let Some(name) = name else {
-        return Err(Error::invalid(at(chart), "the release names no chart: `spec.chart.spec.chart` is missing"));
-    };
-    let text = name.as_str().unwrap_or_default();
-    let kind = spec(&["sourceRef", "kind"]).and_then(Node::as_str).unwrap_or_default();
-    let used = match kind {
-        "GitRepository" => Used::Ours(ChartSource::Path(normal(&at(name), text)?)),
-        "HelmRepository" => match repository_url(objects, &object, spec(&["sourceRef"])) {
-            Some(url) if is_ours(overlay, url) => Used::Ours(ChartSource::Name(text.to_owned())),
-            _ => {
-                Used::Theirs { name: text.to_owned(), version: exact(&at(name), spec(&["version"]), |node| at(node))? }
+impl<'a> Finding<'_, 'a> {
+    fn of(self, release: HelmRelease<'a>) -> Result<Release<'a>, Error> {
+        let at = |node: &Node| self.overlay.place(release.object.file, node.line);
+        match (release.chart, release.chart_ref) {
+            (Some(_), Some(reference)) => {
+                Err(Error::invalid(at(reference.node), "the release has both `chart` and `chartRef`")
+                    .hint("remove one: the API server rejects both"))
             }
-        },
-        _ => {
-            let node = spec(&["sourceRef", "kind"]).unwrap_or(chart);
-            let reason = format!("a chart from the source kind `{}` cannot be published", kind.escape_debug());
+            (None, Some(reference)) => self.by_reference(release, reference),
+            (Some(chart), None) => self.by_chart(release, chart),
+            (None, None) => {
+                Err(Error::invalid(at(release.object.node), "the release names no chart: `spec.chart` is missing"))
+            }
+        }
+    }
+
+    fn by_chart(self, release: HelmRelease<'a>, chart: ChartSpec<'a>) -> Result<Release<'a>, Error> {
+        let at = |node: &Node| self.overlay.place(release.object.file, node.line);
+        for scalar in chart.scalars() {
+            self.overlay.refuse_variable(release.object.file, scalar.node, WHAT)?;
+        }
+        let Some(Scalar { text, node: name }) = chart.chart else {
+            let reason = "the release names no chart: `spec.chart.spec.chart` is missing";
+            return Err(Error::invalid(at(chart.node), reason));
+        };
+        let git = chart.is_from("GitRepository");
+        let used = if git {
+            Used::Ours(ChartSource::Path(normal(&at(name), text)?))
+        } else if let Some(source) = chart.source.filter(|source| source.is("HelmRepository")) {
+            let source = Source::referred(self.sources, SourceKind::HelmRepository, &source, &release.object);
+            if source.is_some_and(|source| is_ours(self.overlay, source.address())) {
+                Used::Ours(ChartSource::Name(text.to_owned()))
+            } else {
+                Used::Theirs { name: text.to_owned(), version: exact(&at(name), chart.version, at)? }
+            }
+        } else {
+            let kind = chart.source.and_then(|source| source.kind);
+            let text = kind.map_or("", |kind| kind.text).escape_debug();
+            let reason = format!("a chart from the source kind `{text}` cannot be published");
+            let node = kind.map_or(chart.node, |kind| kind.node);
             return Err(Error::refused(at(node), reason).hint("want GitRepository or HelmRepository"));
-        }
-    };
-    Ok(Release { object, used, line: name.line, git: kind == "GitRepository", own_source: None })
-}
-
-fn by_reference<'a>(
-    overlay: &Overlay,
-    objects: &[Object<'a>],
-    object: Object<'a>,
-    reference: &'a Node,
-) -> Result<Release<'a>, Error> {
-    let at = |node: &Node| overlay.place(object.file, node.line);
-    overlay.refuse_variable(object.file, reference.get(&["name"]).unwrap_or(reference), "what names the chart")?;
-    let kind = reference.text_at(&["kind"]).unwrap_or_default();
-    let source = source_object(objects, &object, "OCIRepository", reference);
-    let Some(source) = source.filter(|_| kind == "OCIRepository") else {
-        let reason = "the release's chartRef names no OCIRepository of the overlay: its version is not known";
-        return Err(Error::refused(at(reference), reason)
-            .hint("put the OCIRepository with an exact `ref.tag` into the overlay"));
-    };
-    for path in [&["spec", "url"][..], &["spec", "ref", "tag"], &["spec", "ref", "digest"]] {
-        if let Some(node) = source.node.get(path) {
-            overlay.refuse_variable(source.file, node, "what names the chart")?;
-        }
+        };
+        Ok(Release { flux: release, used, line: name.line, git, own_source: None })
     }
-    let url = source.node.text_at(&["spec", "url"]).unwrap_or_default().trim_end_matches('/');
-    let (parent, name) = url.rsplit_once('/').unwrap_or(("", url));
-    if is_ours(overlay, parent) {
-        let used = Used::Ours(ChartSource::Name(name.to_owned()));
-        return Ok(Release { object, used, line: reference.line, git: false, own_source: Some(source) });
+
+    fn by_reference(self, release: HelmRelease<'a>, reference: Reference<'a>) -> Result<Release<'a>, Error> {
+        let overlay = self.overlay;
+        let name = reference.name.map_or(reference.node, |name| name.node);
+        overlay.refuse_variable(release.object.file, name, WHAT)?;
+        let source = Source::referred(self.sources, SourceKind::OciRepository, &reference, &release.object);
+        let Some(source) = source.filter(|_| reference.is("OCIRepository")) else {
+            let reason = "the release's chartRef names no OCIRepository of the overlay: its version is not known";
+            return Err(Error::refused(overlay.place(release.object.file, reference.node.line), reason)
+                .hint("put the OCIRepository with an exact `ref.tag` into the overlay"));
+        };
+        for scalar in [source.url, source.tag, source.digest].into_iter().flatten() {
+            overlay.refuse_variable(source.object.file, scalar.node, WHAT)?;
+        }
+        let line = reference.node.line;
+        let (parent, name) = source.address().rsplit_once('/').unwrap_or(("", source.address()));
+        if is_ours(overlay, parent) {
+            let used = Used::Ours(ChartSource::Name(name.to_owned()));
+            return Ok(Release { flux: release, used, line, git: false, own_source: Some(source.clone()) });
+        }
+        let place = |node: &Node| overlay.place(source.object.file, node.line);
+        let version = match source.digest {
+            Some(digest) => source.tag.unwrap_or(digest).text.to_owned(),
+            None => exact(&place(source.object.node), source.semver.or(source.tag), place)?,
+        };
+        let used = Used::Theirs { name: name.to_owned(), version };
+        Ok(Release { flux: release, used, line, git: false, own_source: None })
     }
-    let place = |node: &Node| overlay.place(source.file, node.line);
-    let version = if let Some(digest) = source.node.text_at(&["spec", "ref", "digest"]) {
-        source.node.text_at(&["spec", "ref", "tag"]).unwrap_or(digest).to_owned()
-    } else {
-        let node = source.node.get(&["spec", "ref", "semver"]).or_else(|| source.node.get(&["spec", "ref", "tag"]));
-        exact(&place(source.node), node, place)?
-    };
-    let used = Used::Theirs { name: name.to_owned(), version };
-    Ok(Release { object, used, line: reference.line, git: false, own_source: None })
-}
-
-/// The source that a reference names; without a namespace, in the release's own.
-fn source_object<'a>(objects: &[Object<'a>], release: &Object<'a>, kind: &str, reference: &Node) -> Option<Object<'a>> {
-    let name = reference.text_at(&["name"])?;
-    let namespace = reference.text_at(&["namespace"]).or(release.namespace());
-    let fits = |object: &&Object<'a>| -> bool {
-        let same = object.namespace().is_none() || namespace.is_none() || object.namespace() == namespace;
-        object.is(SOURCE, kind) && object.name() == name && same
-    };
-    objects.iter().find(fits).cloned()
-}
-
-fn repository_url<'a>(objects: &[Object<'a>], release: &Object<'a>, reference: Option<&Node>) -> Option<&'a str> {
-    source_object(objects, release, "HelmRepository", reference?)?.node.text_at(&["spec", "url"])
 }
 
 pub(super) fn is_ours(overlay: &Overlay, url: &str) -> bool {
@@ -226,12 +204,11 @@ fn normal(place: &Place, text: &str) -> Result<String, Error> {
     below("", text).map_or_else(|| refuse("leaves the tree"), Ok)
 }
 
-fn exact(at: &Place, node: Option<&Node>, place: impl Fn(&Node) -> Place) -> Result<String, Error> {
+fn exact(at: &Place, version: Option<Scalar<'_>>, place: impl Fn(&Node) -> Place) -> Result<String, Error> {
     let hint = "two appliances of one release must install the same chart: want `1.2.3`";
-    let Some(node) = node.filter(|node| !node.is_null()) else {
+    let Some(Scalar { text, node }) = version else {
         return Err(Error::refused(at.clone(), "the chart of somebody else has no version").hint(hint));
     };
-    let text = node.as_str().unwrap_or_default();
     if is_exact(text) {
         return Ok(text.to_owned());
     }

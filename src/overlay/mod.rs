@@ -112,11 +112,6 @@ impl Overlay {
         Ok(build.applied(&HelmRelease::all(&objects)))
     }
 
-    /// Returns the first document of a file that has content.
-    fn root_of(&self, file: &str) -> Option<&Node> {
-        self.files.parsed().get(file)?.roots().next()
-    }
-
     /// Names the place of what Flux could not use below the root of the tree.
     fn unusable(&self, error: flux::Error) -> Error {
         load::unusable(&self.settings.directory, error)

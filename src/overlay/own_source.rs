@@ -1,6 +1,6 @@
 //! The edits of an author's own `OCIRepository` for one of our charts: it is brought to what is published, where it stands.
 
-use crate::flux::{File, Object};
+use crate::flux::{File, Source};
 use crate::source::Error;
 use crate::yaml::edit::{insert_after, quoted, replace_scalar};
 use crate::yaml::{Entry, Node};
@@ -13,14 +13,14 @@ use super::sources::repository;
 /// An `OCIRepository` and the text that it stands in.
 pub(super) struct OwnSource<'a> {
     pub overlay: &'a Overlay,
-    pub object: &'a Object<'a>,
+    pub source: &'a Source<'a>,
     pub parsed: &'a File,
 }
 
 impl OwnSource<'_> {
     /// Where `url` and `ref` point, as published.
     pub(super) fn pin(&self, pins: &Pins<'_>, pin: &Pin, plan: &mut Plan) -> Result<(), Error> {
-        let spec = &self.own(self.object.node, "spec")?.value;
+        let spec = &self.own(self.source.object.node, "spec")?.value;
         self.refuse_scheme(spec, pins)?;
         let url = format!("oci://{}", repository(self.overlay, pins, Some(&pin.name))?);
         let written = &self.own(spec, "url")?.value;
@@ -61,12 +61,12 @@ impl OwnSource<'_> {
     }
 
     fn refuse_scheme(&self, spec: &Node, pins: &Pins<'_>) -> Result<(), Error> {
-        let insecure = spec.text_at(&["insecure"]) == Some("true");
+        let insecure = self.source.insecure;
         if insecure == pins.prefix.plain_http() {
             return Ok(());
         }
         let reason = format!("`insecure` is {insecure} here, which does not fit the registry {}", pins.prefix.host());
-        let node = spec.get(&["insecure"]).unwrap_or(spec);
+        let node = self.source.field("insecure").unwrap_or(spec);
         Err(self.refused(node, &reason, "it must be true where the registry is served over plain HTTP, else absent"))
     }
 
@@ -79,10 +79,14 @@ impl OwnSource<'_> {
     }
 
     fn refused(&self, node: &Node, reason: &str, hint: &str) -> Error {
-        Error::refused(self.overlay.place(self.object.file, node.line), reason).hint(hint)
+        Error::refused(self.overlay.place(self.source.object.file, node.line), reason).hint(hint)
     }
 
     fn change(&self, path: &str, now: String) -> Change {
-        Change { document: self.object.document, path: format!("{}{path}", self.object.path), now: Now::Text(now) }
+        Change {
+            document: self.source.object.document,
+            path: format!("{}{path}", self.source.object.path),
+            now: Now::Text(now),
+        }
     }
 }

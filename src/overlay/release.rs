@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::flux::File;
+use crate::flux::{File, Scalar};
 use crate::source::Error;
 use crate::yaml::edit::{
     Edit, block_entry, entry_end, entry_start, insert_after, is_own_line, like_key, line_ending, line_start, quoted,
@@ -24,11 +24,11 @@ pub(super) struct Editing<'a> {
 
 impl Editing<'_> {
     fn refused(&self, node: &Node, reason: &str, hint: &str) -> Error {
-        Error::refused(self.overlay.place(self.release.object.file, node.line), reason).hint(hint)
+        Error::refused(self.overlay.place(self.release.flux.object.file, node.line), reason).hint(hint)
     }
 
     fn comments(&self) -> &[Comment] {
-        &self.parsed.documents[self.release.object.document].comments
+        &self.parsed.documents[self.release.flux.object.document].comments
     }
 
     /// The value under a key, when it is written right there.
@@ -44,11 +44,11 @@ impl Editing<'_> {
     }
 
     fn spec(&self) -> Result<&Node, Error> {
-        Ok(&self.own(self.release.object.node, "spec")?.value)
+        Ok(&self.own(self.release.flux.object.node, "spec")?.value)
     }
 
     fn refuse_fields(&self, keys: &[&str], why: &str) -> Result<(), Error> {
-        let chart = self.release.object.node.get(&["spec", "chart"]);
+        let chart = self.release.flux.chart.map(|chart| chart.node);
         for path in keys.iter().map(|key| key.split('.').collect::<Vec<_>>()) {
             if let Some(node) = chart.and_then(|chart| chart.get(&path)).filter(|node| !node.is_null()) {
                 let key = path.last().copied().unwrap_or_default();
@@ -61,7 +61,7 @@ impl Editing<'_> {
     }
 
     fn change(&self, path: &str, now: Now) -> Change {
-        let object = &self.release.object;
+        let object = &self.release.flux.object;
         Change { document: object.document, path: format!("{}{path}", object.path), now }
     }
 
@@ -207,14 +207,13 @@ impl Editing<'_> {
 
     /// `valuesFrom` takes the name of the ConfigMap that is made for this content.
     pub(super) fn values_name(&self, name: &str, plan: &mut Plan) {
-        let release = self.release.object.name();
+        let release = self.release.flux.object.name();
         let usual = format!("{}{release}", self.overlay.settings.values_prefix);
-        let items = self.release.object.node.get(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default();
-        for (at, item) in items.iter().enumerate() {
-            let config_map = item.text_at(&["kind"]) == Some("ConfigMap");
-            if let Some(node) = item.get(&["name"]).filter(|node| config_map && node.as_str() == Some(&usual)) {
+        for from in &self.release.flux.values_from {
+            if let Some(Scalar { node, .. }) = from.config_map_name().filter(|found| found.text == usual) {
                 plan.edits.push(replace_scalar(&self.parsed.text, node, name));
-                plan.changes.push(self.change(&format!("spec.valuesFrom[{at}].name"), Now::Text(name.to_owned())));
+                let path = format!("spec.valuesFrom[{}].name", from.index);
+                plan.changes.push(self.change(&path, Now::Text(name.to_owned())));
             }
         }
     }

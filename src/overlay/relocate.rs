@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::flux::{File as Parsed, HELM, Object, SOURCE, is_kustomization_file_name};
+use crate::flux::{File, HelmRelease, Object, Scalar, Source, SourceKind, ValuesFrom, is_kustomization_file_name};
 use crate::oci::Relocation;
 use crate::path::has_extension;
 use crate::source::Place;
@@ -37,7 +37,7 @@ pub fn relocate(files: &Files, relocation: &Relocation) -> Relocated {
             }
             return (path.clone(), bytes.clone());
         };
-        let mut file = File { path, relocation, warnings: &mut warnings };
+        let mut file = Relocating { path, relocation, warnings: &mut warnings };
         let text = file.relocated(text);
         for mention in relocation.left(&text) {
             file.warn(Some(mention.line), format!("still names the origin: {}", mention.text));
@@ -57,17 +57,10 @@ pub fn rename_values(mut files: Files, names: &BTreeMap<String, String>) -> File
         let Some(parsed) = std::str::from_utf8(bytes).ok().filter(|_| is_structured(path)).and_then(parsed) else {
             continue;
         };
-        let one = BTreeMap::from([(path.clone(), parsed)]);
-        let mut edits = Vec::new();
-        for object in Object::all(&one).iter().filter(|object| object.is(HELM, "HelmRelease")) {
-            for item in object.node.get(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default() {
-                let name = item.get(&["name"]).filter(|_| item.text_at(&["kind"]) == Some("ConfigMap"));
-                if let Some((node, new)) = name.and_then(|node| Some((node, names.get(node.as_str()?)?))) {
-                    edits.push(replace_scalar(&one[path].text, node, new));
-                }
-            }
-        }
-        if let Some(text) = applied(&one[path].text, edits) {
+        let releases = HelmRelease::all(&Object::of_file(path, &parsed));
+        let names_of = releases.iter().flat_map(|release| &release.values_from).filter_map(ValuesFrom::config_map_name);
+        let edit = |Scalar { text, node }: Scalar<'_>| Some(replace_scalar(&parsed.text, node, names.get(text)?));
+        if let Some(text) = applied(&parsed.text, names_of.filter_map(edit).collect()) {
             *bytes = text.into_bytes();
         }
     }
@@ -79,8 +72,8 @@ fn is_structured(path: &str) -> bool {
     has_extension(path, &["yaml", "yml", "json"]) || is_kustomization_file_name(path)
 }
 
-fn parsed(text: &str) -> Option<Parsed> {
-    Some(Parsed { text: text.to_owned(), documents: yaml::parse(text).ok()? })
+fn parsed(text: &str) -> Option<File> {
+    Some(File { text: text.to_owned(), documents: yaml::parse(text).ok()? })
 }
 
 /// The text after the edits, when there are any and it can be read still.
@@ -93,13 +86,13 @@ fn applied(text: &str, mut edits: Vec<Edit>) -> Option<String> {
 }
 
 /// One file on its way.
-struct File<'a> {
+struct Relocating<'a> {
     path: &'a str,
     relocation: &'a Relocation,
     warnings: &'a mut Vec<Warning>,
 }
 
-impl File<'_> {
+impl Relocating<'_> {
     fn warn(&mut self, line: Option<usize>, text: String) {
         self.warnings.push(Warning { place: Place { path: self.path.to_owned(), line }, text });
     }
@@ -128,19 +121,20 @@ impl File<'_> {
             return text.to_owned();
         }
         let Ok(renamed) = apply(text, edits) else { return plain() };
-        let before = BTreeMap::from([(self.path.to_owned(), Parsed { text: text.to_owned(), documents })]);
-        self.secured(&before, renamed)
+        self.secured(&File { text: text.to_owned(), documents }, renamed)
     }
 
     /// Brings `insecure` of the sources whose `url` changed to what the new prefix is.
-    fn secured(&mut self, before: &BTreeMap<String, Parsed>, text: String) -> String {
+    fn secured(&mut self, before: &File, text: String) -> String {
         let Some(after) = parsed(&text) else { return text };
-        let after = BTreeMap::from([(self.path.to_owned(), after)]);
+        let (before, after) = (Object::of_file(self.path, before), Object::of_file(self.path, &after));
         let mut edits = Vec::new();
-        for (old, new) in Object::all(before).iter().zip(&Object::all(&after)) {
-            let is_source = ["OCIRepository", "HelmRepository"].iter().any(|kind| new.is(SOURCE, kind));
-            if is_source && old.node.text_at(&["spec", "url"]) != new.node.text_at(&["spec", "url"]) {
-                edits.extend(insecure(&text, new.node, self.relocation.to().plain_http()));
+        for (old, new) in before.iter().zip(&after) {
+            let (Some(old), Some(new)) = (Source::of(old), Source::of(new)) else { continue };
+            let url = |source: &Source<'_>| source.url.map(|url| url.text.to_owned());
+            let secured = matches!(new.kind, SourceKind::OciRepository | SourceKind::HelmRepository);
+            if secured && url(&old) != url(&new) {
+                edits.extend(insecure(&text, new.object.node, self.relocation.to().plain_http()));
             }
         }
         if edits.is_empty() {

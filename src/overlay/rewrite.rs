@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::flux::{File, KustomizationFile, Lister, Scalar};
+use crate::flux::{File, KustomizationFile, Lister, Scalar, Source};
 use crate::oci::{Digest, Prefix};
 use crate::path::join;
 use crate::source::{Error, Place};
@@ -106,7 +106,7 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, File>
     references::refuse(overlay, &objects)?;
     let build = build(overlay, &roots(&children))?;
     let listers = build.listers();
-    let homes = homes(overlay, pins, &objects, &releases, &listers)?;
+    let homes = homes(overlay, pins, &Source::all(&objects), &releases, &listers)?;
     let mut plans = BTreeMap::new();
     for child in &children {
         plan_child(overlay, child, &mut plans)?;
@@ -174,9 +174,9 @@ fn plan_release(
     homes: &BTreeMap<ChartSource, Home>,
     plans: &mut Plans,
 ) -> Result<(), Error> {
-    let parsed = &overlay.files.parsed()[release.object.file];
+    let parsed = &overlay.files.parsed()[release.flux.object.file];
     let editing = Editing { overlay, release, parsed };
-    let plan = plans.entry(release.object.file.to_owned()).or_default();
+    let plan = plans.entry(release.flux.object.file.to_owned()).or_default();
     if let (Used::Ours(source), None) = (&release.used, &release.own_source)
         && let Some(home) = homes.get(source)
     {
@@ -185,7 +185,7 @@ fn plan_release(
             PinStyle::Version => editing.by_version(pin_of(overlay, pins, release, source)?, home, plan)?,
         }
     }
-    if let Some(name) = pins.values_names.get(release.object.name()) {
+    if let Some(name) = pins.values_names.get(release.flux.object.name()) {
         editing.values_name(name, plan);
     }
     Ok(())
@@ -200,11 +200,12 @@ fn plan_own_sources(
 ) -> Result<(), Error> {
     let mut done = BTreeSet::new();
     for release in releases {
-        let (Used::Ours(chart), Some(object)) = (&release.used, &release.own_source) else { continue };
+        let (Used::Ours(chart), Some(source)) = (&release.used, &release.own_source) else { continue };
+        let object = &source.object;
         if done.insert((object.file, object.document, object.path.clone())) {
-            let source = OwnSource { overlay, object, parsed: &overlay.files.parsed()[object.file] };
+            let own = OwnSource { overlay, source, parsed: &overlay.files.parsed()[object.file] };
             let plan = plans.entry(object.file.to_owned()).or_default();
-            source.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;
+            own.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;
         }
     }
     Ok(())
@@ -340,12 +341,15 @@ fn refuse_shared(overlay: &Overlay, file: &str, text: &str, document: &Document,
 }
 
 fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listers: &BTreeMap<&str, &Lister>) -> Vec<Warning> {
-    let lost = releases.iter().filter(|release| !listers.contains_key(release.object.file));
+    let lost = releases.iter().filter(|release| !listers.contains_key(release.flux.object.file));
     lost.map(|release| {
-        let place = overlay.place(release.object.file, release.object.node.line);
+        let place = overlay.place(release.flux.object.file, release.flux.object.node.line);
         Warning {
             place,
-            text: format!("no kustomization lists the release `{}`: Flux will not apply it", release.object.name()),
+            text: format!(
+                "no kustomization lists the release `{}`: Flux will not apply it",
+                release.flux.object.name()
+            ),
         }
     })
     .collect()

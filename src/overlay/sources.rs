@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::flux::{Lister, Object, SOURCE};
+use crate::flux::{Lister, Source, SourceKind};
 use crate::oci::Repository;
 use crate::path::join;
 use crate::source::{Error, Place};
@@ -31,7 +31,7 @@ pub(super) struct Home {
 pub(super) fn homes(
     overlay: &Overlay,
     pins: &Pins<'_>,
-    objects: &[Object<'_>],
+    sources: &[Source<'_>],
     releases: &[Release<'_>],
     listers: &BTreeMap<&str, &Lister>,
 ) -> Result<BTreeMap<ChartSource, Home>, Error> {
@@ -47,7 +47,7 @@ pub(super) fn homes(
             continue;
         }
         without_source.insert(source, pin);
-        let lister = listers.get(release.object.file).copied();
+        let lister = listers.get(release.flux.object.file).copied();
         let known = first.entry(&pin.name).or_insert(lister);
         if let Some(lister) = lister.filter(|lister| known.is_none_or(|known| lister.order < known.order)) {
             *known = Some(lister);
@@ -56,8 +56,8 @@ pub(super) fn homes(
     let mut homes = BTreeMap::new();
     for (source, pin) in without_source {
         let home = match pins.style {
-            PinStyle::Digest => of_chart(overlay, pins, objects, pin, first.get(pin.name.as_str()).copied().flatten())?,
-            PinStyle::Version => of_repository(overlay, pins, objects)?,
+            PinStyle::Digest => of_chart(overlay, pins, sources, pin, first.get(pin.name.as_str()).copied().flatten())?,
+            PinStyle::Version => of_repository(overlay, pins, sources)?,
         };
         homes.insert(source.clone(), home);
     }
@@ -70,7 +70,7 @@ pub(super) fn pin_of<'a>(
     release: &Release<'_>,
     source: &ChartSource,
 ) -> Result<&'a Pin, Error> {
-    let place = || overlay.place(release.object.file, release.line);
+    let place = || overlay.place(release.flux.object.file, release.line);
     pins.charts.get(source).ok_or_else(|| Error::invalid(place(), "internal: the chart has no pin"))
 }
 
@@ -83,9 +83,8 @@ fn refuse_another(
     if used.values().any(|other| other.name == pin.name && (other.digest != pin.digest || other.version != pin.version))
     {
         let reason = format!("two charts of the overlay are both named `{}`", pin.name);
-        return Err(
-            Error::refused(overlay.place(release.object.file, release.line), reason).hint("rename one of the charts")
-        );
+        return Err(Error::refused(overlay.place(release.flux.object.file, release.line), reason)
+            .hint("rename one of the charts"));
     }
     Ok(())
 }
@@ -93,7 +92,7 @@ fn refuse_another(
 fn of_chart(
     overlay: &Overlay,
     pins: &Pins<'_>,
-    objects: &[Object<'_>],
+    sources: &[Source<'_>],
     pin: &Pin,
     lister: Option<&Lister>,
 ) -> Result<Home, Error> {
@@ -116,7 +115,7 @@ fn of_chart(
         None => (format!("base/charts/{name}.yaml"), None),
     };
     refuse_taken(overlay, &file)?;
-    refuse_object(overlay, objects, "OCIRepository", name, &namespace)?;
+    refuse_source(overlay, sources, SourceKind::OciRepository, name, &namespace)?;
     let url = format!("oci://{}", repository(overlay, pins, Some(name))?);
     let insecure = if pins.prefix.plain_http() { "  insecure: true\n" } else { "" };
     let text = format!(
@@ -131,31 +130,21 @@ fn of_chart(
     Ok(Home { name: name.clone(), namespace, file: Some(file), text, listed: entry })
 }
 
-fn of_repository(overlay: &Overlay, pins: &Pins<'_>, objects: &[Object<'_>]) -> Result<Home, Error> {
+fn of_repository(overlay: &Overlay, pins: &Pins<'_>, sources: &[Source<'_>]) -> Result<Home, Error> {
     let name = overlay.settings.helm_repository.clone();
     let root = overlay.files.kustomization_file_of("base");
-    let node = root.as_deref().and_then(|file| overlay.root_of(file));
-    let own = node.and_then(|node| node.text_at(&["namespace"])).filter(|text| !text.is_empty());
+    let listed = root.as_deref().and_then(|file| overlay.files.kustomization_file(file));
+    let own = listed.and_then(|file| file.namespace()).map(|namespace| namespace.text);
     let namespace = own.unwrap_or(&overlay.settings.namespace).to_owned();
     let url = format!("oci://{}", repository(overlay, pins, None)?);
-    let present = objects.iter().find(|object| {
-        object.is(SOURCE, "HelmRepository")
-            && object.name() == name
-            && object.namespace().is_none_or(|n| n == namespace)
-    });
-    if let Some(object) = present {
-        let same = object.node.text_at(&["spec", "url"]).map(|url| url.trim_end_matches('/')) == Some(url.as_str());
-        let insecure = object.node.text_at(&["spec", "insecure"]) == Some("true");
-        if same && insecure == pins.prefix.plain_http() {
+    if let Some(present) = Source::named(sources, SourceKind::HelmRepository, &name, Some(&namespace)) {
+        if present.address() == url && present.insecure == pins.prefix.plain_http() {
             return Ok(Home { name, namespace, file: None, text: String::new(), listed: None });
         }
-        refuse_object(overlay, objects, "HelmRepository", &name, &namespace)?;
+        refuse_source(overlay, sources, SourceKind::HelmRepository, &name, &namespace)?;
     }
-    if let (Some(file), Some(node)) = (&root, node)
-        && let Some(entry) =
-            node.entry("namePrefix").or_else(|| node.entry("nameSuffix")).filter(|e| !e.value.is_null())
-    {
-        return Err(renamed(overlay.place(file, entry.key.line)));
+    if let Some((file, entry)) = listed.and_then(|file| Some((file, file.renames()?))) {
+        return Err(renamed(overlay.place(file.file, entry.key.line)));
     }
     let file = "base/charts/helm-repository.yaml".to_owned();
     refuse_taken(overlay, &file)?;
@@ -219,18 +208,14 @@ fn refuse_taken(overlay: &Overlay, file: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse_object(
+fn refuse_source(
     overlay: &Overlay,
-    objects: &[Object<'_>],
-    kind: &str,
+    sources: &[Source<'_>],
+    kind: SourceKind,
     name: &str,
     namespace: &str,
 ) -> Result<(), Error> {
-    let same = objects.iter().find(|object| {
-        object.is(SOURCE, kind) && object.name() == name && object.namespace().is_none_or(|other| other == namespace)
-    });
-    same.map_or(Ok(()), |object| {
-        let reason = format!("the {kind} `{name}` has the name of a chart source that is to be written");
-        Err(Error::refused(overlay.place(object.file, object.node.line), reason).hint("rename or remove it"))
-    })
+    let Some(Source { object, .. }) = Source::named(sources, kind, name, Some(namespace)) else { return Ok(()) };
+    let reason = format!("the {} `{name}` has the name of a chart source that is to be written", kind.as_str());
+    Err(Error::refused(overlay.place(object.file, object.node.line), reason).hint("rename or remove it"))
 }
