@@ -4,7 +4,7 @@
 
 use alga_release::appliance::{HostInputs, Options, State, check_names, render};
 use alga_release::config::Config;
-use alga_release::oci::{Digest, Manifest};
+use alga_release::oci::{Digest, Index, Manifest, media_type};
 use alga_release::release::Release;
 use libfuzzer_sys::fuzz_target;
 
@@ -32,7 +32,8 @@ fn objects(release: &Release) {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = Manifest::parse(bytes);
+    let _ = Manifest::parse(media_type::IMAGE_MANIFEST, bytes);
+    let _ = Index::parse(media_type::IMAGE_INDEX, bytes);
     let _ = State::parse(bytes);
     let Ok(release) = Release::parse(bytes) else { return };
     if check_names(&release, &[]).is_ok() {

@@ -183,18 +183,22 @@ impl<'a> Side<'a> {
         selector: &Selector,
         is: impl Fn(&Descriptor) -> bool,
     ) -> Read<Found> {
-        let (digest, bytes) = match self.origin {
+        let (descriptor, bytes) = match self.origin {
             Origin::Store(store) => match said(store.manifest(repository, selector).await)? {
-                Ok((descriptor, bytes)) => (descriptor.digest, bytes),
+                Ok(read) => read,
                 Err(reason) => return Ok(Err(reason)),
             },
             Origin::Packed(desired) => match desired.all().find(|artifact| artifact.repository == *repository) {
-                Some(packed) => (packed.artifact.digest().clone(), packed.artifact.manifest().bytes().clone()),
+                Some(packed) => (packed.artifact.descriptor().clone(), packed.artifact.manifest().bytes().clone()),
                 None => return Ok(Err(format!("{repository} is not packed"))),
             },
         };
-        let manifest: Option<Manifest> = serde_json::from_slice(&bytes).ok();
-        let layer = manifest.and_then(|manifest| manifest.layers.into_iter().find(is));
+        let digest = descriptor.digest;
+        let manifest = match Manifest::parse(&descriptor.media_type, &bytes) {
+            Ok(manifest) => manifest,
+            Err(cause) => return Ok(Err(format!("invalid image manifest {repository}@{digest}: {cause}"))),
+        };
+        let layer = manifest.layers.into_iter().find(is);
         let reason = || format!("the manifest {repository}@{digest} names no archive");
         Ok(layer.ok_or_else(reason).map(|layer| Found { repository: repository.clone(), digest, layer }))
     }

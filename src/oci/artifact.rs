@@ -63,7 +63,9 @@ impl Artifact {
         if !media_type::is_index(&self.descriptor().media_type) {
             return 0;
         }
-        let named = Index::parse(self.manifest.bytes()).map(|index| index.manifests).unwrap_or_default();
+        let named = Index::parse(&self.descriptor().media_type, self.manifest.bytes())
+            .map(|index| index.manifests)
+            .unwrap_or_default();
         let carried = |digest: &Digest| self.manifests.iter().any(|manifest| manifest.descriptor().digest == *digest);
         named.iter().filter(|manifest| !carried(&manifest.digest)).count()
     }

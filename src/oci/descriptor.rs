@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
+use super::json::Shape;
 
 /// Media type, digest and size in bytes of some content.
 ///
@@ -29,6 +30,33 @@ pub struct Descriptor {
     pub other: BTreeMap<String, serde_json::Value>,
 }
 
+pub(super) static SHAPE: Shape = Shape {
+    fields: &[
+        ("mediaType", None),
+        ("digest", None),
+        ("size", None),
+        ("urls", None),
+        ("annotations", None),
+        ("data", None),
+        ("platform", Some(&PLATFORM)),
+        ("artifactType", None),
+    ],
+    foreign: &[],
+};
+
+/// `features` is Docker's.
+static PLATFORM: Shape = Shape {
+    fields: &[
+        ("architecture", None),
+        ("os", None),
+        ("os.version", None),
+        ("os.features", None),
+        ("variant", None),
+        ("features", None),
+    ],
+    foreign: &[],
+};
+
 impl Descriptor {
     /// Describes `bytes`.
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
@@ -40,26 +68,6 @@ impl Descriptor {
             annotations: BTreeMap::new(),
             other: BTreeMap::new(),
         }
-    }
-
-    /// Describes a manifest that refers to `subject`, as a list of referrers does: with its artifact type and its annotations.
-    /// Nothing when it does not refer to that.
-    ///
-    /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
-    #[cfg(feature = "publish")]
-    pub fn referring(media_type: &str, manifest: &[u8], subject: &Digest) -> Option<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Referrer {
-            subject: Descriptor,
-            artifact_type: Option<String>,
-            config: Option<Descriptor>,
-            #[serde(default)]
-            annotations: BTreeMap<String, String>,
-        }
-        let Referrer { subject: named, artifact_type, config, annotations } = serde_json::from_slice(manifest).ok()?;
-        let artifact_type = artifact_type.or(config.map(|config| config.media_type));
-        (named.digest == *subject).then(|| Self { artifact_type, annotations, ..Self::of(media_type, manifest) })
     }
 
     /// The same with one annotation more.

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::store::Backing;
 use super::{
-    Artifact, Content, Descriptor, Digest, Error, Index, Kind, Manifest, ReadStore, Repository, Selector, Tag,
+    Artifact, Content, Descriptor, Digest, Error, Index, Kind, Parsed, ReadStore, Repository, Selector, Tag,
     media_type, optional,
 };
 
@@ -43,7 +43,9 @@ impl ReadStore {
     ) -> Result<Artifact, Error> {
         let (descriptor, bytes) = self.manifest(repository, selector).await?;
         let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
-        let mut wanted = self.names(repository, &descriptor, &bytes, &mut blobs)?;
+        let parsed = parse(repository, &descriptor, &bytes)?;
+        let artifact_type = parsed.artifact_type().map(ToOwned::to_owned);
+        let mut wanted = self.names(repository, parsed, &mut blobs);
         wanted.retain(|child| keep(child));
         for level in 0.. {
             if wanted.is_empty() {
@@ -59,8 +61,7 @@ impl ReadStore {
                 ));
             }
             let reads = wanted.iter().map(|child| async {
-                let selector = Selector::Digest(child.digest.clone());
-                match self.manifest(repository, &selector).await {
+                match self.named_manifest(repository, child).await {
                     // A disk may hold some platforms alone.
                     Err(error) if error.is_not_found() && self.path().is_some() => Ok(Err(error)),
                     read => read.map(Ok),
@@ -72,42 +73,37 @@ impl ReadStore {
             }
             wanted = Vec::new();
             for (child, bytes) in read.into_iter().flatten() {
-                wanted.extend(self.names(repository, &child, &bytes, &mut blobs)?);
+                wanted.extend(self.names(repository, parse(repository, &child, &bytes)?, &mut blobs));
                 manifests.push(Content::new(&child.media_type, bytes));
             }
         }
         // Leaves first, so that each is there before it is named.
         manifests.sort_by_key(|content| media_type::is_index(&content.descriptor().media_type));
-        let mut manifest = Content::new(&descriptor.media_type, bytes.clone());
-        if let Ok(Manifest { artifact_type, .. }) = Manifest::parse(&bytes) {
-            manifest = manifest.typed(artifact_type.as_deref());
-        }
+        let manifest = Content::new(&descriptor.media_type, bytes).typed(artifact_type.as_deref());
         Ok(Artifact::of(manifest, manifests, blobs))
     }
 
-    /// The manifests that one names; its blobs are added to `blobs`.
-    fn names(
-        &self,
-        repository: &Repository,
-        manifest: &Descriptor,
-        bytes: &Bytes,
-        blobs: &mut Vec<Content>,
-    ) -> Result<Vec<Descriptor>, Error> {
-        let malformed = |reason: String| {
-            Error::new(Kind::Malformed, "reading", format!("{repository}@{}", manifest.digest), reason)
-        };
-        if !media_type::is_manifest(&manifest.media_type) {
-            let kind = manifest.media_type.escape_debug();
-            return Err(malformed(format!("`{kind}` is no manifest of an image or an artifact")));
+    /// Reads a manifest that an index names, and checks that the store calls it what the index does.
+    async fn named_manifest(&self, repository: &Repository, named: &Descriptor) -> Result<(Descriptor, Bytes), Error> {
+        let (descriptor, bytes) = self.manifest(repository, &Selector::Digest(named.digest.clone())).await?;
+        if descriptor.media_type == named.media_type {
+            return Ok((descriptor, bytes));
         }
-        let broken = |cause: serde_json::Error| malformed(format!("its manifest is broken: {cause}"));
-        if media_type::is_index(&manifest.media_type) {
-            return Ok(Index::parse(bytes).map_err(broken)?.manifests);
+        let [expected, found] = [&named.media_type, &descriptor.media_type].map(|text| text.escape_debug());
+        let reason = format!("invalid media type `{found}`: expected `{expected}`, as the index says that names it");
+        Err(Error::new(Kind::Malformed, "reading", format!("{repository}@{}", named.digest), reason))
+    }
+
+    /// Returns the manifests that an index names; the blobs that an image manifest names are added to `blobs`.
+    fn names(&self, repository: &Repository, parsed: Parsed, blobs: &mut Vec<Content>) -> Vec<Descriptor> {
+        match parsed {
+            Parsed::Index(index) => index.manifests,
+            Parsed::Manifest(manifest) => {
+                let own = manifest.blobs().filter(|blob| !media_type::is_foreign(&blob.media_type));
+                blobs.extend(own.map(|blob| self.content(repository, blob)));
+                Vec::new()
+            }
         }
-        let manifest = Manifest::parse(bytes).map_err(broken)?;
-        let own = manifest.blobs().filter(|blob| !media_type::is_foreign(&blob.media_type));
-        blobs.extend(own.map(|blob| self.content(repository, blob)));
-        Ok(Vec::new())
     }
 
     /// What refers to an artifact or to a manifest of it, by `subject` or by one of the repository's `tags`.
@@ -197,9 +193,20 @@ impl ReadStore {
     /// When the store fails.
     pub async fn index(&self, repository: &Repository, tag: &Tag) -> Result<Index, Error> {
         let found = optional(self.manifest(repository, &Selector::Tag(tag.clone())).await)?;
-        let index = found.and_then(|(_, bytes)| Index::parse(&bytes).ok());
-        Ok(index.unwrap_or_else(|| Index::new(Vec::new())))
+        let Some((descriptor, bytes)) = found else { return Ok(Index::new(Vec::new())) };
+        Index::parse(&descriptor.media_type, &bytes).map_err(|cause| {
+            let reason = format!("invalid index: {cause}");
+            Error::new(Kind::Malformed, "reading", format!("{repository}:{tag}"), reason)
+        })
     }
+}
+
+/// Parses a manifest by the media type under which the store gave it.
+fn parse(repository: &Repository, manifest: &Descriptor, bytes: &[u8]) -> Result<Parsed, Error> {
+    Parsed::parse(&manifest.media_type, bytes).map_err(|cause| {
+        let reason = format!("invalid manifest: {cause}");
+        Error::new(Kind::Malformed, "reading", format!("{repository}@{}", manifest.digest), reason)
+    })
 }
 
 /// The tag under which what refers to `subject` is listed where the registry does not list it.

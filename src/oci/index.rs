@@ -1,49 +1,94 @@
-//! The OCI image index, as it is written and as it is read.
+//! The OCI image index: its bytes, and the one function that reads them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "publish")]
-use super::media_type;
-use super::{Descriptor, each_key_once};
+use super::json::{self, Shape};
+use super::{Descriptor, descriptor, media_type};
 
-/// An index of manifests.
+/// An index of manifests. Field order is the order of the written bytes.
 ///
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md>
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Index {
     /// Always 2.
     pub schema_version: u32,
     /// Some registries refuse an index without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
+    /// Media type of the artifact, when it is not a container image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
     /// In order.
-    #[serde(default)]
     pub manifests: Vec<Descriptor>,
+    /// The manifest that this index refers to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<Descriptor>>,
     /// Sorted by key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Any further field, kept as it is.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
 }
 
+static SHAPE: Shape = Shape {
+    fields: &[
+        ("schemaVersion", None),
+        ("mediaType", None),
+        ("artifactType", None),
+        ("manifests", Some(&descriptor::SHAPE)),
+        ("subject", Some(&descriptor::SHAPE)),
+        ("annotations", None),
+    ],
+    foreign: &["config", "layers"],
+};
+
+/// What is read from the bytes. An [`Index`] itself cannot be deserialized, so that nothing reads one past [`Index::parse`].
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    schema_version: u32,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+    subject: Option<Box<Descriptor>>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(flatten)]
+    other: BTreeMap<String, serde_json::Value>,
+}
+
 impl Index {
     /// An index of this program's own making.
-    #[cfg(feature = "publish")]
     pub fn new(manifests: Vec<Descriptor>) -> Self {
-        let media_type = Some(media_type::IMAGE_INDEX.to_owned());
-        Self { schema_version: 2, media_type, manifests, annotations: BTreeMap::new(), other: BTreeMap::new() }
+        Self {
+            schema_version: 2,
+            media_type: Some(media_type::IMAGE_INDEX.to_owned()),
+            artifact_type: None,
+            manifests,
+            subject: None,
+            annotations: BTreeMap::new(),
+            other: BTreeMap::new(),
+        }
     }
 
-    /// Reads one that somebody else wrote.
+    /// Parses an index that the store, or the descriptor of the index, calls a `media_type`.
     ///
     /// # Errors
-    /// When it is none, or has a key twice.
-    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        each_key_once(bytes)?;
-        serde_json::from_slice(bytes)
+    /// As [`super::Manifest::parse`].
+    pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        media_type::expect(media_type, media_type::INDEXES, "an image index")?;
+        let fields: Fields = json::read(bytes, &SHAPE)?;
+        media_type::agree(media_type, fields.media_type.as_deref())?;
+        let Fields { schema_version, media_type, artifact_type, manifests, subject, annotations, other } = fields;
+        Ok(Self { schema_version, media_type, artifact_type, manifests, subject, annotations, other })
     }
 }
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

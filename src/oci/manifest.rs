@@ -1,33 +1,64 @@
-//! The OCI image manifest, as it is written and as it is read.
+//! The OCI image manifest: its bytes, and the one function that reads them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Descriptor, each_key_once, media_type};
+use super::json::{self, Shape};
+use super::{Descriptor, descriptor, media_type};
 
 /// An image manifest. Field order is the order of the written bytes.
 ///
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md>
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
     /// Always 2.
     pub schema_version: u32,
-    /// Written always: some registries refuse a manifest without it. Absent in what Helm writes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Always written, since some registries refuse a manifest without it. Other programs leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// What the artifact is, where it is no container image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Media type of the artifact, when it is not a container image.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The config blob.
     pub config: Descriptor,
     /// The layers, in order.
-    #[serde(default)]
     pub layers: Vec<Descriptor>,
+    /// The manifest that this one refers to: the image that a signature signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<Descriptor>>,
     /// Sorted by key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+}
+
+static SHAPE: Shape = Shape {
+    fields: &[
+        ("schemaVersion", None),
+        ("mediaType", None),
+        ("artifactType", None),
+        ("config", Some(&descriptor::SHAPE)),
+        ("layers", Some(&descriptor::SHAPE)),
+        ("subject", Some(&descriptor::SHAPE)),
+        ("annotations", None),
+    ],
+    foreign: &["manifests"],
+};
+
+/// What is read from the bytes. A [`Manifest`] itself cannot be deserialized, so that nothing reads one past [`Manifest::parse`].
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    schema_version: u32,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Descriptor,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    subject: Option<Box<Descriptor>>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 impl Manifest {
@@ -39,29 +70,31 @@ impl Manifest {
             artifact_type: None,
             config,
             layers,
+            subject: None,
             annotations,
         }
     }
 
-    /// Reads one that somebody else wrote.
+    /// Parses a manifest that the store, or the descriptor of the manifest, calls a `media_type`.
     ///
     /// # Errors
-    /// When it is no image manifest, an index at once (readers differ in which of both they see, CVE-2021-41190), or has a key twice.
-    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Index {
-            #[serde(default)]
-            manifests: Option<serde::de::IgnoredAny>,
-        }
-        each_key_once(bytes)?;
-        if serde_json::from_slice::<Index>(bytes)?.manifests.is_some() {
-            return Err(serde::de::Error::custom("it is an index as well, or instead"));
-        }
-        serde_json::from_slice(bytes)
+    /// When other readers may understand the bytes differently: an object has a duplicate key, or one that differs from a known
+    /// field in case only; the manifest is an index as well (CVE-2021-41190); its own media type is not `media_type`. Also when
+    /// it is not an image manifest.
+    pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        media_type::expect(media_type, media_type::IMAGE_MANIFESTS, "an image manifest")?;
+        let fields: Fields = json::read(bytes, &SHAPE)?;
+        media_type::agree(media_type, fields.media_type.as_deref())?;
+        let Fields { schema_version, media_type, artifact_type, config, layers, subject, annotations } = fields;
+        Ok(Self { schema_version, media_type, artifact_type, config, layers, subject, annotations })
     }
 
-    /// Every blob that the manifest names: config first, then the layers.
+    /// Returns every blob that the manifest names: the config first, then the layers.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         std::iter::once(&self.config).chain(&self.layers)
     }
 }
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

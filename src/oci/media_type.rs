@@ -1,5 +1,8 @@
 //! Media types and annotation keys of the OCI image specification.
 
+use serde::de::Error as _;
+use serde_json::Error;
+
 /// OCI image manifest.
 pub const IMAGE_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image index.
@@ -11,8 +14,31 @@ pub const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.mani
 
 /// Every manifest type that a reader accepts, in an `Accept` header.
 pub const MANIFESTS: [&str; 4] = [IMAGE_MANIFEST, IMAGE_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
+/// Those of a manifest with a config and layers.
+pub(super) const IMAGE_MANIFESTS: &[&str] = &[IMAGE_MANIFEST, DOCKER_MANIFEST];
+/// Those of a manifest that names others.
+pub(super) const INDEXES: &[&str] = &[IMAGE_INDEX, DOCKER_MANIFEST_LIST];
 
-/// What a manifest says that it is; an image manifest where it does not say.
+/// Checks that a document of the type `found` can be read as `wanted`, whose types are `known`.
+pub(super) fn expect(found: &str, known: &[&str], wanted: &str) -> Result<(), serde_json::Error> {
+    if known.contains(&found) {
+        return Ok(());
+    }
+    Err(Error::custom(format_args!("invalid media type `{}`: expected that of {wanted}", found.escape_debug())))
+}
+
+/// Checks that a document which was read as `outer` does not call itself something else.
+pub(super) fn agree(outer: &str, own: Option<&str>) -> Result<(), serde_json::Error> {
+    match own {
+        Some(own) if own != outer => {
+            let own = own.escape_debug();
+            Err(Error::custom(format_args!("invalid `mediaType`: expected `{outer}`, as it is served, found `{own}`")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the media type that a manifest states, before it is parsed as that; an image manifest's if it states none.
 pub(super) fn of_manifest(bytes: &[u8]) -> String {
     let own = serde_json::from_slice::<serde_json::Value>(bytes).ok();
     let own = own.as_ref().and_then(|manifest| manifest.get("mediaType")?.as_str());
@@ -27,7 +53,7 @@ pub fn is_manifest(media_type: &str) -> bool {
 /// Is `media_type` that of a manifest that names others?
 #[cfg(feature = "publish")]
 pub fn is_index(media_type: &str) -> bool {
-    matches!(media_type, IMAGE_INDEX | DOCKER_MANIFEST_LIST)
+    INDEXES.contains(&media_type)
 }
 
 /// Layers that their author's licence keeps where they are: `urls` of the descriptor say where. Registries do not want them.

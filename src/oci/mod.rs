@@ -26,6 +26,8 @@ mod content;
 #[cfg(feature = "publish")]
 mod graph;
 #[cfg(feature = "publish")]
+mod parsed;
+#[cfg(feature = "publish")]
 mod push;
 #[cfg(feature = "publish")]
 mod relocation;
@@ -49,6 +51,8 @@ pub use artifact::Artifact;
 pub use content::{Content, FileRange};
 #[cfg(feature = "publish")]
 pub use graph::{Attached, attached_tags, referrers_tag};
+#[cfg(feature = "publish")]
+pub(crate) use parsed::Parsed;
 #[cfg(feature = "publish")]
 pub use push::Store;
 #[cfg(feature = "publish")]

@@ -92,8 +92,8 @@ mod tests {
         for source in [None, Some("https://example.com/a".to_owned())] {
             let meta = BundleMeta { created: "2026-01-01T00:00:00Z".into(), source, revision: "1@sha1:0".into() };
             let artifact = bundle(&BTreeMap::new(), &meta);
-            let manifest: crate::oci::Manifest =
-                serde_json::from_slice(artifact.manifest().bytes()).expect("a manifest");
+            let (media_type, bytes) = (&artifact.descriptor().media_type, artifact.manifest().bytes());
+            let manifest = crate::oci::Manifest::parse(media_type, bytes).expect("a manifest");
             assert_eq!(BundleMeta::read(&manifest.annotations), Some(meta));
         }
         assert_eq!(BundleMeta::read(&BTreeMap::new()), None);

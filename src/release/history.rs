@@ -278,10 +278,11 @@ fn passing<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
 /// A manifest of a channel. That the JSON is gone does not break the chain: the record stands in the manifest.
 async fn read(store: &ReadStore, repository: &Repository, selector: Selector) -> Result<Move, Error> {
     let (descriptor, bytes) = store.manifest(repository, &selector).await?;
-    let malformed = |reason: &str| Error::new(Kind::Malformed, "reading", format!("{repository} {selector}"), reason);
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|_| malformed("it is no image manifest"))?;
+    let malformed = |reason: String| Error::new(Kind::Malformed, "reading", format!("{repository} {selector}"), reason);
+    let manifest = Manifest::parse(&descriptor.media_type, &bytes)
+        .map_err(|cause| malformed(format!("invalid image manifest: {cause}")))?;
     if manifest.config.media_type != super::CONFIG_MEDIA_TYPE {
-        return Err(malformed("it is no release"));
+        return Err(malformed("it is no release".to_owned()));
     }
     let json = passing(store.fetch_verified(repository, &manifest.config, CONFIG_LIMIT).await)?;
     let content = json.ok().and_then(|json| Release::parse(&json).ok()).map(Box::new);

@@ -86,9 +86,8 @@ pub async fn resolve(store: &ReadStore, repository: &Repository, selector: &Sele
     if bytes.len() > MANIFEST_LIMIT {
         return Err(not_a_release(format!("its manifest has {} bytes, more than {MANIFEST_LIMIT}", bytes.len())));
     }
-    let manifest = Manifest::parse(&bytes).map_err(|cause| {
-        not_a_release(format!("its manifest is no image manifest: {}", cause.to_string().escape_debug()))
-    })?;
+    let manifest = Manifest::parse(&descriptor.media_type, &bytes)
+        .map_err(|cause| not_a_release(format!("invalid image manifest: {}", cause.to_string().escape_debug())))?;
     // Older publishers wrote no artifact type: the config's media type says it too.
     let artifact_type = manifest.artifact_type.as_deref().unwrap_or(ARTIFACT_TYPE);
     if artifact_type != ARTIFACT_TYPE || manifest.config.media_type != CONFIG_MEDIA_TYPE {

@@ -9,20 +9,22 @@ use serde_json::Value;
 use super::reader::Reader;
 use super::{Aspect, Check, Subject};
 use crate::chart;
-use crate::oci::{self, Manifest, Repository};
+use crate::oci::{self, Descriptor, Manifest, Repository};
 
 /// Largest blob of a chart or bundle that is read.
 const BLOB_LIMIT: u64 = 128 << 20;
 
-/// The blobs of an artifact, all at once: config first, then the layers; or why one of them is not as it should be.
+/// Parses the manifest of an artifact; or says why it is not a valid one.
+pub(super) fn manifest(descriptor: &Descriptor, bytes: &[u8]) -> Result<Manifest, String> {
+    Manifest::parse(&descriptor.media_type, bytes).map_err(|cause| format!("invalid image manifest: {cause}"))
+}
+
+/// Reads the blobs of an artifact, all at once: the config first, then the layers; or says why one of them is not as it should be.
 pub(super) async fn blobs(
     reader: &Reader<'_>,
     repository: &Repository,
-    manifest: &[u8],
+    manifest: &Manifest,
 ) -> Result<Result<Vec<Bytes>, String>, oci::Error> {
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(manifest) else {
-        return Ok(Err("its manifest is no image manifest".to_owned()));
-    };
     let reads = join_all(manifest.blobs().map(|blob| reader.fetch(repository, blob, BLOB_LIMIT))).await;
     let (mut blobs, mut reasons) = (Vec::new(), Vec::new());
     for read in reads {

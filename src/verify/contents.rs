@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::served::served;
 use super::{Aspect, Check, Stores, Subject, artifact, overlay, values_names};
 use crate::config::Config;
-use crate::oci::{self, AnyRepository, Digest, InvalidReference, Manifest, Prefix, Repository, Selector, Tag};
+use crate::oci::{self, AnyRepository, Digest, InvalidReference, Parsed, Prefix, Repository, Selector, Tag};
 use crate::release::{self, Named, NamedKind, Resolved, Target};
 
 /// Reads all of a release that was resolved as `name`: the channel, when that is one. `prefix` is the release's.
@@ -121,12 +121,16 @@ async fn whole(
     selector: &Selector,
     subject: &Subject<'_>,
 ) -> Result<Vec<Check>, oci::Error> {
-    let bytes = match reader.manifest(repository, selector).await {
-        Ok((_, bytes)) => bytes,
+    let manifest = match reader.manifest(repository, selector).await {
+        Ok((descriptor, bytes)) => artifact::manifest(&descriptor, &bytes),
         Err(unread) => return Ok(vec![subject.failed(Aspect::Manifest, unread.reason()?)]),
     };
-    let mut content = artifact::blobs(reader, repository, &bytes).await?.map(drop);
-    if serde_json::from_slice::<Manifest>(&bytes).is_ok_and(|manifest| manifest.layers.len() != 1) {
+    let manifest = match manifest {
+        Ok(manifest) => manifest,
+        Err(reason) => return Ok(vec![subject.failed(Aspect::Manifest, reason)]),
+    };
+    let mut content = artifact::blobs(reader, repository, &manifest).await?.map(drop);
+    if manifest.layers.len() != 1 {
         content = content.and(Err("a release has one layer".to_owned()));
     }
     Ok(vec![subject.ok(Aspect::Manifest), subject.judge(Aspect::Content, content)])
@@ -167,20 +171,25 @@ async fn one(
         }
     };
     let found = async {
-        let (reader, repository, descriptor, bytes) = match read(named, stores).await? {
+        let (reader, repository, manifest) = match read(named, stores).await? {
             Read::Judged(check) => return Ok(vec![check]),
             Read::There { reader: At::Elsewhere, .. } => return Ok(vec![subject.ok(Aspect::Manifest)]),
-            Read::There { reader: At::Own(reader), repository, descriptor, bytes } => {
-                (reader, repository, descriptor, bytes)
-            }
+            Read::There { reader: At::Own(reader), repository, manifest } => (reader, repository, manifest),
         };
         let mut checks = vec![subject.ok(Aspect::Manifest)];
-        if named.kind.is_image() {
-            let there = blobs(&reader, &repository, &descriptor, &bytes).await?;
-            checks.push(subject.judge_blobs(Aspect::Content, there));
-            return Ok(checks);
-        }
-        match artifact::blobs(&reader, &repository, &bytes).await? {
+        let manifest = match *manifest {
+            manifest if named.kind.is_image() => {
+                let there = blobs(&reader, &repository, manifest).await?;
+                checks.push(subject.judge_blobs(Aspect::Content, there));
+                return Ok(checks);
+            }
+            Parsed::Manifest(manifest) => manifest,
+            Parsed::Index(_) => {
+                let reason = "invalid manifest: expected an image manifest, found an index";
+                return Ok(vec![subject.failed(Aspect::Manifest, reason)]);
+            }
+        };
+        match artifact::blobs(&reader, &repository, &manifest).await? {
             Err(reason) => checks.push(subject.failed(Aspect::Content, reason)),
             Ok(blobs) => {
                 checks.push(subject.ok(Aspect::Content));

@@ -6,7 +6,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::reader::{Reader, Unread};
 use super::{Aspect, Check, Stores, Subject};
-use crate::oci::{self, AnyRepository, Descriptor, Manifest, Prefix, Repository, Selector, media_type};
+use crate::oci::{self, AnyRepository, Descriptor, Index, Parsed, Prefix, Repository, Selector};
 use crate::release::{Named, TAG_ALONE, Target};
 
 /// Most manifests of an index that are looked at.
@@ -21,9 +21,9 @@ pub async fn present(named: &[Named], stores: &Stores<'_>) -> Result<Vec<Check>,
         let subject = named.subject();
         match read(named, stores).await? {
             Read::Judged(check) => Ok(check),
-            Read::There { reader: At::Own(reader), repository, descriptor, bytes } if is_on_disk(&reader) => {
+            Read::There { reader: At::Own(reader), repository, manifest } if is_on_disk(&reader) => {
                 // On a disk nobody vouches for the files.
-                let blobs = blobs(&reader, &repository, &descriptor, &bytes).await?;
+                let blobs = blobs(&reader, &repository, *manifest).await?;
                 Ok(subject.judge_blobs(Aspect::Manifest, blobs))
             }
             Read::There { .. } => Ok(subject.ok(Aspect::Manifest)),
@@ -50,7 +50,7 @@ pub(super) enum At<'a> {
 
 /// What reading a manifest gave.
 pub(super) enum Read<'a> {
-    There { reader: At<'a>, repository: Repository, descriptor: Descriptor, bytes: Bytes },
+    There { reader: At<'a>, repository: Repository, manifest: Box<Parsed> },
     Judged(Check),
 }
 
@@ -67,10 +67,7 @@ pub(super) async fn read<'a>(named: &Named, stores: &Stores<'a>) -> Result<Read<
         }
         Target::At { repository: AnyRepository::Own(repository), selector } => {
             match stores.own.manifest(repository, selector).await {
-                Ok((descriptor, bytes)) => {
-                    let (reader, repository) = (At::Own(stores.own), repository.clone());
-                    Ok(Read::There { reader, repository, descriptor, bytes })
-                }
+                Ok((descriptor, bytes)) => Ok(there(&subject, At::Own(stores.own), repository, &descriptor, &bytes)),
                 Err(unread) => judged(subject.failed(Aspect::Manifest, unread.reason()?)),
             }
         }
@@ -82,13 +79,28 @@ pub(super) async fn read<'a>(named: &Named, stores: &Stores<'a>) -> Result<Read<
             match found {
                 None => judged(subject.not_checked(Aspect::Manifest, "it is in another registry, which was not asked")),
                 Some(Err(unread)) => judged(subject.failed(Aspect::Manifest, unread.reason()?)),
-                Some(Ok((descriptor, bytes))) => {
-                    let repository = repository.clone();
-                    Ok(Read::There { reader: At::Elsewhere, repository, descriptor, bytes })
-                }
+                Some(Ok((descriptor, bytes))) => Ok(there(&subject, At::Elsewhere, repository, &descriptor, &bytes)),
             }
         }
     }
+}
+
+/// Parses a manifest that is there; one that is invalid fails its check.
+fn there<'a>(
+    subject: &Subject<'_>,
+    reader: At<'a>,
+    repository: &Repository,
+    descriptor: &Descriptor,
+    bytes: &[u8],
+) -> Read<'a> {
+    match parse(descriptor, bytes) {
+        Ok(manifest) => Read::There { reader, repository: repository.clone(), manifest: Box::new(manifest) },
+        Err(reason) => Read::Judged(subject.failed(Aspect::Manifest, reason)),
+    }
+}
+
+fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<Parsed, String> {
+    Parsed::parse(&descriptor.media_type, bytes).map_err(|cause| format!("invalid manifest: {cause}"))
 }
 
 type Found<E> = Option<Result<(Descriptor, Bytes), E>>;
@@ -106,7 +118,10 @@ async fn kept(
         Err(error) => Ok(Some(Err(error))),
         Ok((descriptor, bytes)) => {
             let reader = Reader { store: &store, public: None };
-            let blobs = blobs(&reader, repository, &descriptor, &bytes).await?;
+            let blobs = match parse(&descriptor, &bytes) {
+                Ok(manifest) => blobs(&reader, repository, manifest).await?,
+                Err(reason) => Err(reason),
+            };
             let corrupted = |reason| oci::Error::new(oci::Kind::Mismatch, "reading", repository.to_string(), reason);
             Ok(Some(blobs.map(|_| (descriptor, bytes)).map_err(corrupted)))
         }
@@ -124,37 +139,51 @@ async fn elsewhere(stores: &Stores<'_>, name: &str, repository: &Repository, sel
 pub(super) async fn blobs(
     reader: &Reader<'_>,
     repository: &Repository,
-    descriptor: &Descriptor,
-    bytes: &[u8],
+    manifest: Parsed,
 ) -> Result<Result<Blobs, String>, oci::Error> {
-    let mut blobs = blobs_of(bytes);
-    let mut there = Blobs::All;
-    if media_type::is_index(&descriptor.media_type) {
-        let children = manifests_of(bytes);
-        let reads = children.iter().map(|child| reader.manifest(repository, child));
-        let mut absent = Vec::new();
-        for read in join_all(reads).await {
-            match read {
-                Ok((_, bytes)) => blobs.extend(blobs_of(&bytes)),
-                // A copy of one platform; a registry would have refused the index.
-                Err(unread) if reader.store.path().is_some() && unread.is_not_found() => absent.push(unread),
-                Err(unread) => return unread.reason().map(Err),
-            }
-        }
-        if let Some(unread) = absent.pop() {
-            let missing = absent.len() + 1;
-            if missing == children.len() {
-                return unread.reason().map(Err);
-            }
-            there = Blobs::Some(format!("{missing} of {} platforms are not here", children.len()));
-        }
-    }
+    let (blobs, there) = match manifest {
+        Parsed::Manifest(manifest) => (manifest.blobs().cloned().collect(), Blobs::All),
+        Parsed::Index(index) => match of_platforms(reader, repository, index).await? {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(reason)),
+        },
+    };
     for has in join_all(blobs.iter().map(|blob| reader.has(repository, blob))).await {
         if let Err(unread) = has {
             return unread.reason().map(Err);
         }
     }
     Ok(Ok(there))
+}
+
+/// Returns the blobs of the manifests that an index names, as far as they are there.
+async fn of_platforms(
+    reader: &Reader<'_>,
+    repository: &Repository,
+    index: Index,
+) -> Result<Result<(Vec<Descriptor>, Blobs), String>, oci::Error> {
+    let children: Vec<Selector> =
+        index.manifests.into_iter().take(INDEX_LIMIT).map(|child| Selector::Digest(child.digest)).collect();
+    let reads = join_all(children.iter().map(|child| reader.manifest(repository, child))).await;
+    let (mut blobs, mut absent) = (Vec::new(), Vec::new());
+    for (child, read) in children.iter().zip(reads) {
+        match read {
+            Ok((descriptor, bytes)) => match parse(&descriptor, &bytes) {
+                Ok(Parsed::Manifest(manifest)) => blobs.extend(manifest.blobs().cloned()),
+                Ok(Parsed::Index(_)) => {}
+                Err(reason) => return Ok(Err(format!("{repository}@{child}: {reason}"))),
+            },
+            // A copy of one platform; a registry would have refused the index.
+            Err(unread) if reader.store.path().is_some() && unread.is_not_found() => absent.push(unread),
+            Err(unread) => return unread.reason().map(Err),
+        }
+    }
+    let Some(unread) = absent.pop() else { return Ok(Ok((blobs, Blobs::All))) };
+    let missing = absent.len() + 1;
+    if missing == children.len() {
+        return unread.reason().map(Err);
+    }
+    Ok(Ok((blobs, Blobs::Some(format!("{missing} of {} platforms are not here", children.len())))))
 }
 
 /// What is there of an image.
@@ -174,19 +203,4 @@ impl Subject<'_> {
             Err(reason) => self.failed(aspect, reason),
         }
     }
-}
-
-fn blobs_of(manifest: &[u8]) -> Vec<Descriptor> {
-    let manifest = serde_json::from_slice::<Manifest>(manifest).ok();
-    manifest.iter().flat_map(Manifest::blobs).cloned().collect()
-}
-
-fn manifests_of(index: &[u8]) -> Vec<Selector> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        #[serde(default)]
-        manifests: Vec<Descriptor>,
-    }
-    let index = serde_json::from_slice::<Index>(index).map(|index| index.manifests).unwrap_or_default();
-    index.into_iter().take(INDEX_LIMIT).map(|child| Selector::Digest(child.digest)).collect()
 }

@@ -58,8 +58,9 @@ async fn same(
         Ok(read) => read,
         Err(unread) => return unread.reason().map(Err),
     };
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
-        return Ok(Err("it is no image manifest".to_owned()));
+    let manifest = match Manifest::parse(&descriptor.media_type, &bytes) {
+        Ok(manifest) => manifest,
+        Err(cause) => return Ok(Err(format!("invalid image manifest: {cause}"))),
     };
     let json = &resolved.json;
     let in_one_of_them = channels.iter().any(|channel| {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use alga_release::archive::{self, Limits};
 use alga_release::chart::{self, Versions};
-use alga_release::oci::Manifest;
+use alga_release::oci::{Manifest, media_type};
 use alga_release::source::Tree;
 use alga_release::yaml;
 use serde_json::Value as Json;
@@ -206,8 +206,9 @@ fn config_and_annotations_are_those_that_helm_pushes() {
         let packed = pack(&root, &path, Versions::AsWritten);
         let repository = format!("{}/charts/{}", registry.1, packed.name);
         let manifest = crane(&["manifest", "--insecure", &format!("{repository}:{}", packed.tag())]);
-        let mut helms: Manifest = serde_json::from_slice(&manifest).expect("a manifest");
-        let ours: Manifest = serde_json::from_slice(packed.artifact.manifest().bytes()).expect("a manifest");
+        let parse = |bytes: &[u8]| Manifest::parse(media_type::IMAGE_MANIFEST, bytes).expect("a manifest");
+        let mut helms = parse(&manifest);
+        let ours = parse(packed.artifact.manifest().bytes());
         let config = crane(&["blob", "--insecure", &format!("{repository}@{}", helms.config.digest)]);
         let own_config = packed.artifact.blobs()[0].bytes();
         assert_eq!(String::from_utf8_lossy(own_config), String::from_utf8_lossy(&config), "{path}");

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::programs::{Run, Source, resolve, run};
+use crate::support::programs::{Run, Source, alga, resolve, run};
 use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 
 const RELEASES: &str = "org/alga-appliance-release";
@@ -144,6 +144,55 @@ fn one_key_with_two_values_is_refused() {
             manifest["config"]["size"] = doubled.len().into();
         });
         refused(&ask(&registry), &[1], &registry, key);
+    }
+}
+
+/// A manifest that Helm, Flux or a container runtime would read differently, by what the reason says.
+fn ambiguous(manifest: &str) -> [(&'static str, String); 4] {
+    let index = "application/vnd.oci.image.index.v1+json";
+    [
+        ("duplicate key `schemaVersion`", manifest.replacen('{', r#"{"schemaVersion":2,"#, 1)),
+        ("invalid key `Layers`: expected `layers`", manifest.replacen('{', r#"{"Layers":[],"#, 1)),
+        ("both an image manifest and an index", manifest.replacen('{', r#"{"manifests":[],"#, 1)),
+        ("invalid `mediaType`: expected", manifest.replacen(MANIFEST, index, 1)),
+    ]
+}
+
+#[test]
+fn a_manifest_that_other_programs_read_differently_is_refused_by_both_programs() {
+    let (source, registry) = published();
+    let sound = String::from_utf8(registry.manifest(RELEASES, "nightly").expect("a manifest").1).expect("UTF-8");
+    source.write("ee/appliance/releases/1.0.4/release.json", &images(&source));
+    for (reason, manifest) in ambiguous(&sound) {
+        serve(&registry, &manifest);
+        let said = ["alga-appliance-release:nightly", "invalid image manifest", reason];
+        ask(&registry).ends(1).says(&said);
+        let run = alga(&["verify", "nightly", "--store", &store(&registry)]).ends(3);
+        assert!(said.iter().all(|part| run.stdout.contains(part)), "{reason}: {run:?}");
+        let run = source.publish(&["--version", "1.0.4", "--channel", "nightly", "--store", &store(&registry)]);
+        run.ends(1).says(&said);
+    }
+}
+
+#[test]
+fn a_chart_whose_manifest_other_programs_read_differently_fails_its_check() {
+    let (_, registry) = published();
+    let (chart, digest) = ("org/charts/temporal", registry.tags("org/charts/temporal")["0.1.0"].clone());
+    let sound = String::from_utf8(registry.manifest(chart, &digest).expect("a manifest").1).expect("UTF-8");
+    let release = registry.manifest(RELEASES, "nightly").expect("a manifest").1;
+    let release = String::from_utf8(release).expect("UTF-8");
+    let config = serde_json::from_str::<Value>(&release).expect("JSON")["config"]["digest"].clone();
+    let json = registry.blob(RELEASES, config.as_str().expect("a digest")).expect("a blob");
+    let json = String::from_utf8(json).expect("UTF-8");
+    for (reason, manifest) in ambiguous(&sound) {
+        let changed = digest_of(manifest.as_bytes());
+        registry.put_manifest(chart, Some("0.1.0"), &changed, MANIFEST, manifest.as_bytes());
+        let json = json.replace(&digest, &changed);
+        registry.put_blob(RELEASES, &digest_of(json.as_bytes()), json.as_bytes());
+        serve(&registry, &release.replace(config.as_str().expect("a digest"), &digest_of(json.as_bytes())));
+        let run = alga(&["verify", "nightly", "--store", &store(&registry)]).ends(3);
+        let said = ["charts/temporal", "invalid manifest", reason];
+        assert!(said.iter().all(|part| run.stdout.contains(part)), "{reason}: {run:?}");
     }
 }
 

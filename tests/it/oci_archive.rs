@@ -93,7 +93,7 @@ async fn all_of(directory: &Path) -> Vec<Named> {
         for tag in store.tags(&repository).await.expect("tags") {
             let (descriptor, bytes) = store.manifest(&repository, &Selector::Tag(tag.clone())).await.expect("there");
             let mut blobs = Vec::new();
-            for blob in Manifest::parse(&bytes).expect("a manifest").blobs() {
+            for blob in Manifest::parse(&descriptor.media_type, &bytes).expect("a manifest").blobs() {
                 let bytes = store.fetch_verified(&repository, blob, 64 << 20).await.expect("a blob");
                 blobs.push(Content::new(&blob.media_type, bytes));
             }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::programs::{Run, Source};
 use crate::support::published::{
-    RELEASES, digest_of, publish, record, release_json, served, state, store, with_images, writes,
+    RELEASES, digest_of, publish, put_artifact, record, release_json, served, state, store, with_images, writes,
 };
 use crate::support::registry::{Auth, Registry, Setup};
 
@@ -243,10 +243,8 @@ fn an_image_must_be_there() {
 #[test]
 fn the_control_plane_is_pinned_by_digest() {
     let (source, registry) = (Source::new(), Registry::start());
-    let bytes = br#"{"schemaVersion":2}"#;
-    let digest = digest_of(bytes);
     let repository = "org/alga-appliance-control-plane";
-    registry.put_manifest(repository, Some("abc"), &digest, "application/vnd.oci.image.manifest.v1+json", bytes);
+    let digest = put_artifact(&registry, repository, "abc");
     let check = ["--image-check", "warn", "--control-plane"];
     publish(&source, &registry, "1.0.3", "nightly", &[&check[..], &["none"]].concat()).ends(3).says(&["control plane"]);
     publish(&source, &registry, "1.0.3", "nightly", &[&check[..], &["abc"]].concat()).ends(0);
@@ -299,13 +297,7 @@ fn hashed_names_are_the_same_in_the_release_and_in_the_bundle() {
 #[test]
 fn images_that_are_there_are_pinned_and_missing_ones_stop_the_release() {
     let (source, registry) = (Source::new(), Registry::start());
-    let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let image = |name: &str, tag: &str| {
-        let bytes = format!("{{\"schemaVersion\":2,\"image\":\"{name}\"}}").into_bytes();
-        let digest = digest_of(&bytes);
-        registry.put_manifest(&format!("org/{name}"), Some(tag), &digest, media_type, &bytes);
-        digest
-    };
+    let image = |name: &str, tag: &str| put_artifact(&registry, &format!("org/{name}"), tag);
     let core = image("alga-psa-ee", "62cdce38");
     let plane = image("alga-appliance-control-plane", "62cdce38");
     for (name, tag) in [("workflow-worker", "a2cbb43"), ("temporal-worker", "a2cbb43")] {

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use crate::support::programs::{Run, Source, resolve};
+use crate::support::published::put_artifact;
 use crate::support::registry::{Quirks, Registry, Setup};
 
 const USER: &str = "alice";
@@ -130,9 +131,6 @@ fn what_is_private_at_first_stops_the_channel_until_it_is_public() {
 #[test]
 fn an_image_that_only_the_publisher_can_read_stops_the_channel() {
     let place = Place::new(Quirks::ghcr());
-    let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let image = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","layers":[]}}"#);
-    let digest = alga_release::oci::Digest::of(image.as_bytes());
     let images = [
         ("alga-psa-ee", "62cdce38"),
         ("workflow-worker", "a2cbb43"),
@@ -140,8 +138,7 @@ fn an_image_that_only_the_publisher_can_read_stops_the_channel() {
         ("temporal-worker", "a2cbb43"),
     ];
     for (name, tag) in images {
-        let repository = format!("org/{name}");
-        place.registry.put_manifest(&repository, Some(tag), digest.as_str(), media_type, image.as_bytes());
+        put_artifact(&place.registry, &format!("org/{name}"), tag);
     }
     let arguments = ["--image-check", "require"];
     place.publish("1.0.3", &arguments).ends(3).says(&["the public cannot read 11 of the packages", "org/alga-psa-ee"]);

@@ -47,8 +47,8 @@ impl Published {
         let selector = Selector::Tag(tag("1.0.3"));
         let resolved = release::resolve(&store, &config.repositories.release, &selector).await.expect("a release");
         let digest = Selector::Digest(resolved.release.config.digest.clone());
-        let (_, bytes) = store.manifest(&config.repositories.config, &digest).await.expect("a bundle");
-        let manifest: Manifest = serde_json::from_slice(&bytes).expect("a manifest");
+        let (descriptor, bytes) = store.manifest(&config.repositories.config, &digest).await.expect("a bundle");
+        let manifest = Manifest::parse(&descriptor.media_type, &bytes).expect("a manifest");
         let layer = store.fetch_verified(&config.repositories.config, &manifest.layers[0], 64 << 20).await;
         let limits = Limits { total: 64 << 20, file: 16 << 20 };
         let files = archive::read(&layer.expect("a layer"), limits).expect("an archive").into_iter().collect();

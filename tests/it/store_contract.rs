@@ -65,7 +65,7 @@ async fn assert_holds(store: &Store, repository: &Repository, artifact: &Artifac
     assert_eq!((&descriptor.digest, &bytes), (artifact.digest(), artifact.manifest().bytes()));
     assert_eq!(descriptor.media_type, media_type::IMAGE_MANIFEST);
     assert!(read.has(repository, artifact.descriptor()).await.expect("an answer"));
-    let manifest: Manifest = serde_json::from_slice(&bytes).expect("a manifest");
+    let manifest = Manifest::parse(&descriptor.media_type, &bytes).expect("a manifest");
     for (named, blob) in manifest.blobs().zip(artifact.blobs()) {
         assert!(read.has(repository, named).await.expect("an answer"));
         let bytes = read.fetch_verified(repository, named, 1 << 20).await.expect("the blob");

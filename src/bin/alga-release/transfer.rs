@@ -266,7 +266,8 @@ impl Transfer<'_> {
         let broken = |reason: String| {
             Failure::refused(format!("the bundle cannot be rewritten: {reason}"), "publish the release again")
         };
-        let manifest = oci::Manifest::parse(bundle.manifest().bytes()).map_err(|cause| broken(cause.to_string()))?;
+        let manifest = oci::Manifest::parse(&bundle.descriptor().media_type, bundle.manifest().bytes())
+            .map_err(|cause| broken(format!("invalid image manifest: {cause}")))?;
         let meta =
             BundleMeta::read(&manifest.annotations).ok_or_else(|| broken("it does not say what it is".to_owned()))?;
         let layer = manifest.layers.first().ok_or_else(|| broken("it has no layer".to_owned()))?;

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::config::{self, Config};
@@ -12,20 +11,12 @@ use super::layer::{Done, Packing, packing};
 use super::members::{Members, whole};
 use super::{Error, Image, Settings};
 use crate::image::Platform;
-use crate::oci::{Artifact, Content, Descriptor, Digest, FileRange, Manifest, each_key_once, media_type};
+use crate::oci::{Artifact, Content, Descriptor, Digest, FileRange, Index, Manifest, media_type};
 
 /// By which builders mark what they say about an image beside it.
 const ATTESTATION: (&str, &str) = ("vnd.docker.reference.type", "attestation-manifest");
 /// Where containerd keeps the whole name.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
-/// An index, of a layout or of platforms.
-#[derive(Debug, Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-}
 
 /// Reads the one image of a layout.
 pub(super) fn read(members: &Members, marker: &[u8], settings: &Settings<'_>) -> Result<Image, Error> {
@@ -34,7 +25,7 @@ pub(super) fn read(members: &Members, marker: &[u8], settings: &Settings<'_>) ->
         return Err(Error::damaged("its `oci-layout` file does not say version 1.0.0"));
     }
     let index = members.json("index.json")?.ok_or_else(|| Error::damaged("its `index.json` is missing"))?;
-    let index = parse_index(&index, "index.json")?;
+    let index = parse_index(media_type::IMAGE_INDEX, &index, "index.json")?;
     let root = only(&index)?;
     let mut reader = Reader { members, settings, done: Done::default() };
     let mut image = match root.media_type.as_str() {
@@ -49,10 +40,8 @@ pub(super) fn read(members: &Members, marker: &[u8], settings: &Settings<'_>) ->
     Ok(image)
 }
 
-fn parse_index(bytes: &[u8], name: &str) -> Result<Index, Error> {
-    let broken = |cause: serde_json::Error| Error::damaged(format!("its `{name}` is broken: {cause}"));
-    each_key_once(bytes).map_err(broken)?;
-    serde_json::from_slice(bytes).map_err(broken)
+fn parse_index(media_type: &str, bytes: &[u8], name: &str) -> Result<Index, Error> {
+    Index::parse(media_type, bytes).map_err(|cause| Error::damaged(format!("its `{name}` is broken: {cause}")))
 }
 
 /// The one image of a layout, under however many names.
@@ -106,7 +95,7 @@ impl Reader<'_> {
     /// All platforms.
     fn index(&mut self, descriptor: &Descriptor) -> Result<Image, Error> {
         let bytes = self.json(descriptor)?;
-        let index = parse_index(&bytes, descriptor.digest.as_str())?;
+        let index = parse_index(&descriptor.media_type, &bytes, descriptor.digest.as_str())?;
         let is_index = |child: &&Descriptor| {
             matches!(child.media_type.as_str(), media_type::IMAGE_INDEX | media_type::DOCKER_MANIFEST_LIST)
         };
@@ -180,10 +169,7 @@ impl Reader<'_> {
         }
         let bytes = self.json(descriptor)?;
         let broken = |cause| Error::damaged(format!("the manifest {} is broken: {cause}", descriptor.digest));
-        let manifest = Manifest::parse(&bytes).map_err(broken)?;
-        if manifest.media_type.as_ref().is_some_and(|own| *own != descriptor.media_type) {
-            return Err(Error::damaged(format!("the manifest {} says that it is another kind", descriptor.digest)));
-        }
+        let manifest = Manifest::parse(&descriptor.media_type, &bytes).map_err(broken)?;
         let config = self.json(&manifest.config)?;
         let content = Content::new(&manifest.config.media_type, config);
         if is_attestation(descriptor) {

@@ -1,7 +1,5 @@
 //! How the manifests of an archive are named in its `index.json`.
 
-use serde::Deserialize;
-
 use crate::oci::{Descriptor, Selector, media_type};
 
 /// On the index: the prefix that the names of the store's own repositories are below.
@@ -23,19 +21,4 @@ pub(super) fn names(entry: &Descriptor) -> Option<(&str, Selector)> {
     }
     let (repository, tag) = name.rsplit_once(':')?;
     Some((repository, Selector::Tag(tag.parse().ok()?)))
-}
-
-/// What a manifest names: its config and layers, or the manifests of an index.
-///
-/// # Errors
-/// When it is neither.
-pub(super) fn named_by(manifest: &[u8]) -> Result<Vec<Descriptor>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Named {
-        config: Option<Descriptor>,
-        layers: Option<Vec<Descriptor>>,
-        manifests: Option<Vec<Descriptor>>,
-    }
-    let Named { config, layers, manifests } = serde_json::from_slice(manifest)?;
-    Ok(config.into_iter().chain(layers.into_iter().flatten()).chain(manifests.into_iter().flatten()).collect())
 }

@@ -9,11 +9,11 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::names::{PREFIX, full_name, named_by, names};
+use super::names::{PREFIX, full_name, names};
 use super::{member, name_of, tar};
 use crate::oci::content::unreadable;
 use crate::oci::{
-    Content, Descriptor, Digest, Error, FileRange, Index, Kind, Prefix, Repository, Selector, Tag, media_type,
+    Content, Descriptor, Digest, Error, FileRange, Index, Kind, Parsed, Prefix, Repository, Selector, Tag, media_type,
 };
 
 /// Largest `index.json` that is read: room for some ten thousand manifests.
@@ -65,7 +65,7 @@ impl Archive {
         if marker.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str()) != Some("1.0.0") {
             return Err(malformed(path, "its `oci-layout` file does not say version 1.0.0"));
         }
-        let index = Index::parse(&small(path, &members, "index.json", INDEX_LIMIT)?)
+        let index = Index::parse(media_type::IMAGE_INDEX, &small(path, &members, "index.json", INDEX_LIMIT)?)
             .map_err(|cause| malformed(path, "its `index.json` is broken").caused_by(cause))?;
         let prefix = index.annotations.get(PREFIX).ok_or_else(|| {
             malformed(path, "its `index.json` does not say which prefix its names are below: it was not made by a copy")
@@ -158,7 +158,9 @@ impl Archive {
         if Digest::of(&bytes) != digest {
             return Err(self.corrupted(repository, &digest));
         }
-        Ok((media_type::of_manifest(&bytes), Bytes::from(bytes)))
+        let described = self.entries(repository)?.manifests.iter().find(|entry| entry.digest == digest);
+        let media_type = described.map_or_else(|| media_type::of_manifest(&bytes), |entry| entry.media_type.clone());
+        Ok((media_type, Bytes::from(bytes)))
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
@@ -293,14 +295,15 @@ fn held(members: &tar::Index, manifests: &[Descriptor]) -> BTreeSet<Digest> {
     let mut held = BTreeSet::new();
     let mut left = manifests.to_vec();
     while let Some(descriptor) = left.pop() {
-        let manifest = media_type::is_manifest(&descriptor.media_type);
-        let file = members.file(&member(&descriptor.digest)).ok().flatten();
-        if !held.insert(descriptor.digest) || !manifest {
+        let Descriptor { media_type, digest, .. } = descriptor;
+        let file = members.file(&member(&digest)).ok().flatten();
+        if !held.insert(digest) || !media_type::is_manifest(&media_type) {
             continue;
         }
         let file = file.filter(|file| file.length() <= MANIFEST_LIMIT);
         let bytes = file.and_then(|file| file.read_at(0, MANIFEST_LIMIT).ok());
-        left.extend(bytes.and_then(|bytes| named_by(&bytes).ok()).unwrap_or_default());
+        let parsed = bytes.and_then(|bytes| Parsed::parse(&media_type, &bytes).ok());
+        left.extend(parsed.iter().flat_map(Parsed::names).cloned());
     }
     held
 }

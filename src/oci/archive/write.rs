@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use ::tar::{EntryType, Header};
 use futures_util::StreamExt as _;
-use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::names::{CONTAINERD_NAME, PREFIX, full_name, named_by};
+use super::names::{CONTAINERD_NAME, PREFIX, full_name};
 use super::{MARKER, member, name_of};
 use crate::oci::content::{Source, unreadable};
-use crate::oci::{Artifact, Content, Descriptor, Digest, Error, Index, Kind, Prefix, Selector, Tag, media_type};
+use crate::oci::{
+    Artifact, Content, Descriptor, Digest, Error, Index, Kind, Parsed, Prefix, Selector, Tag, media_type,
+};
 
 const BLOCK: u64 = 512;
 /// The end of a tar: two empty blocks.
@@ -99,14 +100,15 @@ impl<'a> Packed<'a> {
         for (digest, manifest) in &self.manifests {
             let refused =
                 |kind, reason: String| Error::new(kind, "writing", format!("{}@{digest}", name_of(path)), reason);
-            let named = named_by(manifest.bytes())
-                .map_err(|cause| refused(Kind::Malformed, "it is no manifest".to_owned()).caused_by(cause))?;
-            let there = |named: &&Descriptor| {
+            let parsed = Parsed::parse(&manifest.descriptor().media_type, manifest.bytes())
+                .map_err(|cause| refused(Kind::Malformed, format!("invalid manifest: {cause}")))?;
+            let named = parsed.names();
+            let there = |named: &Descriptor| {
                 let elsewhere = media_type::is_foreign(&named.media_type);
                 elsewhere || self.manifests.contains_key(&named.digest) || self.blobs.contains_key(&named.digest)
             };
             let of_index = named.iter().all(|named| media_type::is_manifest(&named.media_type));
-            if of_index && named.iter().any(|named| there(&named)) {
+            if of_index && named.iter().any(|named| there(named)) {
                 continue;
             }
             if let Some(absent) = named.iter().find(|named| !there(named)) {
@@ -160,13 +162,9 @@ fn is_name(name: &str) -> bool {
 
 /// A manifest as the index describes it: by its own bytes alone, wherever they were read.
 fn describe(manifest: &Content, name: &str, tagged: bool) -> Descriptor {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Typed {
-        artifact_type: Option<String>,
-    }
     let Descriptor { media_type, digest, size, .. } = manifest.descriptor().clone();
-    let artifact_type = serde_json::from_slice::<Typed>(manifest.bytes()).ok().and_then(|typed| typed.artifact_type);
+    let parsed = Parsed::parse(&media_type, manifest.bytes()).ok();
+    let artifact_type = parsed.as_ref().and_then(Parsed::artifact_type).map(ToOwned::to_owned);
     let other = BTreeMap::new();
     let described = Descriptor { media_type, digest, size, artifact_type, annotations: BTreeMap::new(), other };
     let described = described.annotated(media_type::REF_NAME, name);

@@ -98,7 +98,7 @@ impl Layout {
         }
         let bytes = read_bounded(&directory.join("index.json"), INDEX_LIMIT)
             .map_err(|cause| malformed("its `index.json` cannot be read".to_owned()).caused_by(cause))?;
-        serde_json::from_slice(&bytes)
+        Index::parse(media_type::IMAGE_INDEX, &bytes)
             .map_err(|cause| malformed("its `index.json` is broken".to_owned()).caused_by(cause))
     }
 
@@ -123,11 +123,11 @@ impl Layout {
         selector: &Selector,
         limit: u64,
     ) -> Result<(String, Bytes), Error> {
-        let digest = match selector {
-            Selector::Tag(tag) => self.entry(repository, tag)?.digest,
+        let (digest, described) = match selector {
+            Selector::Tag(tag) => self.entry(repository, tag).map(|entry| (entry.digest, Some(entry.media_type)))?,
             Selector::Digest(digest) => {
-                self.index(repository)?;
-                digest.clone()
+                let entry = self.index(repository)?.manifests.into_iter().find(|entry| entry.digest == *digest);
+                (digest.clone(), entry.map(|entry| entry.media_type))
             }
         };
         let reference = self.reference(repository, digest.as_str());
@@ -135,7 +135,7 @@ impl Layout {
         if Digest::of(&bytes) != digest {
             return Err(corrupted(&self.blob_path(repository, &digest), reference));
         }
-        Ok((media_type::of_manifest(&bytes), Bytes::from(bytes)))
+        Ok((described.unwrap_or_else(|| media_type::of_manifest(&bytes)), Bytes::from(bytes)))
     }
 
     fn read_blob(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::read::{Layout, is_foreign};
 use crate::oci::content::{Source, unreadable};
-use crate::oci::{Content, Descriptor, Digest, Error, Index, Kind, Manifest, Repository, Tag, media_type};
+use crate::oci::{Content, Descriptor, Digest, Error, Index, Kind, Parsed, Repository, Tag, media_type};
 
 /// What the marker file of a layout says.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -107,15 +107,19 @@ impl Layout {
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
         self.create(repository)?;
-        let named = named_by(content);
+        let refused = |kind, reason: String| {
+            let reference = self.reference(repository, content.descriptor().digest.as_str());
+            Error::new(kind, "pushing", reference, reason)
+        };
+        let parsed = Parsed::parse(&content.descriptor().media_type, content.bytes())
+            .map_err(|cause| refused(Kind::Malformed, format!("invalid manifest: {cause}")))?;
+        let named: Vec<&Digest> = parsed.names().into_iter().map(|named| &named.digest).collect();
         let absent: Vec<&Digest> =
-            named.iter().filter(|digest| !self.blob_path(repository, digest).is_file()).collect();
+            named.iter().copied().filter(|digest| !self.blob_path(repository, digest).is_file()).collect();
         // Of an image for several platforms one is enough.
         let enough = media_type::is_index(&content.descriptor().media_type) && absent.len() < named.len();
         if let Some(digest) = absent.first().filter(|_| !enough) {
-            let reason = format!("it names {digest}, which is not there");
-            let reference = self.reference(repository, content.descriptor().digest.as_str());
-            return Err(Error::new(Kind::Refused, "pushing", reference, reason));
+            return Err(refused(Kind::Refused, format!("it names {digest}, which is not there")));
         }
         self.write_blob(repository, content).await?;
         self.enter(repository, content.descriptor(), tag).map_err(|cause| self.write_failed(repository, cause))
@@ -149,16 +153,6 @@ impl Layout {
         }
         Ok(())
     }
-}
-
-/// The digests that a manifest names: config and layers, or the children of an index.
-fn named_by(content: &Content) -> Vec<Digest> {
-    if let Ok(manifest) = serde_json::from_slice::<Manifest>(content.bytes()) {
-        return manifest.blobs().map(|blob| blob.digest.clone()).collect();
-    }
-    serde_json::from_slice::<Index>(content.bytes())
-        .map(|index| index.manifests.into_iter().map(|entry| entry.digest).collect())
-        .unwrap_or_default()
 }
 
 /// Removes the file on drop unless it was renamed.

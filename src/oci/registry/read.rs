@@ -65,7 +65,6 @@ impl Registry {
             return Err(operation.error(Kind::TooLarge, format!("it is larger than {limit} bytes")));
         }
         let claimed = content_digest(&headers);
-        let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
         if let (Selector::Tag(_), Some(claimed)) = (selector, claimed) {
             let found = Digest::of(&bytes);
             if found != claimed {
@@ -73,7 +72,7 @@ impl Registry {
                 return Err(operation.error(Kind::Mismatch, reason));
             }
         }
-        Ok((manifest_type(given, &bytes), bytes))
+        Ok((stated_type(&headers).unwrap_or_else(|| media_type::of_manifest(&bytes)), bytes))
     }
 
     /// The descriptor's count of bytes, not yet verified.
@@ -174,7 +173,7 @@ impl Registry {
                 Err(_) => return Ok(None),
                 Ok(answer) => answer,
             };
-            let Ok(page) = serde_json::from_slice::<Index>(&answer.body) else { return Ok(None) };
+            let Some(page) = referrers_page(&operation, &answer)? else { return Ok(None) };
             referrers.extend(page.manifests);
             next = self.next_page(&operation, &url, &answer.headers)?;
         }
@@ -191,6 +190,20 @@ impl Registry {
             return Err(operation.error(Kind::Malformed, reason));
         }
         Ok(Some(next))
+    }
+}
+
+/// Parses one page of a list of referrers. An answer that does not call itself an index, and is none, is not a list.
+#[cfg(feature = "publish")]
+fn referrers_page(operation: &Operation, answer: &Answer) -> Result<Option<Index>, Error> {
+    let stated = stated_type(&answer.headers);
+    let media_type = stated.as_deref().unwrap_or(media_type::IMAGE_INDEX);
+    match Index::parse(media_type, &answer.body) {
+        Ok(page) => Ok(Some(page)),
+        Err(cause) if stated.is_some_and(|stated| stated == media_type::IMAGE_INDEX) => {
+            Err(operation.error(Kind::Malformed, format!("invalid list of referrers: {cause}")))
+        }
+        Err(_) => Ok(None),
     }
 }
 
@@ -220,13 +233,11 @@ fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// The header's word, unless it says nothing in particular; else the manifest's own.
-fn manifest_type(given: Option<String>, bytes: &[u8]) -> String {
+/// Returns the media type in the header, unless that is one for anything.
+fn stated_type(headers: &HeaderMap) -> Option<String> {
     let generic = ["", "application/json", "application/octet-stream", "text/plain"];
-    if let Some(given) = given.filter(|given| !generic.contains(&given.as_str())) {
-        return given;
-    }
-    media_type::of_manifest(bytes)
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
+    given.filter(|given| !generic.contains(&given.as_str()))
 }
 
 #[cfg(test)]

@@ -60,6 +60,16 @@ pub fn put_release(registry: &Registry, tag: &str, json: &Value, annotations: &V
     registry.put_manifest(RELEASES, Some(tag), &digest_of(&manifest), MANIFEST, &manifest);
 }
 
+/// Stores the manifest of an artifact that states no platform, and returns its digest.
+pub fn put_artifact(registry: &Registry, repository: &str, tag: &str) -> String {
+    let config = json!({"mediaType": "application/json", "digest": digest_of(b"{}"), "size": 2});
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": [], "annotations": {"name": repository}});
+    let manifest = manifest.to_string().into_bytes();
+    registry.put_blob(repository, &digest_of(b"{}"), b"{}");
+    registry.put_manifest(repository, Some(tag), &digest_of(&manifest), MANIFEST, &manifest);
+    digest_of(&manifest)
+}
+
 /// The digest of bytes.
 pub fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))

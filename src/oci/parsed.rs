@@ -1,0 +1,57 @@
+//! A manifest of either kind, where a reader does not know beforehand which one it has.
+
+use super::{Descriptor, Digest, Index, Manifest, media_type};
+
+/// A parsed manifest or index.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// Names a config and layers.
+    Manifest(Manifest),
+    /// Names manifests.
+    Index(Index),
+}
+
+impl Parsed {
+    /// Parses the bytes as what `media_type` says.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`] and [`Index::parse`].
+    pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        if media_type::is_index(media_type) {
+            return Index::parse(media_type, bytes).map(Self::Index);
+        }
+        Manifest::parse(media_type, bytes).map(Self::Manifest)
+    }
+
+    /// Returns what the manifest names: its config and layers, or the manifests of an index.
+    pub fn names(&self) -> Vec<&Descriptor> {
+        match self {
+            Self::Manifest(manifest) => manifest.blobs().collect(),
+            Self::Index(index) => index.manifests.iter().collect(),
+        }
+    }
+
+    /// Returns the artifact type that the manifest states.
+    pub fn artifact_type(&self) -> Option<&str> {
+        match self {
+            Self::Manifest(manifest) => manifest.artifact_type.as_deref(),
+            Self::Index(index) => index.artifact_type.as_deref(),
+        }
+    }
+}
+
+impl Descriptor {
+    /// Describes a manifest as a list of referrers does, with its artifact type and its annotations. Returns `None` when the manifest
+    /// does not refer to `subject`.
+    ///
+    /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
+    pub fn referring(media_type: &str, bytes: &[u8], subject: &Digest) -> Option<Self> {
+        let (artifact_type, named, annotations) = match Parsed::parse(media_type, bytes).ok()? {
+            Parsed::Manifest(Manifest { artifact_type, config, subject, annotations, .. }) => {
+                (artifact_type.or(Some(config.media_type)), subject, annotations)
+            }
+            Parsed::Index(Index { artifact_type, subject, annotations, .. }) => (artifact_type, subject, annotations),
+        };
+        (named?.digest == *subject).then(|| Self { artifact_type, annotations, ..Self::of(media_type, bytes) })
+    }
+}
