@@ -1,7 +1,7 @@
 //! What differs from vendor to vendor, with the defaults of this one. Nothing of it stands anywhere else; both programs read
 //! it. Parsing is pure: whoever has the file's text hands it in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +19,8 @@ const CHANNEL_LIMIT: usize = 64;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
+    /// Name of the product. Its trust documents and channel statements carry it.
+    pub product: String,
     /// Registry and path under which the appliance reads what is published.
     pub prefix: String,
     /// Names of the repositories below the prefix.
@@ -53,6 +55,33 @@ pub struct Config {
     pub manifest: ManifestAdditions,
     /// What the appliance's cluster looks like.
     pub appliance: Appliance,
+    /// Who set which value: the paths of keys, joined by `.`, two levels deep. A value without an entry is a compiled default, which
+    /// never disagrees with what a release says of itself.
+    #[serde(skip)]
+    pub given: BTreeMap<String, GivenBy>,
+}
+
+/// Who set a value of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenBy {
+    /// The flag, or the name of the file.
+    pub name: String,
+    /// Whether the caller named it, by the flag or by `--config`; else the program found the file in the directory.
+    pub explicit: bool,
+}
+
+/// Lists the keys that the text of a configuration file sets.
+fn keys_of(text: &str) -> BTreeSet<String> {
+    let documents = yaml::parse(text).unwrap_or_default();
+    let roots = documents.iter().filter_map(|document| document.root.as_ref());
+    let mut keys = BTreeSet::new();
+    for entry in roots.flat_map(yaml::Node::entries) {
+        let key = entry.key.as_str().unwrap_or_default();
+        keys.insert(key.to_owned());
+        let below = entry.value.entries().iter().filter_map(|entry| entry.key.as_str());
+        keys.extend(below.map(|inner| format!("{key}.{inner}")));
+    }
+    keys
 }
 
 /// Names of the repositories below the prefix.
@@ -135,7 +164,8 @@ pub struct Injection {
     pub release: String,
     /// Path in its values, keys joined by `.`.
     pub path: String,
-    /// `image:<key>`, `app-url`, `host`, `domain-suffix`, or a literal: a JSON number, boolean or string, else text.
+    /// `image:<key>`, `app-url`, `host`, `domain-suffix`, `literal:<text>`, or the text of a literal alone: a JSON number, boolean
+    /// or string is that, anything else is text.
     pub from: String,
 }
 
@@ -193,6 +223,7 @@ impl Default for Config {
             ("temporalWorker", "temporal-worker"),
         ];
         Self {
+            product: "alga-appliance".to_owned(),
             prefix: "ghcr.io/nine-minds".to_owned(),
             repositories: Repositories::default(),
             channels: vec![name("nightly"), name("stable")],
@@ -210,6 +241,7 @@ impl Default for Config {
             source: None,
             manifest: ManifestAdditions::default(),
             appliance: Appliance::default(),
+            given: BTreeMap::new(),
         }
     }
 }
@@ -240,13 +272,31 @@ impl Config {
         let error =
             |line, reason: String| Error { file: file.to_owned(), line, nearest: nearest_known(&reason), reason };
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let config: Self = yaml::from_str(text).map_err(|cause| error(cause.line, cause.reason.replace('\n', " ")))?;
+        let mut config: Self =
+            yaml::from_str(text).map_err(|cause| error(cause.line, cause.reason.replace('\n', " ")))?;
         config.check().map_err(|reason| error(None, reason))?;
+        let by = GivenBy { name: file.to_owned(), explicit: false };
+        config.given = keys_of(text).into_iter().map(|key| (key, by.clone())).collect();
         Ok(config)
+    }
+
+    /// Marks every value that the file sets as one that the caller named, by `--config`.
+    #[must_use]
+    pub fn named_by_the_caller(mut self) -> Self {
+        self.given.values_mut().for_each(|by| by.explicit = true);
+        self
+    }
+
+    /// Whether the caller named the value at a path, by a flag or by `--config`.
+    pub fn names_explicitly(&self, path: &str) -> bool {
+        self.given.get(path).is_some_and(|by| by.explicit)
     }
 
     fn check(&self) -> Result<(), String> {
         Prefix::parse(&self.prefix, false).map_err(|invalid| format!("prefix: {invalid}"))?;
+        if self.product.is_empty() || self.product.len() > 255 || self.product.chars().any(char::is_control) {
+            return Err("product: expected a name of 1 to 255 characters, without control characters".to_owned());
+        }
         if self.channels.is_empty() {
             return Err("channels: want at least one".to_owned());
         }
@@ -328,6 +378,18 @@ mod tests {
         let config = Config::parse("repositories:\n  charts: helm\n", FILE_NAME).unwrap();
         assert_eq!(config.repositories.charts.as_str(), "helm");
         assert_eq!(config.repositories.config, Repositories::default().config);
+    }
+
+    #[test]
+    fn a_file_says_which_keys_it_sets() {
+        let config = Config::parse("prefix: r.io/x\nappliance: {sourceName: a}\n", "x.yaml").unwrap();
+        let config = config.named_by_the_caller();
+        assert_eq!(config.given["prefix"], GivenBy { name: "x.yaml".to_owned(), explicit: true });
+        for (path, set) in
+            [("prefix", true), ("appliance.sourceName", true), ("product", false), ("appliance.values", false)]
+        {
+            assert_eq!(config.names_explicitly(path), set, "{path}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #
 # Settings, from the environment (see alga-boot.service):
 #   ALGA_CHANNEL   channel, or a version or digest that pins one      [stable]
+#                  HOST/PATH/REPOSITORY:CHANNEL for releases of any vendor
 #   ALGA_HOST      name under which people reach the product          [as given before]
 #   ALGA_STORE     where releases are                                 [the configured prefix]
 #   ALGA_STATE     what is remembered between runs                    [/var/lib/alga/state.json]
@@ -16,9 +17,6 @@ state=${ALGA_STATE:-/var/lib/alga/state.json}
 pending=$state.values
 baseline=${ALGA_BASELINE:-localhost/alga-appliance-control-plane:baked}
 wait=${ALGA_WAIT:-1800}
-namespace=${ALGA_NAMESPACE:-alga-system}
-flux=${ALGA_FLUX_NAMESPACE:-flux-system}
-source=${ALGA_SOURCE_NAME:-alga-appliance}
 control_namespace=${ALGA_CONTROL_NAMESPACE:-alga-system}
 control_plane=${ALGA_CONTROL_PLANE:-appliance-control-plane}
 
@@ -59,9 +57,10 @@ settled() {
 # Values that kept their name do nothing by themselves: their releases are asked to look. Only when all that stands before them
 # is ready, or they would run new values on the old chart.
 look_again() {
-	while read -r map release; do
-		before=$(sed -n "s/^$map //p" "$work/before")
-		after=$(version_of "$map")
+	while read -r namespace map release; do
+		# Older versions of this script wrote no namespace.
+		before=$(sed -n -e "s|^$namespace/$map ||p" -e "s|^$map ||p" "$work/before")
+		after=$(version_of "$namespace" "$map")
 		if [ -z "$before" ] || [ "$before" = "$after" ]; then
 			continue
 		fi
@@ -70,28 +69,37 @@ look_again() {
 	done <"$work/named"
 }
 
-# Changes whenever the object does; nothing when there is none.
+# The version of ConfigMap $2 in namespace $1. Changes whenever the object does; nothing when there is none.
 version_of() {
-	kubectl get configmap -n "$namespace" "$1" --ignore-not-found -o 'jsonpath={.metadata.resourceVersion}' </dev/null
+	kubectl get configmap -n "$1" "$2" --ignore-not-found -o 'jsonpath={.metadata.resourceVersion}' </dev/null
 }
 
 # Values that no release reads any more. Only once the new release is ready: until then the old one still reads them.
 forget() {
-	kubectl get configmap -n "$namespace" -l app.kubernetes.io/managed-by=alga-resolve,app.kubernetes.io/component=values \
-		-o 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}' >"$work/now" || return 0
-	while read -r map; do
-		grep -q "^$map " "$work/named" && continue
-		kubectl delete configmap -n "$namespace" "$map" </dev/null || say "$map is left behind"
+	kubectl get configmap -A -l app.kubernetes.io/managed-by=alga-resolve,app.kubernetes.io/component=values \
+		-o 'jsonpath={range .items[*]}{.metadata.namespace}{" "}{.metadata.name}{"\n"}{end}' >"$work/now" || return 0
+	while read -r namespace map; do
+		grep -q "^$namespace $map " "$work/named" && continue
+		kubectl delete configmap -n "$namespace" "$map" </dev/null || say "$namespace/$map is left behind"
 	done <"$work/now"
 }
 
-# What the printed objects name: ConfigMap and release, from the labels.
+# The ConfigMaps of values among the printed objects: namespace, name and the release that reads it, from the label.
 named() {
-	awk '/^---/ { name = ""; values = 0 }
+	awk '/^---/ { name = ""; namespace = ""; values = 0 }
 		/^kind: ConfigMap/ { values = 1 }
 		/^  name: / && name == "" { name = $2; gsub(/"/, "", name) }
-		/^    app.kubernetes.io\/instance: / && values { gsub(/"/, "", $2); print name, $2 }
+		/^  namespace: / && namespace == "" { namespace = $2; gsub(/"/, "", namespace) }
+		/^    app.kubernetes.io\/instance: / && values { gsub(/"/, "", $2); print namespace, name, $2 }
 		/^data:/ { values = 0 }' "$1"
+}
+
+# Namespace and name of the root objects, from the printed source.
+root() {
+	awk '/^---/ { name = ""; source = 0 }
+		/^kind: OCIRepository/ { source = 1 }
+		/^  name: / && name == "" { name = $2; gsub(/"/, "", name) }
+		/^  namespace: / && source { gsub(/"/, "", $2); print $2, name; source = 0 }' "$1"
 }
 
 cluster() {
@@ -100,9 +108,12 @@ cluster() {
 		return 1
 	}
 	named "$work/objects.yaml" >"$work/named"
+	read -r flux source <<-END
+		$(root "$work/objects.yaml")
+	END
 	revision=$(sed -n 's/^    digest: "\(sha256:[0-9a-f]*\)"$/\1/p' "$work/objects.yaml" | tail -n 1)
-	while read -r map _; do
-		printf '%s %s\n' "$map" "$(version_of "$map")"
+	while read -r namespace map _; do
+		printf '%s/%s %s\n' "$namespace" "$map" "$(version_of "$namespace" "$map")"
 	done <"$work/named" >"$work/before"
 	# A run that ended before the releases were asked leaves behind what stood there then.
 	if [ -s "$pending" ]; then
@@ -110,7 +121,7 @@ cluster() {
 	else
 		cp "$work/before" "$pending.new" && mv "$pending.new" "$pending"
 	fi
-	# In the order in which they were printed: namespace, values, source, Kustomization, selection.
+	# In the order in which they were printed: namespaces, values, source, Kustomization, selection.
 	kubectl apply --server-side --force-conflicts --field-manager=alga-resolve -f "$work/objects.yaml" || {
 		say "the release could not be applied: Flux goes on with what it has"
 		return 1

@@ -14,6 +14,6 @@ pub use control_plane::{Channel, Decision, Situation, decide};
 pub use host::{HostInputs, InvalidHost};
 pub use names::{NotAllowed, check_names};
 pub use render::{Object, Options, RenderError, Rendering, render};
-pub use state::{Following, Known, Replay, State};
+pub use state::{Following, Known, Replay, Root, State};
 pub use state_file::{StateError, StateFile};
 pub use values::{InvalidValues, Literal, Setting, inject, parse_setting};

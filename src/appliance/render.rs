@@ -1,12 +1,12 @@
-//! The objects that a cluster needs for a release, in an order that works: what is named stands before what names it.
+//! The objects that a cluster needs for a release, in an order that works: an object comes before the objects that name it, and
+//! each namespace before what is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::objects::{self, CONFIG_MAP_LIMIT, is_data_key, is_object_name};
 use super::{HostInputs, InvalidValues, Literal, Setting, inject, parse_setting};
-use crate::config::{Config, Injection};
 use crate::oci::Digest;
-use crate::release::Release;
+use crate::release::{Described, Installation, ObjectName, Release, SetValue, ValueSource, ValuesReader};
 use crate::text::shown;
 
 /// What `kubectl apply` without `--server-side` takes: it writes the whole object into an annotation.
@@ -15,8 +15,8 @@ const ANNOTATION_LIMIT: usize = 256 << 10;
 /// A name of an appliance's own choice beside the release.
 #[derive(Debug)]
 pub struct Options<'a> {
-    /// The configuration.
-    pub config: &'a Config,
+    /// What holds for the release.
+    pub described: &'a Described,
     /// The channel that is followed; nothing for a version or a digest.
     pub channel: Option<&'a str>,
     /// Host of the registry that releases are read from.
@@ -31,7 +31,7 @@ pub struct Options<'a> {
     pub plain_http: bool,
     /// The address of this appliance.
     pub host: Option<&'a HostInputs>,
-    /// Values beyond those of the configuration: release and setting.
+    /// Values beyond those that the release sets: HelmRelease and setting.
     pub settings: &'a [(String, Setting)],
     /// Write `tag@sha256:…` where the digest is known.
     pub image_digests: bool,
@@ -101,94 +101,185 @@ fn wrong(path: impl Into<String>, reason: impl Into<String>) -> RenderError {
 /// # Errors
 /// [`RenderError`]; nothing is rendered then.
 pub fn render(release: &Release, options: &Options<'_>) -> Result<Rendering, RenderError> {
-    let appliance = &options.config.appliance;
+    let installation = &options.described.installation;
+    check_installation(installation)?;
+    let maps = values_maps(release, options)?;
     let mut rendering = Rendering::default();
     let mut put = |file: String, text: String| rendering.objects.push(Object { file, text });
-    put("namespace.yaml".to_owned(), objects::namespace(&appliance.namespace));
-    let (files, warnings) = values_files(release, options)?;
-    for (name, (file, text)) in &files {
-        let (map, text) = values(release, options, name, file, text)?;
-        put(format!("values-{name}.yaml"), values_object(options, &map, name, file, &text)?);
+    let home = installation.selection.namespace.as_str();
+    put("namespace.yaml".to_owned(), objects::namespace(home));
+    let namespaces: BTreeSet<&str> = maps.iter().map(|map| map.namespace).collect();
+    for namespace in namespaces.into_iter().filter(|namespace| *namespace != home) {
+        put(format!("namespace-{namespace}.yaml"), objects::namespace(namespace));
+    }
+    for map in &maps {
+        put(map.file(home), map.object()?);
     }
     put("source.yaml".to_owned(), source(release, options));
     put(
         "kustomization-flux.yaml".to_owned(),
-        objects::kustomization(&appliance.source_name, &appliance.flux_namespace),
+        objects::kustomization(&installation.source_name, &installation.flux_namespace),
     );
     put("selection.yaml".to_owned(), selection(release, options)?);
-    rendering.warnings = warnings;
     let large = rendering.objects.iter().filter(|object| object.text.len() > ANNOTATION_LIMIT);
     let large = large.map(|object| format!("{} is larger than 256 KiB: apply it with --server-side", object.file));
-    let large: Vec<String> = large.collect();
-    rendering.warnings.extend(large);
+    rendering.warnings = unread(release, options).into_iter().chain(large).collect();
     Ok(rendering)
 }
 
-/// Release → file name and text.
-type Files<'a> = BTreeMap<&'a str, (&'a str, &'a str)>;
-
-fn values_files<'a>(release: &'a Release, options: &Options<'_>) -> Result<(Files<'a>, Vec<String>), RenderError> {
-    let suffix = format!(".{}.yaml", release.values_profile);
-    let (mut files, mut warnings) = (Files::new(), Vec::new());
-    for (file, text) in &release.profile_values {
-        let Some(name) = file.strip_suffix(&suffix) else {
-            warnings.push(format!(
-                "profileValues.{}: not named <release>{}, so no release reads it",
-                shown(file),
-                shown(&suffix)
-            ));
-            continue;
-        };
-        if !is_object_name(name) || name.len() > 63 || !is_data_key(file) {
-            return Err(wrong(format!("profileValues.{}", shown(file)), "no name that a cluster takes"));
-        }
-        files.insert(name, (file, text));
+/// Names of a release that an appliance gives to objects.
+fn check_installation(installation: &Installation) -> Result<(), RenderError> {
+    let names = [
+        ("appliance.fluxNamespace", &installation.flux_namespace),
+        ("appliance.sourceName", &installation.source_name),
+        ("appliance.selection.namespace", &installation.selection.namespace),
+        ("appliance.selection.name", &installation.selection.name),
+    ];
+    match names.into_iter().find(|(_, name)| !is_object_name(name)) {
+        Some((path, name)) => Err(not_a_name(path, name)),
+        None => Ok(()),
     }
-    let injected = &options.config.appliance.values;
-    if files.is_empty() && !injected.is_empty() {
+}
+
+fn not_a_name(path: impl Into<String>, name: &str) -> RenderError {
+    wrong(path, format!("`{}` is not a name that a cluster takes", shown(name)))
+}
+
+/// A `ConfigMap` of values, and the HelmReleases that read it.
+struct Map<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    /// The HelmRelease that reads it, of several the first.
+    release: &'a str,
+    /// Key → file and text.
+    entries: BTreeMap<&'a str, (&'a str, String)>,
+}
+
+impl Map<'_> {
+    /// A name of its own: a namespace has no dot.
+    fn file(&self, home: &str) -> String {
+        if self.namespace == home {
+            format!("values-{}.yaml", self.release)
+        } else {
+            format!("values.{}.{}.yaml", self.namespace, self.release)
+        }
+    }
+
+    fn object(&self) -> Result<String, RenderError> {
+        let size: usize = self.entries.values().map(|(_, text)| text.len()).sum();
+        if size > CONFIG_MAP_LIMIT {
+            let file = self.entries.values().max_by_key(|(_, text)| text.len()).map_or("", |(file, _)| file);
+            let reason = format!("{size} bytes, more than the {CONFIG_MAP_LIMIT} that a ConfigMap takes");
+            return Err(wrong(format!("profileValues.{}", shown(file)), reason));
+        }
+        let labels = [("app.kubernetes.io/component", "values"), ("app.kubernetes.io/instance", self.release)];
+        let entries: Vec<(&str, &str)> = self.entries.iter().map(|(key, (_, text))| (*key, text.as_str())).collect();
+        Ok(objects::config_map(self.name, self.namespace, &labels, &entries))
+    }
+}
+
+/// The `ConfigMap`s of all values, in the order of the release.
+fn values_maps<'a>(release: &Release, options: &Options<'a>) -> Result<Vec<Map<'a>>, RenderError> {
+    let described = options.described;
+    let readers = &described.installation.values;
+    if readers.is_empty() && !described.config.appliance.values.is_empty() {
         return Err(wrong("profileValues", "missing: the release is of a publisher too old to carry its values"));
     }
-    if let Some((name, _)) = options.settings.iter().find(|(name, _)| !files.contains_key(name.as_str())) {
+    let named = |reader: &ValuesReader, name: &str| is_of(release, reader, name);
+    let unknown = options.settings.iter().find(|(name, _)| !readers.iter().any(|reader| named(reader, name)));
+    if let Some((name, _)) = unknown {
         return Err(RenderError::Setting(format!("--set {}: the release has no values of that name", shown(name))));
     }
+    let mut maps: Vec<Map<'_>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for reader in readers {
+        check_reader(release, reader)?;
+        let text = values(release, options, reader)?;
+        let (namespace, name) = (reader.namespace.as_str(), reader.config_map.as_str());
+        let at = *places.entry((namespace, name)).or_insert(maps.len());
+        if at == maps.len() {
+            maps.push(Map { namespace, name, release: &reader.release, entries: BTreeMap::new() });
+        }
+        let entry = maps[at].entries.entry(&reader.key).or_insert_with(|| (&reader.file, text.clone()));
+        if entry.1 != text {
+            let reason = format!("the ConfigMap {namespace}/{name} would hold two texts under `{}`", reader.key);
+            return Err(wrong(format!("profileValues.{}", shown(&reader.file)), reason));
+        }
+    }
+    Ok(maps)
+}
+
+/// Whether a name, as it is written in the configuration or behind `--set`, is that of a HelmRelease or of its values.
+fn is_of(release: &Release, reader: &ValuesReader, name: &str) -> bool {
+    reader.release == name || reader.values_of(&release.values_profile) == Some(name)
+}
+
+fn check_reader(release: &Release, reader: &ValuesReader) -> Result<(), RenderError> {
+    let of = shown(&reader.release);
+    // Releases of older publishers give no names but these two.
+    let (of_release, of_map) = match &release.description {
+        None => (format!("profileValues.{}", shown(&reader.file)), format!("valuesConfigMaps.{of}")),
+        Some(_) => (format!("appliance.values: release `{of}`"), format!("appliance.values: configMap of `{of}`")),
+    };
+    if !is_object_name(&reader.release) || reader.release.len() > 63 {
+        return Err(not_a_name(of_release, &reader.release));
+    }
+    if !is_object_name(&reader.namespace) || reader.namespace.len() > 63 || reader.namespace.contains('.') {
+        return Err(not_a_name(format!("appliance.values: namespace of `{of}`"), &reader.namespace));
+    }
+    if !is_object_name(&reader.config_map) {
+        return Err(not_a_name(of_map, &reader.config_map));
+    }
+    if !is_data_key(&reader.key) {
+        return Err(not_a_name(format!("appliance.values: key of `{of}`"), &reader.key));
+    }
+    Ok(())
+}
+
+/// What people should know of values that nothing reads, and of settings that have no values.
+fn unread(release: &Release, options: &Options<'_>) -> Vec<String> {
+    let described = options.described;
+    let readers = &described.installation.values;
+    let read: BTreeSet<&String> = readers.iter().map(|reader| &reader.file).collect();
+    let files = release.profile_values.keys().filter(|file| !read.contains(file));
+    let mut warnings: Vec<String> =
+        files.map(|file| format!("profileValues.{}: no HelmRelease reads these values", shown(file))).collect();
+    let injected = described.config.appliance.values.iter().map(|one| &*one.release);
     let mut without: Vec<&str> =
-        injected.iter().map(|one| &*one.release).filter(|name| !files.contains_key(name)).collect();
+        injected.filter(|name| !readers.iter().any(|reader| is_of(release, reader, name))).collect();
     without.dedup();
     warnings.extend(without.iter().map(|name| format!("no values of `{}`, so nothing is set there", shown(name))));
-    Ok((files, warnings))
+    warnings
 }
 
-/// The name of a release's `ConfigMap` and its text.
-fn values(
+/// The text of the values for one HelmRelease.
+fn values(release: &Release, options: &Options<'_>, reader: &ValuesReader) -> Result<String, RenderError> {
+    let path = format!("profileValues.{}", shown(&reader.file));
+    let text = release.profile_values.get(&reader.file).ok_or_else(|| wrong(path, "missing"))?;
+    let mut settings = Vec::new();
+    for set in &reader.set {
+        settings.push(setting(release, options, reader, set)?);
+    }
+    let more = options.settings.iter().filter(|(name, _)| is_of(release, reader, name));
+    settings.extend(more.map(|(_, setting)| setting.clone()));
+    Ok(inject(&reader.file, text, &settings)?)
+}
+
+fn setting(
     release: &Release,
     options: &Options<'_>,
-    name: &str,
-    file: &str,
-    text: &str,
-) -> Result<(String, String), RenderError> {
-    let plain = format!("{}{name}", options.config.appliance.values_prefix);
-    let map = release.values_config_maps.get(name).cloned().unwrap_or(plain);
-    if !is_object_name(&map) {
-        return Err(wrong(format!("valuesConfigMaps.{name}"), format!("`{}` is no name of an object", shown(&map))));
-    }
-    let mut settings = Vec::new();
-    for injection in options.config.appliance.values.iter().filter(|injection| injection.release == name) {
-        settings.push(setting(release, options, injection)?);
-    }
-    settings.extend(options.settings.iter().filter(|(of, _)| of == name).map(|(_, setting)| setting.clone()));
-    Ok((map, inject(file, text, &settings)?))
-}
-
-fn setting(release: &Release, options: &Options<'_>, injection: &Injection) -> Result<Setting, RenderError> {
-    let host = || options.host.ok_or_else(|| RenderError::NoHost { release: injection.release.clone() });
-    let value = match (injection.from.strip_prefix("image:"), injection.from.as_str()) {
-        (Some(key), _) => Literal::Text(image(release, key, options.image_digests)?),
-        (None, "app-url") => Literal::Text(host()?.app_url.clone()),
-        (None, "host") => Literal::Text(host()?.host.clone()),
-        (None, "domain-suffix") => Literal::Text(host()?.domain_suffix.clone()),
-        (None, literal) => Literal::parse(literal),
+    reader: &ValuesReader,
+    set: &SetValue,
+) -> Result<Setting, RenderError> {
+    let host = || options.host.ok_or_else(|| RenderError::NoHost { release: reader.release.clone() });
+    let value = match ValueSource::configured(&set.from) {
+        ValueSource::Image(key) => Literal::Text(image(release, key, options.image_digests)?),
+        ValueSource::AppUrl => Literal::Text(host()?.app_url.clone()),
+        ValueSource::Host => Literal::Text(host()?.host.clone()),
+        ValueSource::DomainSuffix => Literal::Text(host()?.domain_suffix.clone()),
+        ValueSource::Literal(text) => Literal::parse(text),
     };
-    let path = &injection.path;
+    let path = &set.path;
     parse_setting(path, value).ok_or_else(|| RenderError::Setting(format!("`{}` is no path of values", shown(path))))
 }
 
@@ -198,20 +289,11 @@ fn image(release: &Release, key: &str, digests: bool) -> Result<String, RenderEr
     Ok(pinned.map_or_else(|| tag.clone(), |pinned| format!("{tag}@{}", pinned.digest)))
 }
 
-fn values_object(options: &Options<'_>, map: &str, name: &str, file: &str, text: &str) -> Result<String, RenderError> {
-    if text.len() > CONFIG_MAP_LIMIT {
-        let reason = format!("{} bytes, more than the {CONFIG_MAP_LIMIT} that a ConfigMap takes", text.len());
-        return Err(wrong(format!("profileValues.{file}"), reason));
-    }
-    let labels = [("app.kubernetes.io/component", "values"), ("app.kubernetes.io/instance", name)];
-    Ok(objects::config_map(map, &options.config.appliance.namespace, &labels, &[(file, text)]))
-}
-
 fn source(release: &Release, options: &Options<'_>) -> String {
-    let appliance = &options.config.appliance;
+    let installation = &options.described.installation;
     objects::oci_repository(&objects::Source {
-        name: &appliance.source_name,
-        namespace: &appliance.flux_namespace,
+        name: &installation.source_name,
+        namespace: &installation.flux_namespace,
         repository: &release.config.repository,
         digest: release.config.digest.as_str(),
         plain_http: options.plain_http,
@@ -220,7 +302,7 @@ fn source(release: &Release, options: &Options<'_>) -> String {
 
 /// What was chosen, for whoever looks.
 fn selection(release: &Release, options: &Options<'_>) -> Result<String, RenderError> {
-    let appliance = &options.config.appliance;
+    let ObjectName { namespace, name, .. } = &options.described.installation.selection;
     let version = release.extra.get("appVersion").and_then(serde_json::Value::as_str).unwrap_or(&release.version);
     let mut entries: BTreeMap<String, String> = [
         ("releaseVersion", release.version.as_str()),
@@ -235,11 +317,12 @@ fn selection(release: &Release, options: &Options<'_>) -> Result<String, RenderE
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect();
     entries.extend(release.images.iter().map(|(key, tag)| (format!("images.{key}"), tag.clone())));
-    entries.extend(release.control_plane_image(options.config).map(|image| ("controlPlane".to_owned(), image)));
+    let image = release.control_plane_image(&options.described.config);
+    entries.extend(image.map(|image| ("controlPlane".to_owned(), image)));
     if let Some(key) = entries.keys().find(|key| !is_data_key(key)) {
         return Err(wrong(shown(key), "no key that a ConfigMap takes"));
     }
     let entries: Vec<(&str, &str)> = entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let labels = [("app.kubernetes.io/component", "selection")];
-    Ok(objects::config_map(&appliance.selection_name, &appliance.namespace, &labels, &entries))
+    Ok(objects::config_map(name, namespace, &labels, &entries))
 }

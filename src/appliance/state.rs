@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::HostInputs;
 use crate::oci::Digest;
-use crate::release::{Record, Release, Resolved};
+use crate::release::{Installation, Record, Release, Resolved};
 
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,12 +17,38 @@ pub struct State {
     /// The address of the product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<Value>,
+    /// The names of the root objects that were rendered last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    root: Option<Value>,
     /// By store, repository and reference.
     #[serde(default)]
     releases: BTreeMap<String, Value>,
     /// Of newer programs.
     #[serde(flatten)]
     more: BTreeMap<String, Value>,
+}
+
+/// The names of the root objects: the `OCIRepository` and the `Kustomization` that hold all others. An appliance has one root: two
+/// would apply, and prune, each other's objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// Namespace of both.
+    pub namespace: String,
+    /// Name of both.
+    pub name: String,
+}
+
+impl Root {
+    /// Returns the names that a release gives to its root objects.
+    pub fn of(installation: &Installation) -> Self {
+        Self { namespace: installation.flux_namespace.clone(), name: installation.source_name.clone() }
+    }
+}
+
+impl std::fmt::Display for Root {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 /// The last release that was followed under one reference.
@@ -109,6 +135,16 @@ impl State {
     /// Remembers an address.
     pub fn set_host(&mut self, host: &HostInputs) {
         self.host = serde_json::to_value(host).ok();
+    }
+
+    /// Returns the names of the root objects that were rendered last; nothing in the state of an older program.
+    pub fn root(&self) -> Option<Root> {
+        self.root.as_ref().and_then(|root| Root::deserialize(root).ok())
+    }
+
+    /// Remembers the names of the root objects.
+    pub fn set_root(&mut self, root: &Root) {
+        self.root = serde_json::to_value(root).ok();
     }
 
     /// What is known under a key.

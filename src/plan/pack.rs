@@ -152,7 +152,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
         ValuesNames::Plain => BTreeMap::new(),
         ValuesNames::Hashed => {
             let tags = images.iter().map(|(key, tag)| (key.clone(), tag.to_string())).collect();
-            release::values_names(&config.appliance, &config.profile, &profile_values, &tags)
+            release::values_names(config, &config.profile, &profile_values, &tags)
         }
     };
     let style = match config.chart_pin {

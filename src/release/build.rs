@@ -53,6 +53,7 @@ pub fn build(inputs: Inputs<'_>) -> Release {
         profile_values: inputs.profile_values,
         values_config_maps: inputs.values_config_maps,
         extra_images: inputs.config.extra_images.clone(),
+        description: None,
         copied_from: None,
         extra: inputs.config.manifest.extra.clone(),
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::description::Description;
+use crate::config::Config;
 use crate::oci::{Digest, Pinned, each_key_once};
 
 /// The one schema that exists.
@@ -64,6 +66,9 @@ pub struct Release {
     /// Further images that an air gap must carry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_images: Vec<String>,
+    /// What the release says of itself; absent in releases of older publishers.
+    #[serde(flatten, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
     /// The release that this one was copied from to another prefix: `HOST/PATH@sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied_from: Option<String>,
@@ -129,15 +134,24 @@ impl Release {
                 object.object(key)?.all_text()?;
             }
         }
-        serde_json::from_value(value).map_err(|cause| wrong("release", cause.to_string()))
+        let mut release: Self = serde_json::from_value(value).map_err(|cause| wrong("release", cause.to_string()))?;
+        release.description = Description::take(&mut release.extra);
+        if let Some(description) = &release.description {
+            description.check(&release)?;
+        }
+        Ok(release)
     }
 
-    /// Refuses a release that lacks an image of `keys`.
+    /// Refuses a release that lacks an image which it must have: by its own word, which [`Release::parse`] has checked, and by the
+    /// configuration's unless that is a compiled default.
     ///
     /// # Errors
     /// `images.<key>: missing`.
-    pub fn require_images<'a>(&self, keys: impl IntoIterator<Item = &'a String>) -> Result<(), InvalidRelease> {
-        let missing = keys.into_iter().find(|key| !self.images.contains_key(*key));
+    pub fn require_images(&self, config: &Config) -> Result<(), InvalidRelease> {
+        if self.description.is_some() && !config.names_explicitly("images") {
+            return Ok(());
+        }
+        let missing = config.images.keys().find(|key| !self.images.contains_key(*key));
         missing.map_or(Ok(()), |key| Err(wrong(&format!("images.{key}"), "missing".to_owned())))
     }
 
@@ -150,7 +164,7 @@ impl Release {
     }
 }
 
-fn wrong(path: &str, reason: String) -> InvalidRelease {
+pub(super) fn wrong(path: &str, reason: String) -> InvalidRelease {
     InvalidRelease { path: path.to_owned(), reason }
 }
 
@@ -226,7 +240,11 @@ mod tests {
             assert_eq!(error.to_string(), message);
         }
         let release = Release::parse(OLD.as_bytes()).unwrap();
-        let error = release.require_images(&["algaCore".to_owned(), "emailService".to_owned()]).unwrap_err();
+        let mut config = Config { images: [].into(), ..Config::default() };
+        for key in ["algaCore", "emailService"] {
+            config.images.insert(key.to_owned(), key.to_lowercase());
+        }
+        let error = release.require_images(&config).unwrap_err();
         assert_eq!(error.to_string(), "images.emailService: missing");
     }
 

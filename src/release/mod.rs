@@ -1,9 +1,12 @@
 //! The product's own schema: the release manifest, the channel that points at one, and how both are read. Shared by publisher
 //! and resolver.
 
+mod address;
 #[cfg(feature = "publish")]
 mod build;
 mod channel;
+mod described;
+mod description;
 #[cfg(feature = "publish")]
 mod history;
 mod manifest;
@@ -15,9 +18,12 @@ mod resolve;
 mod values_names;
 mod version;
 
+pub use address::{Address, InvalidAddress};
 #[cfg(feature = "publish")]
 pub use build::{Inputs, build, channel_artifact};
 pub use channel::{Kind as MoveKind, Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
+pub use described::{Described, Disagreement};
+pub use description::{Description, Installation, ObjectName, SetValue, ValueSource, ValuesReader};
 #[cfg(feature = "publish")]
 pub use history::{Apart, End, History, Move, Why, history};
 pub use manifest::{ConfigReference, InvalidRelease, KEYS, Release, SCHEMA};
@@ -25,7 +31,7 @@ pub(crate) use named::bare_tag;
 pub use named::{Named, NamedKind, TAG_ALONE, Target};
 pub use resolve::{CONFIG_LIMIT, Error as ResolveError, ResolveKind, Resolved, resolve};
 #[cfg(feature = "publish")]
-pub use values_names::values_names;
+pub use values_names::{split_hash, values_hash, values_names};
 pub use version::compare as compare_versions;
 
 /// Artifact type of a release manifest.

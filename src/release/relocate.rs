@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Release, values_names};
-use crate::config::Appliance;
+use super::{Description, Release, ValueSource, split_hash, values_hash};
+use crate::config::Config;
 use crate::oci::{Digest, Mention, Pinned, Relocation};
 
 impl Release {
-    /// The release by its new names, with `profile_values` in the place of its own. Where a release's values differ, the hashed name
-    /// of their `ConfigMap` does, too. Charts, their digests, tags and the vendor's own keys stay, and so does the bundle's digest
-    /// until [`Release::comes_from`].
+    /// The release by its new names, with `profile_values` in the place of its own. Where a release's values differ, or what is set in
+    /// them, the hashed name of their `ConfigMap` does, too. Charts, their digests, tags, namespaces and the vendor's own keys stay,
+    /// and so does the bundle's digest until [`Release::comes_from`].
     #[must_use]
     pub fn relocated(
         &self,
         relocation: &Relocation,
         profile_values: BTreeMap<String, String>,
-        appliance: &Appliance,
+        config: &Config,
     ) -> Self {
         let mut release = self.clone();
         let name = |text: &String| relocation.replaced(text).into_owned();
@@ -27,18 +27,45 @@ impl Release {
             pinned.repository = name(&pinned.repository);
         }
         release.extra_images = self.extra_images.iter().map(name).collect();
-        let names = values_names(appliance, &self.values_profile, &profile_values, &self.images);
-        for (of, config_map) in &mut release.values_config_maps {
-            let file = format!("{of}.{}.yaml", self.values_profile);
-            // The same text keeps the name that its publisher gave it, whatever the configuration here says.
-            if self.profile_values.get(&file) != profile_values.get(&file)
-                && let Some(new) = names.get(of)
-            {
-                config_map.clone_from(new);
+        if let Some(description) = &mut release.description {
+            description.relocate(relocation);
+        }
+        let names = self.renamed(&release, &profile_values, config);
+        for name in release.values_config_maps.values_mut() {
+            if let Some(new) = names.get(name) {
+                name.clone_from(new);
+            }
+        }
+        for reader in release.description.iter_mut().flat_map(|description| &mut description.appliance.values) {
+            if let Some(new) = names.get(&reader.config_map) {
+                reader.config_map.clone_from(new);
             }
         }
         release.profile_values = profile_values;
         release
+    }
+
+    /// Returns old name → new name of each hashed `ConfigMap` whose content differs from the one `after` has. The same content keeps
+    /// the name that its publisher gave it, whatever the configuration here says.
+    fn renamed(
+        &self,
+        after: &Self,
+        profile_values: &BTreeMap<String, String>,
+        config: &Config,
+    ) -> BTreeMap<String, String> {
+        let mut names = BTreeMap::new();
+        for (of, name) in &self.values_config_maps {
+            let file = format!("{of}.{}.yaml", self.values_profile);
+            let (old, new) = (self.settings(&file, of, config), after.settings(&file, of, config));
+            let Some(text) = profile_values.get(&file) else { continue };
+            if self.profile_values.get(&file) == Some(text) && old == new {
+                continue;
+            }
+            let plain = format!("{}{of}", config.appliance.values_prefix);
+            let plain = split_hash(name).map_or(plain.as_str(), |(plain, _)| plain);
+            names.insert(name.clone(), format!("{plain}-{}", values_hash(text, &new, &self.images)));
+        }
+        names
     }
 
     /// Says which release this one was made of, and the digest of the bundle that was made with it.
@@ -55,6 +82,18 @@ impl Release {
             found.extend(relocation.left(text).into_iter().map(|mention| (path.to_owned(), mention)));
         });
         found
+    }
+}
+
+impl Description {
+    /// The new prefix, and literal texts by their new names.
+    fn relocate(&mut self, relocation: &Relocation) {
+        self.prefix = relocation.to().to_string();
+        for set in self.appliance.values.iter_mut().flat_map(|reader| &mut reader.set) {
+            if let Some(ValueSource::Literal(text)) = ValueSource::parse(&set.from) {
+                set.from = ValueSource::Literal(&relocation.replaced(text)).to_string();
+            }
+        }
     }
 }
 

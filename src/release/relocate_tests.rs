@@ -1,5 +1,6 @@
 use super::*;
 use crate::oci::Prefix;
+use crate::release::values_names;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -38,7 +39,7 @@ fn moved(release: &Release) -> Release {
     let relocation = relocation();
     let values =
         release.profile_values.iter().map(|(file, text)| (file.clone(), relocation.replaced(text).into_owned()));
-    release.relocated(&relocation, values.collect(), &Appliance::default())
+    release.relocated(&relocation, values.collect(), &Config::default())
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn values_that_changed_have_another_name_and_only_they() {
     let (before, after) = (release(), moved(&release()));
     assert_eq!(after.values_config_maps["db"], before.values_config_maps["db"]);
     let expected =
-        values_names(&Appliance::default(), "single-node", &after.profile_values, &after.images)["alga-core"].clone();
+        values_names(&Config::default(), "single-node", &after.profile_values, &after.images)["alga-core"].clone();
     assert_eq!(after.values_config_maps["alga-core"], expected);
     assert_ne!(expected, before.values_config_maps["alga-core"]);
     let plain = Release { values_config_maps: BTreeMap::new(), ..before };
@@ -96,4 +97,49 @@ fn what_still_names_the_origin_is_said_with_its_path() {
 fn a_release_that_was_relocated_stays_as_it_is() {
     let once = moved(&release());
     assert_eq!(moved(&once), once);
+}
+
+/// The same release, describing itself.
+fn described() -> Release {
+    let mut json: Value = serde_json::from_slice(&release().to_json()).expect("JSON");
+    let reader = |of: &str, namespace: &str, set: Value| {
+        let file = format!("{of}.single-node.yaml");
+        let map = json["valuesConfigMaps"][of].clone();
+        serde_json::json!({"release": of, "namespace": namespace, "configMap": map, "key": file, "file": file, "set": set, "x": 1})
+    };
+    let literal =
+        serde_json::json!([{"path": "mirror", "from": "literal:ghcr.io/a/web"}, {"path": "url", "from": "app-url"}]);
+    let values = [
+        reader("alga-core", "a", Value::Array(Vec::new())),
+        reader("db", "a", literal.clone()),
+        reader("db", "b", literal),
+    ];
+    json["appliance"] = serde_json::json!({
+        "fluxNamespace": "flux-system", "sourceName": "s", "selection": {"namespace": "a", "name": "b"}, "requiredImages": [],
+        "values": values, "later": "ghcr.io/a/other"
+    });
+    (json["prefix"], json["chartRepository"]) = ("ghcr.io/a".into(), "charts".into());
+    Release::parse(json.to_string().as_bytes()).expect("a release")
+}
+
+#[test]
+fn a_description_follows_its_release_and_its_names_stay_those_of_the_values() {
+    let (before, after) = (described(), moved(&described()));
+    let description = after.description.as_ref().expect("a description");
+    assert_eq!(description.prefix, "mirror:5000/b");
+    let [core, db, other] = &description.appliance.values[..] else { panic!("three readers") };
+    assert_eq!(db.set[0].from, "literal:mirror:5000/b/web");
+    assert_eq!(db.set[1].from, "app-url");
+    // The text of `db` is the same, and what is set in it is not.
+    for (reader, of) in [(core, "alga-core"), (db, "db"), (other, "db")] {
+        assert_eq!(reader.config_map, after.values_config_maps[of]);
+        assert_ne!(reader.config_map, before.values_config_maps[of]);
+        assert!(reader.config_map.starts_with(&format!("appliance-values-{of}-")));
+        assert_eq!(reader.extra["x"], 1);
+    }
+    assert_eq!((db.namespace.as_str(), other.namespace.as_str()), ("a", "b"));
+    assert_eq!(description.appliance.extra["later"], "ghcr.io/a/other");
+    let json = after.to_json();
+    assert_eq!(Release::parse(&json).expect("a release").to_json(), json);
+    assert_eq!(moved(&after), after);
 }

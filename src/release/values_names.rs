@@ -2,29 +2,55 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Appliance;
+use super::described::settings_of;
+use super::{Release, SetValue, ValueSource};
+use crate::config::Config;
 use crate::oci::Digest;
 
-/// Release → `<prefix><release>-<12 hex of the values' text and the image tags that are injected into it>`, for each file
-/// `<release>.<profile>.yaml` of `values`. `images` are the tags by their keys.
+/// Length of the hash in a name.
+const HASH: usize = 12;
+
+/// Returns values → `<prefix><values>-<hash>`, for each file `<values>.<profile>.yaml`. `images` are the tags by their keys.
 pub fn values_names(
-    appliance: &Appliance,
+    config: &Config,
     profile: &str,
     values: &BTreeMap<String, String>,
     images: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let suffix = format!(".{profile}.yaml");
     let named = values.iter().filter_map(|(file, text)| Some((file.strip_suffix(&suffix)?, text)));
-    let name = |(release, text): (&str, &String)| {
-        let injected = appliance.values.iter().filter(|injection| injection.release == release);
-        let tags = injected.filter_map(|injection| {
-            let tag = images.get(injection.from.strip_prefix("image:")?)?;
-            Some((injection.path.as_str(), tag.as_str()))
-        });
-        let tags: BTreeMap<&str, &str> = tags.collect();
-        let content = serde_json::to_vec(&(text, tags)).expect("text is JSON");
-        let name = format!("{}{release}-{}", appliance.values_prefix, Digest::of(&content).short());
-        (release.to_owned(), name)
+    let name = |(of, text): (&str, &String)| {
+        let hash = values_hash(text, &settings_of(config, of), images);
+        (of.to_owned(), format!("{}{of}-{hash}", config.appliance.values_prefix))
     };
     named.map(name).collect()
+}
+
+/// Returns 12 hex digits over the text of values and what the appliance sets in them, but for what follows from its host.
+pub fn values_hash(text: &str, set: &[SetValue], images: &BTreeMap<String, String>) -> String {
+    let resolved = set.iter().filter_map(|set| match ValueSource::configured(&set.from) {
+        ValueSource::Image(key) => Some((set.path.as_str(), images.get(key)?.as_str())),
+        ValueSource::Literal(literal) => Some((set.path.as_str(), literal)),
+        ValueSource::AppUrl | ValueSource::Host | ValueSource::DomainSuffix => None,
+    });
+    let resolved: BTreeMap<&str, &str> = resolved.collect();
+    let content = serde_json::to_vec(&(text, resolved)).expect("text is JSON");
+    Digest::of(&content).short().to_owned()
+}
+
+/// Splits a name that ends with a hash.
+pub fn split_hash(name: &str) -> Option<(&str, &str)> {
+    let (rest, hash) = name.rsplit_once('-')?;
+    let is_hash = hash.len() == HASH && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash.then_some((rest, hash))
+}
+
+impl Release {
+    /// Returns what is set in the values of a file: by the release's own word, else by the configuration, which knows the values by
+    /// the name `of`.
+    pub(crate) fn settings(&self, file: &str, of: &str, config: &Config) -> Vec<SetValue> {
+        let Some(description) = &self.description else { return settings_of(config, of) };
+        let reader = description.appliance.values.iter().find(|reader| reader.file == file);
+        reader.map(|reader| reader.set.clone()).unwrap_or_default()
+    }
 }

@@ -111,7 +111,7 @@ async fn of_release(
 }
 
 fn images(resolved: &Resolved, config: &Config) -> Result<(), String> {
-    resolved.release.require_images(config.images.keys()).map_err(|cause| cause.to_string())
+    resolved.release.require_images(config).map_err(|cause| cause.to_string())
 }
 
 /// Manifest and blobs of a release or channel.
@@ -215,7 +215,7 @@ fn inside(named: &Named, blobs: &[Bytes], resolved: &Resolved, prefix: &Prefix, 
             let mut checks = vec![subject.ok(Aspect::Unpacks)];
             checks.extend(overlay::pins(&files, &resolved.release, prefix, &config.repositories.charts));
             checks.extend(overlay::values(&files, &resolved.release));
-            checks.extend(values_names::checks(&files, &resolved.release, &config.appliance));
+            checks.extend(values_names::checks(&files, &resolved.release, config));
             checks
         }
     }

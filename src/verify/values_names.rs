@@ -4,34 +4,34 @@ use std::collections::BTreeMap;
 
 use super::overlay::{Files, documents, is_object};
 use super::{Aspect, Check, Subject};
-use crate::config::Appliance;
-use crate::release::{NamedKind, Release, values_names};
+use crate::config::Config;
+use crate::release::{NamedKind, Release, split_hash, values_hash};
 use crate::yaml::Node;
 
-/// Length of the hash in a name.
-const HASH: usize = 12;
-
 /// Every `HelmRelease` that reads the values of one, and every name that carries a hash.
-pub(super) fn checks(files: &Files, release: &Release, appliance: &Appliance) -> Vec<Check> {
-    let made = made(release, appliance);
+pub(super) fn checks(files: &Files, release: &Release, config: &Config) -> Vec<Check> {
+    let made = made(release, config);
     let mut checks = Vec::new();
     for (path, bytes) in files.iter().filter(|(path, _)| is_object(path)) {
         // What cannot be read failed where the pins were looked at.
         let Some(roots) = std::str::from_utf8(bytes).ok().and_then(|text| documents(text).ok()) else { continue };
         for root in roots.iter().filter(|root| root.text_at(&["kind"]) == Some("HelmRelease")) {
-            checks.extend(read(root).filter_map(|name| judge(name, path, &made, appliance)));
+            checks.extend(read(root).filter_map(|name| judge(name, path, &made, &config.appliance.values_prefix)));
         }
     }
-    checks.extend(hashes(release, appliance));
+    checks.extend(hashes(release, config));
     checks
 }
 
-/// By release, the `ConfigMap` that the appliance makes of its values.
-fn made(release: &Release, appliance: &Appliance) -> BTreeMap<String, String> {
+/// Returns values → the `ConfigMap` that the appliance makes of them.
+fn made(release: &Release, config: &Config) -> BTreeMap<String, String> {
     let suffix = format!(".{}.yaml", release.values_profile);
-    let plain = |name: &str| (name.to_owned(), format!("{}{name}", appliance.values_prefix));
+    let plain = |name: &str| (name.to_owned(), format!("{}{name}", config.appliance.values_prefix));
     let carried = release.profile_values.keys().filter_map(|file| file.strip_suffix(&suffix)).map(plain);
-    carried.chain(release.values_config_maps.clone()).collect()
+    let described = release.description.iter().flat_map(|description| &description.appliance.values);
+    let described = described
+        .filter_map(|reader| Some((reader.values_of(&release.values_profile)?.to_owned(), reader.config_map.clone())));
+    carried.chain(release.values_config_maps.clone()).chain(described).collect()
 }
 
 /// The `ConfigMap`s that a `HelmRelease` reads its values from.
@@ -41,38 +41,36 @@ fn read(root: &Node) -> impl Iterator<Item = &str> {
 }
 
 /// Nothing for a `ConfigMap` that is not of a release's values.
-fn judge(name: &str, file: &str, made: &BTreeMap<String, String>, appliance: &Appliance) -> Option<Check> {
+fn judge(name: &str, file: &str, made: &BTreeMap<String, String>, prefix: &str) -> Option<Check> {
     let subject = |name| Subject { kind: NamedKind::Bundle, name, reference: file };
     if made.values().any(|made| made == name) {
         return Some(subject(name).ok(Aspect::Values));
     }
-    let rest = name.strip_prefix(appliance.values_prefix.as_str())?;
-    let made = made.get(rest).or_else(|| made.get(without_hash(rest)?))?;
+    let rest = name.strip_prefix(prefix)?;
+    let made = made.get(rest).or_else(|| made.get(split_hash(rest)?.0))?;
     Some(
         subject(name).failed(Aspect::Values, format!("the overlay reads it, and the appliance makes `{made}` instead")),
     )
 }
 
-fn without_hash(name: &str) -> Option<&str> {
-    let (rest, hash) = name.rsplit_once('-')?;
-    let is_hash = hash.len() == HASH && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    is_hash.then_some(rest)
-}
-
-/// What is injected is the configuration's to say, and may have been another when the release was published: that is no fault.
-fn hashes(release: &Release, appliance: &Appliance) -> Vec<Check> {
-    let expected = values_names(appliance, &release.values_profile, &release.profile_values, &release.images);
+/// What is set in the values of an older publisher's release is the configuration's to say, and may have been another when the release
+/// was published: that is no fault.
+fn hashes(release: &Release, config: &Config) -> Vec<Check> {
     let check = |(of, name): (&String, &String)| {
         let subject = Subject { kind: NamedKind::Release, name, reference: of };
-        match expected.get(of) {
-            Some(expected) if expected == name => subject.ok(Aspect::Values),
-            Some(expected) => subject.not_checked(
+        let file = format!("{of}.{}.yaml", release.values_profile);
+        let Some(text) = release.profile_values.get(&file) else {
+            return subject.failed(Aspect::Values, format!("the release carries no values of `{of}`"));
+        };
+        let expected = values_hash(text, &release.settings(&file, of, config), &release.images);
+        match split_hash(name) {
+            Some((_, hash)) if hash == expected => subject.ok(Aspect::Values),
+            _ => subject.not_checked(
                 Aspect::Values,
                 format!(
-                    "by this configuration its text and image tags are `{expected}`: another one may have been in force"
+                    "the hash of its text and of what is set in it is `{expected}`: another configuration may have been in force"
                 ),
             ),
-            None => subject.failed(Aspect::Values, format!("the release carries no values of `{of}`")),
         }
     };
     release.values_config_maps.iter().map(check).collect()
@@ -82,6 +80,7 @@ fn hashes(release: &Release, appliance: &Appliance) -> Vec<Check> {
 mod tests {
     use super::*;
     use crate::oci::Digest;
+    use crate::release::values_names;
     use crate::verify::Outcome;
 
     const VALUES: &str = "x: 1\n";
@@ -99,7 +98,7 @@ mod tests {
 
     fn hashed() -> String {
         let plain = release(&[]);
-        let names = values_names(&Appliance::default(), "p", &plain.profile_values, &plain.images);
+        let names = values_names(&Config::default(), "p", &plain.profile_values, &plain.images);
         names["alga-core"].clone()
     }
 
@@ -108,7 +107,7 @@ mod tests {
             "kind: HelmRelease\nspec: {{valuesFrom: [{{kind: Secret, name: s}}, {{kind: ConfigMap, name: '{read}'}}]}}\n"
         );
         let files = [("base/a.yaml".to_owned(), text.into_bytes())].into();
-        let checks = checks(&files, release, &Appliance::default());
+        let checks = checks(&files, release, &Config::default());
         checks.into_iter().map(|check| (check.outcome, check.reason.unwrap_or_default())).collect()
     }
 
@@ -143,7 +142,8 @@ mod tests {
         let other = "appliance-values-alga-core-000000000000";
         let found = outcomes(&release(&[("alga-core", other)]), other);
         assert_eq!(only(&found), [Outcome::Ok, Outcome::NotChecked]);
-        assert!(found[1].1.contains(&hashed()), "{found:?}");
+        let hash = hashed().rsplit_once('-').expect("a hash").1.to_owned();
+        assert!(found[1].1.contains(&hash), "{found:?}");
         let found = outcomes(&release(&[("ghost", other)]), "appliance-values-alga-core");
         assert_eq!(only(&found), [Outcome::Ok, Outcome::Failed]);
     }

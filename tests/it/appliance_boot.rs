@@ -141,7 +141,7 @@ fn values_of_no_release_are_removed_once_the_new_one_is_ready_and_not_before() {
     let machine = Machine::new();
     machine.source.write("alga-release.yaml", "valuesNames: hashed\n");
     machine.publish("1.0.3");
-    machine.answers("maps", "appliance-values-alga-core-000000000000\n");
+    machine.answers("maps", "alga-system appliance-values-alga-core-000000000000\n");
     machine.answers("wait", "1");
     machine.boot().ends(1).says(&["not ready"]);
     assert!(machine.did(&["delete"]).is_empty());
@@ -152,7 +152,7 @@ fn values_of_no_release_are_removed_once_the_new_one_is_ready_and_not_before() {
     // What the release names stays.
     let applied = fs::read_to_string(machine.path("applied")).expect("objects");
     let name = applied.lines().find_map(|line| line.strip_prefix("  name: appliance-values-")).expect("a name");
-    machine.answers("maps", &format!("appliance-values-{}\n", name.trim_matches('"')));
+    machine.answers("maps", &format!("alga-system appliance-values-{}\n", name.trim_matches('"')));
     machine.boot().ends(0);
     assert!(machine.did(&["delete"]).is_empty());
 }
@@ -198,7 +198,7 @@ fn an_image_that_cannot_be_pulled_or_does_not_come_up_leaves_what_ran() {
 fn what_cannot_be_applied_stops_before_anything_is_removed() {
     let machine = Machine::new();
     machine.publish("1.0.3");
-    machine.answers("maps", "appliance-values-old\n");
+    machine.answers("maps", "alga-system appliance-values-old\n");
     machine.answers("apply", "1");
     machine.boot().ends(1).says(&["could not be applied"]);
     assert!(machine.did(&["wait", "annotate", "delete"]).is_empty());
@@ -222,7 +222,7 @@ fn a_second_boot_applies_the_same_and_moves_nothing() {
 fn a_cluster_that_stops_answering_midway_keeps_its_old_values() {
     let machine = Machine::new();
     machine.publish("1.0.3");
-    machine.answers("maps", "appliance-values-old\n");
+    machine.answers("maps", "alga-system appliance-values-old\n");
     machine.answers("before", "3");
     machine.answers("list", "1");
     machine.boot().ends(1).says(&["not ready"]);
@@ -242,7 +242,7 @@ fn a_release_that_cannot_be_rendered_leaves_the_cluster_as_it_is() {
     let name = "ee/appliance/flux/profiles/single-node/values/email-service.single-node.yaml";
     machine.source.write(name, "- a\n");
     machine.publish("1.0.3");
-    machine.answers("maps", "appliance-values-old\n");
+    machine.answers("maps", "alga-system appliance-values-old\n");
     machine.boot().ends(1).says(&["email-service.single-node.yaml:1", "no release to apply"]);
     assert!(machine.did(&["apply", "wait", "annotate", "delete"]).is_empty());
 }

@@ -16,6 +16,8 @@ mod bad_input;
 mod chart_helm;
 // From store to store.
 mod copy;
+// A release that describes itself needs no configuration.
+mod described;
 // Two releases, compared.
 mod diff;
 // The page of a comparison, in a browser.

@@ -424,7 +424,7 @@ fn ten_thousand_values_are_rendered_and_names_that_are_none_are_refused() {
     assert_eq!(many.ends(0).stdout.matches("\nkind: ConfigMap\n").count(), 10_007);
     for name in ["../../x", "a b", "a\nkind: Secret", "$(reboot)", "A", "-a", &"a".repeat(64)] {
         let run = ask(&|release| release["profileValues"][format!("{name}.single-node.yaml")] = "a: 1\n".into());
-        assert_eq!(run.ends(1).says(&["no name that a cluster takes"]).stdout, "", "{name}");
+        assert_eq!(run.ends(1).says(&["not a name that a cluster takes"]).stdout, "", "{name}");
         let run =
             ask(&|release| release["valuesConfigMaps"] = serde_json::json!({ "alga-core": name.to_owned() + "/" }));
         assert_eq!(run.ends(1).says(&["valuesConfigMaps.alga-core"]).stdout, "", "{name}");

@@ -112,6 +112,7 @@ pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Optio
 /// The effective configuration: defaults, the file, the flags.
 pub fn configuration(root: &Path, args: &ConfigurationArgs) -> Result<Config, Failure> {
     let mut config = match configuration_text(root, args)? {
+        Some((text, name)) if args.config.is_some() => Config::parse(&text, &name)?.named_by_the_caller(),
         Some((text, name)) => Config::parse(&text, &name)?,
         None => Config::default(),
     };

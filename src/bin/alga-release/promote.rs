@@ -292,7 +292,7 @@ impl Step<'_> {
 /// The release's own digest, and what was looked at: all at once.
 async fn look(config: &Config, connection: &Connection, source: &Source) -> Result<(Digest, Vec<Check>), Failure> {
     let resolved = &source.resolved;
-    resolved.release.require_images(config.images.keys()).map_err(|cause| {
+    resolved.release.require_images(config).map_err(|cause| {
         let reason = format!("the release {} is not complete: {cause}", resolved.release.version);
         Failure::refused(reason, "the configuration's `images` says which keys a release must have")
     })?;

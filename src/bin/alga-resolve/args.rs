@@ -12,9 +12,13 @@ use super::{Failure, usage};
 pub const HELP: &str = "\
 Resolve a channel, a version or a digest to one immutable release, and what an appliance needs of it
 
-Usage: alga-resolve resolve [OPTIONS] CHANNEL|VERSION|DIGEST
-       alga-resolve render [OPTIONS] CHANNEL|VERSION|DIGEST
-       alga-resolve control-plane [OPTIONS] CHANNEL --running REF --baseline REF [--present REF...]
+Usage: alga-resolve resolve [OPTIONS] RELEASE
+       alga-resolve render [OPTIONS] RELEASE
+       alga-resolve control-plane [OPTIONS] RELEASE --running REF --baseline REF [--present REF...]
+
+RELEASE is a CHANNEL, a VERSION or a DIGEST of the configured repository, or names its repository: HOST/PATH/REPOSITORY:TAG or
+HOST/PATH/REPOSITORY@DIGEST; with --store, REPOSITORY:TAG or REPOSITORY@DIGEST in that store. What a release says of itself needs
+no configuration.
 
 resolve        the validated release manifest goes to standard output, as JSON, byte for byte as it was published
 render         the objects for the cluster, as one YAML stream for `kubectl apply -f -`; nothing is applied
@@ -22,8 +26,9 @@ control-plane  the image that the control plane is to change to, or nothing wher
                standard error, and the exit code is always 0
 
 Options:
-      --store STORE           where releases are: HOST[:PORT][/PATH] or oci-layout:DIR [default: the configured prefix]
-      --config FILE           configuration file [default: none, the built-in defaults hold]
+      --store STORE           where releases are: HOST[:PORT][/PATH] or oci-layout:DIR [default: of RELEASE, else the configured prefix]
+      --config FILE           configuration file, for releases that do not describe themselves; one that says otherwise than the
+                              release is refused [default: none, the built-in defaults hold]
       --plain-http            talk plain HTTP to the registry (loopback needs no flag)
       --ca-file FILE          trust these CA certificates beside the system's (PEM); SSL_CERT_FILE replaces the system's
       --timeout SECONDS       give up after so long [default: 60; control-plane: 8]
@@ -44,6 +49,7 @@ Options of render:
       --set RELEASE:PATH=VALUE  set one more value, keys joined by `.` (may be repeated); a JSON number, boolean or string is
                               that, anything else is text
       --image-digests         write image tags as TAG@sha256:... where the release knows the digest
+      --migrate-root          take a release whose root objects have other names than those that were rendered last
       --output-dir DIR        write files and a kustomization.yaml into a directory instead
 
 Options of control-plane:
@@ -54,6 +60,7 @@ Options of control-plane:
 Examples:
   alga-resolve resolve stable --state /var/lib/alga/state.json
   alga-resolve resolve 1.0.3 --store registry.example.com:5000/team --output text
+  alga-resolve resolve registry.example.com/acme/platform-release:stable
   alga-resolve render stable --state /var/lib/alga/state.json --host alga.example.com | kubectl apply --server-side -f -
   alga-resolve control-plane stable --running \"$running\" --baseline localhost/control-plane:baked
 
@@ -109,6 +116,7 @@ pub struct RenderFlags {
     pub domain_suffix: Option<String>,
     pub settings: Vec<(String, Setting)>,
     pub image_digests: bool,
+    pub migrate_root: bool,
     pub output_dir: Option<PathBuf>,
 }
 
@@ -225,6 +233,7 @@ impl Collected {
             "domain-suffix" => (render.domain_suffix = Some(text(parser)?), ("--domain-suffix", "render")).1,
             "set" => (render.settings.push(setting(&text(parser)?)?), ("--set", "render")).1,
             "image-digests" => (render.image_digests = true, ("--image-digests", "render")).1,
+            "migrate-root" => (render.migrate_root = true, ("--migrate-root", "render")).1,
             "output-dir" => {
                 render.output_dir = Some(PathBuf::from(parser.value().map_err(wrong)?));
                 ("--output-dir", "render")
@@ -250,7 +259,9 @@ impl Collected {
         if let Some((flag, of)) = self.bound.iter().find(|(_, of)| *of != name) {
             return Err(usage(format!("{flag} is an option of {of}")));
         }
-        let reference = words.next().ok_or_else(|| usage("which release? want CHANNEL, VERSION or DIGEST"))?;
+        let reference = words
+            .next()
+            .ok_or_else(|| usage("missing RELEASE: expected CHANNEL, VERSION, DIGEST or HOST/PATH/REPOSITORY:TAG"))?;
         if let Some(word) = words.next() {
             return Err(usage(format!("unexpected `{word}`")));
         }

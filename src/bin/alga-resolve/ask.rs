@@ -5,12 +5,12 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::SystemTime;
 
-use alga_release::appliance::{Following, HostInputs, Known, State, StateFile, check_names};
+use alga_release::appliance::{Following, HostInputs, Known, Root, State, StateFile, check_names};
 use alga_release::config::{Config, FILE_NAME};
-use alga_release::oci::{self, Certificates, Location, Options, Prefix, ReadStore, Selector};
-use alga_release::release::{self, Release, ResolveError, ResolveKind, Resolved, compare_versions};
+use alga_release::oci::{self, Certificates, Options, Prefix, ReadStore, Selector};
+use alga_release::release::{self, Address, Described, Release, ResolveError, ResolveKind, Resolved, compare_versions};
 
-use super::args::Args;
+use super::args::{Args, Command};
 use super::{Failure, chain, say, usage};
 
 /// Largest configuration file that is read.
@@ -21,9 +21,8 @@ const CERTIFICATES_LIMIT: u64 = 4 << 20;
 /// Where releases are, and what is remembered of them.
 pub struct Place {
     pub config: Config,
-    pub location: Location,
+    pub address: Address,
     pub state: State,
-    pub selector: Selector,
     file: Option<StateFile>,
     allowed: Vec<Prefix>,
 }
@@ -31,6 +30,8 @@ pub struct Place {
 /// A release that may be used.
 pub struct Answer {
     pub resolved: Resolved,
+    /// What holds for the release.
+    pub described: Described,
     /// The channel that it was asked for by.
     pub channel: Option<String>,
     pub from_state: bool,
@@ -39,11 +40,11 @@ pub struct Answer {
 impl Place {
     /// Reads configuration and state. Sends nothing.
     pub fn open(args: &Args) -> Result<Self, Failure> {
-        let config = configuration(args)?;
+        let mut config = configuration(args)?;
         let invalid = |cause: oci::InvalidReference| usage(cause.to_string());
-        let location =
-            Location::parse(args.store.as_deref().unwrap_or(&config.prefix), args.plain_http).map_err(invalid)?;
-        let selector: Selector = args.reference.parse().map_err(invalid)?;
+        let address = Address::parse(&args.reference, args.store.as_deref(), &config, args.plain_http);
+        let address = address.map_err(|cause| usage(cause.to_string()))?;
+        address.enter(&mut config);
         let allowed: Result<Vec<Prefix>, _> = args.allowed.iter().map(|text| Prefix::parse(text, false)).collect();
         let file = args.state.as_ref().map(StateFile::new);
         let state = match &file {
@@ -56,17 +57,17 @@ impl Place {
                 state
             }
         };
-        Ok(Self { config, location, state, selector, file, allowed: allowed.map_err(invalid)? })
+        Ok(Self { config, address, state, file, allowed: allowed.map_err(invalid)? })
     }
 
-    /// Store and repository, as the state names them.
+    /// Returns store and repository, as the state names them.
     fn repository(&self) -> String {
-        format!("{}/{}", self.location, self.config.repositories.release)
+        format!("{}/{}", self.address.location, self.address.repository)
     }
 
-    /// Store, repository and reference, as the state names them.
+    /// Returns store, repository and reference, as the state names them.
     fn key(&self) -> String {
-        match &self.selector {
+        match &self.address.selector {
             Selector::Tag(tag) => format!("{}:{tag}", self.repository()),
             Selector::Digest(digest) => format!("{}@{digest}", self.repository()),
         }
@@ -75,7 +76,7 @@ impl Place {
     /// What is remembered of what is asked for.
     pub fn known(&self) -> Option<Known> {
         let known = self.state.known(&self.key());
-        known.or_else(|| self.state.find(&self.repository(), &self.selector.to_string()))
+        known.or_else(|| self.state.find(&self.repository(), &self.address.selector.to_string()))
     }
 
     /// The release, from wherever `args` allow it to come.
@@ -93,9 +94,9 @@ impl Place {
             Err(failure) => Err(failure),
             Ok(resolved) => {
                 let channel = self.channel(&resolved);
-                self.check(&resolved, channel.as_deref(), args)?;
+                let described = self.check(&resolved, channel.as_deref(), args)?;
                 self.judge(&resolved, channel.as_deref())?;
-                Ok(Answer { resolved, channel, from_state: false })
+                Ok(Answer { resolved, described, channel, from_state: false })
             }
         }
     }
@@ -108,30 +109,33 @@ impl Place {
         let damaged = || Failure::new(1, format!("what the state has of {} is damaged", self.key()));
         let resolved = known.resolved().ok_or_else(damaged)?;
         let channel = self.channel(&resolved);
-        self.check(&resolved, channel.as_deref(), args)?;
-        Ok(Answer { resolved, channel, from_state: true })
+        let described = self.check(&resolved, channel.as_deref(), args)?;
+        Ok(Answer { resolved, described, channel, from_state: true })
     }
 
     fn fetch(&self, args: &Args) -> Result<Resolved, Failure> {
         let options = Options { ca: certificates(args.ca_file.as_deref())?, ..Options::default() };
-        let store = ReadStore::open(&self.location, options).map_err(|cause| failure(&cause.into()))?;
+        let store = ReadStore::open(&self.address.location, options).map_err(|cause| failure(&cause.into()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| Failure::new(1, cause.to_string()))?;
-        let work = release::resolve(&store, &self.config.repositories.release, &self.selector);
+        let work = release::resolve(&store, &self.address.repository, &self.address.selector);
         let resolved = runtime.block_on(async { tokio::time::timeout(args.timeout, work).await });
         // A name that is still being looked up would hold the process: nobody waits for it.
         runtime.shutdown_background();
         let resolved = resolved.map_err(|_| Failure {
             unreachable: true,
-            ..Failure::new(75, format!("{} did not answer within {} s", self.location, args.timeout.as_secs_f64()))
-                .hint("try again later, or give it longer with --timeout")
+            ..Failure::new(
+                75,
+                format!("{} did not answer within {} s", self.address.location, args.timeout.as_secs_f64()),
+            )
+            .hint("try again later, or give it longer with --timeout")
         })?;
         resolved.map_err(|error| failure(&error))
     }
 
     /// The channel that was asked for; nothing for a digest, a version, or a tag that keeps one move of a channel.
     fn channel(&self, resolved: &Resolved) -> Option<String> {
-        let Selector::Tag(tag) = &self.selector else { return None };
+        let Selector::Tag(tag) = &self.address.selector else { return None };
         let name = tag.as_str();
         let configured = self.config.channels.contains(tag);
         let recorded = resolved.record.as_ref().map(|record| record.name == name);
@@ -139,13 +143,15 @@ impl Place {
         (configured || recorded.unwrap_or(!other)).then(|| name.to_owned())
     }
 
-    /// Everything but the order of moves.
-    fn check(&self, resolved: &Resolved, channel: Option<&str>, args: &Args) -> Result<(), Failure> {
+    /// Checks everything but the order of moves; returns what holds for the release.
+    fn check(&self, resolved: &Resolved, channel: Option<&str>, args: &Args) -> Result<Described, Failure> {
         let release = &resolved.release;
+        let described = self.described(release)?;
+        self.check_root(resolved, &described, args)?;
         let invalid = |cause: &dyn std::fmt::Display| {
             Failure::new(1, format!("the release {} is not valid: {cause}", resolved.release_digest))
         };
-        release.require_images(self.config.images.keys()).map_err(|cause| {
+        release.require_images(&self.config).map_err(|cause| {
             invalid(&cause).hint("the configuration's `images` says which keys a release must have: --config")
         })?;
         self.check_names(release).map_err(|(refused, cause)| {
@@ -156,7 +162,7 @@ impl Place {
                 invalid(&cause)
             }
         })?;
-        match (channel, &self.selector) {
+        match (channel, &self.address.selector) {
             (Some(channel), _) if args.modes.require_channel && release.channel != channel => {
                 let found = release.channel.escape_debug();
                 Err(Failure::new(3, format!("under the channel {channel} lies a release of the channel `{found}`")))
@@ -165,8 +171,43 @@ impl Place {
                 let found = release.version.escape_debug();
                 Err(Failure::new(3, format!("under the version {tag} lies the release `{found}`")))
             }
-            _ => Ok(()),
+            _ => Ok(described),
         }
+    }
+
+    /// Returns what holds for a release.
+    pub fn described(&self, release: &Release) -> Result<Described, Failure> {
+        release.described(&self.config).map_err(|cause| {
+            usage(cause.to_string())
+                .hint("leave out --config, or name the configuration that the release is published with")
+        })
+    }
+
+    /// Two roots would apply and prune each other's objects.
+    fn check_root(&self, resolved: &Resolved, described: &Described, args: &Args) -> Result<(), Failure> {
+        let wanted = Root::of(&described.installation);
+        let migrates = matches!(&args.command, Command::Render(flags) if flags.migrate_root);
+        match self.root().filter(|root| *root != wanted && !migrates) {
+            None => Ok(()),
+            Some(root) => {
+                let reason = format!(
+                    "the release {} is refused: its root objects are named {wanted}, and those of this appliance {root}",
+                    resolved.release_digest
+                );
+                Err(Failure::new(3, reason)
+                    .hint("suspend the old Kustomization, then run `alga-resolve render` with --migrate-root"))
+            }
+        }
+    }
+
+    /// Returns the names of the root objects that this appliance has. An older program did not write them down: they are those of
+    /// the release that it followed.
+    fn root(&self) -> Option<Root> {
+        let followed = || {
+            let release = self.known()?.release()?;
+            Some(Root::of(&release.described(&self.config).ok()?.installation))
+        };
+        self.state.root().or_else(followed)
     }
 
     /// As a text, and whether it is a rule of this appliance.
@@ -189,17 +230,29 @@ impl Place {
         Ok(())
     }
 
-    /// Remembers an answer, and the address that goes with it. A state that cannot be written keeps nobody from the answer.
-    pub fn follow(&self, answer: &Answer, host: Option<&HostInputs>) {
+    /// Remembers an answer that was used. A state that cannot be written is a warning, not a failure.
+    pub fn follow(&self, answer: &Answer) {
+        self.remember(answer, |_| ());
+    }
+
+    /// Remembers an answer that was rendered, with its root objects and the address in its values.
+    pub fn follow_rendered(&self, answer: &Answer, host: Option<&HostInputs>) {
+        self.remember(answer, |state| {
+            state.set_root(&Root::of(&answer.described.installation));
+            if let Some(host) = host {
+                state.set_host(host);
+            }
+        });
+    }
+
+    fn remember(&self, answer: &Answer, more: impl FnOnce(&mut State)) {
         let Some(file) = &self.file else { return };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let written = file.update(|state| {
             if !answer.from_state && !self.is_known(state, answer) {
                 state.follow(&self.key(), answer.channel.as_deref(), &answer.resolved, now);
             }
-            if let Some(host) = host {
-                state.set_host(host);
-            }
+            more(state);
         });
         if let Err(cause) = written {
             say("warning", &chain(&cause));
@@ -223,7 +276,8 @@ fn configuration(args: &Args) -> Result<Config, Failure> {
     let name = path.display().to_string();
     let bytes = read(path, CONFIG_LIMIT).map_err(|cause| usage(format!("{name}: no {FILE_NAME}: {cause}")))?;
     let text = String::from_utf8(bytes).map_err(|_| usage(format!("{name}: no {FILE_NAME}: it is not UTF-8")))?;
-    Config::parse(&text, &name).map_err(|cause| usage(cause.to_string()))
+    let config = Config::parse(&text, &name).map_err(|cause| usage(cause.to_string()))?;
+    Ok(config.named_by_the_caller())
 }
 
 /// A file that the command line names, however much comes out of it.

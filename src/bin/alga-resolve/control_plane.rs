@@ -31,8 +31,8 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
         }
     });
     let known = place.as_ref().and_then(known_image);
-    let image = place.as_ref().zip(answer.as_ref());
-    let image = image.map(|(place, answer)| answer.resolved.release.control_plane_image(&place.config));
+    let image = answer.as_ref();
+    let image = image.map(|answer| answer.resolved.release.control_plane_image(&answer.described.config));
     let situation = Situation {
         channel: image.as_ref().map_or(Channel::Failed, |image| Channel::Answered(image.as_deref())),
         present: &flags.present,
@@ -44,7 +44,7 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
     say("note", reason(decision, &situation));
     report(args, decision, reason(decision, &situation))?;
     if let (Some(place), Some(answer)) = (&place, &answer) {
-        place.follow(answer, None);
+        place.follow(answer);
     }
     Ok(())
 }
@@ -53,7 +53,7 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
 fn known_image(place: &Place) -> Option<String> {
     let release = place.known()?.release()?;
     place.check_names(&release).ok()?;
-    release.control_plane_image(&place.config)
+    release.control_plane_image(&place.described(&release).ok()?.config)
 }
 
 fn reason(decision: Decision<'_>, situation: &Situation<'_>) -> &'static str {

@@ -73,7 +73,7 @@ fn resolve(args: &Args) -> Result<(), Failure> {
     let place = ask::Place::open(args)?;
     let answer = place.ask(args)?;
     if !answer.from_state {
-        place.follow(&answer, None);
+        place.follow(&answer);
     }
     if args.text == Some(true) { print(summary(&answer.resolved).as_bytes()) } else { print(&answer.resolved.json) }
 }

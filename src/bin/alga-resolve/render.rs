@@ -32,7 +32,7 @@ pub fn run(args: &Args, flags: &RenderFlags) -> Result<(), Failure> {
         None => print(rendering.stream().as_bytes())?,
     }
     // Only what could be rendered, and was, is worth coming back to.
-    place.follow(&answer, host.as_ref());
+    place.follow_rendered(&answer, host.as_ref());
     Ok(())
 }
 
@@ -44,19 +44,19 @@ fn rendered(
     host: Option<&HostInputs>,
 ) -> Result<Rendering, Failure> {
     let release = &answer.resolved.release;
-    let (config, bundle) = (&place.config, &release.config.repository);
+    let (config, bundle) = (&answer.described.config, &release.config.repository);
     let own = release.prefix_or_configured(config);
     let own = own.map_err(|cause| Failure::new(1, format!("config.repository: {cause}")))?;
-    let (registry, asked) = match &place.location {
+    let (registry, asked) = match &place.address.location {
         Location::Registry(prefix) => (prefix, true),
         Location::Layout(_) | Location::Archive(_) => (&own, false),
     };
     let plain_http = Prefix::parse(bundle, args.plain_http).is_ok_and(|bundle| {
         if asked && bundle.host() == registry.host() { registry.plain_http() } else { bundle.plain_http() }
     });
-    let repository = registry.full_path(&config.repositories.release);
+    let repository = registry.full_path(&place.address.repository);
     let options = appliance::Options {
-        config,
+        described: &answer.described,
         channel: answer.channel.as_deref(),
         registry_host: registry.host(),
         repository: &repository,

@@ -52,7 +52,7 @@ pub fn relocate(origin: Origin<'_>, relocation: &Relocation, config: &Config) ->
         let text = String::from_utf8(values.remove(&place(name))?).ok()?;
         Some((name.clone(), text))
     });
-    let mut release = before.relocated(relocation, values.collect(), &config.appliance);
+    let mut release = before.relocated(relocation, values.collect(), config);
     let files = overlay::rename_values(files, &renamed(before, &release));
     let changed = files != *origin.files;
     let bundle = changed.then(|| overlay::bundle(&files, origin.bundle));

@@ -52,12 +52,17 @@ pub fn record(registry: &Registry, channel: &str, key: &str) -> Option<String> {
 
 /// Publishes a release that this program would not write.
 pub fn put_release(registry: &Registry, tag: &str, json: &Value, annotations: &Value) {
+    put_release_in(registry, RELEASES, tag, json, annotations);
+}
+
+/// Publishes a release that this program would not write, in a repository of any name.
+pub fn put_release_in(registry: &Registry, repository: &str, tag: &str, json: &Value, annotations: &Value) {
     let bytes = json.to_string().into_bytes();
     let config = json!({"mediaType": RELEASE_CONFIG, "digest": digest_of(&bytes), "size": bytes.len()});
-    registry.put_blob(RELEASES, &digest_of(&bytes), &bytes);
+    registry.put_blob(repository, &digest_of(&bytes), &bytes);
     let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [config], "annotations": annotations});
     let manifest = manifest.to_string().into_bytes();
-    registry.put_manifest(RELEASES, Some(tag), &digest_of(&manifest), MANIFEST, &manifest);
+    registry.put_manifest(repository, Some(tag), &digest_of(&manifest), MANIFEST, &manifest);
 }
 
 /// Stores the manifest of an artifact that states no platform, and returns its digest.

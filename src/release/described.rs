@@ -1,0 +1,175 @@
+//! Which value holds when a release, a configuration file and the compiled defaults each have one. The release's own value holds.
+//! A file or flag that the caller named must agree with it; a file that was only found in the directory is noted; a default never
+//! disagrees. Releases of older publishers say nothing of themselves: the configuration holds, with its defaults.
+
+use std::collections::BTreeMap;
+
+use super::{Description, Installation, ObjectName, Release, SetValue, ValueSource, ValuesReader};
+use crate::config::{Config, GivenBy, Injection};
+use crate::oci::Prefix;
+use crate::text::shown;
+
+/// What holds for one release.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The configuration, with the release's own values in the place of those that were given.
+    pub config: Config,
+    /// How an appliance installs the release.
+    pub installation: Installation,
+    /// What a configuration file that was found in the directory says otherwise, a line each.
+    pub notes: Vec<String>,
+}
+
+/// A value that the caller named and that is not the release's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` is `{release}` in the release, but `{given}` in {by}")]
+pub struct Disagreement {
+    key: String,
+    release: String,
+    given: String,
+    by: String,
+}
+
+/// The values of a configuration that a release says itself, by their paths.
+type Value = (&'static str, fn(&Config) -> &str);
+const VALUES: [Value; 8] = [
+    ("product", |config| &config.product),
+    ("prefix", |config| &config.prefix),
+    ("repositories.charts", |config| config.repositories.charts.as_str()),
+    ("repositories.config", |config| config.repositories.config.as_str()),
+    ("appliance.fluxNamespace", |config| &config.appliance.flux_namespace),
+    ("appliance.sourceName", |config| &config.appliance.source_name),
+    ("appliance.namespace", |config| &config.appliance.namespace),
+    ("appliance.selectionName", |config| &config.appliance.selection_name),
+];
+
+impl Release {
+    /// Returns what holds for the release.
+    ///
+    /// # Errors
+    /// When the caller named a value that is not the release's.
+    pub fn described(&self, given: &Config) -> Result<Described, Disagreement> {
+        let Some(description) = &self.description else {
+            let installation = Installation::configured(self, given);
+            return Ok(Described { config: given.clone(), installation, notes: Vec::new() });
+        };
+        let config = self.configuration(description, given);
+        let mut notes = Vec::new();
+        for (disagreement, by) in disagreements(self, &config, given) {
+            if by.explicit {
+                return Err(disagreement);
+            }
+            notes.push(format!("{disagreement}: the release's own holds"));
+        }
+        Ok(Described { config, installation: description.appliance.clone(), notes })
+    }
+
+    /// Replaces what the release says itself.
+    fn configuration(&self, description: &Description, given: &Config) -> Config {
+        let mut config = given.clone();
+        let own = &description.appliance;
+        config.product = description.product.clone().unwrap_or(config.product);
+        config.prefix.clone_from(&description.prefix);
+        config.repositories.charts = description.chart_repository.clone();
+        let prefix = Prefix::parse(&description.prefix, false).ok();
+        let bundle = prefix.and_then(|prefix| prefix.strip(&self.config.repository));
+        config.repositories.config = bundle.unwrap_or(config.repositories.config);
+        config.appliance.flux_namespace.clone_from(&own.flux_namespace);
+        config.appliance.source_name.clone_from(&own.source_name);
+        config.appliance.namespace.clone_from(&own.selection.namespace);
+        config.appliance.selection_name.clone_from(&own.selection.name);
+        let table = table(own.values.iter().filter_map(|reader| {
+            let name = reader.values_of(&self.values_profile)?;
+            Some(reader.set.iter().map(move |set| (name, set.path.as_str(), set.from.clone())))
+        }));
+        config.appliance.values = table
+            .into_iter()
+            .map(|((release, path), from)| Injection { release: release.to_owned(), path: path.to_owned(), from })
+            .collect();
+        config
+    }
+}
+
+/// What is set in which values: values and path → source.
+type Table<'a> = BTreeMap<(&'a str, &'a str), String>;
+
+fn table<'a, I: Iterator<Item = (&'a str, &'a str, String)>>(entries: impl Iterator<Item = I>) -> Table<'a> {
+    entries.flatten().map(|(release, path, from)| ((release, path), from)).collect()
+}
+
+/// The injections of a configuration into values that the release carries, in the words of a release.
+fn configured<'a>(config: &'a Config, release: &Release) -> Table<'a> {
+    let carried = |name: &str| release.profile_values.contains_key(&format!("{name}.{}.yaml", release.values_profile));
+    let injections = config.appliance.values.iter().filter(|injection| carried(&injection.release));
+    let entry = |one: &'a Injection| (&*one.release, &*one.path, ValueSource::configured(&one.from).to_string());
+    table(std::iter::once(injections.map(entry)))
+}
+
+/// Every value that someone gave and that is not the release's, and who gave it.
+fn disagreements<'a>(release: &Release, own: &Config, given: &'a Config) -> Vec<(Disagreement, &'a GivenBy)> {
+    let disagreement = |key: String, release: &str, found: &str, by: &'a GivenBy| {
+        let (release, given) = (shown(release), shown(found));
+        (Disagreement { key, release, given, by: by.name.clone() }, by)
+    };
+    let single = VALUES.iter().filter(|(_, value)| value(own) != value(given)).filter_map(|(key, value)| {
+        Some(disagreement((*key).to_owned(), value(own), value(given), given.given.get(*key)?))
+    });
+    let mut found: Vec<_> = single.collect();
+    if let Some(by) = given.given.get("appliance.values") {
+        let (says, given) = (configured(own, release), configured(given, release));
+        let differs = says.keys().chain(given.keys()).find(|key| says.get(*key) != given.get(*key));
+        let text = |table: &Table<'_>, key| table.get(key).map_or("not set", String::as_str).to_owned();
+        found.extend(differs.map(|key| {
+            disagreement(format!("appliance.values: {}:{}", key.0, key.1), &text(&says, key), &text(&given, key), by)
+        }));
+    }
+    found
+}
+
+impl Installation {
+    /// The installation of a release that does not describe it: every text of values is for the HelmRelease of its name, in the
+    /// configured namespace.
+    fn configured(release: &Release, config: &Config) -> Self {
+        let suffix = format!(".{}.yaml", release.values_profile);
+        let names = release.profile_values.keys().filter_map(|file| Some((file, file.strip_suffix(&suffix)?)));
+        let appliance = &config.appliance;
+        let reader = |(file, name): (&String, &str)| {
+            let plain = format!("{}{name}", appliance.values_prefix);
+            ValuesReader {
+                release: name.to_owned(),
+                namespace: appliance.namespace.clone(),
+                config_map: release.values_config_maps.get(name).cloned().unwrap_or(plain),
+                key: file.clone(),
+                file: file.clone(),
+                set: settings_of(config, name),
+                extra: BTreeMap::new(),
+            }
+        };
+        let mut values: Vec<ValuesReader> = names.map(reader).collect();
+        values.sort_by(|a, b| a.release.cmp(&b.release));
+        let selection = (appliance.namespace.clone(), appliance.selection_name.clone());
+        Self {
+            flux_namespace: appliance.flux_namespace.clone(),
+            source_name: appliance.source_name.clone(),
+            selection: ObjectName { namespace: selection.0, name: selection.1, extra: BTreeMap::new() },
+            required_images: config.images.keys().cloned().collect(),
+            values,
+            extra: BTreeMap::new(),
+        }
+    }
+}
+
+/// What the configuration sets in the values of a name, in the order and the words of a release.
+pub(super) fn settings_of(config: &Config, name: &str) -> Vec<SetValue> {
+    let injections = config.appliance.values.iter().filter(|injection| injection.release == name);
+    let set = |injection: &Injection| SetValue {
+        path: injection.path.clone(),
+        from: ValueSource::configured(&injection.from).to_string(),
+        extra: BTreeMap::new(),
+    };
+    injections.map(set).collect()
+}
+
+#[cfg(test)]
+#[path = "described_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! What a release says of itself beside what it names. With it, a release is verified, promoted, copied, resolved and rendered
+//! without a configuration file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::manifest::{InvalidRelease, Release, wrong};
+use crate::oci::{Prefix, Repository};
+use crate::text::shown;
+
+/// The keys of a release that describe it.
+pub(super) const KEYS: [&str; 4] = ["product", "prefix", "chartRepository", "appliance"];
+
+/// A release's description of itself. Field order is the order of the written bytes; keys of later publishers are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Description {
+    /// Name of the product; absent in a description that another program wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// `HOST[/PATH]` below which the release's own repositories are.
+    pub prefix: String,
+    /// Repository below the prefix that has one repository for each chart below it.
+    pub chart_repository: Repository,
+    /// How an appliance installs the release.
+    pub appliance: Installation,
+}
+
+/// How an appliance installs a release: the names in its cluster, and the values of each HelmRelease.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Installation {
+    /// Namespace of the root objects.
+    pub flux_namespace: String,
+    /// Name of the root objects: the `OCIRepository` and the `Kustomization` of the bundle.
+    pub source_name: String,
+    /// The `ConfigMap` that says which release is selected.
+    pub selection: ObjectName,
+    /// Keys of `images` without which the release is not complete.
+    pub required_images: Vec<String>,
+    /// The values that the release provides, one entry for each HelmRelease that reads them.
+    pub values: Vec<ValuesReader>,
+    /// Keys of later publishers.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+/// Namespace and name of an object in the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectName {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Keys of later publishers.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+/// A HelmRelease, and the `ConfigMap` that it reads values of the release from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ValuesReader {
+    /// Name of the HelmRelease.
+    pub release: String,
+    /// Namespace of the HelmRelease, and so of the `ConfigMap`.
+    pub namespace: String,
+    /// Name of the `ConfigMap`.
+    pub config_map: String,
+    /// Key of the `ConfigMap` that holds the values.
+    pub key: String,
+    /// Key of the release's `profileValues` that holds the text of the values.
+    pub file: String,
+    /// What the appliance writes into the text.
+    #[serde(default)]
+    pub set: Vec<SetValue>,
+    /// Keys of later publishers.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+/// One value that the appliance writes into a text of values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetValue {
+    /// Keys from the root of the values, joined by `.`; a dot that belongs to a key is written `\.`.
+    pub path: String,
+    /// Where the value comes from, in the words of [`ValueSource`].
+    pub from: String,
+    /// Keys of later publishers.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+/// Where a value comes from that the appliance writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueSource<'a> {
+    /// The tag of the image with this key: `image:<key>`.
+    Image(&'a str),
+    /// The appliance's URL: `app-url`.
+    AppUrl,
+    /// The appliance's host name: `host`.
+    Host,
+    /// The ending of the names below the host: `domain-suffix`.
+    DomainSuffix,
+    /// This text, in JSON where it is JSON: `literal:<text>`.
+    Literal(&'a str),
+}
+
+impl<'a> ValueSource<'a> {
+    /// Reads the form that a release has; returns nothing for any other text.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        match text.split_once(':') {
+            Some(("image", key)) => Some(Self::Image(key)),
+            Some(("literal", literal)) => Some(Self::Literal(literal)),
+            _ => Self::of_host(text),
+        }
+    }
+
+    /// Reads the form that a configuration has: there, any other text is a literal too.
+    pub fn configured(text: &'a str) -> Self {
+        Self::parse(text).unwrap_or(Self::Literal(text))
+    }
+
+    fn of_host(text: &str) -> Option<Self> {
+        match text {
+            "app-url" => Some(Self::AppUrl),
+            "host" => Some(Self::Host),
+            "domain-suffix" => Some(Self::DomainSuffix),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for ValueSource<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Image(key) => write!(f, "image:{key}"),
+            Self::AppUrl => f.write_str("app-url"),
+            Self::Host => f.write_str("host"),
+            Self::DomainSuffix => f.write_str("domain-suffix"),
+            Self::Literal(text) => write!(f, "literal:{text}"),
+        }
+    }
+}
+
+impl ValuesReader {
+    /// Returns the name under which the configuration and `valuesConfigMaps` know the text: the file's name without profile and
+    /// ending.
+    pub fn values_of(&self, profile: &str) -> Option<&str> {
+        self.file.strip_suffix(&format!(".{profile}.yaml"))
+    }
+}
+
+impl Description {
+    /// Takes the description out of a release's further keys. When a key is absent or has another form, a vendor wrote the
+    /// others for a purpose of its own, and all of them stay where they are.
+    pub(super) fn take(extra: &mut BTreeMap<String, Value>) -> Option<Self> {
+        let own = KEYS.iter().filter_map(|key| Some(((*key).to_owned(), extra.get(*key)?.clone())));
+        let description = serde_json::from_value(Value::Object(own.collect::<Map<_, _>>())).ok()?;
+        extra.retain(|key, _| !KEYS.contains(&key.as_str()));
+        Some(description)
+    }
+
+    /// Refuses a description that contradicts the rest of its release.
+    pub(super) fn check(&self, release: &Release) -> Result<(), InvalidRelease> {
+        let bundle = &release.config.repository;
+        let prefix = Prefix::parse(&self.prefix, false).map_err(|cause| wrong("prefix", cause.to_string()))?;
+        if prefix.to_string() != self.prefix {
+            let reason = format!(
+                "invalid prefix `{}`: expected HOST[/PATH], found another way to write it",
+                shown(&self.prefix)
+            );
+            return Err(wrong("prefix", reason));
+        }
+        if prefix.strip(bundle).is_none() {
+            let reason = format!("`{}` is not below the prefix `{prefix}`", shown(bundle));
+            return Err(wrong("config.repository", reason));
+        }
+        let missing = self.appliance.required_images.iter().find(|key| !release.images.contains_key(*key));
+        if let Some(key) = missing {
+            return Err(wrong(&format!("images.{}", shown(key)), "missing".to_owned()));
+        }
+        let mut readers = self.appliance.values.iter().enumerate();
+        readers.try_for_each(|(at, reader)| reader.check(&format!("appliance.values[{at}]"), release))
+    }
+}
+
+impl ValuesReader {
+    fn check(&self, path: &str, release: &Release) -> Result<(), InvalidRelease> {
+        if !release.profile_values.contains_key(&self.file) {
+            let reason = format!("`profileValues` has no `{}`", shown(&self.file));
+            return Err(wrong(&format!("{path}.file"), reason));
+        }
+        let older = self.values_of(&release.values_profile).and_then(|name| release.values_config_maps.get(name));
+        if let Some(older) = older.filter(|older| **older != self.config_map) {
+            let reason = format!("it is `{}`, but `{}` in `valuesConfigMaps`", shown(&self.config_map), shown(older));
+            return Err(wrong(&format!("{path}.configMap"), reason));
+        }
+        for (at, set) in self.set.iter().enumerate() {
+            let from = format!("{path}.set[{at}].from");
+            match ValueSource::parse(&set.from) {
+                None => {
+                    let found = shown(&set.from);
+                    let reason = format!(
+                        "expected `image:<key>`, `app-url`, `host`, `domain-suffix` or `literal:<text>`, found `{found}`"
+                    );
+                    return Err(wrong(&from, reason));
+                }
+                Some(ValueSource::Image(key)) if !release.images.contains_key(key) => {
+                    return Err(wrong(&from, format!("`images` has no `{}`", shown(key))));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "description_tests.rs"]
+mod tests;
