@@ -1,27 +1,36 @@
-//! One release travels from a source tree to a store and from there to an appliance.
+//! Publishes Helm charts, a Flux overlay and a release manifest as one release to an OCI store, and resolves it on an appliance.
 //!
-//! - [`oci`]: the OCI specifications and the kinds of store
-//! - [`release`]: the product's own schema: release, channel, how they are read
-//! - [`appliance`]: what an appliance does with a release
-//! - [`config`]: what differs from vendor to vendor
-//! - [`text`]: text from outside, for people
-//! - `path`: slash-separated paths below a root
-//! - [`yaml`]: reading YAML and editing its text by spans
-//! - `source`: the user's tree and its git repository
-//! - `archive`: reproducible tar and gzip
-//! - `flux`: Flux's objects and kustomize's files, typed, with their places in the text
-//! - `chart`: a Helm chart on disk becomes an artifact
-//! - `overlay`: a Flux overlay: what it uses, how it is rewritten, the bundle
-//! - `image`: the container images of a release, pinned
-//! - `verify`: is everything that a release names there, and what it should be
-//! - `plan`: desired and observed become a plan, and a plan a report
-//! - `diff`: two releases, compared, for people who decide
+//! Modules of the publisher, behind the feature `publish`:
+//! - [`ops`]: the operations, each from a plain request to a finished report
+//! - `credentials`: finds the credentials for a registry, wherever they are kept
 //! - `system`: variables, programs and time, as the program hands them in
-//! - `credentials`: the credentials for a registry, wherever they are kept
-//! - [`ops`]: the operations of the publisher
+//! - `diff`: compares two releases for people who decide
+//! - `plan`: makes a plan from what a store should hold and what it holds, and carries it out
+//! - `verify`: checks whether everything that a release names is there and is what it should be
+//! - `chart`: packs a Helm chart on disk into an artifact
+//! - `overlay`: loads a Flux overlay, rewrites it, and packs it into the bundle
+//! - `image`: reads image archives, and pins the images of a release
+//! - `flux`: Flux's objects and kustomize's files as typed values, with their places in the text
+//! - `source`: reads the user's tree and its git repository
+//! - `archive`: reads and writes tar and gzip, reproducibly
+//! - `path`: paths below a root, with `/` on every system
 //!
-//! Dependencies point one way: `bin/alga-release` → `ops` → `credentials`, `diff` → `plan` → `verify` → `source`, `chart`, `overlay`, `image` → `archive`, `flux` → `oci`;
-//! `bin/alga-resolve` → `appliance` → `release` → `oci`; `yaml` and `path` stand beside `oci`, below everything.
+//! Modules of both programs:
+//! - [`appliance`]: what an appliance does with a release
+//! - [`release`]: the product's schema: the release manifest, the channel, what a release names, and how they are read
+//! - [`config`]: what differs from vendor to vendor
+//! - [`oci`]: the OCI specifications and the kinds of store
+//! - [`yaml`]: reads YAML and edits its text by spans
+//! - [`text`]: makes text from outside safe to show to people
+//!
+//! A module uses only what is to the right of it in a line of this drawing, and what that uses (held by `tests/it/house.rs`):
+//!
+//! ```text
+//! bin/alga-release -> ops -> {credentials, diff} -> {verify, plan} -> {chart, overlay, image} -> {source, archive, flux, release}
+//! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
+//! {source, archive, flux} -> {oci, yaml, path}
+//! credentials -> system
+//! ```
 
 pub mod appliance;
 pub mod config;

@@ -56,6 +56,8 @@ mod peers;
 mod proxy_tls;
 // What a channel has served.
 mod history;
+// The shape of the source.
+mod house;
 // A channel moves to what is published already, forward and back.
 mod promote;
 // Publishing, by the rules.

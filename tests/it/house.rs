@@ -1,0 +1,364 @@
+//! The shape of the source: which module uses which, where the feature is switched, how long files are. Each rule has a list of
+//! present exceptions. An exception that is not needed any more fails its test, so that the lists only shrink.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+
+/// Arrows of the source that the drawing in `src/lib.rs` does not have.
+const UNDRAWN: [&str; 3] = [
+    // The keys that a vendor must not use are a list of the release.
+    "config -> release",
+    // A release is built from pinned images; the building belongs into `plan`.
+    "release -> image",
+    // A promotion judges checks, and a copy reads through the verifier's stores.
+    "plan -> verify",
+];
+
+/// Arrows that follow from the drawing and that the source must not have: the pins that an overlay gets are data.
+const FORBIDDEN: [&str; 2] = ["overlay -> release", "overlay -> config"];
+
+/// Imports without which the files of `src/bin/alga-release` have no circle.
+const CIRCLES: [&str; 10] = [
+    "args -> copy",
+    "args -> history",
+    "args -> image",
+    "args -> in_use",
+    "args -> outputs",
+    "args -> promote",
+    "args -> rollback",
+    "args -> verify",
+    "failure -> output",
+    "output -> image",
+];
+
+/// Files in which the feature is switched on something smaller than a module, an import or a whole `impl`, and how often.
+const SWITCHES: [&str; 11] = [
+    "src/oci/layout/read.rs: 3",
+    "src/oci/media_type.rs: 2",
+    "src/oci/reference.rs: 1",
+    "src/oci/registry/auth.rs: 1",
+    "src/oci/registry/body.rs: 1",
+    "src/oci/registry/client.rs: 6",
+    "src/oci/registry/error.rs: 2",
+    "src/oci/registry/mod.rs: 4",
+    "src/oci/registry/read.rs: 3",
+    "src/oci/store.rs: 1",
+    "src/release/manifest.rs: 1",
+];
+
+/// Words of the product in `src/oci`.
+const WORDS: [&str; 18] = [
+    "src/oci/archive/absent.rs: alga",
+    "src/oci/archive/absent.rs: appliance",
+    "src/oci/archive/absent.rs: release",
+    "src/oci/archive/mod.rs: release",
+    "src/oci/archive/names.rs: alga",
+    "src/oci/archive/names.rs: appliance",
+    "src/oci/archive/tar.rs: release",
+    "src/oci/json.rs: flux",
+    "src/oci/json.rs: helm",
+    "src/oci/layout/read.rs: chart",
+    "src/oci/layout/write.rs: release",
+    "src/oci/mod.rs: flux",
+    "src/oci/mod.rs: helm",
+    "src/oci/mod.rs: release",
+    "src/oci/reference.rs: chart",
+    "src/oci/reference.rs: release",
+    "src/oci/registry/mod.rs: release",
+    "src/oci/relocation.rs: release",
+];
+
+/// Files of `src/bin/alga-release` that are longer than [`COMMAND_LIMIT`], and their own limits.
+const LONG: [(&str, usize); 6] = [
+    ("src/bin/alga-release/args.rs", 440),
+    ("src/bin/alga-release/copy.rs", 300),
+    ("src/bin/alga-release/doctor/diagnosis.rs", 310),
+    ("src/bin/alga-release/promote.rs", 400),
+    ("src/bin/alga-release/publish.rs", 360),
+    ("src/bin/alga-release/transfer.rs", 450),
+];
+
+/// Most lines of a file of `src`, without unit tests.
+const FILE_LIMIT: usize = 500;
+/// Most lines of a file of `src/bin/alga-release`.
+const COMMAND_LIMIT: usize = 250;
+/// Most lines of all files of `src/bin/alga-release`; the aim is 3,000.
+const PROGRAM_LIMIT: usize = 5290;
+/// How far a number of lines may fall before its limit has to follow.
+const SLACK: usize = 100;
+
+/// A file of the source.
+struct File {
+    /// Path below the root of the repository.
+    path: String,
+    /// The text without unit tests.
+    text: String,
+    /// The same without comments.
+    code: String,
+}
+
+impl File {
+    fn read(path: String) -> Self {
+        let text = fs::read_to_string(root(&path)).expect("text");
+        let text = text[..text.find("#[cfg(test)]").unwrap_or(text.len())].to_owned();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = code.flat_map(|line| [line, "\n"]).collect();
+        Self { path, text, code }
+    }
+
+    fn lines(&self) -> usize {
+        self.text.lines().count()
+    }
+
+    /// Returns the names of the module from the root of the crate, which is in the directory `crate_root`.
+    fn module(&self, crate_root: &str) -> Vec<&str> {
+        let path = self.path.strip_prefix(crate_root).and_then(|path| path.strip_suffix(".rs")).expect("a module");
+        path.split('/').filter(|part| !matches!(*part, "" | "mod" | "lib" | "main")).collect()
+    }
+
+    /// Returns the top-level modules that the file names by a path from the root of the crate.
+    fn uses(&self, crate_root: &str) -> BTreeSet<&str> {
+        let up = "super::".repeat(self.module(crate_root).len());
+        let up = if up.is_empty() { Vec::new() } else { self.behind(&up) };
+        self.behind("crate::").into_iter().chain(up).collect()
+    }
+
+    /// Returns the first name of every path that starts with `start`, also of those in braces.
+    fn behind(&self, start: &str) -> Vec<&str> {
+        let begins = |at: &usize| {
+            let before = self.code[..*at].chars().next_back();
+            before.is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '_' | ':')))
+        };
+        let places = self.code.match_indices(start).map(|(at, _)| at).filter(begins);
+        places.flat_map(|at| first_names(&self.code[at + start.len()..])).collect()
+    }
+}
+
+fn first_names(path: &str) -> Vec<&str> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let word = |text: &str| text.find(|c| !is_word(c)).unwrap_or(text.len());
+    let Some(group) = path.strip_prefix('{') else { return vec![&path[..word(path)]] };
+    let (mut depth, mut begins, mut names) = (0, true, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '}' if depth == 0 => break,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            c if begins && is_word(c) => {
+                names.push(&group[at..at + word(&group[at..])]);
+                begins = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn root(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Reads every Rust file below a directory but for files of unit tests.
+fn files(directory: &str) -> Vec<File> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root(directory)).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let path = format!("{directory}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found.extend(files(&path));
+        } else if path.strip_suffix(".rs").is_some_and(|name| !name.ends_with("tests")) {
+            found.push(File::read(path));
+        }
+    }
+    found
+}
+
+fn library() -> Vec<File> {
+    files("src").into_iter().filter(|file| !file.path.starts_with("src/bin/")).collect()
+}
+
+/// Fails on everything that was found and is not in the list, and on everything in the list that was not found.
+#[track_caller]
+fn holds(rule: &str, found: impl IntoIterator<Item = String>, list: &[&str]) {
+    let found: BTreeSet<String> = found.into_iter().collect();
+    let new: Vec<&String> = found.iter().filter(|one| !list.contains(&one.as_str())).collect();
+    assert!(new.is_empty(), "{rule}: {new:#?}");
+    let gone: Vec<&&str> = list.iter().filter(|one| !found.contains(**one)).collect();
+    assert!(gone.is_empty(), "{rule}: these exceptions are not needed any more, take them out: {gone:#?}");
+}
+
+type Arrows = BTreeSet<(String, String)>;
+
+fn arrow(from: impl Display, to: impl Display) -> String {
+    format!("{from} -> {to}")
+}
+
+/// Returns which top-level module of a crate uses which.
+fn arrows(files: &[File], crate_root: &str) -> Arrows {
+    let known: BTreeSet<&str> = files.iter().filter_map(|file| file.module(crate_root).first().copied()).collect();
+    let mut found = Arrows::new();
+    for file in files {
+        let Some(from) = file.module(crate_root).first().copied() else { continue };
+        let others = file.uses(crate_root).into_iter().filter(|to| known.contains(to) && *to != from);
+        found.extend(others.map(|to| (from.to_owned(), to.to_owned())));
+    }
+    found
+}
+
+/// Returns the arrows and all that follow from them.
+fn closed(mut arrows: Arrows) -> Arrows {
+    loop {
+        let next = |(from, middle): &(String, String)| {
+            let further = arrows.iter().filter(|(start, _)| start == middle);
+            further.map(|(_, to)| (from.clone(), to.clone())).collect::<Vec<_>>()
+        };
+        let more: Arrows = arrows.iter().flat_map(next).filter(|arrow| !arrows.contains(arrow)).collect();
+        if more.is_empty() {
+            return arrows;
+        }
+        arrows.extend(more);
+    }
+}
+
+fn circles(arrows: &Arrows) -> Vec<&str> {
+    arrows.iter().filter(|(from, to)| from == to).map(|(from, _)| from.as_str()).collect()
+}
+
+/// Returns the documentation of `src/lib.rs`.
+fn documentation() -> String {
+    let text = fs::read_to_string(root("src/lib.rs")).expect("text");
+    text.lines().filter_map(|line| line.strip_prefix("//!")).flat_map(|line| [line.trim(), "\n"]).collect()
+}
+
+/// Reads the drawing in the documentation of `src/lib.rs`, lines such as `a -> {b, c} -> d`, with all that follows from it.
+fn drawing() -> Arrows {
+    let documentation = documentation();
+    let drawing = documentation.split("```").find_map(|block| block.strip_prefix("text\n")).expect("a drawing");
+    let mut arrows = Arrows::new();
+    for line in drawing.lines().filter(|line| line.contains("->")) {
+        let names = |group: &str| -> Vec<String> {
+            group.split([',', '{', '}']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let groups: Vec<Vec<String>> = line.split("->").map(names).collect();
+        for pair in groups.windows(2) {
+            arrows.extend(pair[0].iter().flat_map(|from| pair[1].iter().map(|to| (from.clone(), to.clone()))));
+        }
+    }
+    closed(arrows)
+}
+
+#[test]
+fn every_module_is_drawn_and_has_a_line_of_documentation() {
+    let (drawing, documentation, files) = (drawing(), documentation(), library());
+    assert_eq!(circles(&drawing), [""; 0], "the drawing has circles");
+    let modules: BTreeSet<&str> = files.iter().filter_map(|file| file.module("src").first().copied()).collect();
+    let drawn: BTreeSet<&str> = drawing.iter().flat_map(|(from, to)| [from.as_str(), to.as_str()]).collect();
+    let drawn: BTreeSet<&str> = drawn.into_iter().filter(|name| !name.starts_with("bin/")).collect();
+    assert_eq!(drawn, modules, "drawn, and in the source");
+    let lines = documentation.lines().filter_map(|line| line.strip_prefix("- ")?.split('`').nth(1));
+    assert_eq!(lines.collect::<BTreeSet<_>>(), modules, "documented, and in the source");
+}
+
+#[test]
+fn modules_use_only_what_is_drawn_below_them() {
+    let (drawing, arrows) = (drawing(), arrows(&library(), "src"));
+    let drawn = |(from, to): &&(String, String)| {
+        drawing.contains(&(from.clone(), to.clone())) && !FORBIDDEN.contains(&arrow(from, to).as_str())
+    };
+    let undrawn = arrows.iter().filter(|arrow| !drawn(arrow)).map(|(from, to)| arrow(from, to));
+    holds("arrows that are not drawn", undrawn, &UNDRAWN);
+}
+
+#[test]
+fn the_programs_use_only_what_is_drawn_below_them() {
+    let drawing = drawing();
+    for program in ["bin/alga-release", "bin/alga-resolve"] {
+        let files = files(&format!("src/{program}"));
+        let used = files.iter().flat_map(|file| file.behind("alga_release::"));
+        let undrawn = used.filter(|name| !drawing.contains(&(program.to_owned(), (*name).to_owned())));
+        holds("arrows that are not drawn", undrawn.map(|name| arrow(program, name)), &[]);
+    }
+}
+
+#[test]
+fn the_resolver_is_built_of_the_modules_that_are_drawn_below_it() {
+    let text = fs::read_to_string(root("src/lib.rs")).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    let modules = lines.windows(2).filter(|pair| !pair[0].starts_with("#[cfg"));
+    let built: BTreeSet<&str> = modules.filter_map(|pair| pair[1].split_once("mod ")?.1.strip_suffix(';')).collect();
+    let drawing = drawing();
+    let below = drawing.iter().filter(|(from, _)| from == "bin/alga-resolve").map(|(_, to)| to.as_str());
+    assert_eq!(built, below.collect());
+}
+
+#[test]
+fn the_files_of_a_program_have_no_circle_of_imports() {
+    for (program, allowed) in [("src/bin/alga-release", &CIRCLES[..]), ("src/bin/alga-resolve", &[])] {
+        let all = arrows(&files(program), program);
+        let (cut, left): (Arrows, Arrows) =
+            all.iter().cloned().partition(|(from, to)| allowed.contains(&arrow(from, to).as_str()));
+        let left = closed(left);
+        assert_eq!(circles(&left), [""; 0], "{program}: circles of imports go through these files");
+        // Without one of them, an exception closes no circle.
+        let closes = |(from, to): &&(String, String)| {
+            let mut others = cut.clone();
+            others.remove(&(from.clone(), to.clone()));
+            let others = closed(left.iter().cloned().chain(others).collect());
+            others.contains(&(to.clone(), from.clone()))
+        };
+        holds(program, cut.iter().filter(closes).map(|(from, to)| arrow(from, to)), allowed);
+    }
+}
+
+/// Counts where the feature is switched on something smaller than a module, an import or a whole `impl`.
+fn small_switches(code: &str) -> usize {
+    let lines: Vec<&str> = code.lines().map(str::trim_start).collect();
+    let small = |at: &usize| {
+        let item = lines[at + 1..].iter().find(|line| !line.starts_with('#')).copied().unwrap_or_default();
+        let item = item.trim_start_matches("pub").trim_start_matches("(crate)").trim_start_matches("(super)");
+        !["mod ", "use ", "impl"].iter().any(|word| item.trim_start().starts_with(word))
+    };
+    let switches = (0..lines.len()).filter(|at| lines[*at].contains("feature = \"publish\""));
+    switches.filter(small).count()
+}
+
+#[test]
+fn the_feature_is_switched_on_modules_imports_and_whole_impls() {
+    let found = files("src").into_iter().map(|file| (small_switches(&file.code), file.path));
+    let found = found.filter(|(count, _)| *count > 0).map(|(count, path)| format!("{path}: {count}"));
+    holds("smaller items behind the feature", found, &SWITCHES);
+}
+
+#[test]
+fn the_oci_module_has_no_word_of_the_product() {
+    let words = ["alga", "appliance", "bundle", "chart", "flux", "helm", "kubernetes", "release"];
+    let found = files("src/oci").into_iter().flat_map(|file| {
+        let text = file.text.to_lowercase();
+        words.into_iter().filter(move |word| text.contains(word)).map(move |word| format!("{}: {word}", file.path))
+    });
+    holds("words of the product", found, &WORDS);
+}
+
+/// Fails when there are more lines than the limit, and when the limit can be lowered.
+fn within(what: &str, lines: usize, limit: usize) {
+    assert!(lines <= limit, "{what} has {lines} lines, the limit is {limit}");
+    assert!(lines + SLACK > limit, "{what} has {lines} lines: lower its limit, which is {limit}");
+}
+
+#[test]
+fn files_and_programs_are_short() {
+    let long = files("src").into_iter().filter(|file| file.lines() > FILE_LIMIT);
+    holds("files that are too long", long.map(|file| file.path), &[]);
+    let program = files("src/bin/alga-release");
+    within("src/bin/alga-release", program.iter().map(File::lines).sum(), PROGRAM_LIMIT);
+    let long = program.iter().filter(|file| file.lines() > COMMAND_LIMIT);
+    let long: Vec<(&str, usize)> = long.map(|file| (file.path.as_str(), file.lines())).collect();
+    holds("files that are too long", long.iter().map(|(path, _)| (*path).to_owned()), &LONG.map(|(path, _)| path));
+    for (path, limit) in LONG {
+        let lines = long.iter().find(|(other, _)| *other == path).map_or(0, |(_, lines)| *lines);
+        within(path, lines, limit);
+    }
+}
