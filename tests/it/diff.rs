@@ -1,7 +1,6 @@
 //! Two releases, compared: what is said, of what nothing is fetched, and what others wrote into them.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use crate::support::published::{
     digest_of, publish, put_release, release_json, served, state, store, with_images, writes,
 };
 use crate::support::registry::Registry;
-use crate::support::{peer, require};
+use crate::support::{missing, peer, require};
 
 const CHART: &str = "ee/helm/email-service";
 const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J\u{9b}31m\u{202e}</details>`@octocat` <img src=x> **x**";
@@ -431,8 +430,7 @@ fn values_that_no_template_reads_any_more_are_a_risk() {
 #[test]
 fn a_terminal_gets_a_pager_and_a_job_does_not() {
     let Some(script) = peer("script") else {
-        let _ = writeln!(std::io::stderr(), "skipped: there is no `script` to make a terminal");
-        return;
+        return missing("script is missing, which makes a terminal");
     };
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);

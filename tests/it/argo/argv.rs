@@ -3,10 +3,7 @@
 use super::manifests::{self, list, text};
 use super::model::{Cluster, Phase};
 use super::stage::RELEASE;
-use crate::support::programs::{Source, release, run};
-
-/// Commands of the manifests that the program does not have yet. To be emptied: the test below fails for one that is there.
-pub const NOT_THERE_YET: &[&str] = &[];
+use crate::support::programs::Source;
 
 /// Names of the templates that run the program, each with its command.
 fn programs() -> Vec<(String, String)> {
@@ -25,7 +22,7 @@ fn the_program_takes_the_arguments_of_every_container() {
     cluster.sources.insert("main".to_owned(), source.path(""));
     let programs = programs();
     assert_eq!(programs.len(), 6);
-    for (template, _) in programs.iter().filter(|(_, command)| !NOT_THERE_YET.contains(&command.as_str())) {
+    for (template, _) in &programs {
         let digest = format!("sha256:{}", "a".repeat(64));
         // Nobody listens there.
         let mut set = vec![("store", "127.0.0.1:1/org"), ("retry-for", "0")];
@@ -44,14 +41,6 @@ fn the_program_takes_the_arguments_of_every_container() {
             "{template}: {}",
             node.said
         );
-    }
-}
-
-#[test]
-fn a_command_that_is_there_is_not_left_out() {
-    for command in NOT_THERE_YET {
-        let asked = run(release().args([command, "--help"]));
-        assert_eq!(asked.code, Some(9), "take `{command}` from the list: the program has it");
     }
 }
 

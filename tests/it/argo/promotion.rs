@@ -1,10 +1,8 @@
 //! Promoting by workflows: what was approved, and nothing else, moves.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::argv::NOT_THERE_YET;
 use super::model::Phase::{Failed, Omitted, Skipped, Succeeded};
 use super::model::{Decision, Ran};
 use super::stage::{NIGHTLY, RELEASE, Stage};
@@ -16,11 +14,6 @@ const PROMOTE: &str = "alga-appliance-promote";
 
 /// A stage on which nightly serves 1.0.3 and stable nothing.
 fn stage() -> Option<Stage> {
-    // Until the program has the commands; the list has to become empty then.
-    if !NOT_THERE_YET.is_empty() {
-        let _ = writeln!(std::io::stderr(), "skipped: the program has no {} yet", NOT_THERE_YET.join(", "));
-        return None;
-    }
     let stage = Stage::new()?;
     stage.publish("1.0.3", &[]).root.is(Succeeded);
     Some(stage)

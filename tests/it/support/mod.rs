@@ -13,9 +13,10 @@ pub mod release_with_images;
 pub mod token_server;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex};
 
 /// The program `name` of another project, when it is installed: in `$ALGA_PEERS_DIR`, in the cache, or on the path.
 #[allow(clippy::disallowed_methods, reason = "tests look for programs where their environment says")]
@@ -38,7 +39,16 @@ pub fn missing(what: &str) {
     assert!(!required, "{what}");
     // Straight to the terminal: what a passing test prints is not shown.
     let _ = writeln!(std::io::stderr(), "skipped: {what}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let mut skipped = SKIPPED.lock().expect("no test panics while it writes");
+    writeln!(skipped, "{test}\t{what}").expect("written");
 }
+
+/// The tests that are skipped in this run, each with the reason. `tests/skipped.rs` prints them for the process of cargo that runs both.
+static SKIPPED: LazyLock<Mutex<File>> = LazyLock::new(|| {
+    let name = format!("skipped-{}", std::os::unix::process::parent_id());
+    Mutex::new(File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)).expect("a file"))
+});
 
 /// As [`peer`]; when there is none, that is said.
 pub fn require(name: &str) -> Option<PathBuf> {
