@@ -120,8 +120,6 @@ pub struct Connection {
     /// How to speak to a registry without credentials.
     options: Options,
     public_read: bool,
-    /// Whether other registries are asked.
-    asks_others: bool,
     prefix_is_given: bool,
 }
 
@@ -161,7 +159,6 @@ impl Connection {
             Access::Read => Opened::Reading(ReadStore::open(&location, own)?),
             Access::Write => Opened::Writing(Store::open(&location, own)?),
         };
-        let asks_others = matches!(location, Location::Registry(_));
         Ok(Self {
             location,
             prefix,
@@ -171,7 +168,6 @@ impl Connection {
             keychain,
             options,
             public_read: request.public_read,
-            asks_others,
             prefix_is_given: request.prefix.is_some(),
         })
     }
@@ -210,16 +206,9 @@ impl Connection {
         Ok(Store::open(&self.location, self.options.clone())?)
     }
 
-    /// Stops asking other registries.
-    #[must_use]
-    pub fn offline(self) -> Self {
-        Self { asks_others: false, ..self }
-    }
-
-    /// Asks other registries, whatever the kind of the store.
-    #[must_use]
-    pub fn online(self) -> Self {
-        Self { asks_others: true, ..self }
+    /// Returns whether the releases of the store must be readable without credentials.
+    pub fn must_be_public(&self) -> bool {
+        self.public_read
     }
 
     /// Returns the prefix of a release: what the release names below its prefix is in the store.
@@ -244,13 +233,24 @@ impl Connection {
         }
     }
 
+    /// Opens the other registries that a release names, unless the store is on a disk, which stands for them.
+    ///
+    /// # Errors
+    /// As [`Self::open_others`].
+    pub async fn external(&self, named: &[Named]) -> Result<BTreeMap<String, External>, Error> {
+        match self.location {
+            Location::Registry(_) => self.open_others(named).await,
+            Location::Layout(_) | Location::Archive(_) => Ok(BTreeMap::new()),
+        }
+    }
+
     /// Opens the other registries that a release names, each with the credentials that are kept for that registry.
     ///
     /// # Errors
     /// When credentials cannot be read, or a registry cannot be opened.
-    pub async fn external(&self, named: &[Named]) -> Result<BTreeMap<String, External>, Error> {
+    pub async fn open_others(&self, named: &[Named]) -> Result<BTreeMap<String, External>, Error> {
         let mut external = BTreeMap::new();
-        for named in named.iter().filter(|_| self.asks_others) {
+        for named in named {
             let Some((registry, repository, _)) = named.external() else { continue };
             let name = registry.name_of(repository);
             if external.contains_key(&name) {

@@ -1,10 +1,16 @@
 //! Why an operation did not come to its end. Ways out and exit codes are the program's.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
+use super::Verdict;
 use crate::diff::Diff;
 use crate::oci::{self, Repository, Tag};
 use crate::plan::{self, copy::CopyError};
+use crate::source::git::Change;
 use crate::{credentials, image, release, source};
 
 /// What an [`Error`] means for the caller.
@@ -117,6 +123,101 @@ pub enum Error {
         /// Configured repository of bundles.
         expected: Repository,
     },
+    /// A registry cannot be read offline.
+    #[error("cannot read {store} offline: it is a registry")]
+    Offline {
+        /// The store.
+        store: String,
+    },
+    /// A store of this kind is not written to.
+    #[error("cannot write to {store}: an archive is written as a whole")]
+    NotWritable {
+        /// The store.
+        store: String,
+    },
+    /// No channel of the configuration serves anything, so that nothing is known to be in use.
+    #[error("no channel serves anything in {store}: nothing can be said about what is in use")]
+    NothingInUse {
+        /// The store.
+        store: String,
+    },
+    /// A history does not tell what a channel served at a time.
+    #[error("cannot tell what {channel} served at {time}: {end}")]
+    UnknownAt {
+        /// The channel.
+        channel: Tag,
+        /// The time.
+        time: Timestamp,
+        /// Why the history ends before that time.
+        end: release::End,
+    },
+    /// A release cannot be published, by the worst finding about its repositories.
+    #[error("{count} of {all} repositories {}", verdict.phrase())]
+    Unfit {
+        /// The worst finding.
+        verdict: Verdict,
+        /// Number of repositories with this finding.
+        count: usize,
+        /// Number of repositories that were asked.
+        all: usize,
+    },
+    /// The control plane is named without a tag and without a digest.
+    #[error("invalid control plane `{}`: expected a tag or a digest in the reference", reference.escape_debug())]
+    ControlPlane {
+        /// The reference that was given.
+        reference: String,
+    },
+    /// The URL of the source is invalid.
+    #[error("invalid source URL `{}`: {reason}", url.escape_debug())]
+    SourceUrl {
+        /// The URL that was given.
+        url: String,
+        /// What is wrong with the URL.
+        reason: &'static str,
+    },
+    /// `SOURCE_DATE_EPOCH` is invalid.
+    #[error("invalid SOURCE_DATE_EPOCH `{}`: expected seconds since 1970", value.escape_debug())]
+    SourceDateEpoch {
+        /// The value of the variable.
+        value: String,
+    },
+    /// The id of the source's commit is invalid.
+    #[error("invalid commit `{}`: expected the full id, 40 or 64 lowercase hex digits", id.escape_debug())]
+    Commit {
+        /// The id that was given.
+        id: String,
+    },
+    /// The source has no commit.
+    #[error("{} is not in a git repository with a commit", root.display())]
+    NoCommit {
+        /// Root of the source tree.
+        root: PathBuf,
+    },
+    /// The release has no time.
+    #[error("missing time of the release")]
+    NoEpoch,
+    /// Files that would be published are not committed.
+    #[error("{}", not_committed(changes))]
+    NotCommitted {
+        /// The files, by their paths.
+        changes: BTreeMap<String, Change>,
+    },
+    /// A name was not found in the store, but there is a directory of this name.
+    #[error("{cause}")]
+    NotADirectory {
+        /// The name.
+        reference: String,
+        /// Why the name was not found.
+        cause: Box<Error>,
+    },
+    /// Temporary files cannot be written.
+    #[error("failed writing temporary files in {}", path.display())]
+    Scratch {
+        /// Directory or file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A dry run was refused after what would change was known.
     #[error("{cause}")]
     Refused {
@@ -147,16 +248,31 @@ impl Error {
                 image::archive::Kind::Refused => Kind::Refused,
             },
             Self::Execute(error) => of_execution(error),
-            Self::Refused { cause, .. } => cause.kind(),
+            Self::Refused { cause, .. } | Self::NotADirectory { cause, .. } => cause.kind(),
+            Self::Unfit { verdict, .. } => verdict.kind(),
             Self::Credentials(credentials::Error::Helper { .. }) => Kind::Denied,
-            Self::Resolve(_) | Self::Release(_) => Kind::Failed,
-            Self::Image(_) | Self::Publish(_) | Self::Move(_) | Self::Copy(_) => Kind::Refused,
+            Self::Resolve(_) | Self::Release(_) | Self::Scratch { .. } => Kind::Failed,
+            Self::Image(_)
+            | Self::Publish(_)
+            | Self::Move(_)
+            | Self::Copy(_)
+            | Self::NothingInUse { .. }
+            | Self::UnknownAt { .. }
+            | Self::NotCommitted { .. } => Kind::Refused,
             Self::Credentials(_)
             | Self::Reference(_)
             | Self::Certificates { .. }
             | Self::NoSuchChannel { .. }
             | Self::NoSuchName { .. }
-            | Self::UnknownPrefix { .. } => Kind::Usage,
+            | Self::UnknownPrefix { .. }
+            | Self::Offline { .. }
+            | Self::NotWritable { .. }
+            | Self::ControlPlane { .. }
+            | Self::SourceUrl { .. }
+            | Self::SourceDateEpoch { .. }
+            | Self::Commit { .. }
+            | Self::NoCommit { .. }
+            | Self::NoEpoch => Kind::Usage,
         }
     }
 
@@ -165,6 +281,25 @@ impl Error {
     pub fn with_diff(self, diff: Diff) -> Self {
         Self::Refused { cause: Box::new(self), diff: Box::new(diff) }
     }
+}
+
+/// Number of changed files that a message names.
+const NAMED_CHANGES: usize = 20;
+
+fn not_committed(changes: &BTreeMap<String, Change>) -> String {
+    let mut text = format!("{} of the files that would be published are not as committed:", changes.len());
+    for (path, change) in changes.iter().take(NAMED_CHANGES) {
+        let change = match change {
+            Change::Modified => "modified",
+            Change::Untracked => "not in the commit",
+            Change::Deleted => "deleted",
+        };
+        let _ = write!(text, "\n    {}: {change}", path.escape_debug());
+    }
+    if changes.len() > NAMED_CHANGES {
+        let _ = write!(text, "\n    and {} more", changes.len() - NAMED_CHANGES);
+    }
+    text
 }
 
 fn of_execution(error: &plan::ExecuteError) -> Kind {

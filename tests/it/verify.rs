@@ -367,7 +367,7 @@ fn a_release_is_read_as_the_public_reads_it() {
 #[test]
 fn offline_is_for_directories_and_asks_no_other_registry() {
     let registry = complete();
-    verify(&registry, "nightly", &["--offline"]).ends(9).says(&["--offline", "oci-layout:"]);
+    verify(&registry, "nightly", &["--offline"]).ends(9).says(&["offline: it is a registry", "oci-layout:"]);
     let (source, elsewhere) = (Source::new(), Registry::start());
     let digest = put_image(&elsewhere, "library/redis", "7");
     let redis = format!("{}/library/redis@{digest}", elsewhere.address());

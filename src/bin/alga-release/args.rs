@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alga_release::image::Platform;
+use alga_release::image::{Check, Platform};
+use alga_release::ops::RevisionRequest;
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
@@ -70,7 +71,7 @@ Examples:
 
 Exit codes: 0 all is well, 1 it is no registry, 3 something may not be written, or not be read by the
 public, 4 not authenticated, 75 the registry cannot be reached.")]
-    Doctor(DoctorArgs),
+    Doctor(crate::doctor::Args),
     /// Let a channel serve a release that is published already
     #[command(after_help = "\
 Examples:
@@ -367,25 +368,6 @@ pub struct OutputArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct DoctorArgs {
-    /// Root of the source tree, whose charts are looked at
-    #[arg(default_value = ".")]
-    pub source: PathBuf,
-    /// Look at the charts of the release that this channel serves
-    #[arg(long, conflicts_with = "version")]
-    pub channel: Option<String>,
-    /// Look at the charts of this release
-    #[arg(long, value_name = "VERSION")]
-    pub version: Option<String>,
-    #[command(flatten)]
-    pub store: StoreArgs,
-    #[command(flatten)]
-    pub configuration: ConfigurationArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-#[derive(Debug, clap::Args)]
 pub struct ConfigArgs {
     /// Root of the source tree
     #[arg(default_value = ".")]
@@ -408,6 +390,23 @@ pub enum ImageCheck {
     Require,
     Warn,
     Off,
+}
+
+impl From<ImageCheck> for Check {
+    fn from(check: ImageCheck) -> Self {
+        match check {
+            ImageCheck::Require => Self::Require,
+            ImageCheck::Warn => Self::Warn,
+            ImageCheck::Off => Self::Off,
+        }
+    }
+}
+
+impl RevisionArgs {
+    pub fn request(&self) -> RevisionRequest {
+        let Self { source_commit, source_url, epoch } = self.clone();
+        RevisionRequest { commit: source_commit, source_url, epoch }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

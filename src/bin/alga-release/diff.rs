@@ -1,23 +1,23 @@
 //! `alga-release diff`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use alga_release::config::Config;
-use alga_release::diff::{self, Diff, Side, render};
-use alga_release::oci::{Selector, Tag};
-use alga_release::ops::{Access, Connection, StoreRequest};
-use alga_release::plan::Request;
+use alga_release::diff::{Diff, render};
+use alga_release::image::Check;
+use alga_release::ops::{
+    self, Access, Connection, ControlPlane, DiffOrigin, DiffRequest, DiffSide, PackRequest, StoreRequest,
+};
 
-use crate::args::{self, DiffArgs, DiffFormat, Format, OutputArgs, PublishArgs};
+use crate::args::{DiffArgs, DiffFormat, Format, OutputArgs, TreeArgs};
 use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
-use crate::outputs::{Outcome, Outputs, OutputsArgs};
+use crate::outputs::{Outcome, Outputs};
 use crate::pager;
-use crate::publish::{self, Place, Publication};
-use crate::rendered;
+use crate::publish;
 use crate::system;
 
 /// Exit code for changes, with `--detailed-exitcode`.
@@ -31,123 +31,63 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
 }
 
 fn compared(args: &DiffArgs) -> Result<Diff, Failure> {
-    let runtime = connect::runtime()?;
     let talk = Talk::new(&talk_args(args));
-    let (from, to) = (Asked::parse(&args.from)?, Asked::parse(&args.to)?);
-    let root = [&from, &to].into_iter().find_map(Asked::tree).unwrap_or(Path::new("."));
+    let root = [&args.from, &args.to].into_iter().find_map(|text| tree(text)).unwrap_or(Path::new("."));
     let config = environment::configuration(root, &args.configuration)?;
-    let request = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.store.request(&config)? };
-    let open = |request| runtime.block_on(Connection::open(&request, Access::Read, &system::context(&talk)));
-    let other = args.other_store.as_ref().map(|store| request.other(store));
-    let near = open(request)?;
-    let far = other.map(open).transpose()?;
-    let near = Place { connection: &near, runtime: &runtime };
-    let far = far.as_ref().map_or(near, |connection| Place { connection, runtime: &runtime });
-    let pack =
-        |asked: &Asked, place: &Place<'_>| asked.tree().map(|root| pack(root, args, &config, place, &talk)).transpose();
-    let (packed_from, packed_to) = (pack(&from, &near)?, pack(&to, &far)?);
-    runtime.block_on(until_signal(async {
-        let (from, to) = futures_util::try_join!(
-            from.side(&args.from, &config, &near, packed_from.as_ref()),
-            to.side(&args.to, &config, &far, packed_to.as_ref())
-        )?;
-        let mut diff = diff::compare(Some(&from), &to).await?;
-        if args.rendered {
-            rendered::add(&mut diff, &from, &to).await?;
-        }
-        Ok(diff)
-    }))
+    let (from, to) = (side(&args.from, args, &config)?, side(&args.to, args, &config)?);
+    let request = DiffRequest { from, to, rendered: args.rendered };
+    let near = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.store.request(&config)? };
+    let far = args.other_store.as_ref().map(|store| near.other(store));
+    let context = system::context(&talk);
+    let work = async {
+        let near = Connection::open(&near, Access::Read, &context).await?;
+        let far = match &far {
+            Some(far) => Some(Connection::open(far, Access::Read, &context).await?),
+            None => None,
+        };
+        Ok(ops::diff(request, &config, &near, far.as_ref().unwrap_or(&near), &context).await?)
+    };
+    connect::runtime()?.block_on(until_signal(Box::pin(work)))
 }
 
 fn talk_args(args: &DiffArgs) -> OutputArgs {
     OutputArgs { output: Format::Text, log_format: args.output.log_format, quiet: args.output.quiet }
 }
 
-/// What an argument names.
-enum Asked {
-    Tree(PathBuf),
-    Release(Selector),
+/// Returns the source tree that an argument names, unless it names a release.
+fn tree(text: &str) -> Option<&Path> {
+    let is_path = matches!(text, "." | "..") || ["./", "../", "/"].iter().any(|start| text.starts_with(start));
+    is_path.then(|| Path::new(text))
 }
 
-impl Asked {
-    fn parse(text: &str) -> Result<Self, Failure> {
-        if matches!(text, "." | "..") || ["./", "../", "/"].iter().any(|start| text.starts_with(start)) {
-            return Ok(Self::Tree(PathBuf::from(text)));
-        }
-        Ok(Self::Release(text.parse()?))
-    }
-
-    fn tree(&self) -> Option<&Path> {
-        match self {
-            Self::Tree(root) => Some(root),
-            Self::Release(_) => None,
-        }
-    }
-
-    async fn side<'a>(
-        &self,
-        reference: &str,
-        config: &'a Config,
-        place: &Place<'a>,
-        packed: Option<&'a Publication>,
-    ) -> Result<Side<'a>, Failure> {
-        if let Some(packed) = packed {
-            return Ok(Side::of(&packed.desired, config, reference)?);
-        }
-        let Self::Release(selector) = self else { return Err(Failure::usage(format!("{reference}: not packed"))) };
-        let resolved = place.connection.resolve(config, reference, selector).await;
-        let resolved = resolved.map_err(Failure::from).map_err(|failure| {
-            let hint = || format!("if the directory is meant: ./{reference}");
-            if Path::new(reference).is_dir() { failure.hint(hint()) } else { failure }
-        })?;
-        Ok(Side::read(place.connection.read(), config, reference, resolved))
-    }
-}
-
-/// Packs a source tree as it would be published; images that are not there are said, and nothing needs to be committed.
-fn pack(root: &Path, args: &DiffArgs, config: &Config, place: &Place<'_>, talk: &Talk) -> Result<Publication, Failure> {
-    let Some(version) = &args.tree.version else {
-        let reason = format!("{}: a source tree has no version of its own", root.display());
-        return Err(Failure::usage_hint(reason, "say which one it would be published as: --version VERSION"));
+/// Returns what an argument names. A source tree is packed as it would be published, but images may be absent and files need not
+/// be committed.
+fn side(text: &str, args: &DiffArgs, config: &Config) -> Result<DiffSide, Failure> {
+    let reference = text.to_owned();
+    let Some(root) = tree(text) else {
+        return Ok(DiffSide { reference, origin: DiffOrigin::Release(text.parse()?) });
     };
-    let publishing = publishing(root, version, args);
-    let version: Tag = version.parse()?;
-    let images = publish::images(&publishing, config)?;
-    let request =
-        Request { config, prefix: &place.connection.prefix, version: &version, channel: &config.channels[0], images };
-    let publication = publish::prepare(&publishing, &request, place, talk)?;
-    for warning in &publication.warnings {
-        talk.warn(warning);
-    }
-    Ok(publication)
-}
-
-fn publishing(root: &Path, version: &str, args: &DiffArgs) -> PublishArgs {
-    PublishArgs {
+    let TreeArgs { version, images, images_file, control_plane, platform } = &args.tree;
+    let Some(version) = version else {
+        let reason = format!("{}: a source tree has no version of its own", root.display());
+        return Err(Failure::usage_hint(reason, "give the version that it would be published as: --version VERSION"));
+    };
+    let request = PackRequest {
         source: root.to_owned(),
-        version: version.to_owned(),
-        channel: None,
-        no_channel: true,
-        dry_run: true,
-        images: args.tree.images.clone(),
-        images_file: args.tree.images_file.clone(),
-        control_plane: args.tree.control_plane.clone(),
-        control_plane_archive: None,
-        platform: args.tree.platform.clone(),
-        image_check: Some(args::ImageCheck::Warn),
-        chart_pin: None,
-        chart_version: None,
+        version: version.parse()?,
+        channel: config.channels[0].clone(),
+        moves_channel: false,
+        images: publish::images(images, images_file.as_deref(), config)?,
+        control_plane: match control_plane {
+            Some(text) if !text.is_empty() => ControlPlane::Reference(text.clone()),
+            _ => ControlPlane::None,
+        },
+        platform: platform.clone(),
+        image_check: Some(Check::Warn),
+        revision: args.revision.request(),
         allow_dirty: true,
-        allow_unordered: false,
-        by: None,
-        reason: None,
-        jobs: args.jobs,
-        revision: args.revision.clone(),
-        store: args.store.clone(),
-        configuration: args.configuration.clone(),
-        output: talk_args(args),
-        outputs: OutputsArgs::default(),
-    }
+    };
+    Ok(DiffSide { reference, origin: DiffOrigin::Tree(Box::new(request)) })
 }
 
 /// Writes the comparison where a workflow reads it, and prints it.

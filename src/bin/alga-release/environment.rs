@@ -21,34 +21,9 @@ pub fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// Where temporary files may lie.
-pub fn scratch() -> PathBuf {
-    path_variable("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"))
-}
-
 /// Now, RFC 3339 in UTC, whole seconds.
 pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// Seconds since 1970, now.
-pub fn seconds_now() -> i64 {
-    jiff::Timestamp::now().as_second()
-}
-
-/// The proxy that requests to a URL go through, without its password.
-pub fn proxy_for(url: &str) -> Option<String> {
-    let matcher = hyper_util::client::proxy::matcher::Matcher::from_system();
-    Some(matcher.intercept(&url.parse().ok()?)?.uri().to_string())
-}
-
-/// `SOURCE_DATE_EPOCH`.
-///
-/// <https://reproducible-builds.org/specs/source-date-epoch/>
-pub fn source_date_epoch() -> Result<Option<i64>, Failure> {
-    let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(None) };
-    let epoch = text.parse().ok().filter(|epoch: &i64| *epoch >= 0);
-    epoch.map(Some).ok_or_else(|| Failure::usage("SOURCE_DATE_EPOCH: want seconds since 1970"))
 }
 
 /// Variables in which a CI system names the person on whose behalf it works. None of them is a secret.

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use alga_release::image::Platform;
-use alga_release::image::archive::{self, Image, Input, Settings};
+use alga_release::image::archive::{self, Image, Input};
 use alga_release::oci::{Digest, Pinned, Repository, Tag};
-use alga_release::ops::{Access, Connection, StoreRequest};
-use alga_release::plan::{self, ArtifactKind, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
+use alga_release::ops::{self, Access, Connection, StoreRequest};
+use alga_release::plan::{self, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -118,13 +118,14 @@ fn push(args: &PushArgs) -> Result<(), Failure> {
         Some(name) => name.parse()?,
         None => config.repositories.control_plane.clone(),
     };
-    let connection = runtime.block_on(Connection::open(&request, rights, &system::context(&talk)))?;
-    let image = read(&args.archive, &args.platform, layers(args.layers), &talk)?;
+    let context = system::context(&talk);
+    let connection = runtime.block_on(Connection::open(&request, rights, &context))?;
+    let image = ops::read_image(input(&args.archive), &args.platform, layers(args.layers), &context)?;
     let tag = given.map_or_else(|| own_tag(&image), Ok)?;
     let reference =
         Pinned { repository: connection.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
-    say(&image, &reference, &talk);
-    let desired = desired(image.artifact.clone(), repository, tag);
+    ops::announce_image(&image, &reference, &context);
+    let desired = ops::image_artifact(image.artifact.clone(), repository, tag);
     let outcome = runtime.block_on(until_signal(carry_out(&desired, &connection, &talk)))?;
     talk.done();
     let report = ImageReport {
@@ -186,36 +187,9 @@ async fn carry_out(desired: &DesiredArtifact, connection: &Connection, talk: &Ta
     Ok(Outcome::Pushed)
 }
 
-/// Reads an archive; `-` is standard input.
-pub fn read(archive: &Path, platform: &Platform, layers: archive::Layers, talk: &Talk) -> Result<Image, Failure> {
-    let input = if archive.as_os_str() == "-" {
-        Input::Pipe(Box::new(std::io::stdin()))
-    } else {
-        Input::Path(PathBuf::from(archive))
-    };
-    let scratch = environment::scratch();
-    let say = |text: &str| talk.info(text);
-    Ok(archive::read(input, &Settings { scratch: &scratch, platform, layers, say: &say })?)
-}
-
-/// The image as an artifact of a release.
-pub fn desired(artifact: alga_release::oci::Artifact, repository: Repository, tag: Tag) -> DesiredArtifact {
-    let name = repository.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-    DesiredArtifact { kind: ArtifactKind::Image, name, version: tag.to_string(), repository, tag, artifact }
-}
-
-/// What is pushed, before the first byte is sent.
-pub fn say(image: &Image, reference: &Pinned, talk: &Talk) {
-    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
-    let size = indicatif::BinaryBytes(image.artifact.size());
-    talk.info(&format!("image {reference}: {size}, {}", platforms.join(", ")));
-    match &image.revision {
-        Some(revision) => talk.info(&format!("revision of the image: {revision}")),
-        None => talk.info("revision of the image: it does not say (no label org.opencontainers.image.revision)"),
-    }
-    for warning in &image.warnings {
-        talk.warn(warning);
-    }
+/// Returns where an archive is read from; `-` is standard input.
+pub fn input(archive: &Path) -> Input {
+    if archive.as_os_str() == "-" { Input::Pipe(Box::new(std::io::stdin())) } else { Input::Path(archive.to_owned()) }
 }
 
 /// The archive's own tag, unless it moves by its nature; else the revision's first digits.

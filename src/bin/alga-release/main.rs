@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
 
 mod args;
-mod checks;
 mod config;
 mod connect;
 mod copy;
@@ -11,7 +10,6 @@ mod diff;
 mod doctor;
 mod environment;
 mod failure;
-mod github;
 mod history;
 mod image;
 mod in_use;
@@ -21,7 +19,6 @@ mod pager;
 mod progress;
 mod promote;
 mod publish;
-mod rendered;
 mod rollback;
 mod system;
 mod transfer;

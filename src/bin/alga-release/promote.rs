@@ -15,13 +15,13 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 use crate::args::{Format, OutputArgs, StoreArgs};
 use crate::connect::{self, ConfigArgs, until_signal};
+use crate::environment;
 use crate::failure::Failure;
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outputs, OutputsArgs};
 use crate::pager;
 use crate::system;
 use crate::transfer::{ExtentArgs, Moving, Target, Transfer};
-use crate::{checks, environment};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -382,8 +382,8 @@ fn text(report: &MoveReport) -> String {
     if let Some(manifest) = &report.manifest {
         let _ = writeln!(text, "  now     {manifest}");
     }
-    let _ = writeln!(text, "checked: {}", checks::count(&report.checks));
-    text += &checks::table(&report.checks);
+    let _ = writeln!(text, "checked: {}", ops::count(&report.checks));
+    text += &ops::table(&report.checks);
     if report.dry_run {
         let _ = writeln!(text, "plan {}; nothing was written", report.plan_digest);
         let _ = writeln!(text, "next: the same with --if-plan {} --if-current {current}", report.plan_digest);

@@ -5,14 +5,10 @@ use std::path::Path;
 
 use alga_release::config::{ChartPin, ChartVersions, Config};
 use alga_release::diff::{self, Diff, Side};
-use alga_release::image::archive::Layers;
-use alga_release::image::{self, Check, PinnedImages};
-use alga_release::oci::{AnyRepository, Location, Pinned, Prefix, ReadStore, Reference, Repository, Selector, Tag};
-use alga_release::ops::{Access, Connection, StoreRequest};
-use alga_release::plan::{
-    self, Action, Contents, Desired, DesiredArtifact, Executor, MoveRecord, Observed, Report, Request, Revision,
-};
-use alga_release::source::{Tree, git};
+use alga_release::image::Check;
+use alga_release::oci::{ReadStore, Tag};
+use alga_release::ops::{self, Access, Connection, ControlPlane, PackRequest, Publication, StoreRequest};
+use alga_release::plan::{self, Action, Contents, Desired, Executor, MoveRecord, Observed, Report};
 
 use crate::args::{self, Format, PublishArgs};
 use crate::connect::{self, until_signal};
@@ -23,9 +19,6 @@ use crate::output::{self, Talk};
 use crate::outputs::{self, Outcome, Outputs};
 use crate::pager;
 use crate::system;
-
-/// How many changed files are named before "and N more".
-const NAMED_CHANGES: usize = 20;
 
 pub fn run(args: &PublishArgs) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
@@ -68,17 +61,17 @@ fn published(args: &PublishArgs) -> Result<Published, Failure> {
     let talk = Talk::new(&args.output);
     let config = configuration(args)?;
     let (version, channel) = names(args, &config)?;
-    let images = images(args, &config)?;
     if let Some(archive) = &args.control_plane_archive {
         from_archive::stdin_is_one_thing(archive, &args.store)?;
     }
+    let request = pack_request(args, &config, version, channel)?;
     let store = StoreRequest { jobs: args.jobs.into(), ..args.store.request(&config)? };
     let rights = if args.dry_run { Access::Read } else { Access::Write };
-    let connection = runtime.block_on(Connection::open(&store, rights, &system::context(&talk)))?;
+    let context = system::context(&talk);
+    let connection = runtime.block_on(Connection::open(&store, rights, &context))?;
     let Connection { location, prefix, .. } = &connection;
-    let request = Request { config: &config, prefix, version: &version, channel: &channel, images };
-    let place = Place { connection: &connection, runtime: &runtime };
-    let publication = prepare(args, &request, &place, &talk)?;
+    let packing = async { Ok(Box::pin(ops::pack(request, &config, &connection, &context)).await?) };
+    let publication = runtime.block_on(until_signal(packing))?;
     for warning in &publication.warnings {
         talk.warn(warning);
     }
@@ -98,68 +91,25 @@ struct Published {
     diff: Option<Diff>,
 }
 
-/// What is to be published, and what people should know of it.
-pub struct Publication {
-    pub desired: Desired,
-    images: PinnedImages,
-    prefix: Prefix,
-    pub warnings: Vec<String>,
-}
-
-/// Where it goes, and how one gets there.
-#[derive(Clone, Copy)]
-pub struct Place<'a> {
-    pub connection: &'a Connection,
-    pub runtime: &'a tokio::runtime::Runtime,
-}
-
-/// Packs the tree while the images are looked up.
-pub fn prepare(
-    args: &PublishArgs,
-    request: &Request<'_>,
-    place: &Place<'_>,
-    talk: &Talk,
-) -> Result<Publication, Failure> {
-    let tree = Tree::open(&args.source)?;
-    let images = plan::image_tags(&tree, request)?;
-    let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
-    let pins = pin_request(args, request, &place.connection.location, images)?;
-    let archive = args.control_plane_archive.as_deref();
-    let elsewhere = place.runtime.block_on(place.connection.other_registries(&pins, &system::context(talk)))?;
-    let external = |registry: &Prefix, repository: &Repository| elsewhere.open(registry, repository);
-    let (packed, archived, images) = std::thread::scope(|scope| {
-        let packing = scope.spawn(|| plan::pack(&tree, request, &tags));
-        let reading = archive.map(|archive| scope.spawn(|| archived(archive, args, request, talk)));
-        let images = place.runtime.block_on(image::pin(place.connection.read(), &pins, external));
-        (packing.join(), reading.map(std::thread::ScopedJoinHandle::join), images)
-    });
-    let packed = packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    let archived = archived.map(|archived| archived.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-    let archived = archived.transpose()?;
-    let revision = revision(args, request.config, &tree, &packed)?;
-    let mut images = images?;
-    if let Some((pinned, _)) = &archived {
-        images.control_plane = Some(pinned.clone());
-    }
-    let mut desired = packed.desired(request, &revision, &images, !args.no_channel)?;
-    desired.artifacts.extend(archived.map(|(_, artifact)| artifact));
-    let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
-    let prefix = request.prefix.clone();
-    Ok(Publication { desired, images, prefix, warnings })
-}
-
-/// The control plane out of its archive: its reference, and the image under the release's own version.
-fn archived(
-    archive: &Path,
-    args: &PublishArgs,
-    request: &Request<'_>,
-    talk: &Talk,
-) -> Result<(Pinned, DesiredArtifact), Failure> {
-    let image = from_archive::read(archive, &args.platform, Layers::Compressed, talk)?;
-    let repository = request.config.repositories.control_plane.clone();
-    let pinned = Pinned { repository: request.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
-    from_archive::say(&image, &pinned, talk);
-    Ok((pinned, from_archive::desired(image.artifact, repository, request.version.clone())))
+/// Returns what is packed.
+fn pack_request(args: &PublishArgs, config: &Config, version: Tag, channel: Tag) -> Result<PackRequest, Failure> {
+    let control_plane = match (&args.control_plane_archive, &args.control_plane) {
+        (Some(archive), _) => ControlPlane::Archive(from_archive::input(archive)),
+        (None, Some(text)) if !text.is_empty() => ControlPlane::Reference(text.clone()),
+        (None, _) => ControlPlane::None,
+    };
+    Ok(PackRequest {
+        source: args.source.clone(),
+        version,
+        channel,
+        moves_channel: !args.no_channel,
+        images: images(&args.images, args.images_file.as_deref(), config)?,
+        control_plane,
+        platform: args.platform.clone(),
+        image_check: args.image_check.map(Check::from),
+        revision: args.revision.request(),
+        allow_dirty: args.allow_dirty,
+    })
 }
 
 /// Looks, plans, and unless it is a dry run does what was planned.
@@ -248,98 +198,17 @@ fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
 }
 
 /// The tags given by hand: the file's, then the flags'.
-pub fn images(args: &PublishArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
-    let mut images = match &args.images_file {
+pub fn images(
+    images: &[(String, String)],
+    file: Option<&Path>,
+    config: &Config,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut tags = match file {
         Some(path) => plan::tags_in(&environment::read(path)?, &path.display().to_string(), &config.release_images)?,
         None => BTreeMap::new(),
     };
-    images.extend(args.images.iter().cloned());
-    Ok(images)
-}
-
-fn pin_request<'a>(
-    args: &PublishArgs,
-    request: &Request<'a>,
-    location: &Location,
-    images: BTreeMap<String, (AnyRepository, Tag)>,
-) -> Result<image::Request<'a>, Failure> {
-    let check = match (args.image_check, location) {
-        (Some(args::ImageCheck::Require), _) | (None, Location::Registry(_)) => Check::Require,
-        (Some(args::ImageCheck::Warn), _) | (None, Location::Layout(_) | Location::Archive(_)) => Check::Warn,
-        (Some(args::ImageCheck::Off), _) => Check::Off,
-    };
-    let control_plane = match &args.control_plane {
-        Some(text) if !text.is_empty() => Some(control_plane(text, request.config, request.prefix)?),
-        _ => None,
-    };
-    Ok(image::Request { prefix: request.prefix, images, control_plane, platform: args.platform.clone(), check })
-}
-
-/// A tag or digest of the configured repository, or a full reference.
-fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(AnyRepository, Selector), Failure> {
-    if !text.contains('/') {
-        return Ok((AnyRepository::Own(config.repositories.control_plane.clone()), text.parse()?));
-    }
-    let reference: Reference = text.parse()?;
-    let repository = AnyRepository::of_name(&reference.repository, prefix)?;
-    let selector = reference.digest.map(Selector::Digest).or(reference.tag.map(Selector::Tag));
-    let selector =
-        selector.ok_or_else(|| Failure::usage("--control-plane: want a tag or a digest in the reference"))?;
-    Ok((repository, selector))
-}
-
-fn revision(args: &PublishArgs, config: &Config, tree: &Tree, packed: &plan::Packed) -> Result<Revision, Failure> {
-    let given = &args.revision;
-    let head = git::head(tree.root())?;
-    let epoch = given.epoch.map_or_else(environment::source_date_epoch, |epoch| Ok(Some(epoch)))?;
-    let source = match given.source_url.as_ref().or(config.source.as_ref()) {
-        Some(url) => Some(git::source_url(url).map_err(|reason| Failure::usage(format!("source URL: {reason}")))?),
-        None => head.as_ref().and_then(git::Head::remote),
-    };
-    let (commit, time) = match (&given.source_commit, &head) {
-        (Some(commit), head) => (commit_id(commit)?, head.as_ref().map(|head| head.time)),
-        (None, Some(head)) => {
-            let dirty = dirty(args, &packed.changes(tree, head, config)?)?;
-            (format!("{}{}", head.commit, if dirty { "-dirty" } else { "" }), Some(head.time))
-        }
-        (None, None) => {
-            let reason = format!("{} is in no git repository with a commit", tree.root().display());
-            return Err(Failure::usage_hint(reason, "say which state it is: --source-commit HEX --epoch SECONDS"));
-        }
-    };
-    let epoch = epoch.or(time);
-    let epoch = epoch
-        .ok_or_else(|| Failure::usage_hint("the release has no time", "give --epoch SECONDS or SOURCE_DATE_EPOCH"))?;
-    Ok(Revision { commit, epoch, source })
-}
-
-fn commit_id(text: &str) -> Result<String, Failure> {
-    let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if hex && matches!(text.len(), 40 | 64) {
-        return Ok(text.to_owned());
-    }
-    Err(Failure::usage("--source-commit: want the full id, 40 or 64 lower-case hex digits"))
-}
-
-/// Refuses what is not committed, unless it is allowed.
-fn dirty(args: &PublishArgs, changes: &BTreeMap<String, git::Change>) -> Result<bool, Failure> {
-    if changes.is_empty() || args.allow_dirty {
-        return Ok(!changes.is_empty());
-    }
-    let name = |(path, change): (&String, &git::Change)| {
-        let change = match change {
-            git::Change::Modified => "modified",
-            git::Change::Untracked => "not in the commit",
-            git::Change::Deleted => "deleted",
-        };
-        format!("\n    {}: {change}", path.escape_debug())
-    };
-    let mut reason = format!("{} of the files that would be published are not as committed:", changes.len());
-    reason.extend(changes.iter().take(NAMED_CHANGES).map(name));
-    if changes.len() > NAMED_CHANGES {
-        reason = format!("{reason}\n    and {} more", changes.len() - NAMED_CHANGES);
-    }
-    Err(Failure::refused(reason, "commit them, or say --allow-dirty: the revision is then marked `-dirty`"))
+    tags.extend(images.iter().cloned());
+    Ok(tags)
 }
 
 fn record(args: &PublishArgs) -> MoveRecord {

@@ -9,7 +9,7 @@ use alga_release::oci::{
     self, Artifact, Attached, Content, Digest, Location, Pinned, Prefix, ReadStore, Repository, Selector, Store, Tag,
     archive,
 };
-use alga_release::ops::{Access, Connection, Context, StoreRequest};
+use alga_release::ops::{self, Access, Connection, Context, StoreRequest};
 use alga_release::overlay::{self, BundleMeta};
 use alga_release::plan::copy::{self, Attachment, Cost, Extent, Keeps, Left, Whole};
 use alga_release::plan::{
@@ -21,7 +21,7 @@ use alga_release::verify::{self, Check, Reader};
 
 use crate::failure::Failure;
 use crate::output::Talk;
-use crate::rendered;
+use crate::system;
 
 /// Paths and bytes.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -285,7 +285,8 @@ impl Transfer<'_> {
         to: &Prefix,
     ) -> Result<Option<Vec<String>>, Failure> {
         let side = alga_release::diff::Side::read(self.source.read(), self.config, &release.version, resolved.clone());
-        rendered::elsewhere(side.contents_of(release, files).await?, to).await
+        let contents = side.contents_of(release, files).await?;
+        Ok(ops::pulled_from_elsewhere(contents, to, &system::context(self.talk)).await?)
     }
 
     /// What of it is to be written; whether it is what was approved, the caller asks.

@@ -1,12 +1,10 @@
 //! What to do about an error of the library, and what else is worth knowing about it.
 
 use alga_release::oci::{self, Tag};
-use alga_release::ops::Error;
+use alga_release::ops::{Error, Verdict, package_settings};
 use alga_release::plan::copy::CopyError;
 use alga_release::plan::{ExecuteError, MoveRefusal, Refusal};
 use alga_release::{credentials, image, release};
-
-use crate::github;
 
 /// Returns the way out of an error, a sentence or two.
 pub fn hint(error: &Error) -> Option<String> {
@@ -20,7 +18,25 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Publish(refusal) => of_refusal(refusal),
         Error::Move(refusal) => return Some(of_move(refusal)),
         Error::Execute(error) => of_execution(error),
-        Error::Reference(_) | Error::Release(_) | Error::ImageArchive(_) | Error::Certificates { .. } => return None,
+        Error::UnknownAt { end: release::End::Limit, .. } => "look further back: --moves N",
+        Error::UnknownAt { .. } => "see the history itself",
+        Error::NothingInUse { .. } => "check the store and the configured channels",
+        Error::Offline { .. } => "name a directory or an archive: --store oci-layout:DIR, --store oci-archive:FILE",
+        Error::NoCommit { .. } => "name the state of the source: --source-commit HEX --epoch SECONDS",
+        Error::NoEpoch => "give --epoch SECONDS or set SOURCE_DATE_EPOCH",
+        Error::NotCommitted { .. } => "commit them, or give --allow-dirty: the revision is then marked `-dirty`",
+        Error::Unfit { verdict, .. } => of_verdict(*verdict),
+        Error::NotADirectory { reference, .. } => return Some(format!("if the directory is meant: ./{reference}")),
+        Error::Reference(_)
+        | Error::Release(_)
+        | Error::ImageArchive(_)
+        | Error::Certificates { .. }
+        | Error::NotWritable { .. }
+        | Error::ControlPlane { .. }
+        | Error::SourceUrl { .. }
+        | Error::SourceDateEpoch { .. }
+        | Error::Commit { .. }
+        | Error::Scratch { .. } => return None,
         Error::Resolve(_) => "the channel holds something that no version of this program wrote: look who did",
         Error::Copy(CopyError::Version(_)) => "look who published it",
         Error::Copy(CopyError::Incomplete { .. }) => {
@@ -59,6 +75,19 @@ fn of_store(error: &oci::Error) -> Option<&'static str> {
         oci::Kind::Conflict => Some("see what is there now, then run the same command again"),
         oci::Kind::Io => Some("check the free space and the permissions there, then run the same command again"),
         _ => None,
+    }
+}
+
+fn of_verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unreachable => "check name, network and proxy, or try again later",
+        Verdict::Unauthenticated => {
+            "log in with docker or podman, or give --username with --password-stdin, or ALGA_REGISTRY_TOKEN"
+        }
+        Verdict::Failed => "check that the address is the one of a registry, and what is between it and this machine",
+        Verdict::Refused | Verdict::Private | Verdict::Ready | Verdict::Absent => {
+            "the list says what to do for each repository"
+        }
     }
 }
 
@@ -152,7 +181,7 @@ pub fn notes(error: &Error) -> Vec<String> {
             vec![format!("done: {}", list(done)), format!("left: {}", list(left))]
         }
         Error::Execute(ExecuteError::NotPublic { packages }) => {
-            let settings = |name: &String| github::settings(name).map(|link| format!("{name}: {link}"));
+            let settings = |name: &String| package_settings(name).map(|link| format!("{name}: {link}"));
             packages.iter().map(|name| settings(name).unwrap_or_else(|| name.clone())).collect()
         }
         _ => Vec::new(),

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use alga_release::text::shown;
-use alga_release::verify::{Check, Outcome};
+use crate::text::shown;
+use crate::verify::{Check, Outcome};
 
-/// One line a check, the reason behind it.
+/// Returns one line for each check, and the reason below a check that failed.
 pub fn table(checks: &[Check]) -> String {
     let width = |of: fn(&Check) -> usize| checks.iter().map(of).max().unwrap_or(0);
     let kinds = width(|check| check.kind.as_str().len());
@@ -20,15 +20,15 @@ pub fn table(checks: &[Check]) -> String {
         };
         let (kind, aspect) = (check.kind.as_str(), check.aspect.as_str());
         let (name, reference) = (shown(&check.name), shown(&check.reference));
-        let _ = write!(text, "  {outcome:11}  {kind:kinds$}  {name:names$}  {aspect:aspects$}  {reference}");
-        let reason =
-            check.reason.as_ref().map_or_else(String::new, |reason| format!("\n               {}", shown(reason)));
-        let _ = writeln!(text, "{reason}");
+        let _ = writeln!(text, "  {outcome:11}  {kind:kinds$}  {name:names$}  {aspect:aspects$}  {reference}");
+        if let Some(reason) = &check.reason {
+            let _ = writeln!(text, "               {}", shown(reason));
+        }
     }
     text
 }
 
-/// `12 ok, 1 FAILED, 2 not checked`
+/// Returns how many checks had which outcome: `12 ok, 1 FAILED, 2 not checked`.
 pub fn count(checks: &[Check]) -> String {
     let of = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
     let parts = [(of(Outcome::Ok), "ok"), (of(Outcome::Failed), "FAILED"), (of(Outcome::NotChecked), "not checked")];

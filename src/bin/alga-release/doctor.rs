@@ -1,0 +1,53 @@
+//! `alga-release doctor`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alga_release::ops::{self, ChartsOf, DoctorRequest};
+
+use crate::args::{ConfigurationArgs, Format, OutputArgs, StoreArgs};
+use crate::connect::{self, until_signal};
+use crate::environment;
+use crate::failure::Failure;
+use crate::output::{self, Talk};
+use crate::system;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Root of the source tree, whose charts are looked at
+    #[arg(default_value = ".")]
+    source: PathBuf,
+    /// Look at the charts of the release that this channel serves
+    #[arg(long, conflicts_with = "version")]
+    channel: Option<String>,
+    /// Look at the charts of this release
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    configuration: ConfigurationArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let talk = Talk::new(&args.output);
+    let config = environment::configuration(&args.source, &args.configuration)?;
+    let store = args.store.request_with(&config, Duration::ZERO)?;
+    let charts = match args.channel.as_ref().or(args.version.as_ref()) {
+        Some(name) => ChartsOf::Release(name.clone()),
+        None => ChartsOf::Tree(args.source.clone()),
+    };
+    let (request, context) = (DoctorRequest { store, charts }, system::context(&talk));
+    let work = async { Ok(ops::doctor(&request, &config, &context).await?) };
+    let diagnosis = connect::runtime()?.block_on(until_signal(work))?;
+    for warning in &diagnosis.warnings {
+        talk.warn(warning);
+    }
+    match args.output.output {
+        Format::Json => output::write_json(&diagnosis)?,
+        Format::Text => output::write_text(&diagnosis.text())?,
+    }
+    Ok(diagnosis.verdict()?)
+}

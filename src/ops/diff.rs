@@ -1,0 +1,99 @@
+//! Compares two releases, each published or about to be.
+
+use std::path::Path;
+
+use super::{Connection, Context, Error, PackRequest, Publication, pack, rendered};
+use crate::config::Config;
+use crate::diff::{self, Diff, Side};
+use crate::oci::Selector;
+
+/// One of the two releases.
+#[derive(Debug)]
+pub struct DiffSide {
+    /// What the user calls it.
+    pub reference: String,
+    /// Where it comes from.
+    pub origin: DiffOrigin,
+}
+
+/// Where a release that is compared comes from.
+#[derive(Debug)]
+pub enum DiffOrigin {
+    /// A source tree, packed as it would be published.
+    Tree(Box<PackRequest>),
+    /// A release of a store.
+    Release(Selector),
+}
+
+/// Two releases.
+#[derive(Debug)]
+pub struct DiffRequest {
+    /// The release before the change.
+    pub from: DiffSide,
+    /// The release after the change.
+    pub to: DiffSide,
+    /// Whether the objects that the cluster would get are compared too, which needs helm and kubectl.
+    pub rendered: bool,
+}
+
+/// Compares two releases; `near` is the store of the first, `far` that of the second.
+///
+/// # Errors
+/// When a release does not exist, a tree cannot be packed, or a store fails.
+pub async fn diff(
+    request: DiffRequest,
+    config: &Config,
+    near: &Connection,
+    far: &Connection,
+    context: &Context,
+) -> Result<Diff, Error> {
+    let from = Loaded::open(request.from, config, near, context).await?;
+    let to = Loaded::open(request.to, config, far, context).await?;
+    let (from, to) = futures_util::try_join!(from.side(config, near), to.side(config, far))?;
+    let mut diff = diff::compare(Some(&from), &to).await?;
+    if request.rendered {
+        rendered::add(&mut diff, &from, &to, context).await?;
+    }
+    Ok(diff)
+}
+
+/// One of the two releases, packed where it is a tree.
+struct Loaded {
+    reference: String,
+    from: LoadedFrom,
+}
+
+enum LoadedFrom {
+    Packed(Box<Publication>),
+    Stored(Selector),
+}
+
+impl Loaded {
+    async fn open(side: DiffSide, config: &Config, connection: &Connection, context: &Context) -> Result<Self, Error> {
+        let from = match side.origin {
+            DiffOrigin::Release(selector) => LoadedFrom::Stored(selector),
+            DiffOrigin::Tree(request) => {
+                let publication = Box::pin(pack(*request, config, connection, context)).await?;
+                publication.warnings.iter().for_each(|warning| context.warn(warning));
+                LoadedFrom::Packed(Box::new(publication))
+            }
+        };
+        Ok(Self { reference: side.reference, from })
+    }
+
+    async fn side<'a>(&'a self, config: &'a Config, connection: &'a Connection) -> Result<Side<'a>, Error> {
+        let reference = &self.reference;
+        let selector = match &self.from {
+            LoadedFrom::Packed(publication) => return Ok(Side::of(&publication.desired, config, reference)?),
+            LoadedFrom::Stored(selector) => selector,
+        };
+        match connection.resolve(config, reference, selector).await {
+            Ok(resolved) => Ok(Side::read(connection.read(), config, reference, resolved)),
+            // A directory of this name may be meant, which is written with a `./` before it.
+            Err(error) if Path::new(reference).is_dir() => {
+                Err(Error::NotADirectory { reference: reference.clone(), cause: Box::new(error) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Tells what a channel has served: when, by whom, from where, why.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Connection, Error};
+use crate::config::Config;
+use crate::oci::{Digest, Tag};
+use crate::release::{self, Apart, End, History, Move, MoveKind};
+use crate::text::{clean, shown};
+
+/// Version of the JSON, `docs/schemas/history.json`.
+const SCHEMA: &str = "alga.release.history/v1";
+/// Number of moves that are read unless the request says otherwise.
+const MOVES: u16 = 20;
+/// The same when a time is looked for.
+const MOVES_TO_TIME: u16 = 1000;
+
+/// The part of a channel's history that is read.
+#[derive(Clone, Debug)]
+pub struct HistoryRequest {
+    /// The channel.
+    pub channel: Tag,
+    /// Largest number of moves that are read; `None` for 20, or for 1000 with [`Self::to_time`].
+    pub moves: Option<u16>,
+    /// Time for which the report says what the channel served.
+    pub to_time: Option<Timestamp>,
+}
+
+/// What a channel has served.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryReport {
+    /// Version of this JSON.
+    pub schema: &'static str,
+    /// Store that was read.
+    pub store: String,
+    /// The channel.
+    pub channel: Tag,
+    /// What the channel served at the requested time.
+    pub at: Option<ServedAt>,
+    /// The moves, newest first.
+    pub moves: Vec<HistoryMove>,
+    /// Why the moves go no further back.
+    pub end: HistoryEnd,
+    /// Moves that tags keep and that the chain of moves does not lead to.
+    pub apart: Vec<HistoryApart>,
+}
+
+/// What a channel served at a time.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServedAt {
+    /// The time, RFC 3339.
+    pub time: String,
+    /// The last move before that time; `None` when the channel served nothing yet.
+    pub served: Option<HistoryMove>,
+}
+
+/// One move of a channel. Without a record, the fields from `kind` to `reason` are `None`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryMove {
+    /// Number of the move.
+    pub sequence: Option<u64>,
+    /// Version that the channel served from then on.
+    pub version: Option<String>,
+    /// Digest of that release.
+    pub release: Digest,
+    /// Digest of the channel's manifest.
+    pub manifest: Digest,
+    /// Kind of the move.
+    pub kind: Option<MoveKind>,
+    /// Time of the move, RFC 3339.
+    pub moved: Option<String>,
+    /// Who moved the channel.
+    pub by: Option<String>,
+    /// Where the release came from.
+    pub from: Option<String>,
+    /// Why the channel moved.
+    pub reason: Option<String>,
+    /// Tag that keeps the channel's manifest.
+    pub kept_by: Option<Tag>,
+}
+
+/// The end of a history.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryEnd {
+    /// Why it ends, as a word for programs.
+    pub why: &'static str,
+    /// The same as a sentence.
+    pub text: String,
+}
+
+/// A move outside of the chain.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryApart {
+    /// Tag that keeps the move.
+    pub tag: Tag,
+    /// Number of the move, from the tag.
+    pub sequence: u64,
+    /// Why the chain does not lead to it.
+    pub why: &'static str,
+    /// The move; `None` when it cannot be read.
+    #[serde(rename = "move")]
+    pub found: Option<HistoryMove>,
+    /// Why it cannot be read.
+    pub problem: Option<String>,
+}
+
+/// Reads a channel's history.
+///
+/// # Errors
+/// When the channel serves nothing, when the store fails, when the history does not tell what was served at the requested time.
+pub async fn history(
+    request: &HistoryRequest,
+    config: &Config,
+    connection: &Connection,
+) -> Result<HistoryReport, Error> {
+    let HistoryRequest { channel, moves, to_time } = request;
+    let moves = moves.unwrap_or(if to_time.is_some() { MOVES_TO_TIME } else { MOVES });
+    let history = release::history(connection.read(), &config.repositories.release, channel, moves.into()).await;
+    let history = match history {
+        Err(error) if error.is_not_found() => return Err(connection.not_there(config, channel.as_str(), error).await),
+        history => history?,
+    };
+    let at = to_time.map(|time| served_at(&history, channel, time)).transpose()?;
+    Ok(HistoryReport {
+        schema: SCHEMA,
+        store: connection.location.to_string(),
+        channel: channel.clone(),
+        at,
+        moves: history.moves.iter().map(HistoryMove::new).collect(),
+        end: HistoryEnd { why: end_word(&history.end), text: history.end.to_string() },
+        apart: history.apart.iter().map(HistoryApart::new).collect(),
+    })
+}
+
+/// Finds the newest move that is not after `time`.
+fn served_at(history: &History, channel: &Tag, time: Timestamp) -> Result<ServedAt, Error> {
+    let moved = |one: &Move| one.record.as_ref().and_then(|record| record.moved.parse::<Timestamp>().ok());
+    for one in &history.moves {
+        match moved(one) {
+            Some(moved) if moved <= time => {
+                return Ok(ServedAt { time: time.to_string(), served: Some(HistoryMove::new(one)) });
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    if history.end == End::Beginning && history.moves.iter().all(|one| moved(one).is_some()) {
+        return Ok(ServedAt { time: time.to_string(), served: None });
+    }
+    Err(Error::UnknownAt { channel: channel.clone(), time, end: history.end.clone() })
+}
+
+impl HistoryMove {
+    fn new(one: &Move) -> Self {
+        let record = one.record.as_ref();
+        Self {
+            sequence: one.sequence(),
+            version: one.version().map(ToOwned::to_owned),
+            release: one.release.clone(),
+            manifest: one.manifest.clone(),
+            kind: record.map(|record| record.kind),
+            moved: record.map(|record| record.moved.clone()),
+            by: record.and_then(|record| record.by.clone()),
+            from: record.and_then(|record| record.from.clone()),
+            reason: record.and_then(|record| record.reason.clone()),
+            kept_by: one.kept_by.clone(),
+        }
+    }
+
+    /// Returns the move and what is recorded of it, in one line.
+    fn line(&self) -> String {
+        let number = self.sequence.map_or_else(|| "-".to_owned(), |sequence| sequence.to_string());
+        let kind = self.kind.map_or("no record", MoveKind::as_str);
+        let moved = self.moved.as_deref().map_or_else(|| "-".to_owned(), shown);
+        let version = self.version.as_deref().map_or_else(|| "?".to_owned(), shown);
+        let mut text = format!("{number:>4}  {moved:20}  {kind:9}  {version}  {}", self.release);
+        for (word, value) in [("by", &self.by), ("from", &self.from)] {
+            if let Some(value) = value {
+                let _ = write!(text, "  {word} {}", shown(value));
+            }
+        }
+        if let Some(reason) = &self.reason {
+            let _ = write!(text, "  “{}”", shown(reason));
+        }
+        text
+    }
+}
+
+impl HistoryApart {
+    fn new(apart: &Apart) -> Self {
+        Self {
+            tag: apart.tag.clone(),
+            sequence: apart.sequence,
+            why: apart.why.as_str(),
+            found: apart.found.as_ref().ok().map(HistoryMove::new),
+            problem: apart.found.as_ref().err().cloned(),
+        }
+    }
+}
+
+fn end_word(end: &End) -> &'static str {
+    match end {
+        End::Beginning => "beginning",
+        End::Limit => "limit",
+        End::Missing(_) => "missing",
+        End::Unreadable { .. } => "unreadable",
+        End::NoRecord => "no-record",
+        End::NoPrevious(_) => "no-previous",
+        End::NotFalling { .. } => "not-falling",
+    }
+}
+
+impl HistoryReport {
+    /// Returns the report for people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(at) = &self.at {
+            let served = at.served.as_ref().map_or_else(|| "nothing".to_owned(), HistoryMove::line);
+            let _ = writeln!(text, "{} served at {}:\n  {served}", self.channel, at.time);
+            return clean(&text);
+        }
+        let _ = writeln!(text, "{} in {}", self.channel, self.store);
+        for one in &self.moves {
+            let _ = writeln!(text, "  {}", one.line());
+        }
+        let before = if self.end.why == "beginning" { "" } else { "the history ends here: " };
+        let _ = writeln!(text, "{before}{}", shown(&self.end.text));
+        if !self.apart.is_empty() {
+            let _ = writeln!(text, "kept, but not in this chain:");
+        }
+        for apart in &self.apart {
+            let found = apart.found.as_ref().map(HistoryMove::line).or_else(|| apart.problem.as_deref().map(shown));
+            let _ = writeln!(text, "  {}: {}\n    {}", apart.tag, apart.why, found.unwrap_or_default());
+        }
+        clean(&text)
+    }
+}

@@ -1,0 +1,255 @@
+//! Packs a source tree as it is published: what `publish` sends and what `diff` compares.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Connection, Context, Error, announce_image, image_artifact, read_image};
+use crate::config::Config;
+use crate::image::archive::{Input, Layers};
+use crate::image::{self, Check, PinnedImages, Platform};
+use crate::oci::{AnyRepository, Location, Pinned, Prefix, Reference, Repository, Selector, Tag};
+use crate::plan::{self, Desired, DesiredArtifact, Packed, Request, Revision};
+use crate::source::{Tree, git};
+
+/// A source tree, and as what it is packed.
+#[derive(Debug)]
+pub struct PackRequest {
+    /// Root of the source tree.
+    pub source: PathBuf,
+    /// Version of the release.
+    pub version: Tag,
+    /// Channel that the release's JSON names.
+    pub channel: Tag,
+    /// Whether that channel is to serve the release.
+    pub moves_channel: bool,
+    /// Tags of application images by their keys. They take precedence over those in the tree.
+    pub images: BTreeMap<String, String>,
+    /// The control-plane image.
+    pub control_plane: ControlPlane,
+    /// Platform that the images must be for.
+    pub platform: Platform,
+    /// What happens when an image is absent or for another platform; `None` for [`Check::Require`] in a registry and
+    /// [`Check::Warn`] on a disk.
+    pub image_check: Option<Check>,
+    /// State of the source.
+    pub revision: RevisionRequest,
+    /// Whether files that are not committed may be packed.
+    pub allow_dirty: bool,
+}
+
+/// Where the control-plane image of a release comes from.
+#[derive(Debug)]
+pub enum ControlPlane {
+    /// The release has none.
+    None,
+    /// A tag or digest of the configured repository, or a full reference.
+    Reference(String),
+    /// An archive that is pushed with the release.
+    Archive(Input),
+}
+
+/// The state of the source. What is `None` is read from git.
+#[derive(Clone, Debug, Default)]
+pub struct RevisionRequest {
+    /// Full hex id of the commit.
+    pub commit: Option<String>,
+    /// URL of the source; the configured one is used before git's remote.
+    pub source_url: Option<String>,
+    /// Seconds since 1970; `SOURCE_DATE_EPOCH` is used before the commit's time.
+    pub epoch: Option<i64>,
+}
+
+/// A release that is packed, with its images pinned.
+#[derive(Debug)]
+pub struct Publication {
+    /// Everything that the release consists of.
+    pub desired: Desired,
+    /// The images of the release.
+    pub images: PinnedImages,
+    /// Name under which appliances read the release.
+    pub prefix: Prefix,
+    /// What people should know, sorted by place.
+    pub warnings: Vec<String>,
+}
+
+/// Packs a source tree while the images are looked up in the store and in other registries.
+///
+/// # Errors
+/// When the tree or the request is invalid, files are not committed, an image is absent, or a store fails.
+pub async fn pack(
+    request: PackRequest,
+    config: &Config,
+    connection: &Connection,
+    context: &Context,
+) -> Result<Publication, Error> {
+    let inputs = Arc::new(Inputs::new(&request, config, &connection.prefix)?);
+    let images = plan::image_tags(&inputs.tree, &inputs.request())?;
+    let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
+    let pins = pins(&request, &inputs, &connection.location, images)?;
+    let others = connection.other_registries(&pins, context).await?;
+    let PackRequest { control_plane, platform, revision, allow_dirty, moves_channel, .. } = request;
+    let packing = {
+        let inputs = Arc::clone(&inputs);
+        on_thread(move || plan::pack(&inputs.tree, &inputs.request(), &tags))
+    };
+    let archived = async {
+        let ControlPlane::Archive(archive) = control_plane else { return Ok(None) };
+        let (inputs, context) = (Arc::clone(&inputs), context.clone());
+        on_thread(move || archived(archive, &platform, &inputs, &context)).await.map(Some)
+    };
+    let external = |registry: &Prefix, repository: &Repository| others.open(registry, repository);
+    let pinning = image::pin(connection.read(), &pins, external);
+    let (packed, archived, pinned) = futures_util::join!(packing, archived, pinning);
+    let (packed, archived) = (packed?, archived?);
+    let revision = Revisions { inputs: &inputs, packed: &packed, allow_dirty, context }.find(&revision)?;
+    let mut images = pinned?;
+    if let Some((reference, _)) = &archived {
+        images.control_plane = Some(reference.clone());
+    }
+    let mut desired = packed.desired(&inputs.request(), &revision, &images, moves_channel)?;
+    desired.artifacts.extend(archived.map(|(_, artifact)| artifact));
+    let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
+    Ok(Publication { desired, images, prefix: inputs.prefix.clone(), warnings })
+}
+
+/// Runs work that costs CPU on a thread of its own. The thread starts at once; when the returned future is dropped, as after a
+/// signal, nothing waits for the thread.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || sender.send(catch_unwind(AssertUnwindSafe(work))));
+    match receiver.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(closed) => resume_unwind(Box::new(closed)),
+    }
+}
+
+/// What several threads read.
+struct Inputs {
+    tree: Tree,
+    config: Config,
+    prefix: Prefix,
+    version: Tag,
+    /// Channel in the release's JSON.
+    channel: Tag,
+    images: BTreeMap<String, String>,
+}
+
+impl Inputs {
+    fn new(request: &PackRequest, config: &Config, prefix: &Prefix) -> Result<Self, Error> {
+        Ok(Self {
+            tree: Tree::open(&request.source)?,
+            config: config.clone(),
+            prefix: prefix.clone(),
+            version: request.version.clone(),
+            channel: request.channel.clone(),
+            images: request.images.clone(),
+        })
+    }
+
+    fn request(&self) -> Request<'_> {
+        let Self { config, prefix, version, channel, images, .. } = self;
+        Request { config, prefix, version, channel, images: images.clone() }
+    }
+}
+
+/// Reads the control plane out of its archive; returns its reference, and the image under the release's own version.
+fn archived(
+    archive: Input,
+    platform: &Platform,
+    inputs: &Inputs,
+    context: &Context,
+) -> Result<(Pinned, DesiredArtifact), Error> {
+    let image = read_image(archive, platform, Layers::Compressed, context)?;
+    let repository = inputs.config.repositories.control_plane.clone();
+    let pinned = Pinned { repository: inputs.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
+    announce_image(&image, &pinned, context);
+    Ok((pinned, image_artifact(image.artifact, repository, inputs.version.clone())))
+}
+
+fn pins<'a>(
+    request: &PackRequest,
+    inputs: &'a Inputs,
+    location: &Location,
+    images: BTreeMap<String, (AnyRepository, Tag)>,
+) -> Result<image::Request<'a>, Error> {
+    let check = request.image_check.unwrap_or(match location {
+        Location::Registry(_) => Check::Require,
+        Location::Layout(_) | Location::Archive(_) => Check::Warn,
+    });
+    let control_plane = match &request.control_plane {
+        ControlPlane::Reference(text) => Some(control_plane(text, &inputs.config, &inputs.prefix)?),
+        ControlPlane::None | ControlPlane::Archive(_) => None,
+    };
+    Ok(image::Request { prefix: &inputs.prefix, images, control_plane, platform: request.platform.clone(), check })
+}
+
+/// Parses a tag or digest of the configured repository, or a full reference.
+fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(AnyRepository, Selector), Error> {
+    if !text.contains('/') {
+        return Ok((AnyRepository::Own(config.repositories.control_plane.clone()), text.parse()?));
+    }
+    let reference: Reference = text.parse()?;
+    let repository = AnyRepository::of_name(&reference.repository, prefix)?;
+    let selector = reference.digest.map(Selector::Digest).or(reference.tag.map(Selector::Tag));
+    Ok((repository, selector.ok_or_else(|| Error::ControlPlane { reference: text.to_owned() })?))
+}
+
+/// Finds out which state of the source is packed.
+struct Revisions<'a> {
+    inputs: &'a Inputs,
+    packed: &'a Packed,
+    allow_dirty: bool,
+    context: &'a Context,
+}
+
+impl Revisions<'_> {
+    fn find(&self, given: &RevisionRequest) -> Result<Revision, Error> {
+        let Inputs { tree, config, .. } = self.inputs;
+        let head = git::head(tree.root())?;
+        let epoch = match given.epoch {
+            Some(epoch) => Some(epoch),
+            None => self.source_date_epoch()?,
+        };
+        let source = match given.source_url.as_ref().or(config.source.as_ref()) {
+            Some(url) => Some(git::source_url(url).map_err(|reason| Error::SourceUrl { url: url.clone(), reason })?),
+            None => head.as_ref().and_then(git::Head::remote),
+        };
+        let time = head.as_ref().map(|head| head.time);
+        let commit = match (&given.commit, &head) {
+            (Some(commit), _) => commit_id(commit)?,
+            (None, Some(head)) => {
+                let suffix = if self.is_dirty(head)? { "-dirty" } else { "" };
+                format!("{}{suffix}", head.commit)
+            }
+            (None, None) => return Err(Error::NoCommit { root: tree.root().to_owned() }),
+        };
+        let epoch = epoch.or(time).ok_or(Error::NoEpoch)?;
+        Ok(Revision { commit, epoch, source })
+    }
+
+    /// <https://reproducible-builds.org/specs/source-date-epoch/>
+    fn source_date_epoch(&self) -> Result<Option<i64>, Error> {
+        let Some(text) = self.context.environment.text("SOURCE_DATE_EPOCH") else { return Ok(None) };
+        match text.parse() {
+            Ok(epoch) if epoch >= 0 => Ok(Some(epoch)),
+            _ => Err(Error::SourceDateEpoch { value: text }),
+        }
+    }
+
+    /// Returns whether packed files are not as committed, and refuses them unless they are allowed.
+    fn is_dirty(&self, head: &git::Head) -> Result<bool, Error> {
+        let changes = self.packed.changes(&self.inputs.tree, head, &self.inputs.config)?;
+        if changes.is_empty() || self.allow_dirty {
+            return Ok(!changes.is_empty());
+        }
+        Err(Error::NotCommitted { changes })
+    }
+}
+
+fn commit_id(text: &str) -> Result<String, Error> {
+    let hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if hex && matches!(text.len(), 40 | 64) { Ok(text.to_owned()) } else { Err(Error::Commit { id: text.to_owned() }) }
+}

@@ -1,0 +1,169 @@
+//! Reads releases back: every byte and every reference.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Connection, Error, checks};
+use crate::config::Config;
+use crate::oci::{self, Kind, Location, Selector, Tag};
+use crate::release::{self, NamedKind, ResolveError, ResolveKind};
+use crate::text::{clean, shown};
+use crate::verify::{self, Aspect, Check, Outcome, Stores};
+
+/// Version of the JSON, `docs/schemas/verify.json`.
+const SCHEMA: &str = "alga.release.verify/v1";
+
+/// The releases that are read back, and from where.
+#[derive(Clone, Debug)]
+pub struct VerifyRequest {
+    /// Channel, version or digest; `None` for every channel of the configuration.
+    pub reference: Option<String>,
+    /// Whether only the store is read, which must be on a disk then, and no other registry.
+    pub offline: bool,
+}
+
+/// What reading releases back came to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifyReport {
+    /// Version of this JSON.
+    pub schema: &'static str,
+    /// Store that was read.
+    pub store: String,
+    /// Whether no check failed.
+    pub ok: bool,
+    /// Whether the releases were read without credentials, as the public reads them.
+    pub anonymous: bool,
+    /// The releases, in the order in which they were requested.
+    pub releases: Vec<VerifiedRelease>,
+}
+
+/// One release that was read back.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifiedRelease {
+    /// Channel, version or digest, as it was requested.
+    pub reference: String,
+    /// Version of the release; `None` when the reference cannot be resolved.
+    pub version: Option<String>,
+    /// Everything that was checked.
+    pub checks: Vec<Check>,
+}
+
+/// Reads releases back. A release that cannot be resolved is a check that failed.
+///
+/// # Errors
+/// When a store does not answer, when one requested release does not exist, when a registry is to be read offline.
+pub async fn verify(request: &VerifyRequest, config: &Config, connection: &Connection) -> Result<VerifyReport, Error> {
+    let is_registry = matches!(connection.location, Location::Registry(_));
+    if request.offline && is_registry {
+        return Err(Error::Offline { store: connection.location.to_string() });
+    }
+    let references = match &request.reference {
+        Some(reference) => vec![reference.clone()],
+        None => config.channels.iter().map(Tag::to_string).collect(),
+    };
+    let reading = Reading { config, connection, offline: request.offline, may_be_absent: request.reference.is_none() };
+    let releases =
+        futures_util::future::try_join_all(references.iter().map(|reference| reading.one(reference))).await?;
+    Ok(VerifyReport {
+        schema: SCHEMA,
+        store: connection.location.to_string(),
+        ok: !releases.iter().flat_map(|release| &release.checks).any(Check::failed),
+        anonymous: connection.must_be_public() && is_registry,
+        releases,
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    config: &'a Config,
+    connection: &'a Connection,
+    offline: bool,
+    /// Whether a channel that serves nothing yet is no error.
+    may_be_absent: bool,
+}
+
+impl Reading<'_> {
+    async fn one(self, word: &str) -> Result<VerifiedRelease, Error> {
+        let Self { config, connection, .. } = self;
+        let selector: Selector = word.parse()?;
+        let reader = connection.reader();
+        let unresolved = |outcome, reason| {
+            let checks = vec![of_release(word, outcome, reason)];
+            Ok(VerifiedRelease { reference: word.to_owned(), version: None, checks })
+        };
+        let resolved = match release::resolve(reader.store, &config.repositories.release, &selector).await {
+            Ok(resolved) => resolved,
+            Err(ResolveError::Store(error)) if error.is_not_found() && is_head(&error, &selector) => {
+                if !self.may_be_absent {
+                    return Err(connection.not_there(config, word, error).await);
+                }
+                return unresolved(Outcome::NotChecked, "the channel serves nothing yet".to_owned());
+            }
+            Err(error) if is_no_answer(error.kind()) => return Err(error.into()),
+            Err(error) => return unresolved(Outcome::Failed, error.to_string()),
+        };
+        let prefix = connection.prefix_of(&resolved.release, config)?;
+        let named = resolved.release.named(&prefix, config);
+        let external = if self.offline { BTreeMap::new() } else { connection.open_others(&named).await? };
+        let stores = Stores { own: reader, external: &external };
+        let checks = Box::pin(verify::contents(word, &resolved, &prefix, config, &stores)).await?;
+        Ok(VerifiedRelease { reference: word.to_owned(), version: Some(resolved.release.version), checks })
+    }
+}
+
+/// Returns whether an error says nothing about the release.
+fn is_no_answer(kind: ResolveKind) -> bool {
+    matches!(kind, ResolveKind::Store(Kind::Unavailable | Kind::Untrusted | Kind::Denied | Kind::Io))
+}
+
+/// Returns whether the tag or digest itself was not found, and not something that it leads to.
+fn is_head(error: &oci::Error, selector: &Selector) -> bool {
+    error.reference().ends_with(&selector.to_string())
+}
+
+fn of_release(word: &str, outcome: Outcome, reason: String) -> Check {
+    Check {
+        kind: NamedKind::Release,
+        name: word.to_owned(),
+        aspect: Aspect::Manifest,
+        reference: word.to_owned(),
+        outcome,
+        reason: Some(reason),
+    }
+}
+
+impl VerifyReport {
+    /// Returns whether no release was found.
+    pub fn is_empty(&self) -> bool {
+        self.releases.iter().all(|release| release.version.is_none())
+    }
+
+    /// Returns the report for people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for release in &self.releases {
+            let version =
+                release.version.as_deref().map_or_else(String::new, |version| format!(" ({})", shown(version)));
+            let count = checks::count(&release.checks);
+            let _ = writeln!(text, "{}{version} in {}: {count}", release.reference, self.store);
+            text += &checks::table(&release.checks);
+        }
+        clean(&text)
+    }
+
+    /// Returns the names of the checks that failed, in one line.
+    pub fn failures(&self) -> String {
+        let mut failed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for release in &self.releases {
+            for check in release.checks.iter().filter(|check| check.failed()) {
+                let line = format!("{} {} {}", check.kind.as_str(), shown(&check.name), check.aspect.as_str());
+                failed.entry(&release.reference).or_default().push(line);
+            }
+        }
+        let failed = failed.into_iter().map(|(reference, checks)| format!("{reference} ({})", checks.join(", ")));
+        failed.collect::<Vec<_>>().join("; ")
+    }
+}
