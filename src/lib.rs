@@ -7,6 +7,7 @@
 //! - `diff`: compares two releases for people who decide
 //! - `plan`: makes a plan from what a store should hold and what it holds, and carries it out
 //! - `verify`: checks whether everything that a release names is there and is what it should be
+//! - `contents`: opens a release once, into typed parts
 //! - `chart`: packs a Helm chart on disk into an artifact
 //! - `overlay`: loads a Flux overlay, rewrites it, and packs it into the bundle
 //! - `image`: reads image archives, and pins the images of a release
@@ -26,7 +27,7 @@
 //! A module uses only what is to the right of it in a line of this drawing, and what that uses (held by `tests/it/house.rs`):
 //!
 //! ```text
-//! bin/alga-release -> ops -> {credentials, diff} -> {verify, plan} -> {chart, overlay, image} -> {source, archive, flux, release}
+//! bin/alga-release -> ops -> {credentials, diff} -> {verify, plan} -> contents -> {chart, overlay, image} -> {source, archive, flux, release}
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}
 //! credentials -> system
@@ -43,6 +44,8 @@ pub mod yaml;
 pub mod archive;
 #[cfg(feature = "publish")]
 pub mod chart;
+#[cfg(feature = "publish")]
+pub mod contents;
 #[cfg(feature = "publish")]
 pub mod credentials;
 #[cfg(feature = "publish")]

@@ -15,6 +15,7 @@ use super::overlay::{self, Overlays};
 use super::risk;
 use super::side::{Files, Found, Read, Side, unpack};
 use super::value::{BundleChange, Diff, ImageChange, ImageState, SCHEMA, Summary};
+use crate::contents::Bundle;
 use crate::oci::Error;
 use crate::release::{Named, NamedKind, Release, Target};
 
@@ -170,7 +171,7 @@ async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Erro
         archive.and_then(|archive| if archive.is_empty() { Ok(Files::new()) } else { unpack(&archive, false) })
     };
     match (files(old), files(new)) {
-        (Ok(from), Ok(to)) => Ok((Some(Overlays { from, to }), Vec::new())),
+        (Ok(from), Ok(to)) => Ok((Some(Overlays { from: Bundle::open(from), to: Bundle::open(to) }), Vec::new())),
         (Err(reason), _) | (_, Err(reason)) => Ok((None, unread(reason))),
     }
 }

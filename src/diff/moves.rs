@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::name;
 use super::objects::{Id, Object, Pins};
 use super::risk::{self, Risk};
-use crate::overlay::{Applied, Applier};
+use crate::contents::{Applied, Applier};
 
 /// The objects of one side, and what applies them.
 pub(super) struct Side<'a> {

@@ -1,6 +1,6 @@
 use super::*;
+use crate::contents::{Applied, Bundle};
 use crate::diff::side::Files;
-use crate::overlay::applied;
 
 const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files, namespace: msp}\n";
 
@@ -35,7 +35,8 @@ fn found(from: &Files, to: &Files) -> Vec<String> {
     let root = Applier { namespace: "flux-system".to_owned(), name: "appliance".to_owned(), prunes: true };
     let objects = |files: &Files| crate::diff::objects::read(files, &mut Vec::new());
     let (old, new) = (objects(from), objects(to));
-    let (before, after) = (applied(from, &root).expect("a bundle"), applied(to, &root).expect("a bundle"));
+    let applied = |files: &Files| -> Applied { Bundle::open(files.clone()).applied(&root).expect("a bundle") };
+    let (before, after) = (applied(from), applied(to));
     let mut risks = risks(&Side::new(&old, &before), &Side::new(&new, &after), &new, &Pins::default());
     risks.sort();
     risks.into_iter().map(|risk| format!("{:?} {}: {}", risk.level, risk.kind, risk.text)).collect()

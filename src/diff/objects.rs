@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::fields::{self, FieldChange, value_of};
 use super::lines::{Budget, Change};
-use crate::yaml;
+use crate::contents::Bundle;
+use crate::flux::{self, HelmRelease, Kustomization, Source, SourceKind};
+use crate::path::has_extension;
+use crate::yaml::{self, Document};
 
 /// Largest file whose objects are read.
 const FILE_LIMIT: usize = 4 << 20;
@@ -41,6 +44,32 @@ pub struct Object {
     pub file: String,
     /// All that it says.
     pub value: Value,
+    /// What Flux does with it.
+    pub role: Role,
+}
+
+/// What Flux does with an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Installs a chart.
+    HelmRelease {
+        /// Name of the chart's source, or of the chart where the HelmRelease writes it.
+        chart: Option<String>,
+    },
+    /// Applies a directory.
+    Kustomization {
+        /// Whether Flux deletes what it applied and no longer finds.
+        prunes: bool,
+    },
+    /// Fetches charts or files.
+    Source {
+        /// Kind of the source.
+        kind: SourceKind,
+        /// Its URL without slashes at the end.
+        address: String,
+    },
+    /// None of these.
+    Other,
 }
 
 impl Object {
@@ -85,47 +114,71 @@ pub struct Pins {
 /// Reads every object of the YAML files; files that cannot be read are named with the reason.
 pub fn read<'a>(files: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>, notes: &mut Vec<String>) -> Vec<Object> {
     let mut objects = Vec::new();
-    for (path, bytes) in files {
-        let is_yaml = [".yaml", ".yml"].iter().any(|extension| path.ends_with(extension));
-        let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| is_yaml && text.len() <= FILE_LIMIT) else {
-            continue;
-        };
+    for (path, text) in files.into_iter().filter_map(|(path, bytes)| Some((path, text_of(path, bytes)?))) {
         match yaml::parse(text) {
-            Ok(documents) => {
-                let roots = documents.iter().filter_map(|document| document.root.as_ref());
-                objects.extend(roots.flat_map(|root| of_document(path, value_of(root))));
-            }
-            Err(cause) => {
-                let (file, cause) = (super::name(path), super::name(&cause.to_string()));
-                notes.push(format!("{file} was not compared by object: {cause}"));
-            }
+            Ok(documents) => objects.extend(of_documents(path, &documents)),
+            Err(cause) => notes.push(not_compared(path, &cause.to_string())),
         }
     }
     objects
 }
 
-/// The object of a document, or those of a list.
-fn of_document(file: &str, value: Value) -> Vec<Object> {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    if let (true, Some(Value::Array(items))) = (is_list, value.get("items")) {
-        return items.iter().filter_map(|item| object(file, item.clone())).collect();
+/// Reads every object of a bundle, those in the values of profiles too; files that cannot be read are named with the reason.
+pub fn of_bundle(bundle: &Bundle, notes: &mut Vec<String>) -> Vec<Object> {
+    let parsed = bundle.files().parsed();
+    let mut objects = Vec::new();
+    for (path, bytes) in bundle.bytes() {
+        match parsed.get(path).filter(|_| text_of(path, bytes).is_some()) {
+            Some(file) => objects.extend(of_documents(path, &file.documents)),
+            None => objects.extend(read([(path, bytes)], notes)),
+        }
     }
-    object(file, value).into_iter().collect()
+    objects
 }
 
-fn object(file: &str, value: Value) -> Option<Object> {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let kind = text(value.get("kind"));
-    let api_version = text(value.get("apiVersion"));
-    // Instructions of kustomize are no objects of a cluster.
-    if kind.is_empty() || api_version.is_empty() || api_version.starts_with("kustomize.config.k8s.io/") {
+fn text_of<'b>(path: &str, bytes: &'b [u8]) -> Option<&'b str> {
+    let is_read = has_extension(path, &["yaml", "yml"]) && bytes.len() <= FILE_LIMIT;
+    std::str::from_utf8(bytes).ok().filter(|_| is_read)
+}
+
+pub(super) fn not_compared(path: &str, cause: &str) -> String {
+    format!("{} was not compared by object: {}", super::name(path), super::name(cause))
+}
+
+fn of_documents(path: &str, documents: &[Document]) -> Vec<Object> {
+    flux::Object::of_documents(path, documents).iter().filter_map(object).collect()
+}
+
+fn object(object: &flux::Object<'_>) -> Option<Object> {
+    let api_version = object.node.text_at(&["apiVersion"]).unwrap_or_default();
+    // Instructions of kustomize are not objects of a cluster.
+    if api_version.is_empty() || api_version.starts_with("kustomize.config.k8s.io/") {
         return None;
     }
-    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
-    let metadata = value.get("metadata");
-    let (namespace, name) =
-        (text(metadata.and_then(|m| m.get("namespace"))), text(metadata.and_then(|m| m.get("name"))));
-    Some(Object { id: Id { kind, namespace, name, group }, file: file.to_owned(), value })
+    let id = Id {
+        kind: object.kind().to_owned(),
+        namespace: object.namespace().unwrap_or_default().to_owned(),
+        name: object.name().to_owned(),
+        group: object.group().to_owned(),
+    };
+    Some(Object { id, file: object.file.to_owned(), value: value_of(object.node), role: Role::of(object) })
+}
+
+impl Role {
+    fn of(object: &flux::Object<'_>) -> Self {
+        if let Some(release) = HelmRelease::of(object) {
+            let reference = release.chart_ref.and_then(|reference| reference.name);
+            let chart = reference.or_else(|| release.chart?.chart).map(|name| name.text.to_owned());
+            return Self::HelmRelease { chart };
+        }
+        if let Some(kustomization) = Kustomization::of(object) {
+            return Self::Kustomization { prunes: kustomization.prune };
+        }
+        Source::of(object).map_or(Self::Other, |source| {
+            let address = source.address().to_owned();
+            Self::Source { kind: source.kind, address }
+        })
+    }
 }
 
 /// Every object that differs, sorted by kind, namespace and name.
@@ -193,20 +246,25 @@ fn change(old: Option<&Object>, new: Option<&Object>, pins: &Pins, budget: &mut 
 impl Pins {
     /// Is it the source of a chart that is published with the release?
     pub(super) fn is_source(&self, object: &Object) -> bool {
-        let url = object.text(&["spec", "url"]).unwrap_or_default();
-        let below = url.rsplit_once('/').filter(|(above, _)| above.ends_with(&format!("/{}", self.repository)));
-        match object.id.kind.as_str() {
-            "OCIRepository" => below.is_some_and(|(_, name)| self.charts.contains(name)),
-            "HelmRepository" => url.ends_with(&format!("/{}", self.repository)),
+        let Role::Source { kind, address } = &object.role else { return false };
+        let charts = format!("/{}", self.repository);
+        match kind {
+            SourceKind::OciRepository => {
+                let below = address.rsplit_once('/').filter(|(above, _)| above.ends_with(&charts));
+                below.is_some_and(|(_, name)| self.charts.contains(name))
+            }
+            SourceKind::HelmRepository => address.ends_with(&charts),
             _ => false,
         }
     }
 
     fn is_pin(&self, old: &Object, new: &Object, field: &FieldChange) -> bool {
         let path = field.path.as_str();
-        match new.id.kind.as_str() {
-            "OCIRepository" => path.starts_with("spec.ref") && self.is_source(old) && self.is_source(new),
-            "HelmRelease" => {
+        match &new.role {
+            Role::Source { kind: SourceKind::OciRepository, .. } => {
+                path.starts_with("spec.ref") && self.is_source(old) && self.is_source(new)
+            }
+            Role::HelmRelease { .. } => {
                 let (before, after) = (self.chart(old), self.chart(new));
                 let same = before.is_some() && before == after;
                 let values = path.starts_with("spec.valuesFrom[") && path.ends_with("].name");
@@ -219,9 +277,7 @@ impl Pins {
 
     /// The published chart that a release uses.
     fn chart<'o>(&self, release: &'o Object) -> Option<&'o str> {
-        let name = release
-            .text(&["spec", "chartRef", "name"])
-            .or_else(|| release.text(&["spec", "chart", "spec", "chart"]))?;
+        let Role::HelmRelease { chart: Some(name) } = &release.role else { return None };
         self.charts.contains(name).then_some(name)
     }
 

@@ -9,17 +9,17 @@ use super::fields::value_of;
 use super::lines::{Budget, Change, Delta};
 use super::moves;
 use super::name;
-use super::objects::{self, Object, ObjectChange, Pins};
+use super::objects::{self, ObjectChange, Pins};
 use super::risk::{self, Risk};
-use super::side::{Files, Side};
+use super::side::Side;
 use super::value::Diff;
-use crate::overlay::{Applier, applied};
+use crate::contents::{Applier, Bundle};
 use crate::yaml;
 
 /// Both trees, and what stands in them.
 pub(super) struct Overlays {
-    pub from: Files,
-    pub to: Files,
+    pub from: Bundle,
+    pub to: Bundle,
 }
 
 /// Compares the overlays of two releases, but for the values that stand in the releases themselves.
@@ -31,9 +31,9 @@ pub(super) fn compare(
 ) {
     let (from, to) = (&overlays.from, &overlays.to);
     let pins = pins(sides);
-    let (old, new) = (objects::read(from, &mut diff.notes), objects::read(to, &mut diff.notes));
+    let (old, new) = (objects::of_bundle(from, &mut diff.notes), objects::of_bundle(to, &mut diff.notes));
     diff.objects = objects::compare(&old, &new, &pins, budget);
-    diff.overlay = files(from, to, |_| Part::Overlay, budget);
+    diff.overlay = files(from.bytes(), to.bytes(), |_| Part::Overlay, budget);
     diff.overlay.retain(|file| !stands_in_values(file, sides, overlays));
     for file in &mut diff.overlay {
         file.pin = is_pin(file, &diff.objects);
@@ -42,7 +42,7 @@ pub(super) fn compare(
     let appliance = &sides.1.config().appliance;
     let root =
         Applier { namespace: appliance.flux_namespace.clone(), name: appliance.source_name.clone(), prunes: true };
-    match (applied(from, &root), applied(to, &root)) {
+    match (from.applied(&root), to.applied(&root)) {
         (Ok(before), Ok(after)) => {
             let (before, after) = (moves::Side::new(&old, &before), moves::Side::new(&new, &after));
             diff.risks.extend(moves::risks(&before, &after, &new, &pins));
@@ -66,10 +66,10 @@ fn pins(sides: (Option<&Side<'_>>, &Side<'_>)) -> Pins {
 
 /// The values of the profile are compared as such: both releases carry them.
 fn stands_in_values(file: &FileChange, (from, to): (Option<&Side<'_>>, &Side<'_>), overlays: &Overlays) -> bool {
-    let same = |side: &Side<'_>, files: &Files| {
+    let same = |side: &Side<'_>, bundle: &Bundle| {
         let directory = format!("profiles/{}/values/", side.release.values_profile);
         let values = file.path.strip_prefix(&directory).and_then(|name| side.release.profile_values.get(name));
-        files.get(&file.path).map(Vec::as_slice) == values.map(String::as_bytes)
+        bundle.bytes().get(&file.path).map(Vec::as_slice) == values.map(String::as_bytes)
     };
     let values = file.path.starts_with("profiles/") && file.path.contains("/values/");
     values && same(to, &overlays.to) && from.is_some_and(|from| same(from, &overlays.from))
@@ -99,15 +99,15 @@ fn is_pin(file: &FileChange, objects: &[ObjectChange]) -> bool {
 }
 
 /// Values that a chart read before and does not read now.
-pub(super) fn unread(dropped: &BTreeMap<String, Dropped>, overlay: &Files, side: &Side<'_>) -> Vec<Risk> {
-    let objects = objects::read(overlay, &mut Vec::new());
+pub(super) fn unread(dropped: &BTreeMap<String, Dropped>, overlay: &Bundle, side: &Side<'_>) -> Vec<Risk> {
+    let parts = overlay.parts();
     let mut risks = Vec::new();
-    for release in objects.iter().filter(|object| object.id.kind == "HelmRelease") {
-        let Some(chart) = chart_of(release, &objects) else { continue };
+    for release in &parts.releases {
+        let Some(chart) = parts.chart_of(release) else { continue };
         let Some(dropped) = dropped.get(chart) else { continue };
-        let file = format!("{}.{}.yaml", release.id.name, side.release.values_profile);
+        let file = format!("{}.{}.yaml", release.object.name(), side.release.values_profile);
         let own = side.release.profile_values.get(&file).map(|text| (file.as_str(), parse(text)));
-        let inline = (release.file.as_str(), release.value["spec"]["values"].clone());
+        let inline = (release.object.file, release.values.map_or(Value::Null, value_of));
         for (place, values) in own.into_iter().chain([inline]) {
             for path in dropped.unread(&values) {
                 let text = format!(
@@ -121,16 +121,6 @@ pub(super) fn unread(dropped: &BTreeMap<String, Dropped>, overlay: &Files, side:
         }
     }
     risks
-}
-
-/// The chart of a release: by the address of its source, which may be called otherwise.
-pub(super) fn chart_of<'o>(release: &'o Object, objects: &'o [Object]) -> Option<&'o str> {
-    let Some(source) = release.text(&["spec", "chartRef", "name"]) else {
-        return release.text(&["spec", "chart", "spec", "chart"]);
-    };
-    let source_of = |object: &&Object| object.id.kind == "OCIRepository" && object.id.name == source;
-    let url = objects.iter().find(source_of).and_then(|object| object.text(&["spec", "url"]));
-    Some(url.and_then(|url| url.rsplit('/').next()).unwrap_or(source))
 }
 
 /// The first document of a text, as data.

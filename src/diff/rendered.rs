@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::fields::value_of;
 use super::lines::Budget;
 use super::name;
 use super::objects::{self, Object, Pins};
@@ -13,6 +14,8 @@ use super::risk;
 use super::side::{Files, Side, unpack};
 use super::value::{Diff, Rendered};
 use crate::config::Config;
+use crate::contents::{Bundle, Parts};
+use crate::flux::{HelmRelease, KUSTOMIZATION_FILE_NAMES, Kustomization, is_kustomization_file_name};
 use crate::oci::{Digest, Error};
 use crate::path::{below, join};
 use crate::release::Release;
@@ -107,55 +110,61 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// All but the charts' archives.
     fn contents(&self, files: Files) -> Contents {
-        let mut contents = Contents { files, ..Contents::default() };
-        let objects = objects::read(&contents.files, &mut contents.notes);
-        self.directories(&objects, &mut contents);
-        self.installations(&objects, &mut contents);
+        let bundle = Bundle::open(files);
+        let parts = bundle.parts();
+        let broken = bundle.broken().iter();
+        let mut contents = Contents {
+            notes: broken.map(|error| objects::not_compared(&error.at.file, &error.reason)).collect(),
+            ..Contents::default()
+        };
+        let directories = self.directories(&bundle, &parts, &mut contents.notes);
+        self.installations(&bundle, &parts, &mut contents);
+        contents.files = bundle.into_bytes();
+        for directory in &directories {
+            if !is_kustomized(&contents.files, directory) {
+                let within = format!("{directory}/");
+                let text = generated(&contents.files, &within);
+                contents.files.insert(format!("{within}kustomization.yaml"), text);
+            }
+        }
+        contents.directories = directories;
         contents
     }
 
     /// The root, what the Flux Kustomizations of the overlay apply, and the profile.
-    fn directories(&self, objects: &[Object], contents: &mut Contents) {
+    fn directories(&self, bundle: &Bundle, parts: &Parts<'_>, notes: &mut Vec<String>) -> Vec<String> {
         let source = self.config.appliance.source_name.as_str();
-        let applied = objects.iter().filter(|object| {
-            object.id.kind == "Kustomization" && object.text(&["spec", "sourceRef", "name"]) == Some(source)
-        });
-        let mut directories: BTreeSet<String> =
-            applied.filter_map(|object| below("", object.text(&["spec", "path"]).unwrap_or("."))).collect();
+        let applied = parts.kustomizations.iter().filter(|one| one.source_name() == source);
+        let mut directories: BTreeSet<String> = applied.filter_map(Kustomization::directory).collect();
         directories.insert("base".to_owned());
         let profile = format!("profiles/{}", self.release.values_profile);
-        if is_kustomized(&contents.files, &profile) {
+        if is_kustomized(bundle.bytes(), &profile) {
             directories.insert(profile);
         }
-        if let Some(place) = escapes(&contents.files) {
-            contents.notes.push(format!("the overlay: {} names what is not in the bundle", name(&place)));
-            return;
+        if let Some(place) = escapes(bundle.bytes()) {
+            notes.push(format!("the overlay: {} names what is not in the bundle", name(&place)));
+            return Vec::new();
         }
-        for directory in directories {
+        let (there, absent): (Vec<String>, Vec<String>) = directories.into_iter().partition(|directory| {
             let within = format!("{directory}/");
-            if !contents.files.keys().any(|path| path.starts_with(&within)) {
-                contents.notes.push(format!("{}: there is no such directory", name(&directory)));
-                continue;
-            }
-            if !is_kustomized(&contents.files, &directory) {
-                let text = generated(&contents.files, &within);
-                contents.files.insert(format!("{within}kustomization.yaml"), text);
-            }
-            contents.directories.push(directory);
-        }
+            bundle.bytes().keys().any(|path| path.starts_with(&within))
+        });
+        notes.extend(absent.iter().map(|directory| format!("{}: there is no such directory", name(directory))));
+        there
     }
 
-    fn installations(&self, objects: &[Object], contents: &mut Contents) {
-        for release in objects.iter().filter(|object| object.id.kind == "HelmRelease") {
-            let id = name(&release.id.to_string());
-            let Some(chart) = super::overlay::chart_of(release, objects).filter(|chart| self.release.publishes(chart))
-            else {
+    fn installations(&self, bundle: &Bundle, parts: &Parts<'_>, contents: &mut Contents) {
+        for release in &parts.releases {
+            let object = &release.object;
+            let own = object.namespace().unwrap_or_default();
+            let separator = if own.is_empty() { "" } else { "/" };
+            let id = name(&format!("HelmRelease {own}{separator}{}", object.name()));
+            let Some(chart) = parts.chart_of(release).filter(|chart| self.release.publishes(chart)) else {
                 contents.notes.push(format!("{id}: its chart is not published with the release"));
                 continue;
             };
-            let text = |key: &str| release.text(&["spec", key]);
-            let namespace = text("targetNamespace").unwrap_or(&release.id.namespace);
-            let release_name = text("releaseName").unwrap_or(&release.id.name);
+            let namespace = release.target_namespace.unwrap_or(own);
+            let release_name = release.release_name.unwrap_or(object.name());
             if !(is_label(release_name) && is_label(namespace)) {
                 contents.notes.push(format!("{id}: its name or namespace is none that Kubernetes takes"));
                 continue;
@@ -164,22 +173,22 @@ impl Reading<'_> {
                 release: release_name.to_owned(),
                 namespace: namespace.to_owned(),
                 chart: chart.to_owned(),
-                values: self.values(release, contents),
+                values: self.values(release, bundle),
             };
             contents.installations.push(installation);
         }
     }
 
-    /// The profile's values with the image tags that the appliance injects, then those of the `HelmRelease` itself.
-    fn values(&self, release: &Object, contents: &mut Contents) -> Vec<Value> {
-        let file = format!("{}.{}.yaml", release.id.name, self.release.values_profile);
-        let in_bundle = format!("profiles/{}/values/{file}", self.release.values_profile);
-        let in_bundle = contents.files.get(&in_bundle).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    /// The profile's values with the image tags that the appliance injects, then those of the HelmRelease itself.
+    fn values(&self, release: &HelmRelease<'_>, bundle: &Bundle) -> Vec<Value> {
+        let (of, profile) = (release.object.name(), &self.release.values_profile);
+        let file = format!("{of}.{profile}.yaml");
+        let in_bundle = bundle.profile_values(profile).get(file.as_str()).map(|bytes| String::from_utf8_lossy(bytes));
+        let carried = self.release.profile_values.get(&file).map(|text| text.as_str().into());
         let mut values = Vec::new();
-        if let Some(text) = self.release.profile_values.get(&file).cloned().or(in_bundle) {
+        if let Some(text) = carried.or(in_bundle) {
             let mut profile = super::overlay::parse(&text);
-            let injections = self.config.appliance.values.iter().filter(|one| one.release == release.id.name);
-            for injection in injections {
+            for injection in self.config.appliance.values.iter().filter(|one| one.release == of) {
                 let tag = injection.from.strip_prefix("image:").and_then(|key| self.release.images.get(key));
                 if let Some(tag) = tag {
                     set(&mut profile, &injection.path, tag);
@@ -187,7 +196,7 @@ impl Reading<'_> {
             }
             values.push(profile);
         }
-        values.extend(release.value["spec"].get("values").cloned());
+        values.extend(release.values.map(value_of));
         values.retain(Value::is_object);
         values
     }
@@ -204,10 +213,8 @@ fn set(values: &mut Value, path: &str, text: &str) {
     *place = Value::String(text.to_owned());
 }
 
-const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-
 fn is_kustomized(files: &Files, directory: &str) -> bool {
-    KUSTOMIZATIONS.iter().any(|file| files.contains_key(&join(directory, file)))
+    KUSTOMIZATION_FILE_NAMES.iter().any(|file| files.contains_key(&join(directory, file)))
 }
 
 /// Flux takes every file of a directory without a kustomization; a directory that has its own is taken as a whole.
@@ -229,8 +236,7 @@ fn generated(files: &Files, within: &str) -> Vec<u8> {
 /// machine's files into a report.
 fn escapes(files: &Files) -> Option<String> {
     let kustomizations = files.iter().filter(|(path, bytes)| {
-        let file = path.rsplit('/').next().unwrap_or(path);
-        KUSTOMIZATIONS.contains(&file) || bytes.windows(18).any(|window| window == b"kustomize.config.k")
+        is_kustomization_file_name(path) || bytes.windows(18).any(|window| window == b"kustomize.config.k")
     });
     for (path, bytes) in kustomizations {
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);

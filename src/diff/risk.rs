@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::chart::ChartChange;
 use super::lines::Change;
 use super::name;
-use super::objects::{Id, Object, ObjectChange};
+use super::objects::{Id, Object, ObjectChange, Role};
 use super::value::{ImageChange, ImageState};
 use crate::release::{Named, NamedKind, compare_versions};
 
@@ -93,7 +93,7 @@ pub(super) fn removed(object: &Object) -> Option<Risk> {
         return None;
     }
     let id = name(&object.id.to_string());
-    if object.id.kind == "Kustomization" && object.value["spec"]["prune"] != true {
+    if object.role == (Role::Kustomization { prunes: false }) {
         return Some(Risk::warning(
             "removed-object",
             format!("{id} is removed; without `prune`, what it applied stays"),

@@ -10,7 +10,7 @@ use super::error::{At, Error};
 use super::file::Files;
 use super::helm_release::HelmRelease;
 use super::kustomization::Kustomization;
-use super::kustomize::{KustomizationFile, NAMES};
+use super::kustomize::{KUSTOMIZATION_FILE_NAMES, KustomizationFile};
 
 /// Most directories that are entered: a kustomization file may list a directory that others list too.
 const MOST_DIRECTORIES: usize = 100_000;
@@ -224,7 +224,9 @@ impl Walk<'_> {
             return Err(invalid(reason).hint("the bundle holds the overlay alone: move it into it"));
         };
         let files = self.files.bytes();
-        if files.contains_key(&path) || NAMES.iter().any(|name| files.contains_key(&join(&path, name))) {
+        if files.contains_key(&path)
+            || KUSTOMIZATION_FILE_NAMES.iter().any(|name| files.contains_key(&join(&path, name)))
+        {
             return Ok(path);
         }
         let start = format!("{path}/");

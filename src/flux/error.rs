@@ -22,7 +22,7 @@ pub struct Error {
 }
 
 impl Error {
-    pub(super) fn new(file: &str, line: usize, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(file: &str, line: usize, reason: impl Into<String>) -> Self {
         Self { at: At { file: file.to_owned(), line }, reason: reason.into(), hint: None }
     }
 

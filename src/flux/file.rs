@@ -6,7 +6,7 @@ use crate::path::{has_extension, join};
 use crate::yaml::{self, Document, Node};
 
 use super::error::Error;
-use super::kustomize::{KustomizationFile, NAMES, is_kustomization_file_name};
+use super::kustomize::{KUSTOMIZATION_FILE_NAMES, KustomizationFile, is_kustomization_file_name};
 use super::object::Object;
 
 /// A YAML file (or a JSON one, which is YAML too), parsed.
@@ -106,6 +106,11 @@ impl Files {
         self.parsed.insert(path, file);
     }
 
+    /// Returns all files, given up.
+    pub fn into_bytes(self) -> BTreeMap<String, Vec<u8>> {
+        self.bytes
+    }
+
     /// Returns all files.
     pub fn bytes(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.bytes
@@ -134,6 +139,6 @@ impl Files {
 
     /// Returns the path of a directory's kustomization file.
     pub fn kustomization_file_of(&self, directory: &str) -> Option<String> {
-        NAMES.iter().map(|name| join(directory, name)).find(|path| self.parsed.contains_key(path))
+        KUSTOMIZATION_FILE_NAMES.iter().map(|name| join(directory, name)).find(|path| self.parsed.contains_key(path))
     }
 }

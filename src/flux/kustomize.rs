@@ -10,7 +10,7 @@ use super::object::Scalar;
 use super::patch::{Patch, patches};
 
 /// Names of the file, in the order in which kustomize looks for them.
-pub(super) const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub const KUSTOMIZATION_FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Keys with lists of paths whose files kustomize reads as YAML of its own or of Kubernetes, each key at most once.
 const STRICT: [&str; 7] =
@@ -20,7 +20,7 @@ const FILES: [&str; 3] = ["patches", "patchesJson6902", "replacements"];
 
 /// Tells whether kustomize reads a file of this name as the kustomization file of its directory.
 pub fn is_kustomization_file_name(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| NAMES.contains(&name))
+    path.rsplit('/').next().is_some_and(|name| KUSTOMIZATION_FILE_NAMES.contains(&name))
 }
 
 /// The kustomization file of a directory.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::yaml::Node;
+use crate::yaml::{Document, Node};
 
 use super::file::File;
 
@@ -53,13 +53,13 @@ pub struct Object<'a> {
 impl<'a> Object<'a> {
     /// Returns every object of the files, in the order of paths and then of the text.
     pub fn all(files: &'a BTreeMap<String, File>) -> Vec<Self> {
-        files.iter().flat_map(|(path, file)| Self::of_file(path, file)).collect()
+        files.iter().flat_map(|(path, file)| Self::of_documents(path, &file.documents)).collect()
     }
 
     /// Returns every object of one file, in the order of the text.
-    pub fn of_file(path: &'a str, file: &'a File) -> Vec<Self> {
+    pub fn of_documents(path: &'a str, documents: &'a [Document]) -> Vec<Self> {
         let mut objects = Vec::new();
-        for (document, root) in file.documents.iter().enumerate() {
+        for (document, root) in documents.iter().enumerate() {
             if let Some(node) = &root.root {
                 Self { file: path, document, path: String::new(), node }.collect(&mut objects);
             }

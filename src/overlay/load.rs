@@ -1,7 +1,5 @@
 //! From the tree to the files of the bundle, read and parsed once.
 
-use std::collections::BTreeMap;
-
 use crate::flux::{self, Files};
 use crate::oci::Prefix;
 use crate::path::join;
@@ -9,6 +7,7 @@ use crate::source::{EntryKind, Error, Place, Tree};
 
 use super::Overlay;
 use super::ignore::{FILE, Ignore};
+use super::profile::is_values;
 
 /// Most bytes of one file.
 const MOST_BYTES: u64 = 10 << 20;
@@ -110,24 +109,6 @@ pub(super) fn unusable(directory: &str, error: flux::Error) -> Error {
     }
 }
 
-/// A bundle that was published: its root is the overlay's own, and of what it ignored nothing is left.
-///
-/// # Errors
-/// When its YAML is broken.
-pub(super) fn of_bundle(
-    files: &BTreeMap<String, Vec<u8>>,
-    namespace: &str,
-    source_name: &str,
-) -> Result<Overlay, Error> {
-    let (namespace, source_name) = (namespace.to_owned(), source_name.to_owned());
-    let settings = Owned { source_name, namespace, ..Owned::default() };
-    let mut read = Files::default();
-    for (path, bytes) in files {
-        insert(&mut read, path.clone(), bytes.clone()).map_err(|error| unusable("", error))?;
-    }
-    Ok(Overlay { settings, files: read, ignore: Ignore::new(&[]) })
-}
-
 fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {
     let hint = "`overlay` in the configuration says where the overlay lies";
     for (path, what) in [(directory.to_owned(), "the overlay"), (join(directory, "base"), "the overlay's `base`")] {
@@ -138,12 +119,6 @@ fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Values are for Helm; Flux never reads them as objects.
-fn is_values(path: &str) -> bool {
-    let parts: Vec<&str> = path.split('/').collect();
-    parts.len() > 3 && parts[0] == "profiles" && parts[2] == "values"
 }
 
 fn refuse_hostile(path: &str, place: impl Fn() -> Place) -> Result<(), Error> {

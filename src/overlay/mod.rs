@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::flux::{self, AppliedRelease, HelmRelease, Object};
-use crate::path::{has_extension, join};
+use crate::path::join;
 use crate::source::{Error, Place};
 use crate::yaml::Node;
 
-mod applied;
 mod bundle;
 mod check;
 mod children;
@@ -19,16 +18,17 @@ mod image_names;
 mod load;
 mod own_source;
 mod patches;
+mod profile;
 mod references;
 mod release;
 mod relocate;
 mod rewrite;
 mod sources;
 
-pub use applied::{Applied, Applier, applied};
 pub use bundle::{BundleMeta, bundle, unpack};
 pub use discover::{ChartSource, ChartUse, Discovered, External};
 pub use load::{Settings, load};
+pub(crate) use profile::{is_values, profile_values};
 pub use relocate::{Relocated, relocate, rename_values};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
 
@@ -71,15 +71,8 @@ impl Overlay {
         if profile.is_empty() || profile.contains('/') || !self.files().keys().any(|path| path.starts_with(&start)) {
             return Err(self.no_profile(profile));
         }
-        let mut values = BTreeMap::new();
-        for (path, bytes) in self.files() {
-            let name = path.strip_prefix(&start).and_then(|path| path.strip_prefix("values/"));
-            let yaml = |name: &&str| !name.contains('/') && has_extension(name, &["yaml", "yml"]);
-            if let Some(name) = name.filter(yaml) {
-                values.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
-            }
-        }
-        Ok(values)
+        let values = profile_values(self.files(), profile).into_iter();
+        Ok(values.map(|(name, bytes)| (name.to_owned(), String::from_utf8_lossy(bytes).into_owned())).collect())
     }
 
     fn no_profile(&self, profile: &str) -> Error {

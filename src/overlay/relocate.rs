@@ -57,7 +57,7 @@ pub fn rename_values(mut files: Files, names: &BTreeMap<String, String>) -> File
         let Some(parsed) = std::str::from_utf8(bytes).ok().filter(|_| is_structured(path)).and_then(parsed) else {
             continue;
         };
-        let releases = HelmRelease::all(&Object::of_file(path, &parsed));
+        let releases = HelmRelease::all(&Object::of_documents(path, &parsed.documents));
         let names_of = releases.iter().flat_map(|release| &release.values_from).filter_map(ValuesFrom::config_map_name);
         let edit = |Scalar { text, node }: Scalar<'_>| Some(replace_scalar(&parsed.text, node, names.get(text)?));
         if let Some(text) = applied(&parsed.text, names_of.filter_map(edit).collect()) {
@@ -127,7 +127,8 @@ impl Relocating<'_> {
     /// Brings `insecure` of the sources whose `url` changed to what the new prefix is.
     fn secured(&mut self, before: &File, text: String) -> String {
         let Some(after) = parsed(&text) else { return text };
-        let (before, after) = (Object::of_file(self.path, before), Object::of_file(self.path, &after));
+        let documents = Object::of_documents;
+        let (before, after) = (documents(self.path, &before.documents), documents(self.path, &after.documents));
         let mut edits = Vec::new();
         for (old, new) in before.iter().zip(&after) {
             let (Some(old), Some(new)) = (Source::of(old), Source::of(new)) else { continue };

@@ -1,0 +1,8 @@
+//! A release opened once, into typed parts. Verifying, comparing and rendering read a release through these types and nothing else, so
+//! that a rule of Flux or of an older publisher is written in one place. Rewriting an overlay, which comes before, reads [`crate::flux`].
+
+mod applied;
+mod bundle;
+
+pub use applied::{Applied, Applier};
+pub use bundle::{Bundle, Parts};
