@@ -9,6 +9,7 @@ use super::reader::Reader;
 use super::served::served;
 use super::{Aspect, Check, Stores, Subject, artifact, overlay, values_names};
 use crate::config::Config;
+use crate::contents::Bundle;
 use crate::oci::{self, AnyRepository, Digest, InvalidReference, Parsed, Prefix, Repository, Selector, Tag};
 use crate::release::{self, Named, NamedKind, Resolved, Target};
 
@@ -212,10 +213,11 @@ fn inside(named: &Named, blobs: &[Bytes], resolved: &Resolved, prefix: &Prefix, 
     match artifact::unpack(blobs) {
         Err(reason) => vec![subject.failed(Aspect::Unpacks, reason)],
         Ok(files) => {
+            let bundle = Bundle::open(files);
             let mut checks = vec![subject.ok(Aspect::Unpacks)];
-            checks.extend(overlay::pins(&files, &resolved.release, prefix, &config.repositories.charts));
-            checks.extend(overlay::values(&files, &resolved.release));
-            checks.extend(values_names::checks(&files, &resolved.release, config));
+            checks.extend(overlay::pins(&bundle, &resolved.release, prefix, &config.repositories.charts));
+            checks.extend(overlay::values(&bundle, &resolved.release));
+            checks.extend(values_names::checks(&bundle, &resolved.release, config));
             checks
         }
     }

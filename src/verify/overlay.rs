@@ -1,13 +1,12 @@
-//! The overlay in a bundle, held against the release: what it pins, and the values that the release carries a copy of.
+//! The overlay in a bundle, compared with the release: the charts that it pins, and the values that the release carries a copy of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Aspect, Check, Subject};
+use crate::contents::Bundle;
+use crate::flux::{HelmRelease, Object, Source, SourceKind};
 use crate::oci::{Digest, Prefix, Repository};
 use crate::release::{NamedKind, Release};
-use crate::yaml::{self, Node};
-
-pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 /// What a release's overlay says of one of its charts.
 #[derive(Debug)]
@@ -18,67 +17,34 @@ struct Pin {
     digest: Option<String>,
 }
 
-/// Every pin of a chart of this release; a chart that nothing pins is one that failed.
-pub(super) fn pins(files: &Files, release: &Release, prefix: &Prefix, charts: &Repository) -> Vec<Check> {
-    let mut found = Vec::new();
-    let mut broken = Vec::new();
-    for (path, bytes) in files.iter().filter(|(path, _)| is_object(path)) {
-        match std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()).and_then(documents) {
-            Ok(roots) => found.extend(roots.iter().filter_map(|root| pin(root, path, prefix, charts))),
-            Err(reason) => {
-                let subject = Subject { kind: NamedKind::Bundle, name: path, reference: path };
-                broken.push(subject.failed(Aspect::Pin, reason));
-            }
-        }
-    }
+/// Checks every pin of a chart of this release; a chart that nothing pins is a failed check.
+pub(super) fn pins(bundle: &Bundle, release: &Release, prefix: &Prefix, charts: &Repository) -> Vec<Check> {
+    let found: Vec<Pin> = bundle.parts().objects.iter().filter_map(|object| pin(object, prefix, charts)).collect();
     let mut checks: Vec<Check> = found.iter().filter_map(|pin| judge(pin, release)).collect();
     let pinned: BTreeSet<&str> = found.iter().map(|pin| pin.chart.as_str()).collect();
     for name in release.chart_digests.keys().filter(|name| !pinned.contains(name.as_str())) {
         let subject = Subject { kind: NamedKind::Chart, name, reference: &release.config.repository };
         checks.push(subject.failed(Aspect::Pin, "nothing in the bundle uses it"));
     }
-    checks.append(&mut broken);
+    checks.extend(bundle.broken().iter().map(|broken| {
+        let path = &broken.at.file;
+        let subject = Subject { kind: NamedKind::Bundle, name: path, reference: path };
+        subject.failed(Aspect::Pin, format!("line {}: {}", broken.at.line, broken.reason))
+    }));
     checks
 }
 
-/// Values are for Helm; Flux never reads them as objects.
-pub(super) fn is_object(path: &str) -> bool {
-    let values = path.strip_prefix("profiles/").and_then(|path| path.split_once('/'));
-    let values = values.is_some_and(|(_, path)| path.starts_with("values/"));
-    !values && is_yaml(path)
-}
-
-fn is_yaml(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "yaml" | "yml"))
-}
-
-pub(super) fn documents(text: &str) -> Result<Vec<Node>, String> {
-    let documents = yaml::parse(text).map_err(|cause| format!("line {}: {}", cause.line, cause.reason))?;
-    Ok(documents.into_iter().filter_map(|document| document.root).collect())
-}
-
-/// What an `OCIRepository` of one of our charts, or a `HelmRelease` that names one by version, pins.
-fn pin(root: &Node, path: &str, prefix: &Prefix, charts: &Repository) -> Option<Pin> {
-    let text = |at: &[&str]| root.text_at(at).map(ToOwned::to_owned);
-    match text(&["kind"])?.as_str() {
-        "OCIRepository" => {
-            let url = text(&["spec", "url"])?;
-            let repository = prefix.strip(url.strip_prefix("oci://")?.trim_end_matches('/'))?;
-            let chart = repository.as_str().strip_prefix(charts.as_str())?.strip_prefix('/')?.to_owned();
-            let (version, digest) = (text(&["spec", "ref", "tag"]), text(&["spec", "ref", "digest"]));
-            Some(Pin { chart, file: path.to_owned(), version, digest })
-        }
-        "HelmRelease" if text(&["spec", "chart", "spec", "sourceRef", "kind"])? == "HelmRepository" => {
-            let chart = text(&["spec", "chart", "spec", "chart"])?;
-            Some(Pin {
-                chart,
-                file: path.to_owned(),
-                version: text(&["spec", "chart", "spec", "version"]),
-                digest: None,
-            })
-        }
-        _ => None,
+/// Returns what an `OCIRepository` of one of our charts, or a `HelmRelease` that names one by version, pins.
+fn pin(object: &Object<'_>, prefix: &Prefix, charts: &Repository) -> Option<Pin> {
+    let file = object.file.to_owned();
+    let text = |scalar: crate::flux::Scalar<'_>| scalar.text.to_owned();
+    if let Some(source) = Source::of(object).filter(|source| source.kind == SourceKind::OciRepository) {
+        let repository = prefix.strip(source.address().strip_prefix("oci://")?)?;
+        let chart = repository.as_str().strip_prefix(charts.as_str())?.strip_prefix('/')?.to_owned();
+        return Some(Pin { chart, file, version: source.tag.map(text), digest: source.digest.map(text) });
     }
+    let spec = HelmRelease::of(object)?.chart.filter(|chart| chart.is_from("HelmRepository"))?;
+    Some(Pin { chart: text(spec.chart?), file, version: spec.version.map(text), digest: None })
 }
 
 /// Nothing for a chart that the release does not name: it is not ours to judge.
@@ -101,14 +67,12 @@ fn judge(pin: &Pin, release: &Release) -> Option<Check> {
 }
 
 /// The profile's values in the release against those in the bundle; older publishers carried none.
-pub(super) fn values(files: &Files, release: &Release) -> Vec<Check> {
-    let start = format!("profiles/{}/values/", release.values_profile);
-    let named = files.iter().filter_map(|(path, bytes)| Some((path.strip_prefix(&start)?, bytes)));
-    let in_bundle: BTreeMap<&str, &Vec<u8>> = named.filter(|(name, _)| !name.contains('/') && is_yaml(name)).collect();
+pub(super) fn values(bundle: &Bundle, release: &Release) -> Vec<Check> {
+    let in_bundle = bundle.profile_values(&release.values_profile);
     let carried = &release.profile_values;
     let every: BTreeSet<&str> = in_bundle.keys().copied().chain(carried.keys().map(String::as_str)).collect();
     let check = |name: &str| {
-        let reference = format!("{start}{name}");
+        let reference = format!("profiles/{}/values/{name}", release.values_profile);
         let subject = Subject { kind: NamedKind::Bundle, name, reference: &reference };
         match (in_bundle.get(name), carried.get(name)) {
             (Some(_), None) if carried.is_empty() => {
@@ -141,14 +105,14 @@ mod tests {
 
     fn source(digest: &str, tag: &str) -> String {
         format!(
-            "kind: OCIRepository\nspec:\n  url: oci://r.io/x/charts/a\n  ref: {{tag: '{tag}', digest: '{digest}'}}\n"
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nspec:\n  url: oci://r.io/x/charts/a\n  ref: {{tag: '{tag}', digest: '{digest}'}}\n"
         )
     }
 
     fn outcomes(files: &[(&str, &str)]) -> Vec<(Outcome, Option<String>)> {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
         let prefix = Prefix::parse("r.io/x", false).expect("a prefix");
-        let checks = pins(&files, &release(), &prefix, &"charts".parse().expect("a repository"));
+        let checks = pins(&Bundle::open(files), &release(), &prefix, &"charts".parse().expect("a repository"));
         checks.into_iter().map(|check| (check.outcome, check.reason)).collect()
     }
 
@@ -160,7 +124,11 @@ mod tests {
         for (text, words) in [
             (source(&other, "1.0_b"), other.as_str()),
             (source(&digest, "1.1"), "version 1.1"),
-            ("kind: OCIRepository\nspec: {url: 'oci://r.io/x/charts/a'}\n".to_owned(), "without"),
+            (
+                "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nspec: {url: 'oci://r.io/x/charts/a'}\n"
+                    .to_owned(),
+                "without",
+            ),
             ("kind: [\n".to_owned(), "line"),
             ("kind: ConfigMap\n".to_owned(), "nothing in the bundle uses it"),
         ] {
@@ -170,7 +138,7 @@ mod tests {
             });
             assert!(failed, "{words}: {found:?}");
         }
-        let by_version = "kind: HelmRelease\nspec: {chart: {spec: {chart: a, version: '1.0+b', sourceRef: {kind: HelmRepository}}}}\n";
+        let by_version = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {chart: {spec: {chart: a, version: '1.0+b', sourceRef: {kind: HelmRepository}}}}\n";
         assert_eq!(outcomes(&[("base/a.yaml", by_version)]), [(Outcome::Ok, None)]);
     }
 
@@ -178,7 +146,7 @@ mod tests {
     fn values_must_be_those_of_the_bundle() {
         let judge = |files: &[(&str, &str)]| {
             let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
-            values(&files, &release()).into_iter().map(|check| check.outcome).collect::<Vec<_>>()
+            values(&Bundle::open(files), &release()).into_iter().map(|check| check.outcome).collect::<Vec<_>>()
         };
         assert_eq!(judge(&[("profiles/p/values/a.p.yaml", "x: 1\n")]), [Outcome::Ok]);
         assert_eq!(judge(&[("profiles/p/values/a.p.yaml", "x: 2\n")]), [Outcome::Failed]);

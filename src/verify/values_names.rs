@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::overlay::{Files, documents, is_object};
 use super::{Aspect, Check, Subject};
 use crate::config::Config;
+use crate::contents::Bundle;
+use crate::flux::ValuesFrom;
 use crate::release::{NamedKind, Release, split_hash, values_hash};
-use crate::yaml::Node;
 
-/// Every `HelmRelease` that reads the values of one, and every name that carries a hash.
-pub(super) fn checks(files: &Files, release: &Release, config: &Config) -> Vec<Check> {
+/// Checks every `HelmRelease` that reads a release's values, and every name that carries a hash.
+pub(super) fn checks(bundle: &Bundle, release: &Release, config: &Config) -> Vec<Check> {
     let made = made(release, config);
     let mut checks = Vec::new();
-    for (path, bytes) in files.iter().filter(|(path, _)| is_object(path)) {
-        // What cannot be read failed where the pins were looked at.
-        let Some(roots) = std::str::from_utf8(bytes).ok().and_then(|text| documents(text).ok()) else { continue };
-        for root in roots.iter().filter(|root| root.text_at(&["kind"]) == Some("HelmRelease")) {
-            checks.extend(read(root).filter_map(|name| judge(name, path, &made, &config.appliance.values_prefix)));
-        }
+    for reader in bundle.parts().releases {
+        let names = reader.values_from.iter().filter_map(ValuesFrom::config_map_name);
+        let judge = |name: &str| judge(name, reader.object.file, &made, &config.appliance.values_prefix);
+        checks.extend(names.filter_map(|name| judge(name.text)));
     }
     checks.extend(hashes(release, config));
     checks
@@ -32,12 +30,6 @@ fn made(release: &Release, config: &Config) -> BTreeMap<String, String> {
     let described = described
         .filter_map(|reader| Some((reader.values_of(&release.values_profile)?.to_owned(), reader.config_map.clone())));
     carried.chain(release.values_config_maps.clone()).chain(described).collect()
-}
-
-/// The `ConfigMap`s that a `HelmRelease` reads its values from.
-fn read(root: &Node) -> impl Iterator<Item = &str> {
-    let items = root.get(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default();
-    items.iter().filter(|item| item.text_at(&["kind"]) == Some("ConfigMap")).filter_map(|item| item.text_at(&["name"]))
 }
 
 /// Nothing for a `ConfigMap` that is not of a release's values.
@@ -104,10 +96,10 @@ mod tests {
 
     fn outcomes(release: &Release, read: &str) -> Vec<(Outcome, String)> {
         let text = format!(
-            "kind: HelmRelease\nspec: {{valuesFrom: [{{kind: Secret, name: s}}, {{kind: ConfigMap, name: '{read}'}}]}}\n"
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {{valuesFrom: [{{kind: Secret, name: s}}, {{kind: ConfigMap, name: '{read}'}}]}}\n"
         );
         let files = [("base/a.yaml".to_owned(), text.into_bytes())].into();
-        let checks = checks(&files, release, &Config::default());
+        let checks = checks(&Bundle::open(files), release, &Config::default());
         checks.into_iter().map(|check| (check.outcome, check.reason.unwrap_or_default())).collect()
     }
 
