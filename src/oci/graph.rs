@@ -30,6 +30,17 @@ pub struct Attached {
 }
 
 impl ReadStore {
+    /// A blob to be stored elsewhere, where it is read piece by piece. Nothing is read yet.
+    pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
+        match &self.backing {
+            Backing::Registry(registry) => {
+                Content::in_registry(descriptor.clone(), registry.clone(), repository.clone())
+            }
+            Backing::Layout(layout) => layout.content(repository, descriptor),
+            Backing::Archive(archive) => archive.content(repository, descriptor),
+        }
+    }
+
     /// A manifest, and of an index the manifests that it names and `keep` wants; on a disk, those of them that are there. An index
     /// inside an index is followed once.
     ///

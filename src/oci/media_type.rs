@@ -51,7 +51,6 @@ pub fn is_manifest(media_type: &str) -> bool {
 }
 
 /// Is `media_type` that of a manifest that names others?
-#[cfg(feature = "publish")]
 pub fn is_index(media_type: &str) -> bool {
     INDEXES.contains(&media_type)
 }
@@ -59,7 +58,6 @@ pub fn is_index(media_type: &str) -> bool {
 /// Layers that their author's licence keeps where they are: `urls` of the descriptor say where. Registries do not want them.
 ///
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#non-distributable-layers>
-#[cfg(feature = "publish")]
 pub fn is_foreign(media_type: &str) -> bool {
     media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
 }

@@ -1,7 +1,7 @@
 //! The writing half of the seam.
 
 use super::archive::written_as_a_whole;
-use super::registry::Access;
+use super::registry::{Access, Mounts};
 use super::store::Backing;
 use super::{Content, Digest, Error, Kind, Location, Options, Probe, ReadStore, Repository, Selector, Tag, media_type};
 
@@ -9,6 +9,7 @@ use super::{Content, Digest, Error, Kind, Location, Options, Probe, ReadStore, R
 #[derive(Debug)]
 pub struct Store {
     read: ReadStore,
+    mounts: Mounts,
 }
 
 impl Store {
@@ -20,7 +21,8 @@ impl Store {
         if let Location::Archive(path) = location {
             return Err(written_as_a_whole(path));
         }
-        Ok(Self { read: ReadStore::open_for(location, options, Access::Push)? })
+        let read = ReadStore::open_for(location, options, Access::Push)?;
+        Ok(Self { read, mounts: Mounts::default() })
     }
 
     /// The reading half.
@@ -34,7 +36,7 @@ impl Store {
     /// When the store refuses or fails.
     pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         match &self.read.backing {
-            Backing::Registry(registry) => registry.push_blob(repository, content).await,
+            Backing::Registry(registry) => registry.push_blob(repository, content, &self.mounts).await,
             Backing::Layout(layout) => layout.push_blob(repository, content).await,
             Backing::Archive(archive) => Err(written_as_a_whole(archive.path())),
         }

@@ -65,7 +65,6 @@ impl Repository {
     }
 
     /// Where a directory keeps `repository` of another registry: no repository of its own has such a name.
-    #[cfg(feature = "publish")]
     pub fn kept(registry: &Prefix, repository: &Self) -> Self {
         Self(format!("_external/{}/{}", registry.host().replace(':', "_"), registry.full_path(repository)))
     }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-#[cfg(feature = "publish")]
-use super::Content;
 use super::archive::Archive;
 use super::layout::Layout;
 use super::reference::invalid;
@@ -168,18 +166,6 @@ impl ReadStore {
             return Err(mismatch(&reference(), &digest));
         }
         Ok(bytes)
-    }
-
-    /// A blob to be stored elsewhere, where it is read piece by piece. Nothing is read yet.
-    #[cfg(feature = "publish")]
-    pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
-        match &self.backing {
-            Backing::Registry(registry) => {
-                Content::in_registry(descriptor.clone(), registry.clone(), repository.clone())
-            }
-            Backing::Layout(layout) => layout.content(repository, descriptor),
-            Backing::Archive(archive) => archive.content(repository, descriptor),
-        }
     }
 
     /// Is this blob or manifest there?

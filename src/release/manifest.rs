@@ -156,7 +156,6 @@ impl Release {
     }
 
     /// The bytes that are published: JSON with two blanks of indentation and a final line end.
-    #[cfg(feature = "publish")]
     pub fn to_json(&self) -> Vec<u8> {
         let mut json = serde_json::to_vec_pretty(self).expect("a release has text keys alone");
         json.push(b'\n');

@@ -3,6 +3,8 @@
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
+#[cfg(feature = "publish")]
+mod copy;
 mod read;
 #[cfg(feature = "publish")]
 mod write;

@@ -6,15 +6,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-#[cfg(feature = "publish")]
-use crate::oci::{Content, FileRange};
 use crate::oci::{Descriptor, Digest, Error, Hasher, Index, Kind, Repository, Selector, Tag, media_type};
 
 /// Largest `index.json` that is read.
 const INDEX_LIMIT: u64 = 64 << 20;
-/// Largest manifest that is read to see what it refers to.
-#[cfg(feature = "publish")]
-const REFERRER_LIMIT: u64 = 4 << 20;
 /// Where images of other registries lie. No repository has such a name: none begins with `_`.
 const EXTERNAL: &str = "_external";
 
@@ -138,7 +133,7 @@ impl Layout {
         Ok((described.unwrap_or_else(|| media_type::of_manifest(&bytes)), Bytes::from(bytes)))
     }
 
-    fn read_blob(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {
+    pub(super) fn read_blob(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {
         let reference = || self.reference(repository, digest.as_str());
         let bytes = read_bounded(&self.blob_path(repository, digest), limit)
             .map_err(|cause| Self::io("reading", reference(), cause))?;
@@ -155,13 +150,6 @@ impl Layout {
         self.read_blob(repository, &descriptor.digest, descriptor.size).map(Bytes::from)
     }
 
-    /// A blob, which is read from its file when it is stored elsewhere.
-    #[cfg(feature = "publish")]
-    pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
-        let range = FileRange::at(self.blob_path(repository, &descriptor.digest), descriptor.size);
-        Content::in_file(descriptor.clone(), range)
-    }
-
     /// A file on a disk has nobody who vouches for it: its bytes are held against its name.
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
     pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
@@ -176,20 +164,6 @@ impl Layout {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(cause) => Err(Self::io("reading", self.reference(repository, digest.as_str()), cause)),
         }
-    }
-
-    /// The manifests of the index that name `subject`, described with what they say of themselves.
-    #[cfg(feature = "publish")]
-    pub fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
-        let index = self.index(repository)?;
-        let mut referring = Vec::new();
-        for entry in index.manifests.iter().filter(|entry| media_type::is_manifest(&entry.media_type)) {
-            let bytes = self.read_blob(repository, &entry.digest, REFERRER_LIMIT)?;
-            if let Some(descriptor) = Descriptor::referring(&entry.media_type, &bytes, subject) {
-                referring.push(descriptor);
-            }
-        }
-        Ok(referring)
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]

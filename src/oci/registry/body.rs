@@ -54,12 +54,6 @@ impl Body {
 pub(super) struct Failed(Arc<OnceLock<(Kind, String, Option<Duration>)>>);
 
 impl Failed {
-    /// Remembers the first failure.
-    #[cfg(feature = "publish")]
-    pub(super) fn because(&self, (kind, reason, retry_after): (Kind, String, Option<Duration>)) {
-        let _ = self.0.set((kind, reason, retry_after));
-    }
-
     /// What is to be said of it. Another attempt helps where that may pass which the body was read from.
     pub(super) fn error(&self, operation: &Operation) -> Option<Error> {
         let (kind, reason, retry_after) = self.0.get()?;
@@ -68,5 +62,13 @@ impl Failed {
             Some(wait) => error.passing(*wait),
             None => error,
         })
+    }
+}
+
+#[cfg(feature = "publish")]
+impl Failed {
+    /// Remembers the first failure.
+    pub(super) fn because(&self, (kind, reason, retry_after): (Kind, String, Option<Duration>)) {
+        let _ = self.0.set((kind, reason, retry_after));
     }
 }

@@ -76,12 +76,6 @@ impl Request {
         self.headers.insert(name, value);
         self
     }
-
-    #[cfg(feature = "publish")]
-    pub(super) fn body(mut self, body: impl Into<Body>) -> Self {
-        self.body = Some(body.into());
-        self
-    }
 }
 
 /// What is wanted of an answer that is a success.
@@ -90,7 +84,7 @@ pub(super) enum Want {
     /// At most so many bytes of its body.
     Bytes(u64),
     /// Its body as it comes.
-    #[cfg(feature = "publish")]
+    #[cfg_attr(not(feature = "publish"), expect(dead_code, reason = "the resolver copies nothing"))]
     Stream,
 }
 
@@ -103,7 +97,7 @@ impl From<u64> for Want {
 /// One registry.
 #[derive(Debug)]
 pub(super) struct Client {
-    root: Url,
+    pub(super) root: Url,
     authenticator: Authenticator,
     ca: Certificates,
     insecure: bool,
@@ -161,12 +155,6 @@ impl Client {
     /// Is it this registry, by scheme, host and port?
     pub(super) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.root.origin()
-    }
-
-    /// Do both talk to the same registry?
-    #[cfg(feature = "publish")]
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.root == other.root
     }
 
     /// Where a `Location` or `Link` leads.
@@ -343,7 +331,7 @@ pub(super) struct Answer {
     /// Is that all of it?
     pub whole: bool,
     /// The body that is wanted as it comes.
-    #[cfg(feature = "publish")]
+    #[cfg_attr(not(feature = "publish"), expect(dead_code, reason = "the resolver copies nothing"))]
     pub stream: Option<Opened>,
 }
 
@@ -355,7 +343,6 @@ impl Answer {
         let headers = std::mem::take(opened.response.headers_mut());
         let limit = match want {
             Want::Bytes(limit) if status.is_success() => limit,
-            #[cfg(feature = "publish")]
             Want::Stream if status.is_success() => {
                 return Ok(Self { status, url, headers, body: Bytes::new(), whole: false, stream: Some(opened) });
             }
@@ -381,15 +368,7 @@ impl Answer {
             Err(_) => return Err(error::silent(operation, &url, patience)),
         };
         let body = body.freeze();
-        Ok(Self {
-            status,
-            url,
-            headers,
-            body,
-            whole,
-            #[cfg(feature = "publish")]
-            stream: None,
-        })
+        Ok(Self { status, url, headers, body, whole, stream: None })
     }
 }
 

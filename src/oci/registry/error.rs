@@ -94,34 +94,12 @@ pub(super) fn refused(operation: &Operation, answer: &Answer) -> Error {
     refusal.error(operation, answer, kind_of(answer.status))
 }
 
-/// The end of an upload is no success. A session that the registry has forgotten is no lasting failure: a fresh one mends it.
-#[cfg(feature = "publish")]
-pub(super) fn upload_refused(operation: &Operation, answer: &Answer) -> Error {
-    let refusal = Refusal::parse(&answer.body);
-    let error = refusal.error(operation, answer, kind_of(answer.status));
-    let forgotten = refusal.has("BLOB_UPLOAD_UNKNOWN") || answer.status == StatusCode::NOT_FOUND;
-    if forgotten { error.passing(Duration::ZERO) } else { error }
-}
-
-/// The answer to a manifest is no success: that a blob is unknown then means that the manifest names an absent one.
-#[cfg(feature = "publish")]
-pub(super) fn manifest_refused(operation: &Operation, answer: &Answer) -> Error {
-    let refusal = Refusal::parse(&answer.body);
-    let absent = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
-    let kind = match kind_of(answer.status) {
-        Kind::Denied => Kind::Denied,
-        _ if absent.iter().any(|code| refusal.has(code)) => Kind::Refused,
-        kind => kind,
-    };
-    refusal.error(operation, answer, kind)
-}
-
 /// The token server gave no token.
 pub(super) fn token_refused(operation: &Operation, answer: &Answer, note: &str) -> Error {
     Refusal::parse(&answer.body).error(operation, answer, Kind::Denied).adding(note)
 }
 
-fn kind_of(status: StatusCode) -> Kind {
+pub(super) fn kind_of(status: StatusCode) -> Kind {
     match status.as_u16() {
         401 | 403 => Kind::Denied,
         404 => Kind::NotFound,
@@ -145,13 +123,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What an error body says.
 #[derive(Debug, Default)]
-struct Refusal {
+pub(super) struct Refusal {
     codes: Vec<String>,
     text: String,
 }
 
 impl Refusal {
-    fn has(&self, code: &str) -> bool {
+    pub(super) fn has(&self, code: &str) -> bool {
         self.codes.iter().any(|found| found == code)
     }
 
@@ -160,7 +138,7 @@ impl Refusal {
         format!("{} answers {}{said}", shown_url(&answer.url), answer.status)
     }
 
-    fn error(&self, operation: &Operation, answer: &Answer, kind: Kind) -> Error {
+    pub(super) fn error(&self, operation: &Operation, answer: &Answer, kind: Kind) -> Error {
         let error = operation.error(kind, self.told(answer));
         if kind == Kind::Denied {
             error.adding(&format!("; it takes the scope `{}`", operation.scope()))
@@ -181,7 +159,7 @@ impl Refusal {
     }
 
     /// `{"errors": [{code, message, detail}]}`, `{"message"}`, or whatever a proxy on the way wrote.
-    fn parse(body: &[u8]) -> Self {
+    pub(super) fn parse(body: &[u8]) -> Self {
         let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
             return Self { codes: Vec::new(), text: plain_text(&String::from_utf8_lossy(body)) };
         };

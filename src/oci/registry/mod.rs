@@ -20,6 +20,8 @@
 mod auth;
 mod body;
 mod client;
+#[cfg(feature = "publish")]
+mod copy;
 mod error;
 #[cfg(feature = "publish")]
 mod probe;
@@ -40,6 +42,8 @@ use client::{Client, Operation};
 pub use probe::Probe;
 pub use retry::Notice;
 pub use tls::{Certificates, InvalidCertificates};
+#[cfg(feature = "publish")]
+pub use write::Mounts;
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -112,8 +116,6 @@ pub struct Registry {
     client: Box<Client>,
     /// What every token allows at least: one token serves all that is done with a repository.
     access: Access,
-    #[cfg(feature = "publish")]
-    mounts: write::Mounts,
 }
 
 impl Registry {
@@ -123,25 +125,7 @@ impl Registry {
     /// When TLS cannot be set up: the system has no certificates.
     pub fn open(prefix: &Prefix, options: Options, access: Access) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
-        Ok(Self {
-            prefix: prefix.clone(),
-            client,
-            access,
-            #[cfg(feature = "publish")]
-            mounts: write::Mounts::default(),
-        })
-    }
-
-    /// `HOST/PATH` of a repository.
-    #[cfg(feature = "publish")]
-    pub fn name_of(&self, repository: &Repository) -> String {
-        self.prefix.name_of(repository)
-    }
-
-    /// As long as its own requests are attempted again, so long is what is read of it.
-    #[cfg(feature = "publish")]
-    pub async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-        self.client.persist(attempt).await
+        Ok(Self { prefix: prefix.clone(), client, access })
     }
 
     /// What error messages name, and what the token is asked for.

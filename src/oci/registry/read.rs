@@ -1,30 +1,21 @@
 //! Pulling.
 
 use bytes::Bytes;
-#[cfg(feature = "publish")]
-use futures_util::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use reqwest::{Method, Url};
 
 use super::auth::Access;
-#[cfg(feature = "publish")]
-use super::client::Want;
 use super::client::{Answer, Client, Operation, Request};
 use super::error::{self, shown_target};
 use super::{Error, Registry, Repository};
-#[cfg(feature = "publish")]
-use crate::oci::Index;
 use crate::oci::{Descriptor, Digest, Kind, Selector, Tag, media_type};
 
 /// Largest manifest that is read to learn its digest, and largest page of tags.
-const BODY_LIMIT: u64 = 4 << 20;
+pub(super) const BODY_LIMIT: u64 = 4 << 20;
 /// Tags that are asked for at once: the most that every registry takes.
 const PAGE: usize = 1000;
 /// Pages of tags after which a registry is taken to be lying.
-const PAGE_LIMIT: usize = 1000;
+pub(super) const PAGE_LIMIT: usize = 1000;
 
 impl Registry {
     /// What the registry says that the tag names; where it does not say, the digest of what it sends.
@@ -40,7 +31,7 @@ impl Registry {
     }
 
     /// Reads, as often as it takes; what is no success is an error.
-    async fn get(&self, operation: &Operation, request: Request, limit: u64) -> Result<Answer, Error> {
+    pub(super) async fn get(&self, operation: &Operation, request: Request, limit: u64) -> Result<Answer, Error> {
         let answer = self.client.persist(async || self.client.call_following(operation, request.clone(), limit).await);
         let answer = answer.await?;
         if answer.status.is_success() { Ok(answer) } else { Err(error::refused(operation, &answer)) }
@@ -91,29 +82,6 @@ impl Registry {
         Ok(answer.body)
     }
 
-    /// The bytes of a blob as they come, not verified, in one attempt: whoever stores them elsewhere attempts both as one.
-    #[cfg(feature = "publish")]
-    pub async fn open_blob(
-        &self,
-        repository: &Repository,
-        descriptor: &Descriptor,
-    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let operation = self.operation("reading", repository, &descriptor.digest, Access::Pull);
-        let url = self.client.url(&operation, &format!("blobs/{}", descriptor.digest));
-        let answer = self.client.call_following(&operation, Request::new(Method::GET, url), Want::Stream).await?;
-        if !answer.status.is_success() {
-            return Err(error::refused(&operation, &answer));
-        }
-        let pieces = stream::unfold((answer.stream, operation), |(opened, operation)| async {
-            let mut opened = opened?;
-            match opened.next(&operation).await {
-                Ok(piece) => piece.map(|piece| (Ok(piece), (Some(opened), operation))),
-                Err(error) => Some((Err(error), (None, operation))),
-            }
-        });
-        Ok(pieces.boxed())
-    }
-
     /// By the registry's word, without reading.
     pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         self.has_for(repository, descriptor, Access::Pull).await
@@ -159,29 +127,13 @@ impl Registry {
         Err(operation.error(Kind::TooLarge, format!("the registry has more than {PAGE_LIMIT} pages of tags")))
     }
 
-    /// The manifests that refer to one, as the registry lists them; nothing when it keeps no such lists: it has no such endpoint,
-    /// or answers it by something else.
-    #[cfg(feature = "publish")]
-    pub async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
-        let operation = self.operation("listing what refers to", repository, subject, Access::Pull);
-        let mut next = Some(self.client.url(&operation, &format!("referrers/{subject}")));
-        let mut referrers = Vec::new();
-        for _ in 0..PAGE_LIMIT {
-            let Some(url) = next else { return Ok(Some(referrers)) };
-            let answer = match self.get(&operation, Request::new(Method::GET, url.clone()), BODY_LIMIT).await {
-                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-                Err(_) => return Ok(None),
-                Ok(answer) => answer,
-            };
-            let Some(page) = referrers_page(&operation, &answer)? else { return Ok(None) };
-            referrers.extend(page.manifests);
-            next = self.next_page(&operation, &url, &answer.headers)?;
-        }
-        Err(operation.error(Kind::TooLarge, format!("the registry has more than {PAGE_LIMIT} pages of referrers")))
-    }
-
     /// The page after this one, on this registry.
-    fn next_page(&self, operation: &Operation, url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
+    pub(super) fn next_page(
+        &self,
+        operation: &Operation,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Option<Url>, Error> {
         let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
         let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_link) else { return Ok(None) };
         let next = Client::follow(operation, url, target)?;
@@ -190,20 +142,6 @@ impl Registry {
             return Err(operation.error(Kind::Malformed, reason));
         }
         Ok(Some(next))
-    }
-}
-
-/// Parses one page of a list of referrers. An answer that does not call itself an index, and is none, is not a list.
-#[cfg(feature = "publish")]
-fn referrers_page(operation: &Operation, answer: &Answer) -> Result<Option<Index>, Error> {
-    let stated = stated_type(&answer.headers);
-    let media_type = stated.as_deref().unwrap_or(media_type::IMAGE_INDEX);
-    match Index::parse(media_type, &answer.body) {
-        Ok(page) => Ok(Some(page)),
-        Err(cause) if stated.is_some_and(|stated| stated == media_type::IMAGE_INDEX) => {
-            Err(operation.error(Kind::Malformed, format!("invalid list of referrers: {cause}")))
-        }
-        Err(_) => Ok(None),
     }
 }
 
@@ -234,7 +172,7 @@ fn essence(content_type: &str) -> String {
 }
 
 /// Returns the media type in the header, unless that is one for anything.
-fn stated_type(headers: &HeaderMap) -> Option<String> {
+pub(super) fn stated_type(headers: &HeaderMap) -> Option<String> {
     let generic = ["", "application/json", "application/octet-stream", "text/plain"];
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
     given.filter(|given| !generic.contains(&given.as_str()))

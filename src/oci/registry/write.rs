@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -12,8 +13,9 @@ use reqwest::{Method, StatusCode, Url};
 use super::auth::Access;
 use super::body::Body;
 use super::client::{Answer, Client, Operation, Request};
+use super::error::{self, Refusal, kind_of};
 use super::read::content_digest;
-use super::{Error, Registry, Repository, error};
+use super::{Error, Registry, Repository};
 use crate::oci::content::{Source, unreadable};
 use crate::oci::{Content, Digest, Kind, Tag, optional};
 
@@ -22,9 +24,9 @@ const LARGE: u64 = 1 << 20;
 /// What is read of an answer whose status says it all.
 const ANSWER_LIMIT: u64 = 64 << 10;
 
-/// From where blobs can be mounted.
+/// From where blobs can be mounted into the repositories of a registry.
 #[derive(Debug, Default)]
-pub(super) struct Mounts {
+pub struct Mounts {
     /// Has the registry refused to start an upload by a `mount` without a source before?
     refused: AtomicBool,
     /// In which repository this process has put a blob.
@@ -43,49 +45,61 @@ impl Mounts {
     }
 }
 
+impl Request {
+    pub(super) fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+}
+
 impl Registry {
     /// One request where the registry has the blob and says so, else two; one more for large blobs.
-    pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+    pub async fn push_blob(&self, repository: &Repository, content: &Content, mounts: &Mounts) -> Result<(), Error> {
         let descriptor = content.descriptor();
         if descriptor.size >= LARGE && self.has_for(repository, descriptor, Access::Push).await? {
             return Ok(());
         }
         let operation = self.operation("pushing", repository, &descriptor.digest, Access::Push);
         // As a whole: of an upload that broke nobody knows how much has arrived.
-        self.client.persist(async || self.upload(&operation, content).await).await?;
-        self.mounts.learn(&descriptor.digest, operation.path);
+        self.client.persist(async || self.upload(&operation, content, mounts).await).await?;
+        mounts.learn(&descriptor.digest, operation.path);
         Ok(())
     }
 
-    async fn upload(&self, operation: &Operation, content: &Content) -> Result<(), Error> {
+    async fn upload(&self, operation: &Operation, content: &Content, mounts: &Mounts) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
-        let Some(session) = self.start_upload(operation, content).await? else { return Ok(()) };
+        let Some(session) = self.start_upload(operation, content, mounts).await? else { return Ok(()) };
         let request = Request::new(Method::PUT, with_digest(session, digest))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .body(body_of(content));
         let answer = self.client.call(operation, &request, ANSWER_LIMIT).await?;
-        if answer.status.is_success() { Ok(()) } else { Err(error::upload_refused(operation, &answer)) }
+        if answer.status.is_success() { Ok(()) } else { Err(upload_refused(operation, &answer)) }
     }
 
     /// Where to send the blob, or nothing when it is there already. A mount that names no source is an upload like any other to
     /// a registry that does not know it, and asks one that does whether it has the blob anywhere.
     ///
     /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository>
-    async fn start_upload(&self, operation: &Operation, content: &Content) -> Result<Option<Url>, Error> {
+    async fn start_upload(
+        &self,
+        operation: &Operation,
+        content: &Content,
+        mounts: &Mounts,
+    ) -> Result<Option<Url>, Error> {
         let digest = &content.descriptor().digest;
-        let holder = self.mounts.holder(digest, &operation.path).or_else(|| self.origin(content, &operation.path));
+        let holder = mounts.holder(digest, &operation.path).or_else(|| self.origin(content, &operation.path));
         if let Some(holder) = holder {
             let answer = self.post(operation, &format!("blobs/uploads/?mount={digest}&from={holder}")).await?;
             if !answer.status.is_client_error() {
                 return started(operation, &answer);
             }
-        } else if !self.mounts.refused.load(Ordering::Relaxed) {
+        } else if !mounts.refused.load(Ordering::Relaxed) {
             let answer = self.post(operation, &format!("blobs/uploads/?mount={digest}")).await?;
             if !answer.status.is_client_error() {
                 return started(operation, &answer);
             }
             // Some refuse it in the words for missing rights: the plain start tells.
-            self.mounts.refused.store(true, Ordering::Relaxed);
+            mounts.refused.store(true, Ordering::Relaxed);
         }
         started(operation, &self.post(operation, "blobs/uploads/").await?)
     }
@@ -94,7 +108,7 @@ impl Registry {
     fn origin(&self, content: &Content, path: &str) -> Option<String> {
         let Source::Registry(remote) = content.source() else { return None };
         let origin = remote.registry.prefix.full_path(&remote.repository);
-        (self.client.is_same(&remote.registry.client) && origin != path).then_some(origin)
+        (self.client.root == remote.registry.client.root && origin != path).then_some(origin)
     }
 
     async fn post(&self, operation: &Operation, rest: &str) -> Result<Answer, Error> {
@@ -148,7 +162,7 @@ impl Registry {
             .body(body_of(content));
         let answer = self.client.call(&operation, &request, ANSWER_LIMIT).await?;
         if !answer.status.is_success() {
-            return Err(error::manifest_refused(&operation, &answer));
+            return Err(manifest_refused(&operation, &answer));
         }
         match content_digest(&answer.headers) {
             Some(stored) if stored != descriptor.digest => {
@@ -193,4 +207,24 @@ fn with_digest(mut upload: Url, digest: &Digest) -> Url {
     };
     upload.set_query(Some(&query));
     upload
+}
+
+/// The end of an upload is no success. A session that the registry has forgotten is no lasting failure: a fresh one mends it.
+fn upload_refused(operation: &Operation, answer: &Answer) -> Error {
+    let refusal = Refusal::parse(&answer.body);
+    let error = refusal.error(operation, answer, kind_of(answer.status));
+    let forgotten = refusal.has("BLOB_UPLOAD_UNKNOWN") || answer.status == StatusCode::NOT_FOUND;
+    if forgotten { error.passing(Duration::ZERO) } else { error }
+}
+
+/// The answer to a manifest is no success: that a blob is unknown then means that the manifest names an absent one.
+fn manifest_refused(operation: &Operation, answer: &Answer) -> Error {
+    let refusal = Refusal::parse(&answer.body);
+    let absent = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+    let kind = match kind_of(answer.status) {
+        Kind::Denied => Kind::Denied,
+        _ if absent.iter().any(|code| refusal.has(code)) => Kind::Refused,
+        kind => kind,
+    };
+    refusal.error(operation, answer, kind)
 }

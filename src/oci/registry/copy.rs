@@ -1,0 +1,79 @@
+//! What a copy reads of a registry beside what everybody reads: blobs as they come, and what refers to a manifest.
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use reqwest::Method;
+
+use super::auth::Access;
+use super::client::{Answer, Operation, Request, Want};
+use super::read::{BODY_LIMIT, PAGE_LIMIT, stated_type};
+use super::{Error, Registry, Repository, error};
+use crate::oci::{Descriptor, Digest, Index, Kind, media_type};
+
+impl Registry {
+    /// `HOST/PATH` of a repository.
+    pub fn name_of(&self, repository: &Repository) -> String {
+        self.prefix.name_of(repository)
+    }
+
+    /// As long as its own requests are attempted again, so long is what is read of it.
+    pub async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+        self.client.persist(attempt).await
+    }
+
+    /// The bytes of a blob as they come, not verified, in one attempt: whoever stores them elsewhere attempts both as one.
+    pub async fn open_blob(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let operation = self.operation("reading", repository, &descriptor.digest, Access::Pull);
+        let url = self.client.url(&operation, &format!("blobs/{}", descriptor.digest));
+        let answer = self.client.call_following(&operation, Request::new(Method::GET, url), Want::Stream).await?;
+        if !answer.status.is_success() {
+            return Err(error::refused(&operation, &answer));
+        }
+        let pieces = stream::unfold((answer.stream, operation), |(opened, operation)| async {
+            let mut opened = opened?;
+            match opened.next(&operation).await {
+                Ok(piece) => piece.map(|piece| (Ok(piece), (Some(opened), operation))),
+                Err(error) => Some((Err(error), (None, operation))),
+            }
+        });
+        Ok(pieces.boxed())
+    }
+
+    /// The manifests that refer to one, as the registry lists them; nothing when it keeps no such lists: it has no such endpoint,
+    /// or answers it by something else.
+    pub async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+        let operation = self.operation("listing what refers to", repository, subject, Access::Pull);
+        let mut next = Some(self.client.url(&operation, &format!("referrers/{subject}")));
+        let mut referrers = Vec::new();
+        for _ in 0..PAGE_LIMIT {
+            let Some(url) = next else { return Ok(Some(referrers)) };
+            let answer = match self.get(&operation, Request::new(Method::GET, url.clone()), BODY_LIMIT).await {
+                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                Err(_) => return Ok(None),
+                Ok(answer) => answer,
+            };
+            let Some(page) = referrers_page(&operation, &answer)? else { return Ok(None) };
+            referrers.extend(page.manifests);
+            next = self.next_page(&operation, &url, &answer.headers)?;
+        }
+        Err(operation.error(Kind::TooLarge, format!("the registry has more than {PAGE_LIMIT} pages of referrers")))
+    }
+}
+
+/// Parses one page of a list of referrers. An answer that does not call itself an index, and is none, is not a list.
+fn referrers_page(operation: &Operation, answer: &Answer) -> Result<Option<Index>, Error> {
+    let stated = stated_type(&answer.headers);
+    let media_type = stated.as_deref().unwrap_or(media_type::IMAGE_INDEX);
+    match Index::parse(media_type, &answer.body) {
+        Ok(page) => Ok(Some(page)),
+        Err(cause) if stated.is_some_and(|stated| stated == media_type::IMAGE_INDEX) => {
+            Err(operation.error(Kind::Malformed, format!("invalid list of referrers: {cause}")))
+        }
+        Err(_) => Ok(None),
+    }
+}
