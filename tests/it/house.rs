@@ -20,8 +20,9 @@ const UNDRAWN: [&str; 3] = [
 const FORBIDDEN: [&str; 2] = ["overlay -> release", "overlay -> config"];
 
 /// Imports without which the files of `src/bin/alga-release` have no circle.
-const CIRCLES: [&str; 10] = [
+const CIRCLES: [&str; 11] = [
     "args -> copy",
+    "args -> doctor",
     "args -> history",
     "args -> image",
     "args -> in_use",
@@ -64,12 +65,10 @@ const WORDS: [&str; 18] = [
 ];
 
 /// Files of `src/bin/alga-release` that are longer than [`COMMAND_LIMIT`], and their own limits.
-const LONG: [(&str, usize); 6] = [
+const LONG: [(&str, usize); 4] = [
     ("src/bin/alga-release/args.rs", 440),
     ("src/bin/alga-release/copy.rs", 300),
-    ("src/bin/alga-release/doctor/diagnosis.rs", 310),
     ("src/bin/alga-release/promote.rs", 400),
-    ("src/bin/alga-release/publish.rs", 360),
     ("src/bin/alga-release/transfer.rs", 450),
 ];
 
@@ -78,7 +77,7 @@ const FILE_LIMIT: usize = 500;
 /// Most lines of a file of `src/bin/alga-release`.
 const COMMAND_LIMIT: usize = 250;
 /// Most lines of all files of `src/bin/alga-release`; the aim is 3,000.
-const PROGRAM_LIMIT: usize = 5290;
+const PROGRAM_LIMIT: usize = 3960;
 /// How far a number of lines may fall before its limit has to follow.
 const SLACK: usize = 100;
 
