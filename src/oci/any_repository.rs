@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_name_with_a_host_is_of_another_registry() {
-        for text in ["alga-psa-ee", "team/app"] {
+        for text in ["app-core", "team/app"] {
             assert!(matches!(parse(text), AnyRepository::Own(_)), "{text}");
         }
         for text in ["docker.io/library/redis", "localhost:5000/a", "localhost/a", "[::1]:5000/a/b"] {

@@ -1,6 +1,6 @@
 //! JSON that every reader understands in the same way. Readers differ in which value of a duplicate key they take (RFC 8259,
 //! section 4), and Go's `encoding/json` takes a key for a field that differs from it in case only, so what is checked here could
-//! differ from what Helm, Flux or a container runtime uses.
+//! differ from what another program uses.
 
 use std::collections::BTreeSet;
 use std::fmt;

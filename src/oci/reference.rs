@@ -167,7 +167,7 @@ impl FromStr for Selector {
     }
 }
 
-/// A registry and a path in it, under which the repositories of a release lie: `ghcr.io/nine-minds`.
+/// A registry and a path in it, below which the repositories of a store are: `ghcr.io/example`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix {
     host: String,

@@ -32,7 +32,7 @@ pub struct Mention {
 }
 
 impl Relocation {
-    /// From old to new names, each `HOST/PATH` without scheme, tag or digest; `from` and `to` are the prefixes of the release.
+    /// From old to new names, each `HOST/PATH` without scheme, tag or digest; `from` and `to` are the prefixes of the store.
     ///
     /// # Errors
     /// When a name is none.

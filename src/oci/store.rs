@@ -91,7 +91,7 @@ impl ReadStore {
         let backing = match location {
             Location::Registry(prefix) => Backing::Registry(Arc::new(Registry::open(prefix, options, access)?)),
             Location::Layout(directory) => Backing::Layout(Layout::open(directory)?),
-            Location::Archive(file) => Backing::Archive(Archive::open(file)?),
+            Location::Archive(file) => Backing::Archive(Archive::open(file, options.archive_prefix)?),
         };
         Ok(Self { backing })
     }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::credentials::{Keychain, Login};
 use crate::image::{self, Check};
 use crate::oci::{Certificates, Credentials, Location, Options, Prefix, ReadStore, Repository, Store};
-use crate::release::{Named, Release};
+use crate::release::{self, Named, Release};
 use crate::verify::{External, Reader};
 
 /// How long a request is repeated while a registry fails, unless the request says otherwise.
@@ -149,6 +149,7 @@ impl Connection {
             retry_for: request.retry_for,
             jobs: request.jobs,
             notice: Some(context.notice()),
+            archive_prefix: release::ARCHIVE_PREFIX,
             ..Options::default()
         };
         // Without credentials, the store is read as the public reads it anyway.

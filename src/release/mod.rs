@@ -38,5 +38,7 @@ pub use version::compare as compare_versions;
 pub const ARTIFACT_TYPE: &str = "application/vnd.alga.appliance.release.v1";
 /// Media type of the release's JSON, as config and as layer.
 pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.alga.appliance.release.config.v1+json";
+/// Key of the annotation in an archive (`oci-archive:FILE`) that has the prefix of the release.
+pub const ARCHIVE_PREFIX: &str = "vnd.alga.appliance.prefix";
 /// Title of the layer: the file name that generic tools give it.
 pub const FILE_NAME: &str = "release-manifest.json";

@@ -22,6 +22,9 @@ use crate::support::programs::{Source, alga, release, run};
 const OWN: &str = "ghcr.io/nine-minds";
 const ELSEWHERE: &str = "registry.example.com:5000";
 
+/// The annotation by which the programs find the prefix of an archive.
+const PREFIX_KEY: &str = "vnd.alga.appliance.prefix";
+
 /// An artifact under its whole name.
 type Named = (String, Option<Tag>, Artifact);
 
@@ -36,11 +39,12 @@ fn named(name: &str, tagged: Option<&str>, artifact: Artifact) -> Named {
 async fn write(path: &Path, named: &[Named]) -> Result<(), Error> {
     let entries: Vec<Entry<'_>> =
         named.iter().map(|(name, tag, artifact)| Entry { name: name.clone(), tag: tag.clone(), artifact }).collect();
-    archive::write(path, &prefix(OWN), &entries, &|_| {}).await
+    archive::write(path, PREFIX_KEY, &prefix(OWN), &entries, &|_| {}).await
 }
 
 fn open(path: &Path) -> Result<ReadStore, Error> {
-    ReadStore::open(&Location::Archive(path.to_owned()), Options::default())
+    let options = Options { archive_prefix: PREFIX_KEY, ..Options::default() };
+    ReadStore::open(&Location::Archive(path.to_owned()), options)
 }
 
 /// A container image for two platforms.

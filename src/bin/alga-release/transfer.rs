@@ -377,7 +377,7 @@ impl Transfer<'_> {
                 Event::Stored { repository, digest: &blob.digest, bytes }
             });
         };
-        Ok(archive::write(path, &ready.prefix, &entries, &progress).await?)
+        Ok(archive::write(path, release::ARCHIVE_PREFIX, &ready.prefix, &entries, &progress).await?)
     }
 }
 

@@ -114,7 +114,8 @@ impl Place {
     }
 
     fn fetch(&self, args: &Args) -> Result<Resolved, Failure> {
-        let options = Options { ca: certificates(args.ca_file.as_deref())?, ..Options::default() };
+        let ca = certificates(args.ca_file.as_deref())?;
+        let options = Options { ca, archive_prefix: release::ARCHIVE_PREFIX, ..Options::default() };
         let store = ReadStore::open(&self.address.location, options).map_err(|cause| failure(&cause.into()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| Failure::new(1, cause.to_string()))?;

@@ -1,4 +1,4 @@
-//! Where nothing is published, nobody reads archives: no tar code on an appliance.
+//! Without the feature `publish`, archives cannot be read, so that the program without it has no tar code.
 
 use std::convert::Infallible;
 use std::future::Ready;
@@ -15,12 +15,13 @@ pub struct Archive(Infallible);
 type Answer<T> = Ready<Result<T, Error>>;
 
 impl Archive {
-    /// Says who reads it.
+    /// Refuses to open an archive.
     ///
     /// # Errors
     /// Always.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let reason = "this program reads no archives: bring it into a directory (oci-layout:DIR) or a registry by `alga-release copy`";
+    pub fn open(path: &Path, _: &str) -> Result<Self, Error> {
+        let reason =
+            "this program cannot read archives: copy the archive into a directory (oci-layout:DIR) or a registry first";
         Err(Error::new(Kind::Refused, "opening", format!("oci-archive:{}", path.display()), reason))
     }
 
@@ -59,8 +60,8 @@ mod tests {
 
     #[test]
     fn an_archive_is_refused_with_a_way_out() {
-        let error = Archive::open(Path::new("release.tar")).expect_err("there is none");
+        let error = Archive::open(Path::new("x.tar"), "").expect_err("there is none");
         assert_eq!(error.kind(), Kind::Refused);
-        assert!(error.to_string().contains("oci-archive:release.tar: this program reads no archives"), "{error}");
+        assert!(error.to_string().contains("oci-archive:x.tar: this program cannot read archives"), "{error}");
     }
 }

@@ -1,4 +1,5 @@
-//! One file that holds a whole release with all its images: an OCI image layout in an uncompressed tar, which other programs read.
+//! One file that holds artifacts of several repositories and registries: an OCI image layout in an uncompressed tar, which other
+//! programs read.
 //!
 //! First `oci-layout` and `index.json`, then the manifests, then all other blobs, both in the order of their digests, each once
 //! however many artifacts share it. So a reader of a pipe knows all that follows, and what of it is missing at home, before the

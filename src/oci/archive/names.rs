@@ -2,8 +2,6 @@
 
 use crate::oci::{Descriptor, Selector, media_type};
 
-/// On the index: the prefix that the names of the store's own repositories are below.
-pub(super) const PREFIX: &str = "vnd.alga.appliance.prefix";
 /// Where containerd looks for the whole name.
 pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::names::{PREFIX, full_name, names};
+use super::names::{full_name, names};
 use super::{member, name_of, tar};
 use crate::oci::content::unreadable;
 use crate::oci::{
@@ -51,12 +51,12 @@ struct Entries {
 }
 
 impl Archive {
-    /// Opens an archive and reads where everything is in it.
+    /// Opens an archive and reads where everything is in it. `prefix_key` is the key of the annotation that has its prefix.
     ///
     /// # Errors
     /// [`Kind::NotFound`] when there is no such file, [`Kind::Refused`] when it is compressed or no file, [`Kind::Malformed`]
     /// when it is no such archive, or damaged.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path, prefix_key: &str) -> Result<Self, Error> {
         let file = Arc::new(plain_file(path)?);
         let members = tar::Index::read(file.clone()).and_then(|members| members.only_files().map(|()| members));
         let members = members.map_err(|error| broken(path, error))?;
@@ -67,7 +67,7 @@ impl Archive {
         }
         let index = Index::parse(media_type::IMAGE_INDEX, &small(path, &members, "index.json", INDEX_LIMIT)?)
             .map_err(|cause| malformed(path, "its `index.json` is broken").caused_by(cause))?;
-        let prefix = index.annotations.get(PREFIX).ok_or_else(|| {
+        let prefix = index.annotations.get(prefix_key).ok_or_else(|| {
             malformed(path, "its `index.json` does not say which prefix its names are below: it was not made by a copy")
         })?;
         let prefix = Prefix::parse(prefix, false)

@@ -12,7 +12,7 @@ use tar::{EntryType, Header};
 use crate::oci::FileRange;
 
 const BLOCK: u64 = 512;
-/// No image has so many files beside its layers, no release so many blobs.
+/// No image has so many files beside its layers, and no archive that is written here has so many blobs.
 const ENTRIES: usize = 100_000;
 /// All names and links together: they are kept in memory.
 const NAMES: usize = 32 << 20;

@@ -11,7 +11,7 @@ use ::tar::{EntryType, Header};
 use futures_util::StreamExt as _;
 use tokio::task::spawn_blocking;
 
-use super::names::{CONTAINERD_NAME, PREFIX, full_name};
+use super::names::{CONTAINERD_NAME, full_name};
 use super::{MARKER, member, name_of};
 use crate::oci::content::{Source, unreadable};
 use crate::oci::{
@@ -49,18 +49,22 @@ pub struct Progress<'a> {
 }
 
 /// Writes an archive of `entries` to `path`, which holds the whole old file or nothing until all of it is on the disk. `prefix` is
-/// what the names of the store's own repositories are below. The same entries give the same bytes, in whatever order.
+/// what the names of the store's own repositories are below; its annotation has `prefix_key`, by which the archive is opened
+/// again ([`crate::oci::Options::archive_prefix`]). The same entries give the same bytes, in whatever order.
 ///
 /// # Errors
 /// [`Kind::Refused`] when two artifacts have one name, when an artifact names what is not given, or when another process writes the
 /// same file; [`Kind::Mismatch`] when a content is not what its digest says; [`Kind::Io`].
 pub async fn write(
     path: &Path,
+    prefix_key: &str,
     prefix: &Prefix,
     entries: &[Entry<'_>],
     progress: &dyn Fn(Progress<'_>),
 ) -> Result<(), Error> {
-    let packed = Packed::of(path, prefix, entries)?;
+    let mut index = index(path, entries)?;
+    index.annotations.insert(prefix_key.to_owned(), prefix.to_string());
+    let packed = Packed::of(path, &index, entries)?;
     let unfinished = Unfinished::create(path)?;
     let mut writer = Writer { path, file: &unfinished.file, position: 0, written: 0, total: packed.size(), progress };
     writer.small("oci-layout", MARKER.as_bytes())?;
@@ -80,8 +84,8 @@ struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    fn of(path: &Path, prefix: &Prefix, entries: &[Entry<'a>]) -> Result<Self, Error> {
-        let index = serde_json::to_vec(&index(path, prefix, entries)?).expect("an index has text keys alone");
+    fn of(path: &Path, index: &Index, entries: &[Entry<'a>]) -> Result<Self, Error> {
+        let index = serde_json::to_vec(index).expect("an index has text keys alone");
         let (mut manifests, mut blobs) = (BTreeMap::new(), BTreeMap::new());
         let keyed = |content: &'a Content| (&content.descriptor().digest, content);
         for artifact in entries.iter().map(|entry| entry.artifact) {
@@ -126,7 +130,7 @@ impl<'a> Packed<'a> {
 }
 
 /// The index, in the order of the names.
-fn index(path: &Path, prefix: &Prefix, entries: &[Entry<'_>]) -> Result<Index, Error> {
+fn index(path: &Path, entries: &[Entry<'_>]) -> Result<Index, Error> {
     let refused =
         |name: &str, reason: &str| Error::new(Kind::Refused, "writing", format!("{}:{name}", name_of(path)), reason);
     let tagged: BTreeSet<(&str, &Digest)> = entries
@@ -151,8 +155,7 @@ fn index(path: &Path, prefix: &Prefix, entries: &[Entry<'_>]) -> Result<Index, E
         }
         manifests.insert(full_name, described);
     }
-    let annotations = BTreeMap::from([(PREFIX.to_owned(), prefix.to_string())]);
-    Ok(Index { annotations, ..Index::new(manifests.into_values().collect()) })
+    Ok(Index::new(manifests.into_values().collect()))
 }
 
 /// `HOST/PATH`, as it will be read.

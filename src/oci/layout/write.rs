@@ -146,7 +146,7 @@ impl Layout {
             }
             None => {}
         }
-        // Sorted, so that the same releases give the same index whatever the order of their publishing.
+        // Sorted, so that the same manifests and tags give the same index in whatever order they are pushed.
         index.manifests.sort_by(|a, b| (name_of(a), a.digest.as_str()).cmp(&(name_of(b), b.digest.as_str())));
         if index != before {
             write_atomically(&directory.join("index.json"), &serde_json::to_vec(&index).map_err(io::Error::other)?)?;

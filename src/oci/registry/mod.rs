@@ -14,7 +14,7 @@
 //! - it cannot mount with a fallback, cancel an upload, or delete; it panics when a `Location` is missing; it doubles the time to the
 //!   first request, and its parser of references alone takes 42 ms.
 //!
-//! HTTP/1.1 alone: a release is some dozens of small requests, bounded by the round trips and not by the connections, which are made
+//! HTTP/1.1 alone: a store is sent some dozens of small requests, bounded by the round trips and not by the connections, which are made
 //! once, at once. HTTP/2 would save handshakes, and no round trip.
 
 mod auth;
@@ -63,7 +63,7 @@ pub enum Credentials {
     IdentityToken(SecretString),
 }
 
-/// How to talk to a registry.
+/// How to open a store: most of it says how to talk to a registry.
 #[derive(Clone)]
 pub struct Options {
     /// Who asks.
@@ -78,6 +78,8 @@ pub struct Options {
     pub retry_for: Duration,
     /// Hears of each wait.
     pub notice: Option<Notice>,
+    /// Key of the annotation in an archive that says below which prefix the archive's names are. Who writes archives sets it.
+    pub archive_prefix: &'static str,
 }
 
 impl Default for Options {
@@ -90,13 +92,14 @@ impl Default for Options {
             jobs: 16,
             retry_for: Duration::ZERO,
             notice: None,
+            archive_prefix: "",
         }
     }
 }
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { credentials, ca, insecure, jobs, retry_for, notice } = self;
+        let Self { credentials, ca, insecure, jobs, retry_for, notice, archive_prefix } = self;
         f.debug_struct("Options")
             .field("credentials", credentials)
             .field("ca", ca)
@@ -104,6 +107,7 @@ impl std::fmt::Debug for Options {
             .field("jobs", jobs)
             .field("retry_for", retry_for)
             .field("notice", &notice.is_some())
+            .field("archive_prefix", archive_prefix)
             .finish()
     }
 }

@@ -8,7 +8,7 @@ use alga_release::oci::{Content, Digest, Kind, Selector};
 use serde_json::{Value, json};
 use tar::EntryType;
 
-use super::{OWN, open, several, write};
+use super::{OWN, PREFIX_KEY, open, several, write};
 use crate::store_contract::{artifact, repository, tag};
 use crate::support::images::{Files, blob_name, gzip, layout, tar, zstd};
 use crate::support::programs::{after, release, run, stdout};
@@ -52,7 +52,7 @@ fn files(entries: &[Value]) -> Files {
     let blobs: Vec<Vec<u8>> = contents().iter().map(|content| content.bytes().to_vec()).collect();
     let mut files = layout(entries, &blobs);
     let mut index: Value = serde_json::from_slice(&files[1].1).expect("JSON");
-    index["annotations"] = json!({ "vnd.alga.appliance.prefix": OWN });
+    index["annotations"] = json!({ PREFIX_KEY: OWN });
     files[1].1 = index.to_string().into_bytes();
     files
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use alga_release::oci::archive::{self, Entry};
 use alga_release::oci::{Artifact, Content, Descriptor, Digest, Error, FileRange, Kind, Selector, Tag, media_type};
 
-use super::{OWN, assert_holds, named, open, platforms, prefix, several, write};
+use super::{OWN, PREFIX_KEY, assert_holds, named, open, platforms, prefix, several, write};
 use crate::store_contract::{artifact, repository, tag};
 
 /// What lies in a directory, hidden files too.
@@ -177,7 +177,7 @@ async fn progress_reaches_the_total_and_counts_what_is_shared_once() {
         assert!(progress.written <= progress.content.size);
         heard.borrow_mut().push((progress.written_of_all, progress.total));
     };
-    archive::write(&scratch.path().join("x.tar"), &prefix(OWN), &entries, &hear).await.expect("written");
+    archive::write(&scratch.path().join("x.tar"), PREFIX_KEY, &prefix(OWN), &entries, &hear).await.expect("written");
     let heard = heard.into_inner();
     let contents: std::collections::BTreeMap<_, _> = several
         .iter()
