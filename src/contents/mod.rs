@@ -3,6 +3,8 @@
 
 mod applied;
 mod bundle;
+mod opened;
 
 pub use applied::{Applied, Applier};
 pub use bundle::{Bundle, Parts};
+pub use opened::{Found, Opened, Part, unpack_chart};

@@ -13,9 +13,9 @@ use super::fields;
 use super::lines::{Budget, Change};
 use super::overlay::{self, Overlays};
 use super::risk;
-use super::side::{Files, Found, Read, Side, unpack};
+use super::side::{Files, Side};
 use super::value::{BundleChange, Diff, ImageChange, ImageState, SCHEMA, Summary};
-use crate::contents::Bundle;
+use crate::contents::{Bundle, Found, Part as PartOf, unpack_chart};
 use crate::oci::Error;
 use crate::release::{Named, NamedKind, Release, Target};
 
@@ -64,7 +64,7 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
     }
     let images = images_of(to);
     diff.risks.extend(images.iter().filter_map(|(key, image)| risk::of_tag(key, image)));
-    diff.risks.extend(to.named.iter().filter_map(risk::of_control_plane));
+    diff.risks.extend(to.opened.named.iter().filter_map(risk::of_control_plane));
     diff.risks.sort();
     diff.summarise();
     Ok(diff)
@@ -73,13 +73,13 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
 /// Releases that differ by the channel that they were published to first are the same.
 fn same(from: &Side<'_>, to: &Side<'_>) -> bool {
     let neutral = |release: &Release| Release { channel: String::new(), ..release.clone() };
-    from.identity.digest == to.identity.digest || neutral(&from.release) == neutral(&to.release)
+    from.identity.digest == to.identity.digest || neutral(&from.opened.release) == neutral(&to.opened.release)
 }
 
 /// What the two JSONs say.
 fn release(from: Option<&Side<'_>>, to: &Side<'_>, diff: &mut Diff, budget: &mut Budget) {
-    let old = from.map(|side| &side.release);
-    let new = &to.release;
+    let old = from.map(|side| &side.opened.release);
+    let new = &to.opened.release;
     diff.images = image_changes(from, to);
     let list = |images: Option<&Vec<String>>| serde_json::json!({ "extraImages": images.into_iter().flatten().collect::<Vec<_>>() });
     diff.extra_images =
@@ -112,13 +112,13 @@ fn release(from: Option<&Side<'_>>, to: &Side<'_>, diff: &mut Diff, budget: &mut
 fn images_of(side: &Side<'_>) -> BTreeMap<String, ImageState> {
     let state = |named: &Named| {
         let repository = match &named.target {
-            Target::At { repository, .. } => side.name_of(repository),
+            Target::At { repository, .. } => side.opened.name_of(repository),
             Target::Unplaced(_) | Target::Invalid(_) => None,
         };
         let (tag, digest) = (named.version.clone()?, named.digest().cloned());
         Some((named.name.clone(), ImageState { tag, digest, repository }))
     };
-    side.named.iter().filter(|named| named.kind == NamedKind::Image).filter_map(state).collect()
+    side.opened.named.iter().filter(|named| named.kind == NamedKind::Image).filter_map(state).collect()
 }
 
 fn image_changes(from: Option<&Side<'_>>, to: &Side<'_>) -> Vec<ImageChange> {
@@ -138,17 +138,17 @@ type Bundles = (Option<Overlays>, Vec<String>);
 
 /// The trees of both bundles; nothing when they are the same or one of them cannot be had, which is said.
 async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Error> {
-    if from.is_some_and(|from| from.release.config.digest == to.release.config.digest) {
+    if from.is_some_and(|from| from.opened.release.config.digest == to.opened.release.config.digest) {
         return Ok((None, Vec::new()));
     }
     let (old, new) = futures_util::try_join!(
         async {
             match from {
-                Some(from) => from.bundle().await.map(Some),
+                Some(from) => from.opened.bundle().await.map(Some),
                 None => Ok(None),
             }
         },
-        to.bundle()
+        to.opened.bundle()
     )?;
     let unread = |reason: String| vec![format!("the overlays were not compared: {}", super::name(&reason))];
     let (old, new) = match (old.transpose(), new) {
@@ -161,34 +161,31 @@ async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Erro
     let (old, new) = futures_util::try_join!(
         async {
             match (from, &old) {
-                (Some(from), Some(old)) => from.archive(old).await,
-                _ => Ok(Ok(Bytes::new())),
+                (Some(from), Some(old)) => from.opened.files(old).await,
+                _ => Ok(Ok(Bundle::default())),
             }
         },
-        to.archive(&new)
+        to.opened.files(&new)
     )?;
-    let files = |archive: Result<Bytes, String>| {
-        archive.and_then(|archive| if archive.is_empty() { Ok(Files::new()) } else { unpack(&archive, false) })
-    };
-    match (files(old), files(new)) {
-        (Ok(from), Ok(to)) => Ok((Some(Overlays { from: Bundle::open(from), to: Bundle::open(to) }), Vec::new())),
+    match (old, new) {
+        (Ok(from), Ok(to)) => Ok((Some(Overlays { from, to }), Vec::new())),
         (Err(reason), _) | (_, Err(reason)) => Ok((None, unread(reason))),
     }
 }
 
 /// The charts that differ as the releases name them; those of one version without digests may.
 fn chart_names(from: Option<&Side<'_>>, to: &Side<'_>) -> BTreeSet<String> {
-    let mut names: BTreeSet<&String> = to.release.charts.keys().collect();
-    names.extend(from.iter().flat_map(|from| from.release.charts.keys()));
-    names.extend(to.release.chart_digests.keys());
+    let mut names: BTreeSet<&String> = to.opened.release.charts.keys().collect();
+    names.extend(from.iter().flat_map(|from| from.opened.release.charts.keys()));
+    names.extend(to.opened.release.chart_digests.keys());
     let same = |name: &&String| {
         let Some(from) = from else { return false };
-        let (old, new) = (&from.release, &to.release);
+        let (old, new) = (&from.opened.release, &to.opened.release);
         let digests = (old.chart_digests.get(*name), new.chart_digests.get(*name));
         let versions = old.charts.get(*name) == new.charts.get(*name);
         versions
             && (matches!(digests, (Some(a), Some(b)) if a == b)
-                || !(from.release.publishes(name) || to.release.publishes(name)))
+                || !(from.opened.release.publishes(name) || to.opened.release.publishes(name)))
     };
     names.into_iter().filter(|name| !same(name)).cloned().collect()
 }
@@ -232,23 +229,23 @@ async fn charts(
 type Archives = (Bytes, Bytes);
 
 fn both((old, new): Archives) -> Result<(Files, Files), String> {
-    Ok((unpack(&old, true)?, unpack(&new, true)?))
+    Ok((unpack_chart(&old)?, unpack_chart(&new)?))
 }
 
 /// A chart on both sides: how it is named, and the two archives where there is something to compare.
 async fn pair(from: Option<&Side<'_>>, to: &Side<'_>, name: String) -> Result<(ChartChange, Option<Archives>), Error> {
     let state = |side: &Side<'_>| {
-        let version = side.release.charts.get(&name).cloned();
-        let digest = side.release.chart_digests.get(&name).cloned();
+        let version = side.opened.release.charts.get(&name).cloned();
+        let digest = side.opened.release.chart_digests.get(&name).cloned();
         (version.is_some() || digest.is_some()).then(|| ChartState { version: version.unwrap_or_default(), digest })
     };
     let mut change = ChartChange::new(&name, from.and_then(state), state(to));
     let (Some(from), Some(_), Some(_)) = (from, &change.from, &change.to) else { return Ok((change, None)) };
-    if !(from.release.publishes(&name) && to.release.publishes(&name)) {
+    if !(from.opened.release.publishes(&name) && to.opened.release.publishes(&name)) {
         change.external = true;
         return Ok((change, None));
     }
-    let (old, new) = futures_util::try_join!(from.chart(&name), to.chart(&name))?;
+    let (old, new) = futures_util::try_join!(from.opened.chart(&name), to.opened.chart(&name))?;
     let (old, new) = match (old, new) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(reason), _) | (_, Err(reason)) => {
@@ -274,6 +271,6 @@ async fn pair(from: Option<&Side<'_>>, to: &Side<'_>, name: String) -> Result<(C
     }
 }
 
-async fn archive(side: &Side<'_>, found: &Found) -> Read<Bytes> {
-    side.archive(found).await
+async fn archive(side: &Side<'_>, found: &Found) -> PartOf<Bytes> {
+    side.opened.archive(found).await
 }

@@ -39,7 +39,7 @@ pub(super) fn compare(
         file.pin = is_pin(file, &diff.objects);
     }
     diff.risks.extend(risk::of_objects(&diff.objects, &old, &new));
-    let appliance = &sides.1.config().appliance;
+    let appliance = &sides.1.opened.config().appliance;
     let root =
         Applier { namespace: appliance.flux_namespace.clone(), name: appliance.source_name.clone(), prunes: true };
     match (from.applied(&root), to.applied(&root)) {
@@ -55,11 +55,11 @@ pub(super) fn compare(
 }
 
 fn pins(sides: (Option<&Side<'_>>, &Side<'_>)) -> Pins {
-    let mut pins = Pins { repository: sides.1.config().repositories.charts.to_string(), ..Pins::default() };
+    let mut pins = Pins { repository: sides.1.opened.config().repositories.charts.to_string(), ..Pins::default() };
     for side in sides.0.into_iter().chain([sides.1]) {
-        let charts = side.release.charts.keys().filter(|name| side.release.publishes(name));
+        let charts = side.opened.release.charts.keys().filter(|name| side.opened.release.publishes(name));
         pins.charts.extend(charts.cloned());
-        pins.values.extend(side.release.values_config_maps.values().cloned());
+        pins.values.extend(side.opened.release.values_config_maps.values().cloned());
     }
     pins
 }
@@ -67,8 +67,8 @@ fn pins(sides: (Option<&Side<'_>>, &Side<'_>)) -> Pins {
 /// The values of the profile are compared as such: both releases carry them.
 fn stands_in_values(file: &FileChange, (from, to): (Option<&Side<'_>>, &Side<'_>), overlays: &Overlays) -> bool {
     let same = |side: &Side<'_>, bundle: &Bundle| {
-        let directory = format!("profiles/{}/values/", side.release.values_profile);
-        let values = file.path.strip_prefix(&directory).and_then(|name| side.release.profile_values.get(name));
+        let directory = format!("profiles/{}/values/", side.opened.release.values_profile);
+        let values = file.path.strip_prefix(&directory).and_then(|name| side.opened.release.profile_values.get(name));
         bundle.bytes().get(&file.path).map(Vec::as_slice) == values.map(String::as_bytes)
     };
     let values = file.path.starts_with("profiles/") && file.path.contains("/values/");
@@ -105,8 +105,8 @@ pub(super) fn unread(dropped: &BTreeMap<String, Dropped>, overlay: &Bundle, side
     for release in &parts.releases {
         let Some(chart) = parts.chart_of(release) else { continue };
         let Some(dropped) = dropped.get(chart) else { continue };
-        let file = format!("{}.{}.yaml", release.object.name(), side.release.values_profile);
-        let own = side.release.profile_values.get(&file).map(|text| (file.as_str(), parse(text)));
+        let file = format!("{}.{}.yaml", release.object.name(), side.opened.release.values_profile);
+        let own = side.opened.release.profile_values.get(&file).map(|text| (file.as_str(), parse(text)));
         let inline = (release.object.file, release.values.map_or(Value::Null, value_of));
         for (place, values) in own.into_iter().chain([inline]) {
             for path in dropped.unread(&values) {

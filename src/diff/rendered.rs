@@ -11,7 +11,7 @@ use super::lines::Budget;
 use super::name;
 use super::objects::{self, Object, Pins};
 use super::risk;
-use super::side::{Files, Side, unpack};
+use super::side::{Files, Side};
 use super::value::{Diff, Rendered};
 use crate::config::Config;
 use crate::contents::{Bundle, Parts};
@@ -66,14 +66,15 @@ impl Side<'_> {
     /// # Errors
     /// When the store cannot be reached. What is absent or broken is said in the notes.
     pub async fn contents(&self) -> Result<Contents, Error> {
-        let bundle = match self.bundle().await? {
-            Ok(found) => self.archive(&found).await?,
+        let release = &self.opened.release;
+        let bundle = match self.opened.bundle().await? {
+            Ok(found) => self.opened.files(&found).await?,
             Err(reason) => Err(reason),
         };
-        match bundle.and_then(|archive| unpack(&archive, false)) {
-            Ok(files) => self.contents_of(&self.release, files).await,
+        match bundle {
+            Ok(bundle) => self.rendered_with(release, bundle).await,
             Err(reason) => {
-                let mut contents = self.contents_of(&self.release, Files::new()).await?;
+                let mut contents = self.rendered_with(release, Bundle::default()).await?;
                 contents.notes.insert(0, format!("the overlay: {}", name(&reason)));
                 Ok(contents)
             }
@@ -85,11 +86,15 @@ impl Side<'_> {
     /// # Errors
     /// When the store cannot be reached. What is absent or broken is said in the notes.
     pub async fn contents_of(&self, release: &Release, files: Files) -> Result<Contents, Error> {
-        let mut contents = Reading { release, config: self.config() }.contents(files);
+        self.rendered_with(release, Bundle::open(files)).await
+    }
+
+    async fn rendered_with(&self, release: &Release, bundle: Bundle) -> Result<Contents, Error> {
+        let mut contents = Reading { release, config: self.opened.config() }.contents(bundle);
         let used: BTreeSet<String> = contents.installations.iter().map(|one| one.chart.clone()).collect();
         for chart in used {
-            let archive = match self.chart(&chart).await? {
-                Ok(found) => self.archive(&found).await?,
+            let archive = match self.opened.chart(&chart).await? {
+                Ok(found) => self.opened.archive(&found).await?,
                 Err(reason) => Err(reason),
             };
             match archive {
@@ -109,8 +114,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// All but the charts' archives.
-    fn contents(&self, files: Files) -> Contents {
-        let bundle = Bundle::open(files);
+    fn contents(&self, bundle: Bundle) -> Contents {
         let parts = bundle.parts();
         let broken = bundle.broken().iter();
         let mut contents = Contents {

@@ -1,25 +1,17 @@
-//! One release of a comparison: what its JSON says, and where the rest of it can be read. A store and a release that is packed
-//! in memory are read the same way, and nothing is read before it is known to differ.
+//! One release of a comparison, and what it is called.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde::Serialize;
 
-use crate::archive::{self, Limits};
-use crate::chart::LAYER_MEDIA_TYPE;
 use crate::config::Config;
-use crate::oci::{AnyRepository, Descriptor, Digest, Error, Kind, Manifest, Prefix, ReadStore, Repository, Selector};
+use crate::contents::Opened;
+use crate::oci::{Digest, ReadStore};
 use crate::plan::{ChannelState, Desired};
-use crate::release::{InvalidRelease, Named, NamedKind, Record, Release, Resolved, Target};
+use crate::release::{InvalidRelease, Record, Release, Resolved};
 
 /// Files by their paths.
 pub type Files = BTreeMap<String, Vec<u8>>;
-
-/// Largest archive that is fetched.
-const ARCHIVE_LIMIT: u64 = 100 << 20;
-/// What is unpacked of one archive at most.
-const LIMITS: Limits = Limits { total: 256 << 20, file: 64 << 20 };
 
 /// What a side of a comparison is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,36 +53,13 @@ impl From<&Record> for Moved {
     }
 }
 
-/// Where the artifacts of a release are.
-#[derive(Clone, Copy, Debug)]
-enum Origin<'a> {
-    Store(&'a ReadStore),
-    Packed(&'a Desired),
-}
-
 /// One release.
 #[derive(Debug)]
 pub struct Side<'a> {
-    origin: Origin<'a>,
-    config: &'a Config,
-    /// What it is called.
+    /// What the release is called.
     pub identity: Identity,
-    /// What it says.
-    pub release: Release,
-    prefix: Option<Prefix>,
-    /// Everything that the release names.
-    pub(super) named: Vec<Named>,
-}
-
-/// Why a part of a release is not compared: it is absent or broken. What may pass by itself is an error instead.
-pub(super) type Read<T> = Result<Result<T, String>, Error>;
-
-/// An artifact whose manifest was read.
-#[derive(Clone, Debug)]
-pub(super) struct Found {
-    repository: Repository,
-    pub digest: Digest,
-    pub layer: Descriptor,
+    /// The release itself.
+    pub opened: Opened<'a>,
 }
 
 impl<'a> Side<'a> {
@@ -102,7 +71,7 @@ impl<'a> Side<'a> {
             digest: resolved.release_digest,
             moved: resolved.record.as_ref().map(Moved::from),
         };
-        Self::of_release(Origin::Store(store), config, identity, resolved.release)
+        Self { identity, opened: Opened::in_store(store, config, resolved.release) }
     }
 
     /// What a channel serves, as it was observed for a plan.
@@ -121,7 +90,7 @@ impl<'a> Side<'a> {
             digest: serves.release.clone(),
             moved: serves.record.as_ref().map(Moved::from),
         };
-        Ok(Self::of_release(Origin::Store(store), config, identity, Release::parse(&serves.json)?))
+        Ok(Self { identity, opened: Opened::in_store(store, config, Release::parse(&serves.json)?) })
     }
 
     /// A release that is packed and not published.
@@ -135,102 +104,7 @@ impl<'a> Side<'a> {
             digest: desired.release.artifact.digest().clone(),
             moved: None,
         };
-        Ok(Self::of_release(Origin::Packed(desired), config, identity, Release::parse(&desired.json)?))
-    }
-
-    /// Returns the configuration that the release's repositories are named in.
-    pub(super) fn config(&self) -> &'a Config {
-        self.config
-    }
-
-    fn of_release(origin: Origin<'a>, config: &'a Config, identity: Identity, release: Release) -> Self {
-        let prefix = release.prefix_or_configured(config).ok();
-        let named = prefix.as_ref().map(|prefix| release.named(prefix, config)).unwrap_or_default();
-        Self { origin, config, identity, release, prefix, named }
-    }
-
-    /// Returns `HOST/PATH` of a repository, as the release is read.
-    pub(super) fn name_of(&self, repository: &AnyRepository) -> Option<String> {
-        Some(repository.name(self.prefix.as_ref()?))
-    }
-
-    /// Reads the manifest of a chart.
-    pub(super) async fn chart(&self, name: &str) -> Read<Found> {
-        self.part(NamedKind::Chart, Some(name), |layer| layer.media_type == LAYER_MEDIA_TYPE).await
-    }
-
-    /// Reads the manifest of the config bundle.
-    pub(super) async fn bundle(&self) -> Read<Found> {
-        self.part(NamedKind::Bundle, None, |_| true).await
-    }
-
-    /// Reads the manifest of one of the artifacts that the release names.
-    async fn part(&self, kind: NamedKind, name: Option<&str>, is: impl Fn(&Descriptor) -> bool) -> Read<Found> {
-        let is_it = |named: &Named| named.kind == kind && name.is_none_or(|name| named.name == name);
-        match self.named.iter().find(|named| is_it(named)).map(|named| &named.target) {
-            Some(Target::At { repository: AnyRepository::Own(repository), selector }) => {
-                self.find(repository, selector, is).await
-            }
-            Some(Target::At { repository, .. }) => Ok(Err(format!("{repository} is in another registry"))),
-            Some(Target::Unplaced(reason) | Target::Invalid(reason)) => Ok(Err(reason.clone())),
-            None => Ok(Err("the release does not name it".to_owned())),
-        }
-    }
-
-    async fn find(
-        &self,
-        repository: &Repository,
-        selector: &Selector,
-        is: impl Fn(&Descriptor) -> bool,
-    ) -> Read<Found> {
-        let (descriptor, bytes) = match self.origin {
-            Origin::Store(store) => match said(store.manifest(repository, selector).await)? {
-                Ok(read) => read,
-                Err(reason) => return Ok(Err(reason)),
-            },
-            Origin::Packed(desired) => match desired.all().find(|artifact| artifact.repository == *repository) {
-                Some(packed) => (packed.artifact.descriptor().clone(), packed.artifact.manifest().bytes().clone()),
-                None => return Ok(Err(format!("{repository} is not packed"))),
-            },
-        };
-        let digest = descriptor.digest;
-        let manifest = match Manifest::parse(&descriptor.media_type, &bytes) {
-            Ok(manifest) => manifest,
-            Err(cause) => return Ok(Err(format!("invalid image manifest {repository}@{digest}: {cause}"))),
-        };
-        let layer = manifest.layers.into_iter().find(is);
-        let reason = || format!("the manifest {repository}@{digest} names no archive");
-        Ok(layer.ok_or_else(reason).map(|layer| Found { repository: repository.clone(), digest, layer }))
-    }
-
-    /// The archive of what was found.
-    pub(super) async fn archive(&self, found: &Found) -> Read<Bytes> {
-        match self.origin {
-            Origin::Store(store) => said(store.fetch_verified(&found.repository, &found.layer, ARCHIVE_LIMIT).await),
-            Origin::Packed(desired) => {
-                let mut blobs = desired.all().flat_map(|artifact| artifact.artifact.blobs());
-                let blob = blobs.find(|blob| blob.descriptor().digest == found.layer.digest);
-                Ok(blob.map(|blob| blob.bytes().clone()).ok_or_else(|| format!("{} is not packed", found.layer.digest)))
-            }
-        }
-    }
-}
-
-/// Unpacks an archive; `below` drops the directory that Helm puts around a chart.
-pub(super) fn unpack(archive: &[u8], below: bool) -> Result<Files, String> {
-    let files = archive::read(archive, LIMITS).map_err(|refused| refused.to_string())?;
-    let name = |path: String| match path.split_once('/') {
-        Some((_, rest)) if below => rest.to_owned(),
-        _ => path.strip_prefix("./").map_or(path.clone(), ToOwned::to_owned),
-    };
-    Ok(files.into_iter().map(|(path, bytes)| (name(path), bytes)).collect())
-}
-
-/// What is absent or broken is said; what may pass by itself, or is wrong with the store as a whole, fails.
-fn said<T>(result: Result<T, Error>) -> Read<T> {
-    match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted | Kind::Io) => Err(error),
-        Err(error) => Ok(Err(error.to_string())),
+        let artifacts = desired.all().map(|one| (&one.repository, &one.artifact));
+        Ok(Self { identity, opened: Opened::packed(artifacts, config, Release::parse(&desired.json)?) })
     }
 }

@@ -203,10 +203,14 @@ fn what_a_channel_served_at_a_time_is_the_last_move_before_it() {
     let early = "2001-01-01T00:00:00Z";
     assert_eq!(at(early), Value::Null);
     assert!(history(&registry, &["--to-time", early]).ends(0).stdout.contains("nothing"), "said");
-    history(&registry, &["--to-time", early, "--moves", "1"]).ends(3).says(&["cannot tell what nightly served", "--moves"]);
+    history(&registry, &["--to-time", early, "--moves", "1"])
+        .ends(3)
+        .says(&["cannot tell what nightly served", "--moves"]);
     history(&registry, &["--to-time", "yesterday"]).ends(9);
     registry.remove_manifest(RELEASES, &second);
-    history(&registry, &["--to-time", early]).ends(3).says(&["cannot tell what nightly served", "not in the store any more"]);
+    history(&registry, &["--to-time", early])
+        .ends(3)
+        .says(&["cannot tell what nightly served", "not in the store any more"]);
 }
 
 #[test]
