@@ -1,5 +1,6 @@
 //! The edits of one HelmRelease.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::flux::{File, Scalar};
@@ -205,15 +206,15 @@ impl Editing<'_> {
         Ok(())
     }
 
-    /// `valuesFrom` takes the name of the ConfigMap that is made for this content.
-    pub(super) fn values_name(&self, name: &str, plan: &mut Plan) {
-        let release = self.release.flux.object.name();
-        let usual = format!("{}{release}", self.overlay.settings.values_prefix);
+    /// Gives each `valuesFrom` the name of the ConfigMap that is made for its content; `names` are by the values' own name.
+    pub(super) fn values_names(&self, names: &BTreeMap<String, String>, plan: &mut Plan) {
+        let prefix = self.overlay.settings.values_prefix.as_str();
         for from in &self.release.flux.values_from {
-            if let Some(Scalar { node, .. }) = from.config_map_name().filter(|found| found.text == usual) {
+            let Some(Scalar { node, text, .. }) = from.config_map_name() else { continue };
+            if let Some(name) = text.strip_prefix(prefix).and_then(|of| names.get(of)) {
                 plan.edits.push(replace_scalar(&self.parsed.text, node, name));
                 let path = format!("spec.valuesFrom[{}].name", from.index);
-                plan.changes.push(self.change(&path, Now::Text(name.to_owned())));
+                plan.changes.push(self.change(&path, Now::Text(name.clone())));
             }
         }
     }

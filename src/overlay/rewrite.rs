@@ -185,9 +185,7 @@ fn plan_release(
             PinStyle::Version => editing.by_version(pin_of(overlay, pins, release, source)?, home, plan)?,
         }
     }
-    if let Some(name) = pins.values_names.get(release.flux.object.name()) {
-        editing.values_name(name, plan);
-    }
+    editing.values_names(pins.values_names, plan);
     Ok(())
 }
 

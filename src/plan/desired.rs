@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::observe::Observed;
 use crate::oci::{Artifact, Repository, Tag};
+use crate::release::{self, Release};
 
 /// What an artifact is to a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,5 +54,17 @@ impl Desired {
     /// Everything, the release manifest last.
     pub fn all(&self) -> impl Iterator<Item = &DesiredArtifact> {
         self.artifacts.iter().chain(std::iter::once(&self.release))
+    }
+
+    /// Keeps the release that is published under the version when it lacks the description alone, which publishers before did not
+    /// write: a published version does not change, and a channel serves what was published.
+    #[must_use]
+    pub fn keeping(mut self, observed: &Observed) -> Self {
+        let published = observed.release.as_ref().and_then(|existing| existing.json.as_deref());
+        if let Some(json) = published.and_then(|published| release::without_description(published, &self.json)) {
+            self.release.artifact = Release::artifact(json.clone());
+            self.json = json;
+        }
+        self
     }
 }

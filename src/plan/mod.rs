@@ -10,6 +10,7 @@ mod progress;
 mod promote;
 mod publish;
 mod read_back;
+mod readers;
 mod report;
 
 pub use desired::{ArtifactKind, Desired, DesiredArtifact};

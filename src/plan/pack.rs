@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
+use super::readers;
 use crate::chart::{self, PackedChart, Versions};
 use crate::config::{ChartPin, ChartVersions, Config, FILE_NAME, ValuesNames, nearest};
 use crate::image::PinnedImages;
 use crate::oci::{AnyRepository, InvalidReference, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::path::below;
-use crate::release::{self, Release};
+use crate::release::{self, Release, ValuesReader};
 use crate::source::git::{Change, Head};
 use crate::source::{Error, Place, Tree};
 
@@ -55,6 +56,8 @@ pub struct Packed {
     overlay: Overlay,
     profile_values: BTreeMap<String, String>,
     values_config_maps: BTreeMap<String, String>,
+    /// Which HelmRelease reads which values.
+    readers: Vec<ValuesReader>,
     /// What people should know: `PLACE: TEXT`, sorted.
     pub warnings: Vec<String>,
 }
@@ -159,6 +162,13 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
         ChartPin::Digest => PinStyle::Digest,
         ChartPin::Version => PinStyle::Version,
     };
+    let texts = readers::Values {
+        config,
+        texts: &profile_values,
+        names: &values_config_maps,
+        images: images.keys().map(String::as_str).collect(),
+    };
+    let readers = texts.readers(&overlay)?;
     let pins = overlay::Pins { charts: &pins, style, prefix: request.prefix, values_names: &values_config_maps };
     let rewritten = overlay::rewrite(overlay, &pins)?;
     let chart_warnings = charts.iter().flat_map(|(chart, _)| chart.warnings());
@@ -168,7 +178,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     warnings.extend(of_overlay.map(|warning| format!("{}: {}", warning.place, warning.text)));
     warnings.sort();
     let external = discovered.external;
-    Ok(Packed { charts, external, overlay: rewritten.overlay, profile_values, values_config_maps, warnings })
+    Ok(Packed { charts, external, overlay: rewritten.overlay, profile_values, values_config_maps, readers, warnings })
 }
 
 /// Each chart on a thread of its own, as many at once as there are processors.
@@ -329,6 +339,7 @@ impl Packed {
             images,
             profile_values: self.profile_values.clone(),
             values_config_maps: self.values_config_maps.clone(),
+            readers: self.readers.clone(),
         });
         let json = release.to_json();
         if json.len() as u64 > release::CONFIG_LIMIT {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, ConfigReference, FILE_NAME, Record, Release, SCHEMA};
+use super::{
+    ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, ConfigReference, Description, FILE_NAME, Installation, ObjectName, Record,
+    Release, SCHEMA, ValuesReader, equal_but_for_channel, with_channel,
+};
 use crate::config::Config;
 use crate::image::PinnedImages;
 use crate::oci::{Artifact, Content, Digest, Prefix, Tag, media_type};
@@ -30,10 +33,13 @@ pub struct Inputs<'a> {
     pub profile_values: BTreeMap<String, String>,
     /// Hashed names: release → `ConfigMap`.
     pub values_config_maps: BTreeMap<String, String>,
+    /// Which HelmRelease reads which values.
+    pub readers: Vec<ValuesReader>,
 }
 
 /// The release as its JSON.
 pub fn build(inputs: Inputs<'_>) -> Release {
+    let description = describe(&inputs);
     Release {
         schema: SCHEMA.to_owned(),
         version: inputs.version.to_string(),
@@ -53,9 +59,28 @@ pub fn build(inputs: Inputs<'_>) -> Release {
         profile_values: inputs.profile_values,
         values_config_maps: inputs.values_config_maps,
         extra_images: inputs.config.extra_images.clone(),
-        description: None,
+        description: Some(description),
         copied_from: None,
         extra: inputs.config.manifest.extra.clone(),
+    }
+}
+
+/// Returns what the release says of itself.
+fn describe(inputs: &Inputs<'_>) -> Description {
+    let (config, appliance) = (inputs.config, &inputs.config.appliance);
+    let selection = (appliance.namespace.clone(), appliance.selection_name.clone());
+    Description {
+        product: Some(config.product.clone()),
+        prefix: inputs.prefix.to_string(),
+        chart_repository: config.repositories.charts.clone(),
+        appliance: Installation {
+            flux_namespace: appliance.flux_namespace.clone(),
+            source_name: appliance.source_name.clone(),
+            selection: ObjectName { namespace: selection.0, name: selection.1, extra: BTreeMap::new() },
+            required_images: config.images.keys().cloned().collect(),
+            values: inputs.readers.clone(),
+            extra: BTreeMap::new(),
+        },
     }
 }
 
@@ -64,6 +89,15 @@ impl Release {
     pub fn artifact(json: Vec<u8>) -> Artifact {
         pack(json, BTreeMap::new())
     }
+}
+
+/// Returns the JSON of a published release, in the channel that `json` is for, when the two differ by the description alone, which
+/// publishers before did not write, and by the channel.
+pub fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u8>> {
+    let (before, mut after) = (Release::parse(published).ok()?, Release::parse(json).ok()?);
+    let described = before.description.is_none() && after.description.take().is_some();
+    let same = described && equal_but_for_channel(published, &after.to_json());
+    same.then(|| with_channel(published, &after.channel.parse().ok()?).ok())?
 }
 
 /// The manifest of a channel that serves the release `json`, whose `channel` is spliced already.

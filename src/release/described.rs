@@ -159,8 +159,8 @@ impl Installation {
     }
 }
 
-/// What the configuration sets in the values of a name, in the order and the words of a release.
-pub(super) fn settings_of(config: &Config, name: &str) -> Vec<SetValue> {
+/// Returns what the configuration sets in the values of a name, in the order and the words of a release.
+pub fn settings_of(config: &Config, name: &str) -> Vec<SetValue> {
     let injections = config.appliance.values.iter().filter(|injection| injection.release == name);
     let set = |injection: &Injection| SetValue {
         path: injection.path.clone(),

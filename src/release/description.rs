@@ -163,7 +163,7 @@ impl Description {
         Some(description)
     }
 
-    /// Refuses a description that contradicts the rest of its release.
+    /// Refuses a description that contradicts the rest of its release, or that a later publisher means otherwise.
     pub(super) fn check(&self, release: &Release) -> Result<(), InvalidRelease> {
         let bundle = &release.config.repository;
         let prefix = Prefix::parse(&self.prefix, false).map_err(|cause| wrong("prefix", cause.to_string()))?;
@@ -178,10 +178,6 @@ impl Description {
             let reason = format!("`{}` is not below the prefix `{prefix}`", shown(bundle));
             return Err(wrong("config.repository", reason));
         }
-        let missing = self.appliance.required_images.iter().find(|key| !release.images.contains_key(*key));
-        if let Some(key) = missing {
-            return Err(wrong(&format!("images.{}", shown(key)), "missing".to_owned()));
-        }
         let mut readers = self.appliance.values.iter().enumerate();
         readers.try_for_each(|(at, reader)| reader.check(&format!("appliance.values[{at}]"), release))
     }
@@ -189,29 +185,18 @@ impl Description {
 
 impl ValuesReader {
     fn check(&self, path: &str, release: &Release) -> Result<(), InvalidRelease> {
-        if !release.profile_values.contains_key(&self.file) {
-            let reason = format!("`profileValues` has no `{}`", shown(&self.file));
-            return Err(wrong(&format!("{path}.file"), reason));
-        }
         let older = self.values_of(&release.values_profile).and_then(|name| release.values_config_maps.get(name));
         if let Some(older) = older.filter(|older| **older != self.config_map) {
             let reason = format!("it is `{}`, but `{}` in `valuesConfigMaps`", shown(&self.config_map), shown(older));
             return Err(wrong(&format!("{path}.configMap"), reason));
         }
         for (at, set) in self.set.iter().enumerate() {
-            let from = format!("{path}.set[{at}].from");
-            match ValueSource::parse(&set.from) {
-                None => {
-                    let found = shown(&set.from);
-                    let reason = format!(
-                        "expected `image:<key>`, `app-url`, `host`, `domain-suffix` or `literal:<text>`, found `{found}`"
-                    );
-                    return Err(wrong(&from, reason));
-                }
-                Some(ValueSource::Image(key)) if !release.images.contains_key(key) => {
-                    return Err(wrong(&from, format!("`images` has no `{}`", shown(key))));
-                }
-                Some(_) => {}
+            if ValueSource::parse(&set.from).is_none() {
+                let found = shown(&set.from);
+                let reason = format!(
+                    "expected `image:<key>`, `app-url`, `host`, `domain-suffix` or `literal:<text>`, found `{found}`"
+                );
+                return Err(wrong(&format!("{path}.set[{at}].from"), reason));
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::oci::{Digest, Pinned, each_key_once};
 pub const SCHEMA: &str = "alga.appliance.release/v1";
 
 /// The keys that the publisher writes itself.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 18] = [
     "schema",
     "version",
     "channel",
@@ -28,6 +28,10 @@ pub const KEYS: [&str; 14] = [
     "valuesConfigMaps",
     "extraImages",
     "copiedFrom",
+    "product",
+    "prefix",
+    "chartRepository",
+    "appliance",
 ];
 
 /// A release. Field order is the order of the written bytes.
@@ -142,16 +146,16 @@ impl Release {
         Ok(release)
     }
 
-    /// Refuses a release that lacks an image which it must have: by its own word, which [`Release::parse`] has checked, and by the
-    /// configuration's unless that is a compiled default.
+    /// Refuses a release that lacks an image which it must have: by its own word, and by the configuration where the caller named that
+    /// or the release does not describe itself.
     ///
     /// # Errors
     /// `images.<key>: missing`.
     pub fn require_images(&self, config: &Config) -> Result<(), InvalidRelease> {
-        if self.description.is_some() && !config.names_explicitly("images") {
-            return Ok(());
-        }
-        let missing = config.images.keys().find(|key| !self.images.contains_key(*key));
+        let own = self.description.iter().flat_map(|description| &description.appliance.required_images);
+        let configured = self.description.is_none() || config.names_explicitly("images");
+        let mut required = own.chain(config.images.keys().filter(|_| configured));
+        let missing = required.find(|key| !self.images.contains_key(*key));
         missing.map_or(Ok(()), |key| Err(wrong(&format!("images.{key}"), "missing".to_owned())))
     }
 

@@ -20,9 +20,9 @@ mod version;
 
 pub use address::{Address, InvalidAddress};
 #[cfg(feature = "publish")]
-pub use build::{Inputs, build, channel_artifact};
+pub use build::{Inputs, build, channel_artifact, without_description};
 pub use channel::{Kind as MoveKind, Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
-pub use described::{Described, Disagreement};
+pub use described::{Described, Disagreement, settings_of};
 pub use description::{Description, Installation, ObjectName, SetValue, ValueSource, ValuesReader};
 #[cfg(feature = "publish")]
 pub use history::{Apart, End, History, Move, Why, history};

@@ -1,12 +1,16 @@
 //! A release describes itself: whoever has its reference needs no configuration file.
 
+use std::path::PathBuf;
+
+use alga_release::release::Release;
 use alga_release::yaml;
 use serde_json::{Value, json};
 
 use crate::support::definitions::json_of;
-use crate::support::programs::{Run, Source, resolve};
-use crate::support::published::{digest_of, put_release_in};
+use crate::support::programs::{Run, Source, alga, release, resolve, run};
+use crate::support::published::{RELEASES, digest_of, publish, put_release_in, record, served, state, store};
 use crate::support::registry::Registry;
+use crate::support::{missing, root};
 
 /// Repository of another vendor's releases.
 const PLATFORM: &str = "acme/platform-release";
@@ -191,4 +195,166 @@ fn the_state_of_an_older_program_has_the_root_of_the_release_that_it_followed() 
     release["appliance"]["fluxNamespace"] = "flux".into();
     put(&registry, &release);
     ask().ends(3).says(&["flux/platform", "flux-system/platform"]);
+}
+
+/// A tree of another vendor, and what of it a test asks.
+struct Tree {
+    root: PathBuf,
+    configuration: PathBuf,
+    channel: &'static str,
+    image: &'static str,
+    /// Namespace, name and key of each `ConfigMap` of values.
+    values: &'static [[&'static str; 3]],
+}
+
+impl Tree {
+    /// Two HelmReleases of one name, in two namespaces.
+    fn small() -> Self {
+        let values =
+            &[["apps", "platform-values-web", "web.edge.yaml"], ["backoffice", "platform-values-web", "values.yaml"]];
+        let tree = root("tests/trees/namespaces");
+        Self { configuration: tree.join("alga-release.yaml"), root: tree, channel: "edge", image: "web=6.9.0", values }
+    }
+
+    /// The charts of a monitoring stack, when they are there.
+    fn monitoring() -> Option<Self> {
+        #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
+        let Some(trees) = std::env::var_os("ALGA_TREES").map(PathBuf::from) else {
+            missing("the tree of another vendor is missing: ALGA_TREES names a directory with monitoring/");
+            return None;
+        };
+        let values = &[
+            ["platform-system", "platform-values-alerts", "alerts.edge.yaml"],
+            ["apps", "platform-values-frontend", "frontend.edge.yaml"],
+            ["platform-system", "platform-values-ingress", "ingress.edge.yaml"],
+        ];
+        let configuration = root("tests/trees/monitoring.yaml");
+        Some(Self {
+            root: trees.join("monitoring"),
+            configuration,
+            channel: "nightly",
+            image: "frontend=6.9.0",
+            values,
+        })
+    }
+
+    /// Publishes the tree by its configuration; how its channel is named without one.
+    fn publish(&self, registry: &Registry, version: &str, more: &[&str]) -> String {
+        let prefix = format!("{}/acme", registry.address());
+        let mut command = release();
+        command.arg("publish").arg(&self.root).arg("--config").arg(&self.configuration).args(["--store", &prefix]);
+        command.args(["--version", version, "--channel", self.channel, "--image", self.image, "--image-check", "off"]);
+        command.args(["--source-commit", &"a".repeat(40), "--epoch", "1700000000"]).args(more);
+        run(&mut command).ends(0);
+        format!("{prefix}/platform-release:{}", self.channel)
+    }
+
+    /// Namespace, name and key of each `ConfigMap` of values that is rendered, each namespace before what is in it.
+    fn rendered(reference: &str) -> Vec<[String; 3]> {
+        let objects = objects(&resolve(&["render", reference]).ends(0));
+        let mut made = Vec::new();
+        let mut values = Vec::new();
+        for object in &objects {
+            let [kind, namespace, name] = names(object).map(ToOwned::to_owned);
+            if kind == "Namespace" {
+                made.push(name.clone());
+            }
+            if object["metadata"]["labels"]["app.kubernetes.io/component"] == "values" {
+                assert!(made.contains(&namespace), "{namespace} comes after {name}");
+                let key = object["data"].as_object().expect("data").keys().next().expect("a key").clone();
+                values.push([namespace, name, key]);
+            }
+        }
+        values
+    }
+}
+
+#[test]
+fn a_published_tree_is_resolved_and_rendered_without_its_configuration_and_every_config_map_is_where_its_reader_is() {
+    for tree in std::iter::once(Tree::small()).chain(Tree::monitoring()) {
+        for names in [&[][..], &["--chart-pin", "version"]] {
+            let registry = Registry::start();
+            let reference = tree.publish(&registry, "2.0", names);
+            let release = resolve(&["resolve", &reference]).ends(0).json();
+            assert_eq!(release["prefix"], format!("{}/acme", registry.address()));
+            assert_eq!(Tree::rendered(&reference), tree.values);
+        }
+    }
+    let registry = Registry::start();
+    let tree = Tree::small();
+    let reference = tree.publish(&registry, "2.0", &[]);
+    let release = resolve(&["resolve", &reference]).ends(0).json();
+    assert_eq!((&release["product"], &release["chartRepository"]), (&"platform".into(), &"helm".into()));
+    let appliance = &release["appliance"];
+    assert_eq!(appliance["requiredImages"], json!(["web"]));
+    assert_eq!(appliance["selection"], json!({ "namespace": "platform-system", "name": "platform-selection" }));
+    let set = json!([{ "path": "image.tag", "from": "image:web" }, { "path": "size", "from": "literal:3" }]);
+    assert!(appliance["values"].as_array().expect("a list").iter().all(|reader| reader["set"] == set));
+    let text = resolve(&["render", &reference]).ends(0).stdout;
+    assert_eq!(text.matches("  tag: \"6.9.0\" # set when the appliance installs").count(), 2, "{text}");
+}
+
+#[test]
+fn hashed_names_stand_in_every_place_and_literal_values_enter_the_hash() {
+    let source = Source::new();
+    let mut tree = Tree::small();
+    let text = std::fs::read_to_string(&tree.configuration).expect("a configuration");
+    tree.configuration = source.path("hashed.yaml");
+    let mut published = Vec::new();
+    for size in ["3", "4"] {
+        let registry = Registry::start();
+        let changed = text.replace("from: \"3\"", &format!("from: \"{size}\""));
+        source.write("hashed.yaml", &format!("{changed}\nvaluesNames: hashed\n"));
+        let reference = tree.publish(&registry, "2.0", &[]);
+        let release = resolve(&["resolve", &reference]).ends(0).json();
+        let name = release["valuesConfigMaps"]["web"].as_str().expect("a name").to_owned();
+        let readers = release["appliance"]["values"].as_array().expect("a list").clone();
+        assert!(readers.len() == 2 && readers.iter().all(|reader| reader["configMap"] == *name), "{readers:?}");
+        assert!(Tree::rendered(&reference).iter().all(|values| values[1] == name));
+        published.push(name);
+    }
+    assert_ne!(published[0], published[1]);
+}
+
+#[test]
+fn a_value_that_the_configuration_sets_from_no_image_is_refused_before_a_request() {
+    let source = Source::new();
+    source.write("alga-release.yaml", "appliance: {values: [{release: alga-core, path: a, from: 'image:unknown'}]}\n");
+    let layout = source.layout();
+    let run = source.publish(&["--version", "1.0.3", "--channel", "stable", "--store", &layout]).ends(9);
+    run.says(&["image:unknown", "`images` has no `unknown`"]);
+    source.write("alga-release.yaml", "manifest: {extra: {prefix: x}}\n");
+    let run = source.publish(&["--version", "1.0.3", "--channel", "stable", "--store", &layout]).ends(9);
+    run.says(&["manifest.extra.prefix", "the publisher writes this key itself"]);
+}
+
+#[test]
+fn a_version_that_was_published_without_a_description_is_kept_as_it_is() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let (_, manifest) = registry.manifest(RELEASES, "1.0.3").expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let config = manifest["config"]["digest"].as_str().expect("a digest");
+    let mut older = Release::parse(&registry.blob(RELEASES, config).expect("a blob")).expect("a release");
+    assert!(older.description.take().is_some());
+    let artifact = Release::artifact(older.to_json());
+    for blob in artifact.blobs() {
+        registry.put_blob(RELEASES, blob.descriptor().digest.as_str(), blob.bytes());
+    }
+    let digest = artifact.digest().to_string();
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    registry.put_manifest(RELEASES, Some("1.0.3"), &digest, media_type, artifact.manifest().bytes());
+    registry.tag(RELEASES, "nightly", &digest);
+    let before = state(&registry);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0).prints(&["nothing to do"]);
+    assert_eq!(state(&registry), before);
+    // Another channel serves what was published, and not what would be published now.
+    publish(&source, &registry, "1.0.3", "stable", &[]).ends(0);
+    assert_eq!(record(&registry, "stable", "release"), Some(digest.clone()));
+    assert_eq!(registry.tags(RELEASES)["1.0.3"], digest);
+    assert!(served(&registry, "stable").get("appliance").is_none());
+    alga(&["verify", "stable", "--store", &store(&registry)]).ends(0);
+    // Any other difference is one.
+    source.append("ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml", "# more\n");
+    publish(&source, &registry, "1.0.3", "stable", &[]).ends(3).says(&["published already with other content"]);
 }

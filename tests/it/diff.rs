@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::schemas::valid;
 use crate::support::programs::{Run, Source, release, run};
 use crate::support::published::{
-    digest_of, publish, put_release, release_json, served, state, store, with_images, writes,
+    digest_of, publish, put_release, release_json, served, state, store, undescribed, with_images, writes,
 };
 use crate::support::registry::Registry;
 use crate::support::{missing, peer, require};
@@ -207,6 +207,7 @@ fn releases_of_older_publishers_are_compared_by_their_versions() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     let mut old = served(&registry, "1.0.3");
+    undescribed(&mut old);
     for key in ["chartDigests", "imageDigests", "profileValues", "valuesConfigMaps"] {
         old.as_object_mut().expect("an object").remove(key);
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::programs::{Run, Source, alga, release, resolve, run};
 use crate::support::published::{
-    RELEASES, digest_of, manifest, publish, record, served, state, store, with_images, writes,
+    RELEASES, digest_of, manifest, publish, record, served, state, store, undescribed, with_images, writes,
 };
 use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup, at_once};
 
@@ -318,6 +318,7 @@ fn a_release_of_an_older_publisher_is_promoted_as_it_is() {
     let (_source, registry) = with_nightly();
     let store = store(&registry);
     let mut old = served(&registry, "nightly");
+    undescribed(&mut old);
     let object = old.as_object_mut().expect("an object");
     for key in ["chartDigests", "imageDigests", "profileValues"] {
         object.remove(key);

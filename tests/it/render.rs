@@ -12,7 +12,7 @@ use crate::support::cluster::Cluster;
 use crate::support::definitions::{json_of, schema_errors};
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::programs::{Run, Source, resolve, stdout};
-use crate::support::published::{RELEASES, digest_of, with_images};
+use crate::support::published::{RELEASES, digest_of, undescribed, with_images};
 use crate::support::registry::Registry;
 use crate::support::{files_below, missing, require};
 
@@ -408,7 +408,8 @@ fn a_release_made_by_hand_gives_the_same_objects() {
 fn ten_thousand_values_are_rendered_and_names_that_are_none_are_refused() {
     let source = Source::new();
     published(&source, &[]);
-    let release = resolve(&["resolve", "stable", "--store", &source.layout()]).ends(0).json();
+    let mut release = resolve(&["resolve", "stable", "--store", &source.layout()]).ends(0).json();
+    undescribed(&mut release);
     let registry = Registry::start();
     let ask = |change: &dyn Fn(&mut Json)| {
         let mut release = release.clone();

@@ -352,7 +352,7 @@ const CASES: [Case; 3] = [
             ("bundle alga-appliance-config", "sha256:f2612b4384b62dc14f0fc0710cde69626822bb93b29e10ff1d693f4701fed978"),
             (
                 "release alga-appliance-release",
-                "sha256:2588d767e93f0d443bb160a84328552f27b7248b0cafd1430aa6ef9b444076df",
+                "sha256:e66cca90eab042a834610836f93e063b7a42a2c5a25ea0af34621ebfb360cc5f",
             ),
         ],
     ),
@@ -368,7 +368,7 @@ const CASES: [Case; 3] = [
             ("bundle alga-appliance-config", "sha256:17c03a9e87ba45a47e38e1639306920b34d41e4f01127fcdf6f11577979a22b6"),
             (
                 "release alga-appliance-release",
-                "sha256:9d053bebcc4af29718c27bce777920c3ac9d3c43dc40798998ab3963a1c108b3",
+                "sha256:8727a078fca945ecf5ead26a659e806e37026e558ca5da62ab7faef37afaef0d",
             ),
         ],
     ),
@@ -384,7 +384,7 @@ const CASES: [Case; 3] = [
             ("bundle alga-appliance-config", "sha256:352c6f485d5e1b06e65fb19103e8331439ace6d35c579cb0210eda656e933d64"),
             (
                 "release alga-appliance-release",
-                "sha256:b9f9c75713995827a3c48a0ccfeb2eb87a42c1bd2645ce0cb620da12ddadb501",
+                "sha256:3d4fa573fc0a97400b9c62e5a429fd4429c8869604a27bf679adab1e1ea9bcfa",
             ),
         ],
     ),

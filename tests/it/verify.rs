@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::support::files_below;
 use crate::support::programs::{Run, Source, alga, release, run};
-use crate::support::published::{RELEASES, digest_of, manifest, publish, served, store, with_images, writes};
+use crate::support::published::{
+    RELEASES, digest_of, manifest, publish, served, store, undescribed, with_images, writes,
+};
 use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -286,11 +288,19 @@ fn the_names_of_values_are_those_that_the_overlay_reads() {
         "{ok:#?}"
     );
     let other = "appliance-values-alga-core-000000000000";
-    put_release(&registry, |release| release["valuesConfigMaps"]["alga-core"] = other.into());
+    put_release(&registry, |release| {
+        release["valuesConfigMaps"]["alga-core"] = other.into();
+        let readers = release["appliance"]["values"].as_array_mut().expect("a list");
+        let reader = readers.iter_mut().find(|reader| reader["release"] == "alga-core").expect("a reader");
+        reader["configMap"] = other.into();
+    });
     let run = verify(&registry, "1.0.3", &["--output", "json"]).ends(3);
     assert_eq!(failed(&run), [named("bundle", &name, "values")].into());
     assert!(checks(&run.json(), "not-checked").contains(&named("release", other, "values")), "{}", run.stdout);
-    put_release(&registry, |release| drop(release.as_object_mut().expect("an object").remove("valuesConfigMaps")));
+    put_release(&registry, |release| {
+        undescribed(release);
+        release.as_object_mut().expect("an object").remove("valuesConfigMaps");
+    });
     assert_eq!(
         failed(&verify(&registry, "1.0.3", &["--output", "json"]).ends(3)).len(),
         6,
@@ -302,6 +312,7 @@ fn the_names_of_values_are_those_that_the_overlay_reads() {
 fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
     let registry = complete();
     put_release(&registry, |release| {
+        undescribed(release);
         let object = release.as_object_mut().expect("an object");
         for key in ["chartDigests", "imageDigests", "profileValues"] {
             object.remove(key);

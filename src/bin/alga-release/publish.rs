@@ -120,9 +120,9 @@ async fn carry_out(
     connection: &Connection,
     talk: &Talk,
 ) -> Result<(Report, Option<Diff>), Failure> {
-    let desired = &publication.desired;
     let store = connection.read();
-    let observed = plan::observe(store, desired).await?;
+    let observed = plan::observe(store, &publication.desired).await?;
+    let desired = &publication.desired.clone().keeping(&observed);
     let compare = || compare(args, config, desired, &observed, store);
     let dry = connection.store().is_none();
     let plan = match plan::publish(desired, &observed, args.allow_unordered) {
