@@ -90,3 +90,61 @@ impl<'a> Parts<'a> {
         address.or_else(|| Some(reference.name?.text))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundle(files: &[(&str, &str)]) -> Bundle {
+        Bundle::open(files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn values_are_not_read_as_objects_and_files_that_flux_could_not_read_are_named() {
+        let object = "apiVersion: v1\nkind: ConfigMap\n";
+        let mut files = bundle(&[
+            ("base/a.yaml", object),
+            ("base/b.yaml", "kind: ["),
+            ("base/c.yaml", "apiVersion: v1\nkind: A\nkind: B\n"),
+            ("profiles/p/values/web.p.yaml", object),
+            ("profiles/p/values/more/web.p.yaml", object),
+            ("profiles/p/values/notes.txt", ""),
+        ])
+        .into_bytes();
+        files.insert("base/d.yaml".to_owned(), vec![0xff]);
+        files.insert("base/d.png".to_owned(), vec![0xff]);
+        let bundle = Bundle::open(files);
+        let broken: Vec<&str> = bundle.broken().iter().map(|error| error.at.file.as_str()).collect();
+        assert_eq!(broken, ["base/b.yaml", "base/c.yaml", "base/d.yaml"]);
+        let objects: Vec<&str> = bundle.parts().objects.iter().map(|object| object.file).collect();
+        assert_eq!(objects, ["base/a.yaml"]);
+        assert_eq!(bundle.profile_values("p").into_keys().collect::<Vec<_>>(), ["web.p.yaml"]);
+        assert_eq!(bundle.bytes().len(), 8, "every file is kept");
+    }
+
+    #[test]
+    fn the_chart_of_a_release_has_the_name_at_the_end_of_its_sources_url() {
+        let release = |spec: &str| {
+            format!(
+                "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: r, namespace: a}}\nspec: {spec}\n"
+            )
+        };
+        let source = |namespace: &str| {
+            format!(
+                "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {{name: s{namespace}}}\n\
+                 spec: {{url: oci://r.io/x/charts/web/}}\n"
+            )
+        };
+        let by_reference = release("{chartRef: {kind: OCIRepository, name: s}}");
+        let chart = |release: &str, source: &str| {
+            let bundle = bundle(&[("base/r.yaml", release), ("base/s.yaml", source)]);
+            let parts = bundle.parts();
+            parts.chart_of(&parts.releases[0]).map(ToOwned::to_owned)
+        };
+        assert_eq!(chart(&by_reference, &source("")).as_deref(), Some("web"));
+        assert_eq!(chart(&by_reference, &source(", namespace: a")).as_deref(), Some("web"));
+        assert_eq!(chart(&by_reference, &source(", namespace: b")).as_deref(), Some("s"), "of another namespace");
+        assert_eq!(chart(&release("{chart: {spec: {chart: web}}}"), "").as_deref(), Some("web"));
+        assert_eq!(chart(&release("{}"), ""), None);
+    }
+}

@@ -80,7 +80,11 @@ pub fn build(files: &Files, roots: &[Root<'_>]) -> Result<Build, Error> {
             namespace: namespace.map(|namespace| namespace.text.to_owned()),
             renames: renames.map(|(file, line)| At { file: file.to_owned(), line }),
         };
-        walk.enter(&root.directory, inherited, None)?;
+        let scope = walk.reached.len();
+        walk.enter(&root.directory, inherited.clone(), None)?;
+        if let Some(kustomization) = root.kustomization {
+            walk.added_components(kustomization, &root.directory, inherited, scope)?;
+        }
     }
     Ok(Build { reached: walk.reached })
 }
@@ -192,13 +196,35 @@ impl Walk<'_> {
         inherited: &Inherited,
         scope: Option<usize>,
     ) -> Result<(), Error> {
-        let path = self.path_of(file, item)?;
+        let path = self.path_of(file.file, file.directory(), item)?;
         if self.files.bytes().contains_key(&path) {
             self.reach(path, lister);
             Ok(())
         } else {
             self.enter(&path, inherited.clone(), scope)
         }
+    }
+
+    /// Walks `spec.components` of a Flux Kustomization, which Flux adds to the kustomization file of its directory.
+    fn added_components(
+        &mut self,
+        kustomization: &Kustomization<'_>,
+        directory: &str,
+        mut above: Inherited,
+        scope: usize,
+    ) -> Result<(), Error> {
+        let files = self.files;
+        let path = files.kustomization_file_of(directory);
+        let own = path.and_then(|path| files.kustomization_file(&path)?.namespace());
+        above.namespace = above.namespace.or_else(|| own.map(|namespace| namespace.text.to_owned()));
+        for item in kustomization.components {
+            match self.path_of(kustomization.object.file, directory, item) {
+                Ok(path) => self.enter(&path, above.clone(), Some(scope))?,
+                Err(_) if kustomization.ignores_missing_components => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn lister(&self, directory: &str, file: Option<&str>, inherited: &Inherited) -> Lister {
@@ -216,12 +242,12 @@ impl Walk<'_> {
     }
 
     /// Returns the file or directory of the bundle that an item of a kustomization file names.
-    fn path_of(&self, file: &KustomizationFile<'_>, item: &Node) -> Result<String, Error> {
+    fn path_of(&self, file: &str, directory: &str, item: &Node) -> Result<String, Error> {
         let text = item.as_str().unwrap_or_default();
-        let invalid = |reason: String| Error::new(file.file, item.line, reason);
-        let Some(path) = below(file.directory(), text) else {
-            let reason = format!("it lists `{}`, which lies outside of the overlay", text.escape_debug());
-            return Err(invalid(reason).hint("the bundle holds the overlay alone: move it into it"));
+        let invalid = |reason: String| Error::new(file, item.line, reason);
+        let Some(path) = below(directory, text) else {
+            let reason = format!("`{}` is listed here and is outside of the overlay", text.escape_debug());
+            return Err(invalid(reason).hint("move it into the overlay: the bundle holds nothing else"));
         };
         let files = self.files.bytes();
         if files.contains_key(&path)
@@ -231,12 +257,16 @@ impl Walk<'_> {
         }
         let start = format!("{path}/");
         if files.range(start.clone()..).next().is_some_and(|(file, _)| file.starts_with(&start)) {
-            let reason = format!("it lists the directory `{}`, which has no kustomization file", path.escape_debug());
-            return Err(invalid(reason)
-                .hint("list its files, or give it a kustomization.yaml: the cluster could not build this"));
+            let reason =
+                format!("the directory `{}` is listed here and has no kustomization file", path.escape_debug());
+            return Err(invalid(reason).hint(
+                "list its files, or add a kustomization.yaml to the directory: kustomize cannot build it without one",
+            ));
         }
-        let reason = format!("it lists `{}`, which is no file or directory of the bundle", path.escape_debug());
-        Err(invalid(reason).hint("it is missing, or an ignore rule leaves it out: the cluster could not build this"))
+        let reason = format!("`{}` is listed here and is not in the bundle", path.escape_debug());
+        Err(invalid(reason).hint(
+            "add it, or remove the ignore rule that leaves it out: kustomize cannot build the directory without it",
+        ))
     }
 
     /// Flux takes every YAML file below a directory without a kustomization file; a directory below it that has one is built by that.

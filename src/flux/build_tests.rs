@@ -106,6 +106,26 @@ fn a_component_moves_what_its_kustomization_file_lists() {
 }
 
 #[test]
+fn components_that_flux_adds_are_built_with_the_directory() {
+    let tree = |spec: &str, own: &str| {
+        files(&[
+            ("base/child.yaml", &child("apps", spec)),
+            ("apps/kustomization.yaml", &format!("{own}resources: [a.yaml]\n")),
+            ("apps/a.yaml", &release("a", ", namespace: x")),
+            ("part/kustomization.yaml", "kind: Component\nnamespace: moved\nresources: [c.yaml]\n"),
+            ("part/c.yaml", &release("c", "")),
+        ])
+    };
+    let added = ", components: [../part]";
+    assert_eq!(applied(&tree(added, "")), ["apps/a.yaml a moved", "part/c.yaml c moved"]);
+    assert_eq!(applied(&tree(added, "namespace: own\n")), ["apps/a.yaml a own", "part/c.yaml c own"]);
+    let target = format!("{added}, targetNamespace: target");
+    assert_eq!(applied(&tree(&target, "namespace: own\n")), ["apps/a.yaml a target", "part/c.yaml c target"]);
+    let missing = ", components: [../none], ignoreMissingComponents: true";
+    assert_eq!(applied(&tree(missing, "")), ["apps/a.yaml a x"]);
+}
+
+#[test]
 fn releases_in_lists_and_in_further_documents_count_and_other_groups_do_not() {
     let item = |name: &str, group: &str| {
         format!("{{apiVersion: {group}, kind: HelmRelease, metadata: {{name: {name}, namespace: x}}}}")

@@ -61,8 +61,8 @@ impl File {
 /// For the first such key.
 pub fn refuse_duplicate_key(path: &str, root: &Node) -> Result<(), Error> {
     let Some(key) = root.duplicate_key() else { return Ok(()) };
-    let reason = format!("the key `{}` stands twice in one mapping", key.as_str().unwrap_or_default().escape_debug());
-    Err(Error::new(path, key.line, reason).hint("remove one of the two: Flux rejects the file"))
+    let reason = format!("duplicate key `{}` in a mapping", key.as_str().unwrap_or_default().escape_debug());
+    Err(Error::new(path, key.line, reason).hint("remove one of the two: Flux rejects a file with duplicate keys"))
 }
 
 fn is_object(root: &Node) -> bool {

@@ -24,6 +24,8 @@ pub struct Kustomization<'a> {
     pub depends_on: Vec<Reference<'a>>,
     /// `spec.components`: directories that Flux adds to the kustomization file.
     pub components: &'a [Node],
+    /// `spec.ignoreMissingComponents`: whether Flux leaves out components that do not exist.
+    pub ignores_missing_components: bool,
     /// `spec.prune`: whether Flux deletes what it applied and no longer finds.
     pub prune: bool,
 }
@@ -50,6 +52,7 @@ impl<'a> Kustomization<'a> {
             renames: filled("namePrefix").or_else(|| filled("nameSuffix")),
             depends_on: list("dependsOn").iter().map(Reference::of).collect(),
             components: list("components"),
+            ignores_missing_components: node.text_at(&["spec", "ignoreMissingComponents"]) == Some("true"),
             prune: node.text_at(&["spec", "prune"]) == Some("true"),
             object,
         }

@@ -1,4 +1,4 @@
-//! Nothing points at git.
+//! After the rewriting, no object refers to a git repository.
 
 use crate::flux::{File, SOURCE};
 use crate::path::join;
@@ -8,13 +8,13 @@ use crate::yaml::{Node, Value};
 use super::{Overlay, Warning};
 
 const FLUX: &str = ".toolkit.fluxcd.io";
-/// Of the kind in singular and plural, in lower case.
+/// The kind in lower case, as it begins in the singular and the plural.
 const MENTION: &str = "gitrepositor";
 
-/// Refuses what still points at git, and warns about every other mention.
+/// Refuses objects that still refer to a GitRepository, and warns about every other mention of one.
 ///
 /// # Errors
-/// One that lists every place.
+/// One error that lists every place.
 pub(super) fn nothing_points_at_git(overlay: &Overlay) -> Result<Vec<Warning>, Error> {
     let mut places = Vec::new();
     for object in overlay.objects().iter().filter(|object| object.group().ends_with(FLUX)) {
@@ -31,8 +31,8 @@ pub(super) fn nothing_points_at_git(overlay: &Overlay) -> Result<Vec<Warning>, E
     let Some(first) = places.first().cloned() else { return Ok(mentions(overlay)) };
     let others: Vec<String> = places[1..].iter().map(ToString::to_string).collect();
     let also = if others.is_empty() { String::new() } else { format!(", and so do {}", others.join(", ")) };
-    Err(Error::refused(first, format!("this still points at git{also}"))
-        .hint("the appliance has no git: remove the object, or take its source from an OCIRepository"))
+    Err(Error::refused(first, format!("the object still refers to a GitRepository{also}"))
+        .hint("remove the object, or take its source from an OCIRepository: the appliance has no git repositories"))
 }
 
 fn mentions(overlay: &Overlay) -> Vec<Warning> {
@@ -50,7 +50,7 @@ fn mentions(overlay: &Overlay) -> Vec<Warning> {
                 let place = Place::line(join(&overlay.settings.directory, path), at + 1);
                 warnings.push(Warning {
                     place,
-                    text: "mentions a GitRepository, which the appliance does not have".to_owned(),
+                    text: "the line mentions a GitRepository, which the appliance does not have".to_owned(),
                 });
             }
         }

@@ -67,8 +67,8 @@ fn inside(overlay: &Overlay, kustomization: &Kustomization<'_>) -> Result<String
         _ => {
             let text = kustomization.path.map_or("", |path| path.text).escape_debug();
             let place = overlay.place(kustomization.object.file, kustomization.line_of(&["path"]));
-            Err(Error::refused(place, format!("the path `{text}` lies outside of the overlay `{directory}`"))
-                .hint("the bundle holds the overlay alone: move the directory into it"))
+            Err(Error::refused(place, format!("the path `{text}` is outside of the overlay `{directory}`"))
+                .hint("move the directory into the overlay: the bundle holds nothing else"))
         }
     }
 }
@@ -78,6 +78,6 @@ fn refused(overlay: &Overlay, all: &[&Kustomization<'_>], cycle: &Cycle) -> Erro
     let names: Vec<&str> = members.iter().map(|one| one.object.name()).collect();
     let first = members.first().map(|one| overlay.place(one.object.file, one.line_of(&["dependsOn"])));
     let place = first.unwrap_or_else(|| overlay.place("base", 1));
-    Error::refused(place, format!("the Kustomizations {} wait for each other", names.join(", ")))
-        .hint("Flux never applies any of them: remove one `dependsOn`")
+    Error::refused(place, format!("the Kustomizations {} depend on each other in a circle", names.join(", ")))
+        .hint("remove one `dependsOn`: Flux never applies Kustomizations that wait for each other")
 }

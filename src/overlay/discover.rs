@@ -1,4 +1,4 @@
-//! What the releases of the overlay use.
+//! The charts that the HelmReleases of the overlay use.
 
 use crate::flux::{ChartSpec, HelmRelease, Object, Reference, Scalar, Source, SourceKind};
 use crate::path::below;
@@ -12,44 +12,44 @@ use super::{Overlay, Warning};
 pub enum ChartSource {
     /// A directory below the root of the tree, normalised.
     Path(String),
-    /// A name on our own repository: to be searched in the tree.
+    /// A name in our own chart repository; the chart is searched in the tree.
     Name(String),
 }
 
 /// A chart that is to be packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChartUse {
-    /// Where it comes from.
+    /// Where the chart comes from.
     pub source: ChartSource,
-    /// Where it is used first.
+    /// The first HelmRelease that uses the chart.
     pub place: Place,
-    /// The releases that use it.
+    /// Names of the HelmReleases that use the chart.
     pub releases: Vec<String>,
 }
 
-/// A chart of somebody else.
+/// A chart that others publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct External {
-    /// Of the chart.
+    /// Name of the chart.
     pub name: String,
-    /// Exact.
+    /// Exact version, or the digest that pins the chart.
     pub version: String,
-    /// Where it is used first.
+    /// The first HelmRelease that uses the chart.
     pub place: Place,
 }
 
-/// All that the releases use.
+/// The charts that the HelmReleases use.
 #[derive(Clone, Debug, Default)]
 pub struct Discovered {
-    /// To be packed, each once, in the order of first use.
+    /// The charts to pack, each once, in the order of first use.
     pub charts: Vec<ChartUse>,
-    /// Of others, each once.
+    /// The charts of others, each once.
     pub external: Vec<External>,
-    /// Worth knowing.
+    /// Warnings for the author.
     pub warnings: Vec<Warning>,
 }
 
-/// What a release installs.
+/// The chart that a HelmRelease installs.
 #[derive(Clone, Debug)]
 pub(super) enum Used {
     Ours(ChartSource),
@@ -70,10 +70,10 @@ pub(super) struct Release<'a> {
 }
 
 impl Overlay {
-    /// Which charts the releases use.
+    /// Returns the charts that the HelmReleases use.
     ///
     /// # Errors
-    /// When a release cannot be published: a path outside of the tree, a version that is a range.
+    /// When a HelmRelease cannot be published: its chart's path leads out of the tree, or its version is a range.
     pub fn discover(&self) -> Result<Discovered, Error> {
         let mut found = Discovered::default();
         for release in releases(self, &self.objects())? {
@@ -100,7 +100,8 @@ pub(super) fn releases<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<
     HelmRelease::all(objects).into_iter().map(|release| Finding { overlay, sources: &sources }.of(release)).collect()
 }
 
-const WHAT: &str = "what names the chart";
+/// The texts in which a variable is refused.
+const WHAT: &str = "the name, version or source of a chart";
 
 /// The search for the chart of a HelmRelease.
 #[derive(Clone, Copy)]
@@ -114,13 +115,13 @@ impl<'a> Finding<'_, 'a> {
         let at = |node: &Node| self.overlay.place(release.object.file, node.line);
         match (release.chart, release.chart_ref) {
             (Some(_), Some(reference)) => {
-                Err(Error::invalid(at(reference.node), "the release has both `chart` and `chartRef`")
+                Err(Error::invalid(at(reference.node), "the HelmRelease has both `chart` and `chartRef`")
                     .hint("remove one: the API server rejects both"))
             }
             (None, Some(reference)) => self.by_reference(release, reference),
             (Some(chart), None) => self.by_chart(release, chart),
             (None, None) => {
-                Err(Error::invalid(at(release.object.node), "the release names no chart: `spec.chart` is missing"))
+                Err(Error::invalid(at(release.object.node), "the HelmRelease has no chart: missing `spec.chart`"))
             }
         }
     }
@@ -131,7 +132,7 @@ impl<'a> Finding<'_, 'a> {
             self.overlay.refuse_variable(release.object.file, scalar.node, WHAT)?;
         }
         let Some(Scalar { text, node: name }) = chart.chart else {
-            let reason = "the release names no chart: `spec.chart.spec.chart` is missing";
+            let reason = "the HelmRelease has no chart: missing `spec.chart.spec.chart`";
             return Err(Error::invalid(at(chart.node), reason));
         };
         let git = chart.is_from("GitRepository");
@@ -147,9 +148,11 @@ impl<'a> Finding<'_, 'a> {
         } else {
             let kind = chart.source.and_then(|source| source.kind);
             let text = kind.map_or("", |kind| kind.text).escape_debug();
-            let reason = format!("a chart from the source kind `{text}` cannot be published");
+            let reason = format!("cannot publish a chart from a source of the kind `{text}`");
             let node = kind.map_or(chart.node, |kind| kind.node);
-            return Err(Error::refused(at(node), reason).hint("want GitRepository or HelmRepository"));
+            return Err(
+                Error::refused(at(node), reason).hint("take the chart from a GitRepository or a HelmRepository")
+            );
         };
         Ok(Release { flux: release, used, line: name.line, git, own_source: None })
     }
@@ -160,9 +163,9 @@ impl<'a> Finding<'_, 'a> {
         overlay.refuse_variable(release.object.file, name, WHAT)?;
         let source = Source::referred(self.sources, SourceKind::OciRepository, &reference, &release.object);
         let Some(source) = source.filter(|_| reference.is("OCIRepository")) else {
-            let reason = "the release's chartRef names no OCIRepository of the overlay: its version is not known";
+            let reason = "cannot tell the chart's version: the overlay has no OCIRepository that the chartRef names";
             return Err(Error::refused(overlay.place(release.object.file, reference.node.line), reason)
-                .hint("put the OCIRepository with an exact `ref.tag` into the overlay"));
+                .hint("add the OCIRepository with an exact `ref.tag` to the overlay"));
         };
         for scalar in [source.url, source.tag, source.digest].into_iter().flatten() {
             overlay.refuse_variable(source.object.file, scalar.node, WHAT)?;
@@ -192,27 +195,30 @@ pub(super) fn is_ours(overlay: &Overlay, url: &str) -> bool {
         .any(|prefix| url == format!("oci://{prefix}/{}", overlay.settings.charts_repository))
 }
 
-/// A path below the root of the tree, without `.`, `//` and a slash at the end; the root itself is empty.
+/// Returns a path below the root of the tree, without `.`, `//` and a slash at the end; the root itself is empty.
 fn normal(place: &Place, text: &str) -> Result<String, Error> {
     let refuse = |reason: &str| {
         let reason = format!("the chart's path `{}` {reason}", text.escape_debug());
-        Err(Error::refused(place.clone(), reason).hint("want a path below the root of the repository"))
+        Err(Error::refused(place.clone(), reason).hint("write a path below the root of the repository"))
     };
     if text.starts_with('/') {
         return refuse("is absolute");
     }
-    below("", text).map_or_else(|| refuse("leaves the tree"), Ok)
+    below("", text).map_or_else(|| refuse("leads out of the repository"), Ok)
 }
 
 fn exact(at: &Place, version: Option<Scalar<'_>>, place: impl Fn(&Node) -> Place) -> Result<String, Error> {
-    let hint = "two appliances of one release must install the same chart: want `1.2.3`";
+    let hint = "write an exact version such as `1.2.3`: all appliances of one release must install the same chart";
     let Some(Scalar { text, node }) = version else {
-        return Err(Error::refused(at.clone(), "the chart of somebody else has no version").hint(hint));
+        return Err(Error::refused(at.clone(), "missing version of an external chart").hint(hint));
     };
     if is_exact(text) {
         return Ok(text.to_owned());
     }
-    let reason = format!("the version `{}` of somebody else's chart is not exact", text.escape_debug());
+    let reason = format!(
+        "invalid version `{}` of an external chart: expected an exact version, found a range",
+        text.escape_debug()
+    );
     Err(Error::refused(place(node), reason).hint(hint))
 }
 

@@ -110,12 +110,12 @@ pub(super) fn unusable(directory: &str, error: flux::Error) -> Error {
 }
 
 fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {
-    let hint = "`overlay` in the configuration says where the overlay lies";
+    let hint = "set `overlay` in the configuration to the directory of the overlay";
     for (path, what) in [(directory.to_owned(), "the overlay"), (join(directory, "base"), "the overlay's `base`")] {
         match tree.kind(&path)? {
             Some(EntryKind::Directory) => {}
             None => return Err(Error::usage(Place::file(path), format!("{what} does not exist")).hint(hint)),
-            Some(_) => return Err(Error::usage(Place::file(path), format!("{what} is no directory")).hint(hint)),
+            Some(_) => return Err(Error::usage(Place::file(path), format!("{what} is not a directory")).hint(hint)),
         }
     }
     Ok(())

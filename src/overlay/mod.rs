@@ -1,6 +1,6 @@
-//! A Flux overlay: what it uses, how it is rewritten from git to artifacts, and the bundle that it becomes.
+//! A Flux overlay: the charts that it uses, its rewriting from git sources to artifacts, and the bundle that it becomes.
 //!
-//! All paths are below the overlay's directory, but for those in a [`Place`], which are below the root of the tree.
+//! All paths are below the overlay's directory, except for those in a [`Place`], which are below the root of the tree.
 
 use std::collections::BTreeMap;
 
@@ -32,12 +32,12 @@ pub(crate) use profile::{is_values, profile_values};
 pub use relocate::{Relocated, relocate, rename_values};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
 
-/// Something that is published as it is, though the author should know.
+/// Something that is published as it is and that the author should know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
-    /// Where.
+    /// The line that the warning is about.
     pub place: Place,
-    /// What.
+    /// The warning itself.
     pub text: String,
 }
 
@@ -50,22 +50,22 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// All files of the bundle before rewriting.
+    /// Returns all files of the overlay, by their paths.
     pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
         self.files.bytes()
     }
 
-    /// Would a file at this path, below the root of the tree, enter the bundle?
+    /// Tells whether a file at this path, below the root of the tree, would enter the bundle.
     pub fn would_keep(&self, path: &str) -> bool {
         let directory = &self.settings.directory;
         let below = if directory.is_empty() { Some(path) } else { path.strip_prefix(&format!("{directory}/")) };
         below.is_some_and(|path| !path.is_empty() && self.ignore.keeps(path))
     }
 
-    /// The values files of a profile, by name, verbatim.
+    /// Returns the values files of a profile, by their names, verbatim.
     ///
     /// # Errors
-    /// When there is no such profile.
+    /// When the profile does not exist.
     pub fn profile_values(&self, profile: &str) -> Result<BTreeMap<String, String>, Error> {
         let start = format!("profiles/{profile}/");
         if profile.is_empty() || profile.contains('/') || !self.files().keys().any(|path| path.starts_with(&start)) {
@@ -80,8 +80,11 @@ impl Overlay {
         let mut names: Vec<&str> = names.map(|(name, _)| name).collect();
         names.dedup();
         let place = Place::file(join(&self.settings.directory, "profiles"));
-        let known =
-            if names.is_empty() { "there is none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+        let known = if names.is_empty() {
+            "add `profiles/NAME/` to the overlay: it has no profiles".to_owned()
+        } else {
+            format!("choose one of: {}", names.join(", "))
+        };
         Error::usage(place, format!("the profile `{}` does not exist", profile.escape_debug())).hint(known)
     }
 
@@ -110,11 +113,13 @@ impl Overlay {
         load::unusable(&self.settings.directory, error)
     }
 
-    /// Flux may put anything where `${` stands, after the rewriting.
+    /// Refuses a variable: Flux substitutes `${…}` in the cluster, after the rewriting.
     fn refuse_variable(&self, file: &str, node: &Node, what: &str) -> Result<(), Error> {
         if node.as_str().is_some_and(|text| text.contains("${")) {
-            let reason = format!("a variable in {what} cannot be published");
-            return Err(Error::refused(self.place(file, node.line), reason).hint("write the value itself"));
+            let reason = format!("cannot publish a variable in {what}");
+            return Err(
+                Error::refused(self.place(file, node.line), reason).hint("write the value instead of the variable")
+            );
         }
         Ok(())
     }

@@ -31,8 +31,12 @@ impl OwnSource<'_> {
         let reference = &self.own(spec, "ref")?.value;
         for key in ["semver", "semverFilter"] {
             if let Some(entry) = reference.entry(key) {
-                let reason = format!("`{key}` leaves open which of our charts is installed");
-                return Err(self.refused(&entry.key, &reason, "write `tag`: it is brought to what is published"));
+                let reason = format!("`{key}` does not say which version of the chart is installed");
+                return Err(self.refused(
+                    &entry.key,
+                    &reason,
+                    "write `tag` instead: publishing sets it to the published version",
+                ));
             }
         }
         let tag = pin.version.replace('+', "_");
@@ -65,16 +69,20 @@ impl OwnSource<'_> {
         if insecure == pins.prefix.plain_http() {
             return Ok(());
         }
-        let reason = format!("`insecure` is {insecure} here, which does not fit the registry {}", pins.prefix.host());
+        let reason = format!("`insecure` is {insecure}, which does not fit the registry {}", pins.prefix.host());
         let node = self.source.field("insecure").unwrap_or(spec);
-        Err(self.refused(node, &reason, "it must be true where the registry is served over plain HTTP, else absent"))
+        Err(self.refused(
+            node,
+            &reason,
+            "set `insecure: true` for a registry that is served over plain HTTP, and remove it otherwise",
+        ))
     }
 
     fn own<'b>(&self, node: &'b Node, key: &str) -> Result<&'b Entry, Error> {
         let entry = node.entry(key).filter(|_| !node.is_alias());
         entry.ok_or_else(|| {
-            let reason = format!("`{key}` of the chart's OCIRepository is not written here");
-            self.refused(node, &reason, "write it out: it is brought to what is published")
+            let reason = format!("missing `{key}` in the chart's OCIRepository: an alias or `<<` is not enough");
+            self.refused(node, &reason, "write the key out: publishing sets it to what is published")
         })
     }
 

@@ -151,6 +151,6 @@ fn reaches(kind: Kind<'_>, path: &[&str]) -> Option<&'static str> {
 }
 
 fn refused(place: Place, what: &str) -> Error {
-    Error::refused(place, format!("a patch reaches into {what}, which is pinned when it is published"))
-        .hint("write the value into the object itself")
+    Error::refused(place, format!("a patch changes {what}, which publishing pins"))
+        .hint("write the value in the object itself")
 }

@@ -39,9 +39,9 @@ fn refuse_remote(overlay: &Overlay, file: &str, directory: &str, node: &Node) ->
         return Ok(());
     }
     let place: Place = overlay.place(file, node.line);
-    let reason = format!("it loads `{}`, which lies outside of the bundle", text.escape_debug());
+    let reason = format!("the file loads `{}`, which is outside of the bundle", text.escape_debug());
     Err(Error::refused(place, reason)
-        .hint("the appliance fetches nothing from git or by URL: put the file or directory into the overlay"))
+        .hint("copy the file or directory into the overlay: the appliance fetches nothing from git or by URL"))
 }
 
 /// Would kustomize fetch it? <https://github.com/kubernetes-sigs/kustomize/blob/master/api/internal/git/repospec.go>

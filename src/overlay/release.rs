@@ -38,8 +38,8 @@ impl Editing<'_> {
         entry.ok_or_else(|| {
             self.refused(
                 node,
-                &format!("`{key}` is not written here but taken over by an alias or `<<`"),
-                "write it out",
+                &format!("`{key}` comes from an alias or `<<`, which cannot be rewritten"),
+                "write the key out in the object",
             )
         })
     }
@@ -53,8 +53,11 @@ impl Editing<'_> {
         for path in keys.iter().map(|key| key.split('.').collect::<Vec<_>>()) {
             if let Some(node) = chart.and_then(|chart| chart.get(&path)).filter(|node| !node.is_null()) {
                 let key = path.last().copied().unwrap_or_default();
-                let hint =
-                    if key == "valuesFiles" { "put the values into `values` or `valuesFrom`" } else { "remove it" };
+                let hint = if key == "valuesFiles" {
+                    "put the values into `values` or `valuesFrom`"
+                } else {
+                    "remove the key"
+                };
                 return Err(self.refused(node, &format!("`{key}` {why}"), hint));
             }
         }
@@ -68,7 +71,7 @@ impl Editing<'_> {
 
     /// `chart` becomes `chartRef`.
     pub(super) fn by_digest(&self, home: &Home, plan: &mut Plan) -> Result<(), Error> {
-        let why = "of a chart has no place in a chartRef, which pins by digest";
+        let why = "has no counterpart in a chartRef, which pins the chart by digest";
         self.refuse_fields(&["spec.valuesFiles", "spec.verify", "metadata"], why)?;
         let spec = self.spec()?;
         let entry = self.own(spec, "chart")?;
@@ -147,7 +150,7 @@ impl Editing<'_> {
         if self.release.git {
             self.refuse_fields(
                 &["spec.valuesFiles"],
-                "is relative to the repository, which the appliance does not have",
+                "is relative to the git repository, which the appliance does not have",
             )?;
         }
         let text = &self.parsed.text;

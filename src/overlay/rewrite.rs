@@ -145,8 +145,9 @@ fn plan_child(overlay: &Overlay, child: &Child<'_>, plans: &mut Plans) -> Result
     for (keys, value) in new {
         let Some(node) = object.node.get(keys) else { continue };
         if is_merged(object.node, keys) {
-            let reason = format!("`{}` is not written here but taken over by an alias or `<<`", keys.join("."));
-            return Err(Error::refused(overlay.place(object.file, object.node.line), reason).hint("write it out"));
+            let reason = format!("`{}` comes from an alias or `<<`, which cannot be rewritten", keys.join("."));
+            return Err(Error::refused(overlay.place(object.file, object.node.line), reason)
+                .hint("write the key out in the object"));
         }
         plan.edits.push(replace_scalar(text, node, value));
         let path = format!("{}{}", object.path, keys.join("."));
@@ -221,10 +222,9 @@ fn plan_lists(overlay: &Overlay, homes: &BTreeMap<ChartSource, Home>, plans: &mu
         let found = parsed.documents.iter().enumerate().find_map(|(at, document)| Some((at, document.root.as_ref()?)));
         let edit = found.and_then(|(at, root)| Some((at, append_items(&parsed.text, root, "resources", &items)?)));
         let Some((document, edit)) = edit else {
-            let reason = "a chart source is to be listed here, but there is no list `resources` in the file itself";
-            return Err(
-                Error::refused(Place::file(join(&overlay.settings.directory, file)), reason).hint("write the list out")
-            );
+            let reason = "cannot list a chart source: the kustomization file has no list `resources` of its own";
+            return Err(Error::refused(Place::file(join(&overlay.settings.directory, file)), reason)
+                .hint("write the list `resources` out in the file"));
         };
         let plan = plans.entry(file.to_owned()).or_default();
         plan.edits.push(edit);
@@ -244,7 +244,7 @@ fn edited(overlay: &Overlay, file: &str, before: &File, plan: Plan) -> Result<Fi
     let path = join(&overlay.settings.directory, file);
     let internal = |what: &str| {
         Error::invalid(Place::file(path.clone()), format!("internal: {what}"))
-            .hint("this is a fault of the program: nothing was published")
+            .hint("report this: it is a fault of the program, and nothing was published")
     };
     let text = apply(&before.text, edits).map_err(|_| internal("two edits of the file touch each other"))?;
     let documents =
@@ -328,7 +328,7 @@ fn refuse_shared(overlay: &Overlay, file: &str, text: &str, document: &Document,
         if touched && !inside {
             let (name, line) = (&anchor.name, user.line);
             let what =
-                if removed(&anchor.span) { "stands in text that is removed" } else { "names text that is rewritten" };
+                if removed(&anchor.span) { "is in text that is removed" } else { "is on text that is rewritten" };
             let reason = format!("the anchor `&{name}` {what}, and line {line} uses it");
             return Err(
                 Error::refused(overlay.place(file, node.line), reason).hint("write the value out in both places")
@@ -345,7 +345,7 @@ fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listers: &BTreeMap<&str
         Warning {
             place,
             text: format!(
-                "no kustomization lists the release `{}`: Flux will not apply it",
+                "no kustomization file lists the HelmRelease `{}`: Flux will not apply it",
                 release.flux.object.name()
             ),
         }
@@ -365,7 +365,7 @@ fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
         let names: Vec<Scalar<'_>> = names.filter(|name| plain(name.text)).collect();
         let listed: Vec<&str> = names.iter().map(|name| name.text).collect();
         let text = format!(
-            "makes {}, which no release reads: with hashed names the appliance makes its own",
+            "the generator makes {}, which no HelmRelease reads: the appliance makes a ConfigMap with a hash in its name instead",
             listed.join(", ")
         );
         Some(Warning { place: overlay.place(file.file, names.first()?.node.line), text })

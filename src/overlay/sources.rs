@@ -187,23 +187,19 @@ fn relative(directory: &str, file: &str) -> String {
 }
 
 fn renamed(place: Place) -> Error {
-    Error::refused(place, "a prefix or suffix for names would rename the chart sources, and not what refers to them")
-        .hint("kustomize does not know HelmRelease's references: write the names out")
+    Error::refused(place, "a prefix or suffix for names would rename the chart sources, but not the references to them")
+        .hint("write the names out: kustomize does not rename the references of a HelmRelease")
 }
 
 fn refuse_taken(overlay: &Overlay, file: &str) -> Result<(), Error> {
     let place = || Place::file(join(&overlay.settings.directory, file));
     if overlay.files().contains_key(file) {
-        return Err(
-            Error::refused(place(), "the file exists, and a chart source is to be written there").hint("rename it")
-        );
+        return Err(Error::refused(place(), "cannot write a chart source to this path: the file exists")
+            .hint("rename the file"));
     }
     if !overlay.ignore.keeps(file) {
-        return Err(Error::refused(
-            place(),
-            "a chart source is to be written there, but a .sourceignore leaves it out",
-        )
-        .hint("take the file in again with `!`"));
+        return Err(Error::refused(place(), "cannot write a chart source to this path: a .sourceignore leaves it out")
+            .hint("include the path again with a `!` rule"));
     }
     Ok(())
 }
@@ -216,6 +212,6 @@ fn refuse_source(
     namespace: &str,
 ) -> Result<(), Error> {
     let Some(Source { object, .. }) = Source::named(sources, kind, name, Some(namespace)) else { return Ok(()) };
-    let reason = format!("the {} `{name}` has the name of a chart source that is to be written", kind.as_str());
-    Err(Error::refused(overlay.place(object.file, object.node.line), reason).hint("rename or remove it"))
+    let reason = format!("the {} `{name}` has the name of a chart source that publishing writes", kind.as_str());
+    Err(Error::refused(overlay.place(object.file, object.node.line), reason).hint("rename or remove the object"))
 }

@@ -143,6 +143,21 @@ mod tests {
     }
 
     #[test]
+    fn pins_in_lists_and_in_json_count_and_objects_of_other_groups_do_not() {
+        let digest = Digest::of(b"a").to_string();
+        let object = source(&digest, "1.0_b");
+        let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}", object.replace('\n', "\n  "));
+        let json = format!(
+            r#"{{"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "OCIRepository", "spec":
+            {{"url": "oci://r.io/x/charts/a", "ref": {{"tag": "1.0_b", "digest": "{digest}"}}}}}}"#
+        );
+        assert_eq!(outcomes(&[("base/a.yaml", &list)]), [(Outcome::Ok, None)]);
+        assert_eq!(outcomes(&[("base/a.json", &json)]), [(Outcome::Ok, None)]);
+        let found = outcomes(&[("base/a.yaml", &object.replace("source.toolkit.fluxcd.io", "example.com"))]);
+        assert!(matches!(&found[..], [(Outcome::Failed, Some(reason))] if reason.contains("nothing")), "{found:?}");
+    }
+
+    #[test]
     fn values_must_be_those_of_the_bundle() {
         let judge = |files: &[(&str, &str)]| {
             let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();

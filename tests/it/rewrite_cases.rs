@@ -236,7 +236,7 @@ fn an_overlay_knows_its_profiles_and_what_it_would_keep() {
     assert_eq!(values.len(), 6);
     assert_eq!(values.get("temporal.single-node.yaml"), fs::read_to_string(path).ok().as_ref());
     let missing = overlay.profile_values("cluster").expect_err("no such profile");
-    assert_eq!(missing.way_out(), Some("there are: single-node"));
+    assert_eq!(missing.way_out(), Some("choose one of: single-node"));
     assert!(overlay.would_keep("ee/appliance/flux/base/new.yaml"));
     assert!(!overlay.would_keep("ee/appliance/flux/base/new.png") && !overlay.would_keep("helm/Chart.yaml"));
 }
