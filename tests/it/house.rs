@@ -20,19 +20,7 @@ const UNDRAWN: [&str; 3] = [
 const FORBIDDEN: [&str; 2] = ["overlay -> release", "overlay -> config"];
 
 /// Imports without which the files of `src/bin/alga-release` have no circle.
-const CIRCLES: [&str; 11] = [
-    "args -> copy",
-    "args -> doctor",
-    "args -> history",
-    "args -> image",
-    "args -> in_use",
-    "args -> outputs",
-    "args -> promote",
-    "args -> rollback",
-    "args -> verify",
-    "failure -> output",
-    "output -> image",
-];
+const CIRCLES: [&str; 0] = [];
 
 /// Files in which the feature is switched on something smaller than a module, an import or a whole `impl`, and how often.
 const SWITCHES: [&str; 2] = [
@@ -66,10 +54,10 @@ const WORDS: [&str; 18] = [
 
 /// Files of `src/bin/alga-release` that are longer than [`COMMAND_LIMIT`], and their own limits.
 const LONG: [(&str, usize); 4] = [
-    ("src/bin/alga-release/args.rs", 440),
-    ("src/bin/alga-release/copy.rs", 300),
-    ("src/bin/alga-release/promote.rs", 400),
-    ("src/bin/alga-release/transfer.rs", 450),
+    ("src/bin/alga-release/copy.rs", 290),
+    ("src/bin/alga-release/promote.rs", 390),
+    ("src/bin/alga-release/publish.rs", 290),
+    ("src/bin/alga-release/transfer.rs", 440),
 ];
 
 /// Most lines of a file of `src`, without unit tests.
@@ -77,7 +65,7 @@ const FILE_LIMIT: usize = 500;
 /// Most lines of a file of `src/bin/alga-release`.
 const COMMAND_LIMIT: usize = 250;
 /// Most lines of all files of `src/bin/alga-release`; the aim is 3,000.
-const PROGRAM_LIMIT: usize = 3960;
+const PROGRAM_LIMIT: usize = 3860;
 /// How far a number of lines may fall before its limit has to follow.
 const SLACK: usize = 100;
 

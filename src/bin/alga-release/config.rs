@@ -1,21 +1,37 @@
 //! `alga-release config`: the effective configuration and where each value came from.
 
+use std::path::PathBuf;
+
 use alga_release::config::FILE_NAME;
 use serde_json::{Map, Value, json};
 
-use crate::args::{ConfigArgs, Format};
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{ConfigurationArgs, Format, ProfileArgs};
 use crate::output;
 
-pub fn run(args: &ConfigArgs) -> Result<(), Failure> {
-    let config = environment::configuration(&args.source, &args.configuration)?;
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Root of the source tree
+    #[arg(default_value = ".")]
+    source: PathBuf,
+    #[command(flatten)]
+    configuration: ConfigurationArgs,
+    #[command(flatten)]
+    profile: ProfileArgs,
+    /// Format
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let config = environment::configuration(&args.source, &args.configuration, args.profile.profile.as_deref())?;
     let file = environment::configuration_text(&args.source, &args.configuration)?;
     let name = file.as_ref().map_or(FILE_NAME, |(_, name)| name.as_str()).to_owned();
     let given = file.map(|(text, _)| alga_release::yaml::parse(&text).unwrap_or_default()).unwrap_or_default();
     let given = given.iter().find_map(|document| document.root.as_ref());
     let origin = |path: &[&str]| {
-        if path == ["profile"] && args.configuration.profile.is_some() {
+        if path == ["profile"] && args.profile.profile.is_some() {
             return "--profile".to_owned();
         }
         let line = given.and_then(|root| root.get(path)).map(|node| node.line);

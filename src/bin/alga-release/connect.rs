@@ -1,16 +1,17 @@
 //! How a command runs: its runtime, signals, configuration, and the store that its flags name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use alga_release::config::Config;
 use alga_release::credentials::Login;
+use alga_release::image::archive::Input;
 use alga_release::oci::Digest;
 use alga_release::ops::{RETRY_FOR, StoreRequest};
 
-use crate::args::{ConfigurationArgs, StoreArgs};
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{ConfigurationArgs, StoreArgs};
 
 impl StoreArgs {
     /// Returns the store that the flags name. The password is read from standard input, when it is there.
@@ -52,20 +53,24 @@ pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> 
     }
 }
 
-/// The configuration, for commands that read no source tree.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Configuration")]
-pub struct ConfigArgs {
-    /// Configuration file [default: `alga-release.yaml` in this directory]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+impl ConfigurationArgs {
+    /// Returns the configuration of a command that reads no source tree.
+    pub fn load(&self) -> Result<Config, Failure> {
+        environment::configuration(Path::new("."), self, None)
+    }
 }
 
-impl ConfigArgs {
-    pub fn load(&self) -> Result<Config, Failure> {
-        let args = ConfigurationArgs { config: self.config.clone(), profile: None };
-        environment::configuration(Path::new("."), &args)
+/// Returns where an image archive is read from; `-` is standard input.
+pub fn archive(path: &Path) -> Input {
+    if path.as_os_str() == "-" { Input::Pipe(Box::new(std::io::stdin())) } else { Input::Path(path.to_owned()) }
+}
+
+/// Checks that standard input is not both the archive and the password.
+pub fn check_stdin(archive: &Path, store: &StoreArgs) -> Result<(), Failure> {
+    if archive.as_os_str() == "-" && store.password_stdin {
+        return Err(Failure::usage("standard input is the archive or the password, not both"));
     }
+    Ok(())
 }
 
 /// A runtime on this thread.

@@ -9,15 +9,14 @@ use alga_release::plan::{self, Action, ArtifactReport, Plan, Report};
 use alga_release::release::MoveKind;
 use alga_release::text::{clean, shown};
 
-use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, until_signal};
+use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{Approval, Common, ExtentArgs, Format, OutputsArgs};
 use crate::output::{self, Talk};
-use crate::outputs::{self, Outcome, Outputs, OutputsArgs};
-use crate::promote::Approval;
+use crate::outputs::{self, Outcome, Outputs};
 use crate::system;
-use crate::transfer::{ExtentArgs, Moving, Planned, Ready, Target, Transfer};
+use crate::transfer::{Moving, Planned, Ready, Target, Transfer};
 
 /// Version of the report's JSON, `docs/schemas/copy.json`.
 const SCHEMA: &str = "alga.release.copy/v1";
@@ -47,30 +46,26 @@ pub struct Args {
     #[command(flatten)]
     extent: ExtentArgs,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    configuration: ConfigArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: Common,
     #[command(flatten)]
     outputs: OutputsArgs,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
-    let talk = Talk::new(&args.output);
+    let talk = Talk::new(&args.common.output);
     let copied = connect::runtime()?.block_on(until_signal(Box::pin(copied(args, &talk))));
     talk.done();
-    let copied = outputs.unless_failed(copied, args.output.output)?;
+    let copied = outputs.unless_failed(copied, args.common.output.output)?;
     outputs.write(&copied.outcome()?)?;
-    match args.output.output {
+    match args.common.output.output {
         Format::Json => output::write_json(&copied),
         Format::Text => output::write_stdout(copied.text().as_bytes()),
     }
 }
 
 async fn copied(args: &Args, talk: &Talk) -> Result<Copied, Failure> {
-    let config = args.configuration.load()?;
+    let config = args.common.configuration.load()?;
     let channel = args.channel.as_deref().map(|word| ops::channel(&config, word)).transpose()?;
     if channel.is_some() && args.target.starts_with("oci-archive:") {
         return Err(Failure::usage_hint(
@@ -82,7 +77,7 @@ async fn copied(args: &Args, talk: &Talk) -> Result<Copied, Failure> {
     let mut rules = args.approval.rules(MoveKind::Copy)?;
     rules.allow_unordered = args.allow_unordered;
     let context = system::context(talk);
-    let request = StoreRequest { jobs: args.jobs.into(), ..args.store.request(&config)? };
+    let request = StoreRequest { jobs: args.jobs.into(), ..args.common.store.request(&config)? };
     let source = Connection::open(&request, Access::Read, &context).await?;
     let target = Target::open(&args.target, &source, &request, args.approval.access(), &context).await?;
     let resolved = source.resolve(&config, &args.reference, &selector).await?;

@@ -1,42 +1,107 @@
 //! `alga-release diff`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use alga_release::config::Config;
 use alga_release::diff::{Diff, render};
-use alga_release::image::Check;
+use alga_release::image::{Check, Platform};
 use alga_release::ops::{
     self, Access, Connection, ControlPlane, DiffOrigin, DiffRequest, DiffSide, PackRequest, StoreRequest,
 };
+use clap::ValueEnum;
 
-use crate::args::{DiffArgs, DiffFormat, Format, OutputArgs, TreeArgs};
 use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{Common, Format, OutputsArgs, ProfileArgs, RevisionArgs, key_value};
 use crate::output::{self, Talk};
 use crate::outputs::{Outcome, Outputs};
 use crate::pager;
-use crate::publish;
 use crate::system;
 
 /// Exit code for changes, with `--detailed-exitcode`.
 const CHANGES: u8 = 2;
 
-pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Before: channel, version, digest or ./tree
+    #[arg(value_name = "A")]
+    from: String,
+    /// After: channel, version, digest or ./tree
+    #[arg(value_name = "B")]
+    to: String,
+    /// Exit with 2 when something changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// Requests at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    /// Compare what the cluster would get too, with the helm and kubectl on the path
+    #[arg(long)]
+    rendered: bool,
+    /// Store of B [default: the same]
+    #[arg(long, value_name = "STORE", help_heading = "Store")]
+    other_store: Option<String>,
+    #[command(flatten)]
+    tree: TreeArgs,
+    #[command(flatten)]
+    revision: RevisionArgs,
+    #[command(flatten)]
+    common: Common<DiffFormat>,
+    #[command(flatten)]
+    profile: ProfileArgs,
+    #[command(flatten)]
+    outputs: OutputsArgs,
+    /// Print at once, also on a terminal
+    #[arg(long, help_heading = "Output")]
+    no_pager: bool,
+}
+
+/// What a source tree is compared as.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Source")]
+struct TreeArgs {
+    /// Version that the tree would be published as
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// Tag of an application image (repeatable)
+    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
+    images: Vec<(String, String)>,
+    /// Tags of application images: a JSON map, or a release.json
+    #[arg(long = "images", value_name = "FILE")]
+    images_file: Option<PathBuf>,
+    /// Control-plane image: a tag, a digest or a full reference
+    #[arg(long, value_name = "REF")]
+    control_plane: Option<String>,
+    /// Platform that the images must be for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
+    platform: Platform,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum DiffFormat {
+    #[default]
+    Text,
+    Json,
+    Markdown,
+    Html,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let outputs = Outputs::open(&args.outputs)?;
     let diff = outputs.unless_failed(compared(args), Format::Text)?;
     show(args, &diff, &outputs)?;
     Ok(ExitCode::from(if args.detailed_exitcode && diff.has_changes { CHANGES } else { 0 }))
 }
 
-fn compared(args: &DiffArgs) -> Result<Diff, Failure> {
-    let talk = Talk::new(&talk_args(args));
+fn compared(args: &Args) -> Result<Diff, Failure> {
+    let talk = Talk::new(&args.common.output);
     let root = [&args.from, &args.to].into_iter().find_map(|text| tree(text)).unwrap_or(Path::new("."));
-    let config = environment::configuration(root, &args.configuration)?;
+    let config = environment::configuration(root, &args.common.configuration, args.profile.profile.as_deref())?;
     let (from, to) = (side(&args.from, args, &config)?, side(&args.to, args, &config)?);
     let request = DiffRequest { from, to, rendered: args.rendered };
-    let near = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.store.request(&config)? };
+    let near = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.common.store.request(&config)? };
     let far = args.other_store.as_ref().map(|store| near.other(store));
     let context = system::context(&talk);
     let work = async {
@@ -50,10 +115,6 @@ fn compared(args: &DiffArgs) -> Result<Diff, Failure> {
     connect::runtime()?.block_on(until_signal(Box::pin(work)))
 }
 
-fn talk_args(args: &DiffArgs) -> OutputArgs {
-    OutputArgs { output: Format::Text, log_format: args.output.log_format, quiet: args.output.quiet }
-}
-
 /// Returns the source tree that an argument names, unless it names a release.
 fn tree(text: &str) -> Option<&Path> {
     let is_path = matches!(text, "." | "..") || ["./", "../", "/"].iter().any(|start| text.starts_with(start));
@@ -62,7 +123,7 @@ fn tree(text: &str) -> Option<&Path> {
 
 /// Returns what an argument names. A source tree is packed as it would be published, but images may be absent and files need not
 /// be committed.
-fn side(text: &str, args: &DiffArgs, config: &Config) -> Result<DiffSide, Failure> {
+fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
     let reference = text.to_owned();
     let Some(root) = tree(text) else {
         return Ok(DiffSide { reference, origin: DiffOrigin::Release(text.parse()?) });
@@ -77,7 +138,7 @@ fn side(text: &str, args: &DiffArgs, config: &Config) -> Result<DiffSide, Failur
         version: version.parse()?,
         channel: config.channels[0].clone(),
         moves_channel: false,
-        images: publish::images(images, images_file.as_deref(), config)?,
+        images: environment::image_tags(images, images_file.as_deref(), config)?,
         control_plane: match control_plane {
             Some(text) if !text.is_empty() => ControlPlane::Reference(text.clone()),
             _ => ControlPlane::None,
@@ -91,7 +152,7 @@ fn side(text: &str, args: &DiffArgs, config: &Config) -> Result<DiffSide, Failur
 }
 
 /// Writes the comparison where a workflow reads it, and prints it.
-fn show(args: &DiffArgs, diff: &Diff, outputs: &Outputs) -> Result<(), Failure> {
+fn show(args: &Args, diff: &Diff, outputs: &Outputs) -> Result<(), Failure> {
     let (json, markdown, html) = (render::json(diff), render::markdown(diff), render::html(diff));
     outputs.write(&Outcome {
         digest: diff.to.digest.clone(),
@@ -104,8 +165,8 @@ fn show(args: &DiffArgs, diff: &Diff, outputs: &Outputs) -> Result<(), Failure> 
         html: html.clone(),
         warnings: Vec::new(),
     })?;
-    match args.output.output {
-        DiffFormat::Text => pager::show(&render::text(diff, pager::style()), !args.output.no_pager),
+    match args.common.output.output {
+        DiffFormat::Text => pager::show(&render::text(diff, pager::style()), !args.no_pager),
         DiffFormat::Json => output::write_stdout(&json),
         DiffFormat::Markdown => output::write_text(&markdown),
         DiffFormat::Html => output::write_text(&html),

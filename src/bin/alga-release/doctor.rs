@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use alga_release::ops::{self, ChartsOf, DoctorRequest};
 
-use crate::args::{ConfigurationArgs, Format, OutputArgs, StoreArgs};
 use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{Common, Format, ProfileArgs};
 use crate::output::{self, Talk};
 use crate::system;
 
@@ -24,17 +24,15 @@ pub struct Args {
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     #[command(flatten)]
-    store: StoreArgs,
+    common: Common,
     #[command(flatten)]
-    configuration: ConfigurationArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    profile: ProfileArgs,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.output);
-    let config = environment::configuration(&args.source, &args.configuration)?;
-    let store = args.store.request_with(&config, Duration::ZERO)?;
+    let talk = Talk::new(&args.common.output);
+    let config = environment::configuration(&args.source, &args.common.configuration, args.profile.profile.as_deref())?;
+    let store = args.common.store.request_with(&config, Duration::ZERO)?;
     let charts = match args.channel.as_ref().or(args.version.as_ref()) {
         Some(name) => ChartsOf::Release(name.clone()),
         None => ChartsOf::Tree(args.source.clone()),
@@ -45,7 +43,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     for warning in &diagnosis.warnings {
         talk.warn(warning);
     }
-    match args.output.output {
+    match args.common.output.output {
         Format::Json => output::write_json(&diagnosis)?,
         Format::Text => output::write_text(&diagnosis.text())?,
     }

@@ -1,12 +1,14 @@
 //! What comes from outside the arguments: clock, environment, files. The library looks credentials up.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use alga_release::config::{Config, FILE_NAME};
+use alga_release::plan;
 
-use crate::args::ConfigurationArgs;
 use crate::failure::Failure;
+use crate::flags::ConfigurationArgs;
 
 /// Largest configuration file or list of images that is read.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -85,16 +87,30 @@ pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Optio
 }
 
 /// The effective configuration: defaults, the file, the flags.
-pub fn configuration(root: &Path, args: &ConfigurationArgs) -> Result<Config, Failure> {
+pub fn configuration(root: &Path, args: &ConfigurationArgs, profile: Option<&str>) -> Result<Config, Failure> {
     let mut config = match configuration_text(root, args)? {
         Some((text, name)) if args.config.is_some() => Config::parse(&text, &name)?.named_by_the_caller(),
         Some((text, name)) => Config::parse(&text, &name)?,
         None => Config::default(),
     };
-    if let Some(profile) = &args.profile {
-        config.profile.clone_from(profile);
+    if let Some(profile) = profile {
+        profile.clone_into(&mut config.profile);
     }
     Ok(config)
+}
+
+/// The tags of application images that are given by hand: those of a file, then those of the flags.
+pub fn image_tags(
+    flags: &[(String, String)],
+    file: Option<&Path>,
+    config: &Config,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut tags = match file {
+        Some(path) => plan::tags_in(&read(path)?, &path.display().to_string(), &config.release_images)?,
+        None => BTreeMap::new(),
+    };
+    tags.extend(flags.iter().cloned());
+    Ok(tags)
 }
 
 /// A small file that an argument names.

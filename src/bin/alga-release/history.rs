@@ -3,9 +3,9 @@
 use alga_release::ops::{self, Access, Connection, HistoryRequest};
 use jiff::Timestamp;
 
-use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, until_signal};
+use crate::connect::{self, until_signal};
 use crate::failure::Failure;
+use crate::flags::{Common, Format};
 use crate::output::{self, Talk};
 use crate::system;
 
@@ -20,25 +20,21 @@ pub struct Args {
     #[arg(long, value_name = "TIME")]
     to_time: Option<Timestamp>,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    configuration: ConfigArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: Common,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.output);
-    let config = args.configuration.load()?;
+    let talk = Talk::new(&args.common.output);
+    let config = args.common.configuration.load()?;
     let channel = ops::channel(&config, &args.channel)?;
     let request = HistoryRequest { channel, moves: args.moves, to_time: args.to_time };
-    let store = args.store.request(&config)?;
+    let store = args.common.store.request(&config)?;
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
         Ok(ops::history(&request, &config, &connection).await?)
     };
     let report = connect::runtime()?.block_on(until_signal(work))?;
-    match args.output.output {
+    match args.common.output.output {
         Format::Json => output::write_json(&report),
         Format::Text => output::write_text(&report.text()),
     }

@@ -1,19 +1,21 @@
-//! `alga-release image`, and how the other commands read an image archive.
+//! `alga-release image`.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use alga_release::image::Platform;
-use alga_release::image::archive::{self, Image, Input};
+use alga_release::image::archive::{self, Image};
 use alga_release::oci::{Digest, Pinned, Repository, Tag};
 use alga_release::ops::{self, Access, Connection, StoreRequest};
 use alga_release::plan::{self, Contents, DesiredArtifact, Executor, MoveRecord, Outcome};
+use alga_release::text::clean;
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::args::{ConfigurationArgs, Format, OutputArgs, StoreArgs};
 use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{Common, Format, ProfileArgs};
 use crate::output::{self, Talk};
 use crate::system;
 
@@ -67,11 +69,9 @@ pub struct PushArgs {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub common: Common,
     #[command(flatten)]
-    pub configuration: ConfigurationArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub profile: ProfileArgs,
 }
 
 /// `--layers`
@@ -108,10 +108,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 fn push(args: &PushArgs) -> Result<(), Failure> {
     let runtime = connect::runtime()?;
-    let talk = Talk::new(&args.output);
-    let config = environment::configuration(Path::new("."), &args.configuration)?;
-    stdin_is_one_thing(&args.archive, &args.store)?;
-    let request = StoreRequest { jobs: args.jobs.into(), ..args.store.request(&config)? };
+    let talk = Talk::new(&args.common.output);
+    let config =
+        environment::configuration(Path::new("."), &args.common.configuration, args.profile.profile.as_deref())?;
+    connect::check_stdin(&args.archive, &args.common.store)?;
+    let request = StoreRequest { jobs: args.jobs.into(), ..args.common.store.request(&config)? };
     let rights = if args.dry_run { Access::Read } else { Access::Write };
     let given = args.tag.as_ref().map(|tag| tag.parse()).transpose()?;
     let repository = match &args.repository {
@@ -120,7 +121,7 @@ fn push(args: &PushArgs) -> Result<(), Failure> {
     };
     let context = system::context(&talk);
     let connection = runtime.block_on(Connection::open(&request, rights, &context))?;
-    let image = ops::read_image(input(&args.archive), &args.platform, layers(args.layers), &context)?;
+    let image = ops::read_image(connect::archive(&args.archive), &args.platform, layers(args.layers), &context)?;
     let tag = given.map_or_else(|| own_tag(&image), Ok)?;
     let reference =
         Pinned { repository: connection.prefix.name_of(&repository), digest: image.artifact.digest().clone() };
@@ -133,9 +134,9 @@ fn push(args: &PushArgs) -> Result<(), Failure> {
         store: connection.location.to_string(),
         ..ImageReport::new(reference, desired, image, outcome)
     };
-    match args.output.output {
+    match args.common.output.output {
         Format::Json => output::write_json(&report),
-        Format::Text => output::write_text(&output::image_text(&report)),
+        Format::Text => output::write_text(&image_text(&report)),
     }
 }
 
@@ -166,14 +167,6 @@ fn layers(asked: Layers) -> archive::Layers {
     }
 }
 
-/// The archive or the password.
-pub fn stdin_is_one_thing(archive: &Path, store: &StoreArgs) -> Result<(), Failure> {
-    if archive.as_os_str() == "-" && store.password_stdin {
-        return Err(Failure::usage("standard input is the archive or the password, not both"));
-    }
-    Ok(())
-}
-
 /// A store that was opened for reading is a dry run's.
 async fn carry_out(desired: &DesiredArtifact, connection: &Connection, talk: &Talk) -> Result<Outcome, Failure> {
     let found = plan::present(connection.read(), desired).await?;
@@ -187,9 +180,19 @@ async fn carry_out(desired: &DesiredArtifact, connection: &Connection, talk: &Ta
     Ok(Outcome::Pushed)
 }
 
-/// Returns where an archive is read from; `-` is standard input.
-pub fn input(archive: &Path) -> Input {
-    if archive.as_os_str() == "-" { Input::Pipe(Box::new(std::io::stdin())) } else { Input::Path(archive.to_owned()) }
+/// The report of one image, for people.
+fn image_text(report: &ImageReport) -> String {
+    let head = match report.outcome {
+        Outcome::Pushed => "pushed",
+        Outcome::Present => "nothing to do: already there",
+        Outcome::WouldPush => "would push",
+    };
+    let mut text = format!("{head} {}\n", report.reference);
+    let _ = writeln!(text, "  tag       {}", report.tag);
+    let _ = writeln!(text, "  size      {}", indicatif::BinaryBytes(report.size));
+    let _ = writeln!(text, "  platform  {}", report.platforms.join(", "));
+    let _ = writeln!(text, "  revision  {}", report.revision.as_deref().unwrap_or("not said"));
+    clean(&text)
 }
 
 /// The archive's own tag, unless it moves by its nature; else the revision's first digits.

@@ -3,9 +3,9 @@
 use alga_release::ops::{self, Access, Connection, InUseRequest};
 use clap::ValueEnum;
 
-use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, until_signal};
+use crate::connect::{self, until_signal};
 use crate::failure::Failure;
+use crate::flags::{Common, Format};
 use crate::output::{self, Talk};
 use crate::system;
 
@@ -18,11 +18,7 @@ pub struct Args {
     #[arg(long, value_enum, conflicts_with = "output")]
     format: Option<ListFormat>,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    configuration: ConfigArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: Common,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,16 +29,16 @@ enum ListFormat {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.output);
-    let config = args.configuration.load()?;
-    let (request, store) = (InUseRequest { moves: args.moves }, args.store.request(&config)?);
+    let talk = Talk::new(&args.common.output);
+    let config = args.common.configuration.load()?;
+    let (request, store) = (InUseRequest { moves: args.moves }, args.common.store.request(&config)?);
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
         Ok(ops::in_use(&request, &config, &connection).await?)
     };
     let report = connect::runtime()?.block_on(until_signal(work))?;
     report.problems.iter().for_each(|problem| talk.warn(problem));
-    match args.format.unwrap_or(args.output.output.into()) {
+    match args.format.unwrap_or(args.common.output.output.into()) {
         ListFormat::Json => output::write_json(&report)?,
         ListFormat::Text => output::write_text(&report.text())?,
         ListFormat::KeepList => output::write_stdout(report.keep_list().as_bytes())?,

@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that talks to people")]
 #![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
 
-mod args;
+mod cli;
 mod config;
 mod connect;
 mod copy;
@@ -10,6 +10,7 @@ mod diff;
 mod doctor;
 mod environment;
 mod failure;
+mod flags;
 mod history;
 mod image;
 mod in_use;
@@ -28,11 +29,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Args, Command};
+use cli::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Cli::try_parse() {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
@@ -42,14 +43,14 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(code) => code,
         Err(failure) => {
-            failure.print();
+            eprint!("{}", output::in_log(&failure.text()));
             outputs::annotate("error", &failure.text());
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
-fn run(args: Args) -> Result<ExitCode, Failure> {
+fn run(args: Cli) -> Result<ExitCode, Failure> {
     let done = match args.command {
         Command::Publish(publish) => publish::run(&publish),
         Command::Diff(diff) => return diff::run(&diff),
@@ -64,12 +65,12 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "alga-release", &mut script);
+            clap_complete::generate(shell, &mut Cli::command(), "alga-release", &mut script);
             output::write_stdout(&script)
         }
         Command::Man => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Args::command())
+            clap_mangen::Man::new(Cli::command())
                 .render(&mut page)
                 .map_err(|cause| Failure::io("writing the page", cause))?;
             output::write_stdout(&page)

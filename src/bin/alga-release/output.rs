@@ -11,10 +11,9 @@ use alga_release::text::{self, clean};
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
-use crate::args::{Format, OutputArgs};
 use crate::environment;
 use crate::failure::Failure;
-use crate::image::ImageReport;
+use crate::flags::{Format, OutputArgs, OutputFormat};
 use crate::progress::Bars;
 
 /// From this size on a blob is spoken of.
@@ -71,7 +70,7 @@ pub struct Talk {
 }
 
 impl Talk {
-    pub fn new(args: &OutputArgs) -> Self {
+    pub fn new<F: OutputFormat>(args: &OutputArgs<F>) -> Self {
         let terminal = std::io::stderr().is_terminal() && environment::variable("CI").is_none();
         let json = args.log_format == Format::Json;
         let shown = terminal && !json && !args.quiet;
@@ -182,21 +181,6 @@ pub fn artifacts_text(artifacts: &[ArtifactReport]) -> String {
         );
     }
     text
-}
-
-/// The report of one image, for people.
-pub fn image_text(report: &ImageReport) -> String {
-    let head = match report.outcome {
-        Outcome::Pushed => "pushed",
-        Outcome::Present => "nothing to do: already there",
-        Outcome::WouldPush => "would push",
-    };
-    let mut text = format!("{head} {}\n", report.reference);
-    let _ = writeln!(text, "  tag       {}", report.tag);
-    let _ = writeln!(text, "  size      {}", indicatif::BinaryBytes(report.size));
-    let _ = writeln!(text, "  platform  {}", report.platforms.join(", "));
-    let _ = writeln!(text, "  revision  {}", report.revision.as_deref().unwrap_or("not said"));
-    clean(&text)
 }
 
 fn channel_text(report: &Report, text: &mut String) {

@@ -9,9 +9,9 @@ use alga_release::diff::render::{self, Style};
 use alga_release::oci::Digest;
 use alga_release::text::shown;
 
-use crate::args::Format;
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{Format, OutputsArgs};
 use crate::output;
 use crate::pager;
 
@@ -25,15 +25,6 @@ const SUMMARY_LIMIT: u64 = 1 << 20;
 /// Columns of a report.
 const REPORT_WIDTH: usize = 120;
 const CUT: &str = "\n\n(cut: the whole report is in `--output-dir`)\n";
-
-#[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "For the next step of a workflow")]
-pub struct OutputsArgs {
-    /// Write digest, version, has-changes, changes.json, report.md and report.html into this directory; plan-digest and
-    /// channel-digest too, of a command that moves a channel
-    #[arg(long, value_name = "DIR")]
-    pub output_dir: Option<PathBuf>,
-}
 
 /// What a command came to.
 #[derive(Debug)]

@@ -13,15 +13,15 @@ use alga_release::text::shown;
 use alga_release::verify::{self, Check, Outcome, Stores};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
-use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, until_signal};
+use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{Approval, Common, ExtentArgs, Format, OutputArgs, OutputsArgs};
 use crate::output::{self, Talk};
-use crate::outputs::{self, Outputs, OutputsArgs};
+use crate::outputs::{self, Outputs};
 use crate::pager;
 use crate::system;
-use crate::transfer::{ExtentArgs, Moving, Target, Transfer};
+use crate::transfer::{Moving, Target, Transfer};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -48,32 +48,9 @@ pub struct Args {
     #[command(flatten)]
     extent: ExtentArgs,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    configuration: ConfigArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: Common,
     #[command(flatten)]
     outputs: OutputsArgs,
-}
-
-/// What a move is bound to, and who makes it.
-#[derive(Debug, clap::Args)]
-pub struct Approval {
-    /// Check, and show what would change and the plan; write nothing anywhere. `--dry-run=false` is for workflows, which cannot
-    /// leave a flag out
-    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
-          default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
-    pub dry_run: bool,
-    /// Carry out the plan of this digest and no other
-    #[arg(long, value_name = "DIGEST")]
-    if_plan: Option<String>,
-    /// Move the channel only while its manifest is this one; `none` for a channel that serves nothing yet
-    #[arg(long, value_name = "DIGEST")]
-    if_current: Option<String>,
-    /// Who moves the channel, for its record [default: the CI's actor, else USER@HOST]
-    #[arg(long)]
-    by: Option<String>,
 }
 
 /// Days are 24 hours.
@@ -84,8 +61,8 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.output);
-    let config = args.configuration.load()?;
+    let talk = Talk::new(&args.common.output);
+    let config = args.common.configuration.load()?;
     let channel = ops::channel(&config, &args.to)?;
     let selector: Selector = args.from.parse()?;
     let now = environment::now();
@@ -105,7 +82,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             return Box::pin(across.carry_out(store, now)).await;
         }
         let connection =
-            Connection::open(&args.store.request(&config)?, args.approval.access(), &system::context(&talk)).await?;
+            Connection::open(&args.common.store.request(&config)?, args.approval.access(), &system::context(&talk))
+                .await?;
         let (source, serves) = futures_util::join!(
             connection.resolve(&config, &args.from, &selector),
             plan::observe_channel(connection.read(), &config.repositories.release, &channel),
@@ -119,9 +97,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         step.carry_out(&Source { resolved: source, in_channel }, &record).await
     };
     let outputs = Outputs::open(&args.outputs)?;
-    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(Box::pin(work))), args.output.output);
+    let moved =
+        outputs.unless_failed(connect::runtime()?.block_on(until_signal(Box::pin(work))), args.common.output.output);
     talk.done();
-    moved?.print(&args.output, &outputs)
+    moved?.print(&args.common.output, &outputs)
 }
 
 /// A promotion into another store.
@@ -138,7 +117,7 @@ impl Across<'_> {
     async fn carry_out(&self, store: &str, now: String) -> Result<Moved, Failure> {
         let Self { args, config, channel, selector, rules, talk } = *self;
         let access = args.approval.access();
-        let (request, context) = (args.store.request(config)?, system::context(talk));
+        let (request, context) = (args.common.store.request(config)?, system::context(talk));
         let connection = Connection::open(&request, Access::Read, &context).await?;
         let target = Target::open(store, &connection, &request, access, &context).await?;
         let target_store =

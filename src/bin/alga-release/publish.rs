@@ -1,30 +1,110 @@
 //! `alga-release publish`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 use alga_release::config::{ChartPin, ChartVersions, Config};
 use alga_release::diff::{self, Diff, Side};
-use alga_release::image::Check;
+use alga_release::image::{Check, Platform};
 use alga_release::oci::{ReadStore, Tag};
 use alga_release::ops::{self, Access, Connection, ControlPlane, PackRequest, Publication, StoreRequest};
 use alga_release::plan::{self, Action, Contents, Desired, Executor, MoveRecord, Observed, Report};
+use clap::ValueEnum;
 
-use crate::args::{self, Format, PublishArgs};
 use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
-use crate::image as from_archive;
+use crate::flags::{Common, Format, ImageCheck, OutputsArgs, ProfileArgs, RevisionArgs, key_value};
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outcome, Outputs};
 use crate::pager;
 use crate::system;
 
-pub fn run(args: &PublishArgs) -> Result<(), Failure> {
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct Args {
+    /// Root of the source tree
+    #[arg(default_value = ".")]
+    source: PathBuf,
+    /// Version of the release: a tag, ordered as SemVer
+    #[arg(long, value_name = "VERSION")]
+    version: String,
+    /// Channel that shall serve it
+    #[arg(long, required_unless_present = "no_channel")]
+    channel: Option<String>,
+    /// Publish the version alone; no channel moves
+    #[arg(long)]
+    no_channel: bool,
+    /// Show what would change against what the channel serves, and the plan; write nothing anywhere. `--dry-run=false` is for
+    /// workflows, which cannot leave a flag out
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    dry_run: bool,
+    /// Tag of an application image (repeatable)
+    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
+    images: Vec<(String, String)>,
+    /// Tags of application images: a JSON map, or a release.json
+    #[arg(long = "images", value_name = "FILE")]
+    images_file: Option<PathBuf>,
+    /// Control-plane image: a tag, a digest or a full reference; empty for none
+    #[arg(long, value_name = "REF")]
+    control_plane: Option<String>,
+    /// Push the control-plane image out of this archive with the release: as `image push`
+    #[arg(long, value_name = "ARCHIVE", conflicts_with = "control_plane")]
+    control_plane_archive: Option<PathBuf>,
+    /// Platform that the images must be for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
+    platform: Platform,
+    /// What happens when an image is not there, or is for another platform [default: require in a registry, warn in a layout]
+    #[arg(long, value_enum)]
+    image_check: Option<ImageCheck>,
+    /// How releases are pinned to charts
+    #[arg(long, value_enum)]
+    chart_pin: Option<ChartPinFlag>,
+    /// Under which version charts are published
+    #[arg(long, value_enum)]
+    chart_version: Option<ChartVersionFlag>,
+    /// Publish files that are not committed; marks the revision `-dirty`
+    #[arg(long)]
+    allow_dirty: bool,
+    /// Let a channel move between versions that have no order
+    #[arg(long)]
+    allow_unordered: bool,
+    /// Who moves the channel, for its record
+    #[arg(long)]
+    by: Option<String>,
+    /// Why the channel moves, for its record
+    #[arg(long)]
+    reason: Option<String>,
+    /// Requests at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    #[command(flatten)]
+    revision: RevisionArgs,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    profile: ProfileArgs,
+    #[command(flatten)]
+    outputs: OutputsArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ChartPinFlag {
+    Digest,
+    Version,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ChartVersionFlag {
+    AsWritten,
+    Stamped,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
-    let published = outputs.unless_failed(published(args), args.output.output)?;
+    let published = outputs.unless_failed(published(args), args.common.output.output)?;
     outputs.write(&outcome(&published)?)?;
-    match (args.output.output, &published.diff) {
+    match (args.common.output.output, &published.diff) {
         (Format::Json, _) => output::write_json(&published),
         (Format::Text, diff) => {
             let diff = diff.as_ref().map(|diff| diff::render::text(diff, pager::style()) + "\n").unwrap_or_default();
@@ -56,16 +136,16 @@ fn outcome(published: &Published) -> Result<Outcome, Failure> {
     })
 }
 
-fn published(args: &PublishArgs) -> Result<Published, Failure> {
+fn published(args: &Args) -> Result<Published, Failure> {
     let runtime = connect::runtime()?;
-    let talk = Talk::new(&args.output);
+    let talk = Talk::new(&args.common.output);
     let config = configuration(args)?;
     let (version, channel) = names(args, &config)?;
     if let Some(archive) = &args.control_plane_archive {
-        from_archive::stdin_is_one_thing(archive, &args.store)?;
+        connect::check_stdin(archive, &args.common.store)?;
     }
     let request = pack_request(args, &config, version, channel)?;
-    let store = StoreRequest { jobs: args.jobs.into(), ..args.store.request(&config)? };
+    let store = StoreRequest { jobs: args.jobs.into(), ..args.common.store.request(&config)? };
     let rights = if args.dry_run { Access::Read } else { Access::Write };
     let context = system::context(&talk);
     let connection = runtime.block_on(Connection::open(&store, rights, &context))?;
@@ -92,9 +172,9 @@ struct Published {
 }
 
 /// Returns what is packed.
-fn pack_request(args: &PublishArgs, config: &Config, version: Tag, channel: Tag) -> Result<PackRequest, Failure> {
+fn pack_request(args: &Args, config: &Config, version: Tag, channel: Tag) -> Result<PackRequest, Failure> {
     let control_plane = match (&args.control_plane_archive, &args.control_plane) {
-        (Some(archive), _) => ControlPlane::Archive(from_archive::input(archive)),
+        (Some(archive), _) => ControlPlane::Archive(connect::archive(archive)),
         (None, Some(text)) if !text.is_empty() => ControlPlane::Reference(text.clone()),
         (None, _) => ControlPlane::None,
     };
@@ -103,7 +183,7 @@ fn pack_request(args: &PublishArgs, config: &Config, version: Tag, channel: Tag)
         version,
         channel,
         moves_channel: !args.no_channel,
-        images: images(&args.images, args.images_file.as_deref(), config)?,
+        images: environment::image_tags(&args.images, args.images_file.as_deref(), config)?,
         control_plane,
         platform: args.platform.clone(),
         image_check: args.image_check.map(Check::from),
@@ -114,7 +194,7 @@ fn pack_request(args: &PublishArgs, config: &Config, version: Tag, channel: Tag)
 
 /// Looks, plans, and unless it is a dry run does what was planned.
 async fn carry_out(
-    args: &PublishArgs,
+    args: &Args,
     config: &Config,
     publication: &Publication,
     connection: &Connection,
@@ -147,7 +227,7 @@ async fn carry_out(
 
 /// What would change, against what the channel serves now.
 async fn compare(
-    args: &PublishArgs,
+    args: &Args,
     config: &Config,
     desired: &Desired,
     observed: &Observed,
@@ -159,23 +239,24 @@ async fn compare(
     Ok(diff::compare(from.as_ref(), &to).await?)
 }
 
-fn configuration(args: &PublishArgs) -> Result<Config, Failure> {
-    let mut config = environment::configuration(&args.source, &args.configuration)?;
+fn configuration(args: &Args) -> Result<Config, Failure> {
+    let mut config =
+        environment::configuration(&args.source, &args.common.configuration, args.profile.profile.as_deref())?;
     match args.chart_pin {
-        Some(args::ChartPin::Digest) => config.chart_pin = ChartPin::Digest,
-        Some(args::ChartPin::Version) => config.chart_pin = ChartPin::Version,
+        Some(ChartPinFlag::Digest) => config.chart_pin = ChartPin::Digest,
+        Some(ChartPinFlag::Version) => config.chart_pin = ChartPin::Version,
         None => {}
     }
     match args.chart_version {
-        Some(args::ChartVersion::AsWritten) => config.chart_versions = ChartVersions::AsWritten,
-        Some(args::ChartVersion::Stamped) => config.chart_versions = ChartVersions::Stamped,
+        Some(ChartVersionFlag::AsWritten) => config.chart_versions = ChartVersions::AsWritten,
+        Some(ChartVersionFlag::Stamped) => config.chart_versions = ChartVersions::Stamped,
         None => {}
     }
     Ok(config)
 }
 
 /// Version and channel: a version must not look like a channel or its keep-alive tags.
-fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
+fn names(args: &Args, config: &Config) -> Result<(Tag, Tag), Failure> {
     let version: Tag = args.version.parse()?;
     let clash = config.channels.iter().find(|channel| {
         let rest = version.as_str().strip_prefix(channel.as_str());
@@ -197,21 +278,7 @@ fn names(args: &PublishArgs, config: &Config) -> Result<(Tag, Tag), Failure> {
     }
 }
 
-/// The tags given by hand: the file's, then the flags'.
-pub fn images(
-    images: &[(String, String)],
-    file: Option<&Path>,
-    config: &Config,
-) -> Result<BTreeMap<String, String>, Failure> {
-    let mut tags = match file {
-        Some(path) => plan::tags_in(&environment::read(path)?, &path.display().to_string(), &config.release_images)?,
-        None => BTreeMap::new(),
-    };
-    tags.extend(images.iter().cloned());
-    Ok(tags)
-}
-
-fn record(args: &PublishArgs) -> MoveRecord {
+fn record(args: &Args) -> MoveRecord {
     MoveRecord {
         moved: environment::now(),
         by: args.by.clone().or_else(environment::user),

@@ -6,13 +6,13 @@ use alga_release::ops::{self, Connection};
 use alga_release::plan::{self, Current};
 use alga_release::release::{self, MoveKind};
 
-use crate::args::{OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, until_signal};
+use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
+use crate::flags::{Approval, Common, OutputsArgs};
 use crate::output::Talk;
-use crate::outputs::{Outputs, OutputsArgs};
-use crate::promote::{Approval, Source, Step};
+use crate::outputs::Outputs;
+use crate::promote::{Source, Step};
 use crate::system;
 
 /// How many moves back another release than the present one is looked for.
@@ -31,18 +31,14 @@ pub struct Args {
     #[command(flatten)]
     approval: Approval,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    configuration: ConfigArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: Common,
     #[command(flatten)]
     outputs: OutputsArgs,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.output);
-    let config = args.configuration.load()?;
+    let talk = Talk::new(&args.common.output);
+    let config = args.common.configuration.load()?;
     let channel = ops::channel(&config, &args.channel)?;
     if args.reason.trim().is_empty() {
         return Err(Failure::usage("--reason: want words: the history shall say why"));
@@ -50,7 +46,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let rules = args.approval.rules(MoveKind::Rollback)?;
     let work = async {
         let connection =
-            Connection::open(&args.store.request(&config)?, args.approval.access(), &system::context(&talk)).await?;
+            Connection::open(&args.common.store.request(&config)?, args.approval.access(), &system::context(&talk))
+                .await?;
         let repository = &config.repositories.release;
         let (target, serves) = futures_util::join!(
             target(&connection, &config, &channel, &args.to),
@@ -68,9 +65,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         step.carry_out(&Source { resolved, in_channel: false }, &record).await
     };
     let outputs = Outputs::open(&args.outputs)?;
-    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(work)), args.output.output);
+    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(work)), args.common.output.output);
     talk.done();
-    moved?.print(&args.output, &outputs)
+    moved?.print(&args.common.output, &outputs)
 }
 
 fn nothing_yet(channel: &Tag) -> Failure {

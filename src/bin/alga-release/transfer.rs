@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use alga_release::config::Config;
-use alga_release::image::Platform;
 use alga_release::oci::{
     self, Artifact, Attached, Content, Digest, Location, Pinned, Prefix, ReadStore, Repository, Selector, Store, Tag,
     archive,
@@ -20,6 +19,7 @@ use alga_release::release::{self, Release, Resolved};
 use alga_release::verify::{self, Check, Reader};
 
 use crate::failure::Failure;
+use crate::flags::ExtentArgs;
 use crate::output::Talk;
 use crate::system;
 
@@ -28,22 +28,6 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// Largest layer of a bundle that is rewritten.
 const BUNDLE_LIMIT: u64 = 512 << 20;
-
-/// What of a release goes along, and under which names.
-#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
-#[command(next_help_heading = "What is copied")]
-pub struct ExtentArgs {
-    /// Leave the images where they are
-    #[arg(long)]
-    pub without_images: bool,
-    /// Of images for several platforms, copy this one alone; their indexes stay as they are, which few registries take
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "without_images")]
-    pub platform: Option<Platform>,
-    /// Rewrite bundle and release so that all they name is below PREFIX [default: the target, when it is a registry]. Without, every
-    /// byte stays, and what is inside still names the origin
-    #[arg(long, value_name = "PREFIX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub rewrite_prefix: Option<String>,
-}
 
 /// Where a release goes.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use alga_release::ops::{self, Access, Connection, VerifyRequest};
 
-use crate::args::{Format, OutputArgs, StoreArgs};
-use crate::connect::{self, ConfigArgs, until_signal};
+use crate::connect::{self, until_signal};
 use crate::failure::Failure;
+use crate::flags::{Common, Format};
 use crate::output::{self, Talk};
 use crate::system;
 
@@ -20,17 +20,13 @@ pub struct Args {
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    configuration: ConfigArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: Common,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.output);
-    let config = args.configuration.load()?;
-    let store = args.store.request(&config)?;
+    let talk = Talk::new(&args.common.output);
+    let config = args.common.configuration.load()?;
+    let store = args.common.store.request(&config)?;
     let request = VerifyRequest { reference: args.reference.clone(), offline: args.offline };
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
@@ -38,7 +34,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let report = connect::runtime()?.block_on(until_signal(work))?;
     talk.done();
-    match args.output.output {
+    match args.common.output.output {
         Format::Json => output::write_json(&report)?,
         Format::Text => output::write_text(&report.text())?,
     }

@@ -9,8 +9,6 @@ use alga_release::ops::{self, Kind};
 use alga_release::text::clean;
 use alga_release::{config, credentials, image, oci, plan, release, source};
 
-use crate::output;
-
 /// A mistake in arguments or configuration.
 pub const USAGE: u8 = 9;
 pub const FAILED: u8 = 1;
@@ -100,10 +98,6 @@ impl Failure {
 
     pub fn exit_code(&self) -> u8 {
         self.code
-    }
-
-    pub fn print(&self) {
-        eprint!("{}", output::in_log(&self.text()));
     }
 
     /// What failed, why, and the way out: a line each.

@@ -1,0 +1,208 @@
+//! Groups of flags that several commands share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alga_release::image::{Check, Platform};
+use alga_release::ops::RevisionRequest;
+use clap::ValueEnum;
+
+/// The flags of every command that works on a store: which store, which configuration, which output.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common<F: OutputFormat = Format> {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+    #[command(flatten)]
+    pub output: OutputArgs<F>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Store")]
+pub struct StoreArgs {
+    /// The store: `HOST[:PORT][/PATH]`, `oci-layout:DIR`; to read from, `oci-archive:FILE`, too [default: the configured prefix]
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<String>,
+    /// Name under which appliances read it [default: the store, when it is a registry, else the configured one]
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
+    /// Talk plain HTTP to the registry (loopback needs no flag)
+    #[arg(long)]
+    pub plain_http: bool,
+    /// Trust these CA certificates beside the system's (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Do not check whom the registry's certificate is of: everybody on the way can then read along and take its place
+    #[arg(long, conflicts_with = "ca_file")]
+    pub insecure: bool,
+    /// How long a request is tried again while the registry fails for a time: `90s`, `5m`, `1h`, `0` for never [default: 5m;
+    /// `doctor`: 0]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub retry_for: Option<Duration>,
+    /// User at the registry [default: docker's and podman's credentials, `GH_TOKEN` and gh for ghcr.io, else nobody]
+    #[arg(long, requires = "password_stdin")]
+    pub username: Option<String>,
+    /// Read the password or token from standard input
+    #[arg(long, requires = "username")]
+    pub password_stdin: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigurationArgs {
+    /// Configuration file [default: `alga-release.yaml` at the root of the source tree, or in this directory]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// For commands that make a release.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ProfileArgs {
+    /// Profile whose values the release carries
+    #[arg(long)]
+    pub profile: Option<String>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs<F: OutputFormat = Format> {
+    /// Format of the result on standard output
+    #[arg(long, value_enum, default_value_t)]
+    pub output: F,
+    /// Format of what is said on standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: Format,
+    /// Say nothing but warnings and errors on standard error
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// What `--output` takes.
+pub trait OutputFormat: ValueEnum + Default + Send + Sync + 'static {}
+
+impl<F: ValueEnum + Default + Send + Sync + 'static> OutputFormat for F {}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// For a tree without git; they win over git.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Source")]
+pub struct RevisionArgs {
+    /// Commit of the source [default: git's]
+    #[arg(long, value_name = "HEX")]
+    pub source_commit: Option<String>,
+    /// URL of the source [default: the configured one, else git's remote]
+    #[arg(long, value_name = "URL")]
+    pub source_url: Option<String>,
+    /// Seconds since 1970 [default: `SOURCE_DATE_EPOCH`, else the commit's time]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub epoch: Option<i64>,
+}
+
+impl RevisionArgs {
+    pub fn request(&self) -> RevisionRequest {
+        let Self { source_commit, source_url, epoch } = self.clone();
+        RevisionRequest { commit: source_commit, source_url, epoch }
+    }
+}
+
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "For the next step of a workflow")]
+pub struct OutputsArgs {
+    /// Write digest, version, has-changes, changes.json, report.md and report.html into this directory; plan-digest and
+    /// channel-digest too, of a command that moves a channel
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
+}
+
+/// What a move is bound to, and who makes it.
+#[derive(Debug, clap::Args)]
+pub struct Approval {
+    /// Check, and show what would change and the plan; write nothing anywhere. `--dry-run=false` is for workflows, which cannot
+    /// leave a flag out
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub dry_run: bool,
+    /// Carry out the plan of this digest and no other
+    #[arg(long, value_name = "DIGEST")]
+    pub if_plan: Option<String>,
+    /// Move the channel only while its manifest is this one; `none` for a channel that serves nothing yet
+    #[arg(long, value_name = "DIGEST")]
+    pub if_current: Option<String>,
+    /// Who moves the channel, for its record [default: the CI's actor, else USER@HOST]
+    #[arg(long)]
+    pub by: Option<String>,
+}
+
+/// What of a release goes along, and under which names.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+#[command(next_help_heading = "What is copied")]
+pub struct ExtentArgs {
+    /// Leave the images where they are
+    #[arg(long)]
+    pub without_images: bool,
+    /// Of images for several platforms, copy this one alone; their indexes stay as they are, which few registries take
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "without_images")]
+    pub platform: Option<Platform>,
+    /// Rewrite bundle and release so that all they name is below PREFIX [default: the target, when it is a registry]. Without, every
+    /// byte stays, and what is inside still names the origin
+    #[arg(long, value_name = "PREFIX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub rewrite_prefix: Option<String>,
+}
+
+/// What happens when an image is absent or for another platform.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ImageCheck {
+    Require,
+    Warn,
+    Off,
+}
+
+impl From<ImageCheck> for Check {
+    fn from(check: ImageCheck) -> Self {
+        match check {
+            ImageCheck::Require => Self::Require,
+            ImageCheck::Warn => Self::Warn,
+            ImageCheck::Off => Self::Off,
+        }
+    }
+}
+
+/// `KEY=TAG`
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("want KEY=TAG".to_owned()),
+    }
+}
+
+/// `90s`, `5m`, `1h30m`; a bare `0` needs no unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "want a time as 90s, 5m, 1h or 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [("0", 0), ("90s", 90), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("0s", 0)] {
+            assert_eq!(super::duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "-5m", "5 parsecs", "P1Y", "1mo"] {
+            assert!(super::duration(text).is_err(), "{text}");
+        }
+    }
+}
