@@ -8,12 +8,12 @@ use super::risk::{self, Risk};
 use crate::contents::{Applied, Applier};
 
 /// The objects of one side, and what applies them.
-pub(super) struct Side<'a> {
+pub(super) struct AppliedObjects<'a> {
     objects: BTreeMap<&'a Id, Vec<(&'a Object, &'a BTreeSet<Applier>)>>,
     prunes: BTreeMap<(&'a str, &'a str), bool>,
 }
 
-impl<'a> Side<'a> {
+impl<'a> AppliedObjects<'a> {
     pub fn new(objects: &'a [Object], applied: &'a Applied) -> Self {
         let mut side = Self { objects: BTreeMap::new(), prunes: BTreeMap::new() };
         for object in objects {
@@ -42,7 +42,7 @@ fn key(applier: &Applier) -> (&str, &str) {
 /// has made it its own before. What is gone altogether is said elsewhere.
 ///
 /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#prune>
-pub(super) fn risks(from: &Side<'_>, to: &Side<'_>, held: &[Object], pins: &Pins) -> Vec<Risk> {
+pub(super) fn risks(from: &AppliedObjects<'_>, to: &AppliedObjects<'_>, held: &[Object], pins: &Pins) -> Vec<Risk> {
     let held: BTreeSet<&Id> = held.iter().map(|object| &object.id).collect();
     let (mut risks, mut rest) = (Vec::new(), BTreeMap::<(String, String), Vec<&Object>>::new());
     for (id, objects) in from.objects.iter().filter(|(id, _)| held.contains(*id)) {

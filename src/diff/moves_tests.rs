@@ -37,7 +37,8 @@ fn found(from: &Files, to: &Files) -> Vec<String> {
     let (old, new) = (objects(from), objects(to));
     let applied = |files: &Files| -> Applied { Bundle::open(files.clone()).applied(&root).expect("a bundle") };
     let (before, after) = (applied(from), applied(to));
-    let mut risks = risks(&Side::new(&old, &before), &Side::new(&new, &after), &new, &Pins::default());
+    let mut risks =
+        risks(&AppliedObjects::new(&old, &before), &AppliedObjects::new(&new, &after), &new, &Pins::default());
     risks.sort();
     risks.into_iter().map(|risk| format!("{:?} {}: {}", risk.level, risk.kind, risk.text)).collect()
 }

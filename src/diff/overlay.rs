@@ -44,7 +44,7 @@ pub(super) fn compare(
         Applier { namespace: appliance.flux_namespace.clone(), name: appliance.source_name.clone(), prunes: true };
     match (from.applied(&root), to.applied(&root)) {
         (Ok(before), Ok(after)) => {
-            let (before, after) = (moves::Side::new(&old, &before), moves::Side::new(&new, &after));
+            let (before, after) = (moves::AppliedObjects::new(&old, &before), moves::AppliedObjects::new(&new, &after));
             diff.risks.extend(moves::risks(&before, &after, &new, &pins));
         }
         (Err(cause), _) | (_, Err(cause)) => {

@@ -47,7 +47,7 @@ macro_rules! text_type {
     };
 }
 
-/// The path of a repository in a registry: `charts/sebastian`.
+/// The path of a repository in a registry: `team/app`.
 ///
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests>
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

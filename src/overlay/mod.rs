@@ -29,7 +29,7 @@ pub use bundle::{BundleMeta, bundle, unpack};
 pub use discover::{ChartSource, ChartUse, Discovered, External};
 pub use load::{Settings, load};
 pub(crate) use profile::{is_values, profile_values};
-pub use relocate::{Relocated, relocate, rename_values};
+pub use relocate::{RelocatedFiles, relocate, rename_values};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
 
 /// Something that is published as it is and that the author should know.

@@ -17,7 +17,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// What became of the files of a bundle.
 #[derive(Clone, Debug)]
-pub struct Relocated {
+pub struct RelocatedFiles {
     /// By their paths.
     pub files: Files,
     /// What still names the origin, and what could not be rewritten; the places are below the bundle.
@@ -26,7 +26,7 @@ pub struct Relocated {
 
 /// Brings the files of a bundle to new names. Sources of Flux whose `url` changes get or lose `insecure: true`, as the new prefix is
 /// served. Files that are no text stay.
-pub fn relocate(files: &Files, relocation: &Relocation) -> Relocated {
+pub fn relocate(files: &Files, relocation: &Relocation) -> RelocatedFiles {
     let mut warnings = Vec::new();
     let files = files.iter().map(|(path, bytes)| {
         let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')) else {
@@ -45,7 +45,7 @@ pub fn relocate(files: &Files, relocation: &Relocation) -> Relocated {
         (path.clone(), text.into_bytes())
     });
     let files = files.collect();
-    Relocated { files, warnings }
+    RelocatedFiles { files, warnings }
 }
 
 /// Gives the `ConfigMap`s that releases take values from other names, old → new.

@@ -15,7 +15,7 @@ const PREFIX: &str = "vnd.alga.appliance.channel.";
 /// Why a channel moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum MoveKind {
     /// A new release was published to it.
     Publish,
     /// A release came from another channel.
@@ -26,7 +26,7 @@ pub enum Kind {
     Copy,
 }
 
-impl Kind {
+impl MoveKind {
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ pub struct Record {
     /// Digest of the channel manifest that was replaced.
     pub previous: Option<Digest>,
     /// Why.
-    pub kind: Kind,
+    pub kind: MoveKind,
     /// When, RFC 3339 in UTC.
     pub moved: String,
     /// By whom.
@@ -90,7 +90,7 @@ impl Record {
             release: get("release")?.parse().ok()?,
             sequence: get("sequence")?.parse().ok()?,
             previous: get("previous").and_then(|digest| digest.parse().ok()),
-            kind: Kind::parse(&get("kind")?)?,
+            kind: MoveKind::parse(&get("kind")?)?,
             moved: get("moved")?,
             by: get("by"),
             from: get("from"),
@@ -152,7 +152,7 @@ mod tests {
             release: Digest::of(b"release"),
             sequence: 7,
             previous: Some(Digest::of(b"before")),
-            kind: Kind::Promote,
+            kind: MoveKind::Promote,
             moved: "2026-11-23T10:00:00Z".to_owned(),
             by: Some("robertisaacs".to_owned()),
             from: Some("nightly".to_owned()),

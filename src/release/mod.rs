@@ -21,7 +21,7 @@ mod version;
 pub use address::{Address, InvalidAddress};
 #[cfg(feature = "publish")]
 pub use build::{Inputs, build, channel_artifact, without_description};
-pub use channel::{Kind as MoveKind, Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
+pub use channel::{MoveKind, Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
 pub use described::{Described, Disagreement, settings_of};
 pub use description::{Description, Installation, ObjectName, SetValue, ValueSource, ValuesReader};
 #[cfg(feature = "publish")]
@@ -29,10 +29,10 @@ pub use history::{Apart, End, History, Move, Why, history};
 pub use manifest::{ConfigReference, InvalidRelease, KEYS, Release, SCHEMA};
 pub(crate) use named::bare_tag;
 pub use named::{Named, NamedKind, TAG_ALONE, Target};
-pub use resolve::{CONFIG_LIMIT, Error as ResolveError, ResolveKind, Resolved, resolve};
+pub use resolve::{CONFIG_LIMIT, ResolveError, ResolveKind, Resolved, resolve};
 #[cfg(feature = "publish")]
 pub use values_names::{split_hash, values_hash, values_names};
-pub use version::compare as compare_versions;
+pub use version::compare_versions;
 
 /// Artifact type of a release manifest.
 pub const ARTIFACT_TYPE: &str = "application/vnd.alga.appliance.release.v1";

@@ -23,7 +23,7 @@ pub struct Resolved {
     pub record: Option<Record>,
 }
 
-/// What a [`Error`] means for the caller.
+/// What a [`ResolveError`] means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResolveKind {
     /// The store failed, or what was asked for is not there.
@@ -38,7 +38,7 @@ pub enum ResolveKind {
 
 /// A release that cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ResolveError {
     /// The store said no.
     #[error(transparent)]
     Store(#[from] oci::Error),
@@ -60,7 +60,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl ResolveError {
     /// For decisions.
     pub fn kind(&self) -> ResolveKind {
         match self {
@@ -75,13 +75,17 @@ impl Error {
 /// Reads the release under a channel's tag, a version or a digest.
 ///
 /// # Errors
-/// [`Error::Store`] also when it is not there; see [`Error::kind`].
-pub async fn resolve(store: &ReadStore, repository: &Repository, selector: &Selector) -> Result<Resolved, Error> {
+/// [`ResolveError::Store`] also when it is not there; see [`ResolveError::kind`].
+pub async fn resolve(
+    store: &ReadStore,
+    repository: &Repository,
+    selector: &Selector,
+) -> Result<Resolved, ResolveError> {
     let reference = match selector {
         Selector::Tag(tag) => format!("{repository}:{tag}"),
         Selector::Digest(digest) => format!("{repository}@{digest}"),
     };
-    let not_a_release = |reason: String| Error::NotARelease { reference: reference.clone(), reason };
+    let not_a_release = |reason: String| ResolveError::NotARelease { reference: reference.clone(), reason };
     let (descriptor, bytes) = store.manifest(repository, selector).await?;
     if bytes.len() > MANIFEST_LIMIT {
         return Err(not_a_release(format!("its manifest has {} bytes, more than {MANIFEST_LIMIT}", bytes.len())));
@@ -95,7 +99,7 @@ pub async fn resolve(store: &ReadStore, repository: &Repository, selector: &Sele
         return Err(not_a_release(format!("it is {}", found.escape_debug())));
     }
     let json = store.fetch_verified(repository, &manifest.config, CONFIG_LIMIT).await?;
-    let release = Release::parse(&json).map_err(|cause| Error::Invalid { reference, cause })?;
+    let release = Release::parse(&json).map_err(|cause| ResolveError::Invalid { reference, cause })?;
     let record = Record::from_annotations(&manifest.annotations);
     let release_digest = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
     Ok(Resolved { manifest: descriptor.digest, release_digest, json: json.to_vec(), release, record })

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Which of two release versions is older, or nothing when they cannot be ordered.
-pub fn compare(a: &str, b: &str) -> Option<Ordering> {
+pub fn compare_versions(a: &str, b: &str) -> Option<Ordering> {
     let (a, b) = (parse(a)?, parse(b)?);
     let core = (0..3).map(|i| number(a.0.get(i).unwrap_or(&"0")).cmp(&number(b.0.get(i).unwrap_or(&"0"))));
     let core = core.fold(Ordering::Equal, Ordering::then);
@@ -86,16 +86,16 @@ mod tests {
         ];
         for (i, a) in ordered.iter().enumerate() {
             for (j, b) in ordered.iter().enumerate() {
-                assert_eq!(compare(a, b), Some(i.cmp(&j)), "{a} {b}");
+                assert_eq!(compare_versions(a, b), Some(i.cmp(&j)), "{a} {b}");
             }
         }
-        assert_eq!(compare("1.0", "v1.0.0"), Some(Ordering::Equal));
+        assert_eq!(compare_versions("1.0", "v1.0.0"), Some(Ordering::Equal));
     }
 
     #[test]
     fn what_cannot_be_ordered_is_not() {
         for text in ["latest", "1.2.3.4", "", "1..2", "1.0-", "a1b2c3", "1.0-a..b"] {
-            assert_eq!(compare(text, "1.0.0"), None, "{text}");
+            assert_eq!(compare_versions(text, "1.0.0"), None, "{text}");
         }
     }
 }

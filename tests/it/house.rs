@@ -30,26 +30,13 @@ const SWITCHES: [&str; 2] = [
     "src/oci/registry/client.rs: 2",
 ];
 
-/// Words of the product in `src/oci`.
-const WORDS: [&str; 18] = [
-    "src/oci/archive/absent.rs: alga",
-    "src/oci/archive/absent.rs: appliance",
-    "src/oci/archive/absent.rs: release",
-    "src/oci/archive/mod.rs: release",
-    "src/oci/archive/names.rs: alga",
-    "src/oci/archive/names.rs: appliance",
-    "src/oci/archive/tar.rs: release",
-    "src/oci/json.rs: flux",
-    "src/oci/json.rs: helm",
-    "src/oci/layout/read.rs: chart",
-    "src/oci/layout/write.rs: release",
-    "src/oci/mod.rs: flux",
-    "src/oci/mod.rs: helm",
-    "src/oci/mod.rs: release",
-    "src/oci/reference.rs: chart",
-    "src/oci/reference.rs: release",
-    "src/oci/registry/mod.rs: release",
-    "src/oci/relocation.rs: release",
+/// Files of the library in which two types of one name meet.
+const MEETINGS: [&str; 5] = [
+    "src/diff/compare.rs: Part",
+    "src/diff/objects.rs: Object",
+    "src/ops/doctor/diagnosis.rs: Kind",
+    "src/ops/error.rs: Kind",
+    "src/ops/pack.rs: Request",
 ];
 
 /// Files of `src/bin/alga-release` that are longer than [`COMMAND_LIMIT`], and their own limits.
@@ -135,6 +122,38 @@ fn first_names(path: &str) -> Vec<&str> {
         }
     }
     names
+}
+
+/// Returns every path that a file imports, with the braces taken apart, and every other path of two names or more.
+fn paths(code: &str) -> BTreeSet<String> {
+    let (mut found, mut other) = (BTreeSet::new(), String::new());
+    for (at, piece) in code.split("use ").enumerate() {
+        let (import, rest) = if at == 0 { ("", piece) } else { piece.split_once(';').unwrap_or(("", piece)) };
+        import_paths("", import, &mut found);
+        other += rest;
+    }
+    let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
+    found.extend(other.split(|c| !is_path(c)).filter(|word| word.contains("::")).map(str::to_owned));
+    found
+}
+
+fn import_paths(before: &str, tree: &str, found: &mut BTreeSet<String>) {
+    let (mut depth, mut start) = (0, 0);
+    for (at, c) in tree.char_indices().chain([(tree.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let one = tree[start..at].trim();
+                match one.strip_suffix('}').and_then(|one| one.split_once('{')) {
+                    Some((start, group)) => import_paths(&format!("{before}{start}"), group, found),
+                    None => drop(found.insert(format!("{before}{one}"))),
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
 }
 
 fn root(path: &str) -> std::path::PathBuf {
@@ -319,7 +338,47 @@ fn the_oci_module_has_no_word_of_the_product() {
         let text = file.text.to_lowercase();
         words.into_iter().filter(move |word| text.contains(word)).map(move |word| format!("{}: {word}", file.path))
     });
-    holds("words of the product", found, &WORDS);
+    holds("words of the product", found, &[]);
+}
+
+/// Returns the names of the types that a file defines.
+fn types(code: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    for line in code.lines() {
+        let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let at = words.iter().position(|word| !matches!(*word, "" | "pub" | "crate" | "super"));
+        match words[at.unwrap_or(words.len())..] {
+            ["struct" | "enum" | "trait", name, ..] => found.insert(name),
+            _ => false,
+        };
+    }
+    found
+}
+
+/// `Error` is told apart by its module everywhere, as in the standard library.
+#[test]
+fn types_that_meet_in_a_file_have_different_names() {
+    let files = library();
+    let defined: Vec<(&File, BTreeSet<&str>)> = files.iter().map(|file| (file, types(&file.code))).collect();
+    let modules: BTreeSet<&str> = files.iter().flat_map(|file| file.module("src")).chain(["self", "super"]).collect();
+    let twice = |name: &str| name != "Error" && defined.iter().filter(|(_, names)| names.contains(name)).count() > 1;
+    let found = defined.iter().flat_map(|(file, own)| {
+        let mut seen: BTreeSet<(&str, String)> = own.iter().map(|name| (*name, String::new())).collect();
+        let paths = paths(&file.code);
+        for path in &paths {
+            let path = path.split(" as ").next().unwrap_or_default();
+            let names: Vec<&str> = path.split("::").map(str::trim).collect();
+            // The last name that is a type; what follows is a variant or a function of it.
+            let at = names.iter().position(|name| name.starts_with(|c: char| c.is_uppercase()));
+            if let Some(at) = at.filter(|at| *at > 0 && modules.contains(names[at - 1])) {
+                seen.insert((names[at], names[at - 1].to_owned()));
+            }
+        }
+        let meets = |name: &&str| twice(name) && seen.iter().filter(|(other, _)| other == name).count() > 1;
+        let names: BTreeSet<&str> = seen.iter().map(|(name, _)| *name).filter(meets).collect();
+        names.into_iter().map(|name| format!("{}: {name}", file.path)).collect::<Vec<_>>()
+    });
+    holds("types of one name that meet", found, &MEETINGS);
 }
 
 /// Fails when there are more lines than the limit, and when the limit can be lowered.

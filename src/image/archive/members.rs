@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Error;
 use super::input::Opened;
 use crate::oci::FileRange;
-use crate::oci::tar::Index;
+use crate::oci::tar::MemberIndex;
 
 /// Largest JSON that is read.
 const JSON_LIMIT: u64 = 4 << 20;
@@ -15,14 +15,14 @@ const JSON_LIMIT: u64 = 4 << 20;
 /// What an archive holds.
 #[derive(Debug)]
 pub(super) enum Members {
-    Tar(Index),
+    Tar(MemberIndex),
     Directory(PathBuf),
 }
 
 impl Members {
     pub(super) fn of(opened: Opened) -> Result<Self, Error> {
         match opened {
-            Opened::Tar(file) => Ok(Self::Tar(Index::read(file)?)),
+            Opened::Tar(file) => Ok(Self::Tar(MemberIndex::read(file)?)),
             Opened::Directory(path) => Ok(Self::Directory(path)),
         }
     }

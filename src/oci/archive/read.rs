@@ -36,7 +36,7 @@ pub struct Archive {
 struct Opened {
     path: PathBuf,
     file: Arc<File>,
-    members: tar::Index,
+    members: tar::MemberIndex,
     /// By `HOST/PATH`.
     repositories: BTreeMap<String, Entries>,
 }
@@ -58,7 +58,7 @@ impl Archive {
     /// when it is no such archive, or damaged.
     pub fn open(path: &Path, prefix_key: &str) -> Result<Self, Error> {
         let file = Arc::new(plain_file(path)?);
-        let members = tar::Index::read(file.clone()).and_then(|members| members.only_files().map(|()| members));
+        let members = tar::MemberIndex::read(file.clone()).and_then(|members| members.only_files().map(|()| members));
         let members = members.map_err(|error| broken(path, error))?;
         let marker = small(path, &members, "oci-layout", MARKER_LIMIT)?;
         let marker = serde_json::from_slice::<serde_json::Value>(&marker).ok();
@@ -253,7 +253,7 @@ fn plain_file(path: &Path) -> Result<File, Error> {
 }
 
 /// The bytes of a small file of an archive.
-fn small(path: &Path, members: &tar::Index, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
+fn small(path: &Path, members: &tar::MemberIndex, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let range = members.file(name).map_err(|error| broken(path, error))?;
     let range = range.ok_or_else(|| malformed(path, format!("it is no OCI layout: it has no `{name}`")))?;
     if range.length() > limit {
@@ -265,7 +265,7 @@ fn small(path: &Path, members: &tar::Index, name: &str, limit: u64) -> Result<Ve
 /// The entries of an index by their repositories. What has no full name is in none of them: somebody else put it there.
 fn repositories(
     path: &Path,
-    members: &tar::Index,
+    members: &tar::MemberIndex,
     manifests: Vec<Descriptor>,
 ) -> Result<BTreeMap<String, Entries>, Error> {
     let mut repositories: BTreeMap<String, Entries> = BTreeMap::new();
@@ -291,7 +291,7 @@ fn repositories(
 }
 
 /// The digests of manifests and of all that they name. What cannot be read names nothing, and fails when it is read itself.
-fn held(members: &tar::Index, manifests: &[Descriptor]) -> BTreeSet<Digest> {
+fn held(members: &tar::MemberIndex, manifests: &[Descriptor]) -> BTreeSet<Digest> {
     let mut held = BTreeSet::new();
     let mut left = manifests.to_vec();
     while let Some(descriptor) = left.pop() {

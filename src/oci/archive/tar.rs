@@ -52,7 +52,7 @@ impl Error {
 
 /// A tar file, and where its files lie in it.
 #[derive(Debug)]
-pub(crate) struct Index {
+pub(crate) struct MemberIndex {
     file: Arc<File>,
     entries: BTreeMap<String, Entry>,
     /// Bytes of names and links.
@@ -79,7 +79,7 @@ struct Extended {
     size: Option<u64>,
 }
 
-impl Index {
+impl MemberIndex {
     /// Reads all headers.
     ///
     /// # Errors

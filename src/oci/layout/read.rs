@@ -180,7 +180,7 @@ fn corrupted(path: &Path, reference: String) -> Error {
     Error::new(Kind::Mismatch, "reading", reference, reason)
 }
 
-/// Does `directory` hold something else than a layout that was begun, or deeper repositories (`charts` does)?
+/// Does `directory` hold something else than a layout that was begun, or deeper repositories (`team` does, beside `team/app`)?
 pub(super) fn is_foreign(directory: &Path) -> bool {
     let entries = directory.read_dir().into_iter().flatten().flatten();
     entries.into_iter().any(|entry| {

@@ -43,7 +43,7 @@ pub struct Relocated {
 /// When the release's JSON would be larger than resolvers read.
 pub fn relocate(origin: Origin<'_>, relocation: &Relocation, config: &Config) -> Result<Relocated, Error> {
     let before = origin.release;
-    let overlay::Relocated { files, mut warnings } = overlay::relocate(origin.files, relocation);
+    let overlay::RelocatedFiles { files, mut warnings } = overlay::relocate(origin.files, relocation);
     let place = |name: &String| format!("profiles/{}/values/{name}", before.values_profile);
     // They are rewritten as the bundle's own files are: verbatim copies stay verbatim copies.
     let own = before.profile_values.iter().map(|(name, text)| (place(name), text.clone().into_bytes())).collect();
