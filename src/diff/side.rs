@@ -101,10 +101,10 @@ impl<'a> Side<'a> {
         let identity = Identity {
             reference: reference.to_owned(),
             version: desired.release.version.clone(),
-            digest: desired.release.artifact.digest().clone(),
+            digest: desired.release.digest.clone(),
             moved: None,
         };
         let artifacts = desired.all().map(|one| (&one.repository, &one.artifact));
-        Ok(Self { identity, opened: Opened::packed(artifacts, config, Release::parse(&desired.json)?) })
+        Ok(Self { identity, opened: Opened::packed(artifacts, config, Release::parse(&desired.release.json)?) })
     }
 }

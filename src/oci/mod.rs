@@ -56,6 +56,6 @@ pub(crate) use parsed::Parsed;
 #[cfg(feature = "publish")]
 pub use push::Store;
 #[cfg(feature = "publish")]
-pub use registry::Probe;
+pub use registry::{Probe, Upload};
 #[cfg(feature = "publish")]
 pub use relocation::{Mention, Relocation, docker_name, split_name};

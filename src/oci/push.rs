@@ -1,7 +1,7 @@
 //! The writing half of the seam.
 
 use super::archive::written_as_a_whole;
-use super::registry::{Access, Mounts};
+use super::registry::{Access, Mounts, Upload};
 use super::store::Backing;
 use super::{Content, Digest, Error, Kind, Location, Options, Probe, ReadStore, Repository, Selector, Tag, media_type};
 
@@ -42,6 +42,36 @@ impl Store {
         }
     }
 
+    /// Opens an upload for a blob that [`Self::push_blob_into`] pushes later, so that its first round trip costs no time then.
+    /// Nothing is written by it. A directory needs none: absent.
+    ///
+    /// # Errors
+    /// When the registry refuses or fails.
+    pub async fn open_upload(&self, repository: &Repository) -> Result<Option<Upload>, Error> {
+        match &self.read.backing {
+            Backing::Registry(registry) => registry.open_upload(repository).await.map(Some),
+            Backing::Layout(_) | Backing::Archive(_) => Ok(None),
+        }
+    }
+
+    /// Pushes a blob into an upload that was opened for it.
+    ///
+    /// # Errors
+    /// When the registry refuses, fails, or has forgotten the upload.
+    pub async fn push_blob_into(&self, upload: &Upload, content: &Content) -> Result<(), Error> {
+        match &self.read.backing {
+            Backing::Registry(registry) => registry.push_blob_into(upload, content, &self.mounts).await,
+            Backing::Layout(_) | Backing::Archive(_) => self.push_blob(upload.repository(), content).await,
+        }
+    }
+
+    /// Gives up an upload that is not needed. A registry that does not hear it forgets the upload by itself after a while.
+    pub async fn cancel_upload(&self, upload: Upload) {
+        if let Backing::Registry(registry) = &self.read.backing {
+            registry.cancel_upload(upload).await;
+        }
+    }
+
     /// Pushes a manifest by its digest, or under `tag`, which then names it: one request for both. The tag is neither looked
     /// at before nor after: there is no compare-and-swap on a registry's tags, so the caller reads it right before and right
     /// after.
@@ -69,8 +99,9 @@ impl Store {
         }
     }
 
-    /// As [`Self::push_manifest`] under a tag that others move, too, and that names `from` now. Where an attempt fails, nobody
-    /// knows whether it was heard: the tag is looked at before the next one, and whoever moved it meanwhile is not overwritten.
+    /// Pushes a manifest as [`Self::push_manifest`] does, under a tag that others move too and that names `from` now. In a directory
+    /// this is a compare-and-swap under the layout's lock. A registry has none: after an attempt that failed, the tag is read
+    /// again before the next attempt, so that a move that somebody else made in between is not overwritten.
     ///
     /// # Errors
     /// [`Kind::Conflict`] when the tag names something else by then, [`Kind::Refused`] when a blob is absent.
@@ -83,7 +114,7 @@ impl Store {
     ) -> Result<(), Error> {
         match &self.read.backing {
             Backing::Registry(registry) => registry.move_tag(repository, content, tag, from).await,
-            Backing::Layout(layout) => layout.push_manifest(repository, content, Some(tag)).await,
+            Backing::Layout(layout) => layout.move_tag(repository, content, tag, from).await,
             Backing::Archive(archive) => Err(written_as_a_whole(archive.path())),
         }
     }

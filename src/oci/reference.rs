@@ -271,7 +271,7 @@ pub(super) fn is_loopback(name: &str) -> bool {
 }
 
 /// A manifest of a repository, by digest: `HOST/PATH@sha256:…`. What needs immutable content takes nothing less.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pinned {
     /// `HOST/PATH`.

@@ -14,7 +14,7 @@ use crate::plan::{ArtifactKind, DesiredArtifact};
 ///
 /// # Errors
 /// When the archive is damaged, is for another platform, or cannot be read.
-pub fn read_image(input: Input, platform: &Platform, layers: Layers, context: &Context) -> Result<Image, Error> {
+pub(super) fn read_image(input: Input, platform: &Platform, layers: Layers, context: &Context) -> Result<Image, Error> {
     let say = |text: &str| context.note(text);
     Ok(archive::read(input, &Settings { scratch: &scratch(&context.environment), platform, layers, say: &say })?)
 }
@@ -25,13 +25,13 @@ pub(super) fn scratch(environment: &Environment) -> PathBuf {
 }
 
 /// Returns an image as an artifact of a release.
-pub fn image_artifact(artifact: Artifact, repository: Repository, tag: Tag) -> DesiredArtifact {
+pub(super) fn image_artifact(artifact: Artifact, repository: Repository, tag: Tag) -> DesiredArtifact {
     let name = repository.as_str().rsplit('/').next().unwrap_or_default().to_owned();
     DesiredArtifact { kind: ArtifactKind::Image, name, version: tag.to_string(), repository, tag, artifact }
 }
 
 /// Reports which image is pushed, before the first byte is sent.
-pub fn announce_image(image: &Image, reference: &Pinned, context: &Context) {
+pub(super) fn announce_image(image: &Image, reference: &Pinned, context: &Context) {
     let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
     context.note(&format!("image {reference}: {}, {}", BinaryBytes(image.artifact.size()), platforms.join(", ")));
     match &image.revision {

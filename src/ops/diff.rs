@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Connection, Context, Error, PackRequest, Publication, pack, rendered};
+use super::pack::{PackRequest, Publication, pack};
+use super::{Connection, Context, Error, rendered};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
 use crate::oci::Selector;

@@ -55,12 +55,106 @@ pub enum Error {
     /// An image archive cannot be read.
     #[error(transparent)]
     ImageArchive(#[from] image::archive::Error),
-    /// A rule of publishing forbids it.
+    /// A rule forbids the plan.
     #[error(transparent)]
-    Publish(#[from] plan::Refusal),
-    /// A rule about moves of channels forbids it.
+    Plan(#[from] plan::Refusal),
+    /// Another plan was approved.
     #[error(transparent)]
-    Move(#[from] plan::MoveRefusal),
+    OtherPlan(#[from] plan::OtherPlan),
+    /// A file is not the report of a dry run.
+    #[error("--approved: the file is not the JSON report of a dry run: {0}")]
+    Approval(String),
+    /// Checks of what a release names failed.
+    #[error("the release {version} is not complete: {} of {checked} checks failed", failed.len())]
+    Incomplete {
+        /// Version of the release.
+        version: String,
+        /// The failed checks: `KIND NAME REFERENCE: REASON`.
+        failed: Vec<String>,
+        /// Number of all checks.
+        checked: usize,
+    },
+    /// A release lacks an image that the configuration requires.
+    #[error("the release {version} is not complete: {cause}")]
+    LacksImage {
+        /// Version of the release.
+        version: String,
+        /// The missing key.
+        cause: release::InvalidRelease,
+    },
+    /// A channel says something else than the release that it serves.
+    #[error("{reference}: {reason}")]
+    NotServed {
+        /// Reference of the release.
+        reference: String,
+        /// Why the release is not the one that the channel serves.
+        reason: String,
+    },
+    /// A file has no channels.
+    #[error("{store} has no channels")]
+    NoChannels {
+        /// The store.
+        store: String,
+    },
+    /// A copy from a store to itself.
+    #[error("cannot copy to {store}: the release is read from there")]
+    SameStore {
+        /// The store.
+        store: String,
+    },
+    /// A target without a prefix of its own.
+    #[error("--rewrite-prefix: {store} has no prefix of its own")]
+    NoPrefix {
+        /// The store.
+        store: String,
+    },
+    /// A channel would serve a release that names another registry.
+    #[error("a channel of {target} would serve a release whose objects pull from {prefix}")]
+    ForeignPrefix {
+        /// Prefix of the target.
+        target: String,
+        /// Prefix that the release names.
+        prefix: String,
+    },
+    /// The bundle of a release cannot be rewritten.
+    #[error("the bundle cannot be rewritten: {reason}")]
+    BrokenBundle {
+        /// What is wrong with the bundle.
+        reason: String,
+    },
+    /// A channel serves nothing yet.
+    #[error("{channel} serves nothing yet: there is no release to roll it back from")]
+    NothingToRollBack {
+        /// The channel.
+        channel: Tag,
+    },
+    /// A roll-back names a channel in the place of a release.
+    #[error("--to {to}: that is a channel, and a roll-back goes to a release")]
+    RollbackToChannel {
+        /// The channel that is rolled back.
+        channel: Tag,
+        /// The channel that was named.
+        to: String,
+    },
+    /// The history of a channel knows no release before the present one.
+    #[error("{channel} has no previous release that is known: {end}")]
+    NoPrevious {
+        /// The channel.
+        channel: Tag,
+        /// Where the history ends, and why.
+        end: release::End,
+    },
+    /// An image has neither a tag nor a revision.
+    #[error("the image has neither a tag nor a revision of its own")]
+    NoImageTag,
+    /// A version looks like a channel.
+    #[error("--version {version}: a version cannot be named like the channel `{channel}` or its keep-alive tags")]
+    VersionLikeChannel {
+        /// The version.
+        version: Tag,
+        /// The channel.
+        channel: Tag,
+    },
     /// A release cannot be copied.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -253,9 +347,16 @@ impl Error {
             Self::Credentials(credentials::Error::Helper { .. }) => Kind::Denied,
             Self::Resolve(_) | Self::Release(_) | Self::Scratch { .. } => Kind::Failed,
             Self::Image(_)
-            | Self::Publish(_)
-            | Self::Move(_)
+            | Self::Plan(_)
+            | Self::OtherPlan(_)
             | Self::Copy(_)
+            | Self::BrokenBundle { .. }
+            | Self::ForeignPrefix { .. }
+            | Self::Incomplete { .. }
+            | Self::LacksImage { .. }
+            | Self::NoPrevious { .. }
+            | Self::NotServed { .. }
+            | Self::NothingToRollBack { .. }
             | Self::NothingInUse { .. }
             | Self::UnknownAt { .. }
             | Self::NotCommitted { .. } => Kind::Refused,
@@ -272,7 +373,14 @@ impl Error {
             | Self::SourceDateEpoch { .. }
             | Self::Commit { .. }
             | Self::NoCommit { .. }
-            | Self::NoEpoch => Kind::Usage,
+            | Self::NoEpoch
+            | Self::Approval(_)
+            | Self::NoChannels { .. }
+            | Self::NoImageTag
+            | Self::NoPrefix { .. }
+            | Self::RollbackToChannel { .. }
+            | Self::SameStore { .. }
+            | Self::VersionLikeChannel { .. } => Kind::Usage,
         }
     }
 

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Connection, Context, Error, announce_image, image_artifact, read_image};
+use super::archive::{announce_image, image_artifact, read_image};
+use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::image::archive::{Input, Layers};
 use crate::image::{self, Check, PinnedImages, Platform};
@@ -22,8 +23,6 @@ pub struct PackRequest {
     pub version: Tag,
     /// Channel that the release's JSON names.
     pub channel: Tag,
-    /// Whether that channel is to serve the release.
-    pub moves_channel: bool,
     /// Tags of application images by their keys. They take precedence over those in the tree.
     pub images: BTreeMap<String, String>,
     /// The control-plane image.
@@ -63,13 +62,11 @@ pub struct RevisionRequest {
 
 /// A release that is packed, with its images pinned.
 #[derive(Debug)]
-pub struct Publication {
+pub(super) struct Publication {
     /// Everything that the release consists of.
     pub desired: Desired,
     /// The images of the release.
     pub images: PinnedImages,
-    /// Name under which appliances read the release.
-    pub prefix: Prefix,
     /// What people should know, sorted by place.
     pub warnings: Vec<String>,
 }
@@ -78,7 +75,7 @@ pub struct Publication {
 ///
 /// # Errors
 /// When the tree or the request is invalid, files are not committed, an image is absent, or a store fails.
-pub async fn pack(
+pub(super) async fn pack(
     request: PackRequest,
     config: &Config,
     connection: &Connection,
@@ -89,7 +86,7 @@ pub async fn pack(
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
     let pins = pins(&request, &inputs, &connection.location, images)?;
     let others = connection.other_registries(&pins, context).await?;
-    let PackRequest { control_plane, platform, revision, allow_dirty, moves_channel, .. } = request;
+    let PackRequest { control_plane, platform, revision, allow_dirty, .. } = request;
     let packing = {
         let inputs = Arc::clone(&inputs);
         on_thread(move || plan::pack(&inputs.tree, &inputs.request(), &tags))
@@ -108,15 +105,15 @@ pub async fn pack(
     if let Some((reference, _)) = &archived {
         images.control_plane = Some(reference.clone());
     }
-    let mut desired = packed.desired(&inputs.request(), &revision, &images, moves_channel)?;
+    let mut desired = packed.desired(&inputs.request(), &revision, &images)?;
     desired.artifacts.extend(archived.map(|(_, artifact)| artifact));
     let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
-    Ok(Publication { desired, images, prefix: inputs.prefix.clone(), warnings })
+    Ok(Publication { desired, images, warnings })
 }
 
 /// Runs work that costs CPU on a thread of its own. The thread starts at once; when the returned future is dropped, as after a
 /// signal, nothing waits for the thread.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || sender.send(catch_unwind(AssertUnwindSafe(work))));
     match receiver.await {

@@ -58,7 +58,7 @@ pub(super) async fn add(diff: &mut Diff, from: &Side<'_>, to: &Side<'_>, context
 ///
 /// # Errors
 /// When no temporary files can be written.
-pub async fn pulled_from_elsewhere(
+pub(super) async fn pulled_from_elsewhere(
     contents: Contents,
     prefix: &Prefix,
     context: &Context,

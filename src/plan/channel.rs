@@ -2,10 +2,10 @@
 
 use futures_util::future::try_join;
 
-use super::execute::{ExecuteError, MoveRecord, Run, unknown};
+use super::execute::{ExecuteError, Inputs, Run, unknown};
+use super::planner::Move;
 use super::progress::Event;
-use super::publish::Action;
-use crate::oci::{self, Artifact, Digest, Repository, Selector, Tag};
+use crate::oci::{self, Artifact, Content, Digest, Repository, Selector, Tag};
 use crate::release::{self, Record};
 use crate::text::shown;
 
@@ -20,29 +20,25 @@ pub(super) struct Channel<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// What the plan's move writes, if it has one.
-    pub(super) fn channel(&self, record: &MoveRecord) -> Result<Option<Channel<'a>>, ExecuteError> {
-        let moves = self.plan.actions.iter().find(|action| matches!(action, Action::Move { .. }));
-        let Some(Action::Move { repository, channel, release, config, from, sequence, kind }) = moves else {
-            return Ok(None);
-        };
-        let record = Record {
-            name: channel.to_string(),
-            release: release.clone(),
-            sequence: *sequence,
-            previous: from.clone(),
-            kind: *kind,
-            moved: record.moved.clone(),
-            by: record.by.clone(),
-            from: record.from.clone(),
-            reason: record.reason.clone(),
-        };
-        let json = self.contents.blobs.get(&config.digest);
+    /// Builds the channel manifest that the plan's move writes, or takes the one that it adopts.
+    pub(super) fn channel(&self, inputs: &Inputs<'a>) -> Result<Option<Channel<'a>>, ExecuteError> {
+        let Some(moves) = &inputs.plan.moves else { return Ok(None) };
+        let Move { repository, channel: name, config, from, sequence, .. } = moves;
+        let json = release::with_channel(&inputs.desired.release.json, name);
+        let json = json.ok().map(|json| Content::new(release::CONFIG_MEDIA_TYPE, json));
+        let json = json.filter(|json| json.descriptor().digest == config.digest);
         let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
-        let artifact = release::channel_artifact(json.bytes().to_vec(), &record);
-        let keep_alive = release::keep_alive_tag(channel, *sequence, artifact.digest());
-        let (name, from, sequence) = (channel, from.as_ref(), *sequence);
-        Ok(Some(Channel { repository, name, from, sequence, keep_alive, artifact }))
+        let artifact = match &moves.adopts {
+            None => release::channel_artifact(json, &record(moves, inputs)),
+            Some(digest) => {
+                let announced = inputs.observed.channel.announced.as_ref().map(|one| &one.manifest);
+                let manifest = announced.filter(|manifest| manifest.descriptor().digest == *digest);
+                let manifest = manifest.ok_or_else(|| self.stopped(unknown(repository, digest)))?;
+                Artifact::of(manifest.clone(), Vec::new(), vec![json])
+            }
+        };
+        let keep_alive = release::keep_alive_tag(name, *sequence, artifact.digest());
+        Ok(Some(Channel { repository, name, from: from.as_ref(), sequence: *sequence, keep_alive, artifact }))
     }
 
     /// The channel's manifest under its keep-alive tag, which also tells other publishers that this one is about to move it.
@@ -131,6 +127,21 @@ impl<'a> Run<'a> {
     /// Who moved it helps, but is not worth another failure.
     async fn record_of(&self, channel: &Channel<'_>, selector: Selector) -> Option<Record> {
         release::resolve(self.executor.store.read(), channel.repository, &selector).await.ok()?.record
+    }
+}
+
+fn record(moves: &Move, inputs: &Inputs<'_>) -> Record {
+    let record = inputs.record;
+    Record {
+        name: moves.channel.to_string(),
+        release: moves.release.clone(),
+        sequence: moves.sequence,
+        previous: moves.from.clone(),
+        kind: moves.kind,
+        moved: record.moved.clone(),
+        by: record.by.clone(),
+        from: record.from.clone(),
+        reason: record.reason.clone(),
     }
 }
 

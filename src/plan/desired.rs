@@ -1,9 +1,9 @@
-//! What a store shall hold when a release is published.
+//! What a store holds, and a channel serves, when a plan is done.
 
 use serde::Serialize;
 
 use super::observe::Observed;
-use crate::oci::{Artifact, Repository, Tag};
+use crate::oci::{Artifact, Attached, Digest, Pinned, Prefix, Repository, Tag};
 use crate::release::{self, Release};
 
 /// What an artifact is to a release.
@@ -14,46 +14,90 @@ pub enum ArtifactKind {
     Chart,
     /// The config bundle.
     Bundle,
-    /// The control-plane image.
+    /// A container image: the control plane's, or one that is copied.
     Image,
     /// The release manifest.
     Release,
 }
 
-/// An artifact and the immutable tag that it shall have.
+impl ArtifactKind {
+    /// Returns the word for the kind in messages and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chart => "chart",
+            Self::Bundle => "bundle",
+            Self::Image => "image",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// An artifact that a plan writes unless it is there, and the immutable tag that keeps it.
 #[derive(Clone, Debug)]
 pub struct DesiredArtifact {
-    /// What it is.
+    /// What the artifact is to the release.
     pub kind: ArtifactKind,
-    /// Name for people.
+    /// Name for people: of the chart, the image or the repository.
     pub name: String,
-    /// Its version; the tag is the same but for `+`.
+    /// Version of the artifact; its tag is the same except for `+`.
     pub version: String,
-    /// Where it goes.
+    /// Repository below the store's prefix.
     pub repository: Repository,
-    /// Under which tag.
+    /// Tag that keeps the artifact from being collected.
     pub tag: Tag,
-    /// The bytes.
+    /// The manifest with everything that it names.
     pub artifact: Artifact,
 }
 
-/// All of one release.
+/// The release that a store holds when a plan is done.
+#[derive(Clone, Debug)]
+pub struct DesiredRelease {
+    /// Repository of releases and channels, below the store's prefix.
+    pub repository: Repository,
+    /// Version of the release.
+    pub version: String,
+    /// Digest of the release manifest.
+    pub digest: Digest,
+    /// JSON of the release, as it is read where the release comes from.
+    pub json: Vec<u8>,
+    /// The manifest and its tag, where the plan may write them. Within a store the release is there already: absent.
+    pub written: Option<DesiredArtifact>,
+}
+
+/// All of one release, in one store.
 #[derive(Clone, Debug)]
 pub struct Desired {
-    /// Charts, bundle and control-plane image, in the order of writing.
+    /// Name under which appliances read the store.
+    pub prefix: Prefix,
+    /// Artifacts that the plan writes unless they are there, in the order of writing: charts, bundle, images.
     pub artifacts: Vec<DesiredArtifact>,
-    /// The release manifest, written after all of them.
-    pub release: DesiredArtifact,
-    /// Its JSON.
-    pub json: Vec<u8>,
-    /// The channel that shall serve it, if one shall.
-    pub channel: Option<Tag>,
+    /// The release, which is written after all of them.
+    pub release: DesiredRelease,
+    /// What refers to the artifacts, by the repository that it goes to: signatures, bills of material.
+    pub attached: Vec<(Repository, Attached)>,
+    /// What the release names by digest and the plan does not write: checked, or left where it is.
+    pub named: Vec<Pinned>,
+    /// Images of the store that only the publisher's own credentials have read: the public must be able to read them before a
+    /// channel moves.
+    pub unread: Vec<(Repository, Digest)>,
 }
 
 impl Desired {
-    /// Everything, the release manifest last.
+    /// Returns everything that the plan may write, the release manifest last.
     pub fn all(&self) -> impl Iterator<Item = &DesiredArtifact> {
-        self.artifacts.iter().chain(std::iter::once(&self.release))
+        self.artifacts.iter().chain(&self.release.written)
+    }
+
+    /// Returns what the release names by digest, under the names that it has in the target, sorted.
+    pub(super) fn references(&self) -> Vec<Pinned> {
+        let written = self.artifacts.iter().map(|one| Pinned {
+            repository: self.prefix.name_of(&one.repository),
+            digest: one.artifact.digest().clone(),
+        });
+        let mut references: Vec<Pinned> = written.chain(self.named.iter().cloned()).collect();
+        references.sort();
+        references.dedup();
+        references
     }
 
     /// Keeps the release that is published under the version when it lacks the description alone, which publishers before did not
@@ -61,9 +105,13 @@ impl Desired {
     #[must_use]
     pub fn keeping(mut self, observed: &Observed) -> Self {
         let published = observed.release.as_ref().and_then(|existing| existing.json.as_deref());
-        if let Some(json) = published.and_then(|published| release::without_description(published, &self.json)) {
-            self.release.artifact = Release::artifact(json.clone());
-            self.json = json;
+        if let Some(json) = published.and_then(|published| release::without_description(published, &self.release.json))
+        {
+            let artifact = Release::artifact(json.clone());
+            (self.release.json, self.release.digest) = (json, artifact.digest().clone());
+            if let Some(written) = &mut self.release.written {
+                written.artifact = artifact;
+            }
         }
         self
     }

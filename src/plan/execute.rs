@@ -9,13 +9,11 @@ use futures_util::future::{Either, join, try_join, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::channel::{Channel, moved};
-use super::copy::Attachment;
-use super::desired::{ArtifactKind, Desired, DesiredArtifact};
+use super::desired::{Desired, DesiredArtifact};
+use super::observe::Observed;
+use super::planner::{Plan, Write};
 use super::progress::{Event, Progress};
-use super::publish::{Action, Plan};
-use super::read_back::is_release;
-use crate::image::PinnedImages;
-use crate::oci::{self, Artifact, Content, Descriptor, Digest, Prefix, ReadStore, Repository, Store, Tag, media_type};
+use crate::oci::{self, Artifact, Content, Descriptor, Digest, ReadStore, Repository, Store, Tag, Upload, media_type};
 
 /// How often the blobs of a refused manifest are pushed again, each time after a wait.
 const REPAIRS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
@@ -37,76 +35,36 @@ pub struct MoveRecord {
     pub reason: Option<String>,
 }
 
-/// The bytes that a plan's digests stand for, and everything that the release names.
+/// The bytes that a plan's digests stand for.
 #[derive(Debug)]
-pub struct Contents<'a> {
+pub(super) struct Contents<'a> {
     artifacts: BTreeMap<&'a Digest, &'a Artifact>,
-    pub(super) blobs: BTreeMap<&'a Digest, &'a Content>,
-    /// What is read back: where, and what it has to be; of a release that may be kept with another `channel`, not known here.
-    pub(super) named: Vec<(&'a Repository, &'a Tag, Option<&'a Digest>)>,
-    /// Images that are pinned and lie in the store.
-    pub(super) images: Vec<(Repository, Digest)>,
-    /// Is the JSON of the channel in the store already?
-    sent_ahead: bool,
 }
 
 impl<'a> Contents<'a> {
-    /// The bytes of a publication.
-    pub fn of(desired: &'a Desired) -> Self {
-        Self::of_all(desired.all())
+    pub(super) fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
+        let written = desired.all().map(|one| &one.artifact);
+        let attached = observed.attachments.iter().map(|one| &one.artifact);
+        Self { artifacts: written.chain(attached).map(|artifact| (artifact.digest(), artifact)).collect() }
     }
 
-    /// The bytes of some artifacts.
-    pub fn of_all(desired: impl IntoIterator<Item = &'a DesiredArtifact>) -> Self {
-        let desired: Vec<_> = desired.into_iter().collect();
-        let artifacts: BTreeMap<_, _> = desired.iter().map(|one| (one.artifact.digest(), &one.artifact)).collect();
-        let blobs = artifacts.values().flat_map(|artifact| artifact.blobs());
-        let blobs = blobs.map(|blob| (&blob.descriptor().digest, blob)).collect();
-        let named = desired.iter().map(|one| {
-            let known = one.kind != ArtifactKind::Release;
-            (&one.repository, &one.tag, known.then(|| one.artifact.digest()))
-        });
-        let named = named.collect();
-        Self { artifacts, blobs, named, images: Vec::new(), sent_ahead: false }
-    }
-
-    /// The same, and what refers to those.
-    #[must_use]
-    pub fn with_attached(mut self, attachments: &'a [Attachment]) -> Self {
-        for Attachment { artifact, .. } in attachments {
-            self.artifacts.insert(artifact.digest(), artifact);
-            self.blobs.extend(artifact.blobs().iter().map(|blob| (&blob.descriptor().digest, blob)));
-        }
-        self
-    }
-
-    /// The same, and the JSON that a channel shall serve.
-    #[must_use]
-    pub fn with_json(mut self, json: &'a Content) -> Self {
-        self.blobs.insert(&json.descriptor().digest, json);
-        self
-    }
-
-    /// The manifest of this digest, with everything that it names.
-    pub fn artifact(&self, digest: &Digest) -> Option<&'a Artifact> {
+    /// Returns the manifest of this digest, with everything that it names.
+    pub(super) fn artifact(&self, digest: &Digest) -> Option<&'a Artifact> {
         self.artifacts.get(digest).copied()
     }
+}
 
-    /// The same, and the images that it names: the public has to read those below `prefix` from the same store.
-    #[must_use]
-    pub fn with_images(mut self, images: &PinnedImages, prefix: &Prefix) -> Self {
-        let pinned = images.digests.values().chain(&images.control_plane);
-        let own = pinned.filter_map(|image| Some((prefix.strip(&image.repository)?, image.digest.clone())));
-        self.images = own.collect();
-        self
-    }
-
-    /// The bytes of a move alone: the JSON that the channel shall serve, which may have been sent ahead. What it names was looked
-    /// at right before.
-    pub fn of_move(json: &'a Content, sent_ahead: bool) -> Self {
-        let blobs = BTreeMap::from([(&json.descriptor().digest, json)]);
-        Self { artifacts: BTreeMap::new(), blobs, named: Vec::new(), images: Vec::new(), sent_ahead }
-    }
+/// What a plan is carried out with.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What the plan was made of.
+    pub desired: &'a Desired,
+    /// What the plan was made against.
+    pub observed: &'a Observed,
+    /// Who moves the channel, when and why.
+    pub record: &'a MoveRecord,
 }
 
 /// A plan that could not be carried out, with what was done and what is left.
@@ -174,36 +132,37 @@ pub enum ExecuteError {
     },
 }
 
-/// What a plan is executed with.
+/// The store that a plan is carried out in.
 #[derive(Debug)]
 pub struct Executor<'a> {
-    /// Where it is written.
+    /// The store that is written.
     pub store: &'a Store,
-    /// As whom it is read back before a channel moves, when that is somebody else: the anonymous public.
+    /// The same store as the anonymous public reads it, when that is somebody else: read back before a channel moves.
     pub public: Option<&'a ReadStore>,
+    /// An upload that was opened beforehand for the channel's JSON.
+    pub upload: Option<Upload>,
 }
 
-/// Executes `plan`; gives the digest of the channel's new manifest when it moved one.
+/// Carries out a plan; returns the digest of the channel's new manifest when the plan moved a channel.
 ///
 /// The longest chain of requests: start and end of an upload, manifest, release, read-back, channel, read-back.
 ///
 /// # Errors
 /// See [`ExecuteError`]. The channel serves the whole old or the whole new release, whatever happened.
 pub async fn execute(
-    plan: &Plan,
-    contents: &Contents<'_>,
-    record: &MoveRecord,
+    inputs: &Inputs<'_>,
     executor: &Executor<'_>,
     progress: &dyn Progress,
 ) -> Result<Option<Digest>, ExecuteError> {
-    if plan.is_empty() {
+    if inputs.plan.is_empty() {
         return Ok(None);
     }
-    let run = Run { plan, contents, executor, progress, done: Mutex::default() };
-    let channel = run.channel(record)?;
+    let contents = Contents::new(inputs.desired, inputs.observed);
+    let run = Run { plan: inputs.plan, contents, executor, progress, done: Mutex::default() };
+    let channel = run.channel(inputs)?;
     run.write(channel.as_ref()).await?;
     let looked = Instant::now();
-    run.read_back(channel.as_ref()).await?;
+    run.read_back(inputs.desired, channel.as_ref()).await?;
     progress.event(&Event::ReadBack);
     let Some(channel) = channel else { return Ok(None) };
     if looked.elapsed() > FRESH {
@@ -212,22 +171,31 @@ pub async fn execute(
     run.move_channel(&channel).await.map(Some)
 }
 
+/// Pushes one artifact under its tag, as `plan` says.
+///
+/// # Errors
+/// See [`ExecuteError`].
+pub async fn execute_push(
+    plan: &Plan,
+    desired: &DesiredArtifact,
+    store: &Store,
+    progress: &dyn Progress,
+) -> Result<(), ExecuteError> {
+    let executor = Executor { store, public: None, upload: None };
+    let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
+    let run = Run { plan, contents, executor: &executor, progress, done: Mutex::default() };
+    run.write(None).await
+}
+
 pub(super) struct Run<'a> {
     pub plan: &'a Plan,
-    pub contents: &'a Contents<'a>,
+    pub contents: Contents<'a>,
     pub executor: &'a Executor<'a>,
     pub progress: &'a dyn Progress,
     done: Mutex<Vec<String>>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn pushes(&self) -> impl Iterator<Item = (&'a Repository, &'a Descriptor)> {
-        self.plan.actions.iter().filter_map(|action| match action {
-            Action::Push { repository, descriptor } => Some((repository, descriptor)),
-            _ => None,
-        })
-    }
-
     pub(super) fn artifact(
         &self,
         repository: &Repository,
@@ -241,16 +209,16 @@ impl<'a> Run<'a> {
     /// there.
     async fn write(&self, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
         let mut artifacts = Vec::new();
-        for (repository, descriptor) in self.pushes() {
-            artifacts.push((repository, self.artifact(repository, descriptor)?, is_release(descriptor)));
+        for (repository, descriptor) in self.plan.pushes() {
+            artifacts.push((repository, self.artifact(repository, descriptor)?, self.is_release(descriptor)));
         }
         self.progress.event(&Event::Started { bytes: artifacts.iter().map(|(_, artifact, _)| artifact.size()).sum() });
         // A channel's JSON is often the release's own.
         let of_release: Vec<_> =
             artifacts.iter().filter(|(_, _, last)| *last).flat_map(|(_, a, _)| a.blobs()).collect();
-        let of_channel = channel.filter(|_| !self.contents.sent_ahead).into_iter().flat_map(|channel| {
+        let of_channel = channel.into_iter().flat_map(|channel| {
             let new = channel.artifact.blobs().iter().filter(|blob| !of_release.contains(blob));
-            new.map(|blob| self.push_blob(channel.repository, blob))
+            new.map(|blob| self.push_json(channel.repository, blob))
         });
         let stopped = |source| self.stopped(source);
         let blobs = artifacts.iter().flat_map(|&(repository, artifact, _)| {
@@ -271,6 +239,23 @@ impl<'a> Run<'a> {
         // Both to their ends: an announcement that is still on its way when this process ends would stop the next one.
         let (last, kept) = join(try_join_all(last), self.keep_alive(channel)).await;
         last.map(drop).and(kept).map_err(|source| self.stopped(source))
+    }
+
+    /// Tells whether this is the manifest of the release itself, which is written after everything that it names.
+    pub(super) fn is_release(&self, descriptor: &Descriptor) -> bool {
+        descriptor.digest == self.plan.approval.release
+    }
+
+    /// Pushes the channel's JSON into the upload that was opened for it. Where the registry has forgotten the upload, or there
+    /// is none, the JSON is pushed as any other blob.
+    async fn push_json(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
+        if let Some(upload) = &self.executor.upload {
+            match self.executor.store.push_blob_into(upload, blob).await {
+                Err(error) if error.kind() != oci::Kind::Unavailable => {}
+                pushed => return pushed,
+            }
+        }
+        self.push_blob(repository, blob).await
     }
 
     async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
@@ -307,9 +292,9 @@ impl<'a> Run<'a> {
     }
 
     fn tags(&self) -> impl Iterator<Item = Named<'a>> {
-        self.plan.actions.iter().filter_map(|action| match action {
-            Action::Tag { repository, tag, from, to } => Some(Named { repository, tag, from: from.as_ref(), to }),
-            _ => None,
+        self.plan.writes.iter().filter_map(|write| match write {
+            Write::Tag { repository, tag, from, to } => Some(Named { repository, tag, from: from.as_ref(), to }),
+            Write::Push { .. } => None,
         })
     }
 
@@ -398,12 +383,9 @@ impl<'a> Run<'a> {
 
     pub(super) fn stopped(&self, source: oci::Error) -> ExecuteError {
         let done = self.done.lock().map(|done| done.clone()).unwrap_or_default();
-        let all = self.plan.actions.iter().filter_map(|action| match action {
-            Action::Tag { repository, tag, .. } => Some(format!("{repository}:{tag}")),
-            Action::Move { repository, channel, .. } => Some(format!("{repository}:{channel}")),
-            Action::Push { .. } => None,
-        });
-        let left = all.filter(|name| !done.contains(name)).collect();
+        let tags = self.tags().map(|Named { repository, tag, .. }| format!("{repository}:{tag}"));
+        let moves = self.plan.moves.iter().map(|moves| format!("{}:{}", moves.repository, moves.channel));
+        let left = tags.chain(moves).filter(|name| !done.contains(name)).collect();
         ExecuteError::Stopped { done, left, source }
     }
 }

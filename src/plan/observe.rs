@@ -2,21 +2,45 @@
 
 use futures_util::future::{join, try_join_all};
 
+use super::attach::{Attachment, attachments};
 use super::desired::{Desired, DesiredArtifact};
-use crate::oci::{Digest, Error, Kind, ReadStore, Repository, Selector, Tag, optional};
+use crate::oci::{Content, Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag, optional};
 use crate::release::{self, Record, Release, ResolveError, Resolved};
 
 /// What a store holds.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// For each desired artifact, in order: the manifest under its tag.
+    /// For each desired artifact, in order: the digest under its tag.
     pub artifacts: Vec<Option<Digest>>,
-    /// The release under the version's tag, and its JSON where it is another one.
+    /// The release under the version's tag; its JSON where it is another one than the desired.
     pub release: Option<Existing>,
-    /// The channel, when one is asked for and there is one.
-    pub channel: Option<ChannelState>,
-    /// The highest sequence that its record and its keep-alive tags know, also where its own tag is not there.
+    /// What refers to the artifacts and the store lacks.
+    pub attachments: Vec<Attachment>,
+    /// The channel, where one is to move.
+    pub channel: ObservedChannel,
+}
+
+/// What a channel serves, and which moves of it were announced.
+#[derive(Clone, Debug, Default)]
+pub struct ObservedChannel {
+    /// What the channel serves; absent when it serves nothing yet.
+    pub serves: Option<ChannelState>,
+    /// The highest sequence number in its record and its keep-alive tags, also where the channel's own tag is missing.
     pub sequence: u64,
+    /// The move of that number that was announced by a keep-alive tag and never made. Where several were announced, none of them
+    /// can be completed without breaking a rule of the others: absent.
+    pub announced: Option<Announced>,
+}
+
+/// A channel manifest under its keep-alive tag, to which the channel never moved.
+#[derive(Clone, Debug)]
+pub struct Announced {
+    /// The manifest, byte for byte.
+    pub manifest: Content,
+    /// Record of the move.
+    pub record: Record,
+    /// Digest of the JSON that the manifest serves.
+    pub config: Digest,
 }
 
 /// A release that is published already.
@@ -54,26 +78,39 @@ impl ChannelState {
 }
 
 impl Observed {
-    /// A store that holds nothing of `desired`.
+    /// Returns the observation of a store that holds nothing of `desired`.
     pub fn nothing(desired: &Desired) -> Self {
-        Self { artifacts: vec![None; desired.artifacts.len()], release: None, channel: None, sequence: 0 }
+        Self {
+            artifacts: vec![None; desired.artifacts.len()],
+            release: None,
+            attachments: Vec::new(),
+            channel: ObservedChannel::default(),
+        }
     }
 }
 
-/// Looks at everything that `desired` names.
+/// Reads what a store holds of everything that `desired` may write. The channel is observed by [`observe_channel`], which needs
+/// no release and so may have run before; otherwise it runs beside.
 ///
 /// # Errors
-/// When the store fails. Absent is no failure; a channel that serves something else than a release is.
-pub async fn observe(store: &ReadStore, desired: &Desired) -> Result<Observed, ResolveError> {
+/// When the store fails. Content that is absent is no failure.
+pub async fn observe(
+    store: &ReadStore,
+    desired: &Desired,
+    channel: impl Future<Output = Result<ObservedChannel, ResolveError>>,
+) -> Result<Observed, ResolveError> {
     let artifacts = try_join_all(desired.artifacts.iter().map(|artifact| present(store, artifact)));
-    let release = existing(store, &desired.release);
-    let channel = async {
-        let Some(channel) = &desired.channel else { return Ok((None, 0)) };
-        observe_channel(store, &desired.release.repository, channel).await
+    let release = async {
+        match &desired.release.written {
+            Some(release) => existing(store, release).await,
+            None => Ok(None),
+        }
     };
-    let (artifacts, release, (channel, sequence)) =
-        futures_util::try_join!(async { artifacts.await.map_err(ResolveError::from) }, release, channel)?;
-    Ok(Observed { artifacts, release, channel, sequence })
+    let attached = desired.attached.iter().map(|(repository, attached)| attachments(store, repository, attached));
+    let attached = async { try_join_all(attached).await.map_err(ResolveError::from) };
+    let artifacts = async { artifacts.await.map_err(ResolveError::from) };
+    let (artifacts, release, attached, channel) = futures_util::try_join!(artifacts, release, attached, channel)?;
+    Ok(Observed { artifacts, release, attachments: attached.into_iter().flatten().collect(), channel })
 }
 
 /// The manifest under the artifact's tag. On a disk nobody vouches for the files: there all blobs are looked at too, and a
@@ -105,7 +142,8 @@ async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option
     }
 }
 
-/// What a channel serves, nothing when it serves nothing yet, and the highest sequence that is known of it.
+/// Reads what a channel serves, the highest sequence number that is known of it, and the moves of that number that were
+/// announced and never made.
 ///
 /// # Errors
 /// When the store fails, and when the channel serves something else than a release.
@@ -113,7 +151,7 @@ pub async fn observe_channel(
     store: &ReadStore,
     repository: &Repository,
     channel: &Tag,
-) -> Result<(Option<ChannelState>, u64), ResolveError> {
+) -> Result<ObservedChannel, ResolveError> {
     let selector = Selector::Tag(channel.clone());
     let (resolved, tags) = join(release::resolve(store, repository, &selector), store.tags(repository)).await;
     let serves = match resolved {
@@ -128,7 +166,26 @@ pub async fn observe_channel(
         Err(error) if recorded.is_none() && !error.is_not_found() => return Err(error.into()),
         tags => tags.unwrap_or_default(),
     };
-    // A move that was interrupted has left its keep-alive tag: its number is used up.
-    let kept = tags.iter().filter_map(|tag| release::keep_alive_sequence(channel, tag));
-    Ok((serves, kept.chain(recorded).max().unwrap_or(0)))
+    let kept = tags.iter().filter_map(|tag| Some((release::keep_alive_sequence(channel, tag)?, tag)));
+    let kept: Vec<_> = kept.filter(|(sequence, _)| Some(*sequence) > recorded).collect();
+    let highest = kept.iter().map(|(sequence, _)| *sequence).max();
+    let last: Vec<&Tag> = kept.iter().filter(|(sequence, _)| Some(*sequence) == highest).map(|(_, tag)| *tag).collect();
+    let announced = match &last[..] {
+        [tag] => announced(store, repository, tag).await?,
+        _ => None,
+    };
+    Ok(ObservedChannel { serves, sequence: highest.or(recorded).unwrap_or(0), announced })
+}
+
+/// The channel manifest under a keep-alive tag; nothing when the tag names something else or is gone.
+async fn announced(store: &ReadStore, repository: &Repository, tag: &Tag) -> Result<Option<Announced>, Error> {
+    let (descriptor, bytes) = match store.manifest(repository, &Selector::Tag(tag.clone())).await {
+        Ok(read) => read,
+        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted) => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
+    let Some(record) = Record::from_annotations(&manifest.annotations) else { return Ok(None) };
+    let config = manifest.config.digest;
+    Ok(Some(Announced { manifest: Content::new(&descriptor.media_type, bytes), record, config }))
 }

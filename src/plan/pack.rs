@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::desired::{ArtifactKind, Desired, DesiredArtifact};
+use super::desired::{ArtifactKind, Desired, DesiredArtifact, DesiredRelease};
 use super::readers;
 use crate::chart::{self, PackedChart, Versions};
 use crate::config::{ChartPin, ChartVersions, Config, FILE_NAME, ValuesNames, nearest};
@@ -312,13 +312,7 @@ impl Packed {
     ///
     /// # Errors
     /// When the epoch is no time, or charts of one name have several versions.
-    pub fn desired(
-        &self,
-        request: &Request<'_>,
-        revision: &Revision,
-        images: &PinnedImages,
-        moves_channel: bool,
-    ) -> Result<Desired, Error> {
+    pub fn desired(&self, request: &Request<'_>, revision: &Revision, images: &PinnedImages) -> Result<Desired, Error> {
         let config = request.config;
         let bundle = overlay::bundle(
             self.overlay.files(),
@@ -358,7 +352,17 @@ impl Packed {
         let mut artifacts = self.desired_charts(config)?;
         artifacts.push(entry(ArtifactKind::Bundle, &config.repositories.config, bundle));
         let release = entry(ArtifactKind::Release, &config.repositories.release, Release::artifact(json.clone()));
-        Ok(Desired { artifacts, release, json, channel: moves_channel.then(|| request.channel.clone()) })
+        let release = DesiredRelease {
+            repository: release.repository.clone(),
+            version: release.version.clone(),
+            digest: release.artifact.digest().clone(),
+            json,
+            written: Some(release),
+        };
+        let named: Vec<_> = images.digests.values().chain(&images.control_plane).cloned().collect();
+        let own = named.iter().filter_map(|one| Some((request.prefix.strip(&one.repository)?, one.digest.clone())));
+        let unread = own.collect();
+        Ok(Desired { prefix: request.prefix.clone(), artifacts, release, attached: Vec::new(), named, unread })
     }
 
     fn chart_versions(&self) -> Result<BTreeMap<String, String>, Error> {

@@ -3,20 +3,17 @@
 use futures_util::future::{join, join_all, try_join_all};
 
 use super::channel::{Channel, moved};
+use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use super::execute::{ExecuteError, Run};
-use super::publish::Action;
-use crate::oci::{self, Descriptor, Digest, ReadStore, Repository, Selector, Tag};
-use crate::release;
+use crate::oci::{self, Digest, ReadStore, Repository, Selector};
 
-impl<'a> Run<'a> {
-    /// Reads it all; beside it the channel and who else would move it are looked at. All at once.
-    pub(super) async fn read_back(&self, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
+impl Run<'_> {
+    /// Reads everything at once; beside it, checks that the channel is as the plan found it and that no rival moves it.
+    pub(super) async fn read_back(&self, desired: &Desired, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
         let public = self.executor.public.filter(|_| channel.is_some());
         let reader = public.unwrap_or_else(|| self.executor.store.read());
-        let artifacts = self.contents.named.iter();
-        let artifacts = artifacts.map(|&(repository, tag, digest)| self.read_one(reader, repository, tag, digest));
-        // They were looked up with the publisher's credentials.
-        let images = self.contents.images.iter().filter(|_| public.is_some());
+        let artifacts = desired.all().map(|artifact| self.read_one(reader, artifact));
+        let images = desired.unread.iter().filter(|_| public.is_some());
         let images = images.map(|(repository, digest)| read_image(reader, repository, digest));
         let reads = join(join_all(artifacts), join(join_all(images), self.read_json(reader, channel)));
         let look = async {
@@ -40,28 +37,24 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn read_one(
-        &self,
-        reader: &ReadStore,
-        repository: &Repository,
-        tag: &Tag,
-        digest: Option<&Digest>,
-    ) -> Result<(), ExecuteError> {
+    async fn read_one(&self, reader: &ReadStore, artifact: &DesiredArtifact) -> Result<(), ExecuteError> {
+        let DesiredArtifact { repository, tag, .. } = artifact;
         let read = reader.manifest(repository, &Selector::Tag(tag.clone())).await;
         let (descriptor, _) = read.map_err(|source| not_readable(format!("{repository}:{tag}"), source))?;
-        match digest.or_else(|| self.release()) {
-            Some(expected) if *expected != descriptor.digest => {
-                Err(moved(repository, tag, Some(expected), Some(&descriptor.digest), None))
-            }
-            _ => Ok(()),
+        // A release that differs by its `channel` alone is kept as it is.
+        let release = artifact.kind == ArtifactKind::Release;
+        let expected = if release { &self.plan.approval.release } else { artifact.artifact.digest() };
+        if *expected == descriptor.digest {
+            return Ok(());
         }
+        Err(moved(repository, tag, Some(expected), Some(&descriptor.digest), None))
     }
 
     /// The JSON that the plan writes, of the release and of the channel: what an appliance cannot do without before it knows of
     /// anything else.
     async fn read_json(&self, reader: &ReadStore, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
         let mut written = Vec::new();
-        for (repository, descriptor) in self.pushes().filter(|(_, descriptor)| is_release(descriptor)) {
+        for (repository, descriptor) in self.plan.pushes().filter(|(_, descriptor)| self.is_release(descriptor)) {
             written.push((repository, self.artifact(repository, descriptor)?));
         }
         written.extend(channel.map(|channel| (channel.repository, &channel.artifact)));
@@ -73,19 +66,6 @@ impl<'a> Run<'a> {
         });
         try_join_all(reads).await.map(drop)
     }
-
-    /// Digest of the release that the plan writes or lets the channel serve.
-    fn release(&self) -> Option<&'a Digest> {
-        let served = self.plan.actions.iter().find_map(|action| match action {
-            Action::Move { release, .. } => Some(release),
-            _ => None,
-        });
-        served.or_else(|| self.pushes().find(|(_, it)| is_release(it)).map(|(_, it)| &it.digest))
-    }
-}
-
-pub(super) fn is_release(descriptor: &Descriptor) -> bool {
-    descriptor.artifact_type.as_deref() == Some(release::ARTIFACT_TYPE)
 }
 
 async fn read_image(reader: &ReadStore, repository: &Repository, digest: &Digest) -> Result<(), ExecuteError> {

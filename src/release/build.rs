@@ -87,7 +87,7 @@ fn describe(inputs: &Inputs<'_>) -> Description {
 impl Release {
     /// The artifact of a release's JSON: config and single layer are the same bytes.
     pub fn artifact(json: Vec<u8>) -> Artifact {
-        pack(json, BTreeMap::new())
+        pack(Content::new(CONFIG_MEDIA_TYPE, json), BTreeMap::new())
     }
 }
 
@@ -100,13 +100,12 @@ pub fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u8>> {
     same.then(|| with_channel(published, &after.channel.parse().ok()?).ok())?
 }
 
-/// The manifest of a channel that serves the release `json`, whose `channel` is spliced already.
-pub fn channel_artifact(json: Vec<u8>, record: &Record) -> Artifact {
+/// Builds the manifest of a channel that serves the release `json`, whose `channel` is spliced already.
+pub fn channel_artifact(json: Content, record: &Record) -> Artifact {
     pack(json, record.to_annotations())
 }
 
-fn pack(json: Vec<u8>, annotations: BTreeMap<String, String>) -> Artifact {
-    let config = Content::new(CONFIG_MEDIA_TYPE, json);
+fn pack(config: Content, annotations: BTreeMap<String, String>) -> Artifact {
     let layer = config.clone().annotated(media_type::TITLE, FILE_NAME);
     Artifact::pack(Some(ARTIFACT_TYPE), config, vec![layer], annotations)
 }

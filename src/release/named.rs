@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{Release, Resolved};
 use crate::config::Config;
-use crate::oci::{AnyRepository, Digest, InvalidReference, Prefix, Reference, Repository, Selector, Tag};
+use crate::oci::{AnyRepository, Digest, InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
 
 /// The reason why an image that is known by its tag is neither verified nor trusted.
 pub const TAG_ALONE: &str = "known by its tag alone";
@@ -101,6 +101,16 @@ impl Named {
             } => Some((registry, repository, digest)),
             _ => None,
         }
+    }
+
+    /// Returns the reference by digest, for a release below `prefix`; nothing when the release pins no digest.
+    pub fn pinned(&self, prefix: &Prefix) -> Option<Pinned> {
+        let Target::At { repository, selector: Selector::Digest(digest) } = &self.target else { return None };
+        let repository = match repository {
+            AnyRepository::Own(repository) => prefix.name_of(repository),
+            AnyRepository::External { registry, repository } => registry.name_of(repository),
+        };
+        Some(Pinned { repository, digest: digest.clone() })
     }
 
     /// Returns the digest that it is pinned by.

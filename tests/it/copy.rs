@@ -258,7 +258,7 @@ fn what_does_not_agree_with_itself_is_not_passed_on() {
     let text = text.replace(&format!("\"size\":{}", json.len()), &format!("\"size\":{}", forged.len()));
     registry.put_blob(RELEASES, &digest_of(forged.as_bytes()), forged.as_bytes());
     registry.put_manifest(RELEASES, Some("1.0.3-forged"), &digest_of(text.as_bytes()), &media_type, text.as_bytes());
-    copy(&store(&registry), "1.0.3-forged", &store(&target), &[]).ends(3).says(&["chart temporal", "not whole"]);
+    copy(&store(&registry), "1.0.3-forged", &store(&target), &[]).ends(3).says(&["chart temporal", "not complete"]);
     assert_eq!(target.repositories(), Vec::<String>::new());
 }
 
@@ -312,7 +312,7 @@ fn versions_and_channels_of_the_target_are_not_broken() {
     let moves = alga(&["history", "stable", "--store", &layout, "--output", "json"]).ends(0).json();
     assert_eq!(moves["moves"].as_array().map(Vec::len), Some(1));
     assert_eq!(moves["moves"][0]["kind"], "copy");
-    copy(&store(&registry), "1.0.4", &store(&registry), &[]).ends(9).says(&["already"]);
+    copy(&store(&registry), "1.0.4", &store(&registry), &[]).ends(9).says(&["cannot copy to"]);
 }
 
 #[test]
@@ -365,7 +365,11 @@ fn a_registry_that_wants_every_platform_says_so_and_no_release_is_left() {
     copy(&store(&registry), "nightly", &layout, &["--platform", "linux/amd64"]).ends(0);
     let to = format!("{}/org", target.address());
     let refused = copy(&layout, "1.0.3", &to, &[]).ends(1);
-    refused.says(&["image controlPlane: 1 of its platforms are left", "alga-appliance-control-plane:1.0.3", "unknown"]);
+    refused.says(&[
+        "image controlPlane: 1 of its platforms are not copied",
+        "alga-appliance-control-plane:1.0.3",
+        "unknown",
+    ]);
     resolve(&["resolve", "1.0.3", "--store", &to]).ends(3).says(&["MANIFEST_UNKNOWN"]);
     // All of it goes.
     copy(&store(&registry), "nightly", &layout, &[]).ends(0);

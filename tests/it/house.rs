@@ -40,19 +40,14 @@ const MEETINGS: [&str; 5] = [
 ];
 
 /// Files of `src/bin/alga-release` that are longer than [`COMMAND_LIMIT`], and their own limits.
-const LONG: [(&str, usize); 4] = [
-    ("src/bin/alga-release/copy.rs", 290),
-    ("src/bin/alga-release/promote.rs", 390),
-    ("src/bin/alga-release/publish.rs", 290),
-    ("src/bin/alga-release/transfer.rs", 440),
-];
+const LONG: [(&str, usize); 0] = [];
 
 /// Most lines of a file of `src`, without unit tests.
 const FILE_LIMIT: usize = 500;
 /// Most lines of a file of `src/bin/alga-release`.
 const COMMAND_LIMIT: usize = 250;
 /// Most lines of all files of `src/bin/alga-release`; the aim is 3,000.
-const PROGRAM_LIMIT: usize = 3860;
+const PROGRAM_LIMIT: usize = 2900;
 /// How far a number of lines may fall before its limit has to follow.
 const SLACK: usize = 100;
 

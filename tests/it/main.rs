@@ -8,6 +8,8 @@ mod argo;
 mod appliance;
 // The boot script of the documentation.
 mod appliance_boot;
+// Runs that are repeated under the approval of the first.
+mod approved;
 // From the registry to a cluster that never sees it.
 mod air_gap;
 // Something is wrong with what comes from outside.

@@ -53,6 +53,15 @@ pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> 
     }
 }
 
+/// Runs an operation to its end, unless a signal comes first.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(until_signal(work));
+    // A thread that still reads a large archive or a pipe must not hold up the end of the program.
+    runtime.shutdown_background();
+    result
+}
+
 impl ConfigurationArgs {
     /// Returns the configuration of a command that reads no source tree.
     pub fn load(&self) -> Result<Config, Failure> {

@@ -137,7 +137,6 @@ fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
         source: root.to_owned(),
         version: version.parse()?,
         channel: config.channels[0].clone(),
-        moves_channel: false,
         images: environment::image_tags(images, images_file.as_deref(), config)?,
         control_plane: match control_plane {
             Some(text) if !text.is_empty() => ControlPlane::Reference(text.clone()),

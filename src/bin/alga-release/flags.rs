@@ -130,9 +130,12 @@ pub struct Approval {
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub dry_run: bool,
-    /// Carry out the plan of this digest and no other
+    /// Carry out the plan of this digest and no other; a run that was interrupted is repeated with the same digest
     #[arg(long, value_name = "DIGEST")]
     pub if_plan: Option<String>,
+    /// Carry out the plan of this dry run, its `--output json`, and no other; where the plan differs, say what differs
+    #[arg(long, value_name = "FILE", conflicts_with = "if_plan")]
+    pub approved: Option<PathBuf>,
     /// Move the channel only while its manifest is this one; `none` for a channel that serves nothing yet
     #[arg(long, value_name = "DIGEST")]
     pub if_current: Option<String>,

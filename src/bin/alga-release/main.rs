@@ -22,7 +22,7 @@ mod promote;
 mod publish;
 mod rollback;
 mod system;
-mod transfer;
+mod terms;
 mod verify;
 
 use std::process::ExitCode;

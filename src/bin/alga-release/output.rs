@@ -1,12 +1,11 @@
 //! Results on standard output, talk on standard error.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use alga_release::plan::{ArtifactKind, ArtifactReport, Event, Outcome, Progress, Report};
+use alga_release::plan::{Event, Progress};
 use alga_release::text::{self, clean};
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
@@ -128,76 +127,5 @@ impl Progress for Talk {
             Event::ReadBack => self.bars.say("read back"),
             Event::Tagged { .. } | Event::Moved { .. } => {}
         }
-    }
-}
-
-/// A report for people.
-pub fn report_text(report: &Report) -> String {
-    let mut text = String::new();
-    let head = match (report.has_changes, report.dry_run) {
-        (false, _) => "nothing to do: already published",
-        (true, true) => "would publish",
-        (true, false) => "published",
-    };
-    let _ = writeln!(text, "{head} {} {}", report.version, report.digest);
-    let _ = writeln!(text, "  store   {}", report.store);
-    let _ = writeln!(text, "  read as {}", report.prefix);
-    text += &artifacts_text(&report.artifacts);
-    for (key, pinned) in &report.images {
-        let _ = writeln!(text, "  image   {key} {pinned}");
-    }
-    if let Some(pinned) = &report.control_plane {
-        let _ = writeln!(text, "  control plane {pinned}");
-    }
-    channel_text(report, &mut text);
-    if report.dry_run {
-        let _ = writeln!(text, "plan {}; nothing was written", report.plan_digest);
-    }
-    clean(&text)
-}
-
-/// What became of each artifact, a line each.
-pub fn artifacts_text(artifacts: &[ArtifactReport]) -> String {
-    let mut text = String::new();
-    let name_width = artifacts.iter().map(|artifact| artifact.repository.as_str().len()).max().unwrap_or(0);
-    let version_width = artifacts.iter().map(|artifact| artifact.version.len()).max().unwrap_or(0);
-    for artifact in artifacts {
-        let kind = match artifact.kind {
-            ArtifactKind::Chart => "chart",
-            ArtifactKind::Bundle => "bundle",
-            ArtifactKind::Image => "image",
-            ArtifactKind::Release => "release",
-        };
-        let outcome = match artifact.outcome {
-            Outcome::Pushed => "pushed",
-            Outcome::Present => "already there",
-            Outcome::WouldPush => "would be pushed",
-        };
-        let (repository, version, digest) = (artifact.repository.as_str(), &artifact.version, &artifact.digest);
-        let size = indicatif::BinaryBytes(artifact.size);
-        let _ = writeln!(
-            text,
-            "  {kind:7} {repository:name_width$} {version:version_width$} {digest} {size:>11}  {outcome}"
-        );
-    }
-    text
-}
-
-fn channel_text(report: &Report, text: &mut String) {
-    let Some(channel) = &report.channel else {
-        let _ = writeln!(text, "no channel was asked to move");
-        return;
-    };
-    let (name, version) = (&channel.name, &report.version);
-    let from = channel.from.as_deref().unwrap_or("nothing");
-    let _ = match (channel.moves, report.dry_run) {
-        (false, _) => writeln!(text, "channel {name} serves {version} (move {})", channel.sequence),
-        (true, true) => {
-            writeln!(text, "channel {name} would move from {from} to {version} (move {})", channel.sequence)
-        }
-        (true, false) => writeln!(text, "channel {name} moved from {from} to {version} (move {})", channel.sequence),
-    };
-    if !report.dry_run {
-        let _ = writeln!(text, "next: alga-resolve resolve {name} --store {}", report.store);
     }
 }

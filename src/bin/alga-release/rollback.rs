@@ -1,22 +1,13 @@
 //! `alga-release rollback`.
 
-use alga_release::config::Config;
-use alga_release::oci::{Selector, Tag};
-use alga_release::ops::{self, Connection};
-use alga_release::plan::{self, Current};
-use alga_release::release::{self, MoveKind};
+use alga_release::ops::{self, Connection, MoveReport, RollbackRequest};
 
-use crate::connect::{self, until_signal};
-use crate::environment;
+use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Approval, Common, OutputsArgs};
 use crate::output::Talk;
 use crate::outputs::Outputs;
-use crate::promote::{Source, Step};
-use crate::system;
-
-/// How many moves back another release than the present one is looked for.
-const MOVES: usize = 100;
+use crate::{promote, system};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -37,65 +28,23 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.common.output);
-    let config = args.common.configuration.load()?;
-    let channel = ops::channel(&config, &args.channel)?;
     if args.reason.trim().is_empty() {
-        return Err(Failure::usage("--reason: want words: the history shall say why"));
+        return Err(Failure::usage("--reason: expected words that say why, for the history of the channel"));
     }
-    let rules = args.approval.rules(MoveKind::Rollback)?;
-    let work = async {
-        let connection =
-            Connection::open(&args.common.store.request(&config)?, args.approval.access(), &system::context(&talk))
-                .await?;
-        let repository = &config.repositories.release;
-        let (target, serves) = futures_util::join!(
-            target(&connection, &config, &channel, &args.to),
-            plan::observe_channel(connection.read(), repository, &channel),
-        );
-        let (serves, sequence) = serves?;
-        if serves.is_none() {
-            return Err(nothing_yet(&channel));
-        }
-        let resolved = connection.resolve(&config, &args.to, &target?).await?;
-        let from = resolved.release.version.clone();
-        let record = args.approval.record(environment::now(), from, Some(args.reason.clone()));
-        let current = Current { repository, channel: &channel, serves, sequence };
-        let step = Step { config: &config, current, connection: &connection, rules: &rules, talk: &talk };
-        step.carry_out(&Source { resolved, in_channel: false }, &record).await
-    };
     let outputs = Outputs::open(&args.outputs)?;
-    let moved = outputs.unless_failed(connect::runtime()?.block_on(until_signal(work)), args.common.output.output);
+    let talk = Talk::new(&args.common.output);
+    let moved = connect::block_on(Box::pin(rolled_back(args, &talk)));
     talk.done();
-    moved?.print(&args.common.output, &outputs)
+    promote::print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common.output, &outputs)
 }
 
-fn nothing_yet(channel: &Tag) -> Failure {
-    let reason = format!("{channel} serves nothing yet: there is nothing to take it back from");
-    Failure::refused(reason, format!("alga-release promote --from VERSION --to {channel}"))
-}
-
-/// Which release `word` means: where it is `previous`, the newest one in the channel's history that is not the present one.
-async fn target(connection: &Connection, config: &Config, channel: &Tag, word: &str) -> Result<Selector, Failure> {
-    if word != "previous" {
-        let known = ops::is_channel(config, word);
-        if known {
-            let reason = format!("--to {word}: that is a channel, and a roll-back goes to a release");
-            return Err(Failure::usage_hint(reason, format!("alga-release promote --from {word} --to {channel}")));
-        }
-        return Ok(word.parse()?);
-    }
-    let repository = &config.repositories.release;
-    let history = release::history(connection.read(), repository, channel, MOVES).await;
-    let history = match history {
-        Err(error) if error.is_not_found() => return Err(nothing_yet(channel)),
-        history => history?,
+async fn rolled_back(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
+    let (config, context) = (args.common.configuration.load()?, system::context(talk));
+    let request = RollbackRequest {
+        channel: args.channel.clone(),
+        to: args.to.clone(),
+        terms: args.approval.terms(false, Some(&args.reason))?,
     };
-    match history.previous() {
-        Some(previous) => Ok(Selector::Digest(previous.release.clone())),
-        None => Err(Failure::refused(
-            format!("{channel} has no previous release that is known: {}", history.end),
-            format!("name the release: --to VERSION; see alga-release history {channel}"),
-        )),
-    }
+    let source = Connection::open(&args.common.store.request(&config)?, args.approval.access(), &context).await?;
+    Ok(Box::pin(ops::rollback(&request, &config, &source, &context)).await?)
 }

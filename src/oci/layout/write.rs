@@ -106,6 +106,27 @@ impl Layout {
         content: &Content,
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
+        self.push_manifest_if(repository, content, tag, Expected::Anything).await
+    }
+
+    /// Sets a tag only while it names `from`: under the lock of the layout, so that no other writer comes between.
+    pub async fn move_tag(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        tag: &Tag,
+        from: Option<&Digest>,
+    ) -> Result<(), Error> {
+        self.push_manifest_if(repository, content, Some(tag), Expected::Exactly(from)).await
+    }
+
+    async fn push_manifest_if(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        tag: Option<&Tag>,
+        expected: Expected<'_>,
+    ) -> Result<(), Error> {
         self.create(repository)?;
         let refused = |kind, reason: String| {
             let reference = self.reference(repository, content.descriptor().digest.as_str());
@@ -122,17 +143,36 @@ impl Layout {
             return Err(refused(Kind::Refused, format!("it names {digest}, which is not there")));
         }
         self.write_blob(repository, content).await?;
-        self.enter(repository, content.descriptor(), tag).map_err(|cause| self.write_failed(repository, cause))
+        let entered = self.enter(repository, content.descriptor(), tag, expected);
+        let found = entered.map_err(|cause| self.write_failed(repository, cause))?;
+        let Err(found) = found else { return Ok(()) };
+        let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+        let reference = self.reference(repository, tag.map(Tag::as_str).unwrap_or_default());
+        Err(Error::new(Kind::Conflict, "moving", reference, format!("the tag names {found}: it was moved meanwhile")))
     }
 
-    /// Enters a manifest into the index, under the lock of its layout.
-    fn enter(&self, repository: &Repository, manifest: &Descriptor, tag: Option<&Tag>) -> io::Result<()> {
+    /// Enters a manifest into the index, under the lock of its layout. Where the tag does not name what is `expected`, nor
+    /// the manifest already, nothing is written: the inner error is the digest that it names.
+    fn enter(
+        &self,
+        repository: &Repository,
+        manifest: &Descriptor,
+        tag: Option<&Tag>,
+        expected: Expected<'_>,
+    ) -> io::Result<Result<(), Option<Digest>>> {
         let directory = self.path(repository);
         let lock = fs::File::open(directory.join("oci-layout"))?;
         lock.lock()?;
         let mut index = self.index(repository).map_err(io::Error::other)?;
         let before = index.clone();
         let name_of = |entry: &Descriptor| entry.annotations.get(media_type::REF_NAME).cloned();
+        if let (Some(tag), Expected::Exactly(from)) = (tag, expected) {
+            let found = index.manifests.iter().find(|entry| name_of(entry).as_deref() == Some(tag.as_str()));
+            let found = found.map(|entry| &entry.digest);
+            if found != from && found != Some(&manifest.digest) {
+                return Ok(Err(found.cloned()));
+            }
+        }
         match tag {
             Some(tag) => {
                 index.manifests.retain(|entry| {
@@ -151,8 +191,16 @@ impl Layout {
         if index != before {
             write_atomically(&directory.join("index.json"), &serde_json::to_vec(&index).map_err(io::Error::other)?)?;
         }
-        Ok(())
+        Ok(Ok(()))
     }
+}
+
+/// What a tag must name before it is set.
+#[derive(Clone, Copy, Debug)]
+enum Expected<'a> {
+    Anything,
+    /// This manifest; none for a tag that must not exist.
+    Exactly(Option<&'a Digest>),
 }
 
 /// Removes the file on drop unless it was renamed.

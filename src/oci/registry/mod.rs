@@ -43,7 +43,7 @@ pub use probe::Probe;
 pub use retry::Notice;
 pub use tls::{Certificates, InvalidCertificates};
 #[cfg(feature = "publish")]
-pub use write::Mounts;
+pub use write::{Mounts, Upload};
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]

@@ -52,7 +52,46 @@ impl Request {
     }
 }
 
+/// An upload that was opened for a blob that is sent later.
+#[derive(Debug)]
+pub struct Upload {
+    repository: Repository,
+    /// Where the blob is sent to.
+    session: Url,
+}
+
+impl Upload {
+    pub(in crate::oci) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+}
+
 impl Registry {
+    /// Opens an upload. Without a digest, no registry mounts anything for it: nothing is written.
+    pub async fn open_upload(&self, repository: &Repository) -> Result<Upload, Error> {
+        let operation = self.operation("opening an upload in", repository, "", Access::Push);
+        let session =
+            self.client.persist(async || started(&operation, &self.post(&operation, "blobs/uploads/").await?)).await?;
+        let session = session.ok_or_else(|| operation.error(Kind::Malformed, "the registry opened no upload"))?;
+        Ok(Upload { repository: repository.clone(), session })
+    }
+
+    /// One request.
+    pub async fn push_blob_into(&self, upload: &Upload, content: &Content, mounts: &Mounts) -> Result<(), Error> {
+        let digest = &content.descriptor().digest;
+        let operation = self.operation("pushing", &upload.repository, digest, Access::Push);
+        self.finish_upload(&operation, upload.session.clone(), content).await?;
+        mounts.learn(digest, operation.path);
+        Ok(())
+    }
+
+    /// Best effort: what a registry answers changes nothing.
+    pub async fn cancel_upload(&self, upload: Upload) {
+        let operation = self.operation("cancelling an upload in", &upload.repository, "", Access::Push);
+        let request = Request::new(Method::DELETE, upload.session);
+        drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
+    }
+
     /// One request where the registry has the blob and says so, else two; one more for large blobs.
     pub async fn push_blob(&self, repository: &Repository, content: &Content, mounts: &Mounts) -> Result<(), Error> {
         let descriptor = content.descriptor();
@@ -67,8 +106,12 @@ impl Registry {
     }
 
     async fn upload(&self, operation: &Operation, content: &Content, mounts: &Mounts) -> Result<(), Error> {
-        let digest = &content.descriptor().digest;
         let Some(session) = self.start_upload(operation, content, mounts).await? else { return Ok(()) };
+        self.finish_upload(operation, session, content).await
+    }
+
+    async fn finish_upload(&self, operation: &Operation, session: Url, content: &Content) -> Result<(), Error> {
+        let digest = &content.descriptor().digest;
         let request = Request::new(Method::PUT, with_digest(session, digest))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .body(body_of(content));

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
+use super::super::desired::Desired;
 use super::super::execute::Contents;
-use super::super::publish::{Action, Plan};
+use super::super::observe::Observed;
+use super::super::planner::{Plan, Write};
 use crate::oci::{self, ReadStore};
 
 /// What is sent.
@@ -25,12 +27,15 @@ pub struct Cost {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn cost(store: &ReadStore, plan: &Plan, contents: &Contents<'_>) -> Result<Cost, oci::Error> {
+pub async fn cost(store: &ReadStore, plan: &Plan, desired: &Desired, observed: &Observed) -> Result<Cost, oci::Error> {
+    let contents = Contents::new(desired, observed);
     let mut cost = Cost::default();
     let mut blobs = BTreeMap::new();
-    for action in &plan.actions {
-        match action {
-            Action::Push { repository, descriptor } => {
+    let (mut pushes, mut tags) = (0_u64, 0_u64);
+    for write in &plan.writes {
+        match write {
+            Write::Push { repository, descriptor } => {
+                pushes += 1;
                 let Some(artifact) = contents.artifact(&descriptor.digest) else { continue };
                 for manifest in artifact.manifests().iter().chain([artifact.manifest()]) {
                     cost.bytes += manifest.descriptor().size;
@@ -39,16 +44,14 @@ pub async fn cost(store: &ReadStore, plan: &Plan, contents: &Contents<'_>) -> Re
                 let named = artifact.blobs().iter().map(oci::Content::descriptor);
                 blobs.extend(named.map(|blob| ((repository, &blob.digest), blob)));
             }
-            Action::Move { config, .. } => {
-                cost.bytes += config.size;
-                // The JSON, the keep-alive tag, the channel.
-                cost.requests += 4;
-            }
-            Action::Tag { .. } => {}
+            Write::Tag { .. } => tags += 1,
         }
     }
-    let tags = plan.actions.iter().filter(|action| matches!(action, Action::Tag { .. })).count() as u64;
-    let pushes = plan.actions.iter().filter(|action| matches!(action, Action::Push { .. })).count() as u64;
+    if let Some(moves) = &plan.moves {
+        cost.bytes += moves.config.size;
+        // The JSON, the keep-alive tag, the channel.
+        cost.requests += 4;
+    }
     // A manifest is put under its first tag at once.
     cost.requests += tags.saturating_sub(pushes);
     let looks = blobs.iter().map(|(&(repository, _), &blob)| async move {

@@ -1,22 +1,19 @@
 //! A whole release out of one store, as another one shall hold it. Every digest is known from the manifests; blobs are read when
 //! they are stored.
 
-mod attach;
 mod cost;
 mod read;
 mod relocate;
 
-pub use attach::{Attachment, attachments};
 pub use cost::{Cost, cost};
 pub use read::{CopyError, Extent, Left, Piece, Whole, read};
 pub use relocate::{Origin, Relocated, relocate};
 
 use std::collections::BTreeMap;
 
-use super::desired::{ArtifactKind, Desired, DesiredArtifact};
+use super::desired::{ArtifactKind, Desired, DesiredArtifact, DesiredRelease};
 use crate::config::Config;
 use crate::oci::{AnyRepository, Artifact, InvalidReference, Prefix, Relocation, Repository, Tag};
-use crate::release;
 
 /// Below which repository a registry keeps the images of other registries.
 const EXTERNAL: &str = "external";
@@ -72,7 +69,7 @@ pub fn relocation(whole: &Whole, from: &Prefix, to: &Prefix, config: &Config) ->
     Relocation::new(&names, from.clone(), to.clone())
 }
 
-/// What a store shall hold of `whole`: its pieces where `keeps` says, and the release with `json`.
+/// Returns what a store is to hold of `whole`: its pieces where `keeps` says, below `prefix`, and the release with `json`.
 ///
 /// # Errors
 /// When a version or name is none that the store can have.
@@ -80,7 +77,7 @@ pub fn desired(
     whole: &Whole,
     release: &Artifact,
     json: Vec<u8>,
-    keeps: &Keeps<'_>,
+    (keeps, prefix): (&Keeps<'_>, &Prefix),
     config: &Config,
 ) -> Result<Desired, InvalidReference> {
     let mut artifacts: Vec<DesiredArtifact> = Vec::new();
@@ -101,16 +98,16 @@ pub fn desired(
     }
     let repository = config.repositories.release.clone();
     let tag = Tag::of_version(&whole.version)?;
-    let release = DesiredArtifact {
+    let written = DesiredArtifact {
         kind: ArtifactKind::Release,
         name: repository.name().to_owned(),
         version: whole.version.clone(),
-        repository,
+        repository: repository.clone(),
         tag,
         artifact: release.clone(),
     };
-    debug_assert!(
-        release.artifact.descriptor().artifact_type.as_deref().is_none_or(|kind| kind == release::ARTIFACT_TYPE)
-    );
-    Ok(Desired { artifacts, release, json, channel: None })
+    let (version, digest) = (whole.version.clone(), release.digest().clone());
+    let release = DesiredRelease { repository, version, digest, json, written: Some(written) };
+    let (attached, named, unread) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Desired { prefix: prefix.clone(), artifacts, release, attached, named, unread })
 }

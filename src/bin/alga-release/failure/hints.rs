@@ -3,7 +3,7 @@
 use alga_release::oci::{self, Tag};
 use alga_release::ops::{Error, Verdict, package_settings};
 use alga_release::plan::copy::CopyError;
-use alga_release::plan::{ExecuteError, MoveRefusal, Refusal};
+use alga_release::plan::{ArtifactKind, ExecuteError, OtherPlan, Refusal};
 use alga_release::{credentials, image, release};
 
 /// Returns the way out of an error, a sentence or two.
@@ -15,8 +15,6 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Source(error) => return own(error.way_out()),
         Error::Image(error) => return own(of_image(error)),
         Error::Credentials(error) => return of_credentials(error),
-        Error::Publish(refusal) => of_refusal(refusal),
-        Error::Move(refusal) => return Some(of_move(refusal)),
         Error::Execute(error) => of_execution(error),
         Error::UnknownAt { end: release::End::Limit, .. } => "look further back: --moves N",
         Error::UnknownAt { .. } => "see the history itself",
@@ -27,16 +25,6 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::NotCommitted { .. } => "commit them, or give --allow-dirty: the revision is then marked `-dirty`",
         Error::Unfit { verdict, .. } => of_verdict(*verdict),
         Error::NotADirectory { reference, .. } => return Some(format!("if the directory is meant: ./{reference}")),
-        Error::Reference(_)
-        | Error::Release(_)
-        | Error::ImageArchive(_)
-        | Error::Certificates { .. }
-        | Error::NotWritable { .. }
-        | Error::ControlPlane { .. }
-        | Error::SourceUrl { .. }
-        | Error::SourceDateEpoch { .. }
-        | Error::Commit { .. }
-        | Error::Scratch { .. } => return None,
         Error::Resolve(_) => "the channel holds something that no version of this program wrote: look who did",
         Error::Copy(CopyError::Version(_)) => "look who published it",
         Error::Copy(CopyError::Incomplete { .. }) => {
@@ -55,6 +43,37 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::NoSuchRelease { near: None, .. } => "name a channel, a published version, or the digest of one",
         Error::UnknownPrefix { .. } => "say below which name the release is read: --prefix HOST/PATH",
         Error::Refused { cause, .. } => return hint(cause),
+        _ => return of_writing(error),
+    };
+    Some(hint.to_owned())
+}
+
+/// The way out of an error of an operation that writes.
+fn of_writing(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::Plan(refusal) => return Some(of_refusal(refusal)),
+        Error::OtherPlan(other) => of_other_plan(other),
+        Error::Approval(_) => "give the file that --dry-run --output json wrote",
+        Error::Incomplete { .. } => {
+            "what is missing: publish the version again, which sends nothing else; what is not public: its package's settings"
+        }
+        Error::LacksImage { .. } => "the configuration's `images` says which keys a release must have",
+        Error::NotServed { .. } | Error::BrokenBundle { .. } => "publish the release again",
+        Error::NoChannels { .. } => "name the channel where the release is copied to from there",
+        Error::NoPrefix { .. } => "say below which name the release will be read: --rewrite-prefix=HOST/PATH",
+        Error::ForeignPrefix { .. } => "add --rewrite-prefix, or copy it without a channel",
+        Error::NothingToRollBack { channel } => {
+            return Some(format!("alga-release promote --from VERSION --to {channel}"));
+        }
+        Error::RollbackToChannel { channel, to } => {
+            return Some(format!("alga-release promote --from {to} --to {channel}"));
+        }
+        Error::NoPrevious { channel, .. } => {
+            return Some(format!("name the release: --to VERSION; see alga-release history {channel}"));
+        }
+        Error::NoImageTag => "give one: --tag TAG",
+        Error::VersionLikeChannel { .. } => "name it as 1.0.4-nightly.20261123",
+        _ => return None,
     };
     Some(hint.to_owned())
 }
@@ -120,39 +139,35 @@ fn of_credentials(error: &credentials::Error) -> Option<String> {
     }
 }
 
-fn of_refusal(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::Immutable { kind: "chart", .. } => {
+fn of_refusal(refusal: &Refusal) -> String {
+    let hint = match refusal {
+        Refusal::Immutable { kind: ArtifactKind::Chart, .. } => {
             "raise the version in its Chart.yaml, or let charts be stamped: `chartVersions: stamped` in the configuration"
         }
-        Refusal::Immutable { kind: "image", .. } => {
+        Refusal::Immutable { kind: ArtifactKind::Image, .. } => {
             "tags of images do not move: push it under another --tag, or publish it with another --version"
         }
         Refusal::Immutable { .. } => "published versions do not change: publish this under another --version",
-        Refusal::Downgrade { .. } => {
-            "a channel goes back by a deliberate roll-back alone; --no-channel publishes the version"
+        Refusal::Downgrade { channel, version, .. } => {
+            return format!(
+                "move the channel back on purpose with `alga-release rollback {channel} --to {version} --reason TEXT`; \
+                 `publish --no-channel` publishes a version alone"
+            );
         }
         Refusal::Unordered { .. } => "if it is meant so, say --allow-unordered",
-    }
-}
-
-fn of_move(refusal: &MoveRefusal) -> String {
-    let hint = match refusal {
-        MoveRefusal::Order(Refusal::Downgrade { channel, version, .. }) => {
-            return format!("to take a channel back: alga-release rollback {channel} --to {version} --reason TEXT");
-        }
-        MoveRefusal::Order(_) => "if it is meant so, say --allow-unordered",
-        MoveRefusal::Incomplete { .. } => {
-            "what is missing: publish the version again, which sends nothing else; what is not public: its package's settings"
-        }
-        MoveRefusal::TooYoung { .. } => "wait, or promote without --min-age",
-        MoveRefusal::NoAge(_) => "promote from a channel, or without --min-age",
-        MoveRefusal::OtherPlan { .. } | MoveRefusal::OtherCurrent { .. } => {
-            "look at what would change now: --dry-run; then approve that"
-        }
-        MoveRefusal::Invalid(_) => "look who published it",
+        Refusal::TooYoung { .. } => "wait, or promote without --min-age",
+        Refusal::NoAge(_) => "promote from a channel, or without --min-age",
+        Refusal::OtherCurrent { .. } => "see what would change now with --dry-run, and approve that",
+        Refusal::Invalid(_) => "look who published it",
     };
     hint.to_owned()
+}
+
+fn of_other_plan(other: &OtherPlan) -> &'static str {
+    if other.is_compared {
+        return "see what would change now with --dry-run, and approve that";
+    }
+    "see what would change now with --dry-run, and approve that; with --approved FILE, the JSON of the approved dry run, the differences are listed"
 }
 
 fn of_execution(error: &ExecuteError) -> &'static str {
@@ -191,9 +206,8 @@ pub fn notes(error: &Error) -> Vec<String> {
 /// Returns further reasons of an error, where there are several.
 pub fn reasons(error: &Error) -> &[String] {
     match error {
-        Error::Move(MoveRefusal::Incomplete { failed, .. }) | Error::Copy(CopyError::Incomplete { failed, .. }) => {
-            failed
-        }
+        Error::Incomplete { failed, .. } | Error::Copy(CopyError::Incomplete { failed, .. }) => failed,
+        Error::OtherPlan(other) => &other.differences,
         _ => &[],
     }
 }

@@ -80,11 +80,6 @@ impl Failure {
         Self { code, lines, hint, ..Self::default() }
     }
 
-    /// Refused by a rule, and not failed?
-    pub fn is_refusal(&self) -> bool {
-        self.code == REFUSED
-    }
-
     /// The same, with what would have changed.
     pub fn showing(mut self, diff: Diff) -> Self {
         self.would_change = Some(Box::new(diff));
@@ -157,7 +152,6 @@ by_operation!(
     oci::Error,
     oci::InvalidReference,
     plan::ExecuteError,
-    plan::MoveRefusal,
     plan::Refusal,
     plan::copy::CopyError,
     release::InvalidRelease,

@@ -1,25 +1,24 @@
-//! What refers to the pieces of a release, as the store that they go to knows it.
+//! What refers to the artifacts of a release, as the store that they go to knows it.
 
 use futures_util::future::try_join_all;
 
-use super::super::publish::{Action, Plan};
 use crate::oci::{
     self, Artifact, Attached, Content, Descriptor, Digest, Index, ReadStore, Repository, Tag, media_type, optional,
     referrers_tag,
 };
 
-/// Something that refers to a piece, and that the store lacks.
+/// Something that refers to an artifact, and that the store lacks.
 #[derive(Clone, Debug)]
 pub struct Attachment {
-    /// Where it goes.
+    /// Repository that it goes to, below the store's prefix.
     pub repository: Repository,
     /// The manifest and everything that it names.
     pub artifact: Artifact,
-    /// Its tag and what that names now; without, its `subject` is what it is found by.
+    /// Its tag and the digest that the tag names now; without a tag it is found by its `subject`.
     pub tag: Option<(Tag, Option<Digest>)>,
 }
 
-/// What of `attached` a store lacks in `repository`.
+/// Returns what a store lacks of `attached` in `repository`.
 ///
 /// # Errors
 /// When the store fails.
@@ -79,25 +78,4 @@ fn listing<'a>(mut index: Index, new: impl Iterator<Item = (&'a Descriptor, &'a 
     }
     let bytes = serde_json::to_vec(&index).expect("an index has text keys alone");
     Artifact::of(Content::new(media_type::IMAGE_INDEX, bytes), manifests, blobs)
-}
-
-impl Plan {
-    /// The same, and before the tags of the release what refers to its pieces.
-    #[must_use]
-    pub fn with_attached(mut self, attachments: &[Attachment]) -> Self {
-        let pushes = attachments.iter().map(|one| Action::Push {
-            repository: one.repository.clone(),
-            descriptor: one.artifact.descriptor().clone(),
-        });
-        let tags = attachments.iter().filter_map(|one| {
-            let (tag, from) = one.tag.clone()?;
-            let to = one.artifact.digest().clone();
-            Some(Action::Tag { repository: one.repository.clone(), tag, from, to })
-        });
-        let end = self.actions.iter().position(|action| matches!(action, Action::Move { .. }));
-        let end = end.unwrap_or(self.actions.len());
-        self.actions.splice(end..end, tags.collect::<Vec<_>>());
-        self.actions.splice(0..0, pushes.collect::<Vec<_>>());
-        self
-    }
 }

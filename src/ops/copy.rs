@@ -1,0 +1,216 @@
+//! Copying: a whole release with everything that it names, to a mirror, to a disk, or from a disk.
+
+use serde::Serialize;
+
+use super::carry_out::{MoveTerms, Planned, carry_out, planned};
+use super::resolve::{channel, is_channel};
+use super::transfer::{Extent, Ready, Target, Transfer, size};
+use super::{Connection, Context, Error};
+use crate::config::Config;
+use crate::oci::{Digest, Pinned, Selector, Tag};
+use crate::plan::copy::{Cost, Left, cost};
+use crate::plan::{self, Approval, ArtifactReport, Moving, Observed, ObservedChannel, Plan, artifact_reports};
+use crate::release::MoveKind;
+
+/// Version of the report's JSON, `docs/schemas/copy.json`.
+const SCHEMA: &str = "alga.release.copy/v1";
+
+/// What is copied, and which channel is to serve it.
+#[derive(Clone, Debug)]
+pub struct CopyRequest {
+    /// Channel, version or digest of the release.
+    pub reference: String,
+    /// Channel of the target that is to serve the release.
+    pub channel: Option<String>,
+    /// What the copy is bound to, and who moves the channel.
+    pub terms: MoveTerms,
+    /// What is copied, and under which names.
+    pub extent: Extent,
+    /// Whether nothing is to be written; a file says nothing of that by itself.
+    pub dry_run: bool,
+}
+
+/// A copy, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyReport {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Whether nothing was written on purpose.
+    pub dry_run: bool,
+    /// Whether there is, or was, anything to write.
+    pub has_changes: bool,
+    /// The store that was read.
+    pub from: String,
+    /// The store that was written.
+    pub store: String,
+    /// Name under which the copy is read.
+    pub prefix: String,
+    /// Version of the release.
+    pub version: String,
+    /// The release that was read.
+    pub origin: Pinned,
+    /// Digest of the release in the target: another one where it was rewritten.
+    pub digest: Digest,
+    /// Whether the release was rewritten.
+    pub rewritten: bool,
+    /// Digest of the plan, which `--if-plan` takes.
+    pub plan_digest: Digest,
+    /// What the digest of the plan covers.
+    pub approval: Approval,
+    /// The writes, in order.
+    pub plan: Plan,
+    /// Charts, bundle, images, release.
+    pub artifacts: Vec<ArtifactReport>,
+    /// Count of signatures and other manifests that refer to those, and that the target lacked.
+    pub attached: usize,
+    /// What the release names and the copy leaves.
+    pub left: Vec<Left>,
+    /// In a dry run: what would be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// The channel that serves the copy, when one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<CopyChannel>,
+    /// Images that a rewritten release still pulls from elsewhere.
+    pub elsewhere: Vec<String>,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+/// The channel of a copy.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyChannel {
+    /// Name of the channel.
+    pub name: Tag,
+    /// Whether the channel moves.
+    pub moves: bool,
+    /// Version that the channel served before.
+    pub from: Option<String>,
+    /// Digest of the channel's manifest before, which `--if-current` takes.
+    pub before: Option<Digest>,
+    /// Digest of the channel's manifest after.
+    pub manifest: Option<Digest>,
+    /// Sequence number of the channel's last move.
+    pub sequence: u64,
+}
+
+/// Copies a release from `source` to `target`.
+///
+/// # Errors
+/// When something that the release names cannot be read, a rule forbids the move of the channel, or a store fails.
+pub async fn copy(
+    request: &CopyRequest,
+    config: &Config,
+    source: &Connection,
+    target: &Target,
+    context: &Context,
+) -> Result<CopyReport, Error> {
+    let to = request.channel.as_deref().map(|word| channel(config, word)).transpose()?;
+    if to.is_some() && target.connection().is_none() {
+        return Err(Error::NoChannels { store: target.location().to_string() });
+    }
+    let selector: Selector = request.reference.parse()?;
+    let observed = async {
+        match (&to, target.connection()) {
+            (Some(channel), Some(target)) => {
+                Ok(plan::observe_channel(target.read(), &config.repositories.release, channel).await?)
+            }
+            _ => Ok(ObservedChannel::default()),
+        }
+    };
+    let (resolved, observed) =
+        futures_util::try_join!(source.resolve(config, &request.reference, &selector), observed)?;
+    let transfer = Transfer { config, source, target, extent: &request.extent, context };
+    let in_channel = is_channel(config, &request.reference);
+    let ready = Box::pin(transfer.read(&resolved, in_channel, to.is_some())).await?;
+    let moving = to.as_ref().map(|channel| request.terms.moving(channel, MoveKind::Copy));
+    let copying = Copying { request, source, transfer, moving, context };
+    Box::pin(copying.carry_out(ready, observed)).await
+}
+
+struct Copying<'a> {
+    request: &'a CopyRequest,
+    source: &'a Connection,
+    transfer: Transfer<'a>,
+    moving: Option<Moving<'a>>,
+    context: &'a Context,
+}
+
+impl Copying<'_> {
+    async fn carry_out(&self, ready: Ready, observed: ObservedChannel) -> Result<CopyReport, Error> {
+        let (request, context, moving) = (self.request, self.context, self.moving.as_ref());
+        let planned = match self.transfer.target {
+            Target::Store(target) => planned(target, &ready.desired, observed, moving).await?,
+            // A file is written as a whole.
+            Target::Archive(_) => {
+                let observed = Observed::nothing(&ready.desired);
+                Planned { plan: plan::plan(&ready.desired, &observed, None)?, observed }
+            }
+        };
+        request.terms.check(&planned.plan)?;
+        ready.warnings.iter().for_each(|warning| context.warn(warning));
+        let cost = if request.dry_run { Some(self.cost(&ready, &planned).await?) } else { None };
+        let from = format!("{} {}", self.source.location, request.reference);
+        let record = request.terms.record(Some(from), context);
+        let manifest = match self.transfer.target {
+            Target::Store(target) => carry_out(target, &ready.desired, &planned, &record, None, context).await?,
+            Target::Archive(path) => {
+                if !request.dry_run {
+                    self.transfer.write_archive(&ready, path).await?;
+                }
+                None
+            }
+        };
+        Ok(self.report(ready, planned, cost, manifest))
+    }
+
+    async fn cost(&self, ready: &Ready, Planned { plan, observed }: &Planned) -> Result<Cost, Error> {
+        match self.transfer.target {
+            Target::Store(target) => Ok(cost(target.read(), plan, &ready.desired, observed).await?),
+            Target::Archive(_) => Ok(Cost { bytes: size(&ready.desired), ..Cost::default() }),
+        }
+    }
+
+    fn report(
+        &self,
+        ready: Ready,
+        Planned { plan, observed }: Planned,
+        cost: Option<Cost>,
+        manifest: Option<Digest>,
+    ) -> CopyReport {
+        let serves = observed.channel.serves.as_ref();
+        let channel = self.moving.as_ref().map(|moving| CopyChannel {
+            name: moving.channel.clone(),
+            moves: plan.moves.is_some(),
+            from: serves.map(|serves| serves.version.clone()),
+            before: serves.map(|serves| serves.manifest.clone()),
+            manifest,
+            sequence: plan.moves.as_ref().map_or(observed.channel.sequence, |moves| moves.sequence),
+        });
+        let digest = plan.approval.release.clone();
+        CopyReport {
+            schema: SCHEMA,
+            dry_run: self.request.dry_run,
+            has_changes: !plan.is_empty(),
+            from: self.source.location.to_string(),
+            store: self.transfer.target.location().to_string(),
+            prefix: ready.desired.prefix.to_string(),
+            version: ready.desired.release.version.clone(),
+            rewritten: digest != ready.origin.digest,
+            origin: ready.origin,
+            digest,
+            plan_digest: plan.digest(),
+            approval: plan.approval.clone(),
+            artifacts: artifact_reports(&plan, &ready.desired, self.request.dry_run),
+            plan,
+            attached: observed.attachments.len(),
+            left: ready.left,
+            cost,
+            channel,
+            elsewhere: ready.elsewhere,
+            warnings: ready.warnings,
+        }
+    }
+}

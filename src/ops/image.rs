@@ -1,0 +1,120 @@
+//! Pushing a container image out of the archive that a builder wrote.
+
+use serde::Serialize;
+
+use super::archive::{announce_image, image_artifact, read_image};
+use super::pack::on_thread;
+use super::{Connection, Context, Error};
+use crate::image::Platform;
+use crate::image::archive::{Image, Input, Layers};
+use crate::oci::{Digest, Pinned, Repository, Tag};
+use crate::plan::{self, Outcome};
+
+/// Version of the report's JSON, `docs/schemas/image.json`.
+const SCHEMA: &str = "alga.release.image/v1";
+/// How many digits of a revision make a tag.
+const SHORT_REVISION: usize = 8;
+
+/// Which image is pushed, and where.
+#[derive(Debug)]
+pub struct ImageRequest {
+    /// A file, a directory or a pipe.
+    pub input: Input,
+    /// Platform that the image must be for.
+    pub platform: Platform,
+    /// What becomes of layers that are not compressed.
+    pub layers: Layers,
+    /// Tag of the image; `None` for the archive's own tag, else the first digits of the revision.
+    pub tag: Option<Tag>,
+    /// Repository below the store's prefix.
+    pub repository: Repository,
+}
+
+/// What became of an image, for people and programs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReport {
+    schema: &'static str,
+    /// Whether nothing was written on purpose.
+    pub dry_run: bool,
+    /// Whether there is, or was, anything to write.
+    pub has_changes: bool,
+    /// The store.
+    pub store: String,
+    /// Reference by digest.
+    pub reference: Pinned,
+    /// Repository below the store's prefix.
+    pub repository: Repository,
+    /// The tag.
+    pub tag: Tag,
+    /// Digest of the image.
+    pub digest: Digest,
+    /// Count of all its bytes.
+    pub size: u64,
+    /// Platforms that the image is for.
+    pub platforms: Vec<String>,
+    /// Revision of the source that the image was built from, as the image says it.
+    pub revision: Option<String>,
+    /// What became of the image.
+    pub outcome: Outcome,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+/// Pushes an image. A store that was opened for reading makes a dry run of it.
+///
+/// # Errors
+/// When the archive is damaged, the tag holds another image, or the store fails.
+pub async fn push_image(request: ImageRequest, target: &Connection, context: &Context) -> Result<ImageReport, Error> {
+    let ImageRequest { input, platform, layers, tag, repository } = request;
+    let reading = context.clone();
+    let image = on_thread(move || read_image(input, &platform, layers, &reading)).await?;
+    let tag = tag.map_or_else(|| own_tag(&image), Ok)?;
+    let digest = image.artifact.digest().clone();
+    let reference = Pinned { repository: target.prefix.name_of(&repository), digest: digest.clone() };
+    announce_image(&image, &reference, context);
+    let desired = image_artifact(image.artifact, repository, tag);
+    let found = plan::present(target.read(), &desired).await?;
+    let plan = plan::push(&desired, found.as_ref())?;
+    let outcome = match target.store() {
+        _ if plan.is_empty() => Outcome::Present,
+        None => Outcome::WouldPush,
+        Some(store) => {
+            plan::execute_push(&plan, &desired, store, &*context.progress).await?;
+            Outcome::Pushed
+        }
+    };
+    Ok(ImageReport {
+        schema: SCHEMA,
+        dry_run: target.store().is_none(),
+        has_changes: outcome != Outcome::Present,
+        store: target.location.to_string(),
+        reference,
+        size: desired.artifact.size(),
+        repository: desired.repository,
+        tag: desired.tag,
+        digest,
+        platforms: image.platforms.iter().map(ToString::to_string).collect(),
+        revision: image.revision,
+        outcome,
+        warnings: image.warnings,
+    })
+}
+
+/// The archive's own tag, unless it is one that moves; else the first digits of the revision.
+fn own_tag(image: &Image) -> Result<Tag, Error> {
+    let mut tags = image.names.iter().filter_map(|name| tag_in(name));
+    let revision = || image.revision.as_deref()?.get(..SHORT_REVISION)?.parse().ok();
+    tags.find(|tag| tag.as_str() != "latest").or_else(revision).ok_or(Error::NoImageTag)
+}
+
+/// The tag of `HOST/PATH:TAG`, of `PATH:TAG` as docker writes it, or all of it.
+fn tag_in(name: &str) -> Option<Tag> {
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    let last = name.rsplit('/').next()?;
+    match last.rsplit_once(':') {
+        Some((_, tag)) => tag.parse().ok(),
+        None if last.len() == name.len() => name.parse().ok(),
+        None => None,
+    }
+}

@@ -1,0 +1,289 @@
+//! One move of a channel to a release that is published: what a promotion and a roll-back are. Within a store and across stores
+//! they differ in what the plan is made of alone.
+
+use serde::Serialize;
+
+use super::carry_out::{self, MoveTerms, Planned, cancel, open_upload};
+use super::transfer::{Target, Transfer};
+use super::{Connection, Context, Error};
+use crate::config::Config;
+use crate::diff::{Diff, Side};
+use crate::oci::{Digest, Pinned, Tag};
+use crate::plan::{Approval, Desired, DesiredRelease, MoveRecord, Moving, ObservedChannel, Plan};
+use crate::release::{MoveKind, Resolved};
+use crate::verify::{self, Check, Outcome, Stores};
+
+/// Version of the report's JSON, `docs/schemas/move.json`.
+const SCHEMA: &str = "alga.release.move/v1";
+
+/// A move of a channel, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MoveReport {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Whether nothing was written on purpose.
+    pub dry_run: bool,
+    /// Whether there is, or was, anything to write.
+    pub has_changes: bool,
+    /// The store of the channel.
+    pub store: String,
+    /// Promotion or roll-back.
+    pub kind: MoveKind,
+    /// Name of the channel.
+    pub channel: Tag,
+    /// The channel, version or digest that the release was asked for by.
+    pub from: String,
+    /// Version of the release that the channel is to serve.
+    pub version: String,
+    /// Digest of that release.
+    pub digest: Digest,
+    /// Digest of the plan, which `--if-plan` takes.
+    pub plan_digest: Digest,
+    /// What the digest of the plan covers.
+    pub approval: Approval,
+    /// The writes.
+    pub plan: Plan,
+    /// What the channel served before.
+    pub before: Option<Before>,
+    /// Digest of the channel's manifest after the move; absent in a dry run that would move the channel.
+    pub manifest: Option<Digest>,
+    /// Sequence number of the channel's last move, including this one.
+    pub sequence: u64,
+    /// The checks of what the release names; empty when there was nothing to do.
+    pub checks: Vec<Check>,
+    /// What people should know.
+    pub warnings: Vec<String>,
+    /// In a dry run: what would change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diff: Option<Diff>,
+}
+
+/// What a channel served before a move.
+#[derive(Clone, Debug, Serialize)]
+pub struct Before {
+    /// Version of the release.
+    pub version: String,
+    /// Digest of the release.
+    pub digest: Digest,
+    /// Digest of the channel's manifest, which `--if-current` takes.
+    pub manifest: Digest,
+}
+
+/// A move, as far as it is known before anything is read for it.
+pub(super) struct Step<'a> {
+    pub config: &'a Config,
+    /// The store that the release is read from.
+    pub source: &'a Connection,
+    /// The store of the channel, when it is another one, and how the release comes there.
+    pub across: Option<(&'a Target, Transfer<'a>)>,
+    pub resolved: Resolved,
+    /// Whether the release was asked for by a channel's name.
+    pub in_channel: bool,
+    pub observed: ObservedChannel,
+    pub moving: Moving<'a>,
+    pub terms: &'a MoveTerms,
+    pub record: MoveRecord,
+    pub context: &'a Context,
+}
+
+/// A move that every rule allows.
+struct Allowed {
+    desired: Desired,
+    planned: Planned,
+    checks: Vec<Check>,
+    warnings: Vec<String>,
+    upload: Option<crate::oci::Upload>,
+}
+
+impl Step<'_> {
+    fn target(&self) -> &Connection {
+        self.across.as_ref().and_then(|(target, _)| target.connection()).unwrap_or(self.source)
+    }
+
+    /// Moves the channel, or in a dry run says what that would come to. A dry run that a rule refuses shows what would have
+    /// changed.
+    pub async fn carry_out(self) -> Result<MoveReport, Error> {
+        let dry_run = self.target().store().is_none();
+        match self.attempt(dry_run).await {
+            Err(error) if dry_run && error.kind() == super::Kind::Refused => match self.compare().await {
+                Ok(diff) => Err(error.with_diff(diff)),
+                Err(_) => Err(error),
+            },
+            done => done,
+        }
+    }
+
+    async fn attempt(&self, dry_run: bool) -> Result<MoveReport, Error> {
+        let allowed = match &self.across {
+            None => self.within().await?,
+            Some((_, transfer)) => Box::pin(self.across(transfer)).await?,
+        };
+        let Allowed { desired, planned, checks, mut warnings, upload } = allowed;
+        if let Err(error) = self.terms.check(&planned.plan) {
+            cancel(self.target(), upload).await;
+            return Err(error);
+        }
+        warnings.splice(0..0, not_checked(&checks));
+        for warning in &warnings {
+            self.context.warn(warning);
+        }
+        let diff = if dry_run && !planned.plan.is_empty() { Some(self.compare().await?) } else { None };
+        let (target, record, context) = (self.target(), &self.record, self.context);
+        let manifest = carry_out::carry_out(target, &desired, &planned, record, upload, context).await?;
+        Ok(self.report(planned, checks, warnings, diff, manifest))
+    }
+
+    /// The release is in the store of its channel: nothing but the move is written.
+    async fn within(&self) -> Result<Allowed, Error> {
+        let known = self.desired(self.resolved.release_digest.clone(), Vec::new());
+        // Every rule that needs no further read comes first.
+        let early = carry_out::planned(self.source, &known, self.observed.clone(), Some(&self.moving)).await?;
+        if early.plan.is_empty() {
+            let desired = self.desired(known.release.digest, self.named()?);
+            let planned = carry_out::planned(self.source, &desired, self.observed.clone(), Some(&self.moving)).await?;
+            return Ok(Allowed { desired, planned, checks: Vec::new(), warnings: Vec::new(), upload: None });
+        }
+        let upload = open_upload(self.source, &self.config.repositories.release);
+        let (looked, upload) =
+            futures_util::join!(look(self.config, self.source, &self.resolved, self.in_channel), upload);
+        let upload = upload?;
+        match self.checked(looked).await {
+            Ok((desired, planned, checks)) => Ok(Allowed { desired, planned, checks, warnings: Vec::new(), upload }),
+            Err(error) => {
+                cancel(self.source, upload).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn checked(
+        &self,
+        looked: Result<(Digest, Vec<Check>), Error>,
+    ) -> Result<(Desired, Planned, Vec<Check>), Error> {
+        let (release, checks) = looked?;
+        complete(&self.resolved.release.version, &checks)?;
+        let desired = self.desired(release, self.named()?);
+        let planned = carry_out::planned(self.source, &desired, self.observed.clone(), Some(&self.moving)).await?;
+        Ok((desired, planned, checks))
+    }
+
+    /// The release is in another store than the channel: it is copied there first.
+    async fn across(&self, transfer: &Transfer<'_>) -> Result<Allowed, Error> {
+        let (_, checks) = look(self.config, self.source, &self.resolved, self.in_channel).await?;
+        let ready = transfer.read(&self.resolved, self.in_channel, true).await?;
+        let planned =
+            carry_out::planned(self.target(), &ready.desired, self.observed.clone(), Some(&self.moving)).await?;
+        if planned.plan.moves.is_some() {
+            complete(&self.resolved.release.version, &checks)?;
+        }
+        Ok(Allowed { desired: ready.desired, planned, checks, warnings: ready.warnings, upload: None })
+    }
+
+    /// What the store holds already, and the channel is to serve.
+    fn desired(&self, digest: Digest, named: Vec<Pinned>) -> Desired {
+        let repository = self.config.repositories.release.clone();
+        let (version, json) = (self.resolved.release.version.clone(), self.resolved.json.clone());
+        Desired {
+            prefix: self.source.prefix.clone(),
+            artifacts: Vec::new(),
+            release: DesiredRelease { repository, version, digest, json, written: None },
+            attached: Vec::new(),
+            named,
+            unread: Vec::new(),
+        }
+    }
+
+    /// What the release names by digest.
+    fn named(&self) -> Result<Vec<Pinned>, Error> {
+        let prefix = self.source.prefix_of(&self.resolved.release, self.config)?;
+        let named = self.resolved.release.named(&prefix, self.config);
+        Ok(named.iter().filter_map(|named| named.pinned(&prefix)).collect())
+    }
+
+    /// What customers would get, against what the channel serves now.
+    async fn compare(&self) -> Result<Diff, Error> {
+        let reference = self.record.from.as_deref().unwrap_or_default();
+        let to = Side::read(self.source.read(), self.config, reference, self.resolved.clone());
+        carry_out::compare(self.target(), self.config, Some((self.moving.channel, &self.observed)), &to).await
+    }
+
+    fn report(
+        &self,
+        Planned { plan, observed }: Planned,
+        checks: Vec<Check>,
+        warnings: Vec<String>,
+        diff: Option<Diff>,
+        manifest: Option<Digest>,
+    ) -> MoveReport {
+        let before = observed.channel.serves.as_ref().map(|serves| Before {
+            version: serves.version.clone(),
+            digest: serves.release.clone(),
+            manifest: serves.manifest.clone(),
+        });
+        MoveReport {
+            schema: SCHEMA,
+            dry_run: self.target().store().is_none(),
+            has_changes: !plan.is_empty(),
+            store: self.target().location.to_string(),
+            kind: self.moving.kind,
+            channel: self.moving.channel.clone(),
+            from: self.record.from.clone().unwrap_or_default(),
+            version: self.resolved.release.version.clone(),
+            digest: plan.approval.release.clone(),
+            plan_digest: plan.digest(),
+            approval: plan.approval.clone(),
+            sequence: plan.moves.as_ref().map_or(observed.channel.sequence, |moves| moves.sequence),
+            plan,
+            before,
+            manifest,
+            checks,
+            warnings,
+            diff,
+        }
+    }
+}
+
+/// Returns the release's own digest, and the checks of everything that the release names: all at once.
+async fn look(
+    config: &Config,
+    source: &Connection,
+    resolved: &Resolved,
+    in_channel: bool,
+) -> Result<(Digest, Vec<Check>), Error> {
+    resolved
+        .release
+        .require_images(config)
+        .map_err(|cause| Error::LacksImage { version: resolved.release.version.clone(), cause })?;
+    let prefix = source.prefix_of(&resolved.release, config)?;
+    let named = resolved.release.named(&prefix, config);
+    let external = source.external(&named).await?;
+    let stores = Stores { own: source.reader(), external: &external };
+    let repository = &config.repositories.release;
+    let served = verify::served(&stores.own, repository, resolved, in_channel, &config.channels);
+    let (served, present) = futures_util::try_join!(served, verify::present(&named, &stores))?;
+    Ok((served.release, std::iter::once(served.check).chain(present).collect()))
+}
+
+/// Refuses a release of which a check failed.
+pub(super) fn complete(version: &str, checks: &[Check]) -> Result<(), Error> {
+    let failed: Vec<String> = checks.iter().filter(|check| check.failed()).map(line).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Incomplete { version: version.to_owned(), failed, checked: checks.len() })
+}
+
+fn line(check: &Check) -> String {
+    let reason = check.reason.as_deref().unwrap_or("it is not as it should be");
+    format!("{} {} {}: {reason}", check.kind.as_str(), check.name, check.reference)
+}
+
+fn not_checked(checks: &[Check]) -> Vec<String> {
+    let loose = checks.iter().filter(|check| check.outcome == Outcome::NotChecked);
+    let line = |check: &Check| {
+        let reason = check.reason.as_deref().unwrap_or_default();
+        format!("not checked: {} {} ({}): {reason}", check.kind.as_str(), check.name, check.reference)
+    };
+    loose.map(line).collect()
+}

@@ -1,0 +1,71 @@
+//! Promotion: a channel serves a release that is published already, in the same store or in another one.
+
+use jiff::SignedDuration;
+
+use super::carry_out::MoveTerms;
+use super::moves::{MoveReport, Step};
+use super::resolve::{channel, is_channel};
+use super::transfer::{Extent, Target, Transfer};
+use super::{Connection, Context, Error};
+use crate::config::Config;
+use crate::oci::Selector;
+use crate::plan::{self, MinAge};
+use crate::release::MoveKind;
+
+/// What is promoted, and where.
+#[derive(Clone, Debug)]
+pub struct PromoteRequest {
+    /// Channel, version or digest of the release.
+    pub from: String,
+    /// Name of the channel that is to serve the release.
+    pub to: String,
+    /// How long the release must have been in the channel that it comes from.
+    pub min_age: Option<SignedDuration>,
+    /// What the move is bound to, and who makes it.
+    pub terms: MoveTerms,
+    /// What is copied, when the channel is in another store.
+    pub extent: Extent,
+}
+
+/// Promotes a release from `source` to a channel of `target`, or of `source` itself. A target that was opened for reading makes
+/// a dry run of it.
+///
+/// # Errors
+/// When a rule forbids the move, a check fails, or a store fails.
+pub async fn promote(
+    request: &PromoteRequest,
+    config: &Config,
+    source: &Connection,
+    target: Option<&Target>,
+    context: &Context,
+) -> Result<MoveReport, Error> {
+    let to = channel(config, &request.to)?;
+    let selector: Selector = request.from.parse()?;
+    let repository = &config.repositories.release;
+    let place = match target {
+        None => source,
+        Some(target) => {
+            target.connection().ok_or_else(|| Error::NoChannels { store: target.location().to_string() })?
+        }
+    };
+    let (resolved, observed) = futures_util::join!(
+        source.resolve(config, &request.from, &selector),
+        plan::observe_channel(place.read(), repository, &to)
+    );
+    let (resolved, observed) = (resolved?, observed?);
+    let in_channel = is_channel(config, &request.from);
+    let mut moving = request.terms.moving(&to, MoveKind::Promote);
+    moving.min_age = request.min_age.map(|least| {
+        let since = resolved.record.as_ref().filter(|_| in_channel).map(|record| record.moved.clone());
+        MinAge { least, now: context.clock.now(), since }
+    });
+    let from = match target {
+        None => request.from.clone(),
+        Some(_) => format!("{} {}", source.location, request.from),
+    };
+    let across = target.map(|target| (target, Transfer { config, source, target, extent: &request.extent, context }));
+    let record = request.terms.record(Some(from), context);
+    let terms = &request.terms;
+    let step = Step { config, source, across, resolved, in_channel, observed, moving, terms, record, context };
+    Box::pin(step.carry_out()).await
+}

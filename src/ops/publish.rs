@@ -1,0 +1,199 @@
+//! Publishing: a source tree becomes a release in a store, and last a channel serves it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::carry_out::{self, MoveTerms, Planned, carry_out};
+use super::pack::{PackRequest, Publication, pack};
+use super::{Connection, Context, Error};
+use crate::config::Config;
+use crate::diff::{Diff, Side};
+use crate::oci::{Digest, Pinned, Tag};
+use crate::plan::{self, Approval, ArtifactReport, ObservedChannel, Plan, artifact_reports};
+use crate::release::MoveKind;
+
+/// Version of the report's JSON, `docs/schemas/report.json`.
+const SCHEMA: &str = "alga.release.report/v1";
+
+/// What is published, and which channel is to serve it.
+#[derive(Debug)]
+pub struct PublishRequest {
+    /// The tree, and what it is published as.
+    pub pack: PackRequest,
+    /// Whether the channel that the release names is to serve it.
+    pub moves_channel: bool,
+    /// What the publication is bound to, and who moves the channel.
+    pub terms: MoveTerms,
+}
+
+/// A publication, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishReport {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Whether nothing was written on purpose.
+    pub dry_run: bool,
+    /// Whether there was, or would be, anything to write.
+    pub has_changes: bool,
+    /// The store.
+    pub store: String,
+    /// Name under which appliances read the store.
+    pub prefix: String,
+    /// Version of the release.
+    pub version: String,
+    /// Digest of the release.
+    pub digest: Digest,
+    /// Digest of the plan, which `--if-plan` takes.
+    pub plan_digest: Digest,
+    /// What the digest of the plan covers.
+    pub approval: Approval,
+    /// The writes, in order.
+    pub plan: Plan,
+    /// Charts, bundle, control-plane image, release.
+    pub artifacts: Vec<ArtifactReport>,
+    /// The images that were pinned, by their keys.
+    pub images: BTreeMap<String, Pinned>,
+    /// The control plane.
+    pub control_plane: Option<Pinned>,
+    /// The channel, when one was asked for.
+    pub channel: Option<ChannelReport>,
+    /// What people should know, sorted by place.
+    pub warnings: Vec<String>,
+    /// In a dry run: what would change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diff: Option<Diff>,
+}
+
+/// The channel of a publication.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelReport {
+    /// Name of the channel.
+    pub name: Tag,
+    /// Whether the channel moved, or in a dry run would move.
+    pub moves: bool,
+    /// Version that the channel served before.
+    pub from: Option<String>,
+    /// Digest of the channel's manifest before; what `--if-current` takes.
+    #[serde(skip)]
+    pub before: Option<Digest>,
+    /// Digest of the channel's manifest after the move.
+    pub manifest: Option<Digest>,
+    /// Sequence number of the channel's last move.
+    pub sequence: u64,
+}
+
+/// Publishes a source tree. A store that was opened for reading makes a dry run of it.
+///
+/// # Errors
+/// When something is wrong in the tree, an image is missing, a rule forbids the publication, or the store fails.
+pub async fn publish(
+    request: PublishRequest,
+    config: &Config,
+    target: &Connection,
+    context: &Context,
+) -> Result<PublishReport, Error> {
+    let PublishRequest { pack: tree, moves_channel, terms } = request;
+    let version = &tree.version;
+    if let Some(channel) = config.channels.iter().find(|channel| is_reserved(version, channel)) {
+        return Err(Error::VersionLikeChannel { version: version.clone(), channel: channel.clone() });
+    }
+    let (name, source) = (tree.channel.clone(), tree.source.display().to_string());
+    let publication = pack(tree, config, target, context).await?;
+    publication.warnings.iter().for_each(|warning| context.warn(warning));
+    let channel = moves_channel.then_some(&name);
+    let publishing = Publishing { config, target, context, terms: &terms, channel, source };
+    Box::pin(publishing.carry_out(publication)).await
+}
+
+/// A version must not look like a channel or one of the channel's keep-alive tags.
+fn is_reserved(version: &Tag, channel: &Tag) -> bool {
+    let rest = version.as_str().strip_prefix(channel.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+struct Publishing<'a> {
+    config: &'a Config,
+    target: &'a Connection,
+    context: &'a Context,
+    terms: &'a MoveTerms,
+    channel: Option<&'a Tag>,
+    /// The tree, for the comparison.
+    source: String,
+}
+
+impl Publishing<'_> {
+    async fn carry_out(&self, mut publication: Publication) -> Result<PublishReport, Error> {
+        let (desired, store) = (&publication.desired, self.target.read());
+        let observed = async {
+            match self.channel {
+                Some(channel) => plan::observe_channel(store, &desired.release.repository, channel).await,
+                None => Ok(ObservedChannel::default()),
+            }
+        };
+        let observed = Box::pin(plan::observe(store, desired, observed)).await?;
+        publication.desired = publication.desired.keeping(&observed);
+        let desired = &publication.desired;
+        let moving = self.channel.map(|channel| self.terms.moving(channel, MoveKind::Publish));
+        let dry_run = self.target.store().is_none();
+        let plan = plan::plan(desired, &observed, moving.as_ref()).map_err(Error::from);
+        let plan = plan.and_then(|plan| self.terms.check(&plan).map(|()| plan));
+        let plan = match plan {
+            Err(refused) if dry_run => {
+                return Err(refused.with_diff(self.compare(&publication, &observed.channel).await?));
+            }
+            plan => plan?,
+        };
+        let diff = if dry_run { Some(self.compare(&publication, &observed.channel).await?) } else { None };
+        let planned = Planned { plan, observed };
+        let record = self.terms.record(None, self.context);
+        let manifest = carry_out(self.target, desired, &planned, &record, None, self.context).await?;
+        Ok(self.report(publication, planned, manifest, diff))
+    }
+
+    /// What would change, against what the channel serves now.
+    async fn compare(&self, publication: &Publication, observed: &ObservedChannel) -> Result<Diff, Error> {
+        let to = Side::of(&publication.desired, self.config, &self.source)?;
+        carry_out::compare(self.target, self.config, self.channel.map(|channel| (channel, observed)), &to).await
+    }
+
+    fn report(
+        &self,
+        publication: Publication,
+        Planned { plan, observed }: Planned,
+        manifest: Option<Digest>,
+        diff: Option<Diff>,
+    ) -> PublishReport {
+        let Publication { desired, images, warnings } = publication;
+        let dry_run = self.target.store().is_none();
+        let serves = observed.channel.serves.as_ref();
+        let channel = self.channel.map(|channel| ChannelReport {
+            name: channel.clone(),
+            moves: plan.moves.is_some(),
+            from: serves.map(|serves| serves.version.clone()),
+            before: serves.map(|serves| serves.manifest.clone()),
+            manifest,
+            sequence: plan.moves.as_ref().map_or(observed.channel.sequence, |moves| moves.sequence),
+        });
+        PublishReport {
+            schema: SCHEMA,
+            dry_run,
+            has_changes: !plan.is_empty(),
+            store: self.target.location.to_string(),
+            prefix: self.target.prefix.to_string(),
+            version: desired.release.version.clone(),
+            digest: plan.approval.release.clone(),
+            plan_digest: plan.digest(),
+            approval: plan.approval.clone(),
+            artifacts: artifact_reports(&plan, &desired, dry_run),
+            plan,
+            images: images.digests,
+            control_plane: images.control_plane,
+            channel,
+            warnings,
+            diff,
+        }
+    }
+}

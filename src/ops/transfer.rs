@@ -1,0 +1,335 @@
+//! A release on its way from one store to another: everything that it names is read, and where asked for rewritten to the target.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::moves::complete;
+use super::{Access, Connection, Context, Error, StoreRequest};
+use crate::config::Config;
+use crate::image::Platform;
+use crate::oci::{self, Artifact, Attached, Digest, Location, Pinned, Prefix, Repository, Selector, Tag, archive};
+use crate::overlay::{self, BundleMeta};
+use crate::plan::copy::{self, Keeps, Left, Piece, Whole};
+use crate::plan::{ArtifactKind, Desired, Event};
+use crate::release::{self, Release, Resolved};
+use crate::verify::{self, Reader};
+
+/// Largest layer of a bundle that is rewritten.
+const BUNDLE_LIMIT: u64 = 512 << 20;
+
+/// Paths and bytes.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// What is copied of a release, and under which names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Whether the images stay where they are.
+    pub without_images: bool,
+    /// The only platform that is copied of images for several.
+    pub platform: Option<Platform>,
+    /// Whether bundle and release are rewritten so that everything they name is below another prefix.
+    pub rewrite: Option<RewriteTo>,
+}
+
+/// The prefix that a release is rewritten to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RewriteTo {
+    /// The target's own, which a registry has.
+    Target,
+    /// Another one, `HOST/PATH`.
+    Prefix(String),
+}
+
+/// Where a release is copied to.
+#[derive(Debug)]
+pub enum Target {
+    /// A registry or a directory.
+    Store(Box<Connection>),
+    /// A file, which is written as a whole.
+    Archive(PathBuf),
+}
+
+impl Target {
+    /// Opens the target of a copy from `source`. Credentials in `request` are for the source, unless the source needs none.
+    ///
+    /// # Errors
+    /// When the target is the source, and as [`Connection::open`].
+    pub async fn open(
+        store: &str,
+        request: &StoreRequest,
+        source: &Connection,
+        access: Access,
+        context: &Context,
+    ) -> Result<Self, Error> {
+        let only_kept_credentials = matches!(source.location, Location::Registry(_));
+        let request = StoreRequest { only_kept_credentials, ..request.other(store) };
+        let location = Location::parse(store, request.plain_http)?;
+        if location == source.location {
+            return Err(Error::SameStore { store: location.to_string() });
+        }
+        match location {
+            Location::Archive(path) => Ok(Self::Archive(path)),
+            _ => Ok(Self::Store(Box::new(Connection::open(&request, access, context).await?))),
+        }
+    }
+
+    /// Returns the store; `None` for a file.
+    pub fn connection(&self) -> Option<&Connection> {
+        match self {
+            Self::Store(connection) => Some(connection),
+            Self::Archive(_) => None,
+        }
+    }
+
+    /// Returns where the target is.
+    pub fn location(&self) -> Location {
+        match self {
+            Self::Store(connection) => connection.location.clone(),
+            Self::Archive(path) => Location::Archive(path.clone()),
+        }
+    }
+}
+
+/// From where, to where, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Transfer<'a> {
+    pub config: &'a Config,
+    pub source: &'a Connection,
+    pub target: &'a Target,
+    pub extent: &'a Extent,
+    pub context: &'a Context,
+}
+
+/// Everything that the target is to hold, read except for the blobs.
+pub(super) struct Ready {
+    /// The release manifest that was read.
+    pub origin: Pinned,
+    pub desired: Desired,
+    /// Repositories of other registries, by the name that they have in a directory or an archive: `HOST/PATH`.
+    kept: BTreeMap<Repository, String>,
+    pub left: Vec<Left>,
+    /// Images that the rewritten release pulls from elsewhere, a line each.
+    pub elsewhere: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// A release as it was read.
+struct Read<'a> {
+    whole: Whole,
+    resolved: &'a Resolved,
+    origin: Pinned,
+    prefix: Prefix,
+}
+
+impl Transfer<'_> {
+    /// Returns the prefix that the release is rewritten to, if it is.
+    fn rewritten_to(&self) -> Result<Option<Prefix>, Error> {
+        match (&self.extent.rewrite, self.target.location()) {
+            (None, _) => Ok(None),
+            (Some(RewriteTo::Target), Location::Registry(prefix)) => Ok(Some(prefix)),
+            (Some(RewriteTo::Target), location) => Err(Error::NoPrefix { store: location.to_string() }),
+            (Some(RewriteTo::Prefix(prefix)), _) => Ok(Some(Prefix::parse(prefix, false)?)),
+        }
+    }
+
+    /// Reads the release with everything that it names, and verifies its charts and its bundle.
+    pub async fn read(&self, resolved: &Resolved, in_channel: bool, moves: bool) -> Result<Ready, Error> {
+        let (config, source) = (self.config, self.source);
+        let repository = &config.repositories.release;
+        let own = Reader { store: source.read(), public: None };
+        let served = verify::served(&own, repository, resolved, in_channel, &config.channels).await?;
+        if served.check.failed() {
+            let (reference, reason) = (served.check.reference, served.check.reason.unwrap_or_default());
+            return Err(Error::NotServed { reference, reason });
+        }
+        let digest = served.release;
+        let resolved = release::resolve(source.read(), repository, &Selector::Digest(digest.clone())).await?;
+        let prefix = source.prefix_of(&resolved.release, config)?;
+        let to = self.rewritten_to()?;
+        self.check_prefix(&prefix, to.as_ref(), moves)?;
+        let location = self.target.location();
+        let is_registry = matches!(location, Location::Registry(_));
+        let keeps = match (&to, is_registry) {
+            (Some(to), _) => Keeps::Relocated(to),
+            (None, true) => Keeps::Own,
+            (None, false) => Keeps::All,
+        };
+        let external = !matches!(keeps, Keeps::Own);
+        let named = resolved.release.named(&prefix, config);
+        let asked = external && !self.extent.without_images;
+        let elsewhere = if asked { source.external(&named).await? } else { BTreeMap::default() };
+        let stores = verify::Stores { own, external: &elsewhere };
+        let extent =
+            copy::Extent { images: !self.extent.without_images, platform: self.extent.platform.as_ref(), external };
+        let checks = async { Ok(verify::charts_and_bundle(&resolved, &prefix, config, &stores).await?) };
+        let whole = async { Ok::<_, Error>(copy::read(&resolved, &digest, &prefix, config, &stores, extent).await?) };
+        let (whole, checks) = futures_util::try_join!(whole, checks)?;
+        complete(&resolved.release.version, &checks)?;
+        let parts = if is_registry { in_part(&whole) } else { Vec::new() };
+        let origin = Pinned { repository: prefix.name_of(repository), digest };
+        let read = Read { whole, resolved: &resolved, origin, prefix };
+        let mut ready = match &to {
+            None => self.as_it_is(read, &keeps)?,
+            Some(to) => self.relocated(read, to).await?,
+        };
+        ready.warnings.extend(parts);
+        ready.warnings.extend(ready.left.iter().map(|left| {
+            format!("not copied: {} {} ({}): {}", left.kind.as_str(), left.name, left.reference, left.reason)
+        }));
+        Ok(ready)
+    }
+
+    /// Flux knows no mirrors: a channel must not serve a release that names another registry.
+    fn check_prefix(&self, from: &Prefix, to: Option<&Prefix>, moves: bool) -> Result<(), Error> {
+        let Location::Registry(target) = self.target.location() else { return Ok(()) };
+        if !moves || to.is_some() || from.to_string() == target.to_string() {
+            return Ok(());
+        }
+        Err(Error::ForeignPrefix { target: target.to_string(), prefix: from.to_string() })
+    }
+
+    fn as_it_is(&self, read: Read<'_>, keeps: &Keeps<'_>) -> Result<Ready, Error> {
+        let Read { whole, resolved, origin, prefix } = read;
+        let json = resolved.json.clone();
+        let mut desired = copy::desired(&whole, &whole.release, json, (keeps, &prefix), self.config)?;
+        desired.attached = attached(&whole, keeps, self.config, true)?;
+        let mut kept = BTreeMap::new();
+        for piece in whole.pieces.iter().filter(|_| matches!(keeps, Keeps::All)) {
+            if let (Some(name), Some(repository)) = (piece.home.external_name(), keeps.repository(&piece.home)?) {
+                kept.insert(repository, name);
+            }
+        }
+        let (elsewhere, warnings) = (Vec::new(), Vec::new());
+        Ok(Ready { origin, desired, kept, left: whole.left, elsewhere, warnings })
+    }
+
+    /// The release with a bundle and a JSON that name everything below `to`.
+    async fn relocated(&self, read: Read<'_>, to: &Prefix) -> Result<Ready, Error> {
+        let Read { mut whole, resolved, origin, prefix } = read;
+        let config = self.config;
+        let relocation = copy::relocation(&whole, &prefix, to, config)?;
+        let keeps = Keeps::Relocated(to);
+        let mut warnings = Vec::new();
+        let bundle = whole.pieces.iter_mut().find(|piece| piece.kind == ArtifactKind::Bundle);
+        let bundle = bundle.ok_or_else(|| Error::BrokenBundle { reason: "the release names none".to_owned() })?;
+        let (meta, files) = self.unpack(&bundle.artifact).await?;
+        let from = copy::Origin { name: &origin, release: &resolved.release, files: &files, bundle: &meta };
+        let relocated = copy::relocate(from, &relocation, config)?;
+        if let Some(artifact) = relocated.bundle {
+            if !bundle.attached.referrers.is_empty() || !bundle.attached.tagged.is_empty() {
+                let text =
+                    "the bundle is rewritten: signatures and other manifests that refer to the old one are not copied";
+                warnings.push(text.to_owned());
+            }
+            (bundle.artifact, bundle.attached) = (artifact, Attached::default());
+        }
+        let changed = relocated.json.is_some();
+        let json = relocated.json.unwrap_or_else(|| resolved.json.clone());
+        let release = if changed { Release::artifact(json.clone()) } else { whole.release.clone() };
+        warnings.extend(relocated.warnings.iter().map(|warning| format!("{}: {}", warning.place, warning.text)));
+        let elsewhere = self.elsewhere(resolved, &relocated.release, relocated.files, to).await?;
+        let elsewhere = elsewhere.unwrap_or_else(|| {
+            warnings.push("helm is not on the path: what the release pulls from elsewhere is not listed".to_owned());
+            Vec::new()
+        });
+        let mut desired = copy::desired(&whole, &release, json, (&keeps, to), config)?;
+        desired.attached = attached(&whole, &keeps, config, !changed)?;
+        Ok(Ready { origin, desired, kept: BTreeMap::new(), left: whole.left, elsewhere, warnings })
+    }
+
+    async fn unpack(&self, bundle: &Artifact) -> Result<(BundleMeta, Files), Error> {
+        let repository = &self.config.repositories.config;
+        let manifest = oci::Manifest::parse(&bundle.descriptor().media_type, bundle.manifest().bytes())
+            .map_err(|cause| Error::BrokenBundle { reason: format!("invalid image manifest: {cause}") })?;
+        let broken = |reason: &str| Error::BrokenBundle { reason: reason.to_owned() };
+        let meta = BundleMeta::read(&manifest.annotations).ok_or_else(|| broken("it has no source and revision"))?;
+        let layer = manifest.layers.first().ok_or_else(|| broken("it has no layer"))?;
+        let layer = self.source.read().fetch_verified(repository, layer, BUNDLE_LIMIT).await?;
+        let files = overlay::unpack(&layer).map_err(|refused| Error::BrokenBundle { reason: refused.to_string() })?;
+        Ok((meta, files))
+    }
+
+    /// What the rewritten release still pulls from elsewhere, where helm can tell.
+    async fn elsewhere(
+        &self,
+        resolved: &Resolved,
+        release: &Release,
+        files: Files,
+        to: &Prefix,
+    ) -> Result<Option<Vec<String>>, Error> {
+        let source = self.source.read();
+        let side = crate::diff::Side::read(source, self.config, &release.version, resolved.clone());
+        super::rendered::pulled_from_elsewhere(side.contents_of(release, files).await?, to, self.context).await
+    }
+
+    /// Writes the release as a file, whole or not at all.
+    pub async fn write_archive(&self, ready: &Ready, path: &Path) -> Result<(), Error> {
+        let Ready { desired, kept, .. } = ready;
+        let entry = |repository: &Repository, tag: Option<&Tag>, artifact| {
+            let name = kept.get(repository).cloned().unwrap_or_else(|| desired.prefix.name_of(repository));
+            archive::Entry { name, tag: tag.cloned(), artifact }
+        };
+        let mut entries: Vec<archive::Entry<'_>> =
+            desired.all().map(|one| entry(&one.repository, Some(&one.tag), &one.artifact)).collect();
+        for (repository, attached) in &desired.attached {
+            entries.extend(attached.referrers.iter().map(|(_, _, artifact)| entry(repository, None, artifact)));
+            entries.extend(attached.tagged.iter().map(|(tag, artifact)| entry(repository, Some(tag), artifact)));
+        }
+        let places = desired
+            .all()
+            .flat_map(|one| one.artifact.contents().map(|content| (&content.descriptor().digest, &one.repository)));
+        let places: BTreeMap<&Digest, &Repository> = places.collect();
+        let sink = &self.context.progress;
+        sink.event(&Event::Started { bytes: size(desired) });
+        let progress = |step: archive::Progress<'_>| {
+            let Some(repository) = places.get(&step.content.digest) else { return };
+            let (blob, bytes) = (step.content, step.written);
+            sink.event(&if bytes < blob.size {
+                Event::Sending { repository, blob, bytes }
+            } else {
+                Event::Stored { repository, digest: &blob.digest, bytes }
+            });
+        };
+        Ok(archive::write(path, release::ARCHIVE_PREFIX, &desired.prefix, &entries, &progress).await?)
+    }
+}
+
+/// Says which images are copied for some of their platforms alone.
+fn in_part(whole: &Whole) -> Vec<String> {
+    let parts = whole.pieces.iter().filter(|piece| piece.artifact.absent() > 0);
+    let warning = |piece: &Piece| {
+        let (name, absent) = (&piece.name, piece.artifact.absent());
+        format!(
+            "image {name}: {absent} of its platforms are not copied: a registry may refuse its index; with all platforms it does not"
+        )
+    };
+    parts.map(warning).collect()
+}
+
+/// What refers to the pieces, by the repository that it goes to.
+fn attached(
+    whole: &Whole,
+    keeps: &Keeps<'_>,
+    config: &Config,
+    with_release: bool,
+) -> Result<Vec<(Repository, Attached)>, Error> {
+    let mut all = Vec::new();
+    for piece in &whole.pieces {
+        if let Some(repository) = keeps.repository(&piece.home)? {
+            all.push((repository, piece.attached.clone()));
+        }
+    }
+    if with_release {
+        all.push((config.repositories.release.clone(), whole.attached.clone()));
+    }
+    all.retain(|(_, attached)| *attached != Attached::default());
+    Ok(all)
+}
+
+/// Count of all bytes; those that several artifacts share are counted once.
+pub(super) fn size(desired: &Desired) -> u64 {
+    let contents = desired.all().flat_map(|one| one.artifact.contents());
+    let each: BTreeMap<_, _> =
+        contents.map(|content| (&content.descriptor().digest, content.descriptor().size)).collect();
+    each.values().sum()
+}

@@ -1,0 +1,221 @@
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::oci::{Artifact, Pinned, Prefix};
+use crate::plan::{Announced, ArtifactKind, ChannelState, DesiredRelease, ObservedChannel, OtherPlan};
+use crate::release::{Record, Release};
+
+fn json(version: &str) -> Vec<u8> {
+    let digest = Digest::of(b"bundle");
+    format!(
+        r#"{{"schema":"{}","version":"{version}","channel":"nightly","valuesProfile":"p","images":{{}},
+        "config":{{"repository":"r.io/x","version":"1","digest":"{digest}"}},"charts":{{}},"later":[1]}}"#,
+        release::SCHEMA
+    )
+    .into_bytes()
+}
+
+fn channel() -> Tag {
+    "stable".parse().expect("a tag")
+}
+
+fn record(version: &str, kind: MoveKind, sequence: u64, previous: Option<Digest>) -> Record {
+    Record {
+        name: "stable".to_owned(),
+        release: Digest::of(&json(version)),
+        sequence,
+        previous,
+        kind,
+        moved: "2026-11-23T12:00:00Z".to_owned(),
+        by: None,
+        from: None,
+        reason: None,
+    }
+}
+
+/// A channel that serves `version` since its move number 4; nothing and no move for `None`.
+fn observed(version: Option<&str>) -> Observed {
+    let serves = version.map(|version| ChannelState {
+        manifest: Digest::of(b"manifest"),
+        release: Digest::of(&json(version)),
+        version: version.to_owned(),
+        json: json(version),
+        record: Some(record(version, MoveKind::Promote, 4, Some(Digest::of(b"earlier")))),
+    });
+    let sequence = if serves.is_some() { 4 } else { 0 };
+    Observed {
+        artifacts: Vec::new(),
+        release: None,
+        attachments: Vec::new(),
+        channel: ObservedChannel { serves, sequence, announced: None },
+    }
+}
+
+/// A release that is in the store already.
+fn desired(version: &str) -> Desired {
+    let (repository, json) = ("releases".parse().expect("a name"), json(version));
+    let digest = Digest::of(&json);
+    let release = DesiredRelease { repository, version: version.to_owned(), digest, json, written: None };
+    let named = vec![Pinned { repository: "r.io/x/charts/web".to_owned(), digest: Digest::of(version.as_bytes()) }];
+    let prefix = Prefix::parse("r.io/x", false).expect("a prefix");
+    Desired { prefix, artifacts: Vec::new(), release, attached: Vec::new(), named, unread: Vec::new() }
+}
+
+fn moving(channel: &Tag, kind: MoveKind) -> Moving<'_> {
+    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None }
+}
+
+fn planned(version: &str, observed: &Observed, change: impl FnOnce(&mut Moving<'_>)) -> Result<Plan, Refusal> {
+    let channel = channel();
+    let mut moving = moving(&channel, MoveKind::Promote);
+    change(&mut moving);
+    plan(&desired(version), observed, Some(&moving))
+}
+
+#[test]
+fn a_promotion_goes_forward_and_a_rollback_anywhere() {
+    let serves = observed(Some("1.0.3"));
+    assert!(matches!(planned("1.0.2", &serves, |_| {}), Err(Refusal::Downgrade { .. })));
+    assert!(matches!(planned("x", &serves, |_| {}), Err(Refusal::Unordered { .. })));
+    assert!(planned("x", &serves, |moving| moving.allow_unordered = true).is_ok());
+    let back = planned("1.0.2", &serves, |moving| moving.kind = MoveKind::Rollback).expect("a plan");
+    let Some(Move { sequence: 5, kind: MoveKind::Rollback, from: Some(from), adopts: None, .. }) = &back.moves else {
+        panic!("{back:?}")
+    };
+    assert_eq!(*from, Digest::of(b"manifest"));
+    assert!(planned("1.0.3", &serves, |_| {}).expect("a plan").is_empty());
+    let first = planned("1.0.3", &observed(None), |_| {}).expect("a plan").moves.expect("a move");
+    assert_eq!((first.sequence, first.from), (1, None));
+}
+
+#[test]
+fn the_channel_must_be_the_one_that_was_named() {
+    let of = |current| planned("1.0.4", &observed(Some("1.0.3")), |moving| moving.if_current = Some(current));
+    assert!(of(Some(Digest::of(b"manifest"))).is_ok());
+    assert!(matches!(of(Some(Digest::of(b"other"))), Err(Refusal::OtherCurrent { .. })));
+    assert!(matches!(of(None), Err(Refusal::OtherCurrent { .. })));
+    assert!(planned("1.0.4", &observed(None), |moving| moving.if_current = Some(None)).is_ok());
+}
+
+#[test]
+fn a_release_must_be_as_old_as_is_asked_for() {
+    let at = |now: &str, since: Option<&str>| {
+        let now: Timestamp = now.parse().expect("a time");
+        let age = MinAge { least: SignedDuration::from_hours(24), now, since: since.map(ToOwned::to_owned) };
+        planned("1.0.4", &observed(None), |moving| moving.min_age = Some(age))
+    };
+    let since = Some("2026-11-23T12:00:00Z");
+    assert!(matches!(at("2026-11-24T11:59:59Z", since), Err(Refusal::TooYoung { .. })));
+    assert!(at("2026-11-24T12:00:00Z", since).is_ok());
+    assert!(matches!(at("2026-11-24T12:00:00Z", None), Err(Refusal::NoAge(_))));
+}
+
+#[test]
+fn the_digest_of_a_plan_covers_what_will_be_true_and_not_what_is_left_to_write() {
+    let before = planned("1.0.4", &observed(Some("1.0.3")), |_| {}).expect("a plan");
+    // Somebody used up a number.
+    let mut later = observed(Some("1.0.3"));
+    later.channel.sequence = 9;
+    let later = planned("1.0.4", &later, |_| {}).expect("a plan");
+    assert_eq!((later.digest(), later.moves.expect("a move").sequence), (before.digest(), 10));
+    // The channel serves the release by that very move.
+    let mut after = observed(Some("1.0.4"));
+    let serves = after.channel.serves.as_mut().expect("a channel");
+    serves.record = Some(record("1.0.4", MoveKind::Promote, 5, Some(Digest::of(b"manifest"))));
+    let done = planned("1.0.4", &after, |_| {}).expect("a plan");
+    assert!(done.is_empty());
+    assert_eq!(done.digest(), before.digest());
+    // By another one it does not.
+    let other = planned("1.0.4", &observed(Some("1.0.4")), |_| {}).expect("a plan");
+    assert!(other.is_empty());
+    assert_ne!(other.digest(), before.digest());
+}
+
+#[test]
+fn every_part_of_an_approval_counts() {
+    let serves = observed(Some("1.0.3"));
+    let approved = planned("1.0.4", &serves, |_| {}).expect("a plan");
+    let release = planned("1.0.5", &serves, |_| {}).expect("a plan");
+    let kind = planned("1.0.4", &serves, |moving| moving.kind = MoveKind::Copy).expect("a plan");
+    let current = planned("1.0.4", &observed(Some("1.0.2")), |_| {}).expect("a plan");
+    let first = planned("1.0.4", &observed(None), |_| {}).expect("a plan");
+    let other: Tag = "beta".parse().expect("a tag");
+    let elsewhere = plan(&desired("1.0.4"), &serves, Some(&moving(&other, MoveKind::Promote))).expect("a plan");
+    let without = plan(&desired("1.0.4"), &serves, None).expect("a plan");
+    let mut named = desired("1.0.4");
+    named.named.clear();
+    let named = plan(&named, &serves, Some(&moving(&channel(), MoveKind::Promote))).expect("a plan");
+    for other in [&release, &kind, &first, &elsewhere, &without, &named] {
+        assert_ne!(other.digest(), approved.digest(), "{other:?}");
+    }
+    assert_eq!(current.digest(), approved.digest(), "the manifest that is replaced is the same");
+    let content = Some(approved.approval.clone());
+    let kept = crate::plan::Approved { digest: approved.digest(), content, sequence: Some(5) };
+    assert_eq!(approved.check(Some(&kept)), Ok(()));
+    let Err(OtherPlan { differences, .. }) = release.check(Some(&kept)) else { panic!("refused") };
+    assert_eq!(differences.len(), 3, "{differences:?}");
+    let Err(OtherPlan { differences, .. }) = first.check(Some(&kept)) else { panic!("refused") };
+    let replaced = format!("channel manifest that is replaced: approved {}, now none", Digest::of(b"manifest"));
+    assert_eq!(differences, [replaced, "sequence of the move: approved 5, now 1".to_owned()]);
+}
+
+/// An interrupted run of a promotion of `version`, whose announcement was the channel's number 5.
+fn announced(version: &str, kind: MoveKind, previous: &[u8]) -> Announced {
+    let record = record(version, kind, 5, Some(Digest::of(previous)));
+    let json = release::with_channel(&json(version), &channel()).expect("a release");
+    let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
+    let artifact: Artifact = release::channel_artifact(json.clone(), &record);
+    Announced { manifest: artifact.manifest().clone(), record, config: json.descriptor().digest.clone() }
+}
+
+#[test]
+fn an_interrupted_run_of_the_same_move_is_adopted_and_one_of_another_move_is_passed() {
+    let with = |announced: Announced| {
+        let mut observed = observed(Some("1.0.3"));
+        (observed.channel.sequence, observed.channel.announced) = (5, Some(announced));
+        planned("1.0.4", &observed, |_| {}).expect("a plan").moves.expect("a move")
+    };
+    let same = announced("1.0.4", MoveKind::Promote, b"manifest");
+    let digest = same.manifest.descriptor().digest.clone();
+    let adopting = with(same);
+    assert_eq!((adopting.sequence, adopting.adopts), (5, Some(digest)));
+    for other in [
+        announced("1.0.5", MoveKind::Promote, b"manifest"),
+        announced("1.0.4", MoveKind::Copy, b"manifest"),
+        announced("1.0.4", MoveKind::Promote, b"earlier"),
+    ] {
+        let passing = with(other);
+        assert_eq!((passing.sequence, passing.adopts), (6, None));
+    }
+    // A record that promises this release over another JSON is not completed.
+    let mut forged = announced("1.0.4", MoveKind::Promote, b"manifest");
+    forged.config = Digest::of(b"something else");
+    assert_eq!(with(forged).adopts, None);
+}
+
+#[test]
+fn a_version_with_other_content_is_refused_and_one_that_differs_by_its_channel_alone_is_kept() {
+    let artifact = Release::artifact(json("1.0.4"));
+    let mut desired = desired("1.0.4");
+    desired.release.digest = artifact.digest().clone();
+    desired.release.written = Some(DesiredArtifact {
+        kind: ArtifactKind::Release,
+        name: "releases".to_owned(),
+        version: "1.0.4".to_owned(),
+        repository: desired.release.repository.clone(),
+        tag: "1.0.4".parse().expect("a tag"),
+        artifact,
+    });
+    let digest = Digest::of(b"published");
+    let with = |json: Option<Vec<u8>>| {
+        let mut observed = observed(None);
+        observed.release = Some(Existing { digest: digest.clone(), json });
+        plan(&desired, &observed, None)
+    };
+    assert!(matches!(with(None), Err(Refusal::Immutable { kind: ArtifactKind::Release, .. })));
+    assert!(matches!(with(Some(json("1.0.5"))), Err(Refusal::Immutable { .. })));
+    let other_channel = release::with_channel(&json("1.0.4"), &channel()).expect("a release");
+    let kept = with(Some(other_channel)).expect("a plan");
+    assert!(kept.is_empty());
+    assert_eq!(kept.approval.release, digest);
+}

@@ -1,0 +1,137 @@
+//! The rules that a plan must keep: versions do not change, and a channel moves only where it may.
+
+use std::cmp::Ordering;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::desired::{ArtifactKind, DesiredArtifact};
+use super::observe::ChannelState;
+use super::planner::{MinAge, Moving};
+use crate::oci::{Digest, Repository, Tag};
+use crate::release::{self, InvalidRelease, MoveKind};
+
+/// A plan that a rule forbids.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A version holds other content.
+    #[error(
+        "{} {name} {version} is published already with other content: {repository}:{version} is {published}, this would be {ours}",
+        kind.as_str()
+    )]
+    Immutable {
+        /// What the artifact is to a release.
+        kind: ArtifactKind,
+        /// Name of the artifact.
+        name: String,
+        /// Version of the artifact.
+        version: String,
+        /// Repository below the store's prefix.
+        repository: Repository,
+        /// Digest that the store holds.
+        published: Digest,
+        /// Digest that this plan would write.
+        ours: Digest,
+    },
+    /// The channel serves a newer release.
+    #[error("channel {channel} serves {serves}, which is newer than {version}")]
+    Downgrade {
+        /// Name of the channel.
+        channel: Tag,
+        /// Version that the channel serves.
+        serves: String,
+        /// Version that the channel was asked to serve.
+        version: String,
+    },
+    /// The versions have no order.
+    #[error("channel {channel} serves {serves}: cannot tell whether {version} is newer")]
+    Unordered {
+        /// Name of the channel.
+        channel: Tag,
+        /// Version that the channel serves.
+        serves: String,
+        /// Version that the channel was asked to serve.
+        version: String,
+    },
+    /// The release came to its channel too recently.
+    #[error("{version} has been in its channel since {since} only: expected at least {least:#}")]
+    TooYoung {
+        /// Version of the release.
+        version: String,
+        /// When the release came to the channel, RFC 3339.
+        since: String,
+        /// The shortest time that is allowed.
+        least: SignedDuration,
+    },
+    /// No record says when the release came to its channel.
+    #[error("cannot tell how long {0} has been in a channel: its age is not known")]
+    NoAge(String),
+    /// The channel moved since somebody named its manifest.
+    #[error("the manifest of channel {channel} is {found}, expected {expected}: the channel moved meanwhile")]
+    OtherCurrent {
+        /// Name of the channel.
+        channel: Tag,
+        /// Digest that was expected, or `none`.
+        expected: String,
+        /// Digest that was found, or `none`.
+        found: String,
+    },
+    /// The JSON of the release is invalid.
+    #[error("the release cannot be served: {0}")]
+    Invalid(#[from] InvalidRelease),
+}
+
+impl Refusal {
+    pub(super) fn immutable(desired: &DesiredArtifact, published: &Digest) -> Self {
+        Self::Immutable {
+            kind: desired.kind,
+            name: desired.name.clone(),
+            version: desired.version.clone(),
+            repository: desired.repository.clone(),
+            published: published.clone(),
+            ours: desired.artifact.digest().clone(),
+        }
+    }
+}
+
+impl Moving<'_> {
+    /// Checks every rule about what the channel may serve next.
+    pub(super) fn may_replace(&self, serves: Option<&ChannelState>, version: &str) -> Result<(), Refusal> {
+        self.untouched(serves)?;
+        if let Some(serves) = serves.filter(|_| self.kind != MoveKind::Rollback) {
+            self.forward(serves, version)?;
+        }
+        self.min_age.as_ref().map_or(Ok(()), |age| age.check(version))
+    }
+
+    fn untouched(&self, serves: Option<&ChannelState>) -> Result<(), Refusal> {
+        let found = serves.map(|serves| &serves.manifest);
+        match &self.if_current {
+            Some(expected) if expected.as_ref() != found => {
+                let text = |digest: Option<&Digest>| digest.map_or_else(|| "none".to_owned(), ToString::to_string);
+                let (expected, found) = (text(expected.as_ref()), text(found));
+                Err(Refusal::OtherCurrent { channel: self.channel.clone(), expected, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn forward(&self, serves: &ChannelState, version: &str) -> Result<(), Refusal> {
+        let (channel, serves, version) = (self.channel.clone(), serves.version.clone(), version.to_owned());
+        match release::compare_versions(&version, &serves) {
+            Some(Ordering::Less) => Err(Refusal::Downgrade { channel, serves, version }),
+            None if !self.allow_unordered => Err(Refusal::Unordered { channel, serves, version }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl MinAge {
+    fn check(&self, version: &str) -> Result<(), Refusal> {
+        let since = self.since.as_ref().and_then(|text| Some((text, text.parse::<Timestamp>().ok()?)));
+        let Some((text, since)) = since else { return Err(Refusal::NoAge(version.to_owned())) };
+        if self.now.duration_since(since) >= self.least {
+            return Ok(());
+        }
+        Err(Refusal::TooYoung { version: version.to_owned(), since: text.clone(), least: self.least })
+    }
+}
