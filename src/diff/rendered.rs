@@ -15,7 +15,7 @@ use super::side::{Files, Side};
 use super::value::{Diff, Rendered};
 use crate::config::Config;
 use crate::contents::{Bundle, Parts};
-use crate::flux::{HelmRelease, KUSTOMIZATION_FILE_NAMES, Kustomization, is_kustomization_file_name};
+use crate::flux::{self, HelmRelease, Kustomization, is_kustomization_file_name};
 use crate::oci::{Digest, Error};
 use crate::path::{below, join};
 use crate::release::Release;
@@ -123,14 +123,10 @@ impl Reading<'_> {
         };
         let directories = self.directories(&bundle, &parts, &mut contents.notes);
         self.installations(&bundle, &parts, &mut contents);
+        let alone = directories.iter().filter(|directory| bundle.files().kustomization_file_of(directory).is_none());
+        let added: Vec<_> = alone.map(|directory| generated(bundle.files(), directory)).collect();
         contents.files = bundle.into_bytes();
-        for directory in &directories {
-            if !is_kustomized(&contents.files, directory) {
-                let within = format!("{directory}/");
-                let text = generated(&contents.files, &within);
-                contents.files.insert(format!("{within}kustomization.yaml"), text);
-            }
-        }
+        contents.files.extend(added);
         contents.directories = directories;
         contents
     }
@@ -142,17 +138,15 @@ impl Reading<'_> {
         let mut directories: BTreeSet<String> = applied.filter_map(Kustomization::directory).collect();
         directories.insert("base".to_owned());
         let profile = format!("profiles/{}", self.release.values_profile);
-        if is_kustomized(bundle.bytes(), &profile) {
+        if bundle.files().kustomization_file_of(&profile).is_some() {
             directories.insert(profile);
         }
         if let Some(place) = escapes(bundle.bytes()) {
             notes.push(format!("the overlay: {} names what is not in the bundle", name(&place)));
             return Vec::new();
         }
-        let (there, absent): (Vec<String>, Vec<String>) = directories.into_iter().partition(|directory| {
-            let within = format!("{directory}/");
-            bundle.bytes().keys().any(|path| path.starts_with(&within))
-        });
+        let (there, absent): (Vec<String>, Vec<String>) =
+            directories.into_iter().partition(|directory| bundle.files().has_directory(directory));
         notes.extend(absent.iter().map(|directory| format!("{}: there is no such directory", name(directory))));
         there
     }
@@ -217,23 +211,15 @@ fn set(values: &mut Value, path: &str, text: &str) {
     *place = Value::String(text.to_owned());
 }
 
-fn is_kustomized(files: &Files, directory: &str) -> bool {
-    KUSTOMIZATION_FILE_NAMES.iter().any(|file| files.contains_key(&join(directory, file)))
-}
-
-/// Flux takes every file of a directory without a kustomization; a directory that has its own is taken as a whole.
-fn generated(files: &Files, within: &str) -> Vec<u8> {
-    let own = |path: &str| {
-        let mut parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        parents.find(|parent| is_kustomized(files, &format!("{within}{parent}"))).map(ToOwned::to_owned)
-    };
-    let yaml = |path: &&str| [".yaml", ".yml"].iter().any(|extension| path.ends_with(extension));
-    let paths = files.keys().filter_map(|path| path.strip_prefix(within)).filter(yaml);
-    let resources: BTreeSet<String> = paths.map(|path| own(path).unwrap_or_else(|| path.to_owned())).collect();
+/// Returns the kustomization file that Flux makes for a directory that has none, and its path.
+fn generated(files: &flux::Files, directory: &str) -> (String, Vec<u8>) {
+    let start = join(directory, "");
+    let resources = files.generated_resources(directory);
+    let resources: Vec<&str> = resources.iter().filter_map(|path| path.strip_prefix(&start)).collect();
     let text = serde_json::json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources,
     });
-    text.to_string().into_bytes()
+    (join(directory, "kustomization.yaml"), text.to_string().into_bytes())
 }
 
 /// The first path in a kustomization that leads out of the bundle: what is built may come from elsewhere, and must not read this
@@ -324,7 +310,9 @@ mod tests {
             ("a/README.md", ""),
             ("e.yaml", ""),
         ]);
-        let text: Value = serde_json::from_slice(&generated(&tree, "a/")).expect("JSON");
+        let (path, text) = generated(Bundle::open(tree).files(), "a");
+        assert_eq!(path, "a/kustomization.yaml");
+        let text: Value = serde_json::from_slice(&text).expect("JSON");
         assert_eq!(text["resources"], serde_json::json!(["b/y.yml", "c", "x.yaml"]));
     }
 

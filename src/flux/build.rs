@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::path::{below, has_extension, join};
+use crate::path::{below, join};
 use crate::yaml::Node;
 
 use super::error::{At, Error};
@@ -255,8 +255,7 @@ impl Walk<'_> {
         {
             return Ok(path);
         }
-        let start = format!("{path}/");
-        if files.range(start.clone()..).next().is_some_and(|(file, _)| file.starts_with(&start)) {
+        if self.files.has_directory(&path) {
             let reason =
                 format!("the directory `{}` is listed here and has no kustomization file", path.escape_debug());
             return Err(invalid(reason).hint(
@@ -269,33 +268,22 @@ impl Walk<'_> {
         ))
     }
 
-    /// Flux takes every YAML file below a directory without a kustomization file; a directory below it that has one is built by that.
+    /// Walks a directory without a kustomization file, as Flux lists it.
     fn everything(&mut self, directory: &str, inherited: &Inherited) -> Result<(), Error> {
         let lister = self.lister(directory, None, inherited);
-        let start = format!("{directory}/");
-        let files = self.files;
-        let is_below = |path: &&String| directory.is_empty() || path.starts_with(&start);
-        let mut built = BTreeSet::new();
-        for path in files.parsed().keys().filter(is_below).filter(|path| !has_extension(path, &["json"])) {
-            match outermost_built(files, directory, path) {
-                Some(directory) => {
-                    built.insert(directory);
-                }
-                None => self.reach(path.clone(), &lister),
-            }
+        let (files, directories): (Vec<String>, Vec<String>) = self
+            .files
+            .generated_resources(directory)
+            .into_iter()
+            .partition(|path| self.files.bytes().contains_key(path));
+        for file in files {
+            self.reach(file, &lister);
         }
-        for directory in built {
+        for directory in directories {
             self.enter(&directory, inherited.clone(), None)?;
         }
         Ok(())
     }
-}
-
-/// Returns the outermost directory between `directory` and the file that has a kustomization file.
-fn outermost_built(files: &Files, directory: &str, path: &str) -> Option<String> {
-    let start = if directory.is_empty() { 0 } else { directory.len() + 1 };
-    let mut cuts = path[start..].match_indices('/').map(|(at, _)| &path[..start + at]);
-    cuts.find(|cut| files.kustomization_file_of(cut).is_some()).map(ToOwned::to_owned)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The files of a bundle, those that Flux and kustomize read parsed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path::{has_extension, join};
 use crate::yaml::{self, Document, Node};
@@ -137,8 +137,30 @@ impl Files {
         KustomizationFile::of(file, parsed)
     }
 
+    /// Tells whether a directory has files, at whatever depth; the root always counts.
+    pub fn has_directory(&self, directory: &str) -> bool {
+        let start = format!("{directory}/");
+        let first = self.bytes.range(start.clone()..).next();
+        directory.is_empty() || first.is_some_and(|(path, _)| path.starts_with(&start))
+    }
+
+    /// Returns what Flux lists for a directory without a kustomization file: every YAML file below it, but a directory below it that
+    /// has a kustomization file as a whole. The paths are below the root.
+    ///
+    /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#generating-a-kustomizationyaml-file>
+    pub fn generated_resources(&self, directory: &str) -> BTreeSet<String> {
+        let start = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        let outermost = |path: &str| {
+            let mut cuts = path[start.len()..].match_indices('/').map(|(at, _)| &path[..start.len() + at]);
+            cuts.find(|cut| self.kustomization_file_of(cut).is_some()).map(ToOwned::to_owned)
+        };
+        let below = self.bytes.keys().filter(|path| path.starts_with(&start));
+        let read = below.filter(|path| has_extension(path, &["yaml", "yml"]) || is_kustomization_file_name(path));
+        read.map(|path| outermost(path).unwrap_or_else(|| path.clone())).collect()
+    }
+
     /// Returns the path of a directory's kustomization file.
     pub fn kustomization_file_of(&self, directory: &str) -> Option<String> {
-        KUSTOMIZATION_FILE_NAMES.iter().map(|name| join(directory, name)).find(|path| self.parsed.contains_key(path))
+        KUSTOMIZATION_FILE_NAMES.iter().map(|name| join(directory, name)).find(|path| self.bytes.contains_key(path))
     }
 }

@@ -36,8 +36,8 @@ pub struct ChartSpec<'a> {
     pub version: Option<Scalar<'a>>,
     /// `spec.sourceRef`.
     pub source: Option<Reference<'a>>,
-    /// `spec.reconcileStrategy`.
-    pub reconcile_strategy: Option<Scalar<'a>>,
+    /// `spec.reconcileStrategy`: whether a new version or a new revision of the source makes a new chart.
+    pub reconcile_strategy: Option<&'a Node>,
 }
 
 /// An item of `spec.valuesFrom`.
@@ -109,7 +109,7 @@ impl<'a> ChartSpec<'a> {
             chart: at("chart").filter(|scalar| !scalar.text.is_empty()),
             version: at("version"),
             source: node.get(&["spec", "sourceRef"]).map(Reference::of),
-            reconcile_strategy: at("reconcileStrategy"),
+            reconcile_strategy: node.get(&["spec", "reconcileStrategy"]),
         }
     }
 

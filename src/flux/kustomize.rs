@@ -10,7 +10,7 @@ use super::object::Scalar;
 use super::patch::{Patch, patches};
 
 /// Names of the file, in the order in which kustomize looks for them.
-pub const KUSTOMIZATION_FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(super) const KUSTOMIZATION_FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Keys with lists of paths whose files kustomize reads as YAML of its own or of Kubernetes, each key at most once.
 const STRICT: [&str; 7] =

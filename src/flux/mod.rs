@@ -17,7 +17,7 @@ pub use error::{At, Error};
 pub use file::{File, Files, refuse_duplicate_key};
 pub use helm_release::{ChartSpec, ConfigMapKey, HelmRelease, ValuesFrom};
 pub use kustomization::Kustomization;
-pub use kustomize::{Generator, KUSTOMIZATION_FILE_NAMES, KustomizationFile, is_kustomization_file_name};
+pub use kustomize::{Generator, KustomizationFile, is_kustomization_file_name};
 pub use object::{HELM, KUSTOMIZE, Object, Reference, SOURCE, Scalar};
 pub use order::{Cycle, in_order};
 pub use patch::{Patch, PatchContent};

@@ -169,7 +169,7 @@ impl Editing<'_> {
         if let Some(at) = strategy {
             plan.edits.extend(remove_entry(text, spec, at));
         }
-        if spec.get(&["reconcileStrategy"]).is_some() {
+        if self.release.flux.chart.is_some_and(|chart| chart.reconcile_strategy.is_some()) {
             plan.changes.push(self.change("spec.chart.spec.reconcileStrategy", Now::Gone));
         }
         let now = [

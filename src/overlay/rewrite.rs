@@ -386,11 +386,7 @@ fn other_sources(overlay: &Overlay, children: &[Child<'_>]) -> Vec<Warning> {
             let text = format!("the source is `{}`, but the appliance makes `{expected}`", name.escape_debug());
             warn(&["sourceRef", "name"], text);
         }
-        let empty = |directory: &String| {
-            let start = format!("{directory}/");
-            !directory.is_empty() && !overlay.files().keys().any(|path| path.starts_with(&start))
-        };
-        if let Some(directory) = directory.as_ref().filter(|directory| empty(directory)) {
+        if let Some(directory) = directory.as_ref().filter(|directory| !overlay.files.has_directory(directory)) {
             let text = format!("the bundle has no directory `{directory}`: Flux will not apply it");
             warn(&["path"], text);
         }
