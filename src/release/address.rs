@@ -1,7 +1,7 @@
 //! Where a release is read: its store, its repository, and the tag or digest there, from what a person writes.
 
 use crate::config::Config;
-use crate::oci::{Digest, InvalidReference, Location, Prefix, Repository, Selector};
+use crate::oci::{Digest, InvalidReference, Location, Prefix, Repository, Selector, has_host};
 use crate::text::shown;
 
 /// What is wrong with an address.
@@ -47,7 +47,9 @@ impl Address {
         let location = || Location::parse(store.unwrap_or(&config.prefix), plain_http);
         let (location, repository) = match (name, store) {
             (None, _) => (location()?, config.repositories.release.clone()),
-            (Some(name), _) if !has_host(name) => (location()?, name.parse()?),
+            (Some(name), _) if !name.split_once('/').is_some_and(|(first, _)| has_host(first)) => {
+                (location()?, name.parse()?)
+            }
             (Some(name), None) => of_registry(name, config, plain_http)?,
             (Some(name), Some(_)) => {
                 let location = location()?;
@@ -90,11 +92,6 @@ fn split(text: &str) -> Result<(Option<&str>, Selector), InvalidAddress> {
         None if last == 0 => Ok((None, text.parse()?)),
         None => Err(form()),
     }
-}
-
-fn has_host(name: &str) -> bool {
-    let first = name.split_once('/').map(|(first, _)| first);
-    first.is_some_and(|host| host.contains(['.', ':', '[']) || host == "localhost")
 }
 
 /// A repository of any registry: below the configured prefix where it is there, else the last component.

@@ -6,7 +6,8 @@
 //! - An image without an entry in `imageDigests` is known by its tag; the configuration says in which repository.
 //! - `controlPlane` may be a bare tag, of the configured repository.
 //! - A bundle without a `tag` is tagged with its version.
-//! - The prefix is what precedes the bundle's own name in `config.repository`.
+//! - A release that does not describe itself is below the prefix that precedes the bundle's own name in `config.repository`, and its
+//!   charts are below the configured repository.
 //! - A channel without a record of its moves serves a copy of the release that has the version as its tag.
 
 use serde::Serialize;
@@ -131,9 +132,12 @@ impl Release {
         Tag::of_version(&self.version)
     }
 
-    /// Returns the prefix below which the release's repositories are named; nothing when the bundle has another name than the
-    /// configuration says.
+    /// Returns the prefix below which the release's repositories are named; nothing when the release does not say it and its bundle
+    /// has another name than the configuration says.
     pub fn prefix(&self, config: &Config) -> Option<Prefix> {
+        if let Some(description) = &self.description {
+            return Prefix::parse(&description.prefix, false).ok();
+        }
         let below = self.config.repository.strip_suffix(config.repositories.config.as_str())?;
         Prefix::parse(below.strip_suffix('/')?, false).ok()
     }
@@ -144,6 +148,11 @@ impl Release {
     /// When the configured prefix is not valid.
     pub fn prefix_or_configured(&self, config: &Config) -> Result<Prefix, InvalidReference> {
         self.prefix(config).map_or_else(|| Prefix::parse(&config.prefix, false), Ok)
+    }
+
+    /// Returns the repository below which each chart of the release has its own.
+    fn chart_repository<'a>(&'a self, config: &'a Config) -> &'a Repository {
+        self.description.as_ref().map_or(&config.repositories.charts, |description| &description.chart_repository)
     }
 
     /// Says whether a chart was published with the release.
@@ -206,7 +215,7 @@ impl Names<'_> {
     fn chart(&self, name: &str, version: &str) -> Named {
         let tag = Tag::of_version(version);
         let unplaced = |target| (format!("{name} {version}"), target);
-        let (reference, target) = match (self.config.repositories.charts.join(name), &tag) {
+        let (reference, target) = match (self.release.chart_repository(self.config).join(name), &tag) {
             (Err(cause), _) => (name.to_owned(), Target::Invalid(cause.to_string())),
             (Ok(repository), tag) => match (self.release.chart_digests.get(name), tag) {
                 (Some(digest), _) => self.own(repository, Selector::Digest(digest.clone())),

@@ -134,3 +134,20 @@ fn an_extra_image_that_is_not_a_reference_is_invalid() {
         Target::At { repository: AnyRepository::External { .. }, selector: Selector::Tag(_) }
     ));
 }
+
+#[test]
+fn a_release_that_describes_itself_needs_no_configuration_to_say_where_its_charts_are() {
+    let described = release(|json| {
+        json["config"]["repository"] = "r.io/acme/any/bundle".into();
+        json["prefix"] = "r.io/acme".into();
+        json["chartRepository"] = "helm".into();
+        json["appliance"] = serde_json::json!({
+            "fluxNamespace": "flux-system", "sourceName": "acme", "requiredImages": [], "values": [],
+            "selection": { "namespace": "acme", "name": "selected" }
+        });
+    });
+    let all = named(&described);
+    assert_eq!(all[0].target, own("helm/core", "1.0_c"));
+    let bundle = all.into_iter().find(|named| named.kind == NamedKind::Bundle).expect("a bundle");
+    assert_eq!(bundle.target, own("any/bundle", digest("bundle").as_str()));
+}
