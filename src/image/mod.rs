@@ -6,5 +6,5 @@ mod pin;
 mod platform;
 mod stated;
 
-pub use pin::{Check, Error, PinnedImages, Request, pin};
+pub use pin::{Check, Error, PinRequest, PinnedImages, pin};
 pub use platform::{InvalidPlatform, Platform};

@@ -20,7 +20,7 @@ pub enum Check {
 
 /// The images to pin.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct PinRequest<'a> {
     /// Under which name the appliance reads.
     pub prefix: &'a Prefix,
     /// Key → where it is and under which tag.
@@ -95,7 +95,7 @@ pub enum Error {
 /// With [`Check::Require`], when an image is absent, is for another platform, or its store fails; always when the control plane cannot be pinned.
 pub async fn pin(
     store: &ReadStore,
-    request: &Request<'_>,
+    request: &PinRequest<'_>,
     external: impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> Result<PinnedImages, Error> {
     let mut pinned = PinnedImages::default();
@@ -143,7 +143,7 @@ struct Found {
 }
 
 impl Look {
-    fn judge(self, key: &str, request: &Request<'_>, warnings: &mut Vec<String>) -> Result<Option<Pinned>, Error> {
+    fn judge(self, key: &str, request: &PinRequest<'_>, warnings: &mut Vec<String>) -> Result<Option<Pinned>, Error> {
         let Self { repository, reference, answer } = self;
         let key = key.to_owned();
         match (answer, request.check) {
@@ -201,7 +201,7 @@ fn unfit(
 
 async fn look(
     store: &ReadStore,
-    request: &Request<'_>,
+    request: &PinRequest<'_>,
     repository: &AnyRepository,
     selector: &Selector,
     external: &impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
@@ -246,7 +246,7 @@ mod tests {
         let prefix = Prefix::parse("ghcr.io/nine-minds", false).expect("a prefix");
         let images = [("redis".to_owned(), external(name, "7"))].into();
         let platform = "linux/amd64".parse().expect("a platform");
-        let request = Request { prefix: &prefix, images, control_plane: Some(plane()), platform, check };
+        let request = PinRequest { prefix: &prefix, images, control_plane: Some(plane()), platform, check };
         pin(layout(directory).read(), &request, |_, _| panic!("nobody asks another registry")).await
     }
 

@@ -274,7 +274,7 @@ impl Connection {
     /// When credentials cannot be read.
     pub async fn other_registries(
         &self,
-        pins: &image::Request<'_>,
+        pins: &image::PinRequest<'_>,
         context: &Context,
     ) -> Result<OtherRegistries, Error> {
         let mut others = OtherRegistries { credentials: BTreeMap::new(), options: self.options.clone() };

@@ -171,7 +171,7 @@ fn pins<'a>(
     inputs: &'a Inputs,
     location: &Location,
     images: BTreeMap<String, (AnyRepository, Tag)>,
-) -> Result<image::Request<'a>, Error> {
+) -> Result<image::PinRequest<'a>, Error> {
     let check = request.image_check.unwrap_or(match location {
         Location::Registry(_) => Check::Require,
         Location::Layout(_) | Location::Archive(_) => Check::Warn,
@@ -180,7 +180,7 @@ fn pins<'a>(
         ControlPlane::Reference(text) => Some(control_plane(text, &inputs.config, &inputs.prefix)?),
         ControlPlane::None | ControlPlane::Archive(_) => None,
     };
-    Ok(image::Request { prefix: &inputs.prefix, images, control_plane, platform: request.platform.clone(), check })
+    Ok(image::PinRequest { prefix: &inputs.prefix, images, control_plane, platform: request.platform.clone(), check })
 }
 
 /// Parses a tag or digest of the configured repository, or a full reference.

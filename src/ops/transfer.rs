@@ -160,7 +160,7 @@ impl Transfer<'_> {
         let elsewhere = if asked { source.external(&named).await? } else { BTreeMap::default() };
         let stores = verify::Stores { own, external: &elsewhere };
         let extent =
-            copy::Extent { images: !self.extent.without_images, platform: self.extent.platform.as_ref(), external };
+            copy::CopyExtent { images: !self.extent.without_images, platform: self.extent.platform.as_ref(), external };
         let checks = async { Ok(verify::charts_and_bundle(&resolved, &prefix, config, &stores).await?) };
         let whole = async { Ok::<_, Error>(copy::read(&resolved, &digest, &prefix, config, &stores, extent).await?) };
         let (whole, checks) = futures_util::try_join!(whole, checks)?;

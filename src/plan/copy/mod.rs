@@ -6,7 +6,7 @@ mod read;
 mod relocate;
 
 pub use cost::{Cost, cost};
-pub use read::{CopyError, Extent, Left, Piece, Whole, read};
+pub use read::{CopyError, CopyExtent, Left, Piece, Whole, read};
 pub use relocate::{Origin, Relocated, relocate};
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use crate::verify::Stores;
 
 /// What of a release is copied.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent<'a> {
+pub struct CopyExtent<'a> {
     /// With the images?
     pub images: bool,
     /// Of an image for several platforms this one alone.
@@ -99,7 +99,7 @@ pub async fn read(
     prefix: &Prefix,
     config: &Config,
     stores: &Stores<'_>,
-    extent: Extent<'_>,
+    extent: CopyExtent<'_>,
 ) -> Result<Whole, CopyError> {
     let named = resolved.release.named(prefix, config);
     let version = &resolved.release.version;
@@ -155,7 +155,7 @@ struct Reading<'a> {
     /// Of the release.
     tag: &'a Tag,
     stores: &'a Stores<'a>,
-    extent: Extent<'a>,
+    extent: CopyExtent<'a>,
 }
 
 impl Reading<'_> {
