@@ -31,7 +31,7 @@ enum Origin<'a> {
 #[derive(Debug)]
 pub struct Opened<'a> {
     origin: Origin<'a>,
-    config: &'a Config,
+    config: Config,
     /// What the release says.
     pub release: Release,
     prefix: Option<Prefix>,
@@ -54,28 +54,30 @@ pub struct Found {
 
 impl<'a> Opened<'a> {
     /// Opens a release that a store serves.
-    pub fn in_store(store: &'a ReadStore, config: &'a Config, release: Release) -> Self {
+    pub fn in_store(store: &'a ReadStore, config: &Config, release: Release) -> Self {
         Self::of(Origin::Store(store), config, release)
     }
 
     /// Opens a release that is packed, out of its artifacts and the repositories that they are pushed to.
     pub fn packed(
         artifacts: impl IntoIterator<Item = (&'a Repository, &'a Artifact)>,
-        config: &'a Config,
+        config: &Config,
         release: Release,
     ) -> Self {
         Self::of(Origin::Packed(artifacts.into_iter().collect()), config, release)
     }
 
-    fn of(origin: Origin<'a>, config: &'a Config, release: Release) -> Self {
-        let prefix = release.prefix_or_configured(config).ok();
-        let named = prefix.as_ref().map(|prefix| release.named(prefix, config)).unwrap_or_default();
+    fn of(origin: Origin<'a>, config: &Config, release: Release) -> Self {
+        // A configuration that was named and disagrees is refused where the release is resolved.
+        let config = release.described(config).map_or_else(|_| config.clone(), |described| described.config);
+        let prefix = release.prefix_or_configured(&config).ok();
+        let named = prefix.as_ref().map(|prefix| release.named(prefix, &config)).unwrap_or_default();
         Self { origin, config, release, prefix, named }
     }
 
-    /// Returns the configuration that the release's repositories are named in.
-    pub fn config(&self) -> &'a Config {
-        self.config
+    /// Returns the configuration as it holds for the release, whose repositories are named in it.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Returns `HOST/PATH` of a repository, as the release is read.

@@ -121,6 +121,7 @@ pub struct Connection {
     options: Options,
     public_read: bool,
     prefix_is_given: bool,
+    context: Context,
 }
 
 impl Connection {
@@ -170,7 +171,13 @@ impl Connection {
             options,
             public_read: request.public_read,
             prefix_is_given: request.prefix.is_some(),
+            context: context.clone(),
         })
+    }
+
+    /// Reports something that is good to know.
+    pub(super) fn note(&self, text: &str) {
+        self.context.note(text);
     }
 
     /// Returns the store for reading.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::carry_out::{MoveTerms, Planned, carry_out, planned};
-use super::resolve::{channel, is_channel};
+use super::resolve::{is_channel, recorded_channel};
 use super::transfer::{Extent, Ready, Target, Transfer, size};
 use super::{Connection, Context, Error};
 use crate::config::Config;
@@ -107,7 +107,7 @@ pub async fn copy(
     target: &Target,
     context: &Context,
 ) -> Result<CopyReport, Error> {
-    let to = request.channel.as_deref().map(|word| channel(config, word)).transpose()?;
+    let to: Option<Tag> = request.channel.as_deref().map(str::parse).transpose()?;
     if to.is_some() && target.connection().is_none() {
         return Err(Error::NoChannels { store: target.location().to_string() });
     }
@@ -122,6 +122,10 @@ pub async fn copy(
     };
     let (resolved, observed) =
         futures_util::try_join!(source.resolve(config, &request.reference, &selector), observed)?;
+    if let Some(to) = &to {
+        recorded_channel(config, to, &observed)?;
+    }
+    let config = &source.described(&resolved, &selector, config)?;
     let transfer = Transfer { config, source, target, extent: &request.extent, context };
     let in_channel = is_channel(config, &request.reference);
     let ready = Box::pin(transfer.read(&resolved, in_channel, to.is_some())).await?;

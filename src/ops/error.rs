@@ -49,6 +49,22 @@ pub enum Error {
     /// A release is invalid.
     #[error(transparent)]
     Release(#[from] release::InvalidRelease),
+    /// A release is named in a form that is not one.
+    #[error(transparent)]
+    Address(#[from] release::InvalidAddress),
+    /// A reference was cut in the wrong place: the release says below which prefix its repositories are.
+    #[error("the repositories of the release are below {store}, not below {opened}")]
+    OtherStore {
+        /// The prefix of the release.
+        store: String,
+        /// Repository of releases below that prefix.
+        repository: Repository,
+        /// The store that was read.
+        opened: String,
+    },
+    /// A release says otherwise than the caller.
+    #[error(transparent)]
+    Disagreement(#[from] release::Disagreement),
     /// An image cannot be pinned.
     #[error(transparent)]
     Image(#[from] image::Error),
@@ -362,6 +378,9 @@ impl Error {
             | Self::NotCommitted { .. } => Kind::Refused,
             Self::Credentials(_)
             | Self::Reference(_)
+            | Self::Address(_)
+            | Self::Disagreement(_)
+            | Self::OtherStore { .. }
             | Self::Certificates { .. }
             | Self::NoSuchChannel { .. }
             | Self::NoSuchName { .. }

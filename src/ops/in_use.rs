@@ -84,8 +84,9 @@ pub async fn in_use(request: &InUseRequest, config: &Config, connection: &Connec
     for (channel, history) in histories {
         list.channel(channel, &history);
         for release in history.moves.iter().filter_map(|one| one.content.as_ref()) {
-            let prefix = connection.prefix_of(release, config)?;
-            list.release(release, &prefix);
+            let config = release.described(config)?.config;
+            let prefix = connection.prefix_of(release, &config)?;
+            list.release(release, &prefix, &config);
         }
     }
     let List { mut problems, keep, .. } = list;
@@ -140,12 +141,12 @@ impl List<'_> {
         }
     }
 
-    fn release(&mut self, release: &Release, prefix: &Prefix) {
+    fn release(&mut self, release: &Release, prefix: &Prefix, config: &Config) {
         let why = format!("release {}", release.version);
         if let Ok(tag) = release.tag() {
             self.add(&self.config.repositories.release, Selector::Tag(tag), &why);
         }
-        for named in release.named(prefix, self.config) {
+        for named in release.named(prefix, config) {
             let why = format!("{why}: {} {}", named.kind.as_str(), named.name);
             match named.target {
                 Target::At { repository: AnyRepository::Own(repository), selector } => {

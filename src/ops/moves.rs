@@ -105,7 +105,7 @@ impl Step<'_> {
     /// changed.
     pub async fn carry_out(self) -> Result<MoveReport, Error> {
         let dry_run = self.target().store().is_none();
-        match self.attempt(dry_run).await {
+        match Box::pin(self.attempt(dry_run)).await {
             Err(error) if dry_run && error.kind() == super::Kind::Refused => match self.compare().await {
                 Ok(diff) => Err(error.with_diff(diff)),
                 Err(_) => Err(error),

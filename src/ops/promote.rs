@@ -4,11 +4,11 @@ use jiff::SignedDuration;
 
 use super::carry_out::MoveTerms;
 use super::moves::{MoveReport, Step};
-use super::resolve::{channel, is_channel};
+use super::resolve::{is_channel, recorded_channel};
 use super::transfer::{Extent, Target, Transfer};
 use super::{Connection, Context, Error};
 use crate::config::Config;
-use crate::oci::Selector;
+use crate::oci::{Selector, Tag};
 use crate::plan::{self, MinAge};
 use crate::release::MoveKind;
 
@@ -39,7 +39,7 @@ pub async fn promote(
     target: Option<&Target>,
     context: &Context,
 ) -> Result<MoveReport, Error> {
-    let to = channel(config, &request.to)?;
+    let to: Tag = request.to.parse()?;
     let selector: Selector = request.from.parse()?;
     let repository = &config.repositories.release;
     let place = match target {
@@ -53,6 +53,8 @@ pub async fn promote(
         plan::observe_channel(place.read(), repository, &to)
     );
     let (resolved, observed) = (resolved?, observed?);
+    recorded_channel(config, &to, &observed)?;
+    let config = &source.described(&resolved, &selector, config)?;
     let in_channel = is_channel(config, &request.from);
     let mut moving = request.terms.moving(&to, MoveKind::Promote);
     moving.min_age = request.min_age.map(|least| {

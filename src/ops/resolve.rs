@@ -2,7 +2,8 @@
 
 use super::{Connection, Error};
 use crate::config::{Config, nearest};
-use crate::oci::{self, Digest, Selector, Tag};
+use crate::oci::{self, Digest, Location, Prefix, Selector, Tag};
+use crate::plan::ObservedChannel;
 use crate::release::{self, ResolveError, Resolved};
 
 /// Returns whether a word is the name of a channel of the configuration.
@@ -22,6 +23,18 @@ pub fn channel(config: &Config, word: &str) -> Result<Tag, Error> {
     })
 }
 
+/// Checks that a channel may move: the configuration names it, or the store has it.
+///
+/// # Errors
+/// [`Error::NoSuchChannel`].
+pub(super) fn recorded_channel(config: &Config, name: &Tag, observed: &ObservedChannel) -> Result<(), Error> {
+    let record = observed.serves.as_ref().and_then(|serves| serves.record.as_ref());
+    if record.is_some_and(|record| record.name == name.as_str()) {
+        return Ok(());
+    }
+    channel(config, name.as_str()).map(|_| ())
+}
+
 impl Connection {
     /// Reads the release that a channel, version or digest names; `word` is how the user wrote it.
     ///
@@ -31,6 +44,40 @@ impl Connection {
         match release::resolve(self.read(), &config.repositories.release, selector).await {
             Err(ResolveError::Store(error)) if error.is_not_found() => Err(self.not_there(config, word, error).await),
             other => Ok(other?),
+        }
+    }
+
+    /// Returns the configuration as it holds for a release: what the release says of itself, else what was given. A tag whose manifest
+    /// records a move of the channel of this name is a channel, whatever the configuration says.
+    ///
+    /// # Errors
+    /// [`Error::Disagreement`].
+    pub fn described(&self, resolved: &Resolved, selector: &Selector, config: &Config) -> Result<Config, Error> {
+        let described = resolved.release.described(config)?;
+        self.check_place(resolved, config)?;
+        described.notes.iter().for_each(|note| self.note(note));
+        let mut config = described.config;
+        let recorded = resolved.record.as_ref().map(|record| record.name.as_str());
+        if let Selector::Tag(tag) = selector
+            && recorded == Some(tag.as_str())
+            && !config.channels.contains(tag)
+        {
+            config.channels.push(tag.clone());
+        }
+        Ok(config)
+    }
+
+    /// A repository of releases may have a path of several parts: where a reference is cut is known once the release is read.
+    fn check_place(&self, resolved: &Resolved, config: &Config) -> Result<(), Error> {
+        let (Location::Registry(at), Some(description)) = (&self.location, &resolved.release.description) else {
+            return Ok(());
+        };
+        let prefix = Prefix::parse(&description.prefix, false)?;
+        match prefix.strip(&at.name_of(&config.repositories.release)) {
+            Some(repository) if prefix.to_string() != at.to_string() => {
+                Err(Error::OtherStore { store: prefix.to_string(), repository, opened: at.to_string() })
+            }
+            _ => Ok(()),
         }
     }
 

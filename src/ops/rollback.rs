@@ -42,7 +42,9 @@ pub async fn rollback(
     if observed.serves.is_none() {
         return Err(Error::NothingToRollBack { channel });
     }
-    let resolved = source.resolve(config, &request.to, &target?).await?;
+    let target = target?;
+    let resolved = source.resolve(config, &request.to, &target).await?;
+    let config = &source.described(&resolved, &target, config)?;
     let moving = request.terms.moving(&channel, MoveKind::Rollback);
     let record = request.terms.record(Some(resolved.release.version.clone()), context);
     let (across, in_channel, terms) = (None, false, &request.terms);

@@ -105,6 +105,7 @@ impl Reading<'_> {
             Err(error) if is_no_answer(error.kind()) => return Err(error.into()),
             Err(error) => return unresolved(Outcome::Failed, error.to_string()),
         };
+        let config = &connection.described(&resolved, &selector, config)?;
         let prefix = connection.prefix_of(&resolved.release, config)?;
         let named = resolved.release.named(&prefix, config);
         let external = if self.offline { BTreeMap::new() } else { connection.open_others(&named).await? };

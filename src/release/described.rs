@@ -59,7 +59,7 @@ impl Release {
             if by.explicit {
                 return Err(disagreement);
             }
-            notes.push(format!("{disagreement}: the release's own holds"));
+            notes.push(format!("{disagreement}; the release's value is used"));
         }
         Ok(Described { config, installation: description.appliance.clone(), notes })
     }

@@ -62,7 +62,7 @@ fn a_configuration_that_was_named_must_agree_and_one_that_was_found_is_noted() {
     ] {
         let found = Config::parse(text, "x.yaml").expect("valid");
         let noted = release.described(&found).expect("only noted");
-        assert_eq!(noted.notes, [format!("{message}: the release's own holds")]);
+        assert_eq!(noted.notes, [format!("{message}; the release's value is used")]);
         assert_eq!(noted.config.prefix, "r.io/acme");
         let refused = release.described(&found.named_by_the_caller()).expect_err("refused");
         assert_eq!(refused.to_string(), message);

@@ -358,3 +358,91 @@ fn a_version_that_was_published_without_a_description_is_kept_as_it_is() {
     source.append("ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml", "# more\n");
     publish(&source, &registry, "1.0.3", "stable", &[]).ends(3).says(&["published already with other content"]);
 }
+
+#[test]
+fn a_release_is_verified_and_compared_and_its_history_read_without_its_configuration() {
+    for tree in std::iter::once(Tree::small()).chain(Tree::monitoring()) {
+        let registry = Registry::start();
+        tree.publish(&registry, "2.0", &[]);
+        let reference = tree.publish(&registry, "2.1", &[]);
+        let before = state(&registry);
+        alga(&["verify", &reference]).ends(0).prints(&["2.1"]);
+        alga(&["history", &reference]).ends(0).prints(&["2.1", "2.0"]);
+        let version = reference.replace(&format!(":{}", tree.channel), ":2.0");
+        let diff = alga(&["diff", &version, &reference, "--output", "json"]).ends(0).json();
+        assert_eq!((&diff["from"]["version"], &diff["to"]["version"]), (&"2.0".into(), &"2.1".into()));
+        assert!(diff["notes"].as_array().is_none_or(Vec::is_empty), "{diff:#}");
+        assert_eq!(
+            alga(&["diff", &version, tree.channel, "--output", "json"]).ends(0).json()["to"]["digest"],
+            diff["to"]["digest"]
+        );
+        let listed = alga(&["in-use", &reference, "--format", "keep-list"]).ends(0).stdout;
+        for (repository, tags) in &before {
+            for tag in tags.keys() {
+                let name = format!("{}/{repository}:{tag}", registry.address());
+                assert!(listed.lines().any(|line| line == name), "{name}: {listed}");
+            }
+        }
+        assert_eq!(state(&registry), before);
+    }
+}
+
+#[test]
+fn a_publishers_configuration_must_agree_when_it_is_named_and_is_noted_when_it_is_found() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let reference = Tree::small().publish(&registry, "2.0", &[]);
+    source.write("alga-release.yaml", "repositories: {charts: charts}\n");
+    let file = source.path("alga-release.yaml").display().to_string();
+    let words = ["`repositories.charts` is `helm` in the release, but `charts` in"];
+    alga(&["verify", &reference, "--config", &file]).ends(9).says(&words);
+    run(release().current_dir(source.path("")).args(["verify", &reference])).ends(0).says(&words).says(&["the release's value is used"]);
+    let other = ["`prefix` is `", "but `mirror.example.com/acme` in --prefix"];
+    alga(&["verify", &reference, "--prefix", "mirror.example.com/acme"]).ends(9).says(&other);
+    alga(&["verify", "a/b/release"]).ends(9).says(&["invalid release `a/b/release`: expected CHANNEL"]);
+}
+
+#[test]
+fn a_release_is_promoted_rolled_back_and_copied_without_its_configuration() {
+    for tree in std::iter::once(Tree::small()).chain(Tree::monitoring()) {
+        let (source, registry) = (Source::new(), Registry::start());
+        let reference = tree.publish(&registry, "2.0", &[]);
+        let other = reference.replace(&format!(":{}", tree.channel), ":general");
+        alga(&["promote", "--from", &reference, "--to", "general"]).ends(9).says(&["there is no channel `general`"]);
+        alga(&["promote", "--from", &reference, "--to", "general", "--new-channel"]).ends(0);
+        assert_eq!(Tree::rendered(&other), tree.values);
+        tree.publish(&registry, "2.1", &[]);
+        // The channel is there now, by its record.
+        alga(&["promote", "--from", &reference, "--to", "general"]).ends(0);
+        alga(&["rollback", &other, "--to", "previous", "--reason", "it fails"]).ends(0);
+        assert_eq!(resolve(&["resolve", &other]).ends(0).json()["version"], "2.0");
+        alga(&["verify", &other]).ends(0).prints(&["2.0"]);
+        let layout = source.layout();
+        run(release().args(["copy", &other, &layout])).ends(0);
+        let offline = resolve(&["render", "platform-release:2.0", "--store", &layout]).ends(0).stdout;
+        assert!(offline.contains("kind: OCIRepository"));
+        alga(&["verify", "platform-release:2.0", "--store", &layout, "--offline"]).ends(0);
+        let mirror = Registry::start();
+        let target = format!("{}/mirror", mirror.address());
+        let copy = ["copy", &other, &target, "--rewrite-prefix", "--channel", "general", "--new-channel"];
+        run(release().args(copy)).ends(0);
+        let mirrored = format!("{target}/platform-release:general");
+        assert_eq!(Tree::rendered(&mirrored), tree.values);
+        assert_eq!(resolve(&["resolve", &mirrored]).ends(0).json()["prefix"], target);
+        alga(&["verify", &mirrored]).ends(0);
+    }
+}
+
+#[test]
+fn a_repository_of_releases_with_a_path_is_named_below_its_store() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let mut tree = Tree::small();
+    let text = std::fs::read_to_string(&tree.configuration).expect("a configuration");
+    tree.configuration = source.path("nested.yaml");
+    source.write("nested.yaml", &text.replace("release: platform-release", "release: releases/platform-release"));
+    let reference = tree.publish(&registry, "2.0", &[]).replace("/acme/", "/acme/releases/");
+    let store = format!("{}/acme", registry.address());
+    let hint = format!("name the release as releases/platform-release:TAG with --store {store}");
+    alga(&["verify", &reference]).ends(9).says(&[&hint]);
+    alga(&["verify", "releases/platform-release:edge", "--store", &store]).ends(0);
+    assert_eq!(Tree::rendered(&reference), tree.values);
+}

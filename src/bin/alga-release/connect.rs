@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use alga_release::config::Config;
+use alga_release::config::{Config, GivenBy};
 use alga_release::credentials::Login;
 use alga_release::image::archive::Input;
-use alga_release::oci::Digest;
+use alga_release::oci::{Digest, Location, Prefix};
 use alga_release::ops::{RETRY_FOR, StoreRequest};
+use alga_release::release::Address;
 
 use crate::environment;
 use crate::failure::Failure;
@@ -38,6 +39,35 @@ impl StoreArgs {
         }
         Ok(request)
     }
+}
+
+/// Reads how a release is named, and enters what that says of its place into configuration and flags. Returns the channel, version or
+/// digest.
+pub fn locate(word: &str, store: &mut StoreArgs, config: &mut Config) -> Result<String, Failure> {
+    let address = Address::parse(word, store.store.as_deref(), config, store.plain_http)?;
+    address.enter(config);
+    if let (None, Location::Registry(prefix)) = (&store.store, &address.location)
+        && prefix.to_string() != config.prefix
+    {
+        store.store = Some(prefix.to_string());
+    }
+    if let Some(prefix) = &store.prefix {
+        config.prefix = Prefix::parse(prefix, store.plain_http)?.to_string();
+        config.given.insert("prefix".to_owned(), GivenBy { name: "--prefix".to_owned(), explicit: true });
+    }
+    Ok(address.selector.to_string())
+}
+
+/// Reads how a channel is named. One that is named with its repository is a channel, whatever the configuration says.
+pub fn locate_channel(word: &str, store: &mut StoreArgs, config: &mut Config) -> Result<String, Failure> {
+    let name = locate(word, store, config)?;
+    if name != word
+        && let Ok(channel) = name.parse()
+        && !config.channels.contains(&channel)
+    {
+        config.channels.push(channel);
+    }
+    Ok(name)
 }
 
 /// The work, unless a signal comes first.

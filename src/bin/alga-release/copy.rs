@@ -11,7 +11,7 @@ use crate::system;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Channel, version or digest of the release
+    /// Channel, version or digest of the release, or HOST/PATH/REPOSITORY:TAG or @DIGEST
     #[arg(value_name = "REF")]
     reference: String,
     /// Where it goes: a registry, `oci-layout:DIR` or `oci-archive:FILE.tar`
@@ -20,6 +20,9 @@ pub struct Args {
     /// Let this channel serve it there; without, no channel moves
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<String>,
+    /// Make the channel when it is not there yet and the configuration does not name it
+    #[arg(long, requires = "channel")]
+    new_channel: bool,
     /// Let the channel move between versions that have no order
     #[arg(long, requires = "channel")]
     allow_unordered: bool,
@@ -53,15 +56,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn copied(args: &Args, talk: &Talk) -> Result<CopyReport, Failure> {
-    let (config, context) = (args.common.configuration.load()?, system::context(talk));
+    let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
+    let context = system::context(talk);
+    let reference = connect::locate(&args.reference, &mut store, &mut config)?;
+    if let (true, Some(channel)) = (args.new_channel, &args.channel) {
+        config.channels.push(channel.parse()?);
+    }
     let request = CopyRequest {
-        reference: args.reference.clone(),
+        reference,
         channel: args.channel.clone(),
         terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
         extent: args.extent.extent(),
         dry_run: args.approval.dry_run,
     };
-    let store = StoreRequest { jobs: args.jobs.into(), ..args.common.store.request(&config)? };
+    let store = StoreRequest { jobs: args.jobs.into(), ..store.request(&config)? };
     let source = Connection::open(&store, Access::Read, &context).await?;
     let target = Target::open(&args.target, &store, &source, args.approval.access(), &context).await?;
     Ok(Box::pin(ops::copy(&request, &config, &source, &target, &context)).await?)

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use crate::connect::{self, until_signal};
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{Common, Format, OutputsArgs, ProfileArgs, RevisionArgs, key_value};
+use crate::flags::{Common, Format, OutputsArgs, ProfileArgs, RevisionArgs, StoreArgs, key_value};
 use crate::output::{self, Talk};
 use crate::outputs::{Outcome, Outputs};
 use crate::pager;
@@ -98,11 +98,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn compared(args: &Args) -> Result<Diff, Failure> {
     let talk = Talk::new(&args.common.output);
     let root = [&args.from, &args.to].into_iter().find_map(|text| tree(text)).unwrap_or(Path::new("."));
-    let config = environment::configuration(root, &args.common.configuration, args.profile.profile.as_deref())?;
+    let mut config = environment::configuration(root, &args.common.configuration, args.profile.profile.as_deref())?;
+    let (store, other) = stores(args, &mut config)?;
     let (from, to) = (side(&args.from, args, &config)?, side(&args.to, args, &config)?);
     let request = DiffRequest { from, to, rendered: args.rendered };
-    let near = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.common.store.request(&config)? };
-    let far = args.other_store.as_ref().map(|store| near.other(store));
+    let near = StoreRequest { jobs: args.jobs.into(), public_read: false, ..store.request(&config)? };
+    let far = other.as_ref().map(|store| near.other(store));
     let context = system::context(&talk);
     let work = async {
         let near = Connection::open(&near, Access::Read, &context).await?;
@@ -113,6 +114,35 @@ fn compared(args: &Args) -> Result<Diff, Failure> {
         Ok(ops::diff(request, &config, &near, far.as_ref().unwrap_or(&near), &context).await?)
     };
     connect::runtime()?.block_on(until_signal(Box::pin(work)))
+}
+
+/// Returns the store of A, and that of B when it is another one; enters where the releases are into the configuration.
+fn stores(args: &Args, config: &mut Config) -> Result<(StoreArgs, Option<String>), Failure> {
+    let mut near = args.common.store.clone();
+    let released = |text: &str| tree(text).is_none();
+    if released(&args.from) {
+        connect::locate(&args.from, &mut near, config)?;
+    }
+    // B is in the store of A unless its own name says where it is.
+    let beside = near.store.clone().filter(|_| !args.to.contains('/'));
+    let mut far = StoreArgs { store: args.other_store.clone().or(beside), ..near.clone() };
+    let mut far_config = config.clone();
+    if released(&args.to) {
+        connect::locate(&args.to, &mut far, &mut far_config)?;
+    }
+    let (from, to) = (&config.repositories.release, &far_config.repositories.release);
+    if released(&args.from) && released(&args.to) && from != to {
+        let reason = format!("cannot compare releases of the repositories `{from}` and `{to}`");
+        return Err(Failure::usage_hint(
+            reason,
+            "name both with their repository, which has the same name in both stores",
+        ));
+    }
+    if !released(&args.from) {
+        (near.store, *config) = (far.store.clone().filter(|_| args.other_store.is_none()).or(near.store), far_config);
+    }
+    let other = far.store.filter(|store| near.store.as_ref() != Some(store));
+    Ok((near, other))
 }
 
 /// Returns the source tree that an argument names, unless it names a release.
@@ -126,7 +156,9 @@ fn tree(text: &str) -> Option<&Path> {
 fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
     let reference = text.to_owned();
     let Some(root) = tree(text) else {
-        return Ok(DiffSide { reference, origin: DiffOrigin::Release(text.parse()?) });
+        let (mut store, mut config) = (StoreArgs { store: None, ..args.common.store.clone() }, config.clone());
+        let selector = connect::locate(text, &mut store, &mut config)?;
+        return Ok(DiffSide { reference, origin: DiffOrigin::Release(selector.parse()?) });
     };
     let TreeArgs { version, images, images_file, control_plane, platform } = &args.tree;
     let Some(version) = version else {

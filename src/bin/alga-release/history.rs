@@ -11,7 +11,7 @@ use crate::system;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Channel
+    /// Channel, or HOST/PATH/REPOSITORY:CHANNEL
     channel: String,
     /// How many moves at the most [default: 20; 1000 with --to-time]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -25,10 +25,11 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.common.output);
-    let config = args.common.configuration.load()?;
-    let channel = ops::channel(&config, &args.channel)?;
+    let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
+    let name = connect::locate_channel(&args.channel, &mut store, &mut config)?;
+    let channel = ops::channel(&config, &name)?;
     let request = HistoryRequest { channel, moves: args.moves, to_time: args.to_time };
-    let store = args.common.store.request(&config)?;
+    let store = store.request(&config)?;
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
         Ok(ops::history(&request, &config, &connection).await?)

@@ -11,6 +11,9 @@ use crate::system;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Channels, each also as HOST/PATH/REPOSITORY:CHANNEL [default: those of the configuration]
+    #[arg(value_name = "CHANNEL")]
+    channels: Vec<String>,
     /// How many moves of each channel
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     moves: u16,
@@ -30,8 +33,13 @@ enum ListFormat {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.common.output);
-    let config = args.common.configuration.load()?;
-    let (request, store) = (InUseRequest { moves: args.moves }, args.common.store.request(&config)?);
+    let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
+    let names = args.channels.iter().map(|word| connect::locate_channel(word, &mut store, &mut config));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    if !names.is_empty() {
+        config.channels = names.iter().map(|name| ops::channel(&config, name)).collect::<Result<_, _>>()?;
+    }
+    let (request, store) = (InUseRequest { moves: args.moves }, store.request(&config)?);
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
         Ok(ops::in_use(&request, &config, &connection).await?)

@@ -13,12 +13,15 @@ use crate::{pager, system};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Channel, version or digest of the release
+    /// Channel, version or digest of the release, or HOST/PATH/REPOSITORY:TAG or @DIGEST
     #[arg(long, value_name = "CHANNEL|VERSION|DIGEST")]
     from: String,
     /// Channel that shall serve it
     #[arg(long, value_name = "CHANNEL")]
     to: String,
+    /// Make the channel when it is not there yet and the configuration does not name it
+    #[arg(long)]
+    new_channel: bool,
     /// Only what the channel it comes from has served for so long: `24h`, `2d 12h`
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     min_age: Option<SignedDuration>,
@@ -61,15 +64,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn promoted(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
-    let (config, context) = (args.common.configuration.load()?, system::context(talk));
+    let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
+    let context = system::context(talk);
+    let from = connect::locate(&args.from, &mut store, &mut config)?;
+    if args.new_channel {
+        config.channels.push(args.to.parse()?);
+    }
     let request = PromoteRequest {
-        from: args.from.clone(),
+        from,
         to: args.to.clone(),
         min_age: args.min_age,
         terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
         extent: args.extent.extent(),
     };
-    let (store, access) = (args.common.store.request(&config)?, args.approval.access());
+    let (store, access) = (store.request(&config)?, args.approval.access());
     let source_access = if args.to_store.is_some() { Access::Read } else { access };
     let source = Connection::open(&store, source_access, &context).await?;
     let target = match &args.to_store {

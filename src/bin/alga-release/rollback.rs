@@ -11,7 +11,7 @@ use crate::{promote, system};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Channel that is taken back
+    /// Channel that is taken back, or HOST/PATH/REPOSITORY:CHANNEL
     channel: String,
     /// Release that it shall serve; `previous` for what it served before
     #[arg(long, value_name = "VERSION|DIGEST|previous")]
@@ -39,12 +39,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn rolled_back(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
-    let (config, context) = (args.common.configuration.load()?, system::context(talk));
-    let request = RollbackRequest {
-        channel: args.channel.clone(),
-        to: args.to.clone(),
-        terms: args.approval.terms(false, Some(&args.reason))?,
-    };
-    let source = Connection::open(&args.common.store.request(&config)?, args.approval.access(), &context).await?;
+    let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
+    let context = system::context(talk);
+    let channel = connect::locate_channel(&args.channel, &mut store, &mut config)?;
+    let request =
+        RollbackRequest { channel, to: args.to.clone(), terms: args.approval.terms(false, Some(&args.reason))? };
+    let source = Connection::open(&store.request(&config)?, args.approval.access(), &context).await?;
     Ok(Box::pin(ops::rollback(&request, &config, &source, &context)).await?)
 }

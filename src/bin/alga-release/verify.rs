@@ -10,7 +10,7 @@ use crate::system;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Channel, version or digest
+    /// Channel, version or digest, or HOST/PATH/REPOSITORY:TAG or @DIGEST
     #[arg(required_unless_present = "all_channels", conflicts_with = "all_channels")]
     reference: Option<String>,
     /// Every channel of the configuration that serves something
@@ -25,9 +25,10 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.common.output);
-    let config = args.common.configuration.load()?;
-    let store = args.common.store.request(&config)?;
-    let request = VerifyRequest { reference: args.reference.clone(), offline: args.offline };
+    let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
+    let reference = args.reference.as_ref().map(|word| connect::locate(word, &mut store, &mut config)).transpose()?;
+    let store = store.request(&config)?;
+    let request = VerifyRequest { reference, offline: args.offline };
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
         Ok(ops::verify(&request, &config, &connection).await?)

@@ -25,6 +25,10 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::NotCommitted { .. } => "commit them, or give --allow-dirty: the revision is then marked `-dirty`",
         Error::Unfit { verdict, .. } => of_verdict(*verdict),
         Error::NotADirectory { reference, .. } => return Some(format!("if the directory is meant: ./{reference}")),
+        Error::OtherStore { store, repository, .. } => {
+            return Some(format!("name the release as {repository}:TAG with --store {store}"));
+        }
+        Error::Disagreement(_) => "leave it out, or name the configuration that the release is published with",
         Error::Resolve(_) => "the channel holds something that no version of this program wrote: look who did",
         Error::Copy(CopyError::Version(_)) => "look who published it",
         Error::Copy(CopyError::Incomplete { .. }) => {
@@ -35,7 +39,10 @@ pub fn hint(error: &Error) -> Option<String> {
         | Error::NoSuchRelease { near: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
         Error::NoSuchChannel { known, near: None, .. } => {
             let known: Vec<&str> = known.iter().map(Tag::as_str).collect();
-            return Some(format!("the configuration names: {}", known.join(", ")));
+            let known = known.join(", ");
+            return Some(format!(
+                "the configuration names: {known}; promote and copy make another channel with --new-channel"
+            ));
         }
         Error::NothingPublished { channel, location, .. } => {
             return Some(format!("nothing was published to {channel} in {location} yet"));

@@ -154,6 +154,8 @@ by_operation!(
     plan::ExecuteError,
     plan::Refusal,
     plan::copy::CopyError,
+    release::Disagreement,
+    release::InvalidAddress,
     release::InvalidRelease,
     release::ResolveError,
     source::Error,
