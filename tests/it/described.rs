@@ -395,7 +395,10 @@ fn a_publishers_configuration_must_agree_when_it_is_named_and_is_noted_when_it_i
     let file = source.path("alga-release.yaml").display().to_string();
     let words = ["`repositories.charts` is `helm` in the release, but `charts` in"];
     alga(&["verify", &reference, "--config", &file]).ends(9).says(&words);
-    run(release().current_dir(source.path("")).args(["verify", &reference])).ends(0).says(&words).says(&["the release's value is used"]);
+    run(release().current_dir(source.path("")).args(["verify", &reference]))
+        .ends(0)
+        .says(&words)
+        .says(&["the release's value is used"]);
     let other = ["`prefix` is `", "but `mirror.example.com/acme` in --prefix"];
     alga(&["verify", &reference, "--prefix", "mirror.example.com/acme"]).ends(9).says(&other);
     alga(&["verify", "a/b/release"]).ends(9).says(&["invalid release `a/b/release`: expected CHANNEL"]);

@@ -111,7 +111,7 @@ fn compared(args: &Args) -> Result<Diff, Failure> {
             Some(far) => Some(Connection::open(far, Access::Read, &context).await?),
             None => None,
         };
-        Ok(ops::diff(request, &config, &near, far.as_ref().unwrap_or(&near), &context).await?)
+        Ok(Box::pin(ops::diff(request, &config, &near, far.as_ref().unwrap_or(&near), &context)).await?)
     };
     connect::runtime()?.block_on(until_signal(Box::pin(work)))
 }
