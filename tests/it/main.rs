@@ -48,6 +48,8 @@ mod container;
 mod credentials;
 // What stands between somebody and a publication.
 mod doctor;
+// The operations without a program around them.
+mod operations;
 // A release in one archive file.
 mod oci_archive;
 // What the next step of a workflow reads.
