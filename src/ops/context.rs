@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::oci::Notice;
 use crate::plan::{Event, Progress};
-use crate::system::{Clock, Environment, Programs};
+use crate::system::{Clock, Environment, NoPrograms, Programs};
 
 /// The surroundings of an operation: they are the same for every operation of a program.
 #[derive(Clone)]
@@ -19,7 +19,20 @@ pub struct Context {
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
 
+/// Hears nothing.
+struct Silence;
+
+impl Progress for Silence {
+    fn event(&self, _: &Event<'_>) {}
+}
+
 impl Context {
+    /// Creates a context without variables, without programs, and without anybody who hears of progress.
+    pub fn silent(clock: impl Clock + 'static) -> Self {
+        let (environment, programs) = (Environment::default(), Arc::new(NoPrograms));
+        Self { environment, programs, clock: Arc::new(clock), progress: Arc::new(Silence) }
+    }
+
     /// Reports something that is good to know.
     pub(crate) fn note(&self, text: &str) {
         self.progress.event(&Event::Note { text });

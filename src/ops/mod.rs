@@ -3,6 +3,47 @@
 //! Each operation takes a plain request, the configuration, an open [`Connection`] for each store, and a [`Context`]. It returns a
 //! finished report, which serializes to the JSON that `docs/schemas` describes and has its text for people. No operation reads
 //! arguments, environment, clock or terminal by itself: those come in by the [`Context`].
+//!
+//! ```
+//! use alga_release::config::Config;
+//! use alga_release::ops::{self, Access, Connection, Context, PackRequest, PromoteRequest, PublishRequest, StoreRequest};
+//!
+//! /// A clock that stands still, so that a test can know when a channel moved.
+//! #[derive(Debug)]
+//! struct Noon;
+//!
+//! impl ops::Clock for Noon {
+//!     fn now(&self) -> jiff::Timestamp {
+//!         "2026-11-23T12:00:00Z".parse().expect("a time")
+//!     }
+//!
+//!     fn sleep(&self, time: std::time::Duration) -> futures_util::future::BoxFuture<'_, ()> {
+//!         Box::pin(tokio::time::sleep(time))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (config, context) = (Config::default(), Context::silent(Noon));
+//! let directory = tempfile::tempdir()?;
+//! let store = format!("oci-layout:{}", directory.path().display());
+//! let store = StoreRequest { store, ..StoreRequest::new(&config) };
+//! let store = Connection::open(&store, Access::Write, &context).await?;
+//!
+//! let mut pack = PackRequest::new("charts-fixtures", "1.0.3".parse()?, "nightly".parse()?);
+//! pack.revision.commit = Some("0123456789abcdef0123456789abcdef01234567".to_owned());
+//! pack.revision.epoch = Some(1_700_000_000);
+//! let request = PublishRequest { pack, moves_channel: true, terms: ops::MoveTerms::default() };
+//! let published = ops::publish(request, &config, &store, &context).await?;
+//!
+//! let promoted = ops::promote(&PromoteRequest::new("nightly", "stable"), &config, &store, None, &context).await?;
+//! assert_eq!(promoted.digest, published.digest);
+//!
+//! let request = ops::VerifyRequest { reference: Some("stable".to_owned()), offline: true };
+//! assert!(ops::verify(&request, &config, &store).await?.ok);
+//! # Ok(())
+//! # }
+//! ```
 
 mod archive;
 mod carry_out;
@@ -46,7 +87,7 @@ pub use promote::{PromoteRequest, promote};
 pub use publish::{ChannelReport, PublishReport, PublishRequest, publish};
 pub use resolve::{channel, is_channel};
 pub use rollback::{RollbackRequest, rollback};
-pub use transfer::{Extent, RewriteTo, Target};
+pub use transfer::{CopyExtent, RewriteTo, Target};
 pub use verify::{VerifiedRelease, VerifyReport, VerifyRequest, verify};
 
 pub use crate::system::{Call, Clock, Ended, Environment, NoPrograms, Programs, RunError};

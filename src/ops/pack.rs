@@ -38,6 +38,23 @@ pub struct PackRequest {
     pub allow_dirty: bool,
 }
 
+impl PackRequest {
+    /// Requests a tree as it is: with its own image tags, without a control plane, for `linux/amd64`.
+    pub fn new(source: impl Into<PathBuf>, version: Tag, channel: Tag) -> Self {
+        Self {
+            source: source.into(),
+            version,
+            channel,
+            images: BTreeMap::new(),
+            control_plane: ControlPlane::None,
+            platform: "linux/amd64".parse().expect("a platform"),
+            image_check: None,
+            revision: RevisionRequest::default(),
+            allow_dirty: false,
+        }
+    }
+}
+
 /// Where the control-plane image of a release comes from.
 #[derive(Debug)]
 pub enum ControlPlane {

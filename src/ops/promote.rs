@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::carry_out::MoveTerms;
 use super::moves::{MoveReport, Step};
 use super::resolve::{is_channel, recorded_channel};
-use super::transfer::{Extent, Target, Transfer};
+use super::transfer::{CopyExtent, Target, Transfer};
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::oci::{Selector, Tag};
@@ -24,7 +24,15 @@ pub struct PromoteRequest {
     /// What the move is bound to, and who makes it.
     pub terms: MoveTerms,
     /// What is copied, when the channel is in another store.
-    pub extent: Extent,
+    pub extent: CopyExtent,
+}
+
+impl PromoteRequest {
+    /// Requests a promotion that nothing else is bound to.
+    pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
+        let (from, to) = (from.into(), to.into());
+        Self { from, to, min_age: None, terms: MoveTerms::default(), extent: CopyExtent::default() }
+    }
 }
 
 /// Promotes a release from `source` to a channel of `target`, or of `source` itself. A target that was opened for reading makes

@@ -1,6 +1,7 @@
 //! From the source tree to everything that a release consists of, but for the images: pure, no request.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 
 use serde_json::Value;
 
@@ -181,7 +182,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     Ok(Packed { charts, external, overlay: rewritten.overlay, profile_values, values_config_maps, readers, warnings })
 }
 
-/// Each chart on a thread of its own, as many at once as there are processors.
+/// Packs each chart on a thread of its own, as many at once as there are processors. A panic in one of them goes on here.
 fn pack_charts(
     tree: &Tree,
     config: &Config,
@@ -210,7 +211,7 @@ fn pack_charts(
     };
     let mut packed: Vec<(usize, Result<_, Error>)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads.min(uses.len())).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
     packed.sort_by_key(|(index, _)| *index);
     packed.into_iter().map(|(_, packed)| packed).collect()

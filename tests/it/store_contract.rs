@@ -51,6 +51,7 @@ async fn contract(store: &Store, tamper: Option<Tamper<'_>>) {
     what_is_missing_is_not_found(store).await;
     a_manifest_with_absent_blobs_is_refused(store).await;
     tags_move_and_are_listed_in_order(store).await;
+    a_tag_that_somebody_else_moved_is_left_to_them(store).await;
     a_blob_has_the_size_of_its_descriptor(store).await;
     a_large_blob_arrives(store).await;
     a_part_of_a_file_arrives_when_it_is_what_its_digest_says(store).await;
@@ -150,6 +151,33 @@ async fn tags_move_and_are_listed_in_order(store: &Store) {
     assert_holds(store, &repository, &old, &Selector::Tag(tag("a"))).await;
     let expected = ["B", "a", "b", "stable"].map(tag);
     assert_eq!(store.read().tags(&repository).await.expect("tags"), expected);
+}
+
+/// A registry learns of the other move by a second attempt alone; a directory compares before it writes.
+async fn a_tag_that_somebody_else_moved_is_left_to_them(store: &Store) {
+    if store.read().path().is_none() {
+        return;
+    }
+    let (repository, name) = (repository("contract/moves"), tag("pointer"));
+    let [first, second, third] = ["first", "second", "third"].map(artifact);
+    for artifact in [&first, &second, &third] {
+        push(store, &repository, artifact, None).await;
+    }
+    let moved = async |to: &Artifact, from: Option<&Artifact>| {
+        store
+            .move_tag(&repository, to.manifest(), &name, from.map(Artifact::digest))
+            .await
+            .map_err(|error| error.kind())
+    };
+    assert_eq!(moved(&first, Some(&second)).await, Err(Kind::Conflict));
+    assert_eq!(moved(&first, None).await, Ok(()));
+    assert_eq!(moved(&second, None).await, Err(Kind::Conflict));
+    assert_eq!(moved(&second, Some(&third)).await, Err(Kind::Conflict));
+    assert_holds(store, &repository, &first, &Selector::Tag(name.clone())).await;
+    assert_eq!(moved(&second, Some(&first)).await, Ok(()));
+    // The same move again is no conflict.
+    assert_eq!(moved(&second, Some(&first)).await, Ok(()));
+    assert_holds(store, &repository, &second, &Selector::Tag(name.clone())).await;
 }
 
 async fn a_blob_has_the_size_of_its_descriptor(store: &Store) {
