@@ -91,7 +91,7 @@ async fn a_release_is_packed_compared_and_read_back_in_process() {
         DiffSide { reference: "nightly".to_owned(), origin: DiffOrigin::Release("nightly".parse().expect("one")) };
     let packed = DiffSide { reference: "./".to_owned(), origin: DiffOrigin::Tree(Box::new(tree(&source))) };
     let request = DiffRequest { from: published, to: packed, rendered: false };
-    let diff = ops::diff(request, &config, &connection, &connection, &context).await.expect("a comparison");
+    let diff = Box::pin(ops::diff(request, &config, &connection, &connection, &context)).await.expect("a comparison");
     assert!(!diff.has_changes && diff.from.as_ref().is_some_and(|from| from.digest == diff.to.digest), "{diff:?}");
     assert!(heard.0.lock().expect("a lock").iter().all(|line| !line.contains("credentials")), "{heard:?}");
 }
@@ -116,7 +116,7 @@ async fn an_error_says_what_it_means_for_the_caller() {
     };
     let request =
         DiffRequest { from: side(tree(&source).revision), to: side(RevisionRequest::default()), rendered: false };
-    let diff = ops::diff(request, &config, &connection, &connection, &context).await;
+    let diff = Box::pin(ops::diff(request, &config, &connection, &connection, &context)).await;
     assert!(matches!(diff, Err(Error::NoCommit { .. })), "{diff:?}");
 }
 
