@@ -38,7 +38,8 @@ impl Disk {
         let tree = self.tree();
         let packed = load(&tree, "c").expect("a chart").pack(&tree, Versions::AsWritten).expect("packed");
         let limits = crate::archive::Limits { total: files::TOTAL_LIMIT, file: files::FILE_LIMIT };
-        let read = crate::archive::read(packed.artifact.blobs()[1].bytes(), limits).expect("own archive");
+        let read =
+            crate::archive::read(packed.artifact.blobs()[1].bytes().expect("in memory"), limits).expect("own archive");
         read.into_iter().map(|(path, _)| path).collect()
     }
 }
@@ -257,7 +258,8 @@ fn a_chart_at_the_root_of_the_tree_is_the_tree_without_git_and_what_its_rules_le
     let chart = load(&tree, "").expect("a chart");
     let packed = chart.pack(&tree, Versions::AsWritten).expect("packed");
     let limits = crate::archive::Limits { total: files::TOTAL_LIMIT, file: files::FILE_LIMIT };
-    let read = crate::archive::read(packed.artifact.blobs()[1].bytes(), limits).expect("own archive");
+    let read =
+        crate::archive::read(packed.artifact.blobs()[1].bytes().expect("in memory"), limits).expect("own archive");
     let names: Vec<_> = read.into_iter().map(|(path, _)| path).collect();
     assert_eq!(names, ["c/Chart.yaml", "c/templates/a.yaml", "c/.helmignore"]);
     assert!(chart.would_pack("templates/a.yaml") && !chart.would_pack("flux/base/kustomization.yaml"));

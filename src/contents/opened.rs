@@ -150,7 +150,9 @@ impl<'a> Opened<'a> {
             Origin::Packed(artifacts) => {
                 let mut blobs = artifacts.iter().flat_map(|(_, artifact)| artifact.blobs());
                 let blob = blobs.find(|blob| blob.descriptor().digest == found.layer.digest);
-                Ok(blob.map(|blob| blob.bytes().clone()).ok_or_else(|| format!("{} is not packed", found.layer.digest)))
+                Ok(blob
+                    .and_then(|blob| blob.bytes().cloned())
+                    .ok_or_else(|| format!("{} is not packed", found.layer.digest)))
             }
         }
     }

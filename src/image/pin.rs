@@ -264,7 +264,7 @@ mod tests {
         {
             let store = layout(&directory.path().join(below));
             let (repository, tag) = (repository.parse().expect("a repository"), tag.parse().expect("a tag"));
-            store.push_blob(&repository, &image.blobs()[0]).await.expect("pushed");
+            store.push_blob(&repository, image.config().expect("a config")).await.expect("pushed");
             store.push_manifest(&repository, image.manifest(), Some(&tag)).await.expect("pushed");
         }
         let found = pins(directory.path(), "docker.io/library/redis", Check::Require).await.expect("there");

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Content, Descriptor, Digest, Index, Manifest, media_type};
+use super::{Content, Descriptor, Digest, Document, Index, Manifest, media_type};
 
 /// A manifest with its blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    manifest: Content,
-    /// Where it is an index: the manifests that it names.
-    manifests: Vec<Content>,
+    manifest: Document,
+    /// The manifests that an index names.
+    manifests: Vec<Document>,
     blobs: Vec<Content>,
 }
 
@@ -28,18 +28,19 @@ impl Artifact {
         );
         manifest.artifact_type = artifact_type.map(ToOwned::to_owned);
         let bytes = serde_json::to_vec(&manifest).expect("a manifest has text keys alone");
-        let manifest = Content::new(media_type::IMAGE_MANIFEST, bytes).typed(artifact_type);
+        let manifest = Document::new(media_type::IMAGE_MANIFEST, bytes).typed(artifact_type);
         Self::of(manifest, Vec::new(), std::iter::once(config).chain(layers).collect())
     }
 
     /// What is packed already: a manifest, or an index with the manifests that it names, and all their blobs. What stands twice is
     /// kept once.
-    pub fn of(manifest: Content, manifests: Vec<Content>, blobs: Vec<Content>) -> Self {
-        Self { manifest, manifests: each_once(manifests), blobs: each_once(blobs) }
+    pub fn of(manifest: Document, manifests: Vec<Document>, blobs: Vec<Content>) -> Self {
+        let manifests = each_once(manifests, Document::descriptor);
+        Self { manifest, manifests, blobs: each_once(blobs, Content::descriptor) }
     }
 
-    /// The manifest.
-    pub fn manifest(&self) -> &Content {
+    /// Returns the manifest.
+    pub fn manifest(&self) -> &Document {
         &self.manifest
     }
 
@@ -54,7 +55,7 @@ impl Artifact {
     }
 
     /// Where it is an index, the manifests that it names: stored by their digests, before it.
-    pub fn manifests(&self) -> &[Content] {
+    pub fn manifests(&self) -> &[Document] {
         &self.manifests
     }
 
@@ -70,6 +71,12 @@ impl Artifact {
         named.iter().filter(|manifest| !carried(&manifest.digest)).count()
     }
 
+    /// Returns the config that the manifest names; an index names none.
+    pub fn config(&self) -> Option<&Content> {
+        let manifest = Manifest::parse(&self.descriptor().media_type, self.manifest.bytes()).ok()?;
+        self.blobs.iter().find(|blob| blob.descriptor().digest == manifest.config.digest)
+    }
+
     /// Config and layers, of all manifests, each once.
     pub fn blobs(&self) -> &[Content] {
         &self.blobs
@@ -82,11 +89,12 @@ impl Artifact {
 
     /// Everything, in the order of storing.
     pub fn contents(&self) -> impl Iterator<Item = &Content> {
-        self.blobs.iter().chain(&self.manifests).chain(std::iter::once(&self.manifest))
+        let manifests = self.manifests.iter().chain([&self.manifest]).map(Document::content);
+        self.blobs.iter().chain(manifests)
     }
 }
 
-fn each_once(contents: Vec<Content>) -> Vec<Content> {
+fn each_once<T>(contents: Vec<T>, descriptor: impl Fn(&T) -> &Descriptor) -> Vec<T> {
     let mut seen = BTreeSet::new();
-    contents.into_iter().filter(|content| seen.insert(content.descriptor().digest.clone())).collect()
+    contents.into_iter().filter(|content| seen.insert(descriptor(content).digest.clone())).collect()
 }

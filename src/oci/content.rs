@@ -69,14 +69,12 @@ impl Content {
         &self.descriptor
     }
 
-    /// The bytes that the descriptor describes.
-    ///
-    /// # Panics
-    /// For content in a file or a registry, which is not read as a whole: layers of container images.
-    pub fn bytes(&self) -> &Bytes {
+    /// Returns the bytes that the descriptor describes, unless they are in a file or a registry, whence they are never read as a
+    /// whole: layers of container images.
+    pub fn bytes(&self) -> Option<&Bytes> {
         match &self.source {
-            Source::Memory(bytes) => bytes,
-            Source::File(_) | Source::Registry(_) => panic!("{} is not in memory", self.descriptor.digest),
+            Source::Memory(bytes) => Some(bytes),
+            Source::File(_) | Source::Registry(_) => None,
         }
     }
 
@@ -162,6 +160,19 @@ impl FileRange {
             Place::Closed(path) => File::open(path)?.read_exact_at(&mut bytes, self.offset + position)?,
         }
         Ok(bytes)
+    }
+
+    /// Reads the whole range and compares it with `digest`. A thread for blocking work reads and hashes one piece at a time, so
+    /// that the caller's thread is free, and little is left to be done when the caller is cancelled.
+    pub(super) async fn has_digest(&self, digest: &Digest) -> io::Result<bool> {
+        let mut pieces = std::pin::pin!(self.verified(digest));
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Err(cause) if unreadable(&cause).0 == Kind::Mismatch => return Ok(false),
+                piece => drop(piece?),
+            }
+        }
+        Ok(true)
     }
 
     /// As [`Content::stream`].

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::store::Backing;
 use super::{
-    Artifact, Content, Descriptor, Digest, Error, Index, Kind, Parsed, ReadStore, Repository, Selector, Tag,
+    Artifact, Content, Descriptor, Digest, Document, Error, Index, Kind, Parsed, ReadStore, Repository, Selector, Tag,
     media_type, optional,
 };
 
@@ -39,6 +39,14 @@ impl ReadStore {
             Backing::Layout(layout) => layout.content(repository, descriptor),
             Backing::Archive(archive) => archive.content(repository, descriptor),
         }
+    }
+
+    /// Returns whether the store has this blob or manifest.
+    ///
+    /// # Errors
+    /// When the store fails; absent is `Ok(false)`.
+    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        on_backing!(self, store => store.has(repository, descriptor))
     }
 
     /// A manifest, and of an index the manifests that it names and `keep` wants; on a disk, those of them that are there. An index
@@ -85,12 +93,12 @@ impl ReadStore {
             wanted = Vec::new();
             for (child, bytes) in read.into_iter().flatten() {
                 wanted.extend(self.names(repository, parse(repository, &child, &bytes)?, &mut blobs));
-                manifests.push(Content::new(&child.media_type, bytes));
+                manifests.push(Document::new(&child.media_type, bytes));
             }
         }
         // Leaves first, so that each is there before it is named.
         manifests.sort_by_key(|content| media_type::is_index(&content.descriptor().media_type));
-        let manifest = Content::new(&descriptor.media_type, bytes).typed(artifact_type.as_deref());
+        let manifest = Document::new(&descriptor.media_type, bytes).typed(artifact_type.as_deref());
         Ok(Artifact::of(manifest, manifests, blobs))
     }
 

@@ -24,6 +24,8 @@ mod artifact;
 #[cfg(feature = "publish")]
 mod content;
 #[cfg(feature = "publish")]
+mod document;
+#[cfg(feature = "publish")]
 mod graph;
 #[cfg(feature = "publish")]
 mod parsed;
@@ -49,6 +51,8 @@ pub(crate) use archive::tar;
 pub use artifact::Artifact;
 #[cfg(feature = "publish")]
 pub use content::{Content, FileRange};
+#[cfg(feature = "publish")]
+pub use document::Document;
 #[cfg(feature = "publish")]
 pub use graph::{Attached, attached_tags, referrers_tag};
 #[cfg(feature = "publish")]

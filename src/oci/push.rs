@@ -1,15 +1,27 @@
 //! The writing half of the seam.
 
+use std::sync::Arc;
+
 use super::archive::written_as_a_whole;
-use super::registry::{Access, Mounts, Upload};
+use super::layout::Layout;
+use super::registry::{Access, Mounts, Registry, Upload};
 use super::store::Backing;
-use super::{Content, Digest, Error, Kind, Location, Options, Probe, ReadStore, Repository, Selector, Tag, media_type};
+use super::{
+    Content, Digest, Document, Error, Kind, Location, Options, Probe, ReadStore, Repository, Selector, Tag, media_type,
+};
 
 /// A store that can be written. The caller knows every digest before a byte is sent.
 #[derive(Debug)]
 pub struct Store {
     read: ReadStore,
-    mounts: Mounts,
+    target: Target,
+}
+
+/// What `read` reads, without the kind of store that is never pushed to.
+#[derive(Debug)]
+enum Target {
+    Registry(Arc<Registry>, Mounts),
+    Layout(Layout),
 }
 
 impl Store {
@@ -18,11 +30,18 @@ impl Store {
     /// # Errors
     /// As [`ReadStore::open`]; [`Kind::Refused`] for an archive, which [`super::archive::write`] writes.
     pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
-        if let Location::Archive(path) = location {
-            return Err(written_as_a_whole(path));
-        }
-        let read = ReadStore::open_for(location, options, Access::Push)?;
-        Ok(Self { read, mounts: Mounts::default() })
+        let (backing, target) = match location {
+            Location::Registry(prefix) => {
+                let registry = Arc::new(Registry::open(prefix, options, Access::Push)?);
+                (Backing::Registry(registry.clone()), Target::Registry(registry, Mounts::default()))
+            }
+            Location::Layout(directory) => {
+                let layout = Layout::open(directory)?;
+                (Backing::Layout(layout.clone()), Target::Layout(layout))
+            }
+            Location::Archive(path) => return Err(written_as_a_whole(path)),
+        };
+        Ok(Self { read: ReadStore { backing }, target })
     }
 
     /// The reading half.
@@ -35,10 +54,9 @@ impl Store {
     /// # Errors
     /// When the store refuses or fails.
     pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
-        match &self.read.backing {
-            Backing::Registry(registry) => registry.push_blob(repository, content, &self.mounts).await,
-            Backing::Layout(layout) => layout.push_blob(repository, content).await,
-            Backing::Archive(archive) => Err(written_as_a_whole(archive.path())),
+        match &self.target {
+            Target::Registry(registry, mounts) => registry.push_blob(repository, content, mounts).await,
+            Target::Layout(layout) => layout.push_blob(repository, content).await,
         }
     }
 
@@ -48,9 +66,9 @@ impl Store {
     /// # Errors
     /// When the registry refuses or fails.
     pub async fn open_upload(&self, repository: &Repository) -> Result<Option<Upload>, Error> {
-        match &self.read.backing {
-            Backing::Registry(registry) => registry.open_upload(repository).await.map(Some),
-            Backing::Layout(_) | Backing::Archive(_) => Ok(None),
+        match &self.target {
+            Target::Registry(registry, _) => registry.open_upload(repository).await.map(Some),
+            Target::Layout(_) => Ok(None),
         }
     }
 
@@ -59,15 +77,15 @@ impl Store {
     /// # Errors
     /// When the registry refuses, fails, or has forgotten the upload.
     pub async fn push_blob_into(&self, upload: &Upload, content: &Content) -> Result<(), Error> {
-        match &self.read.backing {
-            Backing::Registry(registry) => registry.push_blob_into(upload, content, &self.mounts).await,
-            Backing::Layout(_) | Backing::Archive(_) => self.push_blob(upload.repository(), content).await,
+        match &self.target {
+            Target::Registry(registry, mounts) => registry.push_blob_into(upload, content, mounts).await,
+            Target::Layout(_) => self.push_blob(upload.repository(), content).await,
         }
     }
 
     /// Gives up an upload that is not needed. A registry that does not hear it forgets the upload by itself after a while.
     pub async fn cancel_upload(&self, upload: Upload) {
-        if let Backing::Registry(registry) = &self.read.backing {
+        if let Target::Registry(registry, _) = &self.target {
             registry.cancel_upload(upload).await;
         }
     }
@@ -81,21 +99,20 @@ impl Store {
     pub async fn push_manifest(
         &self,
         repository: &Repository,
-        content: &Content,
+        manifest: &Document,
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
-        match &self.read.backing {
-            Backing::Registry(registry) => registry.push_manifest(repository, content, tag).await,
-            Backing::Layout(layout) => layout.push_manifest(repository, content, tag).await,
-            Backing::Archive(archive) => Err(written_as_a_whole(archive.path())),
+        match &self.target {
+            Target::Registry(registry, _) => registry.push_manifest(repository, manifest, tag).await,
+            Target::Layout(layout) => layout.push_manifest(repository, manifest, tag).await,
         }
     }
 
     /// What the store lets us do with a repository: read it, and with `push` write to it. Nothing is left behind.
     pub async fn probe(&self, repository: &Repository, push: bool) -> Probe {
-        match &self.read.backing {
-            Backing::Registry(registry) => registry.probe(repository, push).await,
-            Backing::Layout(_) | Backing::Archive(_) => Probe::local(self.read.tags(repository).await.map(|_| ())),
+        match &self.target {
+            Target::Registry(registry, _) => registry.probe(repository, push).await,
+            Target::Layout(_) => Probe::local(self.read.tags(repository).await.map(|_| ())),
         }
     }
 
@@ -108,14 +125,13 @@ impl Store {
     pub async fn move_tag(
         &self,
         repository: &Repository,
-        content: &Content,
+        manifest: &Document,
         tag: &Tag,
         from: Option<&Digest>,
     ) -> Result<(), Error> {
-        match &self.read.backing {
-            Backing::Registry(registry) => registry.move_tag(repository, content, tag, from).await,
-            Backing::Layout(layout) => layout.move_tag(repository, content, tag, from).await,
-            Backing::Archive(archive) => Err(written_as_a_whole(archive.path())),
+        match &self.target {
+            Target::Registry(registry, _) => registry.move_tag(repository, manifest, tag, from).await,
+            Target::Layout(layout) => layout.move_tag(repository, manifest, tag, from).await,
         }
     }
 
@@ -129,6 +145,6 @@ impl Store {
             let reason = format!("`{}` is no manifest", descriptor.media_type);
             return Err(Error::new(Kind::Malformed, "tagging", format!("{repository}@{digest}"), reason));
         }
-        self.push_manifest(repository, &Content::new(&descriptor.media_type, bytes), Some(tag)).await
+        self.push_manifest(repository, &Document::new(&descriptor.media_type, bytes), Some(tag)).await
     }
 }

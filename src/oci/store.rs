@@ -83,13 +83,8 @@ impl ReadStore {
     /// # Errors
     /// When TLS cannot be set up, when a directory is something other than layouts, when an archive is none.
     pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
-        Self::open_for(location, options, Access::Pull)
-    }
-
-    /// As [`Self::open`], with tokens that allow so much.
-    pub(super) fn open_for(location: &Location, options: Options, access: Access) -> Result<Self, Error> {
         let backing = match location {
-            Location::Registry(prefix) => Backing::Registry(Arc::new(Registry::open(prefix, options, access)?)),
+            Location::Registry(prefix) => Backing::Registry(Arc::new(Registry::open(prefix, options, Access::Pull)?)),
             Location::Layout(directory) => Backing::Layout(Layout::open(directory)?),
             Location::Archive(file) => Backing::Archive(Archive::open(file, options.archive_prefix)?),
         };
@@ -166,14 +161,6 @@ impl ReadStore {
             return Err(mismatch(&reference(), &digest));
         }
         Ok(bytes)
-    }
-
-    /// Is this blob or manifest there?
-    ///
-    /// # Errors
-    /// When the store fails; absent is `Ok(false)`.
-    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
-        on_backing!(self, store => store.has(repository, descriptor))
     }
 
     /// Every tag of a repository, sorted.

@@ -82,7 +82,7 @@ mod tests {
         let artifact = bundle(&files, &meta);
         assert_eq!(artifact, bundle(&files, &meta));
         let limits = archive::Limits { total: 1 << 20, file: 1 << 20 };
-        let read = archive::read(artifact.blobs()[1].bytes(), limits).expect("readable");
+        let read = archive::read(artifact.blobs()[1].bytes().expect("in memory"), limits).expect("readable");
         let names: Vec<String> = read.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["base/a/c.yaml", "base/a-b.yaml"]);
     }

@@ -3,7 +3,7 @@
 use futures_util::future::try_join_all;
 
 use crate::oci::{
-    self, Artifact, Attached, Content, Descriptor, Digest, Index, ReadStore, Repository, Tag, media_type, optional,
+    self, Artifact, Attached, Descriptor, Digest, Document, Index, ReadStore, Repository, Tag, media_type, optional,
     referrers_tag,
 };
 
@@ -77,5 +77,5 @@ fn listing<'a>(mut index: Index, new: impl Iterator<Item = (&'a Descriptor, &'a 
         blobs.extend(artifact.blobs().iter().cloned());
     }
     let bytes = serde_json::to_vec(&index).expect("an index has text keys alone");
-    Artifact::of(Content::new(media_type::IMAGE_INDEX, bytes), manifests, blobs)
+    Artifact::of(Document::new(media_type::IMAGE_INDEX, bytes), manifests, blobs)
 }

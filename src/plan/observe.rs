@@ -4,7 +4,7 @@ use futures_util::future::{join, try_join_all};
 
 use super::attach::{Attachment, attachments};
 use super::desired::{Desired, DesiredArtifact};
-use crate::oci::{Content, Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag, optional};
+use crate::oci::{Digest, Document, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag, optional};
 use crate::release::{self, Record, Release, ResolveError, Resolved};
 
 /// What a store holds.
@@ -36,7 +36,7 @@ pub struct ObservedChannel {
 #[derive(Clone, Debug)]
 pub struct Announced {
     /// The manifest, byte for byte.
-    pub manifest: Content,
+    pub manifest: Document,
     /// Record of the move.
     pub record: Record,
     /// Digest of the JSON that the manifest serves.
@@ -187,5 +187,5 @@ async fn announced(store: &ReadStore, repository: &Repository, tag: &Tag) -> Res
     let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
     let Some(record) = Record::from_annotations(&manifest.annotations) else { return Ok(None) };
     let config = manifest.config.digest;
-    Ok(Some(Announced { manifest: Content::new(&descriptor.media_type, bytes), record, config }))
+    Ok(Some(Announced { manifest: Document::new(&descriptor.media_type, bytes), record, config }))
 }

@@ -58,7 +58,8 @@ impl Run<'_> {
             written.push((repository, self.artifact(repository, descriptor)?));
         }
         written.extend(channel.map(|channel| (channel.repository, &channel.artifact)));
-        let mut blobs: Vec<_> = written.iter().map(|(at, artifact)| (at, artifact.blobs()[0].descriptor())).collect();
+        let mut blobs: Vec<_> =
+            written.iter().filter_map(|(at, artifact)| Some((at, artifact.config()?.descriptor()))).collect();
         blobs.dedup();
         let reads = blobs.into_iter().map(|(repository, json)| async move {
             let read = reader.fetch_verified(repository, json, json.size).await;

@@ -119,7 +119,7 @@ fn archives_hold_the_files_that_helm_packs() {
     for (root, path) in every_chart() {
         let Some(package) = helm_package(home.path(), &root.join(&path)) else { return };
         let packed = pack(&root, &path, Versions::AsWritten);
-        let archive = packed.artifact.blobs()[1].bytes().clone();
+        let archive = packed.artifact.blobs()[1].bytes().expect("in memory").clone();
         let (ours, helms) = (files_of(&archive), files_of(&fs::read(&package).expect("the archive")));
         assert_eq!(ours.keys().collect::<Vec<_>>(), helms.keys().collect::<Vec<_>>(), "{path}");
         for (name, bytes) in &ours {
@@ -143,7 +143,7 @@ fn helm_reads_the_archive_and_its_metadata_as_its_own() {
         let Some(package) = helm_package(home.path(), &root.join(&path)) else { return };
         let packed = pack(&root, &path, Versions::AsWritten);
         let own = home.path().join("own.tgz");
-        fs::write(&own, packed.artifact.blobs()[1].bytes()).expect("written");
+        fs::write(&own, packed.artifact.blobs()[1].bytes().expect("in memory")).expect("written");
         let show = |what: &str, archive: &Path| {
             let result =
                 helm(home.path()).expect("helm").args(["show", what]).arg(archive).output().expect("helm runs");
@@ -210,7 +210,7 @@ fn config_and_annotations_are_those_that_helm_pushes() {
         let mut helms = parse(&manifest);
         let ours = parse(packed.artifact.manifest().bytes());
         let config = crane(&["blob", "--insecure", &format!("{repository}@{}", helms.config.digest)]);
-        let own_config = packed.artifact.blobs()[0].bytes();
+        let own_config = packed.artifact.blobs()[0].bytes().expect("in memory");
         assert_eq!(String::from_utf8_lossy(own_config), String::from_utf8_lossy(&config), "{path}");
         helms.annotations.remove("org.opencontainers.image.created");
         assert_eq!(ours.annotations, helms.annotations, "{path}");
@@ -273,10 +273,13 @@ fn a_stamp_changes_the_version_and_nothing_else() {
         let stamped = pack(&root, &path, Versions::Stamped);
         let separator = if written.version.contains('+') { '.' } else { '+' };
         assert_eq!(stamped.version, format!("{}{separator}{}", written.version, written.artifact.digest().short()));
-        let config: Json = serde_json::from_slice(stamped.artifact.blobs()[0].bytes()).expect("JSON");
+        let config: Json =
+            serde_json::from_slice(stamped.artifact.blobs()[0].bytes().expect("in memory")).expect("JSON");
         assert_eq!(config["version"], stamped.version.as_str());
-        let (before, after) =
-            (files_of(written.artifact.blobs()[1].bytes()), files_of(stamped.artifact.blobs()[1].bytes()));
+        let (before, after) = (
+            files_of(written.artifact.blobs()[1].bytes().expect("in memory")),
+            files_of(stamped.artifact.blobs()[1].bytes().expect("in memory")),
+        );
         let chart_yaml = format!("{}/Chart.yaml", written.name);
         for (name, bytes) in &before {
             if *name == chart_yaml {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use alga_release::oci::archive::{self, Entry};
 use alga_release::oci::{
-    Artifact, Content, Descriptor, Error, Kind, Location, Manifest, Options, Prefix, ReadStore, Repository, Selector,
-    Store, Tag,
+    Artifact, Content, Descriptor, Document, Error, Kind, Location, Manifest, Options, Prefix, ReadStore, Repository,
+    Selector, Store, Tag,
 };
 
 use crate::store_contract::{artifact, repository, tag};
@@ -52,12 +52,12 @@ fn platforms() -> Artifact {
     let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
     for architecture in ["amd64", "arm64"] {
         let (manifest, contents) = Image::new(architecture, &[3000]).oci(GZIP);
-        manifests.push(Content::new(images::MANIFEST, manifest));
+        manifests.push(Document::new(images::MANIFEST, manifest));
         blobs.extend(contents.into_iter().map(|blob| Content::new("application/octet-stream", blob)));
     }
     let entries: Vec<_> = manifests.iter().map(|manifest| manifest.descriptor().clone()).collect();
     let index = serde_json::json!({ "schemaVersion": 2, "mediaType": images::INDEX, "manifests": entries });
-    Artifact::of(Content::new(images::INDEX, index.to_string()), manifests, blobs)
+    Artifact::of(Document::new(images::INDEX, index.to_string()), manifests, blobs)
 }
 
 /// Own artifacts with and without tags, one of them shared, and an image of another registry.
@@ -80,7 +80,10 @@ async fn assert_holds(store: &ReadStore, repository: &Repository, artifact: &Art
         assert!(store.has(repository, content.descriptor()).await.expect("an answer"));
     }
     for blob in artifact.blobs() {
-        assert_eq!(store.fetch_verified(repository, blob.descriptor(), 1 << 20).await.expect("a blob"), blob.bytes());
+        assert_eq!(
+            store.fetch_verified(repository, blob.descriptor(), 1 << 20).await.expect("a blob"),
+            blob.bytes().expect("in memory")
+        );
     }
     for manifest in artifact.manifests() {
         let selector = Selector::Digest(manifest.descriptor().digest.clone());
@@ -101,7 +104,7 @@ async fn all_of(directory: &Path) -> Vec<Named> {
                 let bytes = store.fetch_verified(&repository, blob, 64 << 20).await.expect("a blob");
                 blobs.push(Content::new(&blob.media_type, bytes));
             }
-            let artifact = Artifact::of(Content::new(&descriptor.media_type, bytes), Vec::new(), blobs);
+            let artifact = Artifact::of(Document::new(&descriptor.media_type, bytes), Vec::new(), blobs);
             all.push((format!("{OWN}/{repository}"), Some(tag), artifact));
         }
     }
@@ -233,12 +236,15 @@ fn read_again(artifact: &Artifact, file: &Path) -> Artifact {
     let bytes = fs::read(file).expect("a file");
     let file = Arc::new(fs::File::open(file).expect("a file"));
     let part = |content: &Content| {
-        let (descriptor, length) = (content.descriptor().clone(), content.bytes().len());
-        let at = bytes.windows(length).position(|window| window == content.bytes()).expect("it is in it");
+        let (descriptor, length) = (content.descriptor().clone(), content.bytes().expect("in memory").len());
+        let at = bytes
+            .windows(length)
+            .position(|window| window == content.bytes().expect("in memory"))
+            .expect("it is in it");
         let range = alga_release::oci::FileRange::new(file.clone(), at as u64, length as u64);
         Content::in_file(Descriptor { annotations: BTreeMap::new(), ..descriptor }, range)
     };
-    let bare = |content: &Content| Content::new(&content.descriptor().media_type, content.bytes().clone());
+    let bare = |document: &Document| Document::new(&document.descriptor().media_type, document.bytes().clone());
     let manifests = artifact.manifests().iter().map(bare).collect();
     Artifact::of(bare(artifact.manifest()), manifests, artifact.blobs().iter().map(part).collect())
 }
@@ -274,7 +280,7 @@ async fn whoever_reads_a_pipe_knows_early_what_follows() {
         several.iter().flat_map(|(_, _, artifact)| artifact.manifests().iter().chain([artifact.manifest()]));
     let (manifests, mut expected) =
         (manifests.collect::<Vec<_>>(), vec!["oci-layout".to_owned(), "index.json".to_owned()]);
-    expected.extend(digests(&mut manifests.into_iter()));
+    expected.extend(digests(&mut manifests.into_iter().map(Document::content)));
     expected.extend(digests(&mut several.iter().flat_map(|(_, _, artifact)| artifact.blobs())));
     assert_eq!(names, expected);
 }

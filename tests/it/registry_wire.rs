@@ -52,10 +52,13 @@ async fn a_new_artifact_takes_five_requests_on_one_connection_and_a_known_blob_o
     assert_eq!(methods(&registry), ["POST", "PUT", "POST", "PUT", "PUT"]);
     assert_eq!(registry.connections(), 1);
     let log = registry.log();
-    assert_eq!(log[0].query, format!("mount={}", artifact.blobs()[0].descriptor().digest));
+    assert_eq!(log[0].query, format!("mount={}", artifact.config().expect("a config").descriptor().digest));
     assert_eq!(log[0].content_length.as_deref(), Some("0"));
-    assert!(log[1].query.ends_with(&format!("&digest={}", artifact.blobs()[0].descriptor().digest)), "{log:?}");
-    assert_eq!(log[1].content_length, Some(artifact.blobs()[0].bytes().len().to_string()));
+    assert!(
+        log[1].query.ends_with(&format!("&digest={}", artifact.config().expect("a config").descriptor().digest)),
+        "{log:?}"
+    );
+    assert_eq!(log[1].content_length, Some(artifact.blobs()[0].bytes().expect("in memory").len().to_string()));
     assert_eq!(log[4].content_type.as_deref(), Some(media_type::IMAGE_MANIFEST));
     let (stored, bytes) = registry.manifest("org/x", "1.0").expect("stored");
     assert_eq!((stored.as_str(), &bytes[..]), (media_type::IMAGE_MANIFEST, &artifact.manifest().bytes()[..]));
@@ -66,7 +69,7 @@ async fn a_new_artifact_takes_five_requests_on_one_connection_and_a_known_blob_o
     // A blob that another repository has is taken from there.
     store.push_blob(&repository("y"), &artifact.blobs()[0]).await.expect("pushed");
     assert_eq!(methods(&registry), ["POST", "POST"]);
-    let digest = &artifact.blobs()[0].descriptor().digest;
+    let digest = &artifact.config().expect("a config").descriptor().digest;
     assert_eq!(registry.log()[1].query, format!("mount={digest}&from=org/x"));
 }
 
@@ -275,7 +278,7 @@ async fn bodies_without_end_are_cut() {
     registry.fail(Fault::every("GET", "/v2/", Action::Endless));
     let read = store.read();
     assert_eq!(read.manifest(&x, &selector).await.map_err(kind), Err(Kind::TooLarge));
-    let blob = artifact.blobs()[0].descriptor();
+    let blob = artifact.config().expect("a config").descriptor();
     assert_eq!(read.fetch_verified(&x, blob, 1000).await.map_err(kind), Err(Kind::TooLarge));
     assert_eq!(read.tags(&x).await.map_err(kind), Err(Kind::TooLarge));
     registry.expire_tokens();
@@ -440,7 +443,7 @@ async fn an_independent_client_reads_what_is_pushed() {
     for (named, blob) in [(&manifest.config, 0), (&manifest.layers[0], 1)] {
         let mut bytes = Vec::new();
         client.pull_blob(&reference, named, &mut bytes).await.expect("the blob");
-        assert_eq!(&bytes[..], &artifact.blobs()[blob].bytes()[..]);
+        assert_eq!(&bytes[..], &artifact.blobs()[blob].bytes().expect("in memory")[..]);
         let own: Descriptor = artifact.blobs()[blob].descriptor().clone();
         assert_eq!(u64::try_from(named.size), Ok(own.size));
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::config::{self, Config};
@@ -39,9 +40,10 @@ pub(super) fn read(members: &Members, manifest: &[u8], settings: &Settings<'_>) 
         members.file(name)?.ok_or_else(absent)
     };
     let names = image.layers.as_deref().unwrap_or_default();
-    let content = Content::new(config::MEDIA_TYPE, whole(&file(&image.config)?, &image.config)?);
+    let json = Bytes::from(whole(&file(&image.config)?, &image.config)?);
+    let content = Content::new(config::MEDIA_TYPE, json.clone());
     is_named(&image.config, &content)?;
-    let config = Config::parse(content.bytes(), names.len())?;
+    let config = Config::parse(&json, names.len())?;
     if !config.platform.fits(settings.platform) {
         return Err(Error::refused(format!("its image is for {}, not for {}", config.platform, settings.platform)));
     }

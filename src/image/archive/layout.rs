@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::config::{self, Config};
@@ -11,7 +12,7 @@ use super::layer::{Done, Packing, packing};
 use super::members::{Members, whole};
 use super::{Error, Image, Settings};
 use crate::image::Platform;
-use crate::oci::{Artifact, Content, Descriptor, Digest, FileRange, Index, Manifest, media_type};
+use crate::oci::{Artifact, Content, Descriptor, Digest, Document, FileRange, Index, Manifest, media_type};
 
 /// By which builders mark what they say about an image beside it.
 const ATTESTATION: (&str, &str) = ("vnd.docker.reference.type", "attestation-manifest");
@@ -62,7 +63,7 @@ fn only(index: &Index) -> Result<&Descriptor, Error> {
 
 /// One manifest and what it names.
 struct Built {
-    manifest: Content,
+    manifest: Document,
     blobs: Vec<Content>,
     /// Of an image, not of what is said about one.
     config: Option<Config>,
@@ -157,7 +158,7 @@ impl Reader<'_> {
             manifests.push(one.manifest);
             blobs.extend(one.blobs);
         }
-        let artifact = Artifact::of(Content::new(&descriptor.media_type, bytes), manifests, blobs);
+        let artifact = Artifact::of(Document::new(&descriptor.media_type, bytes), manifests, blobs);
         Ok(Image { artifact, names: Vec::new(), revision, platforms, warnings: Vec::new() })
     }
 
@@ -170,8 +171,8 @@ impl Reader<'_> {
         let bytes = self.json(descriptor)?;
         let broken = |cause| Error::damaged(format!("the manifest {} is broken: {cause}", descriptor.digest));
         let manifest = Manifest::parse(&descriptor.media_type, &bytes).map_err(broken)?;
-        let config = self.json(&manifest.config)?;
-        let content = Content::new(&manifest.config.media_type, config);
+        let json = Bytes::from(self.json(&manifest.config)?);
+        let content = Content::new(&manifest.config.media_type, json.clone());
         if is_attestation(descriptor) {
             return self.attestation(descriptor, bytes, content, &manifest);
         }
@@ -179,11 +180,11 @@ impl Reader<'_> {
             let media_type = manifest.config.media_type.escape_debug();
             return Err(Error::refused(format!("{} is no container image, but `{media_type}`", descriptor.digest)));
         }
-        let config = Config::parse(content.bytes(), manifest.layers.len())?;
+        let config = Config::parse(&json, manifest.layers.len())?;
         let (bytes, layers) = self.layers(bytes, &manifest, &config)?;
         let blobs = std::iter::once(content).chain(layers).collect();
         let annotations = manifest.annotations;
-        Ok(Built { manifest: Content::new(&descriptor.media_type, bytes), blobs, config: Some(config), annotations })
+        Ok(Built { manifest: Document::new(&descriptor.media_type, bytes), blobs, config: Some(config), annotations })
     }
 
     /// The layers, and the manifest, rewritten where bare ones were compressed.
@@ -223,7 +224,7 @@ impl Reader<'_> {
         for layer in &manifest.layers {
             blobs.push(Content::in_file(layer.clone(), self.blob(layer)?));
         }
-        let manifest = Content::new(&descriptor.media_type, bytes);
+        let manifest = Document::new(&descriptor.media_type, bytes);
         Ok(Built { manifest, blobs, config: None, annotations: BTreeMap::new() })
     }
 

@@ -45,10 +45,6 @@ impl Archive {
         match self.0 {}
     }
 
-    pub fn has(&self, _: &Repository, _: &Descriptor) -> Answer<bool> {
-        match self.0 {}
-    }
-
     pub fn tags(&self, _: &Repository) -> Answer<Vec<Tag>> {
         match self.0 {}
     }

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use tokio::task::spawn_blocking;
 
 use super::names::{full_name, names};
 use super::{member, name_of, tar};
-use crate::oci::content::unreadable;
 use crate::oci::{
     Content, Descriptor, Digest, Error, FileRange, Index, Kind, Parsed, Prefix, Repository, Selector, Tag, media_type,
 };
@@ -122,15 +121,27 @@ impl Archive {
     /// All of it, of at most `limit` bytes.
     fn read(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {
         let range = self.range(repository, digest)?;
-        let reference = || self.reference(repository, &Selector::Digest(digest.clone()));
-        if range.length() > limit {
-            let reason = format!("it is larger than {limit} bytes");
-            return Err(Error::new(Kind::TooLarge, "reading", reference(), reason));
+        self.check_length(repository, digest, &range, limit)?;
+        range.read_at(0, limit).map_err(|cause| self.cut_off(repository, digest, cause))
+    }
+
+    fn check_length(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: &FileRange,
+        limit: u64,
+    ) -> Result<(), Error> {
+        if range.length() <= limit {
+            return Ok(());
         }
-        range.read_at(0, limit).map_err(|cause| {
-            Error::new(Kind::Io, "reading", reference(), "the file system failed, or the file was cut off")
-                .caused_by(cause)
-        })
+        let reference = self.reference(repository, &Selector::Digest(digest.clone()));
+        Err(Error::new(Kind::TooLarge, "reading", reference, format!("it is larger than {limit} bytes")))
+    }
+
+    fn cut_off(&self, repository: &Repository, digest: &Digest, cause: io::Error) -> Error {
+        let reference = self.reference(repository, &Selector::Digest(digest.clone()));
+        Error::new(Kind::Io, "reading", reference, "the file system failed, or the file was cut off").caused_by(cause)
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
@@ -163,9 +174,13 @@ impl Archive {
         Ok((media_type, Bytes::from(bytes)))
     }
 
-    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    /// Reads on a thread for blocking work, so that the caller can be cancelled meanwhile.
     pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
-        self.read(repository, &descriptor.digest, descriptor.size).map(Bytes::from)
+        let Descriptor { digest, size, .. } = descriptor;
+        let (range, limit) = (self.range(repository, digest)?, *size);
+        self.check_length(repository, digest, &range, limit)?;
+        let read = spawn_blocking(move || range.read_at(0, limit)).await.map_err(io::Error::other).flatten();
+        read.map(Bytes::from).map_err(|cause| self.cut_off(repository, digest, cause))
     }
 
     /// A blob, which is read where it lies when it is stored elsewhere.
@@ -183,20 +198,14 @@ impl Archive {
             Err(error) if error.is_not_found() => return Ok(false),
             range => range?,
         };
-        let mut pieces = Content::in_file(descriptor.clone(), range).stream();
-        while let Some(piece) = pieces.next().await {
-            if let Err(cause) = piece {
-                let (kind, ..) = unreadable(&cause);
-                return Err(match kind {
-                    Kind::Mismatch => self.corrupted(repository, digest),
-                    kind => {
-                        let reference = self.reference(repository, &Selector::Digest(digest.clone()));
-                        Error::new(kind, "reading", reference, "the file system failed").caused_by(cause)
-                    }
-                });
+        match range.has_digest(digest).await {
+            Ok(true) => Ok(true),
+            Ok(false) => Err(self.corrupted(repository, digest)),
+            Err(cause) => {
+                let reference = self.reference(repository, &Selector::Digest(digest.clone()));
+                Err(Error::new(Kind::Io, "reading", reference, "the file system failed").caused_by(cause))
             }
         }
-        Ok(true)
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]

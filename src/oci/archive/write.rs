@@ -15,7 +15,7 @@ use super::names::{CONTAINERD_NAME, full_name};
 use super::{MARKER, member, name_of};
 use crate::oci::content::{Source, unreadable};
 use crate::oci::{
-    Artifact, Content, Descriptor, Digest, Error, Index, Kind, Parsed, Prefix, Selector, Tag, media_type,
+    Artifact, Content, Descriptor, Digest, Document, Error, Index, Kind, Parsed, Prefix, Selector, Tag, media_type,
 };
 
 const BLOCK: u64 = 512;
@@ -69,7 +69,7 @@ pub async fn write(
     let mut writer = Writer { path, file: &unfinished.file, position: 0, written: 0, total: packed.size(), progress };
     writer.small("oci-layout", MARKER.as_bytes())?;
     writer.small("index.json", &packed.index)?;
-    for content in packed.manifests.values().chain(packed.blobs.values()) {
+    for content in packed.contents() {
         writer.content(content).await?;
     }
     writer.bytes(&END)?;
@@ -79,7 +79,7 @@ pub async fn write(
 /// What goes into an archive, in order.
 struct Packed<'a> {
     index: Vec<u8>,
-    manifests: BTreeMap<&'a Digest, &'a Content>,
+    manifests: BTreeMap<&'a Digest, &'a Document>,
     blobs: BTreeMap<&'a Digest, &'a Content>,
 }
 
@@ -89,7 +89,8 @@ impl<'a> Packed<'a> {
         let (mut manifests, mut blobs) = (BTreeMap::new(), BTreeMap::new());
         let keyed = |content: &'a Content| (&content.descriptor().digest, content);
         for artifact in entries.iter().map(|entry| entry.artifact) {
-            manifests.extend(std::iter::once(artifact.manifest()).chain(artifact.manifests()).map(keyed));
+            let documents = std::iter::once(artifact.manifest()).chain(artifact.manifests());
+            manifests.extend(documents.map(|document| (&document.descriptor().digest, document)));
             blobs.extend(artifact.blobs().iter().map(keyed));
         }
         blobs.retain(|digest, _| !manifests.contains_key(digest));
@@ -125,7 +126,12 @@ impl<'a> Packed<'a> {
 
     /// Of all contents, in bytes.
     fn size(&self) -> u64 {
-        self.manifests.values().chain(self.blobs.values()).map(|content| content.descriptor().size).sum()
+        self.contents().map(|content| content.descriptor().size).sum()
+    }
+
+    /// In the order of writing.
+    fn contents(&self) -> impl Iterator<Item = &'a Content> {
+        self.manifests.values().map(|document| document.content()).chain(self.blobs.values().copied())
     }
 }
 
@@ -164,7 +170,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// A manifest as the index describes it: by its own bytes alone, wherever they were read.
-fn describe(manifest: &Content, name: &str, tagged: bool) -> Descriptor {
+fn describe(manifest: &Document, name: &str, tagged: bool) -> Descriptor {
     let Descriptor { media_type, digest, size, .. } = manifest.descriptor().clone();
     let parsed = Parsed::parse(&media_type, manifest.bytes()).ok();
     let artifact_type = parsed.as_ref().and_then(Parsed::artifact_type).map(ToOwned::to_owned);

@@ -1,6 +1,10 @@
-//! What a copy reads of a layout beside what everybody reads: blobs that stay in their files, and what refers to a manifest.
+//! What a copy reads of a layout beside what everybody reads: blobs that stay in their files, whether they are whole, and what refers
+//! to a manifest.
 
-use super::Layout;
+use std::fs;
+use std::io;
+
+use super::read::{Layout, corrupted};
 use crate::oci::{Content, Descriptor, Digest, Error, FileRange, Repository, media_type};
 
 /// Largest manifest that is read to see what it refers to.
@@ -11,6 +15,25 @@ impl Layout {
     pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
         let range = FileRange::at(self.blob_path(repository, &descriptor.digest), descriptor.size);
         Content::in_file(descriptor.clone(), range)
+    }
+
+    /// Returns whether the layout holds the content. Nothing but its digest vouches for a file on a disk, so the bytes are read.
+    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        self.holds(repository, &descriptor.digest).await
+    }
+
+    pub(super) async fn holds(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
+        let path = self.blob_path(repository, digest);
+        let same = match fs::metadata(&path) {
+            Ok(metadata) => FileRange::at(path.clone(), metadata.len()).has_digest(digest).await,
+            Err(cause) => Err(cause),
+        };
+        match same {
+            Ok(true) => Ok(true),
+            Ok(false) => Err(corrupted(&path, self.reference(repository, digest.as_str()))),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(cause) => Err(Self::io("reading", self.reference(repository, digest.as_str()), cause)),
+        }
     }
 
     /// The manifests of the index that name `subject`, described with what they say of themselves.

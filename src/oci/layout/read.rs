@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
-use crate::oci::{Descriptor, Digest, Error, Hasher, Index, Kind, Repository, Selector, Tag, media_type};
+use crate::oci::{Descriptor, Digest, Error, Index, Kind, Repository, Selector, Tag, media_type};
 
 /// Largest `index.json` that is read.
 const INDEX_LIMIT: u64 = 64 << 20;
@@ -14,7 +15,7 @@ const INDEX_LIMIT: u64 = 64 << 20;
 const EXTERNAL: &str = "_external";
 
 /// A directory of layouts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Layout {
     directory: PathBuf,
 }
@@ -134,9 +135,18 @@ impl Layout {
     }
 
     pub(super) fn read_blob(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {
+        self.bounded(repository, digest, limit, read_bounded(&self.blob_path(repository, digest), limit))
+    }
+
+    fn bounded(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        limit: u64,
+        read: io::Result<Vec<u8>>,
+    ) -> Result<Vec<u8>, Error> {
         let reference = || self.reference(repository, digest.as_str());
-        let bytes = read_bounded(&self.blob_path(repository, digest), limit)
-            .map_err(|cause| Self::io("reading", reference(), cause))?;
+        let bytes = read.map_err(|cause| Self::io("reading", reference(), cause))?;
         if bytes.len() as u64 > limit {
             let reason = format!("it is larger than {limit} bytes");
             return Err(Error::new(Kind::TooLarge, "reading", reference(), reason));
@@ -144,26 +154,13 @@ impl Layout {
         Ok(bytes)
     }
 
-    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    /// Reads on a thread for blocking work, so that the caller can be cancelled meanwhile.
     pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
         self.index(repository)?;
-        self.read_blob(repository, &descriptor.digest, descriptor.size).map(Bytes::from)
-    }
-
-    /// A file on a disk has nobody who vouches for it: its bytes are held against its name.
-    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
-        self.holds(repository, &descriptor.digest)
-    }
-
-    pub(super) fn holds(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
-        let path = self.blob_path(repository, digest);
-        match hash_file(&path) {
-            Ok(found) if found == *digest => Ok(true),
-            Ok(_) => Err(corrupted(&path, self.reference(repository, digest.as_str()))),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(cause) => Err(Self::io("reading", self.reference(repository, digest.as_str()), cause)),
-        }
+        let Descriptor { digest, size, .. } = descriptor;
+        let (path, limit) = (self.blob_path(repository, digest), *size);
+        let read = spawn_blocking(move || read_bounded(&path, limit)).await.map_err(io::Error::other).flatten();
+        self.bounded(repository, digest, limit, read).map(Bytes::from)
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
@@ -174,7 +171,7 @@ impl Layout {
     }
 }
 
-fn corrupted(path: &Path, reference: String) -> Error {
+pub(super) fn corrupted(path: &Path, reference: String) -> Error {
     let reason =
         format!("{} does not hold what its name says: corrupted; remove that file and publish again", path.display());
     Error::new(Kind::Mismatch, "reading", reference, reason)
@@ -191,12 +188,6 @@ pub(super) fn is_foreign(directory: &Path) -> bool {
         let deeper = entry.path().is_dir() && !is_foreign(&entry.path());
         !begun && !entry.path().join("oci-layout").is_file() && !deeper
     })
-}
-
-fn hash_file(path: &Path) -> io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-    Ok(hasher.finish())
 }
 
 /// At most one byte more than `limit`, by which the caller sees that there is more.

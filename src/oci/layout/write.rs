@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::read::{Layout, is_foreign};
 use crate::oci::content::{Source, unreadable};
-use crate::oci::{Content, Descriptor, Digest, Error, Index, Kind, Parsed, Repository, Tag, media_type};
+use crate::oci::{Content, Descriptor, Digest, Document, Error, Index, Kind, Parsed, Repository, Tag, media_type};
 
 /// What the marker file of a layout says.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -64,7 +64,7 @@ impl Layout {
     async fn write_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
         // A corrupted blob is replaced: its right bytes are at hand.
-        if self.holds(repository, digest).unwrap_or(false) {
+        if self.holds(repository, digest).await.unwrap_or(false) {
             return Ok(());
         }
         let path = self.blob_path(repository, digest);
@@ -103,47 +103,47 @@ impl Layout {
     pub async fn push_manifest(
         &self,
         repository: &Repository,
-        content: &Content,
+        manifest: &Document,
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
-        self.push_manifest_if(repository, content, tag, Expected::Anything).await
+        self.push_manifest_if(repository, manifest, tag, Expected::Anything).await
     }
 
     /// Sets a tag only while it names `from`: under the lock of the layout, so that no other writer comes between.
     pub async fn move_tag(
         &self,
         repository: &Repository,
-        content: &Content,
+        manifest: &Document,
         tag: &Tag,
         from: Option<&Digest>,
     ) -> Result<(), Error> {
-        self.push_manifest_if(repository, content, Some(tag), Expected::Exactly(from)).await
+        self.push_manifest_if(repository, manifest, Some(tag), Expected::Exactly(from)).await
     }
 
     async fn push_manifest_if(
         &self,
         repository: &Repository,
-        content: &Content,
+        manifest: &Document,
         tag: Option<&Tag>,
         expected: Expected<'_>,
     ) -> Result<(), Error> {
         self.create(repository)?;
         let refused = |kind, reason: String| {
-            let reference = self.reference(repository, content.descriptor().digest.as_str());
+            let reference = self.reference(repository, manifest.descriptor().digest.as_str());
             Error::new(kind, "pushing", reference, reason)
         };
-        let parsed = Parsed::parse(&content.descriptor().media_type, content.bytes())
+        let parsed = Parsed::parse(&manifest.descriptor().media_type, manifest.bytes())
             .map_err(|cause| refused(Kind::Malformed, format!("invalid manifest: {cause}")))?;
         let named: Vec<&Digest> = parsed.names().into_iter().map(|named| &named.digest).collect();
         let absent: Vec<&Digest> =
             named.iter().copied().filter(|digest| !self.blob_path(repository, digest).is_file()).collect();
         // Of an image for several platforms one is enough.
-        let enough = media_type::is_index(&content.descriptor().media_type) && absent.len() < named.len();
+        let enough = media_type::is_index(&manifest.descriptor().media_type) && absent.len() < named.len();
         if let Some(digest) = absent.first().filter(|_| !enough) {
             return Err(refused(Kind::Refused, format!("it names {digest}, which is not there")));
         }
-        self.write_blob(repository, content).await?;
-        let entered = self.enter(repository, content.descriptor(), tag, expected);
+        self.write_blob(repository, manifest.content()).await?;
+        let entered = self.enter(repository, manifest.descriptor(), tag, expected);
         let found = entered.map_err(|cause| self.write_failed(repository, cause))?;
         let Err(found) = found else { return Ok(()) };
         let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());

@@ -22,6 +22,31 @@ impl Registry {
         self.client.persist(attempt).await
     }
 
+    /// By the registry's word, without reading.
+    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        self.has_for(repository, descriptor, Access::Pull).await
+    }
+
+    /// As [`Self::has`], with a token that serves what comes after, too.
+    pub(super) async fn has_for(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        access: Access,
+    ) -> Result<bool, Error> {
+        let operation = self.operation("looking for", repository, &descriptor.digest, access);
+        let request = if media_type::is_manifest(&descriptor.media_type) {
+            self.manifest_request(&operation, Method::HEAD, descriptor.digest.as_str())
+        } else {
+            Request::new(Method::HEAD, self.client.url(&operation, &format!("blobs/{}", descriptor.digest)))
+        };
+        match self.get(&operation, request, 0).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The bytes of a blob as they come, not verified, in one attempt: whoever stores them elsewhere attempts both as one.
     pub async fn open_blob(
         &self,

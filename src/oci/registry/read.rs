@@ -37,7 +37,7 @@ impl Registry {
         if answer.status.is_success() { Ok(answer) } else { Err(error::refused(operation, &answer)) }
     }
 
-    fn manifest_request(&self, operation: &Operation, method: Method, reference: &str) -> Request {
+    pub(super) fn manifest_request(&self, operation: &Operation, method: Method, reference: &str) -> Request {
         let accept = HeaderValue::from_str(&media_type::MANIFESTS.join(", ")).expect("media types are visible ASCII");
         Request::new(method, self.client.url(operation, &format!("manifests/{reference}"))).header(ACCEPT, accept)
     }
@@ -80,31 +80,6 @@ impl Registry {
             return Err(operation.error(Kind::Mismatch, reason));
         }
         Ok(answer.body)
-    }
-
-    /// By the registry's word, without reading.
-    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
-        self.has_for(repository, descriptor, Access::Pull).await
-    }
-
-    /// As [`Self::has`], with a token that serves what comes after, too.
-    pub(super) async fn has_for(
-        &self,
-        repository: &Repository,
-        descriptor: &Descriptor,
-        access: Access,
-    ) -> Result<bool, Error> {
-        let operation = self.operation("looking for", repository, &descriptor.digest, access);
-        let request = if media_type::is_manifest(&descriptor.media_type) {
-            self.manifest_request(&operation, Method::HEAD, descriptor.digest.as_str())
-        } else {
-            Request::new(Method::HEAD, self.client.url(&operation, &format!("blobs/{}", descriptor.digest)))
-        };
-        match self.get(&operation, request, 0).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// In the registry's order. What is no valid tag is left out: some registries list digests.

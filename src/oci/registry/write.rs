@@ -17,7 +17,7 @@ use super::error::{self, Refusal, kind_of};
 use super::read::content_digest;
 use super::{Error, Registry, Repository};
 use crate::oci::content::{Source, unreadable};
-use crate::oci::{Content, Digest, Kind, Tag, optional};
+use crate::oci::{Content, Digest, Document, Kind, Tag, optional};
 
 /// From this size on it pays to ask whether a blob is there before an upload is started.
 const LARGE: u64 = 1 << 20;
@@ -163,17 +163,17 @@ impl Registry {
     pub async fn push_manifest(
         &self,
         repository: &Repository,
-        content: &Content,
+        manifest: &Document,
         tag: Option<&Tag>,
     ) -> Result<(), Error> {
-        self.client.persist(async || self.put_manifest(repository, content, tag).await).await
+        self.client.persist(async || self.put_manifest(repository, manifest, tag).await).await
     }
 
     /// Under a tag that names `from` now. Every attempt but the first looks at it again.
     pub async fn move_tag(
         &self,
         repository: &Repository,
-        content: &Content,
+        manifest: &Document,
         tag: &Tag,
         from: Option<&Digest>,
     ) -> Result<(), Error> {
@@ -181,7 +181,7 @@ impl Registry {
         let attempt = async || {
             if failed.swap(true, Ordering::Relaxed) {
                 let found = optional(self.resolve(repository, tag).await)?;
-                if found.as_ref() == Some(&content.descriptor().digest) {
+                if found.as_ref() == Some(&manifest.descriptor().digest) {
                     return Ok(());
                 }
                 if found.as_ref() != from {
@@ -189,20 +189,20 @@ impl Registry {
                     return Err(operation.error(Kind::Conflict, "somebody else moved it meanwhile"));
                 }
             }
-            self.put_manifest(repository, content, Some(tag)).await
+            self.put_manifest(repository, manifest, Some(tag)).await
         };
         self.client.persist(attempt).await
     }
 
-    async fn put_manifest(&self, repository: &Repository, content: &Content, tag: Option<&Tag>) -> Result<(), Error> {
-        let descriptor = content.descriptor();
+    async fn put_manifest(&self, repository: &Repository, manifest: &Document, tag: Option<&Tag>) -> Result<(), Error> {
+        let descriptor = manifest.descriptor();
         let reference = tag.map_or(descriptor.digest.as_str(), Tag::as_str);
         let operation = self.operation("pushing", repository, reference, Access::Push);
         let media_type = HeaderValue::from_str(&descriptor.media_type)
             .map_err(|cause| operation.error(Kind::Malformed, "its media type is not valid").caused_by(cause))?;
         let request = Request::new(Method::PUT, self.client.url(&operation, &format!("manifests/{reference}")))
             .header(CONTENT_TYPE, media_type)
-            .body(body_of(content));
+            .body(manifest.bytes().clone());
         let answer = self.client.call(&operation, &request, ANSWER_LIMIT).await?;
         if !answer.status.is_success() {
             return Err(manifest_refused(&operation, &answer));

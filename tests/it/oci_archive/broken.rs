@@ -49,7 +49,7 @@ fn entry(name: &str) -> Value {
 
 /// The files of an archive with these entries.
 fn files(entries: &[Value]) -> Files {
-    let blobs: Vec<Vec<u8>> = contents().iter().map(|content| content.bytes().to_vec()).collect();
+    let blobs: Vec<Vec<u8>> = contents().iter().map(|content| content.bytes().expect("in memory").to_vec()).collect();
     let mut files = layout(entries, &blobs);
     let mut index: Value = serde_json::from_slice(&files[1].1).expect("JSON");
     index["annotations"] = json!({ PREFIX_KEY: OWN });
@@ -217,7 +217,10 @@ async fn what_was_changed_in_an_archive_is_a_mismatch() {
     let sound = sound();
     for content in contents() {
         let mut changed = sound.clone();
-        let file = changed.iter_mut().find(|(name, _)| *name == blob_name(content.bytes())).expect("it is in it");
+        let file = changed
+            .iter_mut()
+            .find(|(name, _)| *name == blob_name(content.bytes().expect("in memory")))
+            .expect("it is in it");
         file.1[3] ^= 1;
         let store = open(&scratch.file(&tar(&changed))).expect("an archive");
         let (one, descriptor) = (repository("charts/one"), content.descriptor());
@@ -241,7 +244,8 @@ async fn what_was_changed_in_an_archive_is_a_mismatch() {
 async fn a_blob_that_is_absent_is_said_to_be_by_whoever_asks_for_it() {
     let scratch = Scratch::new();
     let blob = contents()[0].clone();
-    let files: Files = sound().into_iter().filter(|(name, _)| *name != blob_name(blob.bytes())).collect();
+    let files: Files =
+        sound().into_iter().filter(|(name, _)| *name != blob_name(blob.bytes().expect("in memory"))).collect();
     let store = open(&scratch.file(&tar(&files))).expect("an archive");
     let one = repository("charts/one");
     assert!(!store.has(&one, blob.descriptor()).await.expect("an answer"));

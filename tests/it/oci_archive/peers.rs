@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use alga_release::oci::{Artifact, Content};
+use alga_release::oci::{Artifact, Content, Document};
 use serde_json::Value;
 
 use super::{ELSEWHERE, OWN, named, platforms, write};
@@ -43,7 +43,7 @@ impl Peers {
 fn image() -> Artifact {
     let (manifest, blobs) = Image::new("amd64", &[3000, 500_000]).oci(GZIP);
     let blobs = blobs.into_iter().map(|blob| Content::new("application/octet-stream", blob)).collect();
-    Artifact::of(Content::new(images::MANIFEST, manifest), Vec::new(), blobs)
+    Artifact::of(Document::new(images::MANIFEST, manifest), Vec::new(), blobs)
 }
 
 /// The manifests that a layout's index names, by their digests.
