@@ -7,4 +7,4 @@ mod opened;
 
 pub use applied::{Applied, Applier};
 pub use bundle::{Bundle, Parts};
-pub use opened::{Found, Opened, Part, unpack_chart};
+pub use opened::{Fetched, Found, Opened, unpack_chart};

@@ -40,7 +40,7 @@ pub struct Opened<'a> {
 }
 
 /// A part of a release, or the reason why it is absent or broken. A transient error, and one of the store as a whole, is an [`Error`].
-pub type Part<T> = Result<Result<T, String>, Error>;
+pub type Fetched<T> = Result<Result<T, String>, Error>;
 
 /// An artifact whose manifest was read.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ impl<'a> Opened<'a> {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn chart(&self, name: &str) -> Part<Found> {
+    pub async fn chart(&self, name: &str) -> Fetched<Found> {
         self.part(NamedKind::Chart, Some(name), |layer| layer.media_type == LAYER_MEDIA_TYPE).await
     }
 
@@ -97,12 +97,12 @@ impl<'a> Opened<'a> {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn bundle(&self) -> Part<Found> {
+    pub async fn bundle(&self) -> Fetched<Found> {
         self.part(NamedKind::Bundle, None, |_| true).await
     }
 
     /// Reads the manifest of one of the artifacts that the release names.
-    async fn part(&self, kind: NamedKind, name: Option<&str>, is: impl Fn(&Descriptor) -> bool) -> Part<Found> {
+    async fn part(&self, kind: NamedKind, name: Option<&str>, is: impl Fn(&Descriptor) -> bool) -> Fetched<Found> {
         let is_it = |named: &Named| named.kind == kind && name.is_none_or(|name| named.name == name);
         match self.named.iter().find(|named| is_it(named)).map(|named| &named.target) {
             Some(Target::At { repository: AnyRepository::Own(repository), selector }) => {
@@ -119,7 +119,7 @@ impl<'a> Opened<'a> {
         repository: &Repository,
         selector: &Selector,
         is: impl Fn(&Descriptor) -> bool,
-    ) -> Part<Found> {
+    ) -> Fetched<Found> {
         let (descriptor, bytes) = match &self.origin {
             Origin::Store(store) => match absent(store.manifest(repository, selector).await)? {
                 Ok(read) => read,
@@ -144,7 +144,7 @@ impl<'a> Opened<'a> {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn archive(&self, found: &Found) -> Part<Bytes> {
+    pub async fn archive(&self, found: &Found) -> Fetched<Bytes> {
         match &self.origin {
             Origin::Store(store) => absent(store.fetch_verified(&found.repository, &found.layer, ARCHIVE_LIMIT).await),
             Origin::Packed(artifacts) => {
@@ -161,7 +161,7 @@ impl<'a> Opened<'a> {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn files(&self, bundle: &Found) -> Part<Bundle> {
+    pub async fn files(&self, bundle: &Found) -> Fetched<Bundle> {
         let archive = self.archive(bundle).await?;
         let files = archive.and_then(|archive| overlay::unpack(&archive).map_err(|refused| refused.to_string()));
         Ok(files.map(Bundle::open))
@@ -179,7 +179,7 @@ pub fn unpack_chart(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String>
 }
 
 /// Tells what is absent or broken from what may be there the next time.
-fn absent<T>(result: Result<T, Error>) -> Part<T> {
+fn absent<T>(result: Result<T, Error>) -> Fetched<T> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted | Kind::Io) => Err(error),

@@ -15,7 +15,7 @@ use super::overlay::{self, Overlays};
 use super::risk;
 use super::side::{Files, Side};
 use super::value::{BundleChange, Diff, ImageChange, ImageState, SCHEMA, Summary};
-use crate::contents::{Bundle, Found, Part as Read, unpack_chart};
+use crate::contents::{Bundle, Fetched, Found, unpack_chart};
 use crate::oci::Error;
 use crate::release::{Named, NamedKind, Release, Target};
 
@@ -271,6 +271,6 @@ async fn pair(from: Option<&Side<'_>>, to: &Side<'_>, name: String) -> Result<(C
     }
 }
 
-async fn archive(side: &Side<'_>, found: &Found) -> Read<Bytes> {
+async fn archive(side: &Side<'_>, found: &Found) -> Fetched<Bytes> {
     side.opened.archive(found).await
 }

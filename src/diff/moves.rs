@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::name;
-use super::objects::{Id, Object, Pins};
+use super::objects::{ComparedObject, Id, Pins};
 use super::risk::{self, Risk};
 use crate::contents::{Applied, Applier};
 
 /// The objects of one side, and what applies them.
 pub(super) struct AppliedObjects<'a> {
-    objects: BTreeMap<&'a Id, Vec<(&'a Object, &'a BTreeSet<Applier>)>>,
+    objects: BTreeMap<&'a Id, Vec<(&'a ComparedObject, &'a BTreeSet<Applier>)>>,
     prunes: BTreeMap<(&'a str, &'a str), bool>,
 }
 
 impl<'a> AppliedObjects<'a> {
-    pub fn new(objects: &'a [Object], applied: &'a Applied) -> Self {
+    pub fn new(objects: &'a [ComparedObject], applied: &'a Applied) -> Self {
         let mut side = Self { objects: BTreeMap::new(), prunes: BTreeMap::new() };
         for object in objects {
             // What no Kustomization lists is a patch, or values.
@@ -42,9 +42,14 @@ fn key(applier: &Applier) -> (&str, &str) {
 /// has made it its own before. What is gone altogether is said elsewhere.
 ///
 /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#prune>
-pub(super) fn risks(from: &AppliedObjects<'_>, to: &AppliedObjects<'_>, held: &[Object], pins: &Pins) -> Vec<Risk> {
+pub(super) fn risks(
+    from: &AppliedObjects<'_>,
+    to: &AppliedObjects<'_>,
+    held: &[ComparedObject],
+    pins: &Pins,
+) -> Vec<Risk> {
     let held: BTreeSet<&Id> = held.iter().map(|object| &object.id).collect();
-    let (mut risks, mut rest) = (Vec::new(), BTreeMap::<(String, String), Vec<&Object>>::new());
+    let (mut risks, mut rest) = (Vec::new(), BTreeMap::<(String, String), Vec<&ComparedObject>>::new());
     for (id, objects) in from.objects.iter().filter(|(id, _)| held.contains(*id)) {
         let now = to.appliers(id);
         let left =
@@ -63,7 +68,7 @@ pub(super) fn risks(from: &AppliedObjects<'_>, to: &AppliedObjects<'_>, held: &[
             None => rest.entry((left, new)).or_default().push(object),
         }
     }
-    let more = |((left, new), objects): ((String, String), Vec<&Object>)| {
+    let more = |((left, new), objects): ((String, String), Vec<&ComparedObject>)| {
         let text = moved(objects[0], objects.len() - 1, &left, &new, "it is then made anew");
         Risk::warning("moved-object", text)
     };
@@ -71,7 +76,7 @@ pub(super) fn risks(from: &AppliedObjects<'_>, to: &AppliedObjects<'_>, held: &[
     risks
 }
 
-fn moved(object: &Object, more: usize, left: &str, new: &str, lost: &str) -> String {
+fn moved(object: &ComparedObject, more: usize, left: &str, new: &str, lost: &str) -> String {
     let id = name(&object.id.to_string());
     let (all, verb) = match more {
         0 => (id, "moves"),

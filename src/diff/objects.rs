@@ -37,7 +37,7 @@ impl std::fmt::Display for Id {
 
 /// An object and where it stands.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct ComparedObject {
     /// What it is.
     pub id: Id,
     /// The file that it was read from.
@@ -72,7 +72,7 @@ pub enum Role {
     Other,
 }
 
-impl Object {
+impl ComparedObject {
     /// The text at a path of keys.
     pub fn text(&self, path: &[&str]) -> Option<&str> {
         path.iter().try_fold(&self.value, |value, key| value.get(key))?.as_str()
@@ -112,7 +112,10 @@ pub struct Pins {
 }
 
 /// Reads every object of the YAML files; files that cannot be read are named with the reason.
-pub fn read<'a>(files: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>, notes: &mut Vec<String>) -> Vec<Object> {
+pub fn read<'a>(
+    files: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>,
+    notes: &mut Vec<String>,
+) -> Vec<ComparedObject> {
     let mut objects = Vec::new();
     for (path, text) in files.into_iter().filter_map(|(path, bytes)| Some((path, text_of(path, bytes)?))) {
         match yaml::parse(text) {
@@ -124,7 +127,7 @@ pub fn read<'a>(files: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>, note
 }
 
 /// Reads every object of a bundle, those in the values of profiles too; files that cannot be read are named with the reason.
-pub fn of_bundle(bundle: &Bundle, notes: &mut Vec<String>) -> Vec<Object> {
+pub fn of_bundle(bundle: &Bundle, notes: &mut Vec<String>) -> Vec<ComparedObject> {
     let parsed = bundle.files().parsed();
     let mut objects = Vec::new();
     for (path, bytes) in bundle.bytes() {
@@ -145,11 +148,11 @@ pub(super) fn not_compared(path: &str, cause: &str) -> String {
     format!("{} was not compared by object: {}", super::name(path), super::name(cause))
 }
 
-fn of_documents(path: &str, documents: &[Document]) -> Vec<Object> {
+fn of_documents(path: &str, documents: &[Document]) -> Vec<ComparedObject> {
     flux::Object::of_documents(path, documents).iter().filter_map(object).collect()
 }
 
-fn object(object: &flux::Object<'_>) -> Option<Object> {
+fn object(object: &flux::Object<'_>) -> Option<ComparedObject> {
     let api_version = object.node.text_at(&["apiVersion"]).unwrap_or_default();
     // Instructions of kustomize are not objects of a cluster.
     if api_version.is_empty() || api_version.starts_with("kustomize.config.k8s.io/") {
@@ -161,7 +164,7 @@ fn object(object: &flux::Object<'_>) -> Option<Object> {
         name: object.name().to_owned(),
         group: object.group().to_owned(),
     };
-    Some(Object { id, file: object.file.to_owned(), value: value_of(object.node), role: Role::of(object) })
+    Some(ComparedObject { id, file: object.file.to_owned(), value: value_of(object.node), role: Role::of(object) })
 }
 
 impl Role {
@@ -182,7 +185,7 @@ impl Role {
 }
 
 /// Every object that differs, sorted by kind, namespace and name.
-pub fn compare(from: &[Object], to: &[Object], pins: &Pins, budget: &mut Budget) -> Vec<ObjectChange> {
+pub fn compare(from: &[ComparedObject], to: &[ComparedObject], pins: &Pins, budget: &mut Budget) -> Vec<ObjectChange> {
     let (old, new) = (by_id(from), by_id(to));
     let ids: BTreeSet<&Id> = old.keys().chain(new.keys()).copied().collect();
     let mut changes = Vec::new();
@@ -195,8 +198,8 @@ pub fn compare(from: &[Object], to: &[Object], pins: &Pins, budget: &mut Budget)
     changes
 }
 
-fn by_id(objects: &[Object]) -> BTreeMap<&Id, Vec<&Object>> {
-    let mut map: BTreeMap<&Id, Vec<&Object>> = BTreeMap::new();
+fn by_id(objects: &[ComparedObject]) -> BTreeMap<&Id, Vec<&ComparedObject>> {
+    let mut map: BTreeMap<&Id, Vec<&ComparedObject>> = BTreeMap::new();
     for object in objects {
         map.entry(&object.id).or_default().push(object);
     }
@@ -204,12 +207,15 @@ fn by_id(objects: &[Object]) -> BTreeMap<&Id, Vec<&Object>> {
 }
 
 /// Patches carry the name of what they patch: those of one name are matched by what they say, then by file, then in order.
-fn pairs<'o>(old: &[&'o Object], new: &[&'o Object]) -> Vec<(Option<&'o Object>, Option<&'o Object>)> {
+fn pairs<'o>(
+    old: &[&'o ComparedObject],
+    new: &[&'o ComparedObject],
+) -> Vec<(Option<&'o ComparedObject>, Option<&'o ComparedObject>)> {
     let (mut old, mut new) = (old.to_vec(), new.to_vec());
     let mut pairs = Vec::new();
-    let same_value = |a: &Object, b: &Object| a.value == b.value;
-    let same_file = |a: &Object, b: &Object| a.file == b.file;
-    for same in [&same_value as &dyn Fn(&Object, &Object) -> bool, &same_file] {
+    let same_value = |a: &ComparedObject, b: &ComparedObject| a.value == b.value;
+    let same_file = |a: &ComparedObject, b: &ComparedObject| a.file == b.file;
+    for same in [&same_value as &dyn Fn(&ComparedObject, &ComparedObject) -> bool, &same_file] {
         old.retain(|a| {
             let found = new.iter().position(|b| same(a, b));
             found.is_none_or(|at| {
@@ -223,7 +229,12 @@ fn pairs<'o>(old: &[&'o Object], new: &[&'o Object]) -> Vec<(Option<&'o Object>,
     pairs
 }
 
-fn change(old: Option<&Object>, new: Option<&Object>, pins: &Pins, budget: &mut Budget) -> Option<ObjectChange> {
+fn change(
+    old: Option<&ComparedObject>,
+    new: Option<&ComparedObject>,
+    pins: &Pins,
+    budget: &mut Budget,
+) -> Option<ObjectChange> {
     let object = new.or(old)?;
     let (mut fields, mut pin) = (Vec::new(), false);
     match (old, new) {
@@ -245,7 +256,7 @@ fn change(old: Option<&Object>, new: Option<&Object>, pins: &Pins, budget: &mut 
 
 impl Pins {
     /// Is it the source of a chart that is published with the release?
-    pub(super) fn is_source(&self, object: &Object) -> bool {
+    pub(super) fn is_source(&self, object: &ComparedObject) -> bool {
         let Role::Source { kind, address } = &object.role else { return false };
         let charts = format!("/{}", self.repository);
         match kind {
@@ -258,7 +269,7 @@ impl Pins {
         }
     }
 
-    fn is_pin(&self, old: &Object, new: &Object, field: &FieldChange) -> bool {
+    fn is_pin(&self, old: &ComparedObject, new: &ComparedObject, field: &FieldChange) -> bool {
         let path = field.path.as_str();
         match &new.role {
             Role::Source { kind: SourceKind::OciRepository, .. } => {
@@ -276,7 +287,7 @@ impl Pins {
     }
 
     /// The published chart that a release uses.
-    fn chart<'o>(&self, release: &'o Object) -> Option<&'o str> {
+    fn chart<'o>(&self, release: &'o ComparedObject) -> Option<&'o str> {
         let Role::HelmRelease { chart: Some(name) } = &release.role else { return None };
         self.charts.contains(name).then_some(name)
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-fn objects(files: &[(&str, &str)]) -> Vec<Object> {
+fn objects(files: &[(&str, &str)]) -> Vec<ComparedObject> {
     let files: BTreeMap<String, Vec<u8>> =
         files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
     let mut notes = Vec::new();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::objects::{self, Object};
+use super::objects::{self, ComparedObject};
 use super::rendered::Rendering;
 use super::side::Files;
 use crate::oci::{Prefix, docker_name, has_host, split_name};
@@ -35,7 +35,7 @@ impl fmt::Display for Pulled {
 pub fn elsewhere(rendering: &Rendering, written: &Files, prefix: &Prefix, notes: &mut Vec<String>) -> Vec<Pulled> {
     let named: Files = rendering.documents.iter().map(|(of, text)| (format!("{of}.yaml"), text.clone())).collect();
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for Object { id, file, value, .. } in objects::read(named.iter().chain(written), notes) {
+    for ComparedObject { id, file, value, .. } in objects::read(named.iter().chain(written), notes) {
         let of = file.strip_suffix(".yaml").filter(|_| named.contains_key(&file)).unwrap_or(&file);
         let by = format!("{of}: {id}");
         each_image(&value, &mut |image| {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::fields::value_of;
 use super::lines::Budget;
 use super::name;
-use super::objects::{self, Object, Pins};
+use super::objects::{self, ComparedObject, Pins};
 use super::risk;
 use super::side::{Files, Side};
 use super::value::{Diff, Rendered};
@@ -274,7 +274,7 @@ impl Diff {
 }
 
 /// The objects of a rendering, but for what failed in the other. What secrets hold is known by its digest alone.
-fn read(rendering: &Rendering, other: &Rendering, notes: &mut Vec<String>) -> Vec<Object> {
+fn read(rendering: &Rendering, other: &Rendering, notes: &mut Vec<String>) -> Vec<ComparedObject> {
     let documents = rendering.documents.iter().filter(|(of, _)| !other.failed.contains_key(*of));
     let named: Files = documents.map(|(of, text)| (format!("{of}.yaml"), text.clone())).collect();
     let mut objects = objects::read(&named, notes);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::chart::ChartChange;
 use super::lines::Change;
 use super::name;
-use super::objects::{Id, Object, ObjectChange, Role};
+use super::objects::{ComparedObject, Id, ObjectChange, Role};
 use super::value::{ImageChange, ImageState};
 use crate::release::{Named, NamedKind, compare_versions};
 
@@ -44,7 +44,7 @@ impl Risk {
 }
 
 /// Of objects that are applied: what is removed, what cannot be changed in place.
-pub(super) fn of_objects(changes: &[ObjectChange], from: &[Object], to: &[Object]) -> Vec<Risk> {
+pub(super) fn of_objects(changes: &[ObjectChange], from: &[ComparedObject], to: &[ComparedObject]) -> Vec<Risk> {
     let still: BTreeSet<&Id> = to.iter().map(|object| &object.id).collect();
     let mut risks = Vec::new();
     for change in changes {
@@ -88,7 +88,7 @@ const FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
 /// Flux deletes what it applied and no longer finds, unless the object says otherwise.
 ///
 /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#controlling-garbage-collection>
-pub(super) fn removed(object: &Object) -> Option<Risk> {
+pub(super) fn removed(object: &ComparedObject) -> Option<Risk> {
     if is_kept(object) {
         return None;
     }
@@ -106,7 +106,7 @@ pub(super) fn removed(object: &Object) -> Option<Risk> {
 }
 
 /// Does it outlive that nobody applies it any more?
-pub(super) fn is_kept(object: &Object) -> bool {
+pub(super) fn is_kept(object: &ComparedObject) -> bool {
     let keeps = |key: &str| {
         object.annotation(key).is_some_and(|value| matches!(value.to_lowercase().as_str(), "disabled" | "keep"))
     };
