@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::carry_out::{MoveTerms, Planned, carry_out, planned};
 use super::resolve::{is_channel, recorded_channel};
-use super::transfer::{CopyExtent, Ready, Target, Transfer, size};
+use super::transfer::{Ready, Target, Transfer, TransferExtent, size};
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::oci::{Digest, Pinned, Selector, Tag};
@@ -25,7 +25,7 @@ pub struct CopyRequest {
     /// What the copy is bound to, and who moves the channel.
     pub terms: MoveTerms,
     /// What is copied, and under which names.
-    pub extent: CopyExtent,
+    pub extent: TransferExtent,
     /// Whether nothing is to be written; a file says nothing of that by itself.
     pub dry_run: bool,
 }

@@ -87,7 +87,7 @@ pub use promote::{PromoteRequest, promote};
 pub use publish::{ChannelReport, PublishReport, PublishRequest, publish};
 pub use resolve::{channel, is_channel};
 pub use rollback::{RollbackRequest, rollback};
-pub use transfer::{CopyExtent, RewriteTo, Target};
+pub use transfer::{RewriteTo, Target, TransferExtent};
 pub use verify::{VerifiedRelease, VerifyReport, VerifyRequest, verify};
 
 pub use crate::system::{Call, Clock, Ended, Environment, NoPrograms, Programs, RunError};

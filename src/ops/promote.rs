@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::carry_out::MoveTerms;
 use super::moves::{MoveReport, Step};
 use super::resolve::{is_channel, recorded_channel};
-use super::transfer::{CopyExtent, Target, Transfer};
+use super::transfer::{Target, Transfer, TransferExtent};
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::oci::{Selector, Tag};
@@ -24,14 +24,14 @@ pub struct PromoteRequest {
     /// What the move is bound to, and who makes it.
     pub terms: MoveTerms,
     /// What is copied, when the channel is in another store.
-    pub extent: CopyExtent,
+    pub extent: TransferExtent,
 }
 
 impl PromoteRequest {
     /// Requests a promotion that nothing else is bound to.
     pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
         let (from, to) = (from.into(), to.into());
-        Self { from, to, min_age: None, terms: MoveTerms::default(), extent: CopyExtent::default() }
+        Self { from, to, min_age: None, terms: MoveTerms::default(), extent: TransferExtent::default() }
     }
 }
 

@@ -22,7 +22,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// What is copied of a release, and under which names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CopyExtent {
+pub struct TransferExtent {
     /// Whether the images stay where they are.
     pub without_images: bool,
     /// The only platform that is copied of images for several.
@@ -96,7 +96,7 @@ pub(super) struct Transfer<'a> {
     pub config: &'a Config,
     pub source: &'a Connection,
     pub target: &'a Target,
-    pub extent: &'a CopyExtent,
+    pub extent: &'a TransferExtent,
     pub context: &'a Context,
 }
 

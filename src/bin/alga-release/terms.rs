@@ -1,6 +1,6 @@
 //! From the flags of a move to what the library takes.
 
-use alga_release::ops::{self, Access, CopyExtent, MoveTerms, RewriteTo};
+use alga_release::ops::{self, Access, MoveTerms, RewriteTo, TransferExtent};
 use alga_release::plan::Approved;
 
 use crate::connect;
@@ -33,11 +33,11 @@ impl Approval {
 }
 
 impl ExtentArgs {
-    pub fn extent(&self) -> CopyExtent {
+    pub fn extent(&self) -> TransferExtent {
         let rewrite = self.rewrite_prefix.as_ref().map(|prefix| match prefix.as_str() {
             "" => RewriteTo::Target,
             prefix => RewriteTo::Prefix(prefix.to_owned()),
         });
-        CopyExtent { without_images: self.without_images, platform: self.platform.clone(), rewrite }
+        TransferExtent { without_images: self.without_images, platform: self.platform.clone(), rewrite }
     }
 }
