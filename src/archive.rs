@@ -13,7 +13,7 @@ use crate::oci::tar::is_safe;
 use crate::oci::{Digest, Hasher};
 
 /// Modification time of every file: 1980-01-01T00:00:00Z, the earliest that zip-minded tools can hold.
-pub const MODIFIED: u64 = 315_532_800;
+pub(crate) const MODIFIED: u64 = 315_532_800;
 
 const BUFFER: usize = 32 << 10;
 const BLOCK: usize = 512;

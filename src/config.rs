@@ -288,7 +288,7 @@ impl Config {
     }
 
     /// Whether the caller named the value at a path, by a flag or by `--config`.
-    pub fn names_explicitly(&self, path: &str) -> bool {
+    pub(crate) fn names_explicitly(&self, path: &str) -> bool {
         self.given.get(path).is_some_and(|by| by.explicit)
     }
 
@@ -326,7 +326,7 @@ impl Config {
     }
 
     /// `path` with `<version>` replaced.
-    pub fn release_file_of(&self, version: &Tag) -> String {
+    pub(crate) fn release_file_of(&self, version: &Tag) -> String {
         self.release_file.replace("<version>", version.as_str())
     }
 }

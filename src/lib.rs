@@ -32,6 +32,10 @@
 //! {source, archive, flux} -> {oci, yaml, path}
 //! credentials -> system
 //! ```
+// What is `pub` is the API of the crate: what its operations speak of, and what the resolver and the tests need.
+#![warn(unreachable_pub)]
+// The resolver is built of a part of what the publisher uses. What neither of them uses shows in the publisher's build.
+#![cfg_attr(not(feature = "publish"), allow(dead_code, unreachable_pub, unused_imports))]
 
 pub mod appliance;
 pub mod config;
@@ -45,13 +49,13 @@ pub mod archive;
 #[cfg(feature = "publish")]
 pub mod chart;
 #[cfg(feature = "publish")]
-pub mod contents;
+pub(crate) mod contents;
 #[cfg(feature = "publish")]
 pub mod credentials;
 #[cfg(feature = "publish")]
 pub mod diff;
 #[cfg(feature = "publish")]
-pub mod flux;
+pub(crate) mod flux;
 #[cfg(feature = "publish")]
 pub mod image;
 #[cfg(feature = "publish")]

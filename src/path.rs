@@ -1,13 +1,13 @@
 //! Slash-separated paths below a root: the root of the user's tree, or of a bundle.
 
 /// Returns `directory/name`; an empty `directory` is the root.
-pub fn join(directory: &str, name: &str) -> String {
+pub(crate) fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
 
 /// Resolves `text` from `directory` and returns the path below the root, without `.` and `..`. Returns nothing for an absolute path,
 /// a URL, and a path that leads above the root.
-pub fn below(directory: &str, text: &str) -> Option<String> {
+pub(crate) fn below(directory: &str, text: &str) -> Option<String> {
     if text.contains("://") || text.starts_with('/') {
         return None;
     }
@@ -25,11 +25,11 @@ pub fn below(directory: &str, text: &str) -> Option<String> {
 }
 
 /// Returns the directory of a file: the path before the last `/`, or the empty root.
-pub fn parent(file: &str) -> &str {
+pub(crate) fn parent(file: &str) -> &str {
     file.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
 /// Tells whether the file's name ends in a dot and one of `extensions`.
-pub fn has_extension(path: &str, extensions: &[&str]) -> bool {
+pub(crate) fn has_extension(path: &str, extensions: &[&str]) -> bool {
     path.rsplit_once('.').is_some_and(|(_, extension)| extensions.contains(&extension))
 }

@@ -21,9 +21,9 @@ pub use find::find;
 pub use pack::{PackedChart, Versions};
 
 /// Media type of a chart's config blob, Helm's.
-pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.cncf.helm.config.v1+json";
+pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.cncf.helm.config.v1+json";
 /// Media type of a chart's layer, Helm's.
-pub const LAYER_MEDIA_TYPE: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+pub(crate) const LAYER_MEDIA_TYPE: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
 /// Something about a chart that a person should know, though it can be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn load(tree: &Tree, path: &str) -> Result<Chart, Error> {
 ///
 /// # Errors
 /// Whatever Helm refuses to load.
-pub fn load_archive(archive: &[u8]) -> Result<(String, String), Error> {
+pub(crate) fn load_archive(archive: &[u8]) -> Result<(String, String), Error> {
     let place = Place::file("the chart's archive");
     let files = load::unpack(archive, &place)?;
     let mut loader = load::Loader { tree: &Tree::empty(), warnings: Vec::new() };
@@ -103,7 +103,7 @@ impl Chart {
     }
 
     /// Would a file at `path`, below the tree's root, be part of this chart: below its directory and not ignored?
-    pub fn would_pack(&self, path: &str) -> bool {
+    pub(crate) fn would_pack(&self, path: &str) -> bool {
         let below = if self.path.is_empty() {
             Some(path)
         } else {

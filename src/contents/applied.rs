@@ -18,7 +18,7 @@ pub struct Applier {
 }
 
 /// The Kustomizations that apply each file, by its path below the bundle's root; a file that nothing lists is not in the map.
-pub type Applied = BTreeMap<String, BTreeSet<Applier>>;
+pub(crate) type Applied = BTreeMap<String, BTreeSet<Applier>>;
 
 impl Bundle {
     /// Returns what applies each file: `root`, the appliance's own Kustomization of `base`, and the Kustomizations of the bundle whose

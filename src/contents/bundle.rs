@@ -83,7 +83,7 @@ impl Bundle {
 impl<'a> Parts<'a> {
     /// Returns the name of the chart that a HelmRelease installs: the last part of its source's URL, because the source may have another
     /// name, or the name that the HelmRelease itself writes.
-    pub fn chart_of(&self, release: &HelmRelease<'a>) -> Option<&'a str> {
+    pub(crate) fn chart_of(&self, release: &HelmRelease<'a>) -> Option<&'a str> {
         let Some(reference) = release.chart_ref else { return Some(release.chart?.chart?.text) };
         let source = Source::referred(&self.sources, SourceKind::OciRepository, &reference, &release.object);
         let address = source.map(Source::last_part).filter(|part| !part.is_empty());

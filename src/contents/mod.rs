@@ -5,6 +5,6 @@ mod applied;
 mod bundle;
 mod opened;
 
-pub use applied::{Applied, Applier};
-pub use bundle::{Bundle, Parts};
-pub use opened::{Fetched, Found, Opened, unpack_chart};
+pub(crate) use applied::{Applied, Applier};
+pub(crate) use bundle::{Bundle, Parts};
+pub(crate) use opened::{Fetched, Found, Opened, unpack_chart};

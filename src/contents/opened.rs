@@ -40,7 +40,7 @@ pub struct Opened<'a> {
 }
 
 /// A part of a release, or the reason why it is absent or broken. A transient error, and one of the store as a whole, is an [`Error`].
-pub type Fetched<T> = Result<Result<T, String>, Error>;
+pub(crate) type Fetched<T> = Result<Result<T, String>, Error>;
 
 /// An artifact whose manifest was read.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub struct Found {
 
 impl<'a> Opened<'a> {
     /// Opens a release that a store serves.
-    pub fn in_store(store: &'a ReadStore, config: &Config, release: Release) -> Self {
+    pub(crate) fn in_store(store: &'a ReadStore, config: &Config, release: Release) -> Self {
         Self::of(Origin::Store(store), config, release)
     }
 
@@ -172,7 +172,7 @@ impl<'a> Opened<'a> {
 ///
 /// # Errors
 /// When it is not such an archive, or larger than a chart may be.
-pub fn unpack_chart(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+pub(crate) fn unpack_chart(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let files = archive::read(archive, CHART_LIMITS).map_err(|refused| refused.to_string())?;
     let name = |path: String| path.split_once('/').map_or(path.clone(), |(_, rest)| rest.to_owned());
     Ok(files.into_iter().map(|(path, bytes)| (name(path), bytes)).collect())

@@ -25,7 +25,7 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// A file with credentials.
 #[derive(Debug)]
-pub struct AuthFile {
+pub(super) struct AuthFile {
     path: PathBuf,
     content: Content,
 }
@@ -41,7 +41,7 @@ struct Content {
 /// What such a file holds for one registry.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
-pub struct Entry {
+pub(super) struct Entry {
     auth: Option<SecretText>,
     username: Option<String>,
     password: Option<SecretText>,
@@ -50,7 +50,7 @@ pub struct Entry {
 
 impl AuthFile {
     /// Reads a file; `None` when there is no such file.
-    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
         let broken = |reason: String| Error::File { path: path.to_owned(), reason };
         let bytes = match read_file(path) {
             Ok(bytes) => bytes,
@@ -75,23 +75,23 @@ impl AuthFile {
         Ok(Some(Self { path: path.to_owned(), content }))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the credential helper for this registry alone.
-    pub fn helper_for(&self, name: &str) -> Option<&str> {
+    pub(crate) fn helper_for(&self, name: &str) -> Option<&str> {
         let helpers = self.content.cred_helpers.as_ref()?;
         longest(helpers, name, |helper| !helper.is_empty()).map(|(_, helper)| helper.as_str())
     }
 
     /// Returns the entry for a registry. Credential helpers leave empty entries behind, which do not count.
-    pub fn entry_for(&self, name: &str) -> Option<(&str, &Entry)> {
+    pub(crate) fn entry_for(&self, name: &str) -> Option<(&str, &Entry)> {
         longest(self.content.auths.as_ref()?, name, |entry| !entry.is_empty())
     }
 
     /// Returns the credential helper for all other registries.
-    pub fn store(&self) -> Option<&str> {
+    pub(super) fn store(&self) -> Option<&str> {
         self.content.creds_store.as_deref().filter(|helper| !helper.is_empty())
     }
 }
@@ -103,7 +103,7 @@ impl Entry {
     }
 
     /// Returns the credentials of the entry; `None` when `auth` cannot be read.
-    pub fn credentials(&self) -> Option<Credentials> {
+    pub(super) fn credentials(&self) -> Option<Credentials> {
         if let Some(token) = self.identitytoken.as_ref().filter(|token| !token.is_empty()) {
             return Some(Credentials::IdentityToken(token.0.clone()));
         }
@@ -151,7 +151,7 @@ fn canonical(key: &str) -> String {
 }
 
 /// What a credential helper is asked for.
-pub fn server_of(name: &str) -> String {
+pub(crate) fn server_of(name: &str) -> String {
     let name = canonical(name);
     match name.split('/').next().unwrap_or_default() {
         "docker.io" => DOCKER_HUB.to_owned(),

@@ -16,7 +16,7 @@ use crate::system::{Environment, Programs, SecretBytes};
 use auth_file::{AuthFile, Entry};
 
 pub use error::Error;
-pub use helper::HelperError;
+pub(crate) use helper::HelperError;
 
 /// Size of the largest file with credentials, and of the longest answer of a program that gives some.
 const LIMIT: usize = 1 << 20;
@@ -76,7 +76,7 @@ impl Login {
     }
 
     /// Returns whether a registry is asked without credentials.
-    pub fn is_anonymous(&self) -> bool {
+    pub(crate) fn is_anonymous(&self) -> bool {
         matches!(self.credentials, Credentials::Anonymous)
     }
 }
@@ -103,7 +103,7 @@ impl Keychain {
     ///
     /// # Errors
     /// When a token in a variable, or in the file that a variable names, cannot be read.
-    pub fn with_own(self, login: Option<Login>) -> Result<Self, Error> {
+    pub(crate) fn with_own(self, login: Option<Login>) -> Result<Self, Error> {
         let given = match login {
             Some(login) => Some(login),
             None => of_variables(&self.environment)?,
@@ -115,7 +115,7 @@ impl Keychain {
     ///
     /// # Errors
     /// When a file with credentials is broken, or the program that the file names for this registry fails.
-    pub async fn for_store(&self, prefix: &Prefix) -> Result<Login, Error> {
+    pub(crate) async fn for_store(&self, prefix: &Prefix) -> Result<Login, Error> {
         match &self.given {
             Some(login) => Ok(login.clone()),
             None => self.for_registry(&prefix.to_string()).await,
@@ -126,7 +126,7 @@ impl Keychain {
     ///
     /// # Errors
     /// As [`Self::for_store`].
-    pub async fn for_registry(&self, name: &str) -> Result<Login, Error> {
+    pub(crate) async fn for_registry(&self, name: &str) -> Result<Login, Error> {
         for path in &self.files {
             let Some(file) = AuthFile::read(path)? else { continue };
             if let Some(found) = self.in_file(&file, name).await? {

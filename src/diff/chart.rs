@@ -175,7 +175,7 @@ pub(super) struct Dropped {
 }
 
 impl Dropped {
-    pub fn of(from: &Files, to: &Files) -> Self {
+    pub(super) fn of(from: &Files, to: &Files) -> Self {
         // A word can only be gone from a file that differs.
         let gone = from.iter().filter(|(path, bytes)| to.get(*path) != Some(*bytes));
         let texts: Vec<_> = gone.filter_map(|(path, bytes)| template(path, bytes)).collect();
@@ -191,7 +191,7 @@ impl Dropped {
     }
 
     /// The paths of `values` that were read before and are not read now.
-    pub fn unread(&self, values: &Value) -> Vec<String> {
+    pub(super) fn unread(&self, values: &Value) -> Vec<String> {
         let mut found = Vec::new();
         if !self.words.is_empty() && !self.whole.contains("") {
             self.walk("", values, &mut found);

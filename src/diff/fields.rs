@@ -32,7 +32,7 @@ pub struct FieldChange {
 }
 
 /// What a YAML node says, whatever way it is written; `<<` merged in.
-pub fn value_of(node: &yaml::Node) -> Value {
+pub(crate) fn value_of(node: &yaml::Node) -> Value {
     let node = node.resolved();
     match &node.value {
         yaml::Value::Mapping { .. } => {
@@ -66,7 +66,7 @@ fn scalar(node: &yaml::Node) -> Value {
 }
 
 /// Every field that differs, in the order of the paths.
-pub fn compare(from: &Value, to: &Value, budget: &mut Budget) -> Vec<FieldChange> {
+pub(super) fn compare(from: &Value, to: &Value, budget: &mut Budget) -> Vec<FieldChange> {
     let mut found = Found { changes: Vec::new(), budget };
     found.values("", from, to);
     found.changes

@@ -44,7 +44,7 @@ impl Change {
 
 /// How much is still compared and shown: a release may change everything at once, or be made to keep a reader busy.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     /// Bytes of lines that are shown.
     left: usize,
     /// Lines that are compared: seconds, where nothing in them is alike.
@@ -53,7 +53,7 @@ pub struct Budget {
 
 impl Budget {
     /// Lines are counted and none is shown.
-    pub fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self { left: 0, lines: COMPARED_LINES }
     }
 }
@@ -127,7 +127,7 @@ impl Blob {
 }
 
 /// Compares two states of a file, at least one of which is there.
-pub fn compare(from: Option<&[u8]>, to: Option<&[u8]>, budget: &mut Budget) -> Delta {
+pub(super) fn compare(from: Option<&[u8]>, to: Option<&[u8]>, budget: &mut Budget) -> Delta {
     let (Some(old), Some(new)) = (from.map_or(Some(""), text), to.map_or(Some(""), text)) else {
         return Delta::Binary { from: Blob::of(from), to: Blob::of(to) };
     };

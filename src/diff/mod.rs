@@ -18,11 +18,14 @@ mod value;
 pub use chart::{ChartChange, ChartState, FileChange, Part};
 pub use compare::compare;
 pub use fields::FieldChange;
-pub use lines::{Blob, Change, Delta, Hunk};
+pub use lines::Change;
+pub use lines::{Blob, Delta, Hunk};
 pub use objects::{Id, ObjectChange};
 pub use risk::{Level, Risk};
-pub use side::{Identity, Moved, Side};
-pub use value::{BundleChange, Count, Diff, ImageChange, ImageState, Rendered, SCHEMA, Summary};
+pub use side::Identity;
+pub use side::{Moved, Side};
+pub use value::{BundleChange, ImageChange, ImageState, Rendered, SCHEMA, Summary};
+pub use value::{Count, Diff};
 
 /// A name in a sentence: between backticks, with none inside and nothing that steers a terminal.
 pub(crate) fn name(text: &str) -> String {

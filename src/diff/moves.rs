@@ -14,7 +14,7 @@ pub(super) struct AppliedObjects<'a> {
 }
 
 impl<'a> AppliedObjects<'a> {
-    pub fn new(objects: &'a [ComparedObject], applied: &'a Applied) -> Self {
+    pub(super) fn new(objects: &'a [ComparedObject], applied: &'a Applied) -> Self {
         let mut side = Self { objects: BTreeMap::new(), prunes: BTreeMap::new() };
         for object in objects {
             // What no Kustomization lists is a patch, or values.

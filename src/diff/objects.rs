@@ -37,7 +37,7 @@ impl std::fmt::Display for Id {
 
 /// An object and where it stands.
 #[derive(Clone, Debug)]
-pub struct ComparedObject {
+pub(super) struct ComparedObject {
     /// What it is.
     pub id: Id,
     /// The file that it was read from.
@@ -50,7 +50,7 @@ pub struct ComparedObject {
 
 /// What Flux does with an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// Installs a chart.
     HelmRelease {
         /// Name of the chart's source, or of the chart where the HelmRelease writes it.
@@ -74,12 +74,12 @@ pub enum Role {
 
 impl ComparedObject {
     /// The text at a path of keys.
-    pub fn text(&self, path: &[&str]) -> Option<&str> {
+    pub(super) fn text(&self, path: &[&str]) -> Option<&str> {
         path.iter().try_fold(&self.value, |value, key| value.get(key))?.as_str()
     }
 
     /// The value of an annotation.
-    pub fn annotation(&self, key: &str) -> Option<&str> {
+    pub(super) fn annotation(&self, key: &str) -> Option<&str> {
         self.text(&["metadata", "annotations", key])
     }
 }
@@ -102,7 +102,7 @@ pub struct ObjectChange {
 
 /// What the publisher wrote into an overlay: it is told from what the author changed.
 #[derive(Clone, Debug, Default)]
-pub struct Pins {
+pub(super) struct Pins {
     /// Names of the charts that are published with the release.
     pub charts: BTreeSet<String>,
     /// Below which repository they lie.
@@ -112,7 +112,7 @@ pub struct Pins {
 }
 
 /// Reads every object of the YAML files; files that cannot be read are named with the reason.
-pub fn read<'a>(
+pub(super) fn read<'a>(
     files: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>,
     notes: &mut Vec<String>,
 ) -> Vec<ComparedObject> {
@@ -127,7 +127,7 @@ pub fn read<'a>(
 }
 
 /// Reads every object of a bundle, those in the values of profiles too; files that cannot be read are named with the reason.
-pub fn of_bundle(bundle: &Bundle, notes: &mut Vec<String>) -> Vec<ComparedObject> {
+pub(crate) fn of_bundle(bundle: &Bundle, notes: &mut Vec<String>) -> Vec<ComparedObject> {
     let parsed = bundle.files().parsed();
     let mut objects = Vec::new();
     for (path, bytes) in bundle.bytes() {
@@ -185,7 +185,12 @@ impl Role {
 }
 
 /// Every object that differs, sorted by kind, namespace and name.
-pub fn compare(from: &[ComparedObject], to: &[ComparedObject], pins: &Pins, budget: &mut Budget) -> Vec<ObjectChange> {
+pub(super) fn compare(
+    from: &[ComparedObject],
+    to: &[ComparedObject],
+    pins: &Pins,
+    budget: &mut Budget,
+) -> Vec<ObjectChange> {
     let (old, new) = (by_id(from), by_id(to));
     let ids: BTreeSet<&Id> = old.keys().chain(new.keys()).copied().collect();
     let mut changes = Vec::new();

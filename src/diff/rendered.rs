@@ -254,7 +254,7 @@ fn is_label(text: &str) -> bool {
 
 impl Diff {
     /// Adds what the cluster would get, and what is risky in it.
-    pub fn add_rendered(&mut self, programs: Vec<String>, from: &Rendering, to: &Rendering) {
+    pub(crate) fn add_rendered(&mut self, programs: Vec<String>, from: &Rendering, to: &Rendering) {
         let mut notes = Vec::new();
         for (side, rendering) in [("before", from), ("after", to)] {
             let failed = rendering.failed.iter().map(|(of, reason)| format!("{}: {}", name(of), name(reason)));

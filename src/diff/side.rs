@@ -11,7 +11,7 @@ use crate::plan::{ChannelState, Desired};
 use crate::release::{InvalidRelease, Record, Release, Resolved};
 
 /// Files by their paths.
-pub type Files = BTreeMap<String, Vec<u8>>;
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 /// What a side of a comparison is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -17,7 +17,7 @@ const MOST_DIRECTORIES: usize = 100_000;
 
 /// A directory that a Flux Kustomization applies.
 #[derive(Clone, Debug)]
-pub struct Root<'a> {
+pub(crate) struct Root<'a> {
     /// Path of the directory below the root that Flux unpacks.
     pub directory: String,
     /// The Kustomization, where it is one of the bundle's own objects.
@@ -26,7 +26,7 @@ pub struct Root<'a> {
 
 /// What lists a file: a kustomization file, or a directory without one, which Flux reads whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lister {
+pub(crate) struct Lister {
     /// Path of the directory below the root that Flux unpacks.
     pub directory: String,
     /// Path of the kustomization file, where there is one.
@@ -41,7 +41,7 @@ pub struct Lister {
 
 /// One way in which the build reaches a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub(super) struct Reached {
     /// Path of the file below the root that Flux unpacks.
     pub file: String,
     /// Index of the root that the build started from.
@@ -52,13 +52,13 @@ pub struct Reached {
 
 /// Everything that the build reaches, in its order.
 #[derive(Clone, Debug, Default)]
-pub struct Build {
+pub(crate) struct Build {
     reached: Vec<Reached>,
 }
 
 /// A HelmRelease as it is in the cluster.
 #[derive(Clone, Debug)]
-pub struct AppliedRelease<'a> {
+pub(crate) struct AppliedRelease<'a> {
     /// The object as its file has it.
     pub release: HelmRelease<'a>,
     /// The namespace in which Flux creates it; nothing where neither the object nor anything that reaches it says one, which the API
@@ -70,7 +70,7 @@ pub struct AppliedRelease<'a> {
 ///
 /// # Errors
 /// When a kustomization file lists what is not in the bundle, or what kustomize could not build.
-pub fn build(files: &Files, roots: &[Root<'_>]) -> Result<Build, Error> {
+pub(crate) fn build(files: &Files, roots: &[Root<'_>]) -> Result<Build, Error> {
     let mut walk = Walk { files, reached: Vec::new(), root: 0, order: 0, open: BTreeSet::new() };
     for (at, root) in roots.iter().enumerate() {
         walk.root = at;
@@ -91,7 +91,7 @@ pub fn build(files: &Files, roots: &[Root<'_>]) -> Result<Build, Error> {
 
 impl Build {
     /// Returns, for each file that is reached, what lists it first.
-    pub fn listers(&self) -> BTreeMap<&str, &Lister> {
+    pub(crate) fn listers(&self) -> BTreeMap<&str, &Lister> {
         let mut first = BTreeMap::new();
         for reached in &self.reached {
             first.entry(reached.file.as_str()).or_insert(&reached.lister);
@@ -100,7 +100,7 @@ impl Build {
     }
 
     /// Returns, for each file that is reached, the indices of the roots that reach it.
-    pub fn roots(&self) -> BTreeMap<&str, BTreeSet<usize>> {
+    pub(crate) fn roots(&self) -> BTreeMap<&str, BTreeSet<usize>> {
         let mut roots = BTreeMap::<&str, BTreeSet<usize>>::new();
         for reached in &self.reached {
             roots.entry(&reached.file).or_default().insert(reached.root);
@@ -109,7 +109,7 @@ impl Build {
     }
 
     /// Returns the HelmReleases that are applied, in the order of `releases`; one that ends in several namespaces comes once for each.
-    pub fn applied<'a>(&self, releases: &[HelmRelease<'a>]) -> Vec<AppliedRelease<'a>> {
+    pub(crate) fn applied<'a>(&self, releases: &[HelmRelease<'a>]) -> Vec<AppliedRelease<'a>> {
         let mut moved = BTreeMap::<&str, BTreeSet<Option<&str>>>::new();
         for reached in &self.reached {
             moved.entry(&reached.file).or_default().insert(reached.lister.namespace.as_deref());

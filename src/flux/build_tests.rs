@@ -149,7 +149,7 @@ fn the_keys_of_config_maps_have_flux_defaults_and_secrets_are_left_out() {
     )]);
     let objects = files.objects();
     let releases = HelmRelease::all(&objects);
-    let key = |name: &str, key: &str, target_path: Option<&str>, optional| super::super::ConfigMapKey {
+    let key = |name: &str, key: &str, target_path: Option<&str>, optional| crate::flux::helm_release::ConfigMapKey {
         name: name.to_owned(),
         key: key.to_owned(),
         target_path: target_path.map(ToOwned::to_owned),

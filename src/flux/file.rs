@@ -59,7 +59,7 @@ impl File {
 ///
 /// # Errors
 /// For the first such key.
-pub fn refuse_duplicate_key(path: &str, root: &Node) -> Result<(), Error> {
+pub(crate) fn refuse_duplicate_key(path: &str, root: &Node) -> Result<(), Error> {
     let Some(key) = root.duplicate_key() else { return Ok(()) };
     let reason = format!("duplicate key `{}` in a mapping", key.as_str().unwrap_or_default().escape_debug());
     Err(Error::new(path, key.line, reason).hint("remove one of the two: Flux rejects a file with duplicate keys"))
@@ -82,7 +82,7 @@ pub struct Files {
 
 impl Files {
     /// Adds a file that Flux never reads as an object, such as values for Helm.
-    pub fn insert_unread(&mut self, path: String, bytes: Vec<u8>) {
+    pub(crate) fn insert_unread(&mut self, path: String, bytes: Vec<u8>) {
         self.parsed.remove(&path);
         self.bytes.insert(path, bytes);
     }
@@ -101,7 +101,7 @@ impl Files {
     }
 
     /// Adds or replaces a file that is parsed already.
-    pub fn insert_parsed(&mut self, path: String, file: File) {
+    pub(crate) fn insert_parsed(&mut self, path: String, file: File) {
         self.bytes.insert(path.clone(), file.text.clone().into_bytes());
         self.parsed.insert(path, file);
     }
@@ -127,18 +127,18 @@ impl Files {
     }
 
     /// Returns every kustomization file that has content, in the order of paths.
-    pub fn kustomization_files(&self) -> impl Iterator<Item = KustomizationFile<'_>> {
+    pub(crate) fn kustomization_files(&self) -> impl Iterator<Item = KustomizationFile<'_>> {
         self.parsed.keys().filter_map(|path| self.kustomization_file(path))
     }
 
     /// Returns the kustomization file at a path; nothing for a file of another name, and for one without content.
-    pub fn kustomization_file(&self, path: &str) -> Option<KustomizationFile<'_>> {
+    pub(crate) fn kustomization_file(&self, path: &str) -> Option<KustomizationFile<'_>> {
         let (file, parsed) = self.parsed.get_key_value(path).filter(|(file, _)| is_kustomization_file_name(file))?;
         KustomizationFile::of(file, parsed)
     }
 
     /// Tells whether a directory has files, at whatever depth; the root always counts.
-    pub fn has_directory(&self, directory: &str) -> bool {
+    pub(crate) fn has_directory(&self, directory: &str) -> bool {
         let start = format!("{directory}/");
         let first = self.bytes.range(start.clone()..).next();
         directory.is_empty() || first.is_some_and(|(path, _)| path.starts_with(&start))
@@ -148,7 +148,7 @@ impl Files {
     /// has a kustomization file as a whole. The paths are below the root.
     ///
     /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#generating-a-kustomizationyaml-file>
-    pub fn generated_resources(&self, directory: &str) -> BTreeSet<String> {
+    pub(crate) fn generated_resources(&self, directory: &str) -> BTreeSet<String> {
         let start = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let outermost = |path: &str| {
             let mut cuts = path[start.len()..].match_indices('/').map(|(at, _)| &path[..start.len() + at]);
@@ -160,7 +160,7 @@ impl Files {
     }
 
     /// Returns the path of a directory's kustomization file.
-    pub fn kustomization_file_of(&self, directory: &str) -> Option<String> {
+    pub(crate) fn kustomization_file_of(&self, directory: &str) -> Option<String> {
         KUSTOMIZATION_FILE_NAMES.iter().map(|name| join(directory, name)).find(|path| self.bytes.contains_key(path))
     }
 }

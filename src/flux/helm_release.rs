@@ -59,7 +59,7 @@ pub struct ValuesFrom<'a> {
 
 /// A key of a ConfigMap that a HelmRelease takes values from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConfigMapKey {
+pub(crate) struct ConfigMapKey {
     /// Name of the ConfigMap, in the namespace of the HelmRelease.
     pub name: String,
     /// Key in its `data`.
@@ -96,7 +96,7 @@ impl<'a> HelmRelease<'a> {
     }
 
     /// Returns the ConfigMaps among `valuesFrom`, the strongest last.
-    pub fn config_maps(&self) -> impl Iterator<Item = ConfigMapKey> {
+    pub(crate) fn config_maps(&self) -> impl Iterator<Item = ConfigMapKey> {
         self.values_from.iter().filter_map(ValuesFrom::config_map)
     }
 }
@@ -120,14 +120,14 @@ impl<'a> ChartSpec<'a> {
     }
 
     /// Tells whether the chart comes from a source of this kind.
-    pub fn is_from(&self, kind: &str) -> bool {
+    pub(crate) fn is_from(&self, kind: &str) -> bool {
         self.source.is_some_and(|source| source.is(kind))
     }
 }
 
 impl<'a> ValuesFrom<'a> {
     /// Key that is read when `valuesKey` says none.
-    pub const DEFAULT_KEY: &'static str = "values.yaml";
+    pub(crate) const DEFAULT_KEY: &'static str = "values.yaml";
 
     fn of(index: usize, node: &'a Node) -> Self {
         let at = |key| Scalar::at(node, &[key]);
@@ -143,12 +143,12 @@ impl<'a> ValuesFrom<'a> {
     }
 
     /// Returns the name of the ConfigMap that is read; nothing for a Secret.
-    pub fn config_map_name(&self) -> Option<Scalar<'a>> {
+    pub(crate) fn config_map_name(&self) -> Option<Scalar<'a>> {
         self.name.filter(|_| self.kind.is_some_and(|kind| kind.text == "ConfigMap"))
     }
 
     /// Returns the key of a ConfigMap that is read; nothing for a Secret.
-    pub fn config_map(&self) -> Option<ConfigMapKey> {
+    pub(crate) fn config_map(&self) -> Option<ConfigMapKey> {
         Some(ConfigMapKey {
             name: self.config_map_name()?.text.to_owned(),
             key: self.values_key.map_or(Self::DEFAULT_KEY, |key| key.text).to_owned(),

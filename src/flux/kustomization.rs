@@ -59,7 +59,7 @@ impl<'a> Kustomization<'a> {
     }
 
     /// Tells whether the directory is one of a source of this kind.
-    pub fn is_from(&self, kind: &str) -> bool {
+    pub(crate) fn is_from(&self, kind: &str) -> bool {
         self.source.is_some_and(|source| source.is(kind))
     }
 
@@ -74,12 +74,12 @@ impl<'a> Kustomization<'a> {
     }
 
     /// Returns the patches that Flux applies to what it built.
-    pub fn patches(&self) -> Vec<Patch<'a>> {
+    pub(crate) fn patches(&self) -> Vec<Patch<'a>> {
         self.object.node.get(&["spec"]).map(patches).unwrap_or_default()
     }
 
     /// Returns the line of a field of `spec`, or else that of the object.
-    pub fn line_of(&self, path: &[&str]) -> usize {
+    pub(crate) fn line_of(&self, path: &[&str]) -> usize {
         let node = self.object.node.get(&["spec"]).and_then(|spec| spec.get(path));
         node.map_or(self.object.node.line, |node| node.line)
     }

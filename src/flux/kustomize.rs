@@ -19,13 +19,13 @@ const STRICT: [&str; 7] =
 const FILES: [&str; 3] = ["patches", "patchesJson6902", "replacements"];
 
 /// Tells whether kustomize reads a file of this name as the kustomization file of its directory.
-pub fn is_kustomization_file_name(path: &str) -> bool {
+pub(crate) fn is_kustomization_file_name(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| KUSTOMIZATION_FILE_NAMES.contains(&name))
 }
 
 /// The kustomization file of a directory.
 #[derive(Clone, Copy, Debug)]
-pub struct KustomizationFile<'a> {
+pub(crate) struct KustomizationFile<'a> {
     /// Path of the file below the root that Flux unpacks.
     pub file: &'a str,
     /// The mapping.
@@ -34,7 +34,7 @@ pub struct KustomizationFile<'a> {
 
 /// An item of `configMapGenerator` or `secretGenerator`.
 #[derive(Clone, Copy, Debug)]
-pub struct Generator<'a> {
+pub(crate) struct Generator<'a> {
     /// `name`: kustomize appends a hash to it unless the options say otherwise.
     pub name: Option<Scalar<'a>>,
 }
@@ -46,7 +46,7 @@ impl<'a> KustomizationFile<'a> {
     }
 
     /// Returns the directory that the paths in the file start from.
-    pub fn directory(&self) -> &'a str {
+    pub(crate) fn directory(&self) -> &'a str {
         parent(self.file)
     }
 
@@ -60,44 +60,44 @@ impl<'a> KustomizationFile<'a> {
     }
 
     /// Returns the files and directories whose objects are built, `bases` after `resources`, as kustomize reads that old key.
-    pub fn resources(&self) -> impl Iterator<Item = &'a Node> {
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &'a Node> {
         self.lists(&["resources", "bases"])
     }
 
     /// Returns the components, which change what `resources` and the components before them brought.
-    pub fn components(&self) -> &'a [Node] {
+    pub(crate) fn components(&self) -> &'a [Node] {
         self.list("components")
     }
 
     /// Returns the namespace that all objects are moved to.
-    pub fn namespace(&self) -> Option<Scalar<'a>> {
+    pub(crate) fn namespace(&self) -> Option<Scalar<'a>> {
         Scalar::filled(self.root, &["namespace"])
     }
 
     /// Returns the entry of `namePrefix` or `nameSuffix`, where one is set in this very mapping.
-    pub fn renames(&self) -> Option<&'a Entry> {
+    pub(crate) fn renames(&self) -> Option<&'a Entry> {
         let root = self.root;
         let mut entries = ["namePrefix", "nameSuffix"].into_iter().filter_map(move |key| root.entry(key));
         entries.find(|entry| entry.value.as_str().is_some_and(|text| !text.is_empty()))
     }
 
     /// Returns the patches and replacements.
-    pub fn patches(&self) -> Vec<Patch<'a>> {
+    pub(crate) fn patches(&self) -> Vec<Patch<'a>> {
         patches(self.root)
     }
 
     /// Returns the generators of ConfigMaps.
-    pub fn config_map_generators(&self) -> impl Iterator<Item = Generator<'a>> {
+    pub(crate) fn config_map_generators(&self) -> impl Iterator<Item = Generator<'a>> {
         self.list("configMapGenerator").iter().map(|node| Generator { name: Scalar::at(node, &["name"]) })
     }
 
     /// Returns the paths of files that kustomize reads as YAML in which no mapping may have a key twice.
-    pub fn strict(&self) -> impl Iterator<Item = &'a Node> {
+    pub(crate) fn strict(&self) -> impl Iterator<Item = &'a Node> {
         self.lists(&STRICT)
     }
 
     /// Returns everything that names what is to be loaded: files, directories, URLs, and `KEY=PATH` of generators.
-    pub fn loaded(&self) -> Vec<&'a Node> {
+    pub(crate) fn loaded(&self) -> Vec<&'a Node> {
         let mut found: Vec<&Node> = self.strict().collect();
         found.extend(self.lists(&["crds", "patchesStrategicMerge"]));
         found.extend(self.root.get(&["openapi", "path"]));

@@ -7,11 +7,11 @@ use crate::yaml::{Document, Node};
 use super::file::File;
 
 /// API group of Flux's Kustomization.
-pub const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
+pub(crate) const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
 /// API group of HelmRelease.
-pub const HELM: &str = "helm.toolkit.fluxcd.io";
+pub(crate) const HELM: &str = "helm.toolkit.fluxcd.io";
 /// API group of the sources.
-pub const SOURCE: &str = "source.toolkit.fluxcd.io";
+pub(crate) const SOURCE: &str = "source.toolkit.fluxcd.io";
 
 /// A scalar that is not null, and the node that holds it.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ impl<'a> Object<'a> {
     }
 
     /// Returns every object of one file, in the order of the text.
-    pub fn of_documents(path: &'a str, documents: &'a [Document]) -> Vec<Self> {
+    pub(crate) fn of_documents(path: &'a str, documents: &'a [Document]) -> Vec<Self> {
         let mut objects = Vec::new();
         for (document, root) in documents.iter().enumerate() {
             if let Some(node) = &root.root {

@@ -6,7 +6,7 @@ use super::kustomization::Kustomization;
 
 /// Kustomizations that wait for each other: Flux never applies any of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cycle {
+pub(crate) struct Cycle {
     /// Their indices in the given list.
     pub members: Vec<usize>,
 }
@@ -16,7 +16,7 @@ pub struct Cycle {
 ///
 /// # Errors
 /// When some of them depend on each other in a circle.
-pub fn in_order(kustomizations: &[&Kustomization<'_>]) -> Result<Vec<usize>, Cycle> {
+pub(crate) fn in_order(kustomizations: &[&Kustomization<'_>]) -> Result<Vec<usize>, Cycle> {
     let mut at = BTreeMap::new();
     for (index, one) in kustomizations.iter().enumerate() {
         at.entry((one.object.namespace(), one.object.name())).or_insert(index);

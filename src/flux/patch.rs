@@ -4,7 +4,7 @@ use crate::yaml::Node;
 
 /// A change that kustomize makes to objects when it builds.
 #[derive(Clone, Copy, Debug)]
-pub struct Patch<'a> {
+pub(crate) struct Patch<'a> {
     /// `target.kind`, as a pattern; nothing where the patch itself names its object.
     pub target_kind: Option<&'a str>,
     /// Where the change is written.
@@ -13,7 +13,7 @@ pub struct Patch<'a> {
 
 /// Where a patch is written.
 #[derive(Clone, Copy, Debug)]
-pub enum PatchContent<'a> {
+pub(crate) enum PatchContent<'a> {
     /// Right there: a mapping, a list of JSON Patch operations, or a text with either in it.
     Inline(&'a Node),
     /// In a file, by its path from the directory of the kustomization file.

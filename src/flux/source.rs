@@ -79,7 +79,7 @@ impl<'a> Source<'a> {
 
     /// Finds the source of a kind that an object refers to. A source without a namespace fits any, because a kustomization file may
     /// move it; so does a reference without a namespace from an object that has none.
-    pub fn referred<'s>(
+    pub(crate) fn referred<'s>(
         sources: &'s [Self],
         kind: SourceKind,
         reference: &Reference<'_>,
@@ -104,7 +104,7 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the last part of the URL's path: the chart's name, where the source is a chart's.
-    pub fn last_part(&self) -> &'a str {
+    pub(crate) fn last_part(&self) -> &'a str {
         self.address().rsplit('/').next().unwrap_or_default()
     }
 

@@ -7,4 +7,5 @@ mod platform;
 mod stated;
 
 pub use pin::{Check, Error, PinRequest, PinnedImages, pin};
-pub use platform::{InvalidPlatform, Platform};
+pub use platform::InvalidPlatform;
+pub use platform::Platform;

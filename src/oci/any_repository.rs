@@ -24,7 +24,7 @@ impl AnyRepository {
     ///
     /// # Errors
     /// When `name` is not `HOST/PATH`.
-    pub fn of_name(name: &str, prefix: &Prefix) -> Result<Self, InvalidReference> {
+    pub(crate) fn of_name(name: &str, prefix: &Prefix) -> Result<Self, InvalidReference> {
         prefix.strip(name).map_or_else(|| external(name), |repository| Ok(Self::Own(repository)))
     }
 
@@ -44,7 +44,7 @@ impl AnyRepository {
     }
 
     /// Returns `HOST/PATH` of a repository of another registry.
-    pub fn external_name(&self) -> Option<String> {
+    pub(crate) fn external_name(&self) -> Option<String> {
         match self {
             Self::Own(_) => None,
             Self::External { registry, repository } => Some(registry.name_of(repository)),

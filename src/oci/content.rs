@@ -104,7 +104,7 @@ impl Content {
 
     /// The same bytes, annotated where a manifest names them.
     #[must_use]
-    pub fn annotated(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn annotated(mut self, key: &str, value: &str) -> Self {
         self.descriptor = self.descriptor.annotated(key, value);
         self
     }
@@ -152,7 +152,7 @@ impl FileRange {
     ///
     /// # Errors
     /// When the file cannot be read, or has become shorter than the range.
-    pub fn read_at(&self, position: u64, limit: u64) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_at(&self, position: u64, limit: u64) -> io::Result<Vec<u8>> {
         let length = self.length.saturating_sub(position).min(limit);
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         match &self.file {

@@ -72,7 +72,7 @@ impl Descriptor {
 
     /// The same with one annotation more.
     #[must_use]
-    pub fn annotated(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn annotated(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), value.to_owned());
         self
     }

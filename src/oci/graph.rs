@@ -129,7 +129,7 @@ impl ReadStore {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn attached(
+    pub(crate) async fn attached(
         &self,
         repository: &Repository,
         artifact: &Artifact,
@@ -199,7 +199,7 @@ impl ReadStore {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn knows_referrers(&self, repository: &Repository, subject: &Digest) -> Result<bool, Error> {
+    pub(crate) async fn knows_referrers(&self, repository: &Repository, subject: &Digest) -> Result<bool, Error> {
         match &self.backing {
             Backing::Registry(registry) => Ok(registry.referrers(repository, subject).await?.is_some()),
             Backing::Layout(_) | Backing::Archive(_) => Ok(true),
@@ -231,12 +231,12 @@ fn parse(repository: &Repository, manifest: &Descriptor, bytes: &[u8]) -> Result
 /// The tag under which what refers to `subject` is listed where the registry does not list it.
 ///
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema>
-pub fn referrers_tag(subject: &Digest) -> Tag {
+pub(crate) fn referrers_tag(subject: &Digest) -> Tag {
     format!("sha256-{}", subject.hex()).parse().expect("a digest makes a tag")
 }
 
 /// The tags that may hang something on an artifact, or on a manifest of it.
-pub fn attached_tags(artifact: &Artifact) -> Vec<Tag> {
+pub(crate) fn attached_tags(artifact: &Artifact) -> Vec<Tag> {
     let manifests = artifact.manifests().iter().chain([artifact.manifest()]);
     let tags = manifests.map(|manifest| referrers_tag(&manifest.descriptor().digest)).flat_map(|tag| {
         let suffixed = SUFFIXES.map(|suffix| format!("{tag}{suffix}").parse().expect("a digest makes a tag"));

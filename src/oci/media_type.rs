@@ -8,12 +8,12 @@ pub const IMAGE_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image index.
 pub const IMAGE_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Docker's image manifest, schema 2.
-pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker's manifest list.
-pub const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub(crate) const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// Every manifest type that a reader accepts, in an `Accept` header.
-pub const MANIFESTS: [&str; 4] = [IMAGE_MANIFEST, IMAGE_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
+pub(crate) const MANIFESTS: [&str; 4] = [IMAGE_MANIFEST, IMAGE_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
 /// Those of a manifest with a config and layers.
 pub(super) const IMAGE_MANIFESTS: &[&str] = &[IMAGE_MANIFEST, DOCKER_MANIFEST];
 /// Those of a manifest that names others.
@@ -51,14 +51,14 @@ pub fn is_manifest(media_type: &str) -> bool {
 }
 
 /// Is `media_type` that of a manifest that names others?
-pub fn is_index(media_type: &str) -> bool {
+pub(crate) fn is_index(media_type: &str) -> bool {
     INDEXES.contains(&media_type)
 }
 
 /// Layers that their author's licence keeps where they are: `urls` of the descriptor say where. Registries do not want them.
 ///
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#non-distributable-layers>
-pub fn is_foreign(media_type: &str) -> bool {
+pub(crate) fn is_foreign(media_type: &str) -> bool {
     media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
 }
 
@@ -69,6 +69,6 @@ pub const SOURCE: &str = "org.opencontainers.image.source";
 /// Which state of the source.
 pub const REVISION: &str = "org.opencontainers.image.revision";
 /// A title for people; for a layer, its file name.
-pub const TITLE: &str = "org.opencontainers.image.title";
+pub(crate) const TITLE: &str = "org.opencontainers.image.title";
 /// The tag of an entry of a layout's index.
-pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";

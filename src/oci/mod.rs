@@ -36,13 +36,16 @@ mod relocation;
 
 pub use any_repository::AnyRepository;
 pub use descriptor::Descriptor;
-pub use digest::{Digest, Hasher, InvalidDigest};
+pub use digest::InvalidDigest;
+pub use digest::{Digest, Hasher};
 pub use error::{Error, Kind, optional};
 pub use index::Index;
 pub(crate) use json::each_key_once;
 pub use manifest::Manifest;
-pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag, has_host};
-pub use registry::{Certificates, Credentials, InvalidCertificates, Notice, Options};
+pub(crate) use reference::has_host;
+pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
+pub use registry::InvalidCertificates;
+pub use registry::{Certificates, Credentials, Notice, Options};
 pub use store::{Location, ReadStore};
 
 #[cfg(feature = "publish")]
@@ -54,7 +57,9 @@ pub use content::{Content, FileRange};
 #[cfg(feature = "publish")]
 pub use document::Document;
 #[cfg(feature = "publish")]
-pub use graph::{Attached, attached_tags, referrers_tag};
+pub use graph::Attached;
+#[cfg(feature = "publish")]
+pub(crate) use graph::{attached_tags, referrers_tag};
 #[cfg(feature = "publish")]
 pub(crate) use parsed::Parsed;
 #[cfg(feature = "publish")]
@@ -62,4 +67,6 @@ pub use push::Store;
 #[cfg(feature = "publish")]
 pub use registry::{Probe, Upload};
 #[cfg(feature = "publish")]
-pub use relocation::{Mention, Relocation, docker_name, split_name};
+pub use relocation::Relocation;
+#[cfg(feature = "publish")]
+pub(crate) use relocation::{Mention, docker_name, split_name};

@@ -16,7 +16,7 @@ impl Parsed {
     ///
     /// # Errors
     /// As [`Manifest::parse`] and [`Index::parse`].
-    pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, serde_json::Error> {
         if media_type::is_index(media_type) {
             return Index::parse(media_type, bytes).map(Self::Index);
         }
@@ -24,7 +24,7 @@ impl Parsed {
     }
 
     /// Returns what the manifest names: its config and layers, or the manifests of an index.
-    pub fn names(&self) -> Vec<&Descriptor> {
+    pub(crate) fn names(&self) -> Vec<&Descriptor> {
         match self {
             Self::Manifest(manifest) => manifest.blobs().collect(),
             Self::Index(index) => index.manifests.iter().collect(),
@@ -32,7 +32,7 @@ impl Parsed {
     }
 
     /// Returns the artifact type that the manifest states.
-    pub fn artifact_type(&self) -> Option<&str> {
+    pub(crate) fn artifact_type(&self) -> Option<&str> {
         match self {
             Self::Manifest(manifest) => manifest.artifact_type.as_deref(),
             Self::Index(index) => index.artifact_type.as_deref(),
@@ -45,7 +45,7 @@ impl Descriptor {
     /// does not refer to `subject`.
     ///
     /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
-    pub fn referring(media_type: &str, bytes: &[u8], subject: &Digest) -> Option<Self> {
+    pub(crate) fn referring(media_type: &str, bytes: &[u8], subject: &Digest) -> Option<Self> {
         let (artifact_type, named, annotations) = match Parsed::parse(media_type, bytes).ok()? {
             Parsed::Manifest(Manifest { artifact_type, config, subject, annotations, .. }) => {
                 (artifact_type.or(Some(config.media_type)), subject, annotations)

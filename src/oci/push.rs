@@ -65,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// When the registry refuses or fails.
-    pub async fn open_upload(&self, repository: &Repository) -> Result<Option<Upload>, Error> {
+    pub(crate) async fn open_upload(&self, repository: &Repository) -> Result<Option<Upload>, Error> {
         match &self.target {
             Target::Registry(registry, _) => registry.open_upload(repository).await.map(Some),
             Target::Layout(_) => Ok(None),
@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// When the registry refuses, fails, or has forgotten the upload.
-    pub async fn push_blob_into(&self, upload: &Upload, content: &Content) -> Result<(), Error> {
+    pub(crate) async fn push_blob_into(&self, upload: &Upload, content: &Content) -> Result<(), Error> {
         match &self.target {
             Target::Registry(registry, mounts) => registry.push_blob_into(upload, content, mounts).await,
             Target::Layout(_) => self.push_blob(upload.repository(), content).await,
@@ -84,7 +84,7 @@ impl Store {
     }
 
     /// Gives up an upload that is not needed. A registry that does not hear it forgets the upload by itself after a while.
-    pub async fn cancel_upload(&self, upload: Upload) {
+    pub(crate) async fn cancel_upload(&self, upload: Upload) {
         if let Target::Registry(registry, _) = &self.target {
             registry.cancel_upload(upload).await;
         }
@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// What the store lets us do with a repository: read it, and with `push` write to it. Nothing is left behind.
-    pub async fn probe(&self, repository: &Repository, push: bool) -> Probe {
+    pub(crate) async fn probe(&self, repository: &Repository, push: bool) -> Probe {
         match &self.target {
             Target::Registry(registry, _) => registry.probe(repository, push).await,
             Target::Layout(_) => Probe::local(self.read.tags(repository).await.map(|_| ())),

@@ -116,7 +116,7 @@ impl Tag {
     ///
     /// # Errors
     /// When the version has another character that no tag has.
-    pub fn of_version(version: &str) -> Result<Self, InvalidReference> {
+    pub(crate) fn of_version(version: &str) -> Result<Self, InvalidReference> {
         version.replace('+', "_").parse()
     }
 }
@@ -209,7 +209,7 @@ impl Prefix {
     }
 
     /// Is it on this machine, by its name alone?
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         host_name(&self.host).is_some_and(is_loopback)
     }
 
@@ -261,7 +261,7 @@ fn host_name(host: &str) -> Option<&str> {
 }
 
 /// Says whether the first part of a name is a host, as Docker tells hosts from paths.
-pub fn has_host(first: &str) -> bool {
+pub(crate) fn has_host(first: &str) -> bool {
     first.contains(['.', ':', '[']) || first == "localhost"
 }
 

@@ -138,7 +138,7 @@ fn require_name(name: &str) -> Result<(), InvalidReference> {
 }
 
 /// A name as Docker reads it: one without a host is Docker Hub's, and one word is in `library`.
-pub fn docker_name(name: &str) -> String {
+pub(crate) fn docker_name(name: &str) -> String {
     let hub = DOCKER_HUB[0];
     let path = match name.split_once('/') {
         Some((host, path)) if DOCKER_HUB.contains(&host) => path,
@@ -149,7 +149,7 @@ pub fn docker_name(name: &str) -> String {
 }
 
 /// A reference as its name and the tag or digest behind it, with the `:` or `@`.
-pub fn split_name(reference: &str) -> (&str, &str) {
+pub(crate) fn split_name(reference: &str) -> (&str, &str) {
     let name = reference.find('@').unwrap_or(reference.len());
     let path = reference[..name].rfind('/').unwrap_or(0);
     let end = reference[path..name].find(':').map_or(name, |at| path + at);

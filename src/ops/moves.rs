@@ -103,7 +103,7 @@ impl Step<'_> {
 
     /// Moves the channel, or in a dry run says what that would come to. A dry run that a rule refuses shows what would have
     /// changed.
-    pub async fn carry_out(self) -> Result<MoveReport, Error> {
+    pub(super) async fn carry_out(self) -> Result<MoveReport, Error> {
         let dry_run = self.target().store().is_none();
         match Box::pin(self.attempt(dry_run)).await {
             Err(error) if dry_run && error.kind() == super::Kind::Refused => match self.compare().await {

@@ -133,7 +133,7 @@ impl Transfer<'_> {
     }
 
     /// Reads the release with everything that it names, and verifies its charts and its bundle.
-    pub async fn read(&self, resolved: &Resolved, in_channel: bool, moves: bool) -> Result<Ready, Error> {
+    pub(super) async fn read(&self, resolved: &Resolved, in_channel: bool, moves: bool) -> Result<Ready, Error> {
         let (config, source) = (self.config, self.source);
         let repository = &config.repositories.release;
         let own = Reader { store: source.read(), public: None };
@@ -263,7 +263,7 @@ impl Transfer<'_> {
     }
 
     /// Writes the release as a file, whole or not at all.
-    pub async fn write_archive(&self, ready: &Ready, path: &Path) -> Result<(), Error> {
+    pub(super) async fn write_archive(&self, ready: &Ready, path: &Path) -> Result<(), Error> {
         let Ready { desired, kept, .. } = ready;
         let entry = |repository: &Repository, tag: Option<&Tag>, artifact| {
             let name = kept.get(repository).cloned().unwrap_or_else(|| desired.prefix.name_of(repository));

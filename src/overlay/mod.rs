@@ -26,10 +26,13 @@ mod rewrite;
 mod sources;
 
 pub use bundle::{BundleMeta, bundle, unpack};
-pub use discover::{ChartSource, ChartUse, Discovered, External};
+pub(crate) use discover::ChartUse;
+pub use discover::Discovered;
+pub use discover::{ChartSource, External};
 pub use load::{Settings, load};
 pub(crate) use profile::{is_values, profile_values};
-pub use relocate::{RelocatedFiles, relocate, rename_values};
+pub use relocate::relocate;
+pub(crate) use relocate::{RelocatedFiles, rename_values};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
 
 /// Something that is published as it is and that the author should know.
@@ -101,7 +104,7 @@ impl Overlay {
     ///
     /// # Errors
     /// When kustomize could not build the overlay, or when its Kustomizations wait for each other.
-    pub fn applied_releases(&self) -> Result<Vec<AppliedRelease<'_>>, Error> {
+    pub(crate) fn applied_releases(&self) -> Result<Vec<AppliedRelease<'_>>, Error> {
         let objects = self.objects();
         let children = children::children(self, &objects)?;
         let build = children::build(self, &children::roots(&children))?;

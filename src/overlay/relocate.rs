@@ -49,7 +49,7 @@ pub fn relocate(files: &Files, relocation: &Relocation) -> RelocatedFiles {
 }
 
 /// Gives the `ConfigMap`s that releases take values from other names, old → new.
-pub fn rename_values(mut files: Files, names: &BTreeMap<String, String>) -> Files {
+pub(crate) fn rename_values(mut files: Files, names: &BTreeMap<String, String>) -> Files {
     if names.is_empty() {
         return files;
     }

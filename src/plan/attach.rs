@@ -22,7 +22,7 @@ pub struct Attachment {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn attachments(
+pub(crate) async fn attachments(
     store: &ReadStore,
     repository: &Repository,
     attached: &Attached,

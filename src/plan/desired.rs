@@ -103,7 +103,7 @@ impl Desired {
     /// Keeps the release that is published under the version when it lacks the description alone, which publishers before did not
     /// write: a published version does not change, and a channel serves what was published.
     #[must_use]
-    pub fn keeping(mut self, observed: &Observed) -> Self {
+    pub(crate) fn keeping(mut self, observed: &Observed) -> Self {
         let published = observed.release.as_ref().and_then(|existing| existing.json.as_deref());
         if let Some(json) = published.and_then(|published| release::without_description(published, &self.release.json))
         {

@@ -149,7 +149,7 @@ pub struct Executor<'a> {
 ///
 /// # Errors
 /// See [`ExecuteError`]. The channel serves the whole old or the whole new release, whatever happened.
-pub async fn execute(
+pub(crate) async fn execute(
     inputs: &Inputs<'_>,
     executor: &Executor<'_>,
     progress: &dyn Progress,
@@ -175,7 +175,7 @@ pub async fn execute(
 ///
 /// # Errors
 /// See [`ExecuteError`].
-pub async fn execute_push(
+pub(crate) async fn execute_push(
     plan: &Plan,
     desired: &DesiredArtifact,
     store: &Store,
@@ -184,7 +184,8 @@ pub async fn execute_push(
     let executor = Executor { store, public: None, upload: None };
     let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
     let run = Run { plan, contents, executor: &executor, progress, done: Mutex::default() };
-    run.write(None).await
+    run.write(None).await?;
+    run.read_one(store.read(), desired).await
 }
 
 pub(super) struct Run<'a> {

@@ -94,7 +94,7 @@ impl Observed {
 ///
 /// # Errors
 /// When the store fails. Content that is absent is no failure.
-pub async fn observe(
+pub(crate) async fn observe(
     store: &ReadStore,
     desired: &Desired,
     channel: impl Future<Output = Result<ObservedChannel, ResolveError>>,
@@ -147,7 +147,7 @@ async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option
 ///
 /// # Errors
 /// When the store fails, and when the channel serves something else than a release.
-pub async fn observe_channel(
+pub(crate) async fn observe_channel(
     store: &ReadStore,
     repository: &Repository,
     channel: &Tag,

@@ -130,7 +130,7 @@ fn settings<'a>(config: &'a Config, prefixes: &'a [Prefix]) -> overlay::Settings
 ///
 /// # Errors
 /// When the overlay or a chart is broken.
-pub fn chart_names(tree: &Tree, config: &Config, prefix: &Prefix) -> Result<Vec<String>, Error> {
+pub(crate) fn chart_names(tree: &Tree, config: &Config, prefix: &Prefix) -> Result<Vec<String>, Error> {
     let discovered = overlay::load(tree, &settings(config, std::slice::from_ref(prefix)))?.discover()?;
     let name = |used| Ok(chart::load(tree, &path_of(tree, config, used)?)?.name().to_owned());
     let mut names = discovered.charts.iter().map(name).collect::<Result<Vec<_>, Error>>()?;
@@ -313,7 +313,12 @@ impl Packed {
     ///
     /// # Errors
     /// When the epoch is no time, or charts of one name have several versions.
-    pub fn desired(&self, request: &Request<'_>, revision: &Revision, images: &PinnedImages) -> Result<Desired, Error> {
+    pub(crate) fn desired(
+        &self,
+        request: &Request<'_>,
+        revision: &Revision,
+        images: &PinnedImages,
+    ) -> Result<Desired, Error> {
         let config = request.config;
         let bundle = overlay::bundle(
             self.overlay.files(),

@@ -37,7 +37,8 @@ impl Run<'_> {
         }
     }
 
-    async fn read_one(&self, reader: &ReadStore, artifact: &DesiredArtifact) -> Result<(), ExecuteError> {
+    /// Reads one artifact by its tag.
+    pub(super) async fn read_one(&self, reader: &ReadStore, artifact: &DesiredArtifact) -> Result<(), ExecuteError> {
         let DesiredArtifact { repository, tag, .. } = artifact;
         let read = reader.manifest(repository, &Selector::Tag(tag.clone())).await;
         let (descriptor, _) = read.map_err(|source| not_readable(format!("{repository}:{tag}"), source))?;

@@ -24,7 +24,7 @@ impl Values<'_> {
     ///
     /// # Errors
     /// When kustomize could not build the overlay, or the configuration sets an image that the release does not have.
-    pub fn readers(&self, overlay: &Overlay) -> Result<Vec<ValuesReader>, Error> {
+    pub(super) fn readers(&self, overlay: &Overlay) -> Result<Vec<ValuesReader>, Error> {
         let mut readers = BTreeMap::new();
         for applied in overlay.applied_releases()? {
             let release = applied.release.object.name();

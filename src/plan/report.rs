@@ -40,7 +40,7 @@ pub struct ArtifactReport {
 }
 
 /// Returns what becomes of each artifact that `plan` may write, the release last.
-pub fn artifact_reports(plan: &Plan, desired: &Desired, dry_run: bool) -> Vec<ArtifactReport> {
+pub(crate) fn artifact_reports(plan: &Plan, desired: &Desired, dry_run: bool) -> Vec<ArtifactReport> {
     let pushed = |artifact: &DesiredArtifact| {
         let digest = artifact.artifact.digest();
         plan.pushes().any(|(repository, pushed)| *repository == artifact.repository && pushed.digest == *digest)

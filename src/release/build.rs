@@ -93,7 +93,7 @@ impl Release {
 
 /// Returns the JSON of a published release, in the channel that `json` is for, when the two differ by the description alone, which
 /// publishers before did not write, and by the channel.
-pub fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u8>> {
     let (before, mut after) = (Release::parse(published).ok()?, Release::parse(json).ok()?);
     let described = before.description.is_none() && after.description.take().is_some();
     let same = described && equal_but_for_channel(published, &after.to_json());
@@ -101,7 +101,7 @@ pub fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Builds the manifest of a channel that serves the release `json`, whose `channel` is spliced already.
-pub fn channel_artifact(json: Content, record: &Record) -> Artifact {
+pub(crate) fn channel_artifact(json: Content, record: &Record) -> Artifact {
     pack(json, record.to_annotations())
 }
 

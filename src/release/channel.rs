@@ -67,7 +67,7 @@ pub struct Record {
 
 impl Record {
     /// The annotations that record it.
-    pub fn to_annotations(&self) -> BTreeMap<String, String> {
+    pub(crate) fn to_annotations(&self) -> BTreeMap<String, String> {
         let entries = [
             ("name", Some(self.name.clone())),
             ("release", Some(self.release.to_string())),
@@ -83,7 +83,7 @@ impl Record {
     }
 
     /// Reads a record; nothing when the manifest carries none, or one that cannot be read.
-    pub fn from_annotations(annotations: &BTreeMap<String, String>) -> Option<Self> {
+    pub(crate) fn from_annotations(annotations: &BTreeMap<String, String>) -> Option<Self> {
         let get = |key: &str| annotations.get(&format!("{PREFIX}{key}")).cloned();
         Some(Self {
             name: get("name")?,
@@ -101,13 +101,13 @@ impl Record {
 
 /// The tag that keeps a channel's manifest from being collected once the channel has moved on:
 /// `<channel>-<sequence>-<first 8 hex digits of its digest>`.
-pub fn keep_alive_tag(channel: &Tag, sequence: u64, manifest: &Digest) -> Tag {
+pub(crate) fn keep_alive_tag(channel: &Tag, sequence: u64, manifest: &Digest) -> Tag {
     let tag = format!("{channel}-{sequence}-{}", &manifest.hex()[..8]);
     tag.parse().expect("the configuration bounds the names of channels")
 }
 
 /// The sequence in a keep-alive tag of `channel`, when `tag` is one.
-pub fn keep_alive_sequence(channel: &Tag, tag: &Tag) -> Option<u64> {
+pub(crate) fn keep_alive_sequence(channel: &Tag, tag: &Tag) -> Option<u64> {
     let (sequence, digest) = tag.as_str().strip_prefix(channel.as_str())?.strip_prefix('-')?.split_once('-')?;
     (digest.len() == 8 && digest.bytes().all(|b| b.is_ascii_hexdigit())).then(|| sequence.parse().ok()).flatten()
 }
@@ -116,7 +116,7 @@ pub fn keep_alive_sequence(channel: &Tag, tag: &Tag) -> Option<u64> {
 ///
 /// # Errors
 /// When it is no release.
-pub fn with_channel(json: &[u8], channel: &Tag) -> Result<Vec<u8>, InvalidRelease> {
+pub(crate) fn with_channel(json: &[u8], channel: &Tag) -> Result<Vec<u8>, InvalidRelease> {
     #[derive(Deserialize)]
     struct Part<'a> {
         #[serde(borrow)]
@@ -133,7 +133,7 @@ pub fn with_channel(json: &[u8], channel: &Tag) -> Result<Vec<u8>, InvalidReleas
 }
 
 /// Are these the same release, whichever channel each is served in? What is no release is like none.
-pub fn equal_but_for_channel(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn equal_but_for_channel(a: &[u8], b: &[u8]) -> bool {
     let neutral: Tag = "channel".parse().expect("a word is a tag");
     match (with_channel(a, &neutral), with_channel(b, &neutral)) {
         (Ok(a), Ok(b)) => a == b,

@@ -160,7 +160,7 @@ impl Installation {
 }
 
 /// Returns what the configuration sets in the values of a name, in the order and the words of a release.
-pub fn settings_of(config: &Config, name: &str) -> Vec<SetValue> {
+pub(crate) fn settings_of(config: &Config, name: &str) -> Vec<SetValue> {
     let injections = config.appliance.values.iter().filter(|injection| injection.release == name);
     let set = |injection: &Injection| SetValue {
         path: injection.path.clone(),

@@ -95,7 +95,7 @@ pub struct SetValue {
 
 /// Where a value comes from that the appliance writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueSource<'a> {
+pub(crate) enum ValueSource<'a> {
     /// The tag of the image with this key: `image:<key>`.
     Image(&'a str),
     /// The appliance's URL: `app-url`.
@@ -110,7 +110,7 @@ pub enum ValueSource<'a> {
 
 impl<'a> ValueSource<'a> {
     /// Reads the form that a release has; returns nothing for any other text.
-    pub fn parse(text: &'a str) -> Option<Self> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         match text.split_once(':') {
             Some(("image", key)) => Some(Self::Image(key)),
             Some(("literal", literal)) => Some(Self::Literal(literal)),
@@ -119,7 +119,7 @@ impl<'a> ValueSource<'a> {
     }
 
     /// Reads the form that a configuration has: there, any other text is a literal too.
-    pub fn configured(text: &'a str) -> Self {
+    pub(crate) fn configured(text: &'a str) -> Self {
         Self::parse(text).unwrap_or(Self::Literal(text))
     }
 
@@ -148,7 +148,7 @@ impl std::fmt::Display for ValueSource<'_> {
 impl ValuesReader {
     /// Returns the name under which the configuration and `valuesConfigMaps` know the text: the file's name without profile and
     /// ending.
-    pub fn values_of(&self, profile: &str) -> Option<&str> {
+    pub(crate) fn values_of(&self, profile: &str) -> Option<&str> {
         self.file.strip_suffix(&format!(".{profile}.yaml"))
     }
 }

@@ -10,10 +10,10 @@ use crate::config::Config;
 use crate::oci::{Digest, Pinned, each_key_once};
 
 /// The one schema that exists.
-pub const SCHEMA: &str = "alga.appliance.release/v1";
+pub(crate) const SCHEMA: &str = "alga.appliance.release/v1";
 
 /// The keys that the publisher writes itself.
-pub const KEYS: [&str; 18] = [
+pub(crate) const KEYS: [&str; 18] = [
     "schema",
     "version",
     "channel",
@@ -105,7 +105,7 @@ pub struct InvalidRelease {
 
 impl InvalidRelease {
     /// Is it a release of a schema that this program does not know?
-    pub fn is_schema(&self) -> bool {
+    pub(crate) fn is_schema(&self) -> bool {
         self.path == "schema"
     }
 }

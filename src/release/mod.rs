@@ -20,24 +20,32 @@ mod version;
 
 pub use address::{Address, InvalidAddress};
 #[cfg(feature = "publish")]
-pub use build::{Inputs, build, channel_artifact, without_description};
-pub use channel::{MoveKind, Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
-pub use described::{Described, Disagreement, settings_of};
-pub use description::{Description, Installation, ObjectName, SetValue, ValueSource, ValuesReader};
+pub use build::{Inputs, build};
+#[cfg(feature = "publish")]
+pub(crate) use build::{channel_artifact, without_description};
+pub use channel::MoveKind;
+pub(crate) use channel::{Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
+pub(crate) use described::settings_of;
+pub use described::{Described, Disagreement};
+pub(crate) use description::{Description, Installation, ObjectName, SetValue, ValueSource, ValuesReader};
 #[cfg(feature = "publish")]
 pub use history::{Apart, End, History, Move, Why, history};
-pub use manifest::{ConfigReference, InvalidRelease, KEYS, Release, SCHEMA};
+pub(crate) use manifest::{ConfigReference, KEYS, SCHEMA};
+pub use manifest::{InvalidRelease, Release};
+pub(crate) use named::TAG_ALONE;
 pub(crate) use named::bare_tag;
-pub use named::{Named, NamedKind, TAG_ALONE, Target};
+pub use named::{Named, NamedKind, Target};
 pub use resolve::{CONFIG_LIMIT, ResolveError, ResolveKind, Resolved, resolve};
 #[cfg(feature = "publish")]
-pub use values_names::{split_hash, values_hash, values_names};
+pub use values_names::values_names;
+#[cfg(feature = "publish")]
+pub(crate) use values_names::{split_hash, values_hash};
 pub use version::compare_versions;
 
 /// Artifact type of a release manifest.
-pub const ARTIFACT_TYPE: &str = "application/vnd.alga.appliance.release.v1";
+pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.alga.appliance.release.v1";
 /// Media type of the release's JSON, as config and as layer.
-pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.alga.appliance.release.config.v1+json";
+pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.alga.appliance.release.config.v1+json";
 /// Key of the annotation in an archive (`oci-archive:FILE`) that has the prefix of the release.
 pub const ARCHIVE_PREFIX: &str = "vnd.alga.appliance.prefix";
 /// Title of the layer: the file name that generic tools give it.

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::oci::{AnyRepository, Digest, InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
 
 /// The reason why an image that is known by its tag is neither verified nor trusted.
-pub const TAG_ALONE: &str = "known by its tag alone";
+pub(crate) const TAG_ALONE: &str = "known by its tag alone";
 
 /// What an artifact is in a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,7 +54,7 @@ impl NamedKind {
     }
 
     /// Says whether containers run from it.
-    pub fn is_image(self) -> bool {
+    pub(crate) fn is_image(self) -> bool {
         matches!(self, Self::Image | Self::ControlPlane | Self::ExtraImage)
     }
 }
@@ -161,7 +161,7 @@ impl Release {
     }
 
     /// Returns the names of the charts that were published with the release.
-    pub fn own_charts(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn own_charts(&self) -> impl Iterator<Item = &String> {
         let names = self.chart_digests.keys();
         names.chain(self.charts.keys().filter(|_| self.chart_digests.is_empty()))
     }
@@ -196,7 +196,7 @@ pub(crate) fn bare_tag(text: &str) -> Option<Tag> {
 impl Resolved {
     /// Returns which manifest is the release itself, of which a channel serves a copy. `in_channel` says whether a channel was
     /// resolved.
-    pub fn release_selector(&self, in_channel: bool) -> Selector {
+    pub(crate) fn release_selector(&self, in_channel: bool) -> Selector {
         match (&self.record, self.release.tag()) {
             (Some(record), _) => Selector::Digest(record.release.clone()),
             (None, Ok(tag)) if in_channel => Selector::Tag(tag),

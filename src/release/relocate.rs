@@ -69,7 +69,7 @@ impl Release {
     }
 
     /// Says which release this one was made of, and the digest of the bundle that was made with it.
-    pub fn comes_from(&mut self, origin: &Pinned, bundle: Digest) {
+    pub(crate) fn comes_from(&mut self, origin: &Pinned, bundle: Digest) {
         self.config.digest = bundle;
         self.copied_from = Some(origin.to_string());
     }

@@ -27,7 +27,7 @@ pub fn values_names(
 }
 
 /// Returns 12 hex digits over the text of values and what the appliance sets in them, but for what follows from its host.
-pub fn values_hash(text: &str, set: &[SetValue], images: &BTreeMap<String, String>) -> String {
+pub(crate) fn values_hash(text: &str, set: &[SetValue], images: &BTreeMap<String, String>) -> String {
     let resolved = set.iter().filter_map(|set| match ValueSource::configured(&set.from) {
         ValueSource::Image(key) => Some((set.path.as_str(), images.get(key)?.as_str())),
         ValueSource::Literal(literal) => Some((set.path.as_str(), literal)),
@@ -39,7 +39,7 @@ pub fn values_hash(text: &str, set: &[SetValue], images: &BTreeMap<String, Strin
 }
 
 /// Splits a name that ends with a hash.
-pub fn split_hash(name: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_hash(name: &str) -> Option<(&str, &str)> {
     let (rest, hash) = name.rsplit_once('-')?;
     let is_hash = hash.len() == HASH && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     is_hash.then_some((rest, hash))

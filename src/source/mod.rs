@@ -7,4 +7,5 @@ pub mod glob;
 mod tree;
 
 pub use error::{Error, Kind, Place};
-pub use tree::{Entry, EntryKind, Tree};
+pub(crate) use tree::EntryKind;
+pub use tree::{Entry, Tree};

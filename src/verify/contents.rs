@@ -45,7 +45,7 @@ pub async fn contents(
 ///
 /// # Errors
 /// As [`contents`].
-pub async fn charts_and_bundle(
+pub(crate) async fn charts_and_bundle(
     resolved: &Resolved,
     prefix: &Prefix,
     config: &Config,

@@ -16,9 +16,11 @@ use serde::Serialize;
 use crate::oci::ReadStore;
 use crate::release::NamedKind;
 
-pub use contents::{charts_and_bundle, contents};
+pub(crate) use contents::charts_and_bundle;
+pub use contents::contents;
 pub use present::present;
-pub use reader::{Reader, Unread};
+pub use reader::Reader;
+pub use reader::Unread;
 pub use served::{Served, served};
 
 /// What about it is checked.

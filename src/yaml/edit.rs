@@ -44,7 +44,7 @@ pub fn apply(text: &str, mut edits: Vec<Edit>) -> Result<String, Conflict> {
 }
 
 /// How the lines of a text end: as its first one.
-pub fn line_ending(text: &str) -> &'static str {
+pub(crate) fn line_ending(text: &str) -> &'static str {
     match text.find('\n') {
         Some(at) if text[..at].ends_with('\r') => "\r\n",
         _ => "\n",
@@ -96,7 +96,7 @@ pub fn quoted(value: &str) -> String {
 }
 
 /// A scalar that reads as the string `value`, with quotes where it needs them.
-pub fn scalar(value: &str) -> String {
+pub(crate) fn scalar(value: &str) -> String {
     if is_safe_plain(value) { value.to_owned() } else { quoted(value) }
 }
 
@@ -125,13 +125,13 @@ pub fn replace_scalar(text: &str, node: &Node, value: &str) -> Edit {
 }
 
 /// The first byte of the line that `at` is on; a byte order mark is no part of the line.
-pub fn line_start(text: &str, at: usize) -> usize {
+pub(crate) fn line_start(text: &str, at: usize) -> usize {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     if start == 0 && text.starts_with('\u{feff}') { '\u{feff}'.len_utf8().min(at) } else { start }
 }
 
 /// The end of the line that `at` is on, without its line ending.
-pub fn line_end(text: &str, at: usize) -> usize {
+pub(crate) fn line_end(text: &str, at: usize) -> usize {
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     if text[at..end].ends_with('\r') { end - 1 } else { end }
 }
@@ -141,7 +141,7 @@ fn after_line(text: &str, at: usize) -> usize {
 }
 
 /// Where an entry begins: at its key or the `?` before it.
-pub fn entry_start(text: &str, entry: &Entry) -> usize {
+pub(crate) fn entry_start(text: &str, entry: &Entry) -> usize {
     let key = entry.key.full_span().start;
     let before = text[..key].trim_end_matches([' ', '\t', '\r', '\n']);
     let question = before.ends_with('?') && before.len() < key;
@@ -150,7 +150,7 @@ pub fn entry_start(text: &str, entry: &Entry) -> usize {
 }
 
 /// Where an entry ends: with its value, or its colon.
-pub fn entry_end(text: &str, entry: &Entry) -> usize {
+pub(crate) fn entry_end(text: &str, entry: &Entry) -> usize {
     let end = entry.key.span.end.max(entry.value.span.end).max(entry.value.anchor.as_ref().map_or(0, |a| a.span.end));
     if entry.value.span.is_empty() && entry.value.anchor.is_none() && entry.value.tag.is_none() {
         let rest = &text[entry.key.span.end..];
@@ -163,13 +163,13 @@ pub fn entry_end(text: &str, entry: &Entry) -> usize {
 }
 
 /// Does the comment have its line for itself?
-pub fn is_own_line(text: &str, comment: &Comment) -> bool {
+pub(crate) fn is_own_line(text: &str, comment: &Comment) -> bool {
     text[line_start(text, comment.span.start)..comment.span.start].trim().is_empty()
 }
 
 /// The bytes of an entry of a block mapping, from its key to the end of its last line, with the comment there and the
 /// deeper indented comments below. Without the last line ending.
-pub fn block_entry(text: &str, comments: &[Comment], entry: &Entry) -> Range<usize> {
+pub(crate) fn block_entry(text: &str, comments: &[Comment], entry: &Entry) -> Range<usize> {
     let start = entry_start(text, entry);
     let column = start - line_start(text, start);
     let mut end = line_end(text, entry_end(text, entry));
@@ -188,7 +188,7 @@ pub fn block_entry(text: &str, comments: &[Comment], entry: &Entry) -> Range<usi
 }
 
 /// Takes an entry out of a mapping; of a block, with its whole lines.
-pub fn remove_entry(text: &str, mapping: &Node, index: usize) -> Option<Edit> {
+pub(crate) fn remove_entry(text: &str, mapping: &Node, index: usize) -> Option<Edit> {
     let Value::Mapping { entries, flow } = &mapping.value else { return None };
     let entry = entries.get(index)?;
     let (start, end) = (entry_start(text, entry), entry_end(text, entry));
@@ -218,7 +218,7 @@ pub fn remove_entry(text: &str, mapping: &Node, index: usize) -> Option<Edit> {
 }
 
 /// Puts `key: value` behind an entry of a mapping; `value` is YAML.
-pub fn insert_after(text: &str, mapping: &Node, index: usize, key: &str, value: &str) -> Option<Edit> {
+pub(crate) fn insert_after(text: &str, mapping: &Node, index: usize, key: &str, value: &str) -> Option<Edit> {
     let Value::Mapping { entries, flow } = &mapping.value else { return None };
     let entry = entries.get(index)?;
     let end = entry_end(text, entry);
@@ -232,7 +232,7 @@ pub fn insert_after(text: &str, mapping: &Node, index: usize, key: &str, value: 
 }
 
 /// `key` in the quotes of the key beside it.
-pub fn like_key(beside: &Node, key: &str) -> String {
+pub(crate) fn like_key(beside: &Node, key: &str) -> String {
     match &beside.value {
         Value::Scalar { style, .. } => styled(*style, key),
         _ => scalar(key),
@@ -240,7 +240,7 @@ pub fn like_key(beside: &Node, key: &str) -> String {
 }
 
 /// Appends strings to the sequence under `key` of a mapping, which may be absent. Nothing when there is something else.
-pub fn append_items(text: &str, mapping: &Node, key: &str, items: &[String]) -> Option<Edit> {
+pub(crate) fn append_items(text: &str, mapping: &Node, key: &str, items: &[String]) -> Option<Edit> {
     let ending = line_ending(text);
     let Some(entry) = mapping.entry(key) else { return append_entry(text, mapping, key, items) };
     // In JSON everything is in double quotes, the keys above all.

@@ -6,9 +6,13 @@ pub mod edit;
 mod node;
 mod read;
 
-pub use build::{ParseError, parse};
-pub use node::{Anchor, Comment, Document, Entry, Node, Style, Value};
-pub use read::{ReadError, from_str};
+pub use build::ParseError;
+pub use build::parse;
+pub use node::Anchor;
+pub(crate) use node::Comment;
+pub use node::{Document, Entry, Node, Style, Value};
+pub use read::ReadError;
+pub use read::from_str;
 
 #[cfg(test)]
 #[path = "node_tests.rs"]

@@ -118,7 +118,7 @@ impl Node {
     }
 
     /// From its anchor or tag, whichever comes first, to its end.
-    pub fn full_span(&self) -> Range<usize> {
+    pub(crate) fn full_span(&self) -> Range<usize> {
         let anchor = self.anchor.as_ref().map_or(self.span.start, |anchor| anchor.span.start);
         let tag = self.tag.as_ref().map_or(self.span.start, |(_, span)| span.start);
         self.span.start.min(anchor).min(tag)..self.span.end
@@ -139,7 +139,7 @@ impl Node {
     }
 
     /// Is it an alias?
-    pub fn is_alias(&self) -> bool {
+    pub(crate) fn is_alias(&self) -> bool {
         matches!(self.value, Value::Alias { .. })
     }
 
@@ -169,17 +169,17 @@ impl Node {
     }
 
     /// Is it a mapping?
-    pub fn is_mapping(&self) -> bool {
+    pub(crate) fn is_mapping(&self) -> bool {
         matches!(self.resolved().value, Value::Mapping { .. })
     }
 
     /// Is it a sequence?
-    pub fn is_sequence(&self) -> bool {
+    pub(crate) fn is_sequence(&self) -> bool {
         matches!(self.resolved().value, Value::Sequence { .. })
     }
 
     /// Is it a collection in `{}` or `[]`?
-    pub fn is_flow(&self) -> bool {
+    pub(crate) fn is_flow(&self) -> bool {
         matches!(self.value, Value::Mapping { flow: true, .. } | Value::Sequence { flow: true, .. })
     }
 
@@ -189,7 +189,7 @@ impl Node {
     }
 
     /// The value under a key, with `<<` merged in.
-    pub fn value_of(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn value_of(&self, key: &str) -> Option<&Self> {
         if let Some(entry) = self.entry(key) {
             return Some(&entry.value);
         }
@@ -270,7 +270,7 @@ impl Node {
 
 impl Entry {
     /// `<<: …`?
-    pub fn is_merge(&self) -> bool {
+    pub(crate) fn is_merge(&self) -> bool {
         matches!(&self.key.value, Value::Scalar { text, style: Style::Plain } if text == "<<")
     }
 }

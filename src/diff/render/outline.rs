@@ -10,7 +10,7 @@ use super::super::value::{Count, Diff, ImageChange, ImageState};
 
 /// How a piece of text is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub(super) enum Tone {
     /// Our own words.
     Plain,
     /// From outside: a name, a value.
@@ -21,14 +21,14 @@ pub enum Tone {
 
 /// A piece of text.
 #[derive(Clone, Debug)]
-pub struct Span {
+pub(super) struct Span {
     pub text: String,
     pub tone: Tone,
 }
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub(super) enum Mark {
     Added,
     Removed,
     Changed,
@@ -49,7 +49,7 @@ impl From<Change> for Mark {
 
 /// One thing, and what stands below it.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     pub mark: Mark,
     pub spans: Vec<Span>,
     pub details: Vec<Block>,
@@ -57,7 +57,7 @@ pub struct Entry {
 
 /// What stands below an entry.
 #[derive(Clone, Debug)]
-pub enum Block {
+pub(super) enum Block {
     Entry(Entry),
     /// Lines of a unified diff.
     Lines(Vec<String>),
@@ -65,20 +65,20 @@ pub enum Block {
 
 /// Entries of one kind.
 #[derive(Clone, Debug)]
-pub struct Section {
+pub(super) struct Section {
     pub title: &'static str,
     pub entries: Vec<Entry>,
 }
 
 /// A comparison as people read it.
 #[derive(Clone, Debug)]
-pub struct Outline {
+pub(super) struct Outline {
     pub sides: Vec<(&'static str, Vec<Span>)>,
     pub summary: String,
     pub sections: Vec<Section>,
 }
 
-pub fn plain(text: impl Into<String>) -> Span {
+pub(super) fn plain(text: impl Into<String>) -> Span {
     Span { text: text.into(), tone: Tone::Plain }
 }
 
@@ -101,7 +101,7 @@ fn entry(mark: impl Into<Mark>, spans: Vec<Span>) -> Entry {
 }
 
 /// The outline of a comparison.
-pub fn of(diff: &Diff) -> Outline {
+pub(super) fn of(diff: &Diff) -> Outline {
     let before = diff.from.as_ref().map_or_else(|| vec![plain("nothing: there is no release yet")], identity);
     let sides = vec![("from", before), ("to", identity(&diff.to))];
     let mut sections = Vec::new();

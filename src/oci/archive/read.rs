@@ -25,7 +25,7 @@ const NOWHERE: u64 = 1 << 62;
 
 /// An archive: the repositories below one prefix.
 #[derive(Debug)]
-pub struct Archive {
+pub(crate) struct Archive {
     opened: Arc<Opened>,
     prefix: Prefix,
 }
@@ -55,7 +55,7 @@ impl Archive {
     /// # Errors
     /// [`Kind::NotFound`] when there is no such file, [`Kind::Refused`] when it is compressed or no file, [`Kind::Malformed`]
     /// when it is no such archive, or damaged.
-    pub fn open(path: &Path, prefix_key: &str) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, prefix_key: &str) -> Result<Self, Error> {
         let file = Arc::new(plain_file(path)?);
         let members = tar::MemberIndex::read(file.clone()).and_then(|members| members.only_files().map(|()| members));
         let members = members.map_err(|error| broken(path, error))?;
@@ -79,14 +79,14 @@ impl Archive {
     ///
     /// # Errors
     /// None: its host is one.
-    pub fn external(&self, registry: &Prefix) -> Result<Self, Error> {
+    pub(crate) fn external(&self, registry: &Prefix) -> Result<Self, Error> {
         let prefix = Prefix::parse(registry.host(), registry.plain_http())
             .map_err(|cause| malformed(self.path(), "no registry has such a name").caused_by(cause))?;
         Ok(Self { opened: self.opened.clone(), prefix })
     }
 
     /// Where the file is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.opened.path
     }
 
@@ -145,7 +145,7 @@ impl Archive {
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
+    pub(crate) async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
         self.tagged(repository, tag)
     }
 
@@ -155,7 +155,7 @@ impl Archive {
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub async fn manifest(
+    pub(crate) async fn manifest(
         &self,
         repository: &Repository,
         selector: &Selector,
@@ -175,7 +175,7 @@ impl Archive {
     }
 
     /// Reads on a thread for blocking work, so that the caller can be cancelled meanwhile.
-    pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
+    pub(crate) async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
         let Descriptor { digest, size, .. } = descriptor;
         let (range, limit) = (self.range(repository, digest)?, *size);
         self.check_length(repository, digest, &range, limit)?;
@@ -184,7 +184,7 @@ impl Archive {
     }
 
     /// A blob, which is read where it lies when it is stored elsewhere.
-    pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
+    pub(crate) fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
         let range = self.range(repository, &descriptor.digest).ok().filter(|range| range.length() == descriptor.size);
         // What is not there is as if it was cut off, for whoever reads it.
         let range = range.unwrap_or_else(|| FileRange::new(self.opened.file.clone(), NOWHERE, descriptor.size));
@@ -192,7 +192,7 @@ impl Archive {
     }
 
     /// A file on a disk has nobody who vouches for it: its bytes are held against its digest.
-    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+    pub(crate) async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         let digest = &descriptor.digest;
         let range = match self.range(repository, digest) {
             Err(error) if error.is_not_found() => return Ok(false),
@@ -209,7 +209,7 @@ impl Archive {
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+    pub(crate) async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         Ok(self.entries(repository)?.tags.keys().cloned().collect())
     }
 
@@ -217,7 +217,7 @@ impl Archive {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+    pub(crate) fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         let mut referring = Vec::new();
         for entry in &self.entries(repository)?.manifests {
             let bytes = self.read(repository, &entry.digest, MANIFEST_LIMIT)?;

@@ -12,13 +12,13 @@ const REFERRER_LIMIT: u64 = 4 << 20;
 
 impl Layout {
     /// A blob, which is read from its file when it is stored elsewhere.
-    pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
+    pub(crate) fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
         let range = FileRange::at(self.blob_path(repository, &descriptor.digest), descriptor.size);
         Content::in_file(descriptor.clone(), range)
     }
 
     /// Returns whether the layout holds the content. Nothing but its digest vouches for a file on a disk, so the bytes are read.
-    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+    pub(crate) async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         self.holds(repository, &descriptor.digest).await
     }
 
@@ -37,7 +37,7 @@ impl Layout {
     }
 
     /// The manifests of the index that name `subject`, described with what they say of themselves.
-    pub fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+    pub(crate) fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         let index = self.index(repository)?;
         let mut referring = Vec::new();
         for entry in index.manifests.iter().filter(|entry| media_type::is_manifest(&entry.media_type)) {

@@ -9,4 +9,4 @@ mod read;
 #[cfg(feature = "publish")]
 mod write;
 
-pub use read::Layout;
+pub(super) use read::Layout;

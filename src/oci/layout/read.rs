@@ -16,7 +16,7 @@ const EXTERNAL: &str = "_external";
 
 /// A directory of layouts.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub(crate) struct Layout {
     directory: PathBuf,
 }
 
@@ -25,7 +25,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`Kind::Refused`] when it is a file, or one layout instead of a directory of them.
-    pub fn open(directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
         let layout = Self { directory: directory.to_owned() };
         let refused = |reason: &str| Err(Error::new(Kind::Refused, "opening", layout.name(), reason));
         match fs::metadata(directory) {
@@ -44,12 +44,12 @@ impl Layout {
     ///
     /// # Errors
     /// As [`Layout::open`].
-    pub fn external(&self, host: &str) -> Result<Self, Error> {
+    pub(crate) fn external(&self, host: &str) -> Result<Self, Error> {
         Self::open(&self.directory.join(EXTERNAL).join(host.replace(':', "_")))
     }
 
     /// Where the layouts lie.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
@@ -108,12 +108,12 @@ impl Layout {
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
+    pub(crate) async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
         self.entry(repository, tag).map(|entry| entry.digest)
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub async fn manifest(
+    pub(crate) async fn manifest(
         &self,
         repository: &Repository,
         selector: &Selector,
@@ -155,7 +155,7 @@ impl Layout {
     }
 
     /// Reads on a thread for blocking work, so that the caller can be cancelled meanwhile.
-    pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
+    pub(crate) async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
         self.index(repository)?;
         let Descriptor { digest, size, .. } = descriptor;
         let (path, limit) = (self.blob_path(repository, digest), *size);
@@ -164,7 +164,7 @@ impl Layout {
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+    pub(crate) async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         let index = self.index(repository)?;
         let names = index.manifests.iter().filter_map(|entry| entry.annotations.get(media_type::REF_NAME));
         Ok(names.filter_map(|name| name.parse().ok()).collect())

@@ -56,7 +56,7 @@ impl Layout {
         Error::new(Kind::Io, "writing", self.reference(repository, ""), "the file system failed").caused_by(cause)
     }
 
-    pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+    pub(crate) async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         self.create(repository)?;
         self.write_blob(repository, content).await
     }
@@ -100,7 +100,7 @@ impl Layout {
         fs::rename(&temporary.0, &path).map_err(failed)
     }
 
-    pub async fn push_manifest(
+    pub(crate) async fn push_manifest(
         &self,
         repository: &Repository,
         manifest: &Document,
@@ -110,7 +110,7 @@ impl Layout {
     }
 
     /// Sets a tag only while it names `from`: under the lock of the layout, so that no other writer comes between.
-    pub async fn move_tag(
+    pub(crate) async fn move_tag(
         &self,
         repository: &Repository,
         manifest: &Document,

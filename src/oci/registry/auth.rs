@@ -21,7 +21,7 @@ const TOKEN_LIMIT: u64 = 64 << 10;
 
 /// What a token must allow, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Access {
+pub(crate) enum Access {
     /// Read.
     Pull,
     /// Read and write.

@@ -13,17 +13,17 @@ use crate::oci::{Descriptor, Digest, Index, Kind, media_type};
 
 impl Registry {
     /// `HOST/PATH` of a repository.
-    pub fn name_of(&self, repository: &Repository) -> String {
+    pub(crate) fn name_of(&self, repository: &Repository) -> String {
         self.prefix.name_of(repository)
     }
 
     /// As long as its own requests are attempted again, so long is what is read of it.
-    pub async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
         self.client.persist(attempt).await
     }
 
     /// By the registry's word, without reading.
-    pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+    pub(crate) async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         self.has_for(repository, descriptor, Access::Pull).await
     }
 
@@ -48,7 +48,7 @@ impl Registry {
     }
 
     /// The bytes of a blob as they come, not verified, in one attempt: whoever stores them elsewhere attempts both as one.
-    pub async fn open_blob(
+    pub(crate) async fn open_blob(
         &self,
         repository: &Repository,
         descriptor: &Descriptor,
@@ -71,7 +71,11 @@ impl Registry {
 
     /// The manifests that refer to one, as the registry lists them; nothing when it keeps no such lists: it has no such endpoint,
     /// or answers it by something else.
-    pub async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+    pub(crate) async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
         let operation = self.operation("listing what refers to", repository, subject, Access::Pull);
         let mut next = Some(self.client.url(&operation, &format!("referrers/{subject}")));
         let mut referrers = Vec::new();

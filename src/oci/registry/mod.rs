@@ -36,14 +36,17 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::{Error, Prefix, Repository};
-pub use auth::Access;
+pub(super) use auth::Access;
 use client::{Client, Operation};
 #[cfg(feature = "publish")]
 pub use probe::Probe;
 pub use retry::Notice;
-pub use tls::{Certificates, InvalidCertificates};
+pub use tls::Certificates;
+pub use tls::InvalidCertificates;
 #[cfg(feature = "publish")]
-pub use write::{Mounts, Upload};
+pub(crate) use write::Mounts;
+#[cfg(feature = "publish")]
+pub use write::Upload;
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +117,7 @@ impl std::fmt::Debug for Options {
 
 /// A prefix of a registry.
 #[derive(Debug)]
-pub struct Registry {
+pub(super) struct Registry {
     prefix: Prefix,
     /// Boxed, since the other kind of store is small.
     client: Box<Client>,
@@ -127,7 +130,7 @@ impl Registry {
     ///
     /// # Errors
     /// When TLS cannot be set up: the system has no certificates.
-    pub fn open(prefix: &Prefix, options: Options, access: Access) -> Result<Self, Error> {
+    pub(super) fn open(prefix: &Prefix, options: Options, access: Access) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
         Ok(Self { prefix: prefix.clone(), client, access })
     }

@@ -48,7 +48,7 @@ impl Probe {
 
 impl Registry {
     /// Lists a tag, and with `push` starts an upload, that is cancelled at once: no blob ever comes of it.
-    pub async fn probe(&self, repository: &Repository, push: bool) -> Probe {
+    pub(crate) async fn probe(&self, repository: &Repository, push: bool) -> Probe {
         let mut probe = Probe::local(Ok(()));
         probe.read = self.probe_read(repository, &mut probe).await;
         if push {

@@ -19,7 +19,7 @@ pub(super) const PAGE_LIMIT: usize = 1000;
 
 impl Registry {
     /// What the registry says that the tag names; where it does not say, the digest of what it sends.
-    pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
+    pub(crate) async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
         let operation = self.operation("reading", repository, tag, Access::Pull);
         let request = self.manifest_request(&operation, Method::HEAD, tag.as_str());
         let answer = self.get(&operation, request, 0).await?;
@@ -43,7 +43,7 @@ impl Registry {
     }
 
     /// Media type and bytes, at most `limit`; not verified against a digest that was asked for.
-    pub async fn manifest(
+    pub(crate) async fn manifest(
         &self,
         repository: &Repository,
         selector: &Selector,
@@ -67,7 +67,7 @@ impl Registry {
     }
 
     /// The descriptor's count of bytes, not yet verified.
-    pub async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
+    pub(crate) async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
         let operation = self.operation("reading", repository, &descriptor.digest, Access::Pull);
         let url = self.client.url(&operation, &format!("blobs/{}", descriptor.digest));
         let size = descriptor.size;
@@ -83,7 +83,7 @@ impl Registry {
     }
 
     /// In the registry's order. What is no valid tag is left out: some registries list digests.
-    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+    pub(crate) async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         let operation = self.operation("listing the tags of", repository, "", Access::Pull);
         let mut next = Some(self.client.url(&operation, &format!("tags/list?n={PAGE}")));
         let mut tags = Vec::new();

@@ -26,7 +26,7 @@ const ANSWER_LIMIT: u64 = 64 << 10;
 
 /// From where blobs can be mounted into the repositories of a registry.
 #[derive(Debug, Default)]
-pub struct Mounts {
+pub(crate) struct Mounts {
     /// Has the registry refused to start an upload by a `mount` without a source before?
     refused: AtomicBool,
     /// In which repository this process has put a blob.
@@ -68,7 +68,7 @@ impl Upload {
 
 impl Registry {
     /// Opens an upload. Without a digest, no registry mounts anything for it: nothing is written.
-    pub async fn open_upload(&self, repository: &Repository) -> Result<Upload, Error> {
+    pub(crate) async fn open_upload(&self, repository: &Repository) -> Result<Upload, Error> {
         let operation = self.operation("opening an upload in", repository, "", Access::Push);
         let session =
             self.client.persist(async || started(&operation, &self.post(&operation, "blobs/uploads/").await?)).await?;
@@ -77,7 +77,12 @@ impl Registry {
     }
 
     /// One request.
-    pub async fn push_blob_into(&self, upload: &Upload, content: &Content, mounts: &Mounts) -> Result<(), Error> {
+    pub(crate) async fn push_blob_into(
+        &self,
+        upload: &Upload,
+        content: &Content,
+        mounts: &Mounts,
+    ) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
         let operation = self.operation("pushing", &upload.repository, digest, Access::Push);
         self.finish_upload(&operation, upload.session.clone(), content).await?;
@@ -86,14 +91,19 @@ impl Registry {
     }
 
     /// Best effort: what a registry answers changes nothing.
-    pub async fn cancel_upload(&self, upload: Upload) {
+    pub(crate) async fn cancel_upload(&self, upload: Upload) {
         let operation = self.operation("cancelling an upload in", &upload.repository, "", Access::Push);
         let request = Request::new(Method::DELETE, upload.session);
         drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
     }
 
     /// One request where the registry has the blob and says so, else two; one more for large blobs.
-    pub async fn push_blob(&self, repository: &Repository, content: &Content, mounts: &Mounts) -> Result<(), Error> {
+    pub(crate) async fn push_blob(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        mounts: &Mounts,
+    ) -> Result<(), Error> {
         let descriptor = content.descriptor();
         if descriptor.size >= LARGE && self.has_for(repository, descriptor, Access::Push).await? {
             return Ok(());
@@ -160,7 +170,7 @@ impl Registry {
     }
 
     /// Under `tag`, else by digest.
-    pub async fn push_manifest(
+    pub(crate) async fn push_manifest(
         &self,
         repository: &Repository,
         manifest: &Document,
@@ -170,7 +180,7 @@ impl Registry {
     }
 
     /// Under a tag that names `from` now. Every attempt but the first looks at it again.
-    pub async fn move_tag(
+    pub(crate) async fn move_tag(
         &self,
         repository: &Repository,
         manifest: &Document,

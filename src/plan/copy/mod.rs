@@ -73,7 +73,7 @@ pub fn relocation(whole: &Whole, from: &Prefix, to: &Prefix, config: &Config) ->
 ///
 /// # Errors
 /// When a version or name is none that the store can have.
-pub fn desired(
+pub(crate) fn desired(
     whole: &Whole,
     release: &Artifact,
     json: Vec<u8>,
