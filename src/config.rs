@@ -276,7 +276,7 @@ impl Config {
             yaml::from_str(text).map_err(|cause| error(cause.line, cause.reason.replace('\n', " ")))?;
         config.check().map_err(|reason| error(None, reason))?;
         let by = GivenBy { name: file.to_owned(), explicit: false };
-        config.given = keys_of(text).into_iter().map(|key| (key, by.clone())).collect();
+        config.given.extend(keys_of(text).into_iter().map(|key| (key, by.clone())));
         Ok(config)
     }
 

@@ -108,7 +108,8 @@ pub fn render(release: &Release, options: &Options<'_>) -> Result<Rendering, Ren
     let mut put = |file: String, text: String| rendering.objects.push(Object { file, text });
     let home = installation.selection.namespace.as_str();
     put("namespace.yaml".to_owned(), objects::namespace(home));
-    let namespaces: BTreeSet<&str> = maps.iter().map(|map| map.namespace).collect();
+    let mut namespaces = BTreeSet::new();
+    namespaces.extend(maps.iter().map(|map| map.namespace));
     for namespace in namespaces.into_iter().filter(|namespace| *namespace != home) {
         put(format!("namespace-{namespace}.yaml"), objects::namespace(namespace));
     }
@@ -240,8 +241,8 @@ fn check_reader(release: &Release, reader: &ValuesReader) -> Result<(), RenderEr
 fn unread(release: &Release, options: &Options<'_>) -> Vec<String> {
     let described = options.described;
     let readers = &described.installation.values;
-    let read: BTreeSet<&String> = readers.iter().map(|reader| &reader.file).collect();
-    let files = release.profile_values.keys().filter(|file| !read.contains(file));
+    let is_read = |file: &String| readers.iter().any(|reader| reader.file == *file);
+    let files = release.profile_values.keys().filter(|file| !is_read(file));
     let mut warnings: Vec<String> =
         files.map(|file| format!("profileValues.{}: no HelmRelease reads these values", shown(file))).collect();
     let injected = described.config.appliance.values.iter().map(|one| &*one.release);

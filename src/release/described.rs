@@ -94,7 +94,9 @@ impl Release {
 type Table<'a> = BTreeMap<(&'a str, &'a str), String>;
 
 fn table<'a, I: Iterator<Item = (&'a str, &'a str, String)>>(entries: impl Iterator<Item = I>) -> Table<'a> {
-    entries.flatten().map(|(release, path, from)| ((release, path), from)).collect()
+    let mut table = Table::new();
+    table.extend(entries.flatten().map(|(release, path, from)| ((release, path), from)));
+    table
 }
 
 /// The injections of a configuration into values that the release carries, in the words of a release.
@@ -131,9 +133,11 @@ impl Installation {
     /// configured namespace.
     fn configured(release: &Release, config: &Config) -> Self {
         let suffix = format!(".{}.yaml", release.values_profile);
-        let names = release.profile_values.keys().filter_map(|file| Some((file, file.strip_suffix(&suffix)?)));
+        let names = release.profile_values.keys().filter_map(|file| Some((file.strip_suffix(&suffix)?, file)));
+        let mut by_name = BTreeMap::new();
+        by_name.extend(names);
         let appliance = &config.appliance;
-        let reader = |(file, name): (&String, &str)| {
+        let reader = |(name, file): (&str, &String)| {
             let plain = format!("{}{name}", appliance.values_prefix);
             ValuesReader {
                 release: name.to_owned(),
@@ -145,8 +149,7 @@ impl Installation {
                 extra: BTreeMap::new(),
             }
         };
-        let mut values: Vec<ValuesReader> = names.map(reader).collect();
-        values.sort_by(|a, b| a.release.cmp(&b.release));
+        let values = by_name.into_iter().map(reader).collect();
         let selection = (appliance.namespace.clone(), appliance.selection_name.clone());
         Self {
             flux_namespace: appliance.flux_namespace.clone(),

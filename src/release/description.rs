@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::manifest::{InvalidRelease, Release, wrong};
@@ -14,11 +14,11 @@ use crate::text::shown;
 pub(super) const KEYS: [&str; 4] = ["product", "prefix", "chartRepository", "appliance"];
 
 /// A release's description of itself. Field order is the order of the written bytes; keys of later publishers are kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Description {
     /// Name of the product; absent in a description that another program wrote.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
     /// `HOST[/PATH]` below which the release's own repositories are.
     pub prefix: String,
@@ -29,7 +29,7 @@ pub struct Description {
 }
 
 /// How an appliance installs a release: the names in its cluster, and the values of each HelmRelease.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Installation {
     /// Namespace of the root objects.
@@ -48,7 +48,7 @@ pub struct Installation {
 }
 
 /// Namespace and name of an object in the cluster.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ObjectName {
     /// Namespace of the object.
     pub namespace: String,
@@ -60,7 +60,7 @@ pub struct ObjectName {
 }
 
 /// A HelmRelease, and the `ConfigMap` that it reads values of the release from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ValuesReader {
     /// Name of the HelmRelease.
@@ -74,7 +74,6 @@ pub struct ValuesReader {
     /// Key of the release's `profileValues` that holds the text of the values.
     pub file: String,
     /// What the appliance writes into the text.
-    #[serde(default)]
     pub set: Vec<SetValue>,
     /// Keys of later publishers.
     #[serde(flatten)]
@@ -82,7 +81,7 @@ pub struct ValuesReader {
 }
 
 /// One value that the appliance writes into a text of values.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SetValue {
     /// Keys from the root of the values, joined by `.`; a dot that belongs to a key is written `\.`.
     pub path: String,
@@ -145,7 +144,83 @@ impl std::fmt::Display for ValueSource<'_> {
     }
 }
 
+/// The entries of an object that are not read yet.
+struct Entries(Map<String, Value>);
+
+impl Entries {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Object(map) => Some(Self(map)),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        match self.0.remove(key)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Reads a list; nothing when one of its items has another form.
+    fn list<T>(&mut self, key: &str, read: fn(Value) -> Option<T>) -> Option<Vec<T>> {
+        match self.0.remove(key)? {
+            Value::Array(items) => items.into_iter().map(read).collect(),
+            _ => None,
+        }
+    }
+
+    /// Returns the keys of later publishers.
+    fn rest(self) -> BTreeMap<String, Value> {
+        let mut rest = BTreeMap::new();
+        rest.extend(self.0);
+        rest
+    }
+}
+
+// Read by hand: what serde derives for open objects inside of open objects would be a thirtieth of the resolver.
+impl Installation {
+    fn read(value: Value) -> Option<Self> {
+        let mut entries = Entries::of(value)?;
+        Some(Self {
+            flux_namespace: entries.text("fluxNamespace")?,
+            source_name: entries.text("sourceName")?,
+            selection: ObjectName::read(entries.0.remove("selection")?)?,
+            required_images: entries.list("requiredImages", |key| key.as_str().map(ToOwned::to_owned))?,
+            values: entries.list("values", ValuesReader::read)?,
+            extra: entries.rest(),
+        })
+    }
+}
+
+impl ObjectName {
+    fn read(value: Value) -> Option<Self> {
+        let mut entries = Entries::of(value)?;
+        Some(Self { namespace: entries.text("namespace")?, name: entries.text("name")?, extra: entries.rest() })
+    }
+}
+
+impl SetValue {
+    fn read(value: Value) -> Option<Self> {
+        let mut entries = Entries::of(value)?;
+        Some(Self { path: entries.text("path")?, from: entries.text("from")?, extra: entries.rest() })
+    }
+}
+
 impl ValuesReader {
+    fn read(value: Value) -> Option<Self> {
+        let mut entries = Entries::of(value)?;
+        Some(Self {
+            release: entries.text("release")?,
+            namespace: entries.text("namespace")?,
+            config_map: entries.text("configMap")?,
+            key: entries.text("key")?,
+            file: entries.text("file")?,
+            set: if entries.0.contains_key("set") { entries.list("set", SetValue::read)? } else { Vec::new() },
+            extra: entries.rest(),
+        })
+    }
+
     /// Returns the name under which the configuration and `valuesConfigMaps` know the text: the file's name without profile and
     /// ending.
     pub(crate) fn values_of(&self, profile: &str) -> Option<&str> {
@@ -157,8 +232,15 @@ impl Description {
     /// Takes the description out of a release's further keys. When a key is absent or has another form, a vendor wrote the
     /// others for a purpose of its own, and all of them stay where they are.
     pub(super) fn take(extra: &mut BTreeMap<String, Value>) -> Option<Self> {
-        let own = KEYS.iter().filter_map(|key| Some(((*key).to_owned(), extra.get(*key)?.clone())));
-        let description = serde_json::from_value(Value::Object(own.collect::<Map<_, _>>())).ok()?;
+        let description = Self {
+            product: match extra.get("product") {
+                None | Some(Value::Null) => None,
+                Some(product) => Some(product.as_str()?.to_owned()),
+            },
+            prefix: extra.get("prefix")?.as_str()?.to_owned(),
+            chart_repository: extra.get("chartRepository")?.as_str()?.parse().ok()?,
+            appliance: Installation::read(extra.get("appliance")?.clone())?,
+        };
         extra.retain(|key, _| !KEYS.contains(&key.as_str()));
         Some(description)
     }
