@@ -1,6 +1,8 @@
 //! What a person approves of a plan: what will be true when the plan is done, not what is left to write. A run that was killed,
 //! or that finished before anybody heard of it, is therefore repeated under the same approval.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::planner::Plan;
@@ -115,14 +117,40 @@ impl Approval {
         differ_in_move("channel", &|moves| moves.channel.to_string());
         differ_in_move("kind of move", &|moves| moves.kind.as_str().to_owned());
         differ_in_move("channel manifest that is replaced", &|moves| or_none(moves.replaces.as_ref()));
-        let only = |a: &Self, b: &Self, word: &str| {
-            let missing = a.artifacts.iter().filter(|one| !b.artifacts.contains(one));
-            missing.map(|one| format!("reference {word}: {one}")).collect::<Vec<_>>()
-        };
-        lines.extend(only(approved, self, "approved, and not in this plan"));
-        lines.extend(only(self, approved, "in this plan, and not approved"));
+        lines.extend(self.references_that_differ(approved));
         lines
     }
+
+    /// Names each reference that only one of two approvals has; a repository with one such reference in each is one line.
+    fn references_that_differ(&self, approved: &Self) -> Vec<String> {
+        let only = |a: &Self, b: &Self| {
+            let mut only: BTreeMap<String, Vec<Digest>> = BTreeMap::new();
+            for Pinned { repository, digest } in a.artifacts.iter().filter(|one| !b.artifacts.contains(one)) {
+                only.entry(repository.clone()).or_default().push(digest.clone());
+            }
+            only
+        };
+        let (was, mut is) = (only(approved, self), only(self, approved));
+        let mut lines = Vec::new();
+        for (repository, was) in was {
+            match (&was[..], is.remove(&repository).as_deref()) {
+                ([was], Some([is])) => lines.push(format!("reference {repository}: approved {was}, now {is}")),
+                (was, others) => {
+                    let gone = |digest| format!("reference approved, and not in this plan: {repository}@{digest}");
+                    lines.extend(was.iter().map(gone));
+                    lines.extend(others.into_iter().flatten().map(|digest| added(&repository, digest)));
+                }
+            }
+        }
+        for (repository, digests) in is {
+            lines.extend(digests.iter().map(|digest| added(&repository, digest)));
+        }
+        lines
+    }
+}
+
+fn added(repository: &str, digest: &Digest) -> String {
+    format!("reference in this plan, and not approved: {repository}@{digest}")
 }
 
 fn or_none(digest: Option<&Digest>) -> String {

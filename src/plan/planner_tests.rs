@@ -153,7 +153,12 @@ fn every_part_of_an_approval_counts() {
     let kept = crate::plan::Approved { digest: approved.digest(), content, sequence: Some(5) };
     assert_eq!(approved.check(Some(&kept)), Ok(()));
     let Err(OtherPlan { differences, .. }) = release.check(Some(&kept)) else { panic!("refused") };
-    assert_eq!(differences.len(), 3, "{differences:?}");
+    let line = |what: &str, was: &Digest, is: &Digest| format!("{what}: approved {was}, now {is}");
+    let reference = line("reference r.io/x/charts/web", &Digest::of(b"1.0.4"), &Digest::of(b"1.0.5"));
+    assert_eq!(differences, [line("release", &approved.approval.release, &release.approval.release), reference]);
+    let Err(OtherPlan { differences, .. }) = named.check(Some(&kept)) else { panic!("refused") };
+    let gone = format!("reference approved, and not in this plan: r.io/x/charts/web@{}", Digest::of(b"1.0.4"));
+    assert_eq!(differences, [gone]);
     let Err(OtherPlan { differences, .. }) = first.check(Some(&kept)) else { panic!("refused") };
     let replaced = format!("channel manifest that is replaced: approved {}, now none", Digest::of(b"manifest"));
     assert_eq!(differences, [replaced, "sequence of the move: approved 5, now 1".to_owned()]);

@@ -178,8 +178,7 @@ fn a_refused_plan_says_what_differs_from_the_approved_one() {
     refused.says(&[
         "changed since it was approved",
         &format!("release: approved {}, now {}", before["1.0.4"], after["1.0.5"]),
-        "approved, and not in this plan: registry.example.com/org/charts/chart-1@",
-        "in this plan, and not approved: registry.example.com/org/charts/chart-1@",
+        "reference registry.example.com/org/charts/chart-1: approved sha256:",
     ]);
     // The digest alone says what this plan is.
     let refused = run(&mut promoting(tree.path(), &at, &words(&flags))).ends(3);
