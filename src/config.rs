@@ -70,6 +70,28 @@ pub struct GivenBy {
     pub explicit: bool,
 }
 
+/// Keys of the release manifest that the publisher writes itself, and that `manifest.extra` may not replace.
+const RELEASE_KEYS: [&str; 18] = [
+    "schema",
+    "version",
+    "channel",
+    "valuesProfile",
+    "images",
+    "controlPlane",
+    "config",
+    "charts",
+    "chartDigests",
+    "imageDigests",
+    "profileValues",
+    "valuesConfigMaps",
+    "extraImages",
+    "copiedFrom",
+    "product",
+    "prefix",
+    "chartRepository",
+    "appliance",
+];
+
 /// Lists the keys that the text of a configuration file sets.
 fn keys_of(text: &str) -> BTreeSet<String> {
     let documents = yaml::parse(text).unwrap_or_default();
@@ -321,7 +343,7 @@ impl Config {
         if self.profile.is_empty() || self.profile.contains('/') || self.profile.starts_with('.') {
             return Err(format!("profile: `{}` is no name of a directory below `profiles/`", self.profile));
         }
-        let reserved = self.manifest.extra.keys().find(|key| crate::release::KEYS.contains(&key.as_str()));
+        let reserved = self.manifest.extra.keys().find(|key| RELEASE_KEYS.contains(&key.as_str()));
         reserved.map_or(Ok(()), |key| Err(format!("manifest.extra.{key}: the publisher writes this key itself")))
     }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::{Context, Error};
 use crate::config::Config;
+use crate::contents::{External, Reader};
 use crate::credentials::{Keychain, Login};
 use crate::image::{self, Check};
 use crate::oci::{Certificates, Credentials, Location, Options, Prefix, ReadStore, Repository, Store};
 use crate::release::{self, Named, Release};
-use crate::verify::{External, Reader};
 
 /// How long a request is repeated while a registry fails, unless the request says otherwise.
 pub const RETRY_FOR: Duration = Duration::from_mins(5);

@@ -7,11 +7,12 @@ use super::carry_out::{self, MoveTerms, Planned, cancel, open_upload};
 use super::transfer::{Target, Transfer};
 use super::{Connection, Context, Error};
 use crate::config::Config;
+use crate::contents::Stores;
 use crate::diff::{Diff, Side};
 use crate::oci::{Digest, Pinned, Tag};
 use crate::plan::{Approval, Desired, DesiredRelease, MoveRecord, Moving, ObservedChannel, Plan};
 use crate::release::{MoveKind, Resolved};
-use crate::verify::{self, Check, Outcome, Stores};
+use crate::verify::{self, Check, Outcome};
 
 /// Version of the report's JSON, `docs/schemas/move.json`.
 const SCHEMA: &str = "alga.release.move/v1";

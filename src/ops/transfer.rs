@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use super::moves::complete;
 use super::{Access, Connection, Context, Error, StoreRequest};
 use crate::config::Config;
+use crate::contents::{Reader, Stores};
 use crate::image::Platform;
 use crate::oci::{self, Artifact, Attached, Digest, Location, Pinned, Prefix, Repository, Selector, Tag, archive};
 use crate::overlay::{self, BundleMeta};
 use crate::plan::copy::{self, Keeps, Left, Piece, Whole};
 use crate::plan::{ArtifactKind, Desired, Event};
 use crate::release::{self, Release, Resolved};
-use crate::verify::{self, Reader};
+use crate::verify;
 
 /// Largest layer of a bundle that is rewritten.
 const BUNDLE_LIMIT: u64 = 512 << 20;
@@ -158,7 +159,7 @@ impl Transfer<'_> {
         let named = resolved.release.named(&prefix, config);
         let asked = external && !self.extent.without_images;
         let elsewhere = if asked { source.external(&named).await? } else { BTreeMap::default() };
-        let stores = verify::Stores { own, external: &elsewhere };
+        let stores = Stores { own, external: &elsewhere };
         let extent =
             copy::CopyExtent { images: !self.extent.without_images, platform: self.extent.platform.as_ref(), external };
         let checks = async { Ok(verify::charts_and_bundle(&resolved, &prefix, config, &stores).await?) };

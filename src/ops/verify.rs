@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::{Connection, Error, checks};
 use crate::config::Config;
+use crate::contents::Stores;
 use crate::oci::{self, Kind, Location, Selector, Tag};
 use crate::release::{self, NamedKind, ResolveError, ResolveKind};
 use crate::text::{clean, shown};
-use crate::verify::{self, Aspect, Check, Outcome, Stores};
+use crate::verify::{self, Aspect, Check, Outcome};
 
 /// Version of the JSON, `docs/schemas/verify.json`.
 const SCHEMA: &str = "alga.release.verify/v1";

@@ -2,6 +2,7 @@
 
 mod approval;
 mod attach;
+mod build;
 mod channel;
 pub mod copy;
 mod desired;

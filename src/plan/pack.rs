@@ -5,6 +5,7 @@ use std::panic::resume_unwind;
 
 use serde_json::Value;
 
+use super::build::{ReleaseInputs, build};
 use super::desired::{ArtifactKind, Desired, DesiredArtifact, DesiredRelease};
 use super::readers;
 use crate::chart::{self, PackedChart, Versions};
@@ -328,7 +329,7 @@ impl Packed {
                 revision: format!("{}@{}", request.version, revision_of(&revision.commit)),
             },
         );
-        let release = release::build(release::Inputs {
+        let release = build(ReleaseInputs {
             config,
             prefix: request.prefix,
             version: request.version,

@@ -12,28 +12,6 @@ use crate::oci::{Digest, Pinned, each_key_once};
 /// The one schema that exists.
 pub(crate) const SCHEMA: &str = "alga.appliance.release/v1";
 
-/// The keys that the publisher writes itself.
-pub(crate) const KEYS: [&str; 18] = [
-    "schema",
-    "version",
-    "channel",
-    "valuesProfile",
-    "images",
-    "controlPlane",
-    "config",
-    "charts",
-    "chartDigests",
-    "imageDigests",
-    "profileValues",
-    "valuesConfigMaps",
-    "extraImages",
-    "copiedFrom",
-    "product",
-    "prefix",
-    "chartRepository",
-    "appliance",
-];
-
 /// A release. Field order is the order of the written bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

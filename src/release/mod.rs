@@ -3,7 +3,7 @@
 
 mod address;
 #[cfg(feature = "publish")]
-mod build;
+mod artifact;
 mod channel;
 mod described;
 mod description;
@@ -20,9 +20,7 @@ mod version;
 
 pub use address::{Address, InvalidAddress};
 #[cfg(feature = "publish")]
-pub use build::{Inputs, build};
-#[cfg(feature = "publish")]
-pub(crate) use build::{channel_artifact, without_description};
+pub(crate) use artifact::{channel_artifact, without_description};
 pub use channel::MoveKind;
 pub(crate) use channel::{Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
 pub(crate) use described::settings_of;
@@ -30,7 +28,7 @@ pub use described::{Described, Disagreement};
 pub(crate) use description::{Description, Installation, ObjectName, SetValue, ValueSource, ValuesReader};
 #[cfg(feature = "publish")]
 pub use history::{Apart, End, History, Move, Why, history};
-pub(crate) use manifest::{ConfigReference, KEYS, SCHEMA};
+pub(crate) use manifest::{ConfigReference, SCHEMA};
 pub use manifest::{InvalidRelease, Release};
 pub(crate) use named::TAG_ALONE;
 pub(crate) use named::bare_tag;

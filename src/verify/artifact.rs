@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::reader::Reader;
 use super::{Aspect, Check, Subject};
 use crate::chart;
+use crate::contents::Reader;
 use crate::oci::{self, Descriptor, Manifest, Repository};
 
 /// Largest blob of a chart or bundle that is read.

@@ -5,11 +5,11 @@ use futures_util::future::try_join_all;
 use futures_util::try_join;
 
 use super::present::{At, Read, blobs, read};
-use super::reader::Reader;
 use super::served::served;
-use super::{Aspect, Check, Stores, Subject, artifact, overlay, values_names};
+use super::{Aspect, Check, Subject, artifact, overlay, values_names};
 use crate::config::Config;
 use crate::contents::Bundle;
+use crate::contents::{Reader, Stores};
 use crate::oci::{self, AnyRepository, Digest, InvalidReference, Parsed, Prefix, Repository, Selector, Tag};
 use crate::release::{self, Named, NamedKind, Resolved, Target};
 

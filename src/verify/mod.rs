@@ -5,22 +5,16 @@ mod artifact;
 mod contents;
 mod overlay;
 mod present;
-mod reader;
 mod served;
 mod values_names;
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use crate::oci::ReadStore;
 use crate::release::NamedKind;
 
 pub(crate) use contents::charts_and_bundle;
 pub use contents::contents;
 pub use present::present;
-pub use reader::Reader;
-pub use reader::Unread;
 pub use served::{Served, served};
 
 /// What about it is checked.
@@ -130,22 +124,4 @@ impl Subject<'_> {
             Err(reason) => self.failed(aspect, reason),
         }
     }
-}
-
-/// Where is read.
-#[derive(Debug)]
-pub struct Stores<'a> {
-    /// The store of the release.
-    pub own: Reader<'a>,
-    /// Other registries, by the repository's `HOST/PATH`; what is not here is not asked.
-    pub external: &'a BTreeMap<String, External>,
-}
-
-/// Another registry, for one repository of it.
-#[derive(Debug)]
-pub struct External {
-    /// Its root.
-    pub store: ReadStore,
-    /// The same as the public reads it, when that is somebody else.
-    pub public: Option<ReadStore>,
 }

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
-use super::reader::{Reader, Unread};
-use super::{Aspect, Check, Stores, Subject};
+use super::{Aspect, Check, Subject};
+use crate::contents::{Reader, Stores, Unread};
 use crate::oci::{self, AnyRepository, Descriptor, Index, Parsed, Prefix, Repository, Selector};
 use crate::release::{Named, TAG_ALONE, Target};
 

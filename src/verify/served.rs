@@ -1,7 +1,7 @@
 //! The release that a channel, a version or a digest serves: is it there, and does the channel say the same as it?
 
-use super::reader::Reader;
 use super::{Aspect, Check, Subject};
+use crate::contents::Reader;
 use crate::oci::{self, Digest, Manifest, Repository, Selector, Tag};
 use crate::release::{self, NamedKind, Resolved};
 

@@ -4,13 +4,13 @@ use futures_util::future::{try_join, try_join_all};
 
 use super::super::desired::ArtifactKind;
 use crate::config::Config;
+use crate::contents::Stores;
 use crate::image::Platform;
 use crate::oci::{
     self, AnyRepository, Artifact, Attached, Descriptor, Digest, InvalidReference, Prefix, ReadStore, Repository,
     Selector, Tag, optional,
 };
 use crate::release::{Named, NamedKind, Resolved, TAG_ALONE, Target};
-use crate::verify::Stores;
 
 /// What of a release is copied.
 #[derive(Clone, Copy, Debug)]

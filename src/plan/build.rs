@@ -2,30 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, ConfigReference, Description, FILE_NAME, Installation, ObjectName, Record,
-    Release, SCHEMA, ValuesReader, equal_but_for_channel, with_channel,
-};
 use crate::config::Config;
 use crate::image::PinnedImages;
-use crate::oci::{Artifact, Content, Digest, Prefix, Tag, media_type};
+use crate::oci::{Digest, Prefix, Tag};
+use crate::release::{self, ConfigReference, Description, Installation, ObjectName, Release, ValuesReader};
 
 /// What a release is built from.
 #[derive(Debug)]
-pub struct Inputs<'a> {
+pub(super) struct ReleaseInputs<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Under which name the appliance reads.
+    /// Prefix below which the appliance reads the release.
     pub prefix: &'a Prefix,
-    /// The release's version.
+    /// Version of the release.
     pub version: &'a Tag,
-    /// The channel that it is published for.
+    /// Channel that the release is published for.
     pub channel: &'a Tag,
     /// Digest of the config bundle.
     pub bundle: &'a Digest,
     /// Every chart: name → version.
     pub charts: BTreeMap<String, String>,
-    /// The charts that are published with it: name → digest.
+    /// The charts that are published with the release: name → digest.
     pub chart_digests: BTreeMap<String, Digest>,
     /// The application images and the control plane.
     pub images: &'a PinnedImages,
@@ -37,11 +34,11 @@ pub struct Inputs<'a> {
     pub readers: Vec<ValuesReader>,
 }
 
-/// The release as its JSON.
-pub fn build(inputs: Inputs<'_>) -> Release {
+/// Builds a release.
+pub(super) fn build(inputs: ReleaseInputs<'_>) -> Release {
     let description = describe(&inputs);
     Release {
-        schema: SCHEMA.to_owned(),
+        schema: release::SCHEMA.to_owned(),
         version: inputs.version.to_string(),
         channel: inputs.channel.to_string(),
         values_profile: inputs.config.profile.clone(),
@@ -66,7 +63,7 @@ pub fn build(inputs: Inputs<'_>) -> Release {
 }
 
 /// Returns what the release says of itself.
-fn describe(inputs: &Inputs<'_>) -> Description {
+fn describe(inputs: &ReleaseInputs<'_>) -> Description {
     let (config, appliance) = (inputs.config, &inputs.config.appliance);
     let selection = (appliance.namespace.clone(), appliance.selection_name.clone());
     Description {
@@ -82,30 +79,4 @@ fn describe(inputs: &Inputs<'_>) -> Description {
             extra: BTreeMap::new(),
         },
     }
-}
-
-impl Release {
-    /// The artifact of a release's JSON: config and single layer are the same bytes.
-    pub fn artifact(json: Vec<u8>) -> Artifact {
-        pack(Content::new(CONFIG_MEDIA_TYPE, json), BTreeMap::new())
-    }
-}
-
-/// Returns the JSON of a published release, in the channel that `json` is for, when the two differ by the description alone, which
-/// publishers before did not write, and by the channel.
-pub(crate) fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u8>> {
-    let (before, mut after) = (Release::parse(published).ok()?, Release::parse(json).ok()?);
-    let described = before.description.is_none() && after.description.take().is_some();
-    let same = described && equal_but_for_channel(published, &after.to_json());
-    same.then(|| with_channel(published, &after.channel.parse().ok()?).ok())?
-}
-
-/// Builds the manifest of a channel that serves the release `json`, whose `channel` is spliced already.
-pub(crate) fn channel_artifact(json: Content, record: &Record) -> Artifact {
-    pack(json, record.to_annotations())
-}
-
-fn pack(config: Content, annotations: BTreeMap<String, String>) -> Artifact {
-    let layer = config.clone().annotated(media_type::TITLE, FILE_NAME);
-    Artifact::pack(Some(ARTIFACT_TYPE), config, vec![layer], annotations)
 }

@@ -1,16 +1,36 @@
 //! Reading as the appliance will: as the public, where a release must be public.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::oci::{self, Descriptor, Digest, ReadStore, Repository, Selector, Tag};
 
-/// A store, and the same store as the public sees it when that is somebody else.
+/// A store, and the same store as the public reads it when other credentials are at hand.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    /// As whoever runs this program.
+    /// The store with the credentials of whoever runs the program.
     pub store: &'a ReadStore,
-    /// As anybody.
+    /// The store without credentials.
     pub public: Option<&'a ReadStore>,
+}
+
+/// The stores that a release is read from.
+#[derive(Debug)]
+pub struct Stores<'a> {
+    /// The store of the release.
+    pub own: Reader<'a>,
+    /// Other registries, by the repository's `HOST/PATH`; a registry that is missing here is not asked.
+    pub external: &'a BTreeMap<String, External>,
+}
+
+/// Another registry, for one repository of it.
+#[derive(Debug)]
+pub struct External {
+    /// The registry.
+    pub store: ReadStore,
+    /// The registry as the public reads it, when other credentials are at hand.
+    pub public: Option<ReadStore>,
 }
 
 /// Something that was not read.
@@ -26,7 +46,7 @@ pub enum Unread {
 
 impl Unread {
     /// Is it simply not there?
-    pub(super) fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_not_found())
     }
 
@@ -34,7 +54,7 @@ impl Unread {
     ///
     /// # Errors
     /// The store's own, when it cannot be reached.
-    pub(super) fn reason(self) -> Result<String, oci::Error> {
+    pub(crate) fn reason(self) -> Result<String, oci::Error> {
         match self {
             Self::Store(error) if matches!(error.kind(), oci::Kind::Unavailable | oci::Kind::Untrusted) => Err(error),
             other => Ok(other.to_string()),
@@ -82,7 +102,7 @@ impl Reader<'_> {
     }
 
     /// Does `tag` name this manifest? Who reads makes no difference here.
-    pub(super) async fn names(
+    pub(crate) async fn names(
         &self,
         repository: &Repository,
         tag: &Tag,

@@ -1,0 +1,32 @@
+//! The artifacts of a release's JSON: the release itself, and a channel that serves it.
+
+use std::collections::BTreeMap;
+
+use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, FILE_NAME, Record, Release, equal_but_for_channel, with_channel};
+use crate::oci::{Artifact, Content, media_type};
+
+impl Release {
+    /// Packs the artifact of a release's JSON: config and single layer are the same bytes.
+    pub fn artifact(json: Vec<u8>) -> Artifact {
+        pack(Content::new(CONFIG_MEDIA_TYPE, json), BTreeMap::new())
+    }
+}
+
+/// Returns the JSON of a published release, in the channel that `json` is for, when the two differ by the description alone, which
+/// publishers before did not write, and by the channel.
+pub(crate) fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u8>> {
+    let (before, mut after) = (Release::parse(published).ok()?, Release::parse(json).ok()?);
+    let described = before.description.is_none() && after.description.take().is_some();
+    let same = described && equal_but_for_channel(published, &after.to_json());
+    same.then(|| with_channel(published, &after.channel.parse().ok()?).ok())?
+}
+
+/// Builds the manifest of a channel that serves the release `json`, whose `channel` is spliced already.
+pub(crate) fn channel_artifact(json: Content, record: &Record) -> Artifact {
+    pack(json, record.to_annotations())
+}
+
+fn pack(config: Content, annotations: BTreeMap<String, String>) -> Artifact {
+    let layer = config.clone().annotated(media_type::TITLE, FILE_NAME);
+    Artifact::pack(Some(ARTIFACT_TYPE), config, vec![layer], annotations)
+}
