@@ -6,7 +6,7 @@ use crate::text::shown;
 use crate::verify::{Check, Outcome};
 
 /// Returns one line for each check, and the reason below a check that failed.
-pub fn table(checks: &[Check]) -> String {
+pub(super) fn table(checks: &[Check]) -> String {
     let width = |of: fn(&Check) -> usize| checks.iter().map(of).max().unwrap_or(0);
     let kinds = width(|check| check.kind.as_str().len());
     let names = width(|check| shown(&check.name).chars().count());
@@ -29,7 +29,7 @@ pub fn table(checks: &[Check]) -> String {
 }
 
 /// Returns how many checks had which outcome: `12 ok, 1 FAILED, 2 not checked`.
-pub fn count(checks: &[Check]) -> String {
+pub(super) fn count(checks: &[Check]) -> String {
     let of = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
     let parts = [(of(Outcome::Ok), "ok"), (of(Outcome::Failed), "FAILED"), (of(Outcome::NotChecked), "not checked")];
     let parts: Vec<String> =

@@ -70,7 +70,6 @@ mod transfer;
 mod verify;
 
 pub use carry_out::{MoveTerms, approved};
-pub use checks::{count, table};
 pub use connection::{Access, Connection, OtherRegistries, RETRY_FOR, StoreRequest};
 pub use context::Context;
 pub use copy::{CopyChannel, CopyReport, CopyRequest, copy};

@@ -20,7 +20,7 @@ pub(super) struct Channel<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Builds the channel manifest that the plan's move writes, or takes the one that it adopts.
+    /// Builds the channel manifest that the plan's move writes; of a move that was announced already, the same bytes again.
     pub(super) fn channel(&self, inputs: &Inputs<'a>) -> Result<Option<Channel<'a>>, ExecuteError> {
         let Some(moves) = &inputs.plan.moves else { return Ok(None) };
         let Move { repository, channel: name, config, from, sequence, .. } = moves;
@@ -28,15 +28,9 @@ impl<'a> Run<'a> {
         let json = json.ok().map(|json| Content::new(release::CONFIG_MEDIA_TYPE, json));
         let json = json.filter(|json| json.descriptor().digest == config.digest);
         let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
-        let artifact = match &moves.adopts {
-            None => release::channel_artifact(json, &record(moves, inputs)),
-            Some(digest) => {
-                let announced = inputs.observed.channel.announced.as_ref().map(|one| &one.manifest);
-                let manifest = announced.filter(|manifest| manifest.descriptor().digest == *digest);
-                let manifest = manifest.ok_or_else(|| self.stopped(unknown(repository, digest)))?;
-                Artifact::of(manifest.clone(), Vec::new(), vec![json])
-            }
-        };
+        let adopted = inputs.observed.channel.announced.as_ref().filter(|_| moves.adopts.is_some());
+        let record = adopted.map_or_else(|| record(moves, inputs), |announced| announced.record.clone());
+        let artifact = release::channel_artifact(json, &record);
         let keep_alive = release::keep_alive_tag(name, *sequence, artifact.digest());
         Ok(Some(Channel { repository, name, from: from.as_ref(), sequence: *sequence, keep_alive, artifact }))
     }

@@ -4,7 +4,7 @@ use futures_util::future::{join, try_join_all};
 
 use super::attach::{Attachment, attachments};
 use super::desired::{Desired, DesiredArtifact};
-use crate::oci::{Digest, Document, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag, optional};
+use crate::oci::{Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag, optional};
 use crate::release::{self, Record, Release, ResolveError, Resolved};
 
 /// What a store holds.
@@ -35,12 +35,10 @@ pub struct ObservedChannel {
 /// A channel manifest under its keep-alive tag, to which the channel never moved.
 #[derive(Clone, Debug)]
 pub struct Announced {
-    /// The manifest, byte for byte.
-    pub manifest: Document,
+    /// Digest of the manifest.
+    pub manifest: Digest,
     /// Record of the move.
     pub record: Record,
-    /// Digest of the JSON that the manifest serves.
-    pub config: Digest,
 }
 
 /// A release that is published already.
@@ -185,7 +183,6 @@ async fn announced(store: &ReadStore, repository: &Repository, tag: &Tag) -> Res
         Err(_) => return Ok(None),
     };
     let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
-    let Some(record) = Record::from_annotations(&manifest.annotations) else { return Ok(None) };
-    let config = manifest.config.digest;
-    Ok(Some(Announced { manifest: Document::new(&descriptor.media_type, bytes), record, config }))
+    let record = Record::from_annotations(&manifest.annotations);
+    Ok(record.map(|record| Announced { manifest: descriptor.digest, record }))
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::approval::{Approval, ApprovedMove};
 use super::desired::{Desired, DesiredArtifact};
-use super::observe::{Existing, Observed};
+use super::observe::{Announced, Existing, Observed};
 use super::refusal::Refusal;
 use crate::oci::{Content, Descriptor, Digest, Repository, Tag};
 use crate::release::{self, MoveKind};
@@ -241,23 +241,24 @@ fn moved(
     }
     moving.may_replace(serves, &desired.release.version)?;
     let json = release::with_channel(&desired.release.json, channel)?;
-    let config = Content::new(release::CONFIG_MEDIA_TYPE, json).descriptor().clone();
+    let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
     let from = serves.map(|serves| serves.manifest.clone());
     let same = |record: &release::Record| {
         record.name == channel.as_str() && record.release == *release && record.kind == kind && record.previous == from
     };
-    let announced = observed.channel.announced.as_ref();
-    let adopted = announced.filter(|one| same(&one.record) && one.config == config.digest);
+    // It is this move only if its manifest is the one that this program writes for its record: nothing more is in it.
+    let is_whole = |one: &&Announced| *release::channel_artifact(json.clone(), &one.record).digest() == one.manifest;
+    let adopted = observed.channel.announced.as_ref().filter(|one| same(&one.record)).filter(is_whole);
     let sequence = adopted.map_or(observed.channel.sequence.saturating_add(1), |one| one.record.sequence);
     let moves = Move {
         repository: desired.release.repository.clone(),
         channel: channel.clone(),
         release: release.clone(),
-        config,
+        config: json.descriptor().clone(),
         from: from.clone(),
         sequence,
         kind,
-        adopts: adopted.map(|one| one.manifest.descriptor().digest.clone()),
+        adopts: adopted.map(|one| one.manifest.clone()),
     };
     Ok((Some(moves), approved(kind, from)))
 }

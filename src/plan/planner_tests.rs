@@ -1,7 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::oci::{Artifact, Pinned, Prefix};
+use crate::oci::{Pinned, Prefix};
 use crate::plan::{Announced, ArtifactKind, ChannelState, DesiredRelease, ObservedChannel, OtherPlan};
 use crate::release::{Record, Release};
 
@@ -169,8 +169,7 @@ fn announced(version: &str, kind: MoveKind, previous: &[u8]) -> Announced {
     let record = record(version, kind, 5, Some(Digest::of(previous)));
     let json = release::with_channel(&json(version), &channel()).expect("a release");
     let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
-    let artifact: Artifact = release::channel_artifact(json.clone(), &record);
-    Announced { manifest: artifact.manifest().clone(), record, config: json.descriptor().digest.clone() }
+    Announced { manifest: release::channel_artifact(json, &record).digest().clone(), record }
 }
 
 #[test]
@@ -181,7 +180,7 @@ fn an_interrupted_run_of_the_same_move_is_adopted_and_one_of_another_move_is_pas
         planned("1.0.4", &observed, |_| {}).expect("a plan").moves.expect("a move")
     };
     let same = announced("1.0.4", MoveKind::Promote, b"manifest");
-    let digest = same.manifest.descriptor().digest.clone();
+    let digest = same.manifest.clone();
     let adopting = with(same);
     assert_eq!((adopting.sequence, adopting.adopts), (5, Some(digest)));
     for other in [
@@ -192,9 +191,9 @@ fn an_interrupted_run_of_the_same_move_is_adopted_and_one_of_another_move_is_pas
         let passing = with(other);
         assert_eq!((passing.sequence, passing.adopts), (6, None));
     }
-    // A record that promises this release over another JSON is not completed.
+    // A manifest with this record and something else in it is not completed.
     let mut forged = announced("1.0.4", MoveKind::Promote, b"manifest");
-    forged.config = Digest::of(b"something else");
+    forged.manifest = Digest::of(b"something else");
     assert_eq!(with(forged).adopts, None);
 }
 
