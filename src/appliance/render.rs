@@ -109,8 +109,8 @@ pub fn render(release: &Release, options: &Options<'_>) -> Result<Rendering, Ren
     let home = installation.selection.namespace.as_str();
     put("namespace.yaml".to_owned(), objects::namespace(home));
     let mut namespaces = BTreeSet::new();
-    namespaces.extend(maps.iter().map(|map| map.namespace));
-    for namespace in namespaces.into_iter().filter(|namespace| *namespace != home) {
+    namespaces.extend(maps.iter().map(|map| map.namespace.to_owned()));
+    for namespace in namespaces.iter().filter(|namespace| *namespace != home) {
         put(format!("namespace-{namespace}.yaml"), objects::namespace(namespace));
     }
     for map in &maps {
@@ -152,8 +152,16 @@ struct Map<'a> {
     name: &'a str,
     /// The HelmRelease that reads it, of several the first.
     release: &'a str,
-    /// Key → file and text.
-    entries: BTreeMap<&'a str, (&'a str, String)>,
+    /// Sorted by their keys.
+    entries: Vec<Entry<'a>>,
+}
+
+/// One text of values in a `ConfigMap`.
+struct Entry<'a> {
+    key: &'a str,
+    /// Key of the release's `profileValues` that the text comes from.
+    file: &'a str,
+    text: String,
 }
 
 impl Map<'_> {
@@ -167,14 +175,15 @@ impl Map<'_> {
     }
 
     fn object(&self) -> Result<String, RenderError> {
-        let size: usize = self.entries.values().map(|(_, text)| text.len()).sum();
+        let size: usize = self.entries.iter().map(|entry| entry.text.len()).sum();
         if size > CONFIG_MAP_LIMIT {
-            let file = self.entries.values().max_by_key(|(_, text)| text.len()).map_or("", |(file, _)| file);
+            let largest = self.entries.iter().max_by_key(|entry| entry.text.len());
+            let file = largest.map_or("", |entry| entry.file);
             let reason = format!("{size} bytes, more than the {CONFIG_MAP_LIMIT} that a ConfigMap takes");
             return Err(wrong(format!("profileValues.{}", shown(file)), reason));
         }
         let labels = [("app.kubernetes.io/component", "values"), ("app.kubernetes.io/instance", self.release)];
-        let entries: Vec<(&str, &str)> = self.entries.iter().map(|(key, (_, text))| (*key, text.as_str())).collect();
+        let entries: Vec<(&str, &str)> = self.entries.iter().map(|entry| (entry.key, entry.text.as_str())).collect();
         Ok(objects::config_map(self.name, self.namespace, &labels, &entries))
     }
 }
@@ -192,19 +201,24 @@ fn values_maps<'a>(release: &Release, options: &Options<'a>) -> Result<Vec<Map<'
         return Err(RenderError::Setting(format!("--set {}: the release has no values of that name", shown(name))));
     }
     let mut maps: Vec<Map<'_>> = Vec::new();
-    let mut places = BTreeMap::new();
     for reader in readers {
         check_reader(release, reader)?;
         let text = values(release, options, reader)?;
         let (namespace, name) = (reader.namespace.as_str(), reader.config_map.as_str());
-        let at = *places.entry((namespace, name)).or_insert(maps.len());
-        if at == maps.len() {
-            maps.push(Map { namespace, name, release: &reader.release, entries: BTreeMap::new() });
-        }
-        let entry = maps[at].entries.entry(&reader.key).or_insert_with(|| (&reader.file, text.clone()));
-        if entry.1 != text {
-            let reason = format!("the ConfigMap {namespace}/{name} would hold two texts under `{}`", reader.key);
-            return Err(wrong(format!("profileValues.{}", shown(&reader.file)), reason));
+        let place = maps.iter().position(|map| (map.namespace, map.name) == (namespace, name));
+        let place = place.unwrap_or_else(|| {
+            maps.push(Map { namespace, name, release: &reader.release, entries: Vec::new() });
+            maps.len() - 1
+        });
+        let entries = &mut maps[place].entries;
+        let entry = Entry { key: &reader.key, file: &reader.file, text };
+        match entries.binary_search_by(|other| other.key.cmp(entry.key)) {
+            Err(at) => entries.insert(at, entry),
+            Ok(at) if entries[at].text == entry.text => {}
+            Ok(_) => {
+                let reason = format!("the ConfigMap {namespace}/{name} would hold two texts under `{}`", reader.key);
+                return Err(wrong(format!("profileValues.{}", shown(&reader.file)), reason));
+            }
         }
     }
     Ok(maps)
@@ -305,7 +319,7 @@ fn source(release: &Release, options: &Options<'_>) -> String {
 fn selection(release: &Release, options: &Options<'_>) -> Result<String, RenderError> {
     let ObjectName { namespace, name, .. } = &options.described.installation.selection;
     let version = release.extra.get("appVersion").and_then(serde_json::Value::as_str).unwrap_or(&release.version);
-    let mut entries: BTreeMap<String, String> = [
+    let own = [
         ("releaseVersion", release.version.as_str()),
         ("selectedChannel", options.channel.unwrap_or(&release.channel)),
         ("appVersion", version),
@@ -313,10 +327,9 @@ fn selection(release: &Release, options: &Options<'_>) -> Result<String, RenderE
         ("repository", options.repository),
         ("manifestDigest", options.manifest.as_str()),
         ("releaseDigest", options.release_digest.as_str()),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .collect();
+    ];
+    let mut entries = BTreeMap::new();
+    entries.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
     entries.extend(release.images.iter().map(|(key, tag)| (format!("images.{key}"), tag.clone())));
     let image = release.control_plane_image(&options.described.config);
     entries.extend(image.map(|image| ("controlPlane".to_owned(), image)));

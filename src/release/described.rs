@@ -78,33 +78,39 @@ impl Release {
         config.appliance.source_name.clone_from(&own.source_name);
         config.appliance.namespace.clone_from(&own.selection.namespace);
         config.appliance.selection_name.clone_from(&own.selection.name);
-        let table = table(own.values.iter().filter_map(|reader| {
-            let name = reader.values_of(&self.values_profile)?;
-            Some(reader.set.iter().map(move |set| (name, set.path.as_str(), set.from.clone())))
-        }));
-        config.appliance.values = table
-            .into_iter()
-            .map(|((release, path), from)| Injection { release: release.to_owned(), path: path.to_owned(), from })
-            .collect();
+        let mut table = Table::new();
+        for reader in &own.values {
+            let Some(name) = reader.values_of(&self.values_profile) else { continue };
+            table.extend(reader.set.iter().map(|set| (entry(name, &set.path), set.from.clone())));
+        }
+        let injection = |(key, from): (String, String)| {
+            let (release, path) = key.split_once(BETWEEN).unwrap_or_default();
+            Injection { release: release.to_owned(), path: path.to_owned(), from }
+        };
+        config.appliance.values = table.into_iter().map(injection).collect();
         config
     }
 }
 
-/// What is set in which values: values and path → source.
-type Table<'a> = BTreeMap<(&'a str, &'a str), String>;
+/// What is set in which values: values and path → source. The two are one text, because a map of other types than the crate's
+/// other maps would add its code to the resolver once more.
+type Table = BTreeMap<String, String>;
 
-fn table<'a, I: Iterator<Item = (&'a str, &'a str, String)>>(entries: impl Iterator<Item = I>) -> Table<'a> {
-    let mut table = Table::new();
-    table.extend(entries.flatten().map(|(release, path, from)| ((release, path), from)));
-    table
+/// Stands between values and path, sorts before every other character, and is in neither.
+const BETWEEN: char = '\0';
+
+fn entry(values: &str, path: &str) -> String {
+    format!("{values}{BETWEEN}{path}")
 }
 
 /// The injections of a configuration into values that the release carries, in the words of a release.
-fn configured<'a>(config: &'a Config, release: &Release) -> Table<'a> {
+fn configured(config: &Config, release: &Release) -> Table {
     let carried = |name: &str| release.profile_values.contains_key(&format!("{name}.{}.yaml", release.values_profile));
     let injections = config.appliance.values.iter().filter(|injection| carried(&injection.release));
-    let entry = |one: &'a Injection| (&*one.release, &*one.path, ValueSource::configured(&one.from).to_string());
-    table(std::iter::once(injections.map(entry)))
+    let mut table = Table::new();
+    table
+        .extend(injections.map(|one| (entry(&one.release, &one.path), ValueSource::configured(&one.from).to_string())));
+    table
 }
 
 /// Every value that someone gave and that is not the release's, and who gave it.
@@ -120,9 +126,10 @@ fn disagreements<'a>(release: &Release, own: &Config, given: &'a Config) -> Vec<
     if let Some(by) = given.given.get("appliance.values") {
         let (says, given) = (configured(own, release), configured(given, release));
         let differs = says.keys().chain(given.keys()).find(|key| says.get(*key) != given.get(*key));
-        let text = |table: &Table<'_>, key| table.get(key).map_or("not set", String::as_str).to_owned();
+        let text = |table: &Table, key| table.get(key).map_or("not set", String::as_str).to_owned();
         found.extend(differs.map(|key| {
-            disagreement(format!("appliance.values: {}:{}", key.0, key.1), &text(&says, key), &text(&given, key), by)
+            let path = format!("appliance.values: {}", key.replace(BETWEEN, ":"));
+            disagreement(path, &text(&says, key), &text(&given, key), by)
         }));
     }
     found
@@ -133,19 +140,20 @@ impl Installation {
     /// configured namespace.
     fn configured(release: &Release, config: &Config) -> Self {
         let suffix = format!(".{}.yaml", release.values_profile);
-        let names = release.profile_values.keys().filter_map(|file| Some((file.strip_suffix(&suffix)?, file)));
+        let names = release.profile_values.keys();
+        let names = names.filter_map(|file| Some((file.strip_suffix(&suffix)?.to_owned(), file.clone())));
         let mut by_name = BTreeMap::new();
         by_name.extend(names);
         let appliance = &config.appliance;
-        let reader = |(name, file): (&str, &String)| {
+        let reader = |(name, file): (String, String)| {
             let plain = format!("{}{name}", appliance.values_prefix);
             ValuesReader {
-                release: name.to_owned(),
                 namespace: appliance.namespace.clone(),
-                config_map: release.values_config_maps.get(name).cloned().unwrap_or(plain),
+                config_map: release.values_config_maps.get(&name).cloned().unwrap_or(plain),
                 key: file.clone(),
-                file: file.clone(),
-                set: settings_of(config, name),
+                file,
+                set: settings_of(config, &name),
+                release: name,
                 extra: BTreeMap::new(),
             }
         };

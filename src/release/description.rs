@@ -241,7 +241,9 @@ impl Description {
             chart_repository: extra.get("chartRepository")?.as_str()?.parse().ok()?,
             appliance: Installation::read(extra.get("appliance")?.clone())?,
         };
-        extra.retain(|key, _| !KEYS.contains(&key.as_str()));
+        for key in KEYS {
+            extra.remove(key);
+        }
         Some(description)
     }
 
