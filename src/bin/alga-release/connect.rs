@@ -70,8 +70,8 @@ pub fn locate_channel(word: &str, store: &mut StoreArgs, config: &mut Config) ->
     Ok(name)
 }
 
-/// The work, unless a signal comes first.
-pub async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+/// Waits for the work, unless a signal comes first.
+async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |cause| Failure::io("listening for signals", cause);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -112,8 +112,8 @@ pub fn check_stdin(archive: &Path, store: &StoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A runtime on this thread.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// Returns a runtime on this thread.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|cause| Failure::io("starting", cause))
 }

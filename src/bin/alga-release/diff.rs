@@ -11,7 +11,7 @@ use alga_release::ops::{
 };
 use clap::ValueEnum;
 
-use crate::connect::{self, until_signal};
+use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Common, Format, OutputsArgs, ProfileArgs, RevisionArgs, StoreArgs, key_value};
@@ -113,7 +113,7 @@ fn compared(args: &Args) -> Result<Diff, Failure> {
         };
         Ok(Box::pin(ops::diff(request, &config, &near, far.as_ref().unwrap_or(&near), &context)).await?)
     };
-    connect::runtime()?.block_on(until_signal(Box::pin(work)))
+    connect::block_on(Box::pin(work))
 }
 
 /// Returns the store of A, and that of B when it is another one; enters where the releases are into the configuration.

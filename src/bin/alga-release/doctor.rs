@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alga_release::ops::{self, ChartsOf, DoctorRequest};
 
-use crate::connect::{self, until_signal};
+use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Common, Format, ProfileArgs};
@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let (request, context) = (DoctorRequest { store, charts }, system::context(&talk));
     let work = async { Ok(ops::doctor(&request, &config, &context).await?) };
-    let diagnosis = connect::runtime()?.block_on(until_signal(work))?;
+    let diagnosis = connect::block_on(work)?;
     for warning in &diagnosis.warnings {
         talk.warn(warning);
     }

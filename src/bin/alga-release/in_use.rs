@@ -3,7 +3,7 @@
 use alga_release::ops::{self, Access, Connection, InUseRequest};
 use clap::ValueEnum;
 
-use crate::connect::{self, until_signal};
+use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Common, Format};
 use crate::output::{self, Talk};
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
         Ok(ops::in_use(&request, &config, &connection).await?)
     };
-    let report = connect::runtime()?.block_on(until_signal(work))?;
+    let report = connect::block_on(work)?;
     report.problems.iter().for_each(|problem| talk.warn(problem));
     match args.format.unwrap_or(args.common.output.output.into()) {
         ListFormat::Json => output::write_json(&report)?,

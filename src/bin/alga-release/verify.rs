@@ -2,7 +2,7 @@
 
 use alga_release::ops::{self, Access, Connection, VerifyRequest};
 
-use crate::connect::{self, until_signal};
+use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Common, Format};
 use crate::output::{self, Talk};
@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
         Ok(ops::verify(&request, &config, &connection).await?)
     };
-    let report = connect::runtime()?.block_on(until_signal(work))?;
+    let report = connect::block_on(work)?;
     talk.done();
     match args.common.output.output {
         Format::Json => output::write_json(&report)?,
