@@ -130,21 +130,19 @@ pub async fn copy(
     let in_channel = is_channel(config, &request.reference);
     let ready = Box::pin(transfer.read(&resolved, in_channel, to.is_some())).await?;
     let moving = to.as_ref().map(|channel| request.terms.moving(channel, MoveKind::Copy));
-    let copying = Copying { request, source, transfer, moving, context };
+    let copying = Copying { request, transfer, moving };
     Box::pin(copying.carry_out(ready, observed)).await
 }
 
 struct Copying<'a> {
     request: &'a CopyRequest,
-    source: &'a Connection,
     transfer: Transfer<'a>,
     moving: Option<Moving<'a>>,
-    context: &'a Context,
 }
 
 impl Copying<'_> {
     async fn carry_out(&self, ready: Ready, observed: ObservedChannel) -> Result<CopyReport, Error> {
-        let (request, context, moving) = (self.request, self.context, self.moving.as_ref());
+        let (request, context, moving) = (self.request, self.transfer.context, self.moving.as_ref());
         let planned = match self.transfer.target {
             Target::Store(target) => planned(target, &ready.desired, observed, moving).await?,
             // A file is written as a whole.
@@ -156,7 +154,7 @@ impl Copying<'_> {
         request.terms.check(&planned.plan)?;
         ready.warnings.iter().for_each(|warning| context.warn(warning));
         let cost = if request.dry_run { Some(self.cost(&ready, &planned).await?) } else { None };
-        let from = format!("{} {}", self.source.location, request.reference);
+        let from = format!("{} {}", self.transfer.source.location, request.reference);
         let record = request.terms.record(Some(from), context);
         let manifest = match self.transfer.target {
             Target::Store(target) => carry_out(target, &ready.desired, &planned, &record, None, context).await?,
@@ -198,7 +196,7 @@ impl Copying<'_> {
             schema: SCHEMA,
             dry_run: self.request.dry_run,
             has_changes: !plan.is_empty(),
-            from: self.source.location.to_string(),
+            from: self.transfer.source.location.to_string(),
             store: self.transfer.target.location().to_string(),
             prefix: ready.desired.prefix.to_string(),
             version: ready.desired.release.version.clone(),

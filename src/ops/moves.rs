@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::carry_out::{self, MoveTerms, Planned, cancel, open_upload};
-use super::transfer::{Target, Transfer};
+use super::transfer::Transfer;
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::contents::Stores;
@@ -76,8 +76,8 @@ pub(super) struct Step<'a> {
     pub config: &'a Config,
     /// The store that the release is read from.
     pub source: &'a Connection,
-    /// The store of the channel, when it is another one, and how the release comes there.
-    pub across: Option<(&'a Target, Transfer<'a>)>,
+    /// How the release comes to the store of the channel, when that is another one.
+    pub across: Option<Transfer<'a>>,
     pub resolved: Resolved,
     /// Whether the release was asked for by a channel's name.
     pub in_channel: bool,
@@ -99,7 +99,7 @@ struct Allowed {
 
 impl Step<'_> {
     fn target(&self) -> &Connection {
-        self.across.as_ref().and_then(|(target, _)| target.connection()).unwrap_or(self.source)
+        self.across.and_then(|transfer| transfer.target.connection()).unwrap_or(self.source)
     }
 
     /// Moves the channel, or in a dry run says what that would come to. A dry run that a rule refuses shows what would have
@@ -118,7 +118,7 @@ impl Step<'_> {
     async fn attempt(&self, dry_run: bool) -> Result<MoveReport, Error> {
         let allowed = match &self.across {
             None => self.within().await?,
-            Some((_, transfer)) => Box::pin(self.across(transfer)).await?,
+            Some(transfer) => Box::pin(self.across(transfer)).await?,
         };
         let Allowed { desired, planned, checks, mut warnings, upload } = allowed;
         if let Err(error) = self.terms.check(&planned.plan) {

@@ -73,7 +73,7 @@ pub async fn promote(
         None => request.from.clone(),
         Some(_) => format!("{} {}", source.location, request.from),
     };
-    let across = target.map(|target| (target, Transfer { config, source, target, extent: &request.extent, context }));
+    let across = target.map(|target| Transfer { config, source, target, extent: &request.extent, context });
     let record = request.terms.record(Some(from), context);
     let terms = &request.terms;
     let step = Step { config, source, across, resolved, in_channel, observed, moving, terms, record, context };
