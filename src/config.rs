@@ -55,6 +55,9 @@ pub struct Config {
     pub manifest: ManifestAdditions,
     /// What the appliance's cluster looks like.
     pub appliance: Appliance,
+    /// What `lint` reads: severities of rules, and objects that exist without the overlay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lint: Option<Value>,
     /// Who set which value: the paths of keys, joined by `.`, two levels deep. A value without an entry is a compiled default, which
     /// never disagrees with what a release says of itself.
     #[serde(skip)]
@@ -263,6 +266,7 @@ impl Default for Config {
             source: None,
             manifest: ManifestAdditions::default(),
             appliance: Appliance::default(),
+            lint: None,
             given: BTreeMap::new(),
         }
     }

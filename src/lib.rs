@@ -5,6 +5,7 @@
 //! - `credentials`: finds the credentials for a registry, wherever they are kept
 //! - `system`: variables, programs and time, as the program hands them in
 //! - `diff`: compares two releases for people who decide
+//! - [`lint`]: finds what the appliance would refuse in a release's contents
 //! - `plan`: makes a plan from what a store should hold and what it holds, and carries it out
 //! - `verify`: checks whether everything that a release names is there and is what it should be
 //! - `contents`: opens a release once, into typed parts
@@ -27,7 +28,8 @@
 //! A module uses only what is to the right of it in a line of this drawing, and what that uses (held by `tests/it/house.rs`):
 //!
 //! ```text
-//! bin/alga-release -> ops -> {credentials, diff} -> {verify, plan} -> contents -> {chart, overlay, image} -> {source, archive, flux, release}
+//! bin/alga-release -> ops -> {credentials, lint, diff} -> {verify, plan} -> contents -> {chart, overlay, image} -> {source, archive, flux, release}
+//! lint -> appliance
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}
 //! credentials -> system
@@ -58,6 +60,8 @@ pub mod diff;
 pub(crate) mod flux;
 #[cfg(feature = "publish")]
 pub mod image;
+#[cfg(feature = "publish")]
+pub mod lint;
 #[cfg(feature = "publish")]
 pub mod ops;
 #[cfg(feature = "publish")]

@@ -70,17 +70,22 @@ impl Bundle {
 
     /// Returns the objects that Flux acts on.
     pub fn parts(&self) -> Parts<'_> {
-        let objects = self.files.objects();
-        Parts {
+        Parts::of(&self.files)
+    }
+}
+
+impl<'a> Parts<'a> {
+    /// Reads the objects of files.
+    pub(crate) fn of(files: &'a Files) -> Self {
+        let objects = files.objects();
+        Self {
             releases: HelmRelease::all(&objects),
             sources: Source::all(&objects),
             kustomizations: Kustomization::all(&objects),
             objects,
         }
     }
-}
 
-impl<'a> Parts<'a> {
     /// Returns the name of the chart that a HelmRelease installs: the last part of its source's URL, because the source may have another
     /// name, or the name that the HelmRelease itself writes.
     pub(crate) fn chart_of(&self, release: &HelmRelease<'a>) -> Option<&'a str> {

@@ -58,6 +58,11 @@ impl Overlay {
         self.files.bytes()
     }
 
+    /// Returns all files, those that Flux and kustomize read parsed.
+    pub(crate) fn parsed(&self) -> &flux::Files {
+        &self.files
+    }
+
     /// Tells whether a file at this path, below the root of the tree, would enter the bundle.
     pub fn would_keep(&self, path: &str) -> bool {
         let directory = &self.settings.directory;

@@ -11,7 +11,7 @@ use super::readers;
 use crate::chart::{self, PackedChart, Versions};
 use crate::config::{ChartPin, ChartVersions, Config, FILE_NAME, ValuesNames, nearest};
 use crate::image::PinnedImages;
-use crate::oci::{AnyRepository, InvalidReference, Prefix, Repository, Tag};
+use crate::oci::{AnyRepository, Digest, InvalidReference, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::path::below;
 use crate::release::{self, Release, ValuesReader};
@@ -56,6 +56,8 @@ pub struct Packed {
     external: Vec<External>,
     /// Rewritten.
     overlay: Overlay,
+    /// The files that the rewriting changed, as their author wrote them.
+    written: BTreeMap<String, Vec<u8>>,
     profile_values: BTreeMap<String, String>,
     values_config_maps: BTreeMap<String, String>,
     /// Which HelmRelease reads which values.
@@ -172,15 +174,17 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     };
     let readers = texts.readers(&overlay)?;
     let pins = overlay::Pins { charts: &pins, style, prefix: request.prefix, values_names: &values_config_maps };
+    let mut written = overlay.files().clone();
     let rewritten = overlay::rewrite(overlay, &pins)?;
+    written.retain(|path, bytes| rewritten.overlay.files().get(path) != Some(bytes));
     let chart_warnings = charts.iter().flat_map(|(chart, _)| chart.warnings());
     let mut warnings: Vec<String> =
         chart_warnings.map(|warning| format!("{}: {}", warning.place, warning.text)).collect();
     let of_overlay = discovered.warnings.iter().chain(&rewritten.warnings);
     warnings.extend(of_overlay.map(|warning| format!("{}: {}", warning.place, warning.text)));
     warnings.sort();
-    let external = discovered.external;
-    Ok(Packed { charts, external, overlay: rewritten.overlay, profile_values, values_config_maps, readers, warnings })
+    let (external, overlay) = (discovered.external, rewritten.overlay);
+    Ok(Packed { charts, external, overlay, written, profile_values, values_config_maps, readers, warnings })
 }
 
 /// Packs each chart on a thread of its own, as many at once as there are processors. A panic in one of them goes on here.
@@ -286,6 +290,30 @@ fn pins(
 }
 
 impl Packed {
+    /// Returns the charts, each with what was packed of it.
+    pub(crate) fn charts(&self) -> &[(chart::Chart, PackedChart)] {
+        &self.charts
+    }
+
+    /// Returns the overlay as the bundle holds it.
+    pub(crate) fn overlay(&self) -> &Overlay {
+        &self.overlay
+    }
+
+    /// Returns the files that the rewriting changed, as their author wrote them, by their paths below the overlay's root.
+    pub(crate) fn written(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.written
+    }
+
+    /// Returns the release as far as it is known before the bundle is packed and the images are pinned.
+    ///
+    /// # Errors
+    /// When charts of one name have several versions.
+    pub(crate) fn preview(&self, request: &Request<'_>, tags: &BTreeMap<String, Tag>) -> Result<Release, Error> {
+        let images = PinnedImages { tags: tags.clone(), ..PinnedImages::default() };
+        self.release(request, &images, &Digest::of(b""))
+    }
+
     /// What of the files that were read is not committed.
     ///
     /// # Errors
@@ -329,20 +357,7 @@ impl Packed {
                 revision: format!("{}@{}", request.version, revision_of(&revision.commit)),
             },
         );
-        let release = build(ReleaseInputs {
-            config,
-            prefix: request.prefix,
-            version: request.version,
-            channel: request.channel,
-            bundle: bundle.digest(),
-            charts: self.chart_versions()?,
-            chart_digests: self.charts.iter().map(|(_, c)| (c.name.clone(), c.artifact.digest().clone())).collect(),
-            images,
-            profile_values: self.profile_values.clone(),
-            values_config_maps: self.values_config_maps.clone(),
-            readers: self.readers.clone(),
-        });
-        let json = release.to_json();
+        let json = self.release(request, images, bundle.digest())?.to_json();
         if json.len() as u64 > release::CONFIG_LIMIT {
             let reason = format!("the release would have {} bytes, more than resolvers read", json.len());
             return Err(Error::refused(Place::file(&config.overlay), reason)
@@ -370,6 +385,22 @@ impl Packed {
         let own = named.iter().filter_map(|one| Some((request.prefix.strip(&one.repository)?, one.digest.clone())));
         let unread = own.collect();
         Ok(Desired { prefix: request.prefix.clone(), artifacts, release, attached: Vec::new(), named, unread })
+    }
+
+    fn release(&self, request: &Request<'_>, images: &PinnedImages, bundle: &Digest) -> Result<Release, Error> {
+        Ok(build(ReleaseInputs {
+            config: request.config,
+            prefix: request.prefix,
+            version: request.version,
+            channel: request.channel,
+            bundle,
+            charts: self.chart_versions()?,
+            chart_digests: self.charts.iter().map(|(_, c)| (c.name.clone(), c.artifact.digest().clone())).collect(),
+            images,
+            profile_values: self.profile_values.clone(),
+            values_config_maps: self.values_config_maps.clone(),
+            readers: self.readers.clone(),
+        }))
     }
 
     fn chart_versions(&self) -> Result<BTreeMap<String, String>, Error> {

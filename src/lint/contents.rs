@@ -1,0 +1,93 @@
+//! What the rules read: a release's charts, its overlay and its JSON, opened and parsed once.
+
+use std::collections::BTreeMap;
+
+use crate::chart::LAYER_MEDIA_TYPE;
+use crate::config::Config;
+use crate::contents::{Parts, unpack_chart};
+use crate::flux::{self, Files, HelmRelease};
+use crate::path::below;
+use crate::plan::Packed;
+use crate::release::Release;
+
+/// The files of a chart, by their paths below its directory; those of a subchart are below `charts/NAME/`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChartFiles {
+    /// Name of the chart.
+    pub name: String,
+    /// The files.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Directory of the chart below the root of the source tree, where the contents come from a tree.
+    pub directory: Option<String>,
+}
+
+impl ChartFiles {
+    /// Returns the text of a file; nothing for a file that is absent or not UTF-8.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path).and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+}
+
+/// The contents of a release.
+#[derive(Debug)]
+pub(crate) struct Contents<'a> {
+    /// The files of the overlay, rewritten as the bundle holds them.
+    pub files: &'a Files,
+    /// The objects in them that Flux acts on.
+    pub parts: Parts<'a>,
+    /// The files that Flux could not read.
+    pub broken: &'a [flux::Error],
+    /// The charts, by their names.
+    pub charts: BTreeMap<String, ChartFiles>,
+    /// The release; absent when the tree could not be packed.
+    pub release: Option<&'a Release>,
+    /// The configuration, as it holds for the release.
+    pub config: &'a Config,
+}
+
+impl<'a> Contents<'a> {
+    /// Returns the chart that a HelmRelease installs, where it is one of the release's own.
+    pub(crate) fn chart_of(&self, release: &HelmRelease<'a>) -> Option<&ChartFiles> {
+        let name = self.parts.chart_of(release)?;
+        self.charts.get(name).or_else(|| {
+            // An overlay that is not rewritten names a directory.
+            let directory = below("", name)?;
+            self.charts.values().find(|chart| chart.directory.as_deref() == Some(&directory))
+        })
+    }
+
+    /// Returns the values files of the profile, by their paths below the overlay's root.
+    pub(crate) fn profile_values(&self) -> impl Iterator<Item = (String, &'a [u8])> {
+        let profile = self.release.map_or(self.config.profile.as_str(), |release| release.values_profile.as_str());
+        let directory = format!("profiles/{profile}/values");
+        let values = crate::overlay::profile_values(self.files.bytes(), profile).into_iter();
+        values.map(move |(name, bytes)| (format!("{directory}/{name}"), bytes))
+    }
+
+    /// Returns the text of a file of the overlay; nothing for a file that is absent or not UTF-8.
+    pub(crate) fn text(&self, path: &str) -> Option<&'a str> {
+        self.files.bytes().get(path).and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+}
+
+impl<'a> Contents<'a> {
+    /// Opens what was packed out of a source tree.
+    pub(crate) fn packed(packed: &'a Packed, release: &'a Release, config: &'a Config) -> Self {
+        let files = packed.overlay().parsed();
+        let charts = packed.charts().iter().map(|(chart, packed)| {
+            let layer = packed.artifact.blobs().iter().find(|blob| blob.descriptor().media_type == LAYER_MEDIA_TYPE);
+            let archive = layer.and_then(|layer| layer.bytes().cloned()).unwrap_or_default();
+            let files = unpack_chart(&archive).unwrap_or_default();
+            (packed.name.clone(), ChartFiles::new(&packed.name, files, Some(chart.path())))
+        });
+        let (charts, parts) = (charts.collect(), Parts::of(files));
+        Self { files, parts, broken: &[], charts, release: Some(release), config }
+    }
+}
+
+impl ChartFiles {
+    /// Names the files of a chart.
+    pub(crate) fn new(name: &str, files: BTreeMap<String, Vec<u8>>, directory: Option<&str>) -> Self {
+        Self { name: name.to_owned(), files, directory: directory.map(ToOwned::to_owned) }
+    }
+}
