@@ -64,6 +64,9 @@ impl Settings {
     /// When the section has another form, names an unknown rule, or gives no reason.
     pub fn of(config: &Config) -> Result<Self, Error> {
         let Some(section) = &config.lint else { return Ok(Self::default()) };
+        if !section.is_object() {
+            return Err(wrong("lint", "expected a mapping with `rules` and `external`"));
+        }
         let section = Section::deserialize(section).map_err(|cause| wrong("lint", &cause.to_string()))?;
         let mut settings = Self { changes: Vec::new(), external: section.external };
         for (at, entry) in section.rules.into_iter().enumerate() {

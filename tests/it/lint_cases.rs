@@ -1,0 +1,84 @@
+//! Each directory of `tests/cases/lint`, but for `base`, is one rule: what is in `triggers/` is put over the small tree in `base/` and
+//! gives exactly one finding of the rule; what is in `near/` gives none.
+//!
+//! A file named `REMOVED` lists paths that are deleted, one a line. What is in `against/` is put over `base/` and is what the appliances run.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use alga_release::config::{Config, FILE_NAME};
+use alga_release::lint::{self, Report, Settings};
+use alga_release::ops::{self, LintRequest};
+
+use crate::support::files_below;
+
+fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/lint")
+}
+
+/// Makes the small tree with what a case puts over it.
+fn tree(over: &Path) -> tempfile::TempDir {
+    let tree = tempfile::tempdir().expect("a directory");
+    for from in [cases().join("base"), over.to_path_buf()] {
+        for (path, bytes) in files_below(&from) {
+            let target = tree.path().join(path);
+            fs::create_dir_all(target.parent().expect("below the tree")).expect("created");
+            fs::write(target, bytes).expect("written");
+        }
+    }
+    let removed = tree.path().join("REMOVED");
+    for path in fs::read_to_string(&removed).unwrap_or_default().lines() {
+        fs::remove_file(tree.path().join(path)).expect("removed");
+    }
+    fs::remove_file(removed).ok();
+    tree
+}
+
+/// Checks a tree as it is, with its own configuration.
+fn report(tree: &Path) -> Report {
+    let config = fs::read_to_string(tree.join(FILE_NAME)).expect("a configuration");
+    let config = Config::parse(&config, FILE_NAME).expect("valid");
+    let settings = Settings::of(&config).expect("valid settings");
+    let request = LintRequest { source: tree.to_path_buf(), version: None, images: [].into(), settings };
+    ops::lint(&request, &config).expect("checked")
+}
+
+fn found(report: &Report, rule: &str) -> Vec<String> {
+    let of_rule = report.findings.iter().filter(|finding| finding.rule.id == rule);
+    of_rule.map(|finding| format!("{}:{}: {}", finding.file, finding.line, finding.message)).collect()
+}
+
+#[test]
+fn every_rule_has_a_case_that_it_finds_once_and_a_near_one_that_it_does_not_find() {
+    let mut wrong = Vec::new();
+    let rules: BTreeSet<&str> = lint::rules().map(|rule| rule.id).collect();
+    for rule in &rules {
+        let case = cases().join(rule);
+        for (kind, count) in [("triggers", 1), ("near", 0)] {
+            if !case.join(kind).is_dir() {
+                wrong.push(format!("{rule}: missing {kind}"));
+                continue;
+            }
+            let tree = tree(&case.join(kind));
+            let report = report(tree.path());
+            let found = found(&report, rule);
+            if found.len() != count {
+                wrong.push(format!("{rule}: {kind}: expected {count}, found {found:#?} of {:#?}", report.findings));
+            }
+        }
+    }
+    for entry in fs::read_dir(cases()).expect("the cases") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        if name != "base" && !rules.contains(name.as_str()) {
+            wrong.push(format!("{name}: there is no such rule"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_small_tree_has_no_finding() {
+    let report = report(&cases().join("base"));
+    assert_eq!(report.findings, []);
+}
