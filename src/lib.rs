@@ -14,6 +14,7 @@
 //! - `image`: reads image archives, and pins the images of a release
 //! - `flux`: Flux's objects and kustomize's files as typed values, with their places in the text
 //! - `source`: reads the user's tree and its git repository
+//! - [`template`]: Go's templates as Helm uses them: whether they parse, and their tree
 //! - `archive`: reads and writes tar and gzip, reproducibly
 //! - `path`: paths below a root, with `/` on every system
 //!
@@ -74,5 +75,7 @@ pub mod plan;
 pub mod source;
 #[cfg(feature = "publish")]
 pub mod system;
+#[cfg(feature = "publish")]
+pub mod template;
 #[cfg(feature = "publish")]
 pub mod verify;
