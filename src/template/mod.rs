@@ -1,6 +1,7 @@
 //! Go's `text/template` as Helm uses it: whether a template parses, with the same verdict as Go, and its tree. Helm refuses a
 //! chart as soon as one of its templates does not parse, whether it is rendered or not.
 
+mod expression;
 mod functions;
 mod literal;
 mod parse;

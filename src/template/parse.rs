@@ -1,13 +1,13 @@
-//! From tokens to a tree: Go's grammar, with Go's verdicts and its words for them.
+//! From tokens to a tree: the actions of Go's grammar, with Go's verdicts and its words for them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+use super::DEPTH_LIMIT;
 use super::literal;
 use super::token::{Kind, Token, Tokens, tokens};
-use super::tree::{Arm, Branch, Command, Definition, Node, Operand, Pipeline, Template, Term};
-use super::{DEPTH_LIMIT, known};
+use super::tree::{Arm, Branch, Definition, Node, Template};
 
 /// Why a template does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,20 +59,20 @@ enum Ending {
 
 /// What a template that is being parsed knows: `define` and `block` start anew.
 #[derive(Default)]
-struct Scope {
-    variables: Vec<String>,
+pub(super) struct Scope {
+    pub(super) variables: Vec<String>,
     ranges: usize,
 }
 
-struct Parser<'t> {
+pub(super) struct Parser<'t> {
     text: &'t str,
     tokens: Tokens,
     /// Index of the next token.
-    at: usize,
+    pub(super) at: usize,
     /// Index of the last token that was asked for: where Go says that it stopped.
     furthest: usize,
     depth: usize,
-    scope: Scope,
+    pub(super) scope: Scope,
     /// The `{{` of the blocks that are open.
     opened: Vec<usize>,
     found: Vec<Definition>,
@@ -81,56 +81,56 @@ struct Parser<'t> {
 }
 
 impl Parser<'_> {
-    fn token(&self, index: usize) -> &Token {
+    pub(super) fn token(&self, index: usize) -> &Token {
         &self.tokens.all[index.min(self.tokens.all.len() - 1)]
     }
 
-    fn peek(&mut self) -> Kind {
+    pub(super) fn peek(&mut self) -> Kind {
         self.furthest = self.furthest.max(self.at);
         self.token(self.at).kind
     }
 
     /// Takes the next token; returns its index.
-    fn next(&mut self) -> usize {
+    pub(super) fn next(&mut self) -> usize {
         self.peek();
         self.at += 1;
         self.at - 1
     }
 
-    fn skip_spaces(&mut self) {
+    pub(super) fn skip_spaces(&mut self) {
         while self.peek() == Kind::Space {
             self.at += 1;
         }
     }
 
-    fn peek_after_spaces(&mut self) -> Kind {
+    pub(super) fn peek_after_spaces(&mut self) -> Kind {
         self.skip_spaces();
         self.peek()
     }
 
-    fn next_after_spaces(&mut self) -> usize {
+    pub(super) fn next_after_spaces(&mut self) -> usize {
         self.skip_spaces();
         self.next()
     }
 
-    fn kind(&self, index: usize) -> Kind {
+    pub(super) fn kind(&self, index: usize) -> Kind {
         self.token(index).kind
     }
 
-    fn span(&self, index: usize) -> Range<usize> {
+    pub(super) fn span(&self, index: usize) -> Range<usize> {
         self.token(index).span.clone()
     }
 
-    fn written(&self, index: usize) -> &str {
+    pub(super) fn written(&self, index: usize) -> &str {
         &self.text[self.span(index)]
     }
 
-    fn error(&self, reason: impl Into<String>) -> Error {
+    pub(super) fn error(&self, reason: impl Into<String>) -> Error {
         let at = self.token(self.furthest).span.start;
         Error { at, opened: self.opened.last().copied(), reason: reason.into(), too_deep: false }
     }
 
-    fn unexpected(&self, index: usize, context: &str) -> Error {
+    pub(super) fn unexpected(&self, index: usize, context: &str) -> Error {
         let found = self.written(index);
         let token = match self.kind(index) {
             Kind::Error => return self.error(self.tokens.error.clone()),
@@ -148,7 +148,7 @@ impl Parser<'_> {
     }
 
     /// Goes one level deeper.
-    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         if self.depth == DEPTH_LIMIT {
             let reason = format!("blocks and parentheses are nested more than {DEPTH_LIMIT} deep");
             return Err(Error { too_deep: true, ..self.error(reason) });
@@ -339,165 +339,8 @@ impl Parser<'_> {
         Ok((self.string(index)?, self.span(index)))
     }
 
-    fn string(&self, index: usize) -> Result<String, Error> {
+    pub(super) fn string(&self, index: usize) -> Result<String, Error> {
         literal::string(self.written(index)).ok_or_else(|| self.error("invalid syntax"))
-    }
-
-    fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipeline, Error> {
-        self.skip_spaces();
-        let start = self.token(self.at).span.start;
-        let (variables, assigns) = self.declarations(context)?;
-        let mut commands = Vec::new();
-        loop {
-            let index = self.next_after_spaces();
-            match self.kind(index) {
-                kind if kind == end => {
-                    self.check_pipeline(&commands, context)?;
-                    return Ok(Pipeline { variables, assigns, commands, span: start..self.span(index).start });
-                }
-                Kind::Bool
-                | Kind::CharConstant
-                | Kind::Complex
-                | Kind::Dot
-                | Kind::Field
-                | Kind::Identifier
-                | Kind::Number
-                | Kind::Nil
-                | Kind::Raw
-                | Kind::Quoted
-                | Kind::Variable
-                | Kind::LeftParenthesis => {
-                    self.at = index;
-                    commands.push(self.command()?);
-                }
-                _ => return Err(self.unexpected(index, context)),
-            }
-        }
-    }
-
-    /// Reads the variables on the left of `:=` or `=`, and whether it is `=`.
-    fn declarations(&mut self, context: &str) -> Result<(Vec<String>, bool), Error> {
-        let mut declared = Vec::new();
-        while self.peek_after_spaces() == Kind::Variable {
-            let index = self.next();
-            let name = self.written(index).to_owned();
-            // Go looks at the token behind the variable and at the next that is no space.
-            let behind = self.peek_after_spaces();
-            let comma = behind == Kind::Char && self.written(self.at) == ",";
-            if !matches!(behind, Kind::Assign | Kind::Declare) && !comma {
-                self.at = index;
-                break;
-            }
-            self.next();
-            declared.push(name.clone());
-            self.scope.variables.push(name);
-            if !comma {
-                return Ok((declared, behind == Kind::Assign));
-            }
-            if context != "range" || declared.len() > 1 {
-                return Err(self.error(format!("too many declarations in {context}")));
-            }
-            if !matches!(self.peek_after_spaces(), Kind::Variable | Kind::RightDelimiter | Kind::RightParenthesis) {
-                return Err(self.error("range can only initialize variables"));
-            }
-        }
-        Ok((declared, false))
-    }
-
-    fn check_pipeline(&self, commands: &[Command], context: &str) -> Result<(), Error> {
-        if commands.is_empty() {
-            return Err(self.error(format!("missing value for {context}")));
-        }
-        for (stage, command) in commands.iter().enumerate().skip(1) {
-            let operand = &command.operands[0];
-            let literal = matches!(operand.term, Term::Bool(_) | Term::Dot | Term::Nil | Term::Number | Term::Text(_));
-            if literal && operand.fields.is_empty() {
-                return Err(self.error(format!("non executable command in pipeline stage {}", stage + 1)));
-            }
-        }
-        Ok(())
-    }
-
-    fn command(&mut self) -> Result<Command, Error> {
-        let mut operands = Vec::new();
-        loop {
-            self.skip_spaces();
-            operands.extend(self.operand()?);
-            let index = self.next();
-            match self.kind(index) {
-                Kind::Space => {}
-                Kind::RightDelimiter | Kind::RightParenthesis => {
-                    self.at = index;
-                    break;
-                }
-                Kind::Pipe => break,
-                _ => return Err(self.unexpected(index, "operand")),
-            }
-        }
-        if operands.is_empty() { Err(self.error("empty command")) } else { Ok(Command { operands }) }
-    }
-
-    /// Reads a term and the fields right behind it; nothing when the next token is none.
-    fn operand(&mut self) -> Result<Option<Operand>, Error> {
-        self.skip_spaces();
-        let index = self.at;
-        let start = self.token(index).span.start;
-        let Some(term) = self.term()? else { return Ok(None) };
-        let mut fields = Vec::new();
-        if self.kind(index) == Kind::Field {
-            fields.push(self.written(index)[1..].to_owned());
-        }
-        let literal = matches!(term, Term::Bool(_) | Term::Text(_) | Term::Number | Term::Nil)
-            || (matches!(term, Term::Dot) && fields.is_empty());
-        if literal && self.peek() == Kind::Field {
-            return Err(self.error(format!("unexpected . after term {:?}", self.written(index))));
-        }
-        while self.peek() == Kind::Field {
-            let field = self.next();
-            fields.push(self.written(field)[1..].to_owned());
-        }
-        let end = self.token(self.at - 1).span.end;
-        Ok(Some(Operand { term, fields, span: start..end }))
-    }
-
-    fn term(&mut self) -> Result<Option<Term>, Error> {
-        let index = self.next();
-        let written = self.written(index);
-        Ok(Some(match self.kind(index) {
-            Kind::Identifier => {
-                let name = written.to_owned();
-                if known(&name).is_none() {
-                    return Err(self.error(format!("function {name:?} not defined")));
-                }
-                Term::Function(name)
-            }
-            Kind::Dot | Kind::Field => Term::Dot,
-            Kind::Nil => Term::Nil,
-            Kind::Variable => {
-                let name = written.to_owned();
-                if name != "$" && !self.scope.variables.contains(&name) {
-                    return Err(self.error(format!("undefined variable {name:?}")));
-                }
-                Term::Variable(name)
-            }
-            Kind::Bool => Term::Bool(written == "true"),
-            Kind::CharConstant => self.number(literal::check_character(written))?,
-            Kind::Complex => self.number(literal::check_complex(written))?,
-            Kind::Number => self.number(literal::check_number(written))?,
-            Kind::LeftParenthesis => {
-                let pipeline = |parser: &mut Self| parser.pipeline("parenthesized pipeline", Kind::RightParenthesis);
-                Term::Parenthesised(Box::new(self.deeper(pipeline)?))
-            }
-            Kind::Quoted | Kind::Raw => Term::Text(self.string(index)?),
-            _ => {
-                self.at = index;
-                return Ok(None);
-            }
-        }))
-    }
-
-    fn number(&self, checked: Result<(), String>) -> Result<Term, Error> {
-        checked.map(|()| Term::Number).map_err(|reason| self.error(reason))
     }
 }
 

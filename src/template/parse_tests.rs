@@ -50,7 +50,7 @@ fn what_go_refuses_is_refused_with_its_words() {
         ("{{ \"a }}", "unterminated quoted string"),
         ("{{ `a }}", "unterminated raw quoted string"),
         ("{{ 'ab' }}", "malformed character constant: 'ab'"),
-        ("{{ 08 }}", "illegal number syntax: \"08\""),
+        ("{{ 1_ }}", "illegal number syntax: \"1_\""),
         ("{{ 99999999999999999999 }}", "integer overflow: \"99999999999999999999\""),
         ("{{ 1x }}", "bad number syntax: \"1x\""),
         ("{{ \"\\q\" }}", "invalid syntax"),

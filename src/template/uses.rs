@@ -56,7 +56,9 @@ impl Uses<'_> {
                 Node::If(branch) | Node::With(branch) | Node::Range(branch) => self.branch(branch),
                 Node::Template { name, span, argument } => {
                     self.add(Name::Constant(name.clone()), span.clone());
-                    argument.iter().for_each(|argument| self.pipeline(argument));
+                    if let Some(argument) = argument {
+                        self.pipeline(argument);
+                    }
                 }
             }
         }
@@ -65,7 +67,8 @@ impl Uses<'_> {
     /// The first condition is always evaluated.
     fn branch(&mut self, branch: &Branch) {
         for (index, arm) in branch.arms.iter().enumerate() {
-            if index == 0 { self.pipeline(&arm.pipeline) } else { self.inner().pipeline(&arm.pipeline) }
+            let mut uses = Uses { found: self.found, conditional: self.conditional || index > 0 };
+            uses.pipeline(&arm.pipeline);
             self.inner().body(&arm.body);
         }
         self.inner().body(&branch.otherwise);
@@ -91,7 +94,8 @@ impl Uses<'_> {
                 if let Term::Parenthesised(inner) = &operand.term {
                     // Go evaluates the arguments of `and` and `or` only as far as they decide.
                     let lazy = matches!(function, "and" | "or");
-                    if lazy { self.inner().pipeline(inner) } else { self.pipeline(inner) }
+                    let mut uses = Uses { found: self.found, conditional: self.conditional || lazy };
+                    uses.pipeline(inner);
                 }
             }
         }

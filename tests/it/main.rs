@@ -93,3 +93,5 @@ mod state_killed;
 mod store_contract;
 // A release read back, every byte and every reference; and what of it must be kept.
 mod verify;
+// Templates are judged as Helm judges them.
+mod templates;

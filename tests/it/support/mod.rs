@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod definitions;
 pub mod docker_registry;
 pub mod images;
+pub mod judge;
 pub mod planted;
 pub mod programs;
 pub mod proxy;
