@@ -30,7 +30,7 @@
 //!
 //! ```text
 //! bin/alga-release -> ops -> {credentials, lint, diff} -> {verify, plan} -> contents -> {chart, overlay, image} -> {source, archive, flux, release}
-//! lint -> appliance
+//! lint -> {appliance, template}
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}
 //! credentials -> system
