@@ -10,6 +10,7 @@ mod metadata;
 mod pack;
 mod version;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::oci::{Repository, Tag};
@@ -67,6 +68,23 @@ pub fn load(tree: &Tree, path: &str) -> Result<Chart, Error> {
     }
     warnings.sort_by(|a, b| a.place.cmp(&b.place));
     Ok(Chart { path: path.to_owned(), rules, root, version, warnings })
+}
+
+/// Reads the files of the chart in a directory, by their paths below it, though it may not load; archives of subcharts stay closed.
+/// Returns them with the chart's name: its directory's name where Chart.yaml says none.
+///
+/// # Errors
+/// When the directory cannot be walked.
+pub(crate) fn read(tree: &Tree, path: &str) -> Result<(String, BTreeMap<String, Vec<u8>>), Error> {
+    let rules = files::rules(tree, path)?;
+    let files = files::walk(tree, path, &rules)?;
+    let files: BTreeMap<String, Vec<u8>> =
+        files.into_iter().filter_map(|file| Some((file.name.clone(), file.read(tree).ok()?))).collect();
+    let text = files.get("Chart.yaml").and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let document = text.and_then(|text| yaml::parse(text).ok()?.into_iter().next()?.root);
+    let name = document.as_ref().and_then(|root| root.text_at(&["name"])).map(ToOwned::to_owned);
+    let directory = path.rsplit('/').next().unwrap_or(path);
+    Ok((name.unwrap_or_else(|| directory.to_owned()), files))
 }
 
 /// Loads a packed chart as Helm does; its name and its version.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::chart::LAYER_MEDIA_TYPE;
 use crate::config::Config;
-use crate::contents::{Parts, unpack_chart};
+use crate::contents::{Bundle, Parts, unpack_chart};
 use crate::flux::{self, Files, HelmRelease};
 use crate::path::below;
 use crate::plan::Packed;
@@ -82,6 +82,16 @@ impl<'a> Contents<'a> {
         });
         let (charts, parts) = (charts.collect(), Parts::of(files));
         Self { files, parts, broken: &[], charts, release: Some(release), config }
+    }
+
+    /// Opens a bundle and charts that were read. Without a release, the bundle is an overlay that could not be rewritten.
+    pub(crate) fn of(
+        bundle: &'a Bundle,
+        charts: BTreeMap<String, ChartFiles>,
+        release: Option<&'a Release>,
+        config: &'a Config,
+    ) -> Self {
+        Self { files: bundle.files(), parts: bundle.parts(), broken: bundle.broken(), charts, release, config }
     }
 }
 

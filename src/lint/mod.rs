@@ -9,6 +9,8 @@
 mod allow;
 mod contents;
 mod finding;
+mod refusals;
+pub mod render;
 mod renders;
 mod report;
 mod rule;
@@ -18,13 +20,14 @@ mod written;
 pub(crate) use contents::{ChartFiles, Contents};
 pub(crate) use finding::Findings;
 pub use finding::{Finding, Located, Place};
+pub(crate) use refusals::add_refusals;
 pub use report::{Judge, Report, Reported};
 pub use rule::{Class, Rule, Severity};
 pub use settings::Settings;
 pub(crate) use written::Written;
 
 /// The rules of each topic, in the order of the catalogue.
-static TOPICS: &[&[&Rule]] = &[renders::RULES, allow::RULES];
+static TOPICS: &[&[&Rule]] = &[renders::RULES, refusals::RULES, allow::RULES];
 
 /// Returns every rule, in the order of the catalogue.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {

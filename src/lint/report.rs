@@ -1,7 +1,5 @@
 //! From findings to a report: their places as people know them, and what is allowed with which reason.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::allow::Allowances;
@@ -133,6 +131,11 @@ impl Report {
         self.count(Severity::Error) > 0
     }
 
+    /// Returns the number of findings in words: `2 errors, 1 warning`.
+    pub fn summary(&self) -> String {
+        super::render::summary(self)
+    }
+
     /// Returns the findings that are errors.
     pub fn errors(&self) -> impl Iterator<Item = &Reported> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Error)
@@ -205,13 +208,4 @@ fn spot(text: &str, line: usize, span: Option<&std::ops::Range<usize>>) -> (usiz
         }
         None => (content.chars().take_while(|character| character.is_whitespace()).count() + 1, 0, excerpt),
     }
-}
-
-/// Counts findings by their rules.
-pub(super) fn by_rule(findings: &[Reported]) -> BTreeMap<&'static str, usize> {
-    let mut counts = BTreeMap::new();
-    for finding in findings {
-        *counts.entry(finding.rule.id).or_default() += 1;
-    }
-    counts
 }

@@ -3,43 +3,140 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Error;
+use super::{Connection, Error};
+use crate::chart;
 use crate::config::Config;
-use crate::lint::{self, Contents, Report, Settings, Written};
-use crate::oci::{Prefix, Tag};
+use crate::contents::{Bundle, Opened, unpack_chart};
+use crate::lint::{self, ChartFiles, Contents, Report, Settings, Written};
+use crate::oci::{Prefix, Selector, Tag};
+use crate::overlay;
 use crate::plan::{self, Packed, Request};
-use crate::source::Tree;
+use crate::release::Release;
+use crate::source::{self, Tree};
 
-/// A source tree that is checked.
+/// What is checked.
 #[derive(Clone, Debug)]
 pub struct LintRequest {
-    /// Root of the source tree.
-    pub source: PathBuf,
-    /// Version as which the tree would be published; image tags are read from its file.
-    pub version: Option<Tag>,
-    /// Tags of application images by their keys. They take precedence over those in the tree.
-    pub images: BTreeMap<String, String>,
+    /// Where it comes from.
+    pub origin: LintOrigin,
+    /// Channel, version or digest that the appliances run: what an upgrade from there would break is found too.
+    pub against: Option<String>,
     /// What findings become.
     pub settings: Settings,
 }
 
-/// Checks a source tree. No request is sent.
+/// Where what is checked comes from.
+#[derive(Clone, Debug)]
+pub enum LintOrigin {
+    /// A source tree.
+    Tree {
+        /// Root of the tree.
+        source: PathBuf,
+        /// Version as which the tree would be published; image tags are read from its file.
+        version: Option<Tag>,
+        /// Tags of application images by their keys. They take precedence over those in the tree.
+        images: BTreeMap<String, String>,
+    },
+    /// Channel, version or digest of a release in the store.
+    Release(String),
+}
+
+impl LintRequest {
+    /// Requests the checks of a source tree as it is.
+    pub fn tree(source: impl Into<PathBuf>, settings: Settings) -> Self {
+        let origin = LintOrigin::Tree { source: source.into(), version: None, images: BTreeMap::new() };
+        Self { origin, against: None, settings }
+    }
+}
+
+/// Checks a source tree, for which no request is sent, or a release of a store. Without a store, the request names neither a release
+/// nor anything to check against.
 ///
 /// # Errors
-/// When the tree cannot be read.
-pub fn lint(request: &LintRequest, config: &Config) -> Result<Report, Error> {
-    let tree = Tree::open(&request.source)?;
-    let prefix = Prefix::parse(&config.prefix, false)?;
-    let version = request.version.clone().unwrap_or_else(|| "0.0.0".parse().expect("a tag"));
-    let channel = &config.channels[0];
-    let packing = Request { config, prefix: &prefix, version: &version, channel, images: request.images.clone() };
-    let tags = match &request.version {
-        Some(_) => plan::image_tags(&tree, &packing)?.into_iter().map(|(key, (_, tag))| (key, tag)).collect(),
-        None => config.images.keys().map(|key| (key.clone(), version.clone())).collect(),
+/// When the tree cannot be read, or the store fails.
+pub async fn lint(request: &LintRequest, config: &Config, store: Option<&Connection>) -> Result<Report, Error> {
+    let against = match (&request.against, store) {
+        (Some(reference), Some(store)) => Some(Stored::resolve(reference, config, store).await?),
+        _ => None,
     };
-    let packed = plan::pack(&tree, &packing, &tags)?;
-    let subject = request.source.display().to_string();
-    checked(&subject, &packed, &packing, &tags, &request.settings)
+    match (&request.origin, store) {
+        (LintOrigin::Release(reference), Some(store)) => {
+            let stored = Stored::resolve(reference, config, store).await?;
+            Ok(stored.report(reference, against.as_ref(), &request.settings))
+        }
+        (LintOrigin::Release(reference), None) => Err(Error::Offline { store: reference.clone() }),
+        (LintOrigin::Tree { source, version, images }, _) => {
+            let tree = Tree::open(source)?;
+            let subject = source.display().to_string();
+            let linted = Linted { tree: &tree, config, subject: &subject, settings: &request.settings };
+            linted.report(version.as_ref(), images, against.as_ref())
+        }
+    }
+}
+
+/// A source tree that is checked.
+struct Linted<'a> {
+    tree: &'a Tree,
+    config: &'a Config,
+    subject: &'a str,
+    settings: &'a Settings,
+}
+
+impl Linted<'_> {
+    fn report(
+        &self,
+        version: Option<&Tag>,
+        images: &BTreeMap<String, String>,
+        against: Option<&Stored>,
+    ) -> Result<Report, Error> {
+        let config = self.config;
+        let prefix = Prefix::parse(&config.prefix, false)?;
+        let unversioned: Tag = "0.0.0".parse().expect("a tag");
+        let request = Request {
+            config,
+            prefix: &prefix,
+            version: version.unwrap_or(&unversioned),
+            channel: &config.channels[0],
+            images: images.clone(),
+        };
+        let tags = match version {
+            Some(_) => plan::image_tags(self.tree, &request)?.into_iter().map(|(key, (_, tag))| (key, tag)).collect(),
+            None => config.images.keys().map(|key| (key.clone(), unversioned.clone())).collect(),
+        };
+        match plan::pack(self.tree, &request, &tags) {
+            Ok(packed) => checked(self.subject, &packed, &request, &tags, self.settings, against),
+            Err(cause) if cause.kind() == source::Kind::Io => Err(cause.into()),
+            Err(cause) => self.unpacked(cause),
+        }
+    }
+
+    /// Checks what can be read of a tree that cannot be packed.
+    fn unpacked(&self, cause: source::Error) -> Result<Report, Error> {
+        let config = self.config;
+        let mut errors = vec![cause];
+        let (files, broken) = match plan::overlay_files(self.tree, config) {
+            Ok(found) => found,
+            Err(_) => (BTreeMap::new(), Vec::new()),
+        };
+        errors.extend(broken);
+        let bundle = Bundle::open(files);
+        let directory = config.overlay.trim_matches('/');
+        errors.extend(bundle.broken().iter().map(|error| overlay::unusable(directory, error.clone())));
+        let mut charts = BTreeMap::new();
+        for path in bundle.parts().releases.iter().filter_map(|release| Some(release.chart?.chart?.text)) {
+            let Some(path) = crate::path::below("", path) else { continue };
+            errors.extend(chart::load(self.tree, &path).err());
+            if let Ok((name, files)) = chart::read(self.tree, &path) {
+                charts.insert(name.clone(), ChartFiles::new(&name, files, Some(&path)));
+            }
+        }
+        let contents = Contents::of(&bundle, charts, None, config);
+        let changed = BTreeMap::new();
+        let written = Written::in_tree(directory, &changed);
+        let mut found = lint::lint(&contents, None);
+        lint::add_refusals(errors, &mut found);
+        Ok(Report::new(self.subject, &contents, &written, self.settings, found))
+    }
 }
 
 /// Checks what was packed.
@@ -49,9 +146,58 @@ pub(super) fn checked(
     request: &Request<'_>,
     tags: &BTreeMap<String, Tag>,
     settings: &Settings,
+    against: Option<&Stored>,
 ) -> Result<Report, Error> {
     let release = packed.preview(request, tags)?;
     let contents = Contents::packed(packed, &release, request.config);
     let written = Written::in_tree(request.config.overlay.trim_matches('/'), packed.written());
-    Ok(Report::new(subject, &contents, &written, settings, lint::lint(&contents, None)))
+    let old = against.map(Stored::contents);
+    Ok(Report::new(subject, &contents, &written, settings, lint::lint(&contents, old.as_ref())))
+}
+
+/// A release of a store, read as far as rules look at it.
+#[derive(Debug)]
+pub(super) struct Stored {
+    release: Release,
+    config: Config,
+    bundle: Bundle,
+    charts: BTreeMap<String, ChartFiles>,
+}
+
+impl Stored {
+    async fn resolve(reference: &str, config: &Config, store: &Connection) -> Result<Self, Error> {
+        let selector: Selector = reference.parse()?;
+        let resolved = store.resolve(config, reference, &selector).await?;
+        let config = store.described(&resolved, &selector, config)?;
+        Self::read(&Opened::in_store(store.read(), &config, resolved.release)).await
+    }
+
+    /// Reads the bundle and the charts. What is absent or broken is left out: verifying names it.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub(super) async fn read(opened: &Opened<'_>) -> Result<Self, Error> {
+        let bundle = match opened.bundle().await? {
+            Ok(found) => opened.files(&found).await?.unwrap_or_default(),
+            Err(_) => Bundle::default(),
+        };
+        let reads = opened.release.chart_digests.keys().map(async |name| {
+            let Ok(found) = opened.chart(name).await? else { return Ok::<_, Error>(None) };
+            let Ok(archive) = opened.archive(&found).await? else { return Ok(None) };
+            let files = unpack_chart(&archive).ok();
+            Ok(files.map(|files| (name.clone(), ChartFiles::new(name, files, None))))
+        });
+        let charts = futures_util::future::try_join_all(reads).await?.into_iter().flatten().collect();
+        Ok(Self { release: opened.release.clone(), config: opened.config().clone(), bundle, charts })
+    }
+
+    pub(super) fn contents(&self) -> Contents<'_> {
+        Contents::of(&self.bundle, self.charts.clone(), Some(&self.release), &self.config)
+    }
+
+    pub(super) fn report(&self, subject: &str, against: Option<&Self>, settings: &Settings) -> Report {
+        let (contents, old) = (self.contents(), against.map(Self::contents));
+        let found = lint::lint(&contents, old.as_ref());
+        Report::new(subject, &contents, &Written::in_bundle(), settings, found)
+    }
 }

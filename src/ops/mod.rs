@@ -81,7 +81,7 @@ pub use github::package_settings;
 pub use history::{HistoryApart, HistoryEnd, HistoryMove, HistoryReport, HistoryRequest, ServedAt, history};
 pub use image::{ImageReport, ImageRequest, push_image};
 pub use in_use::{InUseReport, InUseRequest, Keep, in_use};
-pub use lint::{LintRequest, lint};
+pub use lint::{LintOrigin, LintRequest, lint};
 pub use moves::{Before, MoveReport};
 pub use pack::{ControlPlane, PackRequest, RevisionRequest};
 pub use promote::{PromoteRequest, promote};

@@ -1,5 +1,7 @@
 //! From the tree to the files of the bundle, read and parsed once.
 
+use std::collections::BTreeMap;
+
 use crate::flux::{self, Files};
 use crate::oci::Prefix;
 use crate::path::join;
@@ -63,32 +65,59 @@ impl Owned {
 /// When it is not there or has no `base/`, when a file cannot be published as it is, and when its YAML is broken.
 pub fn load(tree: &Tree, settings: &Settings<'_>) -> Result<Overlay, Error> {
     let settings = Owned::of(settings);
-    require_directories(tree, &settings.directory)?;
-    let mut found = Found { tree, root: &settings.directory, files: Vec::new(), odd: Vec::new(), rules: Vec::new() };
-    found.walk("")?;
-    let Found { files: names, odd, rules, .. } = found;
-    let ignore = Ignore::new(&rules);
-    for (path, reason) in odd {
-        if ignore.keeps(&path) {
-            let place = Place::file(join(&settings.directory, &path));
-            return Err(
-                Error::refused(place, reason).hint("replace it by a regular file, or leave it out with .sourceignore")
-            );
-        }
-    }
+    let (ignore, found) = found(tree, &settings.directory)?;
     let mut files = Files::default();
-    for path in names.into_iter().filter(|path| ignore.keeps(path)) {
-        let place = || Place::file(join(&settings.directory, &path));
-        refuse_hostile(&path, place)?;
-        let bytes = tree.read(&join(&settings.directory, &path), MOST_BYTES)?;
-        if std::str::from_utf8(&bytes).is_err() {
-            return Err(
-                Error::refused(place(), "the file is not UTF-8").hint("convert it, or leave it out with .sourceignore")
-            );
-        }
+    for file in found {
+        let (path, bytes) = file?;
         insert(&mut files, path, bytes).map_err(|error| unusable(&settings.directory, error))?;
     }
     Ok(Overlay { settings, files, ignore })
+}
+
+/// Reads the files of the overlay in a directory as far as they can be read, and says what is wrong with the others.
+///
+/// # Errors
+/// When the overlay is not there or has no `base/`.
+pub(crate) fn read(tree: &Tree, directory: &str) -> Result<(BTreeMap<String, Vec<u8>>, Vec<Error>), Error> {
+    let (_, found) = found(tree, directory)?;
+    let (mut files, mut errors) = (BTreeMap::new(), Vec::new());
+    for file in found {
+        match file {
+            Ok((path, bytes)) => drop(files.insert(path, bytes)),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((files, errors))
+}
+
+/// One file of the overlay with its path, or why it cannot be published.
+type Read = Result<(String, Vec<u8>), Error>;
+
+/// Finds the files that the bundle holds, and reads each when it is asked for.
+fn found<'t>(tree: &'t Tree, directory: &'t str) -> Result<(Ignore, impl Iterator<Item = Read>), Error> {
+    require_directories(tree, directory)?;
+    let mut found = Found { tree, root: directory, files: Vec::new(), odd: Vec::new(), rules: Vec::new() };
+    found.walk("")?;
+    let Found { mut files, mut odd, rules, .. } = found;
+    let ignore = Ignore::new(&rules);
+    odd.retain(|(path, _)| ignore.keeps(path));
+    files.retain(|path| ignore.keeps(path));
+    let odd = odd.into_iter().map(move |(path, reason)| {
+        let refused = Error::refused(Place::file(join(directory, &path)), reason);
+        Err(refused.hint("replace it by a regular file, or leave it out with .sourceignore"))
+    });
+    Ok((ignore, odd.chain(files.into_iter().map(move |path| one(tree, directory, path)))))
+}
+
+fn one(tree: &Tree, directory: &str, path: String) -> Read {
+    let place = || Place::file(join(directory, &path));
+    refuse_hostile(&path, place)?;
+    let bytes = tree.read(&join(directory, &path), MOST_BYTES)?;
+    if std::str::from_utf8(&bytes).is_err() {
+        let refused = Error::refused(place(), "the file is not UTF-8");
+        return Err(refused.hint("convert it, or leave it out with .sourceignore"));
+    }
+    Ok((path, bytes))
 }
 
 fn insert(files: &mut Files, path: String, bytes: Vec<u8>) -> Result<(), flux::Error> {
@@ -100,7 +129,7 @@ fn insert(files: &mut Files, path: String, bytes: Vec<u8>) -> Result<(), flux::E
 }
 
 /// Names the place of what Flux could not use below the root of the tree.
-pub(super) fn unusable(directory: &str, error: flux::Error) -> Error {
+pub(crate) fn unusable(directory: &str, error: flux::Error) -> Error {
     let place = Place::line(join(directory, &error.at.file), error.at.line);
     let invalid = Error::invalid(place, error.reason);
     match error.hint {

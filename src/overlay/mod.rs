@@ -30,6 +30,7 @@ pub(crate) use discover::ChartUse;
 pub use discover::Discovered;
 pub use discover::{ChartSource, External};
 pub use load::{Settings, load};
+pub(crate) use load::{read, unusable};
 pub(crate) use profile::{is_values, profile_values};
 pub use relocate::relocate;
 pub(crate) use relocate::{RelocatedFiles, rename_values};
@@ -118,7 +119,7 @@ impl Overlay {
 
     /// Names the place of what Flux could not use below the root of the tree.
     fn unusable(&self, error: flux::Error) -> Error {
-        load::unusable(&self.settings.directory, error)
+        unusable(&self.settings.directory, error)
     }
 
     /// Refuses a variable: Flux substitutes `${…}` in the cluster, after the rewriting.

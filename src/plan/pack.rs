@@ -142,6 +142,14 @@ pub(crate) fn chart_names(tree: &Tree, config: &Config, prefix: &Prefix) -> Resu
     Ok(names)
 }
 
+/// Reads the files of the overlay that a bundle would hold, and what is wrong with single files.
+///
+/// # Errors
+/// When there is no overlay.
+pub(crate) fn overlay_files(tree: &Tree, config: &Config) -> Result<(BTreeMap<String, Vec<u8>>, Vec<Error>), Error> {
+    overlay::read(tree, config.overlay.trim_matches('/'))
+}
+
 /// Packs the charts that the overlay uses, and rewrites the overlay to them.
 ///
 /// # Errors

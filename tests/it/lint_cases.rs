@@ -40,8 +40,9 @@ fn report(tree: &Path) -> Report {
     let config = fs::read_to_string(tree.join(FILE_NAME)).expect("a configuration");
     let config = Config::parse(&config, FILE_NAME).expect("valid");
     let settings = Settings::of(&config).expect("valid settings");
-    let request = LintRequest { source: tree.to_path_buf(), version: None, images: [].into(), settings };
-    ops::lint(&request, &config).expect("checked")
+    futures_util::FutureExt::now_or_never(ops::lint(&LintRequest::tree(tree, settings), &config, None))
+        .expect("a tree is checked without a request")
+        .expect("checked")
 }
 
 fn found(report: &Report, rule: &str) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{config, copy, diff, doctor, history, image, in_use, promote, publish, rollback, verify};
+use crate::{config, copy, diff, doctor, history, image, in_use, lint, promote, publish, rollback, verify};
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
 #[derive(Debug, Parser)]
@@ -55,6 +55,24 @@ Examples:
   # the same version in two stores
   alga-release diff 1.0.3 1.0.3 --store ghcr.io/nine-minds --other-store oci-layout:mirror")]
     Diff(Box<diff::Args>),
+    /// Find what an appliance would refuse, without publishing it
+    #[command(after_help = "\
+Examples:
+  # the source tree in this directory; no request is sent
+  alga-release lint
+
+  # and what an upgrade of the appliances that follow stable would break
+  alga-release lint --against stable
+
+  # for a code scanner, or beside the lines of a pull request
+  alga-release lint --output sarif > lint.sarif
+  alga-release lint --output github
+
+  # what a rule is about
+  alga-release lint --explain values-broken
+
+Exit codes: 0 no errors, 3 an error was found.")]
+    Lint(Box<lint::Args>),
     /// Container images: the control plane's
     Image(Box<image::Args>),
     /// Can I publish? Asks each repository of a release, without leaving anything behind

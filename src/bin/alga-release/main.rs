@@ -14,6 +14,7 @@ mod flags;
 mod history;
 mod image;
 mod in_use;
+mod lint;
 mod output;
 mod outputs;
 mod pager;
@@ -54,6 +55,7 @@ fn run(args: Cli) -> Result<ExitCode, Failure> {
     let done = match args.command {
         Command::Publish(publish) => publish::run(&publish),
         Command::Diff(diff) => return diff::run(&diff),
+        Command::Lint(lint) => lint::run(&lint),
         Command::Image(image) => image::run(&image),
         Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Promote(promote) => promote::run(&promote),

@@ -1,0 +1,126 @@
+//! `alga-release lint`.
+
+use std::path::{Path, PathBuf};
+
+use alga_release::lint::{self, Report, Settings, render};
+use alga_release::ops::{self, Access, Connection, LintOrigin, LintRequest, StoreRequest};
+use clap::ValueEnum;
+
+use crate::connect;
+use crate::environment;
+use crate::failure::Failure;
+use crate::flags::{Common, ProfileArgs, key_value};
+use crate::output::{self, Talk};
+use crate::{pager, system};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Root of a source tree, or a channel, version or digest
+    #[arg(default_value = ".", value_name = "SOURCE|REF")]
+    subject: String,
+    /// Version that the tree would be published as; its image tags are read
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// Tag of an application image (repeatable)
+    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
+    images: Vec<(String, String)>,
+    /// Also find what an upgrade from this channel, version or digest would break
+    #[arg(long, value_name = "CHANNEL|VERSION|DIGEST")]
+    against: Option<String>,
+    /// Allow the findings of a rule (repeatable); --reason says why
+    #[arg(long, value_name = "RULE", requires = "reason")]
+    allow: Vec<String>,
+    /// Why findings are allowed
+    #[arg(long)]
+    reason: Option<String>,
+    /// Print the entry of a rule, or with `all` the whole catalogue in Markdown, and check nothing
+    #[arg(long, value_name = "RULE")]
+    explain: Option<String>,
+    #[command(flatten)]
+    common: Common<LintFormat>,
+    #[command(flatten)]
+    profile: ProfileArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LintFormat {
+    #[default]
+    Text,
+    Json,
+    Sarif,
+    Github,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(rule) = &args.explain {
+        return explain(rule);
+    }
+    let talk = Talk::new(&args.common.output);
+    let report = checked(args, &talk)?;
+    talk.done();
+    show(&report, args.common.output.output)?;
+    if report.has_errors() {
+        let reason = format!("{} cannot be installed: {}", report.subject, report.summary());
+        let hint = "Correct what is named, or allow it with a reason: `alga-release lint --explain RULE` says more.";
+        return Err(Failure::refused(reason, hint));
+    }
+    Ok(())
+}
+
+fn show(report: &Report, format: LintFormat) -> Result<(), Failure> {
+    match format {
+        LintFormat::Json => output::write_json(report),
+        LintFormat::Sarif => output::write_json(&render::sarif(report)),
+        // These lines are commands to the runner, so they are written as they are.
+        LintFormat::Github => output::write_stdout(render::github(report).as_bytes()),
+        LintFormat::Text => {
+            let style = pager::style();
+            let colour = if style.colour { render::Colour::Styled } else { render::Colour::Plain };
+            output::write_text(&render::text(report, colour, style.width))
+        }
+    }
+}
+
+fn explain(id: &str) -> Result<(), Failure> {
+    if id == "all" {
+        return output::write_text(&render::markdown());
+    }
+    let Some(rule) = lint::rule(id) else {
+        let near = alga_release::config::nearest(id, lint::rules().map(|rule| rule.id));
+        let hint = near.map_or_else(
+            || "`alga-release lint --explain all` prints every rule.".to_owned(),
+            |near| format!("Did you mean `{near}`?"),
+        );
+        return Err(Failure::usage_hint(format!("there is no rule `{}`", id.escape_debug()), hint));
+    };
+    output::write_text(&render::explain(rule))
+}
+
+fn checked(args: &Args, talk: &Talk) -> Result<Report, Failure> {
+    let tree = Path::new(&args.subject);
+    let is_tree = tree.is_dir();
+    let root = if is_tree { tree } else { Path::new(".") };
+    let mut config = environment::configuration(root, &args.common.configuration, args.profile.profile.as_deref())?;
+    let mut settings = Settings::of(&config)?;
+    for rule in &args.allow {
+        settings.allow(rule, args.reason.as_deref().unwrap_or_default())?;
+    }
+    let mut store = args.common.store.clone();
+    let origin = if is_tree {
+        let version = args.version.as_deref().map(str::parse).transpose()?;
+        let images = environment::image_tags(&args.images, None, &config)?;
+        LintOrigin::Tree { source: PathBuf::from(&args.subject), version, images }
+    } else {
+        LintOrigin::Release(connect::locate(&args.subject, &mut store, &mut config)?)
+    };
+    let against = args.against.as_ref().map(|word| connect::locate(word, &mut store, &mut config)).transpose()?;
+    let needs_store = !is_tree || against.is_some();
+    let request = LintRequest { origin, against, settings };
+    let store = StoreRequest { public_read: false, ..store.request(&config)? };
+    let context = system::context(talk);
+    let work = async {
+        let connection = if needs_store { Some(Connection::open(&store, Access::Read, &context).await?) } else { None };
+        Ok(Box::pin(ops::lint(&request, &config, connection.as_ref())).await?)
+    };
+    connect::block_on(Box::pin(work))
+}

@@ -1,0 +1,10 @@
+//! A report as people and other programs read it.
+
+mod github;
+mod sarif;
+mod text;
+
+pub use github::github;
+pub use sarif::sarif;
+pub(super) use text::summary;
+pub use text::{Colour, brief, explain, markdown, text};
