@@ -267,8 +267,11 @@ fn unread(release: &Release, options: &Options<'_>) -> Vec<String> {
     warnings
 }
 
-/// The text of the values for one HelmRelease.
-fn values(release: &Release, options: &Options<'_>, reader: &ValuesReader) -> Result<String, RenderError> {
+/// Returns the text of the values for one HelmRelease, as its `ConfigMap` holds it.
+///
+/// # Errors
+/// When a value cannot be written into the text.
+pub(crate) fn values(release: &Release, options: &Options<'_>, reader: &ValuesReader) -> Result<String, RenderError> {
     let path = format!("profileValues.{}", shown(&reader.file));
     let text = release.profile_values.get(&reader.file).ok_or_else(|| wrong(path, "missing"))?;
     let mut settings = Vec::new();

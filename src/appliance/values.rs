@@ -79,6 +79,13 @@ pub struct InvalidValues {
     reason: String,
 }
 
+impl InvalidValues {
+    /// Returns the line that cannot be edited, from 1, and why.
+    pub(crate) fn place(&self) -> (usize, &str) {
+        (self.line, &self.reason)
+    }
+}
+
 /// A line and what is wrong there.
 type Wrong = (usize, String);
 

@@ -43,6 +43,8 @@ pub(crate) struct Contents<'a> {
     pub release: Option<&'a Release>,
     /// The configuration, as it holds for the release.
     pub config: &'a Config,
+    /// Text of the configuration file, where the contents come from a tree that has one.
+    pub configuration: Option<String>,
 }
 
 impl<'a> Contents<'a> {
@@ -81,7 +83,7 @@ impl<'a> Contents<'a> {
             (packed.name.clone(), ChartFiles::new(&packed.name, files, Some(chart.path())))
         });
         let (charts, parts) = (charts.collect(), Parts::of(files));
-        Self { files, parts, broken: &[], charts, release: Some(release), config }
+        Self { files, parts, broken: &[], charts, release: Some(release), config, configuration: None }
     }
 
     /// Opens a bundle and charts that were read. Without a release, the bundle is an overlay that could not be rewritten.
@@ -91,7 +93,15 @@ impl<'a> Contents<'a> {
         release: Option<&'a Release>,
         config: &'a Config,
     ) -> Self {
-        Self { files: bundle.files(), parts: bundle.parts(), broken: bundle.broken(), charts, release, config }
+        Self {
+            files: bundle.files(),
+            parts: bundle.parts(),
+            broken: bundle.broken(),
+            charts,
+            release,
+            config,
+            configuration: None,
+        }
     }
 }
 

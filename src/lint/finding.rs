@@ -48,6 +48,16 @@ impl Place {
         Self { file: Located::Overlay(file.to_owned()), line, span: None }
     }
 
+    /// Names a column, from 1 and in characters, of a file of the overlay whose text is `text`.
+    pub(crate) fn overlay_column(file: &str, text: &str, line: usize, column: usize) -> Self {
+        let content = text.lines().nth(line.saturating_sub(1));
+        let start = content.map(|content| {
+            let within: usize = content.chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+            content.as_ptr().addr() - text.as_ptr().addr() + within
+        });
+        Self { file: Located::Overlay(file.to_owned()), line, span: start.map(|start| start..start + 1) }
+    }
+
     /// Names a place in a file of a chart.
     pub(crate) fn chart(chart: &str, path: &str, line: usize, span: Option<Range<usize>>) -> Self {
         Self { file: Located::Chart { chart: chart.to_owned(), path: path.to_owned() }, line, span }

@@ -190,7 +190,8 @@ fn text_of<'a>(file: &Located, contents: &'a Contents<'_>) -> Option<&'a str> {
     match file {
         Located::Overlay(path) => contents.text(path),
         Located::Chart { chart, path } => contents.charts.get(chart)?.text(path),
-        _ => None,
+        Located::Configuration => contents.configuration.as_deref(),
+        Located::Tree(_) | Located::Release => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Connection, Error};
 use crate::chart;
-use crate::config::Config;
+use crate::config::{Config, FILE_NAME};
 use crate::contents::{Bundle, Opened, unpack_chart};
 use crate::lint::{self, ChartFiles, Contents, Report, Settings, Written};
 use crate::oci::{Prefix, Selector, Tag};
@@ -13,6 +13,9 @@ use crate::overlay;
 use crate::plan::{self, Packed, Request};
 use crate::release::Release;
 use crate::source::{self, Tree};
+
+/// Largest configuration file that is read, in bytes.
+const CONFIGURATION_LIMIT: u64 = 1 << 20;
 
 /// What is checked.
 #[derive(Clone, Debug)]
@@ -104,7 +107,7 @@ impl Linted<'_> {
             None => config.images.keys().map(|key| (key.clone(), unversioned.clone())).collect(),
         };
         match plan::pack(self.tree, &request, &tags) {
-            Ok(packed) => checked(self.subject, &packed, &request, &tags, self.settings, against),
+            Ok(packed) => checked(self.subject, self.tree, &packed, &request, &tags, self.settings, against),
             Err(cause) if cause.kind() == source::Kind::Io => Err(cause.into()),
             Err(cause) => self.unpacked(cause),
         }
@@ -130,9 +133,10 @@ impl Linted<'_> {
                 charts.insert(name.clone(), ChartFiles::new(&name, files, Some(&path)));
             }
         }
-        let contents = Contents::of(&bundle, charts, None, config);
+        let mut contents = Contents::of(&bundle, charts, None, config);
         let changed = BTreeMap::new();
         let written = Written::in_tree(directory, &changed);
+        contents.configuration = configuration(self.tree);
         let mut found = lint::lint(&contents, None);
         lint::add_refusals(errors, &mut found);
         Ok(Report::new(self.subject, &contents, &written, self.settings, found))
@@ -142,6 +146,7 @@ impl Linted<'_> {
 /// Checks what was packed.
 pub(super) fn checked(
     subject: &str,
+    tree: &Tree,
     packed: &Packed,
     request: &Request<'_>,
     tags: &BTreeMap<String, Tag>,
@@ -149,10 +154,16 @@ pub(super) fn checked(
     against: Option<&Stored>,
 ) -> Result<Report, Error> {
     let release = packed.preview(request, tags)?;
-    let contents = Contents::packed(packed, &release, request.config);
+    let mut contents = Contents::packed(packed, &release, request.config);
+    contents.configuration = configuration(tree);
     let written = Written::in_tree(request.config.overlay.trim_matches('/'), packed.written());
     let old = against.map(Stored::contents);
     Ok(Report::new(subject, &contents, &written, settings, lint::lint(&contents, old.as_ref())))
+}
+
+/// Reads the configuration file of a tree, where there is one.
+fn configuration(tree: &Tree) -> Option<String> {
+    String::from_utf8(tree.peek(FILE_NAME, CONFIGURATION_LIMIT).ok()?).ok()
 }
 
 /// A release of a store, read as far as rules look at it.
