@@ -50,10 +50,20 @@ pub(super) struct Reached {
     pub lister: Lister,
 }
 
+/// A kustomization file that the build enters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entered {
+    /// Path of the kustomization file below the root that Flux unpacks.
+    pub file: String,
+    /// The namespace that what the file generates is moved to.
+    pub namespace: Option<String>,
+}
+
 /// Everything that the build reaches, in its order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Build {
     reached: Vec<Reached>,
+    entered: Vec<Entered>,
 }
 
 /// A HelmRelease as it is in the cluster.
@@ -71,7 +81,14 @@ pub(crate) struct AppliedRelease<'a> {
 /// # Errors
 /// When a kustomization file lists what is not in the bundle, or what kustomize could not build.
 pub(crate) fn build(files: &Files, roots: &[Root<'_>]) -> Result<Build, Error> {
-    let mut walk = Walk { files, reached: Vec::new(), root: 0, order: 0, open: BTreeSet::new() };
+    let (build, errors) = build_what_is_there(files, roots);
+    errors.into_iter().next().map_or(Ok(build), Err)
+}
+
+/// Follows the roots in their order, past everything that kustomize could not build.
+pub(crate) fn build_what_is_there(files: &Files, roots: &[Root<'_>]) -> (Build, Vec<Error>) {
+    let build = Build::default();
+    let mut walk = Walk { files, build, errors: Vec::new(), root: 0, order: 0, open: BTreeSet::new() };
     for (at, root) in roots.iter().enumerate() {
         walk.root = at;
         let namespace = root.kustomization.and_then(|one| one.target_namespace);
@@ -80,13 +97,13 @@ pub(crate) fn build(files: &Files, roots: &[Root<'_>]) -> Result<Build, Error> {
             namespace: namespace.map(|namespace| namespace.text.to_owned()),
             renames: renames.map(|(file, line)| At { file: file.to_owned(), line }),
         };
-        let scope = walk.reached.len();
-        walk.enter(&root.directory, inherited.clone(), None)?;
+        let scope = walk.build.reached.len();
+        walk.enter(&root.directory, inherited.clone(), None);
         if let Some(kustomization) = root.kustomization {
-            walk.added_components(kustomization, &root.directory, inherited, scope)?;
+            walk.added_components(kustomization, &root.directory, inherited, scope);
         }
     }
-    Ok(Build { reached: walk.reached })
+    (walk.build, walk.errors)
 }
 
 impl Build {
@@ -106,6 +123,16 @@ impl Build {
             roots.entry(&reached.file).or_default().insert(reached.root);
         }
         roots
+    }
+
+    /// Returns what lists each file, once for each way in which the file is reached, in the order of the build.
+    pub(crate) fn reached(&self) -> impl Iterator<Item = (&str, &Lister)> {
+        self.reached.iter().map(|reached| (reached.file.as_str(), &reached.lister))
+    }
+
+    /// Returns the kustomization files that the build enters, in its order.
+    pub(crate) fn entered(&self) -> &[Entered] {
+        &self.entered
     }
 
     /// Returns the HelmReleases that are applied, in the order of `releases`; one that ends in several namespaces comes once for each.
@@ -136,7 +163,8 @@ struct Inherited {
 
 struct Walk<'a> {
     files: &'a Files,
-    reached: Vec<Reached>,
+    build: Build,
+    errors: Vec<Error>,
     root: usize,
     order: usize,
     /// The directories on the way from the root to the one that is walked.
@@ -145,47 +173,47 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Walks a directory; a component's `scope` is the index of the first file that it changes.
-    fn enter(&mut self, directory: &str, inherited: Inherited, scope: Option<usize>) -> Result<(), Error> {
-        if !self.open.insert(directory.to_owned()) {
-            return Ok(()); // kustomize refuses the circle when it builds
+    fn enter(&mut self, directory: &str, inherited: Inherited, scope: Option<usize>) {
+        if self.order > MOST_DIRECTORIES || !self.open.insert(directory.to_owned()) {
+            return; // kustomize refuses the circle when it builds
         }
         self.order += 1;
         if self.order > MOST_DIRECTORIES {
             let reason = format!("the build enters more than {MOST_DIRECTORIES} directories, which is the limit");
-            return Err(Error::new(directory, 1, reason));
+            self.errors.push(Error::new(directory, 1, reason));
+            return;
         }
         match self.files.kustomization_file_of(directory) {
             Some(path) => {
                 if let Some(file) = self.files.kustomization_file(&path) {
-                    self.listed(&file, inherited, scope.unwrap_or(self.reached.len()))?;
+                    self.listed(&file, inherited, scope.unwrap_or(self.build.reached.len()));
                 }
             }
-            None => self.everything(directory, &inherited)?,
+            None => self.everything(directory, &inherited),
         }
         self.open.remove(directory);
-        Ok(())
     }
 
     /// Walks what a kustomization file lists. Its own namespace is stronger than those below it, and weaker than those above it; that
     /// of a component is the namespace of everything that was listed before it, too.
-    fn listed(&mut self, file: &KustomizationFile<'_>, above: Inherited, scope: usize) -> Result<(), Error> {
+    fn listed(&mut self, file: &KustomizationFile<'_>, above: Inherited, scope: usize) {
         let own = file.namespace().filter(|_| above.namespace.is_none()).map(|namespace| namespace.text.to_owned());
         let renames = file.renames().map(|entry| At { file: file.file.to_owned(), line: entry.key.line });
         let inherited =
             Inherited { namespace: above.namespace.or_else(|| own.clone()), renames: above.renames.or(renames) };
         let lister = self.lister(file.directory(), Some(file.file), &inherited);
+        self.build.entered.push(Entered { file: file.file.to_owned(), namespace: inherited.namespace.clone() });
         for item in file.resources() {
-            self.item(file, item, &lister, &inherited, None)?;
+            self.item(file, item, &lister, &inherited, None);
         }
         for item in file.components() {
-            self.item(file, item, &lister, &inherited, Some(scope))?;
+            self.item(file, item, &lister, &inherited, Some(scope));
         }
         if own.is_some() {
-            for reached in &mut self.reached[scope..] {
+            for reached in &mut self.build.reached[scope..] {
                 reached.lister.namespace.clone_from(&own);
             }
         }
-        Ok(())
     }
 
     fn item(
@@ -195,13 +223,11 @@ impl Walk<'_> {
         lister: &Lister,
         inherited: &Inherited,
         scope: Option<usize>,
-    ) -> Result<(), Error> {
-        let path = self.path_of(file.file, file.directory(), item)?;
-        if self.files.bytes().contains_key(&path) {
-            self.reach(path, lister);
-            Ok(())
-        } else {
-            self.enter(&path, inherited.clone(), scope)
+    ) {
+        match self.path_of(file.file, file.directory(), item) {
+            Ok(path) if self.files.bytes().contains_key(&path) => self.reach(path, lister),
+            Ok(path) => self.enter(&path, inherited.clone(), scope),
+            Err(error) => self.errors.push(error),
         }
     }
 
@@ -212,19 +238,18 @@ impl Walk<'_> {
         directory: &str,
         mut above: Inherited,
         scope: usize,
-    ) -> Result<(), Error> {
+    ) {
         let files = self.files;
         let path = files.kustomization_file_of(directory);
         let own = path.and_then(|path| files.kustomization_file(&path)?.namespace());
         above.namespace = above.namespace.or_else(|| own.map(|namespace| namespace.text.to_owned()));
         for item in kustomization.components {
             match self.path_of(kustomization.object.file, directory, item) {
-                Ok(path) => self.enter(&path, above.clone(), Some(scope))?,
+                Ok(path) => self.enter(&path, above.clone(), Some(scope)),
                 Err(_) if kustomization.ignores_missing_components => {}
-                Err(error) => return Err(error),
+                Err(error) => self.errors.push(error),
             }
         }
-        Ok(())
     }
 
     fn lister(&self, directory: &str, file: Option<&str>, inherited: &Inherited) -> Lister {
@@ -238,7 +263,7 @@ impl Walk<'_> {
     }
 
     fn reach(&mut self, file: String, lister: &Lister) {
-        self.reached.push(Reached { file, root: self.root, lister: lister.clone() });
+        self.build.reached.push(Reached { file, root: self.root, lister: lister.clone() });
     }
 
     /// Returns the file or directory of the bundle that an item of a kustomization file names.
@@ -269,7 +294,7 @@ impl Walk<'_> {
     }
 
     /// Walks a directory without a kustomization file, as Flux lists it.
-    fn everything(&mut self, directory: &str, inherited: &Inherited) -> Result<(), Error> {
+    fn everything(&mut self, directory: &str, inherited: &Inherited) {
         let lister = self.lister(directory, None, inherited);
         let (files, directories): (Vec<String>, Vec<String>) = self
             .files
@@ -280,9 +305,8 @@ impl Walk<'_> {
             self.reach(file, &lister);
         }
         for directory in directories {
-            self.enter(&directory, inherited.clone(), None)?;
+            self.enter(&directory, inherited.clone(), None);
         }
-        Ok(())
     }
 }
 

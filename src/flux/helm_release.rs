@@ -23,6 +23,12 @@ pub struct HelmRelease<'a> {
     pub release_name: Option<&'a str>,
     /// `spec.targetNamespace`: where the chart's objects go; without one, to the namespace of the HelmRelease.
     pub target_namespace: Option<&'a str>,
+    /// `spec.storageNamespace`: where Helm keeps its record of the release; without one, in the namespace of the HelmRelease.
+    pub storage_namespace: Option<&'a str>,
+    /// `spec.install.createNamespace`: whether Helm creates the target namespace.
+    pub creates_namespace: bool,
+    /// `spec.dependsOn`: HelmReleases that must be ready before this one is installed.
+    pub depends_on: Vec<Reference<'a>>,
 }
 
 /// `spec.chart` of a HelmRelease.
@@ -91,6 +97,9 @@ impl<'a> HelmRelease<'a> {
             values: node.get(&["spec", "values"]),
             release_name: Scalar::filled(node, &["spec", "releaseName"]).map(|scalar| scalar.text),
             target_namespace: Scalar::filled(node, &["spec", "targetNamespace"]).map(|scalar| scalar.text),
+            storage_namespace: Scalar::filled(node, &["spec", "storageNamespace"]).map(|scalar| scalar.text),
+            creates_namespace: node.text_at(&["spec", "install", "createNamespace"]) == Some("true"),
+            depends_on: Reference::list(node, "dependsOn"),
             object,
         }
     }

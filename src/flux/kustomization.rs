@@ -9,6 +9,7 @@ use super::patch::{Patch, patches};
 
 /// A Flux Kustomization, of whatever version of its API. kustomize's own file is a [`super::KustomizationFile`].
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent settings of one object")]
 pub struct Kustomization<'a> {
     /// The object itself.
     pub object: Object<'a>,
@@ -28,6 +29,34 @@ pub struct Kustomization<'a> {
     pub ignores_missing_components: bool,
     /// `spec.prune`: whether Flux deletes what it applied and no longer finds.
     pub prune: bool,
+    /// `spec.wait`: whether the Kustomization is ready only when everything that it applies is.
+    pub wait: bool,
+    /// `spec.healthChecks`: the objects that must be ready before the Kustomization is; without effect where it waits for all.
+    pub health_checks: Vec<Reference<'a>>,
+    /// `spec.postBuild`, where Flux replaces variables.
+    pub post_build: Option<PostBuild<'a>>,
+    /// Whether Flux decrypts Secrets.
+    pub decrypts: bool,
+}
+
+/// `spec.postBuild` of a Kustomization: the variables that Flux replaces in what it built.
+#[derive(Clone, Debug)]
+pub struct PostBuild<'a> {
+    /// Names of the variables that the Kustomization itself sets.
+    pub substitute: Vec<&'a str>,
+    /// Whether further variables come from ConfigMaps and Secrets.
+    pub has_more: bool,
+}
+
+impl<'a> PostBuild<'a> {
+    /// Reads `postBuild`; returns nothing where Flux replaces nothing, because there are no variables.
+    fn of(node: &'a Node) -> Option<Self> {
+        let entries = node.get(&["substitute"]).map(Node::entries).unwrap_or_default();
+        let substitute: Vec<&str> = entries.iter().filter_map(|entry| entry.key.as_str()).collect();
+        let has_more = node.get(&["substituteFrom"]).is_some_and(|from| !from.items().is_empty());
+        let always = node.text_at(&["substituteStrategy"]) == Some("Always");
+        (always || has_more || !substitute.is_empty()).then_some(Self { substitute, has_more })
+    }
 }
 
 impl<'a> Kustomization<'a> {
@@ -50,7 +79,11 @@ impl<'a> Kustomization<'a> {
             path: Scalar::at(node, &["spec", "path"]),
             target_namespace: filled("targetNamespace"),
             renames: filled("namePrefix").or_else(|| filled("nameSuffix")),
-            depends_on: list("dependsOn").iter().map(Reference::of).collect(),
+            depends_on: Reference::list(node, "dependsOn"),
+            wait: node.text_at(&["spec", "wait"]) == Some("true"),
+            health_checks: Reference::list(node, "healthChecks"),
+            post_build: node.get(&["spec", "postBuild"]).and_then(PostBuild::of),
+            decrypts: node.get(&["spec", "decryption"]).is_some_and(|node| !node.is_null()),
             components: list("components"),
             ignores_missing_components: node.text_at(&["spec", "ignoreMissingComponents"]) == Some("true"),
             prune: node.text_at(&["spec", "prune"]) == Some("true"),

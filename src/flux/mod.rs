@@ -12,13 +12,13 @@ mod order;
 mod patch;
 mod source;
 
-pub(crate) use build::{AppliedRelease, Build, Lister, Root, build};
+pub(crate) use build::{AppliedRelease, Build, Lister, Root, build, build_what_is_there};
 pub(crate) use error::Error;
 pub(crate) use file::{File, Files, refuse_duplicate_key};
 pub(crate) use helm_release::{ChartSpec, HelmRelease, ValuesFrom};
 pub(crate) use kustomization::Kustomization;
 pub(crate) use kustomize::{KustomizationFile, is_kustomization_file_name};
-pub(crate) use object::{Object, Reference, SOURCE, Scalar};
+pub(crate) use object::{HELM, KUSTOMIZE, Object, Reference, SOURCE, Scalar};
 pub(crate) use order::{Cycle, in_order};
 pub(crate) use patch::{Patch, PatchContent};
 pub(crate) use source::{Source, SourceKind};

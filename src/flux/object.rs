@@ -131,6 +131,11 @@ impl<'a> Reference<'a> {
         Self { node, kind: at("kind"), name: at("name"), namespace: at("namespace") }
     }
 
+    /// Reads the list under a key of `spec`.
+    pub(super) fn list(object: &'a Node, key: &str) -> Vec<Self> {
+        object.get(&["spec", key]).map(Node::items).unwrap_or_default().iter().map(Self::of).collect()
+    }
+
     /// Tells whether the reference is to an object of this kind.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.is_some_and(|found| found.text == kind)
