@@ -9,6 +9,7 @@
 mod allow;
 mod contents;
 mod finding;
+mod flux;
 mod refusals;
 pub mod render;
 mod renders;
@@ -27,7 +28,15 @@ pub use settings::Settings;
 pub(crate) use written::Written;
 
 /// The rules of each topic, in the order of the catalogue.
-static TOPICS: &[&[&Rule]] = &[renders::RULES, refusals::RULES, allow::RULES];
+static TOPICS: &[&[&Rule]] = &[
+    renders::RULES,
+    refusals::RULES,
+    flux::definition::RULES,
+    flux::references::RULES,
+    flux::values_from::RULES,
+    flux::waits::RULES,
+    allow::RULES,
+];
 
 /// Returns every rule, in the order of the catalogue.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -44,5 +53,6 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 pub(crate) fn lint(contents: &Contents<'_>, _against: Option<&Contents<'_>>) -> Findings {
     let mut found = Findings::default();
     renders::check(contents, &mut found);
+    flux::check(contents, &mut found);
     found
 }

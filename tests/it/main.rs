@@ -16,6 +16,8 @@ mod air_gap;
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
+// The fields of Flux's objects, as its definitions say.
+mod flux_fields;
 // From store to store.
 mod copy;
 // A release that describes itself needs no configuration.

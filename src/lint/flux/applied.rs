@@ -1,0 +1,257 @@
+//! The objects that Flux applies: those of the appliance's own Kustomization, and of each Kustomization of the overlay that is applied
+//! itself. An object that nothing applies concerns neither Flux nor the API server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::flux::{Build, HelmRelease, Kustomization, Object, Patch, PatchContent, Root, Source, build_what_is_there};
+use crate::lint::{Contents, Settings};
+use crate::path::{below, parent};
+use crate::release::{Installation, ValuesReader};
+
+/// Directory that the appliance's own Kustomization applies.
+const BASE: &str = "base";
+/// Most objects that are followed; one that several Kustomizations apply counts several times.
+const MOST_OBJECTS: usize = 200_000;
+/// Most Kustomizations that are followed.
+const MOST_APPLIERS: usize = 10_000;
+
+/// A Kustomization, and what is built of its directory.
+#[derive(Debug)]
+pub(super) struct Applier<'a> {
+    /// The object; nothing for the appliance's own Kustomization.
+    pub kustomization: Option<&'a Kustomization<'a>>,
+    /// Name of the Kustomization.
+    pub name: String,
+    /// Namespace of the Kustomization.
+    pub namespace: Option<String>,
+    /// Index of the Kustomization that applies this one's object; nothing for the appliance's own.
+    pub parent: Option<usize>,
+    /// What is built of its directory.
+    pub build: Build,
+}
+
+/// An object, as one Kustomization applies it.
+#[derive(Clone, Debug)]
+pub(super) struct AppliedObject<'a> {
+    /// The object as its file has it.
+    pub object: Object<'a>,
+    /// The namespace in which the object ends, where the object or anything on the way says one.
+    pub namespace: Option<String>,
+    /// Index of the Kustomization.
+    pub by: usize,
+}
+
+/// Everything that Flux applies.
+#[derive(Debug)]
+pub(super) struct Applied<'a> {
+    /// What all of it is read from.
+    pub contents: &'a Contents<'a>,
+    /// The Kustomizations, each after the one that applies it.
+    pub appliers: Vec<Applier<'a>>,
+    /// The objects, in the order of the Kustomizations and then of their builds.
+    pub objects: Vec<AppliedObject<'a>>,
+    /// How an appliance installs the release, where the release could be packed.
+    pub installation: Option<Installation>,
+    /// Whether something on the way changes names, so that those in the files are not those in the cluster.
+    pub renamed: bool,
+    /// Objects that the cluster has without the overlay: `KIND/NAMESPACE/NAME`.
+    external: Vec<String>,
+    /// Texts and kinds of all patches.
+    patches: Vec<String>,
+}
+
+impl<'a> Applied<'a> {
+    /// Follows the appliance's own Kustomization.
+    pub(super) fn of(contents: &'a Contents<'a>) -> Self {
+        let described = contents.release.and_then(|release| release.described(contents.config).ok());
+        let mut applied = Self {
+            contents,
+            appliers: Vec::new(),
+            objects: Vec::new(),
+            installation: described.map(|described| described.installation),
+            renamed: false,
+            external: Settings::of(contents.config).map(|settings| settings.external).unwrap_or_default(),
+            patches: Vec::new(),
+        };
+        applied.follow();
+        applied.collect_patches();
+        applied
+    }
+
+    /// Returns the name of the root objects: the `OCIRepository` and the Kustomization of the bundle.
+    pub(super) fn source_name(&self) -> &str {
+        let configured = self.contents.config.appliance.source_name.as_str();
+        self.installation.as_ref().map_or(configured, |installation| &installation.source_name)
+    }
+
+    /// Returns the namespace of the root objects.
+    pub(super) fn flux_namespace(&self) -> &str {
+        let configured = self.contents.config.appliance.flux_namespace.as_str();
+        self.installation.as_ref().map_or(configured, |installation| &installation.flux_namespace)
+    }
+
+    /// Returns the values that the release provides.
+    pub(super) fn values(&self) -> &[ValuesReader] {
+        self.installation.as_ref().map_or(&[], |installation| &installation.values)
+    }
+
+    /// Returns each object once, however many Kustomizations apply it.
+    pub(super) fn each_object(&self) -> Vec<&AppliedObject<'a>> {
+        let mut seen = BTreeSet::new();
+        self.objects.iter().filter(|one| seen.insert(place(&one.object))).collect()
+    }
+
+    /// Returns the HelmReleases, each once for every namespace and Kustomization.
+    pub(super) fn releases(&self) -> impl Iterator<Item = (&AppliedObject<'a>, &'a HelmRelease<'a>)> {
+        let mut typed = BTreeMap::new();
+        typed.extend(self.contents.parts.releases.iter().map(|release| (place(&release.object), release)));
+        self.objects.iter().filter_map(move |one| Some((one, *typed.get(&place(&one.object))?)))
+    }
+
+    /// Returns the sources, each once for every namespace and Kustomization.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (&AppliedObject<'a>, &'a Source<'a>)> {
+        let mut typed = BTreeMap::new();
+        typed.extend(self.contents.parts.sources.iter().map(|source| (place(&source.object), source)));
+        self.objects.iter().filter_map(move |one| Some((one, *typed.get(&place(&one.object))?)))
+    }
+
+    /// Tells whether the configuration says that the cluster has an object without the overlay.
+    pub(super) fn is_external(&self, kind: &str, namespace: Option<&str>, name: &str) -> bool {
+        let namespace = namespace.unwrap_or_default();
+        let fits = |pattern: &str, text: &str| pattern == "*" || pattern == text;
+        self.external.iter().any(|external| {
+            let mut parts = external.split('/');
+            let [of_kind, of_namespace, of_name] = [(); 3].map(|()| parts.next().unwrap_or_default());
+            fits(of_kind, kind) && fits(of_namespace, namespace) && fits(of_name, name)
+        })
+    }
+
+    /// Finds an applied object; a namespace that is absent on either side fits.
+    pub(super) fn find(&self, kind: &str, namespace: Option<&str>, name: &str) -> Option<&AppliedObject<'a>> {
+        self.objects.iter().find(|one| {
+            let own = one.namespace.as_deref();
+            let same = own.is_none() || namespace.is_none() || own == namespace;
+            same && one.object.kind() == kind && one.object.name() == name
+        })
+    }
+
+    /// Tells whether a patch may change an object of a kind.
+    pub(super) fn may_be_patched(&self, kind: &str) -> bool {
+        let pattern = |text: &str| text.contains(['*', '|', '.', '[', '(']) && !text.contains('\n');
+        self.patches.iter().any(|text| text.is_empty() || text.contains(kind) || pattern(text))
+    }
+
+    /// Tells whether Flux replaces variables in an object.
+    pub(super) fn substitutes(&self, one: &AppliedObject<'a>) -> bool {
+        let post_build = self.appliers[one.by].kustomization.and_then(|one| one.post_build.as_ref());
+        let marks = ["labels", "annotations"];
+        let disabled = marks.iter().any(|mark| {
+            one.object.node.text_at(&["metadata", mark, "kustomize.toolkit.fluxcd.io/substitute"]) == Some("disabled")
+        });
+        post_build.is_some() && !disabled
+    }
+
+    /// Tells whether a source is the bundle. A tree that could not be packed is not rewritten: its source of that name is still git's.
+    pub(super) fn is_bundle(&self, kind: &str, name: &str) -> bool {
+        name == self.source_name() && (kind == "OCIRepository" || self.contents.release.is_none())
+    }
+
+    /// Returns the directory of the bundle that a Kustomization applies; nothing where its source is another than the bundle, and for
+    /// a path that leads out of the bundle.
+    pub(super) fn directory_of(&self, one: &Kustomization<'_>) -> Option<String> {
+        let kind = one.source?.kind?.text;
+        let directory = one.directory().filter(|_| self.is_bundle(kind, one.source_name()))?;
+        if self.contents.release.is_some() {
+            return Some(directory);
+        }
+        let overlay = self.contents.config.overlay.trim_matches('/');
+        let below = directory.strip_prefix(overlay)?;
+        Some(below.trim_start_matches('/').to_owned())
+    }
+
+    fn follow(&mut self) {
+        let base = Root { directory: BASE.to_owned(), kustomization: None };
+        let (name, namespace) = (self.source_name().to_owned(), self.flux_namespace().to_owned());
+        let build = build_what_is_there(self.contents.files, &[base]).0;
+        self.appliers.push(Applier { kustomization: None, name, namespace: Some(namespace), parent: None, build });
+        let mut children = BTreeMap::new();
+        children.extend(self.contents.parts.kustomizations.iter().map(|one| (place(&one.object), one)));
+        let mut at = 0;
+        while at < self.appliers.len() {
+            let first = self.objects.len();
+            self.take_objects(at);
+            for index in first..self.objects.len() {
+                let one = &self.objects[index];
+                // A Kustomization that two others apply is followed once.
+                let Some(child) = children.remove(&place(&one.object)) else { continue };
+                let namespace = one.namespace.clone();
+                self.push_child(child, namespace, at);
+            }
+            at += 1;
+        }
+    }
+
+    /// Adds a Kustomization; nothing is built of one whose source is another than the bundle.
+    fn push_child(&mut self, child: &'a Kustomization<'a>, namespace: Option<String>, parent: usize) {
+        if self.appliers.len() >= MOST_APPLIERS {
+            return;
+        }
+        let root = self.directory_of(child).map(|directory| Root { directory, kustomization: Some(child) });
+        let build = root.map(|root| build_what_is_there(self.contents.files, &[root]).0).unwrap_or_default();
+        let name = child.object.name().to_owned();
+        self.appliers.push(Applier { kustomization: Some(child), name, namespace, parent: Some(parent), build });
+    }
+
+    fn take_objects(&mut self, by: usize) {
+        let mut objects = Vec::new();
+        for (file, lister) in self.appliers[by].build.reached() {
+            self.renamed |= lister.renames.is_some();
+            let Some((path, parsed)) = self.contents.files.parsed().get_key_value(file) else { continue };
+            for object in Object::of_documents(path, &parsed.documents) {
+                let namespace = lister.namespace.as_deref().or(object.namespace()).map(ToOwned::to_owned);
+                objects.push(AppliedObject { object, namespace, by });
+            }
+            if self.objects.len() + objects.len() > MOST_OBJECTS {
+                break;
+            }
+        }
+        self.objects.extend(objects);
+    }
+
+    fn collect_patches(&mut self) {
+        let files = self.contents.files;
+        let mut patches = Vec::new();
+        for applier in &self.appliers {
+            let own = applier.kustomization.map(Kustomization::patches).unwrap_or_default();
+            patches.extend(own.iter().map(|patch| self.text_of(patch, "")));
+            let entered = applier.build.entered().iter();
+            for file in entered.filter_map(|entered| files.kustomization_file(&entered.file)) {
+                patches.extend(file.patches().iter().map(|patch| self.text_of(patch, parent(file.file))));
+            }
+        }
+        self.patches = patches;
+    }
+
+    /// Returns what tells which kinds a patch is for: the pattern of its target, or all of its text; nothing where it may be any.
+    fn text_of(&self, patch: &Patch<'_>, directory: &str) -> String {
+        if let Some(kind) = patch.target_kind {
+            return kind.to_owned();
+        }
+        match patch.content {
+            PatchContent::Replacement(_) => String::new(),
+            PatchContent::Inline(node) => {
+                let texts = node.walk().into_iter().filter_map(|node| node.as_str());
+                texts.flat_map(|text| [text, "\n"]).collect()
+            }
+            PatchContent::File(named) => {
+                let file = below(directory, named).unwrap_or_default();
+                self.contents.text(&file).unwrap_or_default().to_owned()
+            }
+        }
+    }
+}
+
+/// What tells an object from all others of the bundle.
+fn place<'a>(object: &Object<'a>) -> (&'a str, usize, String) {
+    (object.file, object.document, object.path.clone())
+}

@@ -1,0 +1,223 @@
+//! References from one Flux object to another: `dependsOn`, health checks, the sources of charts and directories.
+
+use crate::config::nearest;
+use crate::flux::{HELM, KUSTOMIZE, Reference, Scalar};
+use crate::lint::{Class, Findings, Place, Rule, Severity};
+use crate::text::shown;
+
+use super::applied::{Applied, AppliedObject};
+
+pub(super) static DEPENDENCY_MISSING: Rule = Rule {
+    id: "depends-on-missing",
+    class: Class::Reconciles,
+    severity: Severity::Error,
+    title: "`dependsOn` names an object that does not exist",
+    verdict: "Flux waits for ever: `dependency 'NAMESPACE/NAME' is not ready` or `not found`. `dependsOn` of a HelmRelease names \
+              HelmReleases, that of a Kustomization names Kustomizations, and without a namespace both mean their own.",
+    example: "kind: HelmRelease\nspec:\n  dependsOn: [{name: databse}]\n",
+    way_out: "Correct name and namespace, or remove the entry. If the cluster has the object without the overlay, add \
+              `KIND/NAMESPACE/NAME` to `lint.external` in the configuration.",
+};
+
+pub(super) static HEALTH_CHECK_MISSING: Rule = Rule {
+    id: "health-check-missing",
+    class: Class::Reconciles,
+    severity: Severity::Error,
+    title: "a health check names a Flux object that does not exist",
+    verdict: "The Kustomization fails after its time limit, in every interval: `health check failed`. What depends on it is never applied.",
+    example: "kind: Kustomization\nspec:\n  healthChecks:\n    - {apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, name: wbe}\n",
+    way_out: "Correct name and namespace, or remove the check. If the cluster has the object without the overlay, add \
+              `KIND/NAMESPACE/NAME` to `lint.external` in the configuration.",
+};
+
+pub(super) static SOURCE_MISSING: Rule = Rule {
+    id: "source-missing",
+    class: Class::Reconciles,
+    severity: Severity::Error,
+    title: "a source is referred to that does not exist",
+    verdict: "Flux does nothing for the object: `Source 'OCIRepository/NAMESPACE/NAME' not found`. Without a namespace, a reference means \
+              the namespace of the object that has it.",
+    example: "kind: HelmRelease\nspec:\n  chartRef: {kind: OCIRepository, name: wbe}\n",
+    way_out: "Correct kind, name and namespace. If the cluster has the source without the overlay, add `KIND/NAMESPACE/NAME` to \
+              `lint.external` in the configuration.",
+};
+
+pub(super) static PATH_MISSING: Rule = Rule {
+    id: "kustomization-path-missing",
+    class: Class::Reconciles,
+    severity: Severity::Error,
+    title: "a Kustomization applies a directory that the bundle does not have",
+    verdict: "Flux answers `kustomization path not found: stat ...: no such file or directory`, and applies nothing.",
+    example: "kind: Kustomization\nspec:\n  path: ./base/platfrom\n",
+    way_out: "Correct `spec.path`, which starts at the overlay's root, or remove the ignore rule that leaves the directory out.",
+};
+
+pub(in crate::lint) static RULES: &[&Rule] =
+    &[&DEPENDENCY_MISSING, &HEALTH_CHECK_MISSING, &SOURCE_MISSING, &PATH_MISSING];
+
+/// What a reference means.
+struct Meant<'r, 'a> {
+    applied: &'r Applied<'a>,
+    kind: &'r str,
+    name: Scalar<'a>,
+    namespace: Option<&'r str>,
+}
+
+pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
+    paths(applied, found);
+    if applied.renamed {
+        return; // names in the files are not those in the cluster
+    }
+    for (one, release) in applied.releases() {
+        for reference in &release.depends_on {
+            dependency(applied, one, reference, "HelmRelease", found);
+        }
+        source(applied, one, release.chart_ref.as_ref(), found);
+        source(applied, one, release.chart.and_then(|chart| chart.source).as_ref(), found);
+    }
+    for applier in &applied.appliers {
+        let (Some(kustomization), Some(parent)) = (applier.kustomization, applier.parent) else { continue };
+        let (object, namespace) = (kustomization.object.clone(), applier.namespace.clone());
+        let one = AppliedObject { object, namespace, by: parent };
+        for reference in &kustomization.depends_on {
+            dependency(applied, &one, reference, "Kustomization", found);
+        }
+        source(applied, &one, kustomization.source.as_ref(), found);
+        for reference in kustomization.health_checks.iter().filter(|_| !kustomization.wait) {
+            health_check(applied, &one, reference, found);
+        }
+    }
+    for (one, _) in applied.sources().filter(|(one, _)| one.object.kind() == "HelmChart") {
+        let reference = one.object.references();
+        source(applied, one, reference.first(), found);
+    }
+}
+
+impl<'r, 'a> Meant<'r, 'a> {
+    fn of(
+        applied: &'r Applied<'a>,
+        from: &'r AppliedObject<'a>,
+        reference: &Reference<'a>,
+        kind: &'r str,
+    ) -> Option<Self> {
+        let namespace = reference.namespace.map(|namespace| namespace.text).or(from.namespace.as_deref());
+        let name = reference.name.filter(|name| !name.text.is_empty())?;
+        // A variable has its value only on the appliance.
+        let variable = applied.substitutes(from) && reference.scalars().any(|scalar| scalar.text.contains("${"));
+        (!variable).then_some(Self { applied, kind, name, namespace })
+    }
+
+    fn exists(&self) -> bool {
+        let applied = self.applied;
+        let root = (self.kind == "Kustomization" && self.name.text == applied.source_name()
+            || applied.is_bundle(self.kind, self.name.text))
+            && self.namespace.is_none_or(|namespace| namespace == applied.flux_namespace());
+        root || applied.find(self.kind, self.namespace, self.name.text).is_some()
+            || applied.is_external(self.kind, self.namespace, self.name.text)
+    }
+
+    fn written(&self) -> String {
+        let namespace = self.namespace.map(|namespace| format!("{}/", shown(namespace))).unwrap_or_default();
+        format!("{} `{namespace}{}`", self.kind, shown(self.name.text))
+    }
+
+    /// Says where an object of that name is instead, or which name is near.
+    fn instead(&self) -> Option<String> {
+        let of_kind = || self.applied.objects.iter().filter(|one| one.object.kind() == self.kind);
+        let elsewhere = of_kind().find(|one| one.object.name() == self.name.text);
+        if let Some(namespace) = elsewhere.and_then(|one| one.namespace.as_deref()) {
+            return Some(format!("There is one in the namespace `{}`: write `namespace`.", shown(namespace)));
+        }
+        let others = ["HelmRelease", "Kustomization", "OCIRepository", "HelmRepository", "GitRepository", "HelmChart"];
+        let other = self.applied.objects.iter().find(|one| {
+            others.contains(&one.object.kind()) && one.object.kind() != self.kind && one.object.name() == self.name.text
+        });
+        if let Some(other) = other {
+            let kind = other.object.kind();
+            return Some(format!("The object of that name is a {kind}, and a {} is expected here.", self.kind));
+        }
+        let in_files = self.applied.contents.parts.objects.iter();
+        let unapplied = in_files.clone().find(|one| one.kind() == self.kind && one.name() == self.name.text);
+        if let Some(unapplied) = unapplied {
+            return Some(format!("{} has it, and no Kustomization applies that file.", shown(unapplied.file)));
+        }
+        let near = nearest(self.name.text, of_kind().map(|one| one.object.name()))?;
+        Some(format!("Did you mean `{}`?", shown(&near)))
+    }
+}
+
+fn report(rule: &'static Rule, from: &AppliedObject<'_>, meant: &Meant<'_, '_>, message: String, found: &mut Findings) {
+    let finding = found.add(rule, Place::overlay(from.object.file, meant.name.node), message);
+    if let Some(instead) = meant.instead() {
+        finding.help(instead);
+    }
+}
+
+fn dependency(
+    applied: &Applied<'_>,
+    from: &AppliedObject<'_>,
+    reference: &Reference<'_>,
+    kind: &str,
+    found: &mut Findings,
+) {
+    let Some(meant) = Meant::of(applied, from, reference, kind) else { return };
+    if !meant.exists() {
+        let message =
+            format!("{kind} `{}` depends on {}, which does not exist", shown(from.object.name()), meant.written());
+        report(&DEPENDENCY_MISSING, from, &meant, message, found);
+    }
+}
+
+fn health_check(applied: &Applied<'_>, from: &AppliedObject<'_>, reference: &Reference<'_>, found: &mut Findings) {
+    let group = reference.node.text_at(&["apiVersion"]).unwrap_or_default();
+    let kind = match (group.split('/').next(), reference.kind.map(|kind| kind.text)) {
+        (Some(HELM), Some("HelmRelease")) => "HelmRelease",
+        (Some(KUSTOMIZE), Some("Kustomization")) => "Kustomization",
+        _ => return, // a chart may bring it
+    };
+    let Some(meant) = Meant::of(applied, from, reference, kind) else { return };
+    if !meant.exists() {
+        let message =
+            format!("Kustomization `{}` checks {}, which does not exist", shown(from.object.name()), meant.written());
+        report(&HEALTH_CHECK_MISSING, from, &meant, message, found);
+    }
+}
+
+fn source(applied: &Applied<'_>, from: &AppliedObject<'_>, reference: Option<&Reference<'_>>, found: &mut Findings) {
+    let Some((reference, kind)) = reference.and_then(|reference| Some((reference, reference.kind?.text))) else {
+        return;
+    };
+    // The fields' own rule refuses another kind.
+    if !["OCIRepository", "HelmRepository", "GitRepository", "Bucket", "HelmChart"].contains(&kind) {
+        return;
+    }
+    let Some(meant) = Meant::of(applied, from, reference, kind) else { return };
+    if !meant.exists() {
+        let (of, name) = (from.object.kind(), shown(from.object.name()));
+        let message = format!("{of} `{name}` refers to {}, which does not exist", meant.written());
+        report(&SOURCE_MISSING, from, &meant, message, found);
+    }
+}
+
+fn paths(applied: &Applied<'_>, found: &mut Findings) {
+    for applier in &applied.appliers {
+        let Some(one) = applier.kustomization else { continue };
+        let own = one
+            .source
+            .and_then(|source| source.kind)
+            .is_some_and(|kind| applied.is_bundle(kind.text, one.source_name()));
+        let path = one.path.filter(|path| own && !path.text.contains("${"));
+        let Some(path) = path else { continue };
+        let directory = applied.directory_of(one);
+        let exists = directory.is_some_and(|directory| applied.contents.files.has_directory(&directory));
+        if !exists {
+            let directories = applied.contents.files.bytes().keys().map(|file| crate::path::parent(file));
+            let near = nearest(path.text.trim_start_matches("./"), directories);
+            let message = format!("the bundle has no directory `{}`", shown(path.text));
+            let finding = found.add(&PATH_MISSING, Place::overlay(one.object.file, path.node), message);
+            if let Some(near) = near {
+                finding.help(format!("Did you mean `./{}`?", shown(&near)));
+            }
+        }
+    }
+}
