@@ -6,7 +6,7 @@ use super::chart::{ChartChange, FileChange};
 use super::fields::FieldChange;
 use super::lines::Change;
 use super::objects::ObjectChange;
-use super::risk::Risk;
+use super::risk::{Level, Risk};
 use super::side::Identity;
 use crate::oci::Digest;
 
@@ -148,6 +148,13 @@ pub struct Summary {
 }
 
 impl Diff {
+    /// Adds findings about the release after the change as risks.
+    pub(crate) fn add_findings(&mut self, findings: impl Iterator<Item = (Level, String)>) {
+        self.risks.extend(findings.map(|(level, text)| Risk { level, kind: "lint", text }));
+        self.risks.sort();
+        self.risks.dedup();
+    }
+
     /// Counts what it holds.
     pub(super) fn summarise(&mut self) {
         let authored = |files: &[FileChange]| Count::of(files.iter().filter(|file| !file.pin).map(|file| file.change));

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use super::lint::{self, Stored};
 use super::pack::{PackRequest, Publication, pack};
 use super::{Connection, Context, Error, rendered};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
+use crate::lint::Settings;
 use crate::oci::Selector;
 
 /// One of the two releases.
@@ -48,10 +50,18 @@ pub async fn diff(
     far: &Connection,
     context: &Context,
 ) -> Result<Diff, Error> {
-    let from = Loaded::open(request.from, config, near, context).await?;
-    let to = Loaded::open(request.to, config, far, context).await?;
-    let (from, to) = futures_util::try_join!(from.side(config, near), to.side(config, far))?;
+    let before = Loaded::open(request.from, config, near, context).await?;
+    let after = Loaded::open(request.to, config, far, context).await?;
+    let (from, to) = futures_util::try_join!(before.side(config, near), after.side(config, far))?;
     let mut diff = diff::compare(Some(&from), &to).await?;
+    let report = match &after.from {
+        LoadedFrom::Packed(publication) => publication.lint.clone(),
+        LoadedFrom::Stored(_) => {
+            let (old, new) = futures_util::try_join!(Stored::read(&from.opened), Stored::read(&to.opened))?;
+            new.report(&after.reference, Some(&old), &Settings::of(config)?)
+        }
+    };
+    lint::add_risks(&mut diff, &report);
     if request.rendered {
         rendered::add(&mut diff, &from, &to, context).await?;
     }

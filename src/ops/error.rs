@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::Verdict;
 use crate::diff::Diff;
+use crate::lint::Report;
 use crate::oci::{self, Repository, Tag};
 use crate::plan::{self, copy::CopyError};
 use crate::source::git::Change;
@@ -40,6 +41,17 @@ pub enum Error {
     /// The source tree cannot be published.
     #[error(transparent)]
     Source(#[from] source::Error),
+    /// The source tree cannot be packed: Helm, kustomize or Flux would refuse it.
+    #[error("{cause}")]
+    Unpackable {
+        /// What packing failed at.
+        cause: source::Error,
+        /// Everything else that is wrong with the tree.
+        others: Box<Report>,
+    },
+    /// What would be published or promoted cannot be installed.
+    #[error("{} cannot be installed: {}", .0.subject, .0.summary())]
+    Lint(Box<Report>),
     /// Credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] credentials::Error),
@@ -353,6 +365,11 @@ impl Error {
                 source::Kind::Refused => Kind::Refused,
                 source::Kind::Usage => Kind::Usage,
             },
+            Self::Unpackable { cause, .. } => match cause.kind() {
+                source::Kind::Invalid | source::Kind::Refused => Kind::Refused,
+                source::Kind::Usage => Kind::Usage,
+                source::Kind::Io => Kind::Failed,
+            },
             Self::ImageArchive(error) => match error.kind() {
                 image::archive::Kind::Damaged | image::archive::Kind::Io => Kind::Failed,
                 image::archive::Kind::Refused => Kind::Refused,
@@ -362,7 +379,8 @@ impl Error {
             Self::Unfit { verdict, .. } => verdict.kind(),
             Self::Credentials(credentials::Error::Helper { .. }) => Kind::Denied,
             Self::Resolve(_) | Self::Release(_) | Self::Scratch { .. } => Kind::Failed,
-            Self::Image(_)
+            Self::Lint(_)
+            | Self::Image(_)
             | Self::Plan(_)
             | Self::OtherPlan(_)
             | Self::Copy(_)

@@ -7,10 +7,11 @@ use super::{Connection, Error};
 use crate::chart;
 use crate::config::{Config, FILE_NAME};
 use crate::contents::{Bundle, Opened, unpack_chart};
-use crate::lint::{self, ChartFiles, Contents, Report, Settings, Written};
+use crate::diff::{Diff, Level};
+use crate::lint::{self, ChartFiles, Contents, Report, Settings, Severity, Written};
 use crate::oci::{Prefix, Selector, Tag};
 use crate::overlay;
-use crate::plan::{self, Packed, Request};
+use crate::plan::{self, ObservedChannel, Packed, Request};
 use crate::release::Release;
 use crate::source::{self, Tree};
 
@@ -78,11 +79,12 @@ pub async fn lint(request: &LintRequest, config: &Config, store: Option<&Connect
 }
 
 /// A source tree that is checked.
-struct Linted<'a> {
-    tree: &'a Tree,
-    config: &'a Config,
-    subject: &'a str,
-    settings: &'a Settings,
+pub(super) struct Linted<'a> {
+    pub tree: &'a Tree,
+    pub config: &'a Config,
+    /// What the report calls the tree.
+    pub subject: &'a str,
+    pub settings: &'a Settings,
 }
 
 impl Linted<'_> {
@@ -107,16 +109,24 @@ impl Linted<'_> {
             None => config.images.keys().map(|key| (key.clone(), unversioned.clone())).collect(),
         };
         match plan::pack(self.tree, &request, &tags) {
-            Ok(packed) => checked(self.subject, self.tree, &packed, &request, &tags, self.settings, against),
+            Ok(packed) => Ok(self.packed(&packed, &packed.preview(&request, &tags)?, against)),
             Err(cause) if cause.kind() == source::Kind::Io => Err(cause.into()),
-            Err(cause) => self.unpacked(cause),
+            Err(cause) => Ok(self.unpacked(vec![cause])),
         }
     }
 
-    /// Checks what can be read of a tree that cannot be packed.
-    fn unpacked(&self, cause: source::Error) -> Result<Report, Error> {
+    /// Checks what was packed.
+    pub(super) fn packed(&self, packed: &Packed, release: &Release, against: Option<&Stored>) -> Report {
+        let mut contents = Contents::packed(packed, release, self.config);
+        contents.configuration = configuration(self.tree);
+        let written = Written::in_tree(self.config.overlay.trim_matches('/'), packed.written());
+        let old = against.map(Stored::contents);
+        Report::new(self.subject, &contents, &written, self.settings, lint::lint(&contents, old.as_ref()))
+    }
+
+    /// Checks what can be read of a tree that cannot be packed, and adds the reasons that are known.
+    pub(super) fn unpacked(&self, mut errors: Vec<source::Error>) -> Report {
         let config = self.config;
-        let mut errors = vec![cause];
         let (files, broken) = match plan::overlay_files(self.tree, config) {
             Ok(found) => found,
             Err(_) => (BTreeMap::new(), Vec::new()),
@@ -126,8 +136,13 @@ impl Linted<'_> {
         let directory = config.overlay.trim_matches('/');
         errors.extend(bundle.broken().iter().map(|error| overlay::unusable(directory, error.clone())));
         let mut charts = BTreeMap::new();
-        for path in bundle.parts().releases.iter().filter_map(|release| Some(release.chart?.chart?.text)) {
-            let Some(path) = crate::path::below("", path) else { continue };
+        for path in bundle
+            .parts()
+            .releases
+            .iter()
+            .filter_map(|release| release.chart.filter(|chart| chart.is_from("GitRepository")))
+        {
+            let Some(path) = path.chart.and_then(|name| crate::path::below("", name.text)) else { continue };
             errors.extend(chart::load(self.tree, &path).err());
             if let Ok((name, files)) = chart::read(self.tree, &path) {
                 charts.insert(name.clone(), ChartFiles::new(&name, files, Some(&path)));
@@ -139,26 +154,21 @@ impl Linted<'_> {
         contents.configuration = configuration(self.tree);
         let mut found = lint::lint(&contents, None);
         lint::add_refusals(errors, &mut found);
-        Ok(Report::new(self.subject, &contents, &written, self.settings, found))
+        Report::new(self.subject, &contents, &written, self.settings, found)
     }
 }
 
-/// Checks what was packed.
-pub(super) fn checked(
-    subject: &str,
-    tree: &Tree,
-    packed: &Packed,
-    request: &Request<'_>,
-    tags: &BTreeMap<String, Tag>,
-    settings: &Settings,
-    against: Option<&Stored>,
-) -> Result<Report, Error> {
-    let release = packed.preview(request, tags)?;
-    let mut contents = Contents::packed(packed, &release, request.config);
-    contents.configuration = configuration(tree);
-    let written = Written::in_tree(request.config.overlay.trim_matches('/'), packed.written());
-    let old = against.map(Stored::contents);
-    Ok(Report::new(subject, &contents, &written, settings, lint::lint(&contents, old.as_ref())))
+/// Adds what the checks found to a comparison.
+pub(super) fn add_risks(diff: &mut Diff, report: &Report) {
+    let findings = report.findings.iter().zip(lint::render::lines(report)).filter_map(|(finding, line)| {
+        let level = match finding.severity {
+            Severity::Error => Level::Danger,
+            Severity::Warning => Level::Warning,
+            Severity::Note => return None,
+        };
+        Some((level, line.replace('`', "'")))
+    });
+    diff.add_findings(findings);
 }
 
 /// Reads the configuration file of a tree, where there is one.
@@ -181,6 +191,20 @@ impl Stored {
         let resolved = store.resolve(config, reference, &selector).await?;
         let config = store.described(&resolved, &selector, config)?;
         Self::read(&Opened::in_store(store.read(), &config, resolved.release)).await
+    }
+
+    /// Reads what a channel serves.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub(super) async fn served(
+        store: &Connection,
+        config: &Config,
+        observed: &ObservedChannel,
+    ) -> Result<Option<Self>, Error> {
+        let Some(serves) = &observed.serves else { return Ok(None) };
+        let release = Release::parse(&serves.json)?;
+        Ok(Some(Self::read(&Opened::in_store(store.read(), config, release)).await?))
     }
 
     /// Reads the bundle and the charts. What is absent or broken is left out: verifying names it.

@@ -83,7 +83,7 @@ pub use image::{ImageReport, ImageRequest, push_image};
 pub use in_use::{InUseReport, InUseRequest, Keep, in_use};
 pub use lint::{LintOrigin, LintRequest, lint};
 pub use moves::{Before, MoveReport};
-pub use pack::{ControlPlane, PackRequest, RevisionRequest};
+pub use pack::{ControlPlane, OnErrors, PackRequest, RevisionRequest};
 pub use promote::{PromoteRequest, promote};
 pub use publish::{ChannelReport, PublishReport, PublishRequest, publish};
 pub use resolve::{channel, is_channel};

@@ -4,11 +4,13 @@
 use serde::Serialize;
 
 use super::carry_out::{self, MoveTerms, Planned, cancel, open_upload};
+use super::lint::Stored;
 use super::transfer::Transfer;
 use super::{Connection, Context, Error};
 use crate::config::Config;
-use crate::contents::Stores;
+use crate::contents::{Opened, Stores};
 use crate::diff::{Diff, Side};
+use crate::lint::{Report, Settings, render};
 use crate::oci::{Digest, Pinned, Tag};
 use crate::plan::{Approval, Desired, DesiredRelease, MoveRecord, Moving, ObservedChannel, Plan};
 use crate::release::{MoveKind, Resolved};
@@ -53,6 +55,9 @@ pub struct MoveReport {
     pub sequence: u64,
     /// The checks of what the release names; empty when there was nothing to do.
     pub checks: Vec<Check>,
+    /// What the checks of the release's contents found; absent for a roll-back, and when there was nothing to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lint: Option<Report>,
     /// What people should know.
     pub warnings: Vec<String>,
     /// In a dry run: what would change.
@@ -84,6 +89,8 @@ pub(super) struct Step<'a> {
     pub observed: ObservedChannel,
     pub moving: Moving<'a>,
     pub terms: &'a MoveTerms,
+    /// What findings about the release's contents become; nothing where its contents are not checked.
+    pub lint: Option<&'a Settings>,
     pub record: MoveRecord,
     pub context: &'a Context,
 }
@@ -93,6 +100,7 @@ struct Allowed {
     desired: Desired,
     planned: Planned,
     checks: Vec<Check>,
+    lint: Option<Report>,
     warnings: Vec<String>,
     upload: Option<crate::oci::Upload>,
 }
@@ -120,19 +128,24 @@ impl Step<'_> {
             None => self.within().await?,
             Some(transfer) => Box::pin(self.across(transfer)).await?,
         };
-        let Allowed { desired, planned, checks, mut warnings, upload } = allowed;
-        if let Err(error) = self.terms.check(&planned.plan) {
+        let Allowed { desired, planned, checks, lint, mut warnings, upload } = allowed;
+        let installable = match &lint {
+            Some(report) if report.has_errors() => Err(Error::Lint(Box::new(report.clone()))),
+            _ => Ok(()),
+        };
+        if let Err(error) = installable.and_then(|()| self.terms.check(&planned.plan)) {
             cancel(self.target(), upload).await;
             return Err(error);
         }
         warnings.splice(0..0, not_checked(&checks));
+        warnings.extend(lint.iter().flat_map(render::lines));
         for warning in &warnings {
             self.context.warn(warning);
         }
         let diff = if dry_run && !planned.plan.is_empty() { Some(self.compare().await?) } else { None };
         let (target, record, context) = (self.target(), &self.record, self.context);
         let manifest = carry_out::carry_out(target, &desired, &planned, record, upload, context).await?;
-        Ok(self.report(planned, checks, warnings, diff, manifest))
+        Ok(self.report(planned, checks, lint, warnings, diff, manifest))
     }
 
     /// The release is in the store of its channel: nothing but the move is written.
@@ -143,14 +156,24 @@ impl Step<'_> {
         if early.plan.is_empty() {
             let desired = self.desired(known.release.digest, self.named()?);
             let planned = carry_out::planned(self.source, &desired, self.observed.clone(), Some(&self.moving)).await?;
-            return Ok(Allowed { desired, planned, checks: Vec::new(), warnings: Vec::new(), upload: None });
+            return Ok(Allowed {
+                desired,
+                planned,
+                checks: Vec::new(),
+                lint: None,
+                warnings: Vec::new(),
+                upload: None,
+            });
         }
         let upload = open_upload(self.source, &self.config.repositories.release);
-        let (looked, upload) =
-            futures_util::join!(look(self.config, self.source, &self.resolved, self.in_channel), upload);
+        let looked = look(self.config, self.source, &self.resolved, self.in_channel);
+        let (looked, lint, upload) = futures_util::join!(looked, Box::pin(self.linted()), upload);
         let upload = upload?;
-        match self.checked(looked).await {
-            Ok((desired, planned, checks)) => Ok(Allowed { desired, planned, checks, warnings: Vec::new(), upload }),
+        let checked = async { Ok::<_, Error>((self.checked(looked).await?, lint?)) };
+        match checked.await {
+            Ok(((desired, planned, checks), lint)) => {
+                Ok(Allowed { desired, planned, checks, lint, warnings: Vec::new(), upload })
+            }
             Err(error) => {
                 cancel(self.source, upload).await;
                 Err(error)
@@ -171,14 +194,25 @@ impl Step<'_> {
 
     /// The release is in another store than the channel: it is copied there first.
     async fn across(&self, transfer: &Transfer<'_>) -> Result<Allowed, Error> {
-        let (_, checks) = look(self.config, self.source, &self.resolved, self.in_channel).await?;
+        let looked = look(self.config, self.source, &self.resolved, self.in_channel);
+        let ((_, checks), lint) = futures_util::try_join!(looked, Box::pin(self.linted()))?;
         let ready = transfer.read(&self.resolved, self.in_channel, true).await?;
         let planned =
             carry_out::planned(self.target(), &ready.desired, self.observed.clone(), Some(&self.moving)).await?;
         if planned.plan.moves.is_some() {
             complete(&self.resolved.release.version, &checks)?;
         }
-        Ok(Allowed { desired: ready.desired, planned, checks, warnings: ready.warnings, upload: None })
+        let lint = lint.filter(|_| planned.plan.moves.is_some());
+        Ok(Allowed { desired: ready.desired, planned, checks, lint, warnings: ready.warnings, upload: None })
+    }
+
+    /// Checks the contents of the release, and what an upgrade from what the channel serves would break.
+    async fn linted(&self) -> Result<Option<Report>, Error> {
+        let Some(settings) = self.lint else { return Ok(None) };
+        let opened = Opened::in_store(self.source.read(), self.config, self.resolved.release.clone());
+        let served = Stored::served(self.target(), self.config, &self.observed);
+        let (new, old) = futures_util::try_join!(Stored::read(&opened), served)?;
+        Ok(Some(new.report(&self.resolved.release.version, old.as_ref(), settings)))
     }
 
     /// What the store holds already, and the channel is to serve.
@@ -213,6 +247,7 @@ impl Step<'_> {
         &self,
         Planned { plan, observed }: Planned,
         checks: Vec<Check>,
+        lint: Option<Report>,
         warnings: Vec<String>,
         diff: Option<Diff>,
         manifest: Option<Digest>,
@@ -239,6 +274,7 @@ impl Step<'_> {
             before,
             manifest,
             checks,
+            lint,
             warnings,
             diff,
         }

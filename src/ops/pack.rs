@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::archive::{announce_image, image_artifact, read_image};
+use super::lint::Linted;
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::image::archive::{Input, Layers};
 use crate::image::{self, Check, PinnedImages, Platform};
+use crate::lint::{self, Report, Settings};
 use crate::oci::{AnyRepository, Location, Pinned, Prefix, Reference, Repository, Selector, Tag};
 use crate::plan::{self, Desired, DesiredArtifact, Packed, Request, Revision};
-use crate::source::{Tree, git};
+use crate::source::{self, Tree, git};
 
 /// A source tree, and as what it is packed.
 #[derive(Debug)]
@@ -36,6 +38,20 @@ pub struct PackRequest {
     pub revision: RevisionRequest,
     /// Whether files that are not committed may be packed.
     pub allow_dirty: bool,
+    /// What happens when the checks find that it cannot be installed.
+    pub on_errors: OnErrors,
+}
+
+/// What happens when the checks find that a release cannot be installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OnErrors {
+    /// The release is refused, and no request is sent.
+    #[default]
+    Refuse,
+    /// The release is published all the same, for this reason.
+    Publish(String),
+    /// The report says so.
+    Report,
 }
 
 impl PackRequest {
@@ -51,6 +67,7 @@ impl PackRequest {
             image_check: None,
             revision: RevisionRequest::default(),
             allow_dirty: false,
+            on_errors: OnErrors::Refuse,
         }
     }
 }
@@ -84,6 +101,8 @@ pub(super) struct Publication {
     pub desired: Desired,
     /// The images of the release.
     pub images: PinnedImages,
+    /// What the checks found.
+    pub lint: Report,
     /// What people should know, sorted by place.
     pub warnings: Vec<String>,
 }
@@ -103,10 +122,10 @@ pub(super) async fn pack(
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
     let pins = pins(&request, &inputs, &connection.location, images)?;
     let others = connection.other_registries(&pins, context).await?;
-    let PackRequest { control_plane, platform, revision, allow_dirty, .. } = request;
+    let PackRequest { control_plane, platform, revision, allow_dirty, on_errors, .. } = request;
     let packing = {
         let inputs = Arc::clone(&inputs);
-        on_thread(move || plan::pack(&inputs.tree, &inputs.request(), &tags))
+        on_thread(move || inputs.packed(&tags))
     };
     let archived = async {
         let ControlPlane::Archive(archive) = control_plane else { return Ok(None) };
@@ -114,9 +133,13 @@ pub(super) async fn pack(
         on_thread(move || archived(archive, &platform, &inputs, &context)).await.map(Some)
     };
     let external = |registry: &Prefix, repository: &Repository| others.open(registry, repository);
-    let pinning = image::pin(connection.read(), &pins, external);
-    let (packed, archived, pinned) = futures_util::join!(packing, archived, pinning);
-    let (packed, archived) = (packed?, archived?);
+    // No request is sent before everything was checked.
+    let packed = async {
+        let (packed, report) = packing.await?;
+        let lint = on_errors.judge(report)?;
+        Ok::<_, Error>((packed, lint, image::pin(connection.read(), &pins, external).await))
+    };
+    let ((packed, lint, pinned), archived) = futures_util::try_join!(packed, archived)?;
     let revision = Revisions { inputs: &inputs, packed: &packed, allow_dirty, context }.find(&revision)?;
     let mut images = pinned?;
     if let Some((reference, _)) = &archived {
@@ -125,7 +148,7 @@ pub(super) async fn pack(
     let mut desired = packed.desired(&inputs.request(), &revision, &images)?;
     desired.artifacts.extend(archived.map(|(_, artifact)| artifact));
     let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
-    Ok(Publication { desired, images, warnings })
+    Ok(Publication { desired, images, lint, warnings })
 }
 
 /// Runs work that costs CPU on a thread of its own. The thread starts at once; when the returned future is dropped, as after a
@@ -142,6 +165,7 @@ pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send
 
 /// What several threads read.
 struct Inputs {
+    source: PathBuf,
     tree: Tree,
     config: Config,
     prefix: Prefix,
@@ -151,9 +175,22 @@ struct Inputs {
     images: BTreeMap<String, String>,
 }
 
+impl OnErrors {
+    /// Lets a report pass, or refuses because of it.
+    fn judge(self, mut report: Report) -> Result<Report, Error> {
+        match self {
+            Self::Refuse if report.has_errors() => return Err(Error::Lint(Box::new(report))),
+            Self::Publish(reason) => report.ignored_because = Some(reason),
+            Self::Refuse | Self::Report => {}
+        }
+        Ok(report)
+    }
+}
+
 impl Inputs {
     fn new(request: &PackRequest, config: &Config, prefix: &Prefix) -> Result<Self, Error> {
         Ok(Self {
+            source: request.source.clone(),
             tree: Tree::open(&request.source)?,
             config: config.clone(),
             prefix: prefix.clone(),
@@ -161,6 +198,26 @@ impl Inputs {
             channel: request.channel.clone(),
             images: request.images.clone(),
         })
+    }
+
+    /// Packs the tree, and checks what was packed. A tree that cannot be packed is checked as far as it can be read.
+    fn packed(&self, tags: &BTreeMap<String, Tag>) -> Result<(Packed, Report), Error> {
+        let (settings, subject) = (Settings::of(&self.config)?, self.source.display().to_string());
+        let linted = Linted { tree: &self.tree, config: &self.config, subject: &subject, settings: &settings };
+        match plan::pack(&self.tree, &self.request(), tags) {
+            Ok(packed) => {
+                let release = packed.preview(&self.request(), tags)?;
+                let report = linted.packed(&packed, &release, None);
+                Ok((packed, report))
+            }
+            Err(cause) if matches!(cause.kind(), source::Kind::Invalid | source::Kind::Refused) => {
+                let mut others = linted.unpacked(Vec::new());
+                let same = |one: &lint::Reported| cause.to_string().ends_with(&one.message);
+                others.findings.retain(|one| one.severity == lint::Severity::Error && !same(one));
+                Err(Error::Unpackable { cause, others: Box::new(others) })
+            }
+            Err(cause) => Err(cause.into()),
+        }
     }
 
     fn request(&self) -> Request<'_> {

@@ -8,6 +8,7 @@ use super::resolve::{is_channel, recorded_channel};
 use super::transfer::{Target, Transfer, TransferExtent};
 use super::{Connection, Context, Error};
 use crate::config::Config;
+use crate::lint::Settings;
 use crate::oci::{Selector, Tag};
 use crate::plan::{self, MinAge};
 use crate::release::MoveKind;
@@ -25,13 +26,22 @@ pub struct PromoteRequest {
     pub terms: MoveTerms,
     /// What is copied, when the channel is in another store.
     pub extent: TransferExtent,
+    /// What findings about the release's contents become.
+    pub lint: Settings,
 }
 
 impl PromoteRequest {
     /// Requests a promotion that nothing else is bound to.
     pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
         let (from, to) = (from.into(), to.into());
-        Self { from, to, min_age: None, terms: MoveTerms::default(), extent: TransferExtent::default() }
+        Self {
+            from,
+            to,
+            min_age: None,
+            terms: MoveTerms::default(),
+            extent: TransferExtent::default(),
+            lint: Settings::default(),
+        }
     }
 }
 
@@ -75,7 +85,7 @@ pub async fn promote(
     };
     let across = target.map(|target| Transfer { config, source, target, extent: &request.extent, context });
     let record = request.terms.record(Some(from), context);
-    let terms = &request.terms;
-    let step = Step { config, source, across, resolved, in_channel, observed, moving, terms, record, context };
+    let (terms, lint) = (&request.terms, Some(&request.lint));
+    let step = Step { config, source, across, resolved, in_channel, observed, moving, terms, lint, record, context };
     Box::pin(step.carry_out()).await
 }

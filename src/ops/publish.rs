@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::carry_out::{self, MoveTerms, Planned, carry_out};
 use super::pack::{PackRequest, Publication, pack};
-use super::{Connection, Context, Error};
+use super::{Connection, Context, Error, lint};
 use crate::config::Config;
 use crate::diff::{Diff, Side};
+use crate::lint::{Report, Severity, render};
 use crate::oci::{Digest, Pinned, Tag};
 use crate::plan::{self, Approval, ArtifactReport, ObservedChannel, Plan, artifact_reports};
 use crate::release::MoveKind;
@@ -59,6 +60,8 @@ pub struct PublishReport {
     pub control_plane: Option<Pinned>,
     /// The channel, when one was asked for.
     pub channel: Option<ChannelReport>,
+    /// What the checks of the contents found.
+    pub lint: Report,
     /// What people should know, sorted by place.
     pub warnings: Vec<String>,
     /// In a dry run: what would change.
@@ -103,9 +106,20 @@ pub async fn publish(
     let (name, source) = (tree.channel.clone(), tree.source.display().to_string());
     let publication = pack(tree, config, target, context).await?;
     publication.warnings.iter().for_each(|warning| context.warn(warning));
+    announce(&publication.lint, context);
     let channel = moves_channel.then_some(&name);
     let publishing = Publishing { config, target, context, terms: &terms, channel, source };
     Box::pin(publishing.carry_out(publication)).await
+}
+
+/// Says what the checks found.
+fn announce(report: &Report, context: &Context) {
+    for (finding, line) in report.findings.iter().zip(render::lines(report)) {
+        match finding.severity {
+            Severity::Note => context.note(&line),
+            Severity::Warning | Severity::Error => context.warn(&line),
+        }
+    }
 }
 
 /// A version must not look like a channel or one of the channel's keep-alive tags.
@@ -156,7 +170,10 @@ impl Publishing<'_> {
     /// What would change, against what the channel serves now.
     async fn compare(&self, publication: &Publication, observed: &ObservedChannel) -> Result<Diff, Error> {
         let to = Side::of(&publication.desired, self.config, &self.source)?;
-        carry_out::compare(self.target, self.config, self.channel.map(|channel| (channel, observed)), &to).await
+        let channel = self.channel.map(|channel| (channel, observed));
+        let mut diff = carry_out::compare(self.target, self.config, channel, &to).await?;
+        lint::add_risks(&mut diff, &publication.lint);
+        Ok(diff)
     }
 
     fn report(
@@ -166,7 +183,7 @@ impl Publishing<'_> {
         manifest: Option<Digest>,
         diff: Option<Diff>,
     ) -> PublishReport {
-        let Publication { desired, images, warnings } = publication;
+        let Publication { desired, images, lint, warnings } = publication;
         let dry_run = self.target.store().is_none();
         let serves = observed.channel.serves.as_ref();
         let channel = self.channel.map(|channel| ChannelReport {
@@ -192,6 +209,7 @@ impl Publishing<'_> {
             images: images.digests,
             control_plane: images.control_plane,
             channel,
+            lint,
             warnings,
             diff,
         }

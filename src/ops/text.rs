@@ -30,6 +30,10 @@ impl PublishReport {
         if let Some(pinned) = &self.control_plane {
             let _ = writeln!(text, "  control plane {pinned}");
         }
+        let _ = writeln!(text, "  checks  {}", self.lint.summary());
+        if let Some(reason) = &self.lint.ignored_because {
+            let _ = writeln!(text, "  errors do not refuse the release: {}", shown(reason));
+        }
         self.channel_text(&mut text);
         if self.dry_run {
             let _ = writeln!(text, "plan {}; nothing was written", self.plan_digest);

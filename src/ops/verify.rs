@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::lint::Stored;
 use super::{Connection, Error, checks};
 use crate::config::Config;
-use crate::contents::Stores;
+use crate::contents::{Opened, Stores};
+use crate::lint::{Report, Settings, render};
 use crate::oci::{self, Kind, Location, Selector, Tag};
 use crate::release::{self, NamedKind, ResolveError, ResolveKind};
 use crate::text::{clean, shown};
@@ -50,6 +52,9 @@ pub struct VerifiedRelease {
     pub version: Option<String>,
     /// Everything that was checked.
     pub checks: Vec<Check>,
+    /// What the checks of its contents found; absent when the release cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lint: Option<Report>,
 }
 
 /// Reads releases back. A release that cannot be resolved is a check that failed.
@@ -71,10 +76,16 @@ pub async fn verify(request: &VerifyRequest, config: &Config, connection: &Conne
     Ok(VerifyReport {
         schema: SCHEMA,
         store: connection.location.to_string(),
-        ok: !releases.iter().flat_map(|release| &release.checks).any(Check::failed),
+        ok: !releases.iter().any(VerifiedRelease::failed),
         anonymous: connection.must_be_public() && is_registry,
         releases,
     })
+}
+
+impl VerifiedRelease {
+    fn failed(&self) -> bool {
+        self.checks.iter().any(Check::failed) || self.lint.as_ref().is_some_and(Report::has_errors)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -93,7 +104,7 @@ impl Reading<'_> {
         let reader = connection.reader();
         let unresolved = |outcome, reason| {
             let checks = vec![of_release(word, outcome, reason)];
-            Ok(VerifiedRelease { reference: word.to_owned(), version: None, checks })
+            Ok(VerifiedRelease { reference: word.to_owned(), version: None, checks, lint: None })
         };
         let resolved = match release::resolve(reader.store, &config.repositories.release, &selector).await {
             Ok(resolved) => resolved,
@@ -112,7 +123,14 @@ impl Reading<'_> {
         let external = if self.offline { BTreeMap::new() } else { connection.open_others(&named).await? };
         let stores = Stores { own: reader, external: &external };
         let checks = Box::pin(verify::contents(word, &resolved, &prefix, config, &stores)).await?;
-        Ok(VerifiedRelease { reference: word.to_owned(), version: Some(resolved.release.version), checks })
+        // Contents that are not whole would give findings that are none.
+        let lint = if checks.iter().any(Check::failed) {
+            None
+        } else {
+            let opened = Opened::in_store(reader.store, config, resolved.release.clone());
+            Some(Stored::read(&opened).await?.report(word, None, &Settings::of(config)?))
+        };
+        Ok(VerifiedRelease { reference: word.to_owned(), version: Some(resolved.release.version), checks, lint })
     }
 }
 
@@ -152,8 +170,16 @@ impl VerifyReport {
             let count = checks::count(&release.checks);
             let _ = writeln!(text, "{}{version} in {}: {count}", release.reference, self.store);
             text += &checks::table(&release.checks);
+            for line in release.lint.iter().flat_map(render::lines) {
+                let _ = writeln!(text, "  {line}");
+            }
         }
         clean(&text)
+    }
+
+    /// Returns whether everything is there, and an appliance would fail all the same.
+    pub fn cannot_be_installed(&self) -> bool {
+        !self.ok && !self.releases.iter().flat_map(|release| &release.checks).any(Check::failed)
     }
 
     /// Returns the names of the checks that failed, in one line.
@@ -162,6 +188,10 @@ impl VerifyReport {
         for release in &self.releases {
             for check in release.checks.iter().filter(|check| check.failed()) {
                 let line = format!("{} {} {}", check.kind.as_str(), shown(&check.name), check.aspect.as_str());
+                failed.entry(&release.reference).or_default().push(line);
+            }
+            for finding in release.lint.iter().flat_map(Report::errors) {
+                let line = format!("{} {}:{}", finding.rule.id, shown(&finding.file), finding.line);
                 failed.entry(&release.reference).or_default().push(line);
             }
         }

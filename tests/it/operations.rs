@@ -65,6 +65,7 @@ fn tree(source: &Source) -> PackRequest {
         image_check: Some(Check::Off),
         revision: RevisionRequest { commit: Some("a".repeat(40)), source_url: None, epoch: Some(1_700_000_000) },
         allow_dirty: false,
+        on_errors: alga_release::ops::OnErrors::Refuse,
     }
 }
 

@@ -29,6 +29,7 @@ fn reports_plans_and_releases_are_as_their_schemas_say() {
     valid("report.json", &dry);
     valid("plan.json", &dry["plan"]);
     valid("diff.json", &dry["diff"]);
+    valid("lint.json", &dry["lint"]);
     for _ in 0..2 {
         valid("report.json", &source.publish(&arguments).ends(0).json());
     }

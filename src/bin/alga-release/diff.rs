@@ -7,7 +7,7 @@ use alga_release::config::Config;
 use alga_release::diff::{Diff, render};
 use alga_release::image::{Check, Platform};
 use alga_release::ops::{
-    self, Access, Connection, ControlPlane, DiffOrigin, DiffRequest, DiffSide, PackRequest, StoreRequest,
+    self, Access, Connection, ControlPlane, DiffOrigin, DiffRequest, DiffSide, OnErrors, PackRequest, StoreRequest,
 };
 use clap::ValueEnum;
 
@@ -178,6 +178,7 @@ fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
         image_check: Some(Check::Warn),
         revision: args.revision.request(),
         allow_dirty: true,
+        on_errors: OnErrors::Report,
     };
     Ok(DiffSide { reference, origin: DiffOrigin::Tree(Box::new(request)) })
 }

@@ -1,6 +1,7 @@
 //! `alga-release promote`, and how the report of a move is printed.
 
 use alga_release::diff;
+use alga_release::lint::Settings;
 use alga_release::ops::{self, Access, Connection, MoveReport, PromoteRequest, Target};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
@@ -33,6 +34,9 @@ pub struct Args {
     to_store: Option<String>,
     #[command(flatten)]
     approval: Approval,
+    /// Promote though the checks find something of this rule (repeatable); --reason says why
+    #[arg(long, value_name = "RULE", requires = "reason")]
+    allow: Vec<String>,
     /// Why the channel moves, for its record
     #[arg(long)]
     reason: Option<String>,
@@ -70,12 +74,17 @@ async fn promoted(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
     if args.new_channel {
         config.channels.push(args.to.parse()?);
     }
+    let mut lint = Settings::of(&config)?;
+    for rule in &args.allow {
+        lint.allow(rule, args.reason.as_deref().unwrap_or_default())?;
+    }
     let request = PromoteRequest {
         from,
         to: args.to.clone(),
         min_age: args.min_age,
         terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
         extent: args.extent.extent(),
+        lint,
     };
     let (store, access) = (store.request(&config)?, args.approval.access());
     let source_access = if args.to_store.is_some() { Access::Read } else { access };

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use alga_release::config::{ChartPin, ChartVersions, Config};
 use alga_release::diff;
 use alga_release::image::{Check, Platform};
-use alga_release::ops::{self, Connection, ControlPlane, PackRequest, PublishReport, PublishRequest, StoreRequest};
+use alga_release::ops::{
+    self, Connection, ControlPlane, OnErrors, PackRequest, PublishReport, PublishRequest, StoreRequest,
+};
 use clap::ValueEnum;
 
 use crate::connect;
@@ -59,6 +61,9 @@ pub struct Args {
     /// Publish files that are not committed; marks the revision `-dirty`
     #[arg(long)]
     allow_dirty: bool,
+    /// Publish though the checks find that appliances would fail; says why, in the report
+    #[arg(long, value_name = "REASON")]
+    no_lint: Option<String>,
     /// Let a channel move between versions that have no order
     #[arg(long)]
     allow_unordered: bool,
@@ -161,6 +166,7 @@ fn pack_request(args: &Args, config: &Config) -> Result<PackRequest, Failure> {
         image_check: args.image_check.map(Check::from),
         revision: args.revision.request(),
         allow_dirty: args.allow_dirty,
+        on_errors: args.no_lint.clone().map_or(OnErrors::Refuse, OnErrors::Publish),
     })
 }
 

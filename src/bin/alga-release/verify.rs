@@ -41,7 +41,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     if !report.ok {
         let reason = format!("{} failed verification: {}", report.store, report.failures());
-        let hint = "publish the version again: what is missing or corrupted is sent, and nothing else";
+        let hint = if report.cannot_be_installed() {
+            "Publish a version in which the findings are mended: `alga-release lint --explain RULE` says how."
+        } else {
+            "publish the version again: what is missing or corrupted is sent, and nothing else"
+        };
         return Err(Failure::refused(reason, hint));
     }
     if report.is_empty() {

@@ -39,17 +39,12 @@ pub fn text(report: &Report, colour: Colour, width: usize) -> String {
     text
 }
 
-/// Returns one line for each finding, for a report that holds more than findings.
-pub fn brief(report: &Report) -> String {
-    let mut text = String::new();
-    for finding in &report.findings {
-        let _ = writeln!(text, "{}", line(finding));
-    }
-    text
+/// Returns one line for each finding: `SEVERITY[RULE] FILE:LINE:COLUMN: MESSAGE`.
+pub fn lines(report: &Report) -> Vec<String> {
+    report.findings.iter().map(line).collect()
 }
 
-/// Returns `SEVERITY[RULE] FILE:LINE:COLUMN: MESSAGE`.
-pub(in crate::lint) fn line(finding: &Reported) -> String {
+fn line(finding: &Reported) -> String {
     let Reported { rule, severity, file, line, column, message, .. } = finding;
     format!("{}[{}] {}:{line}:{column}: {}", severity.as_str(), rule.id, shown(file), clean(message))
 }

@@ -1,5 +1,6 @@
 //! What to do about an error of the library, and what else is worth knowing about it.
 
+use alga_release::lint::render;
 use alga_release::oci::{self, Tag};
 use alga_release::ops::{Error, Verdict, package_settings};
 use alga_release::plan::copy::CopyError;
@@ -12,7 +13,10 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Store(error)
         | Error::Resolve(release::ResolveError::Store(error))
         | Error::Copy(CopyError::Store(error)) => return own(of_store(error)),
-        Error::Source(error) => return own(error.way_out()),
+        Error::Source(error) | Error::Unpackable { cause: error, .. } => return own(error.way_out()),
+        Error::Lint(_) => {
+            "Correct what is named, or publish with --no-lint REASON; `alga-release lint` shows the lines."
+        }
         Error::Image(error) => return own(of_image(error)),
         Error::Credentials(error) => return of_credentials(error),
         Error::Execute(error) => of_execution(error),
@@ -206,6 +210,7 @@ pub fn notes(error: &Error) -> Vec<String> {
             let settings = |name: &String| package_settings(name).map(|link| format!("{name}: {link}"));
             packages.iter().map(|name| settings(name).unwrap_or_else(|| name.clone())).collect()
         }
+        Error::Lint(report) | Error::Unpackable { others: report, .. } => render::lines(report),
         _ => Vec::new(),
     }
 }
