@@ -5,7 +5,7 @@ use crate::yaml::{Node, Style, Value};
 
 /// A scalar by YAML 1.1, as go-yaml resolves it. Times stay text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Scalar {
+pub(crate) enum Scalar {
     Null,
     Bool(bool),
     Int(i128),
@@ -14,7 +14,7 @@ pub(super) enum Scalar {
 }
 
 /// Resolves a scalar node; nothing for collections.
-pub(super) fn scalar(node: &Node) -> Option<(&str, Scalar)> {
+pub(crate) fn scalar(node: &Node) -> Option<(&str, Scalar)> {
     let node = node.resolved();
     let Value::Scalar { text, style } = &node.value else { return None };
     let is_text = *style != Style::Plain || node.tag.as_ref().is_some_and(|(tag, _)| tag == "!!str" || tag == "!");

@@ -18,6 +18,7 @@ use crate::path::join;
 use crate::source::{EntryKind, Error, Place, Tree};
 use crate::yaml;
 
+pub(crate) use coerce::{Scalar, scalar};
 pub use find::find;
 pub use pack::{PackedChart, Versions};
 

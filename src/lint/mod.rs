@@ -10,6 +10,7 @@ mod allow;
 mod contents;
 mod finding;
 mod flux;
+mod helm;
 mod refusals;
 pub mod render;
 mod renders;
@@ -35,6 +36,8 @@ static TOPICS: &[&[&Rule]] = &[
     flux::references::RULES,
     flux::values_from::RULES,
     flux::waits::RULES,
+    helm::templates::RULES,
+    helm::schema::RULES,
     allow::RULES,
 ];
 
@@ -54,5 +57,6 @@ pub(crate) fn lint(contents: &Contents<'_>, _against: Option<&Contents<'_>>) -> 
     let mut found = Findings::default();
     renders::check(contents, &mut found);
     flux::check(contents, &mut found);
+    helm::check(contents, &mut found);
     found
 }

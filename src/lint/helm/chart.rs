@@ -1,0 +1,192 @@
+//! A chart with its subcharts, its templates parsed and its values read, once for all rules and all HelmReleases.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::value::{Sources, Table, Unreadable, read};
+use crate::lint::{ChartFiles, Located, Place};
+use crate::template::{self, Template};
+use crate::yaml::{self, Node};
+
+/// The deepest nesting of subcharts that is read; the loader of charts has the same.
+const DEPTH_LIMIT: usize = 32;
+
+/// A chart or subchart.
+#[derive(Debug)]
+pub(super) struct Chart<'a> {
+    /// Name of the published chart that it is or is part of.
+    pub(super) root: &'a str,
+    /// Its directory below that of the published chart: empty, or `charts/NAME/`, or deeper.
+    pub(super) directory: String,
+    /// Name in its Chart.yaml.
+    pub(super) name: String,
+    /// Is its type `library`? Then only its partials are parsed, and none is rendered.
+    pub(super) library: bool,
+    /// `dependencies`, in their order.
+    pub(super) dependencies: Vec<Dependency>,
+    /// The files below `templates/` that Helm parses.
+    pub(super) templates: Vec<File<'a>>,
+    /// What values.yaml says.
+    pub(super) values: Result<Table, Unreadable>,
+    /// The text of values.schema.json.
+    pub(super) schema: Option<&'a [u8]>,
+    /// The charts in `charts/`.
+    pub(super) subcharts: Vec<Chart<'a>>,
+}
+
+/// An entry of `dependencies`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dependency {
+    pub(super) name: String,
+    pub(super) alias: Option<String>,
+    /// Paths of values that switch it on or off; the first that is set counts.
+    pub(super) conditions: Vec<String>,
+    pub(super) tags: Vec<String>,
+    /// Tables of the subchart that the parent takes over: paths in the subchart and in the parent.
+    pub(super) imports: Vec<(String, String)>,
+}
+
+impl Dependency {
+    /// Returns the name under which the parent has the values of the subchart.
+    pub(super) fn key(&self) -> &str {
+        self.alias.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// A file that Helm parses as a template.
+#[derive(Debug)]
+pub(super) struct File<'a> {
+    /// Path below the directory of its chart.
+    pub(super) path: &'a str,
+    pub(super) text: Cow<'a, str>,
+    pub(super) parsed: Result<Template, template::Error>,
+}
+
+impl File<'_> {
+    /// Is its output an object or a note, and not only what other templates use?
+    pub(super) fn is_rendered(&self) -> bool {
+        !self.path.rsplit('/').next().unwrap_or_default().starts_with('_')
+    }
+}
+
+impl<'a> Chart<'a> {
+    /// Reads a published chart.
+    pub(super) fn open(files: &'a ChartFiles, sources: &mut Sources) -> Self {
+        let paths = files.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+        Self::read(&files.name, String::new(), &paths, sources, 0)
+    }
+
+    fn read(
+        root: &'a str,
+        directory: String,
+        files: &BTreeMap<&'a str, &'a [u8]>,
+        sources: &mut Sources,
+        depth: usize,
+    ) -> Self {
+        let text = |name: &str| files.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let metadata = document(text("Chart.yaml"));
+        let requirements = document(text("requirements.yaml"));
+        let of = |key: &str| metadata.as_ref().and_then(|node| node.text_at(&[key]));
+        let last = directory.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+        let library = of("type") == Some("library");
+        let mut dependencies: Vec<Dependency> =
+            [&metadata, &requirements].into_iter().flatten().flat_map(dependencies).collect();
+        dependencies.dedup_by(|one, other| one.key() == other.key());
+        let source = sources.add(Located::Chart { chart: root.to_owned(), path: format!("{directory}values.yaml") });
+        let mut chart = Self {
+            root,
+            name: of("name").or(last).unwrap_or(root).to_owned(),
+            library,
+            dependencies,
+            templates: templates(files, library),
+            values: read(text("values.yaml").unwrap_or_default(), source, 0),
+            schema: files.get("values.schema.json").copied(),
+            subcharts: Vec::new(),
+            directory,
+        };
+        if depth < DEPTH_LIMIT {
+            for (name, files) in subcharts(files) {
+                let directory = format!("{}charts/{name}/", chart.directory);
+                chart.subcharts.push(Self::read(root, directory, &files, sources, depth + 1));
+            }
+        }
+        chart
+    }
+
+    /// Names a place in one of its files.
+    pub(super) fn place(&self, path: &str, text: &str, span: std::ops::Range<usize>) -> Place {
+        let before = text.get(..span.start).unwrap_or(text);
+        let line = 1 + before.matches('\n').count();
+        Place::chart(self.root, &format!("{}{path}", self.directory), line, Some(span))
+    }
+
+    /// Returns the chart and all charts below it.
+    pub(super) fn all(&self) -> Vec<&Self> {
+        let mut found = vec![self];
+        let mut next = 0;
+        while let Some(chart) = found.get(next) {
+            found.extend(&chart.subcharts);
+            next += 1;
+        }
+        found
+    }
+
+    /// Returns its templates that parsed.
+    pub(super) fn parsed(&self) -> impl Iterator<Item = (&File<'a>, &Template)> {
+        self.templates.iter().filter_map(|file| Some((file, file.parsed.as_ref().ok()?)))
+    }
+}
+
+/// The first document of a text that was checked when the chart was loaded.
+fn document(text: Option<&str>) -> Option<Node> {
+    yaml::parse(text?).ok()?.into_iter().next()?.root
+}
+
+fn dependencies(node: &Node) -> Vec<Dependency> {
+    let items = node.get(&["dependencies"]).map(Node::items).unwrap_or_default();
+    let read = |item: &Node| {
+        let text = |key: &str| item.text_at(&[key]).unwrap_or_default();
+        let texts = |key: &str| item.get(&[key]).map(Node::items).unwrap_or_default();
+        Dependency {
+            name: text("name").to_owned(),
+            alias: Some(text("alias").to_owned()).filter(|alias| !alias.is_empty()),
+            conditions: text("condition")
+                .trim()
+                .split(',')
+                .filter(|path| !path.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            tags: texts("tags").iter().filter_map(Node::as_str).map(str::to_owned).collect(),
+            imports: texts("import-values").iter().filter_map(import).collect(),
+        }
+    };
+    items.iter().map(read).collect()
+}
+
+fn import(node: &Node) -> Option<(String, String)> {
+    if let Some(name) = node.as_str() {
+        return Some((format!("exports.{name}"), ".".to_owned()));
+    }
+    Some((node.text_at(&["child"])?.to_owned(), node.text_at(&["parent"])?.to_owned()))
+}
+
+fn templates<'a>(files: &BTreeMap<&'a str, &'a [u8]>, library: bool) -> Vec<File<'a>> {
+    let below = files.range("templates/"..).take_while(|(path, _)| path.starts_with("templates/"));
+    let read = below.map(|(path, bytes)| {
+        let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
+        File { path, parsed: template::parse(&text), text }
+    });
+    read.filter(|file| !library || !file.is_rendered()).collect()
+}
+
+/// The files of each subchart, by the name of its directory.
+fn subcharts<'a>(files: &BTreeMap<&'a str, &'a [u8]>) -> BTreeMap<&'a str, BTreeMap<&'a str, &'a [u8]>> {
+    let mut found: BTreeMap<&str, BTreeMap<&str, &[u8]>> = BTreeMap::new();
+    for (path, bytes) in files.range("charts/"..).take_while(|(path, _)| path.starts_with("charts/")) {
+        if let Some((name, below)) = path["charts/".len()..].split_once('/') {
+            found.entry(name).or_default().insert(below, bytes);
+        }
+    }
+    found.retain(|name, files| !name.starts_with(['_', '.']) && files.contains_key("Chart.yaml"));
+    found
+}

@@ -1,0 +1,221 @@
+//! The values that a HelmRelease gives to its chart, merged as helm-controller merges them.
+
+use super::chart::Chart;
+use super::value::{At, Content, Placed, Sources, Table, from_node, read};
+use super::values::merge;
+use crate::appliance::{Literal, parse_setting};
+use crate::flux::{HelmRelease, PatchContent, ValuesFrom};
+use crate::lint::{Contents, Located, Place};
+use crate::path::join;
+use crate::release::{SetValue, ValueSource, ValuesReader};
+
+/// What stands for the address of an appliance, which is not known here.
+const HOST: &str = "appliance.example.com";
+
+/// A HelmRelease with its chart and its values.
+#[derive(Debug)]
+pub(super) struct Given<'c, 'a> {
+    pub(super) release: HelmRelease<'a>,
+    pub(super) chart: &'c Chart<'c>,
+    /// All values that are known, merged.
+    pub(super) values: Table,
+    /// The tables that were merged, the strongest last.
+    pub(super) layers: Vec<Table>,
+    /// Why not all values are known.
+    pub(super) unknown: Option<String>,
+    /// Paths of values that only an appliance knows.
+    pub(super) placeholders: Vec<Vec<String>>,
+}
+
+impl Given<'_, '_> {
+    /// Names the HelmRelease itself.
+    pub(super) fn place(&self) -> Place {
+        Place::overlay(self.release.object.file, self.release.object.node)
+    }
+}
+
+/// Reads the values of every HelmRelease that installs a chart of the release.
+pub(super) fn all<'c, 'a>(
+    contents: &'c Contents<'a>,
+    charts: &'c [Chart<'c>],
+    sources: &mut Sources,
+) -> Vec<Given<'c, 'a>> {
+    let readers = readers(contents);
+    let patched = patches_values(contents);
+    let mut all = Vec::new();
+    for release in &contents.parts.releases {
+        let Some(files) = contents.chart_of(release) else { continue };
+        let Some(chart) = charts.iter().find(|chart| chart.root == files.name) else { continue };
+        let mut reader = Reader {
+            contents,
+            readers: &readers,
+            sources,
+            layers: Vec::new(),
+            unknown: None,
+            placeholders: Vec::new(),
+        };
+        if patched {
+            reader.unknown = Some("the overlay patches the values of HelmReleases".to_owned());
+        }
+        reader.read(release);
+        let Reader { layers, unknown, placeholders, .. } = reader;
+        let mut values = Table::new();
+        for layer in &layers {
+            merge(&mut values, layer.clone());
+        }
+        all.push(Given { release: release.clone(), chart, values, layers, unknown, placeholders });
+    }
+    all
+}
+
+/// The texts of values that the release carries, and the ConfigMaps in which the appliance writes them.
+fn readers(contents: &Contents<'_>) -> Vec<ValuesReader> {
+    let Some(release) = contents.release else { return Vec::new() };
+    release.described(contents.config).map(|described| described.installation.values).unwrap_or_default()
+}
+
+/// Tells whether a patch of the overlay may change the values of a HelmRelease.
+fn patches_values(contents: &Contents<'_>) -> bool {
+    let of_files = contents
+        .files
+        .kustomization_files()
+        .flat_map(|file| file.patches().into_iter().map(move |patch| (patch, file.directory().to_owned())));
+    let of_children = contents
+        .parts
+        .kustomizations
+        .iter()
+        .flat_map(|one| one.patches().into_iter().map(|patch| (patch, String::new())));
+    of_files.chain(of_children).any(|(patch, directory)| {
+        if patch.target_kind.is_some_and(|kind| kind != "HelmRelease" && kind.chars().all(char::is_alphanumeric)) {
+            return false;
+        }
+        let text = match patch.content {
+            PatchContent::Inline(node) | PatchContent::Replacement(node) => {
+                node.as_str().map_or_else(|| format!("{node:?}"), str::to_owned)
+            }
+            PatchContent::File(path) => contents.text(&join(&directory, path)).unwrap_or_default().to_owned(),
+        };
+        text.contains("values") && (patch.target_kind.is_some() || text.contains("HelmRelease"))
+    })
+}
+
+struct Reader<'r, 'a> {
+    contents: &'r Contents<'a>,
+    readers: &'r [ValuesReader],
+    sources: &'r mut Sources,
+    layers: Vec<Table>,
+    unknown: Option<String>,
+    placeholders: Vec<Vec<String>>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn read(&mut self, release: &HelmRelease<'a>) {
+        for from in &release.values_from {
+            match self.layer(release, from) {
+                Ok(table) => self.layers.push(table),
+                Err(reason) => self.unknown = Some(reason),
+            }
+        }
+        if let Some(node) = release.values.filter(|node| !node.is_null()) {
+            let source = self.sources.add(Located::Overlay(release.object.file.to_owned()));
+            match from_node(node, source, 0, true) {
+                Ok(table) => self.layers.push(table),
+                Err(_) => self.unknown = Some("`spec.values` cannot be read".to_owned()),
+            }
+        }
+    }
+
+    fn layer(&mut self, release: &HelmRelease<'a>, from: &ValuesFrom<'a>) -> Result<Table, String> {
+        let Some(key) = from.config_map() else {
+            return Err("values come from a Secret or from an object without a name".to_owned());
+        };
+        if key.target_path.is_some() {
+            return Err(format!("`targetPath` puts a text of the ConfigMap {} into the values", key.name));
+        }
+        let namespace = release.object.namespace();
+        let fits = |reader: &&ValuesReader| {
+            reader.config_map == key.name
+                && reader.key == key.key
+                && namespace.is_none_or(|name| name == reader.namespace)
+        };
+        if let Some(reader) = self.readers.iter().find(fits) {
+            return self.of_profile(reader);
+        }
+        self.of_overlay(&key.name, &key.key, namespace)
+    }
+
+    /// Reads a file of the profile, with what the appliance sets in it.
+    fn of_profile(&mut self, reader: &ValuesReader) -> Result<Table, String> {
+        let unread = || format!("the values file {} cannot be read", reader.file);
+        let (path, bytes) = self
+            .contents
+            .profile_values()
+            .find(|(path, _)| path.rsplit('/').next() == Some(&reader.file))
+            .ok_or_else(unread)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| unread())?;
+        let source = self.sources.add(Located::Overlay(path));
+        let mut table = read(text, source, 0).map_err(|_| unread())?;
+        for set in &reader.set {
+            self.set(&mut table, set, source);
+        }
+        Ok(table)
+    }
+
+    fn set(&mut self, table: &mut Table, set: &SetValue, source: usize) {
+        let images = self.contents.release.map(|release| &release.images);
+        let (literal, known) = match ValueSource::configured(&set.from) {
+            ValueSource::Image(key) => match images.and_then(|images| images.get(key)) {
+                Some(tag) => (Literal::Text(tag.clone()), true),
+                None => return,
+            },
+            ValueSource::Literal(text) => (Literal::parse(text), true),
+            ValueSource::AppUrl => (Literal::Text(format!("https://{HOST}")), false),
+            ValueSource::Host => (Literal::Text(HOST.to_owned()), false),
+            ValueSource::DomainSuffix => (Literal::Text(format!(".{HOST}")), false),
+        };
+        let Some(setting) = parse_setting(&set.path, literal) else { return };
+        if !known {
+            self.placeholders.push(setting.path.clone());
+        }
+        put(table, &setting.path, content(setting.value), &At { source, line: 1, span: None });
+    }
+
+    /// Reads a ConfigMap that is an object of the overlay.
+    fn of_overlay(&mut self, name: &str, key: &str, namespace: Option<&str>) -> Result<Table, String> {
+        let unread = || format!("the ConfigMap {name} is not in the release");
+        let mut objects = self.contents.parts.objects.iter();
+        let object = objects.find(|object| {
+            let same = object.namespace().is_none() || namespace.is_none() || object.namespace() == namespace;
+            object.is("", "ConfigMap") && object.name() == name && same
+        });
+        let object = object.ok_or_else(unread)?;
+        let node = object.node.get(&["data", key]).ok_or_else(unread)?;
+        let source = self.sources.add(Located::Overlay(object.file.to_owned()));
+        read(node.as_str().unwrap_or_default(), source, node.line).map_err(|_| unread())
+    }
+}
+
+fn content(literal: Literal) -> Content {
+    match literal {
+        Literal::Text(text) => Content::Text(text),
+        Literal::Other(text) => match serde_json::from_str(&text) {
+            Ok(serde_json::Value::Bool(value)) => Content::Bool(value),
+            Ok(serde_json::Value::Number(number)) => Content::Number(number),
+            _ => Content::Null,
+        },
+    }
+}
+
+/// Sets the value at a path; tables that are absent are made.
+fn put(table: &mut Table, path: &[String], content: Content, near: &At) {
+    let Some((key, rest)) = path.split_first() else { return };
+    let there = table.get(key).and_then(|value| value.at.clone()).unwrap_or_else(|| near.clone());
+    if rest.is_empty() {
+        table.insert(key.clone(), Placed { at: Some(there), content });
+        return;
+    }
+    let new = || Placed { at: Some(there.clone()), content: Content::Table(Table::new()) };
+    if let Some(below) = table.entry(key.clone()).or_insert_with(new).table_mut() {
+        put(below, rest, content, &there);
+    }
+}

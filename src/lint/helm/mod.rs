@@ -1,0 +1,62 @@
+//! What Helm says about the charts of a release, and about the values that its HelmReleases give them.
+
+mod chart;
+mod given;
+pub(super) mod schema;
+pub(super) mod templates;
+mod value;
+mod values;
+
+use std::collections::BTreeSet;
+
+use super::{Contents, Findings};
+use chart::Chart;
+use given::Given;
+use value::Sources;
+use values::Enabled;
+
+/// The charts and subcharts that a release may render.
+#[derive(Debug, Default)]
+struct Reached {
+    /// Names of published charts that some HelmRelease installs.
+    installed: BTreeSet<String>,
+    /// Name of the published chart, and directory of a chart in it.
+    charts: BTreeSet<(String, String)>,
+}
+
+impl Reached {
+    fn add(&mut self, enabled: &Enabled<'_, '_>) {
+        let chart = enabled.chart;
+        self.installed.insert(chart.root.to_owned());
+        self.charts.insert((chart.root.to_owned(), chart.directory.clone()));
+        for subchart in &enabled.subcharts {
+            self.add(subchart);
+        }
+    }
+
+    /// Tells whether some HelmRelease renders the chart, or none installs the published chart that it is part of.
+    fn has(&self, chart: &Chart<'_>) -> bool {
+        !self.installed.contains(chart.root) || self.charts.contains(&(chart.root.to_owned(), chart.directory.clone()))
+    }
+}
+
+/// Checks the charts, and the values of every HelmRelease.
+pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
+    let mut sources = Sources::default();
+    let charts: Vec<Chart<'_>> = contents.charts.values().map(|files| Chart::open(files, &mut sources)).collect();
+    let all: Vec<Given<'_, '_>> = given::all(contents, &charts, &mut sources);
+    let mut reached = Reached::default();
+    let mut schemas = schema::Schemas::default();
+    for given in &all {
+        match Enabled::of(given.chart, &given.values) {
+            Ok(enabled) => {
+                reached.add(&enabled);
+                schemas.check(given, &enabled, &sources, found);
+            }
+            Err(no_table) => schema::no_table(given, &no_table, &sources, found),
+        }
+    }
+    for chart in &charts {
+        templates::check(chart, &reached, found);
+    }
+}
