@@ -192,7 +192,8 @@ impl Map<'_> {
 fn values_maps<'a>(release: &Release, options: &Options<'a>) -> Result<Vec<Map<'a>>, RenderError> {
     let described = options.described;
     let readers = &described.installation.values;
-    if readers.is_empty() && !described.config.appliance.values.is_empty() {
+    let describes_itself = release.description.is_some();
+    if readers.is_empty() && !describes_itself && !described.config.appliance.values.is_empty() {
         return Err(wrong("profileValues", "missing: the release is of a publisher too old to carry its values"));
     }
     let named = |reader: &ValuesReader, name: &str| is_of(release, reader, name);

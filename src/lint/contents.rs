@@ -8,7 +8,7 @@ use crate::contents::{Bundle, Parts, unpack_chart};
 use crate::flux::{self, Files, HelmRelease};
 use crate::path::below;
 use crate::plan::Packed;
-use crate::release::Release;
+use crate::release::{Described, Release};
 
 /// The files of a chart, by their paths below its directory; those of a subchart are below `charts/NAME/`.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,18 @@ impl<'a> Contents<'a> {
             let directory = below("", name)?;
             self.charts.values().find(|chart| chart.directory.as_deref() == Some(&directory))
         })
+    }
+
+    /// Returns what holds for the release on an appliance; nothing for a release of an older publisher, which does not say it.
+    pub(crate) fn described(&self) -> Option<Described> {
+        let description = self.release?.description.as_ref()?;
+        let (config, installation) = (self.config.clone(), description.appliance.clone());
+        Some(Described { config, installation, notes: Vec::new() })
+    }
+
+    /// Tells whether an older publisher wrote the release: it does not say which values it provides.
+    pub(crate) fn is_of_older_publisher(&self) -> bool {
+        self.release.is_some_and(|release| release.description.is_none())
     }
 
     /// Returns the values files of the profile, by their paths below the overlay's root.

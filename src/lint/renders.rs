@@ -112,7 +112,7 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     }
     injections(contents, found);
     let Some(release) = contents.release else { return };
-    let Ok(described) = release.described(contents.config) else { return };
+    let Some(described) = contents.described() else { return };
     let rendering = Rendering { contents, release, described: &described };
     rendering.check(&broken, found);
 }

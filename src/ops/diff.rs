@@ -55,13 +55,20 @@ pub async fn diff(
     let (from, to) = futures_util::try_join!(before.side(config, near), after.side(config, far))?;
     let mut diff = diff::compare(Some(&from), &to).await?;
     let report = match &after.from {
-        LoadedFrom::Packed(publication) => publication.lint.clone(),
-        LoadedFrom::Stored(_) => {
-            let (old, new) = futures_util::try_join!(Stored::read(&from.opened), Stored::read(&to.opened))?;
-            new.report(&after.reference, Some(&old), &Settings::of(config)?)
+        LoadedFrom::Packed(publication) => Some(publication.lint.clone()),
+        LoadedFrom::Stored(_) if diff.has_changes => {
+            // What both have is not fetched.
+            let (old, new) = (&from.opened.release, &to.opened.release);
+            let changed = |name: &str| old.chart_digests.get(name) != new.chart_digests.get(name);
+            let read = (Stored::read(&from.opened, changed), Stored::read(&to.opened, changed));
+            let (old, new) = futures_util::try_join!(read.0, read.1)?;
+            Some(new.report(&after.reference, Some(&old), &Settings::of(config)?))
         }
+        LoadedFrom::Stored(_) => None,
     };
-    lint::add_risks(&mut diff, &report);
+    if let Some(report) = report {
+        lint::add_risks(&mut diff, &report);
+    }
     if request.rendered {
         rendered::add(&mut diff, &from, &to, context).await?;
     }

@@ -360,16 +360,7 @@ impl Error {
             | Self::Resolve(release::ResolveError::Store(error))
             | Self::Image(image::Error::Store { source: error, .. })
             | Self::Copy(CopyError::Store(error)) => of_store(error),
-            Self::Source(error) => match error.kind() {
-                source::Kind::Invalid | source::Kind::Io => Kind::Failed,
-                source::Kind::Refused => Kind::Refused,
-                source::Kind::Usage => Kind::Usage,
-            },
-            Self::Unpackable { cause, .. } => match cause.kind() {
-                source::Kind::Invalid | source::Kind::Refused => Kind::Refused,
-                source::Kind::Usage => Kind::Usage,
-                source::Kind::Io => Kind::Failed,
-            },
+            Self::Source(error) => of_tree(error),
             Self::ImageArchive(error) => match error.kind() {
                 image::archive::Kind::Damaged | image::archive::Kind::Io => Kind::Failed,
                 image::archive::Kind::Refused => Kind::Refused,
@@ -379,7 +370,8 @@ impl Error {
             Self::Unfit { verdict, .. } => verdict.kind(),
             Self::Credentials(credentials::Error::Helper { .. }) => Kind::Denied,
             Self::Resolve(_) | Self::Release(_) | Self::Scratch { .. } => Kind::Failed,
-            Self::Lint(_)
+            Self::Unpackable { .. }
+            | Self::Lint(_)
             | Self::Image(_)
             | Self::Plan(_)
             | Self::OtherPlan(_)
@@ -454,6 +446,14 @@ fn of_execution(error: &plan::ExecuteError) -> Kind {
         | ExecuteError::NotReadable { source, .. }
         | ExecuteError::Unconfirmed { source, .. } => of_store(source),
         ExecuteError::NotPublic { .. } | ExecuteError::Moved { .. } | ExecuteError::Rival { .. } => Kind::Refused,
+    }
+}
+
+fn of_tree(error: &source::Error) -> Kind {
+    match error.kind() {
+        source::Kind::Invalid | source::Kind::Io => Kind::Failed,
+        source::Kind::Refused => Kind::Refused,
+        source::Kind::Usage => Kind::Usage,
     }
 }
 

@@ -127,10 +127,7 @@ impl Linted<'_> {
     /// Checks what can be read of a tree that cannot be packed, and adds the reasons that are known.
     pub(super) fn unpacked(&self, mut errors: Vec<source::Error>) -> Report {
         let config = self.config;
-        let (files, broken) = match plan::overlay_files(self.tree, config) {
-            Ok(found) => found,
-            Err(_) => (BTreeMap::new(), Vec::new()),
-        };
+        let (files, broken) = plan::overlay_files(self.tree, config).unwrap_or_default();
         errors.extend(broken);
         let bundle = Bundle::open(files);
         let directory = config.overlay.trim_matches('/');
@@ -190,7 +187,7 @@ impl Stored {
         let selector: Selector = reference.parse()?;
         let resolved = store.resolve(config, reference, &selector).await?;
         let config = store.described(&resolved, &selector, config)?;
-        Self::read(&Opened::in_store(store.read(), &config, resolved.release)).await
+        Self::read(&Opened::in_store(store.read(), &config, resolved.release), |_| true).await
     }
 
     /// Reads what a channel serves.
@@ -204,19 +201,20 @@ impl Stored {
     ) -> Result<Option<Self>, Error> {
         let Some(serves) = &observed.serves else { return Ok(None) };
         let release = Release::parse(&serves.json)?;
-        Ok(Some(Self::read(&Opened::in_store(store.read(), config, release)).await?))
+        Ok(Some(Self::read(&Opened::in_store(store.read(), config, release), |_| true).await?))
     }
 
-    /// Reads the bundle and the charts. What is absent or broken is left out: verifying names it.
+    /// Reads the bundle, and the charts whose names `wanted` takes. What is absent or broken is left out: verifying names it.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub(super) async fn read(opened: &Opened<'_>) -> Result<Self, Error> {
+    pub(super) async fn read(opened: &Opened<'_>, wanted: impl Fn(&str) -> bool) -> Result<Self, Error> {
         let bundle = match opened.bundle().await? {
             Ok(found) => opened.files(&found).await?.unwrap_or_default(),
             Err(_) => Bundle::default(),
         };
-        let reads = opened.release.chart_digests.keys().map(async |name| {
+        let names = opened.release.chart_digests.keys().filter(|name| wanted(name));
+        let reads = names.map(async |name| {
             let Ok(found) = opened.chart(name).await? else { return Ok::<_, Error>(None) };
             let Ok(archive) = opened.archive(&found).await? else { return Ok(None) };
             let files = unpack_chart(&archive).ok();

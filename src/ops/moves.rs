@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::carry_out::{self, MoveTerms, Planned, cancel, open_upload};
-use super::lint::Stored;
+use super::lint::{self, Stored};
 use super::transfer::Transfer;
 use super::{Connection, Context, Error};
 use crate::config::Config;
@@ -105,6 +105,15 @@ struct Allowed {
     upload: Option<crate::oci::Upload>,
 }
 
+impl Allowed {
+    fn installable(&self) -> Result<(), Error> {
+        match &self.lint {
+            Some(report) if report.has_errors() => Err(Error::Lint(Box::new(report.clone()))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Step<'_> {
     fn target(&self) -> &Connection {
         self.across.and_then(|transfer| transfer.target.connection()).unwrap_or(self.source)
@@ -124,28 +133,27 @@ impl Step<'_> {
     }
 
     async fn attempt(&self, dry_run: bool) -> Result<MoveReport, Error> {
-        let allowed = match &self.across {
+        let mut allowed = match &self.across {
             None => self.within().await?,
             Some(transfer) => Box::pin(self.across(transfer)).await?,
         };
-        let Allowed { desired, planned, checks, lint, mut warnings, upload } = allowed;
-        let installable = match &lint {
-            Some(report) if report.has_errors() => Err(Error::Lint(Box::new(report.clone()))),
-            _ => Ok(()),
-        };
-        if let Err(error) = installable.and_then(|()| self.terms.check(&planned.plan)) {
-            cancel(self.target(), upload).await;
+        if let Err(error) = allowed.installable().and_then(|()| self.terms.check(&allowed.planned.plan)) {
+            cancel(self.target(), allowed.upload).await;
             return Err(error);
         }
-        warnings.splice(0..0, not_checked(&checks));
-        warnings.extend(lint.iter().flat_map(render::lines));
-        for warning in &warnings {
+        allowed.warnings.splice(0..0, not_checked(&allowed.checks));
+        allowed.warnings.extend(allowed.lint.iter().flat_map(render::lines));
+        for warning in &allowed.warnings {
             self.context.warn(warning);
         }
-        let diff = if dry_run && !planned.plan.is_empty() { Some(self.compare().await?) } else { None };
-        let (target, record, context) = (self.target(), &self.record, self.context);
-        let manifest = carry_out::carry_out(target, &desired, &planned, record, upload, context).await?;
-        Ok(self.report(planned, checks, lint, warnings, diff, manifest))
+        let mut diff = if dry_run && !allowed.planned.plan.is_empty() { Some(self.compare().await?) } else { None };
+        if let (Some(diff), Some(report)) = (&mut diff, &allowed.lint) {
+            lint::add_risks(diff, report);
+        }
+        let Allowed { desired, planned, upload, .. } = &mut allowed;
+        let (upload, record, context) = (upload.take(), &self.record, self.context);
+        let manifest = carry_out::carry_out(self.target(), desired, planned, record, upload, context).await?;
+        Ok(self.report(allowed, diff, manifest))
     }
 
     /// The release is in the store of its channel: nothing but the move is written.
@@ -211,7 +219,7 @@ impl Step<'_> {
         let Some(settings) = self.lint else { return Ok(None) };
         let opened = Opened::in_store(self.source.read(), self.config, self.resolved.release.clone());
         let served = Stored::served(self.target(), self.config, &self.observed);
-        let (new, old) = futures_util::try_join!(Stored::read(&opened), served)?;
+        let (new, old) = futures_util::try_join!(Stored::read(&opened, |_| true), served)?;
         Ok(Some(new.report(&self.resolved.release.version, old.as_ref(), settings)))
     }
 
@@ -243,15 +251,8 @@ impl Step<'_> {
         carry_out::compare(self.target(), self.config, Some((self.moving.channel, &self.observed)), &to).await
     }
 
-    fn report(
-        &self,
-        Planned { plan, observed }: Planned,
-        checks: Vec<Check>,
-        lint: Option<Report>,
-        warnings: Vec<String>,
-        diff: Option<Diff>,
-        manifest: Option<Digest>,
-    ) -> MoveReport {
+    fn report(&self, allowed: Allowed, diff: Option<Diff>, manifest: Option<Digest>) -> MoveReport {
+        let Allowed { planned: Planned { plan, observed }, checks, lint, warnings, .. } = allowed;
         let before = observed.channel.serves.as_ref().map(|serves| Before {
             version: serves.version.clone(),
             digest: serves.release.clone(),

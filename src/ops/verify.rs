@@ -128,7 +128,7 @@ impl Reading<'_> {
             None
         } else {
             let opened = Opened::in_store(reader.store, config, resolved.release.clone());
-            Some(Stored::read(&opened).await?.report(word, None, &Settings::of(config)?))
+            Some(Stored::read(&opened, |_| true).await?.report(word, None, &Settings::of(config)?))
         };
         Ok(VerifiedRelease { reference: word.to_owned(), version: Some(resolved.release.version), checks, lint })
     }

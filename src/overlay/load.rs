@@ -78,7 +78,7 @@ pub fn load(tree: &Tree, settings: &Settings<'_>) -> Result<Overlay, Error> {
 ///
 /// # Errors
 /// When the overlay is not there or has no `base/`.
-pub(crate) fn read(tree: &Tree, directory: &str) -> Result<(BTreeMap<String, Vec<u8>>, Vec<Error>), Error> {
+pub(crate) fn read(tree: &Tree, directory: &str) -> Result<Readable, Error> {
     let (_, found) = found(tree, directory)?;
     let (mut files, mut errors) = (BTreeMap::new(), Vec::new());
     for file in found {
@@ -89,6 +89,9 @@ pub(crate) fn read(tree: &Tree, directory: &str) -> Result<(BTreeMap<String, Vec
     }
     Ok((files, errors))
 }
+
+/// The files that can be read, by their paths, and what is wrong with the others.
+pub(crate) type Readable = (BTreeMap<String, Vec<u8>>, Vec<Error>);
 
 /// One file of the overlay with its path, or why it cannot be published.
 type Read = Result<(String, Vec<u8>), Error>;

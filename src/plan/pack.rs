@@ -146,7 +146,7 @@ pub(crate) fn chart_names(tree: &Tree, config: &Config, prefix: &Prefix) -> Resu
 ///
 /// # Errors
 /// When there is no overlay.
-pub(crate) fn overlay_files(tree: &Tree, config: &Config) -> Result<(BTreeMap<String, Vec<u8>>, Vec<Error>), Error> {
+pub(crate) fn overlay_files(tree: &Tree, config: &Config) -> Result<overlay::Readable, Error> {
     overlay::read(tree, config.overlay.trim_matches('/'))
 }
 

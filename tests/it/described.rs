@@ -303,7 +303,7 @@ fn hashed_names_stand_in_every_place_and_literal_values_enter_the_hash() {
     let mut published = Vec::new();
     for size in ["3", "4"] {
         let registry = Registry::start();
-        let changed = text.replace("from: \"3\"", &format!("from: \"{size}\""));
+        let changed = text.replace("literal:3", &format!("literal:{size}"));
         source.write("hashed.yaml", &format!("{changed}\nvaluesNames: hashed\n"));
         let reference = tree.publish(&registry, "2.0", &[]);
         let release = resolve(&["resolve", &reference]).ends(0).json();

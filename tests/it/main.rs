@@ -38,6 +38,7 @@ mod image_push;
 mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.
 mod killed;
+mod lint;
 mod lint_cases;
 // A copy killed anywhere, or out of a store that lies.
 mod copy_killed;

@@ -63,7 +63,7 @@ pub(super) struct Applied<'a> {
 impl<'a> Applied<'a> {
     /// Follows the appliance's own Kustomization.
     pub(super) fn of(contents: &'a Contents<'a>) -> Self {
-        let described = contents.release.and_then(|release| release.described(contents.config).ok());
+        let described = contents.described();
         let mut applied = Self {
             contents,
             appliers: Vec::new(),

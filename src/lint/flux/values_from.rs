@@ -154,7 +154,8 @@ impl<'a> Read<'_, 'a> {
         let namespace = self.namespace();
         if self.applied.installation.is_none() {
             let of = self.name.strip_prefix(&self.applied.contents.config.appliance.values_prefix);
-            return of.is_some_and(|of| self.has_values_file(&format!("{of}.{}.yaml", self.profile())));
+            let older = self.applied.contents.is_of_older_publisher();
+            return of.is_some_and(|of| older || self.has_values_file(&format!("{of}.{}.yaml", self.profile())));
         }
         self.applied.values().iter().any(|reader| {
             let same = namespace.is_none_or(|namespace| namespace == reader.namespace);

@@ -1,0 +1,179 @@
+//! What `lint` finds stops a publication before the first request, and a promotion before the first write.
+
+use serde_json::Value;
+
+use crate::schemas::valid;
+use crate::support::programs::{Source, alga, release, stdout};
+use crate::support::published::store;
+use crate::support::registry::Registry;
+
+const VALUES: &str = "ee/appliance/flux/profiles/single-node/values/email-service.single-node.yaml";
+const RELEASE: &str = "ee/appliance/flux/base/releases/email-service.yaml";
+const TEMPLATE: &str = "ee/helm/email-service/templates/service.yaml";
+
+fn publish<'a>(registry: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["--version", "1.0.3", "--channel", "nightly", "--store", registry][..], more].concat()
+}
+
+fn read(source: &Source, path: &str) -> String {
+    std::fs::read_to_string(source.path(path)).expect("a file")
+}
+
+/// Replaces a text of a file.
+#[track_caller]
+fn change(source: &Source, path: &str, from: &str, to: &str) {
+    let text = read(source, path);
+    assert!(text.contains(from), "{path}: {text}");
+    source.write(path, &text.replacen(from, to, 1));
+}
+
+#[test]
+fn what_an_appliance_would_refuse_is_not_published_and_no_request_is_sent() {
+    let broken: [(&str, &str, &str, &str, &str); 3] = [
+        ("values-broken", VALUES, "image:", "image: [", VALUES),
+        ("values-from-key", RELEASE, "single-node.yaml", "singel-node.yaml", RELEASE),
+        ("template-invalid", TEMPLATE, "{{ .Release.Name", "{{ .Release.Name (", TEMPLATE),
+    ];
+    for (rule, path, from, to, named) in broken {
+        let (source, registry) = (Source::new(), Registry::start());
+        change(&source, path, from, to);
+        let address = store(&registry);
+        let run = source.publish(&publish(&address, &[])).ends(3);
+        run.says(&[rule, named, "--no-lint"]);
+        assert_eq!(registry.lines(), [""; 0], "{rule}");
+        source.publish(&publish(&address, &["--dry-run"])).ends(3).says(&[rule]);
+        assert_eq!(registry.lines(), [""; 0], "{rule}");
+        let root = source.path("").display().to_string();
+        alga(&["lint", &root]).ends(3).says(&["cannot be installed"]);
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_named_in_one_run() {
+    let source = Source::new();
+    change(&source, VALUES, "image:", "image: [");
+    change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
+    change(&source, TEMPLATE, "{{ .Release.Name", "{{ .Release.Name (");
+    let run = source.publish(&publish(&source.layout(), &[])).ends(3);
+    run.says(&["values-broken", "values-from-key", "template-invalid"]);
+}
+
+#[test]
+fn a_publication_in_spite_of_errors_says_why_and_neither_verifies_nor_moves_on() {
+    let (source, registry) = (Source::new(), Registry::start());
+    change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
+    let address = store(&registry);
+    let more = ["--no-lint", "the lab has the key", "--output", "json"];
+    let report = source.publish(&publish(&address, &more)).ends(0).json();
+    valid("report.json", &report);
+    valid("lint.json", &report["lint"]);
+    assert_eq!(report["lint"]["ignoredBecause"], "the lab has the key");
+    assert_eq!(report["lint"]["findings"][0]["rule"], "values-from-key");
+    let verified = alga(&["verify", "nightly", "--store", &address]).ends(3);
+    verified.says(&["values-from-key", "bundle/base/releases/email-service.yaml"]);
+    let promote = ["promote", "--from", "nightly", "--to", "stable", "--store", &address];
+    let before = registry.tags("org/alga-appliance-release");
+    alga(&promote).ends(3).says(&["values-from-key", "cannot be installed"]);
+    assert_eq!(registry.tags("org/alga-appliance-release"), before, "nothing was written");
+    alga(&[&promote[..], &["--allow", "values-from-kye", "--reason", "x"]].concat()).ends(9).says(&["values-from-key"]);
+    let allowed =
+        [&promote[..], &["--allow", "values-from-key", "--reason", "the lab has the key", "--output", "json"]];
+    let moved = alga(&allowed.concat()).ends(0).json();
+    valid("move.json", &moved);
+    assert_eq!(moved["lint"]["allowed"][0]["reason"], "the lab has the key");
+}
+
+#[test]
+fn findings_are_risks_of_a_comparison() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let address = store(&registry);
+    source.publish(&publish(&address, &[])).ends(0);
+    change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
+    let root = source.path("").display().to_string();
+    let arguments = ["diff", "1.0.3", &root, "--version", "1.0.3", "--store", &address, "--output", "json"];
+    let more = ["--source-commit", &"a".repeat(40), "--epoch", "1700000000"];
+    let diff = alga(&[&arguments[..], &more[..]].concat()).ends(0).json();
+    valid("diff.json", &diff);
+    let risk = diff["risks"].as_array().expect("risks").iter().find(|risk| risk["kind"] == "lint").expect("a risk");
+    assert_eq!(risk["level"], "danger");
+    assert!(risk["text"].as_str().is_some_and(|text| text.contains("values-from-key")), "{risk}");
+}
+
+fn rules(report: &Value, of: &str) -> Vec<String> {
+    let findings = report[of].as_array().expect("a list").iter();
+    findings.map(|finding| finding["rule"].as_str().expect("a rule").to_owned()).collect()
+}
+
+#[test]
+fn a_finding_is_allowed_by_a_comment_or_by_the_configuration_with_a_reason() {
+    let source = Source::new();
+    change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
+    let root = source.path("").display().to_string();
+    let lint = |code| alga(&["lint", &root, "--output", "json"]).ends(code).json();
+    let report = lint(3);
+    valid("lint.json", &report);
+    assert_eq!(rules(&report, "findings"), ["values-from-key"]);
+    let entry = |severity: &str| {
+        format!("lint: {{rules: [{{rule: values-from-key, path: 'ee/**', severity: '{severity}', reason: a test}}]}}\n")
+    };
+    source.write("alga-release.yaml", &entry("off"));
+    let report = lint(0);
+    assert_eq!((rules(&report, "findings"), rules(&report, "allowed")), (vec![], vec!["values-from-key".to_owned()]));
+    source.write("alga-release.yaml", &entry("warning"));
+    assert_eq!(lint(0)["findings"][0]["severity"], "warning");
+    source.write("alga-release.yaml", "");
+    change(&source, RELEASE, "singel-node.yaml", "singel-node.yaml # alga-lint: allow values-from-key a test");
+    let report = lint(0);
+    assert_eq!((rules(&report, "findings"), rules(&report, "allowed")), (vec![], vec!["values-from-key".to_owned()]));
+    change(&source, RELEASE, "singel-node.yaml", "single-node.yaml");
+    assert_eq!(rules(&lint(0), "findings"), ["allowance-unused"]);
+}
+
+fn explained(rule: &str) -> String {
+    String::from_utf8(stdout(release().args(["lint", "--explain", rule]))).expect("text")
+}
+
+#[test]
+fn the_page_of_the_catalogue_is_the_catalogue() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lint.md");
+    let page = explained("all");
+    if std::env::vars().any(|(key, _)| key == "ALGA_UPDATE") {
+        std::fs::write(path, &page).expect("written");
+    }
+    let current = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(page == current, "docs/lint.md is stale: run this test with ALGA_UPDATE=1");
+}
+
+#[test]
+fn every_rule_is_explained_in_whole_sentences() {
+    for rule in alga_release::lint::rules() {
+        let id = rule.id;
+        assert!(id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{id}");
+        assert!(rule.way_out.ends_with('.'), "{id}: {}", rule.way_out);
+        assert!(rule.verdict.ends_with('.'), "{id}: {}", rule.verdict);
+        assert!(!rule.title.ends_with('.') && !rule.example.is_empty(), "{id}");
+        assert!(explained(id).contains(rule.way_out), "{id}");
+    }
+}
+
+#[test]
+fn the_formats_for_other_programs_name_file_line_and_rule() {
+    let source = Source::new();
+    change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
+    let root = source.path("").display().to_string();
+    // The ids of rules hold words that no other output may hold.
+    let output = release().args(["lint", &root, "--output", "sarif"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(3));
+    let sarif: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let result = &sarif["runs"][0]["results"][0];
+    assert_eq!((&result["ruleId"], &result["level"]), (&"values-from-key".into(), &"error".into()));
+    let location = &result["locations"][0]["physicalLocation"];
+    assert_eq!(location["artifactLocation"]["uri"], RELEASE);
+    let line = location["region"]["startLine"].as_u64().expect("a line");
+    let text = read(&source, RELEASE);
+    let index = usize::try_from(line).expect("small") - 1;
+    assert!(text.lines().nth(index).is_some_and(|line| line.contains("singel")), "{line}: the author's own line");
+    let github = alga(&["lint", &root, "--output", "github"]).ends(3);
+    assert!(github.stdout.starts_with(&format!("::error file={RELEASE},line={line},col=")), "{}", github.stdout);
+    assert_eq!(github.stdout.lines().count(), 1, "one line is one command: {}", github.stdout);
+}
