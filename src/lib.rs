@@ -33,7 +33,7 @@
 //! lint -> {appliance, template}
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}
-//! credentials -> system
+//! {credentials, lint} -> system
 //! ```
 // What is `pub` is the API of the crate: what its operations speak of, and what the resolver and the tests need.
 #![warn(unreachable_pub)]

@@ -64,7 +64,7 @@ pub struct Side<'a> {
 
 impl<'a> Side<'a> {
     /// A release that a store serves; `reference` is what was asked for.
-    pub fn read(store: &'a ReadStore, config: &'a Config, reference: &str, resolved: Resolved) -> Self {
+    pub fn read(store: &'a ReadStore, config: &Config, reference: &str, resolved: Resolved) -> Self {
         let identity = Identity {
             reference: reference.to_owned(),
             version: resolved.release.version.clone(),
@@ -80,7 +80,7 @@ impl<'a> Side<'a> {
     /// Never for what was observed: its JSON was read before.
     pub fn served(
         store: &'a ReadStore,
-        config: &'a Config,
+        config: &Config,
         channel: &str,
         serves: &ChannelState,
     ) -> Result<Self, InvalidRelease> {
@@ -97,7 +97,7 @@ impl<'a> Side<'a> {
     ///
     /// # Errors
     /// When its JSON is no release.
-    pub fn of(desired: &'a Desired, config: &'a Config, reference: &str) -> Result<Self, InvalidRelease> {
+    pub fn of(desired: &'a Desired, config: &Config, reference: &str) -> Result<Self, InvalidRelease> {
         let identity = Identity {
             reference: reference.to_owned(),
             version: desired.release.version.clone(),

@@ -20,7 +20,7 @@ pub(super) static UNPACKABLE: Rule = Rule {
 pub(super) static RULES: &[&Rule] = &[&UNPACKABLE];
 
 /// Adds the refusals of packing, each once. They cannot be allowed.
-pub(crate) fn add_refusals(errors: Vec<Error>, found: &mut Findings) {
+pub(super) fn add(errors: Vec<Error>, found: &mut Findings) {
     let mut seen: Vec<String> = Vec::new();
     for error in errors {
         let (text, place) = (error.to_string(), error.place());

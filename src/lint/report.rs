@@ -1,5 +1,7 @@
 //! From findings to a report: their places as people know them, and what is allowed with which reason.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::allow::Allowances;
@@ -29,6 +31,9 @@ pub struct Report {
     pub allowed: Vec<Reported>,
     /// The programs that were asked beside the program's own checks.
     pub judges: Vec<Judge>,
+    /// How long each topic took, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub timings: Vec<Timing>,
     /// Why errors do not refuse the release, where the caller said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignored_because: Option<String>,
@@ -78,6 +83,21 @@ pub struct Judge {
     pub not_asked: Option<String>,
 }
 
+/// How long the rules of a topic took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Timing {
+    /// Name of the topic.
+    pub topic: &'static str,
+    /// Microseconds.
+    pub micros: u64,
+}
+
+impl Timing {
+    pub(super) fn new(topic: &'static str, taken: Duration) -> Self {
+        Self { topic, micros: u64::try_from(taken.as_micros()).unwrap_or(u64::MAX) }
+    }
+}
+
 impl Report {
     /// Makes a report of findings. `written` knows the files as their author wrote them.
     pub(crate) fn new(
@@ -93,6 +113,7 @@ impl Report {
             findings: Vec::new(),
             allowed: Vec::new(),
             judges: Vec::new(),
+            timings: Vec::new(),
             ignored_because: None,
         };
         let mut allowances = Allowances::read(contents, settings);

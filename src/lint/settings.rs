@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::kubernetes::Range;
 use super::rule::Severity;
 use crate::config::{Config, FILE_NAME, nearest};
 use crate::source::{Error, Place};
@@ -13,6 +14,8 @@ pub struct Settings {
     pub(super) changes: Vec<Change>,
     /// Objects that the cluster has without the overlay: `KIND/NAMESPACE/NAME`.
     pub(super) external: Vec<String>,
+    /// The versions of Kubernetes that the product runs on.
+    pub(super) kubernetes: Option<Range>,
 }
 
 /// One change of severity.
@@ -46,6 +49,7 @@ struct Section {
     rules: Vec<Entry>,
     #[serde(default)]
     external: Vec<String>,
+    kubernetes: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +72,12 @@ impl Settings {
             return Err(wrong("lint", "expected a mapping with `rules` and `external`"));
         }
         let section = Section::deserialize(section).map_err(|cause| wrong("lint", &cause.to_string()))?;
-        let mut settings = Self { changes: Vec::new(), external: section.external };
+        let kubernetes = section.kubernetes.as_deref().map(|text| {
+            let reason = format!("invalid versions `{}`: expected `1.29`, `1.29-1.33` or `1.29+`", text.escape_debug());
+            Range::parse(text).ok_or_else(|| wrong("lint.kubernetes", &reason))
+        });
+        let mut settings =
+            Self { changes: Vec::new(), external: section.external, kubernetes: kubernetes.transpose()? };
         for (at, entry) in section.rules.into_iter().enumerate() {
             let path = format!("lint.rules[{at}]");
             known(&entry.rule).map_err(|cause| wrong(&path, &cause))?;
@@ -165,6 +174,7 @@ mod tests {
             (serde_json::json!({"rules": [{"rule": rule, "severity": "loud", "reason": "x"}]}), "`loud`"),
             (serde_json::json!({"rules": [{"rule": format!("{rule}x"), "severity": "off", "reason": "x"}]}), rule),
             (serde_json::json!({"rule": []}), "unknown field"),
+            (serde_json::json!({"kubernetes": "29"}), "lint.kubernetes: invalid versions `29`"),
             (serde_json::json!([]), "lint"),
         ] {
             let error = Settings::of(&with(section)).expect_err("refused").to_string();

@@ -125,6 +125,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Returns the surroundings in which the store was opened.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Opens a store. No request is sent and nothing is written yet.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::lint::{self, Stored};
+use super::judges::{Judged, Render};
+use super::lint::{self, How, Stored};
 use super::pack::{PackRequest, Publication, pack};
 use super::{Connection, Context, Error, rendered};
 use crate::config::Config;
@@ -62,7 +63,9 @@ pub async fn diff(
             let changed = |name: &str| old.chart_digests.get(name) != new.chart_digests.get(name);
             let read = (Stored::read(&from.opened, changed), Stored::read(&to.opened, changed));
             let (old, new) = futures_util::try_join!(read.0, read.1)?;
-            Some(new.report(&after.reference, Some(&old), &Settings::of(config)?))
+            let settings = Settings::of(config)?;
+            let how = How { settings: &settings, render: Render::Off, timings: false, context };
+            Some(how.stored(&after.reference, &new, Some(&old), &Judged::default()))
         }
         LoadedFrom::Stored(_) => None,
     };

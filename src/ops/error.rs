@@ -52,6 +52,12 @@ pub enum Error {
     /// What would be published or promoted cannot be installed.
     #[error("{} cannot be installed: {}", .0.subject, .0.summary())]
     Lint(Box<Report>),
+    /// A program that must be asked is missing.
+    #[error("--render require: {program} is not on the PATH")]
+    NoJudge {
+        /// Name of the program.
+        program: &'static str,
+    },
     /// Credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] credentials::Error),
@@ -409,6 +415,7 @@ impl Error {
             | Self::NoPrefix { .. }
             | Self::RollbackToChannel { .. }
             | Self::SameStore { .. }
+            | Self::NoJudge { .. }
             | Self::VersionLikeChannel { .. } => Kind::Usage,
         }
     }

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Connection, Error};
+use super::judges::{Judged, Render};
+use super::{Connection, Context, Error};
 use crate::chart;
 use crate::config::{Config, FILE_NAME};
 use crate::contents::{Bundle, Opened, unpack_chart};
-use crate::diff::{Diff, Level};
-use crate::lint::{self, ChartFiles, Contents, Report, Settings, Severity, Written};
+use crate::diff::{Diff, Level, Side};
+use crate::image::PinnedImages;
+use crate::lint::{self, ChartFiles, Contents, Report, Run, Settings, Severity, Written};
 use crate::oci::{Prefix, Selector, Tag};
 use crate::overlay;
-use crate::plan::{self, ObservedChannel, Packed, Request};
+use crate::plan::{self, ObservedChannel, Packed, Request, Revision};
 use crate::release::Release;
 use crate::source::{self, Tree};
 
@@ -27,6 +29,10 @@ pub struct LintRequest {
     pub against: Option<String>,
     /// What findings become.
     pub settings: Settings,
+    /// Whether helm and kubectl are asked.
+    pub render: Render,
+    /// Whether the report says how long each topic took.
+    pub timings: bool,
 }
 
 /// Where what is checked comes from.
@@ -49,7 +55,7 @@ impl LintRequest {
     /// Requests the checks of a source tree as it is.
     pub fn tree(source: impl Into<PathBuf>, settings: Settings) -> Self {
         let origin = LintOrigin::Tree { source: source.into(), version: None, images: BTreeMap::new() };
-        Self { origin, against: None, settings }
+        Self { origin, against: None, settings, render: Render::Off, timings: false }
     }
 }
 
@@ -58,23 +64,68 @@ impl LintRequest {
 ///
 /// # Errors
 /// When the tree cannot be read, or the store fails.
-pub async fn lint(request: &LintRequest, config: &Config, store: Option<&Connection>) -> Result<Report, Error> {
+pub async fn lint(
+    request: &LintRequest,
+    config: &Config,
+    store: Option<&Connection>,
+    context: &Context,
+) -> Result<Report, Error> {
     let against = match (&request.against, store) {
-        (Some(reference), Some(store)) => Some(Stored::resolve(reference, config, store).await?),
+        (Some(reference), Some(store)) => Some(Stored::resolve(reference, config, store).await?.1),
         _ => None,
     };
+    let how = How { settings: &request.settings, render: request.render, timings: request.timings, context };
     match (&request.origin, store) {
         (LintOrigin::Release(reference), Some(store)) => {
-            let stored = Stored::resolve(reference, config, store).await?;
-            Ok(stored.report(reference, against.as_ref(), &request.settings))
+            let (opened, stored) = Stored::resolve(reference, config, store).await?;
+            let judged = how.judge(&opened).await?;
+            Ok(how.stored(reference, &stored, against.as_ref(), &judged))
         }
         (LintOrigin::Release(reference), None) => Err(Error::Offline { store: reference.clone() }),
         (LintOrigin::Tree { source, version, images }, _) => {
             let tree = Tree::open(source)?;
             let subject = source.display().to_string();
-            let linted = Linted { tree: &tree, config, subject: &subject, settings: &request.settings };
-            linted.report(version.as_ref(), images, against.as_ref())
+            let linted = Linted { tree: &tree, config, subject: &subject, how };
+            linted.report(version.as_ref(), images, against.as_ref()).await
         }
+    }
+}
+
+/// How checks run.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    /// What findings become.
+    pub settings: &'a Settings,
+    /// Whether helm and kubectl are asked.
+    pub render: Render,
+    /// Whether the report says how long each topic took.
+    pub timings: bool,
+    /// Programs and time.
+    pub context: &'a Context,
+}
+
+impl How<'_> {
+    /// Asks helm and kubectl, where that is wanted.
+    ///
+    /// # Errors
+    /// When a program that must be asked is missing, or a store fails.
+    pub(super) async fn judge(&self, side: &Side<'_>) -> Result<Judged, Error> {
+        if self.render == Render::Off {
+            return Ok(Judged::default());
+        }
+        self.render.ask(side.contents().await?, self.context).await
+    }
+
+    fn run(&self, run: Run<'_>, judged: &Judged) -> Report {
+        let clock = self.timings.then_some(&*self.context.clock);
+        Run { answers: &judged.answers, judges: judged.judges.clone(), clock, ..run }.report()
+    }
+
+    /// Checks a release of a store.
+    pub(super) fn stored(&self, subject: &str, stored: &Stored, against: Option<&Stored>, judged: &Judged) -> Report {
+        let (contents, old) = (stored.contents(), against.map(Stored::contents));
+        let run = Run::new(subject, &contents, Written::in_bundle(), self.settings);
+        self.run(Run { against: old.as_ref(), ..run }, judged)
     }
 }
 
@@ -84,11 +135,11 @@ pub(super) struct Linted<'a> {
     pub config: &'a Config,
     /// What the report calls the tree.
     pub subject: &'a str,
-    pub settings: &'a Settings,
+    pub how: How<'a>,
 }
 
 impl Linted<'_> {
-    fn report(
+    async fn report(
         &self,
         version: Option<&Tag>,
         images: &BTreeMap<String, String>,
@@ -109,19 +160,48 @@ impl Linted<'_> {
             None => config.images.keys().map(|key| (key.clone(), unversioned.clone())).collect(),
         };
         match plan::pack(self.tree, &request, &tags) {
-            Ok(packed) => Ok(self.packed(&packed, &packed.preview(&request, &tags)?, against)),
+            Ok(packed) => {
+                let judged = self.judge(&packed, &request, &tags).await?;
+                Ok(self.packed(&packed, &packed.preview(&request, &tags)?, against, &judged))
+            }
             Err(cause) if cause.kind() == source::Kind::Io => Err(cause.into()),
             Err(cause) => Ok(self.unpacked(vec![cause])),
         }
     }
 
+    /// Asks helm and kubectl about what was packed, where that is wanted.
+    ///
+    /// # Errors
+    /// When a program that must be asked is missing.
+    pub(super) async fn judge(
+        &self,
+        packed: &Packed,
+        request: &Request<'_>,
+        tags: &BTreeMap<String, Tag>,
+    ) -> Result<Judged, Error> {
+        if self.how.render == Render::Off {
+            return Ok(Judged::default());
+        }
+        let images = PinnedImages { tags: tags.clone(), ..PinnedImages::default() };
+        let revision = Revision { commit: "0".repeat(40), epoch: 0, source: None };
+        let desired = packed.desired(request, &revision, &images)?;
+        self.how.judge(&Side::of(&desired, self.config, self.subject)?).await
+    }
+
     /// Checks what was packed.
-    pub(super) fn packed(&self, packed: &Packed, release: &Release, against: Option<&Stored>) -> Report {
+    pub(super) fn packed(
+        &self,
+        packed: &Packed,
+        release: &Release,
+        against: Option<&Stored>,
+        judged: &Judged,
+    ) -> Report {
         let mut contents = Contents::packed(packed, release, self.config);
         contents.configuration = configuration(self.tree);
         let written = Written::in_tree(self.config.overlay.trim_matches('/'), packed.written());
         let old = against.map(Stored::contents);
-        Report::new(self.subject, &contents, &written, self.settings, lint::lint(&contents, old.as_ref()))
+        let run = Run::new(self.subject, &contents, written, self.how.settings);
+        self.how.run(Run { against: old.as_ref(), ..run }, judged)
     }
 
     /// Checks what can be read of a tree that cannot be packed, and adds the reasons that are known.
@@ -149,9 +229,8 @@ impl Linted<'_> {
         let changed = BTreeMap::new();
         let written = Written::in_tree(directory, &changed);
         contents.configuration = configuration(self.tree);
-        let mut found = lint::lint(&contents, None);
-        lint::add_refusals(errors, &mut found);
-        Report::new(self.subject, &contents, &written, self.settings, found)
+        let run = Run::new(self.subject, &contents, written, self.how.settings);
+        self.how.run(Run { refusals: errors, ..run }, &Judged::default())
     }
 }
 
@@ -183,11 +262,13 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    async fn resolve(reference: &str, config: &Config, store: &Connection) -> Result<Self, Error> {
+    async fn resolve<'a>(reference: &str, config: &Config, store: &'a Connection) -> Result<(Side<'a>, Self), Error> {
         let selector: Selector = reference.parse()?;
         let resolved = store.resolve(config, reference, &selector).await?;
         let config = store.described(&resolved, &selector, config)?;
-        Self::read(&Opened::in_store(store.read(), &config, resolved.release), |_| true).await
+        let side = Side::read(store.read(), &config, reference, resolved);
+        let stored = Self::read(&side.opened, |_| true).await?;
+        Ok((side, stored))
     }
 
     /// Reads what a channel serves.
@@ -226,11 +307,5 @@ impl Stored {
 
     pub(super) fn contents(&self) -> Contents<'_> {
         Contents::of(&self.bundle, self.charts.clone(), Some(&self.release), &self.config)
-    }
-
-    pub(super) fn report(&self, subject: &str, against: Option<&Self>, settings: &Settings) -> Report {
-        let (contents, old) = (self.contents(), against.map(Self::contents));
-        let found = lint::lint(&contents, old.as_ref());
-        Report::new(subject, &contents, &Written::in_bundle(), settings, found)
     }
 }

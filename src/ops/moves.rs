@@ -4,13 +4,13 @@
 use serde::Serialize;
 
 use super::carry_out::{self, MoveTerms, Planned, cancel, open_upload};
-use super::lint::{self, Stored};
+use super::lint::{self, How, Stored};
 use super::transfer::Transfer;
 use super::{Connection, Context, Error};
 use crate::config::Config;
-use crate::contents::{Opened, Stores};
+use crate::contents::Stores;
 use crate::diff::{Diff, Side};
-use crate::lint::{Report, Settings, render};
+use crate::lint::{Report, render};
 use crate::oci::{Digest, Pinned, Tag};
 use crate::plan::{Approval, Desired, DesiredRelease, MoveRecord, Moving, ObservedChannel, Plan};
 use crate::release::{MoveKind, Resolved};
@@ -90,7 +90,7 @@ pub(super) struct Step<'a> {
     pub moving: Moving<'a>,
     pub terms: &'a MoveTerms,
     /// What findings about the release's contents become; nothing where its contents are not checked.
-    pub lint: Option<&'a Settings>,
+    pub lint: Option<How<'a>>,
     pub record: MoveRecord,
     pub context: &'a Context,
 }
@@ -216,11 +216,13 @@ impl Step<'_> {
 
     /// Checks the contents of the release, and what an upgrade from what the channel serves would break.
     async fn linted(&self) -> Result<Option<Report>, Error> {
-        let Some(settings) = self.lint else { return Ok(None) };
-        let opened = Opened::in_store(self.source.read(), self.config, self.resolved.release.clone());
+        let Some(how) = self.lint else { return Ok(None) };
+        let version = &self.resolved.release.version;
+        let side = Side::read(self.source.read(), self.config, version, self.resolved.clone());
         let served = Stored::served(self.target(), self.config, &self.observed);
-        let (new, old) = futures_util::try_join!(Stored::read(&opened, |_| true), served)?;
-        Ok(Some(new.report(&self.resolved.release.version, old.as_ref(), settings)))
+        let (new, old) = futures_util::try_join!(Stored::read(&side.opened, |_| true), served)?;
+        let judged = how.judge(&side).await?;
+        Ok(Some(how.stored(version, &new, old.as_ref(), &judged)))
     }
 
     /// What the store holds already, and the channel is to serve.

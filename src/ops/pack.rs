@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::archive::{announce_image, image_artifact, read_image};
-use super::lint::Linted;
+use super::judges::{Judged, Render};
+use super::lint::{How, Linted};
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::image::archive::{Input, Layers};
@@ -40,6 +41,8 @@ pub struct PackRequest {
     pub allow_dirty: bool,
     /// What happens when the checks find that it cannot be installed.
     pub on_errors: OnErrors,
+    /// Whether helm and kubectl are asked whether it can be installed.
+    pub render: Render,
 }
 
 /// What happens when the checks find that a release cannot be installed.
@@ -68,6 +71,7 @@ impl PackRequest {
             revision: RevisionRequest::default(),
             allow_dirty: false,
             on_errors: OnErrors::Refuse,
+            render: Render::Off,
         }
     }
 }
@@ -122,10 +126,11 @@ pub(super) async fn pack(
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
     let pins = pins(&request, &inputs, &connection.location, images)?;
     let others = connection.other_registries(&pins, context).await?;
-    let PackRequest { control_plane, platform, revision, allow_dirty, on_errors, .. } = request;
+    let PackRequest { control_plane, platform, revision, allow_dirty, on_errors, render, .. } = request;
     let packing = {
         let inputs = Arc::clone(&inputs);
-        on_thread(move || inputs.packed(&tags))
+        let (context, tags) = (context.clone(), tags.clone());
+        on_thread(move || inputs.packed(&tags, &context))
     };
     let archived = async {
         let ControlPlane::Archive(archive) = control_plane else { return Ok(None) };
@@ -135,7 +140,10 @@ pub(super) async fn pack(
     let external = |registry: &Prefix, repository: &Repository| others.open(registry, repository);
     // No request is sent before everything was checked.
     let packed = async {
-        let (packed, report) = packing.await?;
+        let (packed, mut report) = packing.await?;
+        if render != Render::Off {
+            report = inputs.judged(&packed, &tags, render, context).await?;
+        }
         let lint = on_errors.judge(report)?;
         Ok::<_, Error>((packed, lint, image::pin(connection.read(), &pins, external).await))
     };
@@ -201,13 +209,13 @@ impl Inputs {
     }
 
     /// Packs the tree, and checks what was packed. A tree that cannot be packed is checked as far as it can be read.
-    fn packed(&self, tags: &BTreeMap<String, Tag>) -> Result<(Packed, Report), Error> {
+    fn packed(&self, tags: &BTreeMap<String, Tag>, context: &Context) -> Result<(Packed, Report), Error> {
         let (settings, subject) = (Settings::of(&self.config)?, self.source.display().to_string());
-        let linted = Linted { tree: &self.tree, config: &self.config, subject: &subject, settings: &settings };
+        let linted = self.linted(&settings, &subject, Render::Off, context);
         match plan::pack(&self.tree, &self.request(), tags) {
             Ok(packed) => {
                 let release = packed.preview(&self.request(), tags)?;
-                let report = linted.packed(&packed, &release, None);
+                let report = linted.packed(&packed, &release, None, &Judged::default());
                 Ok((packed, report))
             }
             Err(cause) if matches!(cause.kind(), source::Kind::Invalid | source::Kind::Refused) => {
@@ -218,6 +226,31 @@ impl Inputs {
             }
             Err(cause) => Err(cause.into()),
         }
+    }
+
+    /// Checks what was packed once more, with what helm and kubectl say of it.
+    async fn judged(
+        &self,
+        packed: &Packed,
+        tags: &BTreeMap<String, Tag>,
+        render: Render,
+        context: &Context,
+    ) -> Result<Report, Error> {
+        let (settings, subject) = (Settings::of(&self.config)?, self.source.display().to_string());
+        let linted = self.linted(&settings, &subject, render, context);
+        let judged = linted.judge(packed, &self.request(), tags).await?;
+        Ok(linted.packed(packed, &packed.preview(&self.request(), tags)?, None, &judged))
+    }
+
+    fn linted<'a>(
+        &'a self,
+        settings: &'a Settings,
+        subject: &'a str,
+        render: Render,
+        context: &'a Context,
+    ) -> Linted<'a> {
+        let how = How { settings, render, timings: false, context };
+        Linted { tree: &self.tree, config: &self.config, subject, how }
     }
 
     fn request(&self) -> Request<'_> {

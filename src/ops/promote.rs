@@ -3,6 +3,8 @@
 use jiff::SignedDuration;
 
 use super::carry_out::MoveTerms;
+use super::judges::Render;
+use super::lint::How;
 use super::moves::{MoveReport, Step};
 use super::resolve::{is_channel, recorded_channel};
 use super::transfer::{Target, Transfer, TransferExtent};
@@ -28,20 +30,16 @@ pub struct PromoteRequest {
     pub extent: TransferExtent,
     /// What findings about the release's contents become.
     pub lint: Settings,
+    /// Whether helm and kubectl are asked about its contents.
+    pub render: Render,
 }
 
 impl PromoteRequest {
     /// Requests a promotion that nothing else is bound to.
     pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
         let (from, to) = (from.into(), to.into());
-        Self {
-            from,
-            to,
-            min_age: None,
-            terms: MoveTerms::default(),
-            extent: TransferExtent::default(),
-            lint: Settings::default(),
-        }
+        let (terms, extent) = (MoveTerms::default(), TransferExtent::default());
+        Self { from, to, min_age: None, terms, extent, lint: Settings::default(), render: Render::Off }
     }
 }
 
@@ -85,7 +83,8 @@ pub async fn promote(
     };
     let across = target.map(|target| Transfer { config, source, target, extent: &request.extent, context });
     let record = request.terms.record(Some(from), context);
-    let (terms, lint) = (&request.terms, Some(&request.lint));
+    let how = How { settings: &request.lint, render: request.render, timings: false, context };
+    let (terms, lint) = (&request.terms, Some(how));
     let step = Step { config, source, across, resolved, in_channel, observed, moving, terms, lint, record, context };
     Box::pin(step.carry_out()).await
 }

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
@@ -13,6 +14,7 @@ use super::archive::scratch;
 use super::{Call, Context, Error, Programs};
 use crate::diff::rendered::{Contents, Rendering};
 use crate::diff::{Diff, Side, pulled};
+use crate::lint::{Answer, Asked, Judge};
 use crate::oci::{self, Prefix};
 use crate::text::shown;
 
@@ -24,7 +26,7 @@ const LIMIT: usize = 64 << 20;
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// The programs that were found.
-struct Renderers<'a> {
+pub(super) struct Renderers<'a> {
     programs: &'a dyn Programs,
     helm: Option<PathBuf>,
     kubectl: Option<PathBuf>,
@@ -33,15 +35,8 @@ struct Renderers<'a> {
 /// Adds to a comparison what the cluster would get. A program that is missing or fails is named in the comparison.
 pub(super) async fn add(diff: &mut Diff, from: &Side<'_>, to: &Side<'_>, context: &Context) -> Result<(), Error> {
     let renderers = Renderers::find(context);
-    let mut versions = Vec::new();
     let home = temporary(&scratch(&context.environment))?;
-    for (program, arguments) in
-        [(&renderers.helm, &["version", "--short"][..]), (&renderers.kubectl, &["version", "--client"][..])]
-    {
-        if let Some(program) = program {
-            versions.push(version(renderers.programs, program, arguments, home.path()).await);
-        }
-    }
+    let versions = renderers.versions(home.path()).await;
     let (old, new) = if diff.has_changes {
         let sides: Result<_, oci::Error> = futures_util::try_join!(from.contents(), to.contents());
         let (old, new) = sides?;
@@ -51,6 +46,38 @@ pub(super) async fn add(diff: &mut Diff, from: &Side<'_>, to: &Side<'_>, context
     };
     diff.add_rendered(versions, &old, &new);
     Ok(())
+}
+
+/// Returns what the programs that are there make of each part of a release, and which programs were asked.
+///
+/// # Errors
+/// When no temporary files can be written.
+pub(super) async fn answers(
+    renderers: &Renderers<'_>,
+    contents: Contents,
+    context: &Context,
+) -> Result<(Vec<Answer>, Vec<Judge>), Error> {
+    let home = temporary(&scratch(&context.environment))?;
+    let judge = |line: String| {
+        let (name, version) = line.split_once([' ', ',']).unwrap_or((&line, ""));
+        Judge { name: name.to_owned(), version: Some(version.trim().to_owned()), not_asked: None }
+    };
+    let judges = renderers.versions(home.path()).await.into_iter().map(judge).collect();
+    let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
+    for one in &contents.installations {
+        let release = format!("{}/{}", one.namespace, one.release);
+        let (chart, namespace) = (one.chart.clone(), one.namespace.clone());
+        asked.insert(format!("helm {release}"), Asked::Chart { chart, release, namespace });
+    }
+    for directory in &contents.directories {
+        asked.insert(format!("kustomize {directory}"), Asked::Directory(directory.clone()));
+    }
+    let Rendering { mut documents, mut failed, .. } = renderers.render(contents, home.path()).await?;
+    let answer = |(of, asked): (String, Asked)| {
+        let result = documents.remove(&of).map(Ok).or_else(|| failed.remove(&of).map(Err))?;
+        Some(Answer { asked, result })
+    };
+    Ok((asked.into_iter().filter_map(answer).collect(), judges))
 }
 
 /// Lists the images that a release pulls and that are not below `prefix`, one a line, and what could not be found out; `None`
@@ -99,9 +126,27 @@ fn temporary(below: &Path) -> Result<TempDir, Error> {
 }
 
 impl<'a> Renderers<'a> {
-    fn find(context: &'a Context) -> Self {
+    pub(super) fn find(context: &'a Context) -> Self {
         let programs = &*context.programs;
         Self { programs, helm: programs.find("helm"), kubectl: programs.find("kubectl") }
+    }
+
+    /// Returns the names of the programs that are not on the path.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let programs = [("helm", &self.helm), ("kubectl", &self.kubectl)];
+        programs.into_iter().filter(|(_, program)| program.is_none()).map(|(name, _)| name).collect()
+    }
+
+    async fn versions(&self, home: &Path) -> Vec<String> {
+        let mut versions = Vec::new();
+        for (program, arguments) in
+            [(&self.helm, &["version", "--short"][..]), (&self.kubectl, &["version", "--client"][..])]
+        {
+            if let Some(program) = program {
+                versions.push(version(self.programs, program, arguments, home).await);
+            }
+        }
+        versions
     }
 
     async fn render(&self, contents: Contents, home: &Path) -> Result<Rendering, Error> {
@@ -112,40 +157,60 @@ impl<'a> Renderers<'a> {
         match &self.kubectl {
             None => rendering.notes.push("kubectl is not on the path: the overlay is not built".to_owned()),
             Some(kubectl) => {
-                for built in &contents.directories {
-                    let path = root.join("overlay").join(built).display().to_string();
-                    let arguments = ["kustomize", "--load-restrictor", "LoadRestrictionsNone", &path];
-                    keep(
-                        &mut rendering,
-                        format!("kustomize {built}"),
-                        run(self.programs, kubectl, &arguments, home).await,
-                        root,
-                    );
-                }
+                let builds = contents.directories.iter().map(|built| self.build(kubectl, built, root, home));
+                at_once(builds).await.into_iter().for_each(|(of, result)| keep(&mut rendering, of, result, root));
             }
         }
         match &self.helm {
             None => rendering.notes.push("helm is not on the path: charts are not rendered".to_owned()),
-            Some(helm) => self.install(helm, &contents, root, home, &mut rendering).await,
+            Some(helm) => {
+                let renders =
+                    (0..contents.installations.len()).filter_map(|at| self.install(helm, &contents, at, root, home));
+                at_once(renders).await.into_iter().for_each(|(of, result)| keep(&mut rendering, of, result, root));
+            }
         }
         Ok(rendering)
     }
 
-    async fn install(&self, helm: &Path, contents: &Contents, root: &Path, home: &Path, rendering: &mut Rendering) {
-        for (at, one) in contents.installations.iter().enumerate() {
-            let Some(chart) = contents.charts.keys().position(|name| *name == one.chart) else { continue };
-            let chart = root.join(format!("{chart}.tgz")).display().to_string();
-            let namespace = format!("--namespace={}", one.namespace);
-            let mut arguments = vec!["template".to_owned(), "--include-crds".to_owned(), namespace];
-            for weight in 0..one.values.len() {
-                arguments.push(format!("--values={}", root.join(format!("{at}-{weight}.json")).display()));
-            }
-            arguments.extend(["--".to_owned(), one.release.clone(), chart]);
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let of = format!("helm {}/{}", one.namespace, one.release);
-            keep(rendering, of, run(self.programs, helm, &arguments, home).await, root);
-        }
+    async fn build(&self, kubectl: &Path, built: &str, root: &Path, home: &Path) -> Output {
+        let path = root.join("overlay").join(built).display().to_string();
+        let arguments = ["kustomize", "--load-restrictor", "LoadRestrictionsNone", &path];
+        (format!("kustomize {built}"), run(self.programs, kubectl, &arguments, home).await)
     }
+
+    /// Renders one installation; nothing where its chart is absent.
+    fn install(
+        &self,
+        helm: &Path,
+        contents: &Contents,
+        at: usize,
+        root: &Path,
+        home: &Path,
+    ) -> Option<impl Future<Output = Output>> {
+        let one = &contents.installations[at];
+        let chart = contents.charts.keys().position(|name| *name == one.chart)?;
+        let chart = root.join(format!("{chart}.tgz")).display().to_string();
+        let namespace = format!("--namespace={}", one.namespace);
+        let mut arguments = vec!["template".to_owned(), "--include-crds".to_owned(), namespace];
+        for weight in 0..one.values.len() {
+            arguments.push(format!("--values={}", root.join(format!("{at}-{weight}.json")).display()));
+        }
+        arguments.extend(["--".to_owned(), one.release.clone(), chart]);
+        let of = format!("helm {}/{}", one.namespace, one.release);
+        Some(async move {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            (of, run(self.programs, helm, &arguments, home).await)
+        })
+    }
+}
+
+/// What a program was asked for, and what it printed or why it printed nothing.
+type Output = (String, Result<Vec<u8>, String>);
+
+/// Runs programs at once, as many as there are processors, and returns what they said in the order of the questions.
+async fn at_once(runs: impl Iterator<Item = impl Future<Output = Output>>) -> Vec<Output> {
+    let most = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    futures_util::stream::iter(runs).buffered(most).collect().await
 }
 
 fn keep(rendering: &mut Rendering, of: String, result: Result<Vec<u8>, String>, root: &Path) {

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::lint::Stored;
+use super::judges::{Judged, Render};
+use super::lint::{How, Stored};
 use super::{Connection, Error, checks};
 use crate::config::Config;
 use crate::contents::{Opened, Stores};
@@ -128,7 +129,9 @@ impl Reading<'_> {
             None
         } else {
             let opened = Opened::in_store(reader.store, config, resolved.release.clone());
-            Some(Stored::read(&opened, |_| true).await?.report(word, None, &Settings::of(config)?))
+            let (read, settings) = (Stored::read(&opened, |_| true).await?, Settings::of(config)?);
+            let how = How { settings: &settings, render: Render::Off, timings: false, context: connection.context() };
+            Some(how.stored(word, &read, None, &Judged::default()))
         };
         Ok(VerifiedRelease { reference: word.to_owned(), version: Some(resolved.release.version), checks, lint })
     }

@@ -66,6 +66,7 @@ fn tree(source: &Source) -> PackRequest {
         revision: RevisionRequest { commit: Some("a".repeat(40)), source_url: None, epoch: Some(1_700_000_000) },
         allow_dirty: false,
         on_errors: alga_release::ops::OnErrors::Refuse,
+        render: alga_release::ops::Render::Off,
     }
 }
 

@@ -7,7 +7,8 @@ use alga_release::config::Config;
 use alga_release::diff::{Diff, render};
 use alga_release::image::{Check, Platform};
 use alga_release::ops::{
-    self, Access, Connection, ControlPlane, DiffOrigin, DiffRequest, DiffSide, OnErrors, PackRequest, StoreRequest,
+    self, Access, Connection, ControlPlane, DiffOrigin, DiffRequest, DiffSide, OnErrors, PackRequest, Render,
+    StoreRequest,
 };
 use clap::ValueEnum;
 
@@ -179,6 +180,7 @@ fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
         revision: args.revision.request(),
         allow_dirty: true,
         on_errors: OnErrors::Report,
+        render: Render::Off,
     };
     Ok(DiffSide { reference, origin: DiffOrigin::Tree(Box::new(request)) })
 }

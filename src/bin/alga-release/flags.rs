@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alga_release::image::{Check, Platform};
-use alga_release::ops::RevisionRequest;
+use alga_release::ops::{Render, RevisionRequest};
 use clap::ValueEnum;
 
 /// The flags of every command that works on a store: which store, which configuration, which output.
@@ -174,6 +174,27 @@ impl From<ImageCheck> for Check {
             ImageCheck::Require => Self::Require,
             ImageCheck::Warn => Self::Warn,
             ImageCheck::Off => Self::Off,
+        }
+    }
+}
+
+/// Whether helm and kubectl are asked about what is checked.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RenderFlag {
+    /// They are not: the verdict does not depend on what is installed
+    Off,
+    /// Those that are on the PATH are
+    Auto,
+    /// Both must be there
+    Require,
+}
+
+impl From<RenderFlag> for Render {
+    fn from(render: RenderFlag) -> Self {
+        match render {
+            RenderFlag::Off => Self::Off,
+            RenderFlag::Auto => Self::Auto,
+            RenderFlag::Require => Self::Require,
         }
     }
 }

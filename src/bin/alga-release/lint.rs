@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{Common, ProfileArgs, key_value};
+use crate::flags::{Common, ProfileArgs, RenderFlag, key_value};
 use crate::output::{self, Talk};
 use crate::{pager, system};
 
@@ -33,6 +33,12 @@ pub struct Args {
     /// Why findings are allowed
     #[arg(long)]
     reason: Option<String>,
+    /// Ask helm and kubectl, too, which render every release and build every directory
+    #[arg(long, value_enum, default_value_t = RenderFlag::Auto)]
+    render: RenderFlag,
+    /// Say how long each topic took
+    #[arg(long)]
+    timings: bool,
     /// Print the entry of a rule, or with `all` the whole catalogue in Markdown, and check nothing
     #[arg(long, value_name = "RULE")]
     explain: Option<String>,
@@ -115,12 +121,12 @@ fn checked(args: &Args, talk: &Talk) -> Result<Report, Failure> {
     };
     let against = args.against.as_ref().map(|word| connect::locate(word, &mut store, &mut config)).transpose()?;
     let needs_store = !is_tree || against.is_some();
-    let request = LintRequest { origin, against, settings };
+    let request = LintRequest { origin, against, settings, render: args.render.into(), timings: args.timings };
     let store = StoreRequest { public_read: false, ..store.request(&config)? };
     let context = system::context(talk);
     let work = async {
         let connection = if needs_store { Some(Connection::open(&store, Access::Read, &context).await?) } else { None };
-        Ok(Box::pin(ops::lint(&request, &config, connection.as_ref())).await?)
+        Ok(Box::pin(ops::lint(&request, &config, connection.as_ref(), &context)).await?)
     };
     connect::block_on(Box::pin(work))
 }

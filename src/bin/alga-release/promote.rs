@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::connect;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, ExtentArgs, Format, OutputArgs, OutputsArgs};
+use crate::flags::{Approval, Common, ExtentArgs, Format, OutputArgs, OutputsArgs, RenderFlag};
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outputs};
 use crate::{pager, system};
@@ -37,6 +37,9 @@ pub struct Args {
     /// Promote though the checks find something of this rule (repeatable); --reason says why
     #[arg(long, value_name = "RULE", requires = "reason")]
     allow: Vec<String>,
+    /// Ask helm and kubectl, too, whether it can be installed
+    #[arg(long, value_enum, default_value_t = RenderFlag::Off)]
+    render: RenderFlag,
     /// Why the channel moves, for its record
     #[arg(long)]
     reason: Option<String>,
@@ -85,6 +88,7 @@ async fn promoted(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
         terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
         extent: args.extent.extent(),
         lint,
+        render: args.render.into(),
     };
     let (store, access) = (store.request(&config)?, args.approval.access());
     let source_access = if args.to_store.is_some() { Access::Read } else { access };

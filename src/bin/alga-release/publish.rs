@@ -13,7 +13,9 @@ use clap::ValueEnum;
 use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, Format, ImageCheck, OutputsArgs, ProfileArgs, RevisionArgs, key_value};
+use crate::flags::{
+    Approval, Common, Format, ImageCheck, OutputsArgs, ProfileArgs, RenderFlag, RevisionArgs, key_value,
+};
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outcome, Outputs};
 use crate::{pager, system};
@@ -64,6 +66,9 @@ pub struct Args {
     /// Publish though the checks find that appliances would fail; says why, in the report
     #[arg(long, value_name = "REASON")]
     no_lint: Option<String>,
+    /// Ask helm and kubectl, too, whether it can be installed
+    #[arg(long, value_enum, default_value_t = RenderFlag::Off)]
+    render: RenderFlag,
     /// Let a channel move between versions that have no order
     #[arg(long)]
     allow_unordered: bool,
@@ -167,6 +172,7 @@ fn pack_request(args: &Args, config: &Config) -> Result<PackRequest, Failure> {
         revision: args.revision.request(),
         allow_dirty: args.allow_dirty,
         on_errors: args.no_lint.clone().map_or(OnErrors::Refuse, OnErrors::Publish),
+        render: args.render.into(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Findings with the line that they are about, as rustc shows them; and the catalogue in Markdown.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
@@ -31,6 +32,10 @@ pub fn text(report: &Report, colour: Colour, width: usize) -> String {
             (_, Some(reason)) => writeln!(text, "{name} was not asked: {}", clean(reason)),
             (version, None) => writeln!(text, "asked {name} {}", shown(version.as_deref().unwrap_or_default())),
         };
+    }
+    for timing in &report.timings {
+        let _ =
+            writeln!(text, "{:>9.3} ms  {}", Duration::from_micros(timing.micros).as_secs_f64() * 1000.0, timing.topic);
     }
     if let Some(reason) = &report.ignored_because {
         let _ = writeln!(text, "errors do not refuse the release: {}", shown(reason));
@@ -124,6 +129,7 @@ pub fn markdown() -> String {
          \x20     reason: the operator reads these\n\
          \x20 external: # objects that the cluster has without the overlay\n\
          \x20   - Secret/apps/registry\n\
+         \x20 kubernetes: \"1.29-1.33\" # the versions that the product runs on\n\
          ```\n\n\
          `alga-release lint --explain RULE` prints the entry of a rule.\n",
     );

@@ -1,0 +1,49 @@
+//! Asks helm and kubectl what they make of a release, for the checks of its contents.
+
+use super::rendered::{Renderers, answers};
+use super::{Context, Error};
+use crate::diff::rendered::Contents;
+use crate::lint::{Answer, Judge};
+
+/// Whether helm and kubectl are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Render {
+    /// They are not, so that the verdict is the same on every machine.
+    #[default]
+    Off,
+    /// Those that are on the path are.
+    Auto,
+    /// Both are; it is an error when one is missing.
+    Require,
+}
+
+/// What the programs said.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub answers: Vec<Answer>,
+    pub judges: Vec<Judge>,
+}
+
+impl Render {
+    /// Asks the programs.
+    ///
+    /// # Errors
+    /// When a program that must be asked is missing, or no temporary files can be written.
+    pub(super) async fn ask(self, contents: Contents, context: &Context) -> Result<Judged, Error> {
+        if self == Self::Off {
+            return Ok(Judged::default());
+        }
+        let renderers = Renderers::find(context);
+        let missing = renderers.missing();
+        if let (Self::Require, Some(program)) = (self, missing.first()) {
+            return Err(Error::NoJudge { program });
+        }
+        let (answers, mut judges) = answers(&renderers, contents, context).await?;
+        judges.extend(missing.into_iter().map(|name| Judge {
+            name: name.to_owned(),
+            version: None,
+            not_asked: Some("it is not on the PATH".to_owned()),
+        }));
+        Ok(Judged { answers, judges })
+    }
+}
