@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
+use serde::Deserialize;
 
 use super::{Platform, stated::stated};
 use crate::oci::{self, AnyRepository, Digest, Kind, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
 
 /// What happens when an image is not there, or is for another platform.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Check {
     /// The release is refused.
     Require,

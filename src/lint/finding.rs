@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::rule::{Rule, Severity};
 use crate::yaml::Node;
-use crate::yaml::edit::Edit;
+use crate::yaml::edit::{Edit, replace_scalar};
 
 /// A file that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +77,7 @@ pub struct Finding {
     pub message: String,
     /// What to do here, in a whole sentence; the rule's own way out where it is absent.
     pub help: Option<String>,
-    /// Edits of the file that mend it.
+    /// Edits of the line that mend it.
     pub fix: Vec<Edit>,
     /// Whether the text at the place is a secret, which is never shown.
     pub secret: bool,
@@ -90,9 +90,9 @@ impl Finding {
         self
     }
 
-    /// Offers edits that mend it.
-    pub(crate) fn fix(&mut self, edits: Vec<Edit>) -> &mut Self {
-        self.fix = edits;
+    /// Offers to write another text in the place of a scalar of the file whose text is `text`.
+    pub(crate) fn rename(&mut self, text: &str, node: &Node, to: &str) -> &mut Self {
+        self.fix = vec![replace_scalar(text, node, to)];
         self
     }
 

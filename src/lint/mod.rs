@@ -26,7 +26,7 @@ pub(crate) use contents::{ChartFiles, Contents};
 pub(crate) use finding::Findings;
 pub use finding::{Finding, Located, Place};
 pub(crate) use judged::{Answer, Asked};
-pub use report::{Judge, Report, Reported, Timing};
+pub use report::{Fix, Judge, Report, Reported, Timing};
 pub use rule::{Class, Rule, Severity};
 pub(crate) use run::Run;
 pub use settings::Settings;

@@ -165,6 +165,11 @@ fn injections(contents: &Contents<'_>, found: &mut Findings) {
         let known = ["app-url", "host", "domain-suffix"].into_iter().chain(images.iter().map(String::as_str));
         if let Some(near) = nearest(&injection.from, known) {
             finding.help(format!("Did you mean `{near}`? A fixed text is written `literal:{}`.", injection.from));
+            let text = contents.configuration.as_deref().unwrap_or_default();
+            let documents = yaml::parse(text).unwrap_or_default();
+            if let Some(node) = entry(&documents, at).and_then(|entry| entry.get(&["from"])) {
+                finding.rename(text, node, &near);
+            }
         }
     }
 }
@@ -173,12 +178,16 @@ fn injections(contents: &Contents<'_>, found: &mut Findings) {
 fn configured(contents: &Contents<'_>, at: usize, field: &str) -> Place {
     let file = Located::Configuration;
     let documents = contents.configuration.as_deref().and_then(|text| yaml::parse(text).ok()).unwrap_or_default();
-    let root = documents.iter().find_map(|document| document.root.as_ref());
-    let entry = root.and_then(|root| root.get(&["appliance", "values"])?.items().get(at));
-    match entry.and_then(|entry| entry.get(&[field])) {
+    match entry(&documents, at).and_then(|entry| entry.get(&[field])) {
         Some(node) => Place { file, line: node.line, span: Some(node.span.clone()) },
         None => Place { file, line: 1, span: None },
     }
+}
+
+/// Returns an entry of `appliance.values` of a configuration.
+fn entry(documents: &[yaml::Document], at: usize) -> Option<&Node> {
+    let root = documents.iter().find_map(|document| document.root.as_ref())?;
+    root.get(&["appliance", "values"])?.items().get(at)
 }
 
 /// A release that is rendered as an appliance renders it, with a host that stands for any.

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::written::Written;
 use super::{Contents, Findings};
 use crate::config::FILE_NAME;
+use crate::yaml::edit::{Edit, apply};
 
 /// Version of the report's JSON, `docs/schemas/lint.json`.
 const SCHEMA: &str = "alga.release.lint/v1";
@@ -64,9 +65,21 @@ pub struct Reported {
     /// The line of the file, unless it is a secret or too long to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<String>,
+    /// What `--fix` makes of the line, where the finding can be mended mechanically.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
     /// Why it is allowed, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// A line that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fix {
+    /// The line as it is.
+    pub from: String,
+    /// The line as it is to be.
+    pub to: String,
 }
 
 /// A program that was asked to judge, or that could not be.
@@ -184,7 +197,7 @@ fn reported(
     written: &Written<'_>,
     reason: Option<String>,
 ) -> Reported {
-    let Finding { rule, severity, place, message, help, secret, .. } = finding;
+    let Finding { rule, severity, place, message, help, secret, fix } = finding;
     let text = text_of(&place.file, contents);
     let found = text.map(|text| spot(text, place.line, place.span.as_ref()));
     let (column, width, excerpt) = found.unwrap_or((1, 0, None));
@@ -192,6 +205,7 @@ fn reported(
         Located::Overlay(path) => written.line(path, text.unwrap_or_default(), place.line),
         _ => place.line,
     };
+    let fix = text.and_then(|text| line_fix(text, place.line, &fix));
     Reported {
         rule,
         class: rule.class,
@@ -203,6 +217,7 @@ fn reported(
         message,
         help: help.unwrap_or_else(|| rule.way_out.to_owned()),
         excerpt: excerpt.filter(|_| !secret),
+        fix: fix.filter(|_| !secret),
         reason,
     }
 }
@@ -214,6 +229,20 @@ fn text_of<'a>(file: &Located, contents: &'a Contents<'_>) -> Option<&'a str> {
         Located::Configuration => contents.configuration.as_deref(),
         Located::Tree(_) | Located::Release => None,
     }
+}
+
+/// Returns edits as the replacement of a line; nothing where they go beyond it.
+fn line_fix(text: &str, line: usize, edits: &[Edit]) -> Option<Fix> {
+    let from = text.lines().nth(line.checked_sub(1)?)?;
+    let start = from.as_ptr().addr() - text.as_ptr().addr();
+    let within = |edit: &Edit| edit.range.start >= start && edit.range.end <= start + from.len();
+    if edits.is_empty() || !edits.iter().all(within) {
+        return None;
+    }
+    let shifted =
+        |edit: &Edit| Edit { range: edit.range.start - start..edit.range.end - start, text: edit.text.clone() };
+    let to = apply(from, edits.iter().map(shifted).collect()).ok()?;
+    Some(Fix { from: from.to_owned(), to })
 }
 
 /// Returns the column, the width and the line's text of a place.

@@ -96,15 +96,17 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Allows the findings of a rule, whatever file they are in.
+    /// Allows the findings of rules, whatever file they are in.
     ///
     /// # Errors
     /// When there is no such rule.
-    pub fn allow(&mut self, rule: &str, reason: &str) -> Result<(), Error> {
-        known(rule).map_err(|cause| Error::usage(Place::file("--allow"), cause))?;
-        let (rule, reason) = (rule.to_owned(), reason.to_owned());
-        self.changes.push(Change { rule, path: None, severity: None, reason, by: By::Flag });
-        Ok(())
+    pub fn allowing(mut self, rules: &[String], reason: Option<&str>) -> Result<Self, Error> {
+        for rule in rules {
+            known(rule).map_err(|cause| Error::usage(Place::file("--allow"), cause))?;
+            let (rule, reason) = (rule.clone(), reason.unwrap_or_default().to_owned());
+            self.changes.push(Change { rule, path: None, severity: None, reason, by: By::Flag });
+        }
+        Ok(self)
     }
 }
 

@@ -52,11 +52,13 @@ pub enum Error {
     /// What would be published or promoted cannot be installed.
     #[error("{} cannot be installed: {}", .0.subject, .0.summary())]
     Lint(Box<Report>),
-    /// A program that must be asked is missing.
-    #[error("--render require: {program} is not on the PATH")]
+    /// A program that must be asked does not answer.
+    #[error("--render require: cannot ask {program}: {reason}")]
     NoJudge {
         /// Name of the program.
-        program: &'static str,
+        program: String,
+        /// Why it does not answer.
+        reason: String,
     },
     /// Credentials cannot be read.
     #[error(transparent)]

@@ -1,12 +1,15 @@
 //! Asks helm and kubectl what they make of a release, for the checks of its contents.
 
+use serde::Deserialize;
+
 use super::rendered::{Renderers, answers};
 use super::{Context, Error};
 use crate::diff::rendered::Contents;
 use crate::lint::{Answer, Judge};
 
 /// Whether helm and kubectl are asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Render {
     /// They are not, so that the verdict is the same on every machine.
     #[default]
@@ -34,16 +37,25 @@ impl Render {
             return Ok(Judged::default());
         }
         let renderers = Renderers::find(context);
-        let missing = renderers.missing();
-        if let (Self::Require, Some(program)) = (self, missing.first()) {
-            return Err(Error::NoJudge { program });
-        }
-        let (answers, mut judges) = answers(&renderers, contents, context).await?;
-        judges.extend(missing.into_iter().map(|name| Judge {
+        let missing = renderers.missing().into_iter().map(|name| Judge {
             name: name.to_owned(),
             version: None,
             not_asked: Some("it is not on the PATH".to_owned()),
-        }));
+        });
+        let missing: Vec<Judge> = missing.collect();
+        self.all_answer(&missing)?;
+        let (answers, mut judges) = answers(&renderers, contents, context).await?;
+        self.all_answer(&judges)?;
+        judges.extend(missing);
         Ok(Judged { answers, judges })
+    }
+
+    /// Refuses a program that did not answer, where all must.
+    fn all_answer(self, judges: &[Judge]) -> Result<(), Error> {
+        let silent = judges.iter().find_map(|judge| Some((judge, judge.not_asked.as_ref()?)));
+        match silent.filter(|_| self == Self::Require) {
+            Some((judge, reason)) => Err(Error::NoJudge { program: judge.name.clone(), reason: reason.clone() }),
+            None => Ok(()),
+        }
     }
 }

@@ -18,6 +18,8 @@ use crate::lint::{Answer, Asked, Judge};
 use crate::oci::{self, Prefix};
 use crate::text::shown;
 
+/// How the reason begins when a program refuses what it was given.
+const FAILED: &str = "it failed: ";
 /// How long one program may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Number of bytes that one program may print.
@@ -29,7 +31,32 @@ const NOWHERE: &str = "http://127.0.0.1:9";
 pub(super) struct Renderers<'a> {
     programs: &'a dyn Programs,
     helm: Option<PathBuf>,
-    kubectl: Option<PathBuf>,
+    kustomize: Option<Kustomize>,
+}
+
+/// kustomize itself, or the one in kubectl.
+struct Kustomize {
+    program: PathBuf,
+    /// Arguments before the directory that is built.
+    build: &'static [&'static str],
+    /// Arguments that print the version.
+    version: &'static [&'static str],
+}
+
+impl Kustomize {
+    fn find(programs: &dyn Programs) -> Option<Self> {
+        let kubectl = |program| Self {
+            program,
+            build: &["kustomize", "--load-restrictor", "LoadRestrictionsNone"],
+            version: &["version", "--client"],
+        };
+        let alone = |program| Self {
+            program,
+            build: &["build", "--load-restrictor", "LoadRestrictionsNone"],
+            version: &["version"],
+        };
+        programs.find("kubectl").map(kubectl).or_else(|| programs.find("kustomize").map(alone))
+    }
 }
 
 /// Adds to a comparison what the cluster would get. A program that is missing or fails is named in the comparison.
@@ -62,7 +89,7 @@ pub(super) async fn answers(
         let (name, version) = line.split_once([' ', ',']).unwrap_or((&line, ""));
         Judge { name: name.to_owned(), version: Some(version.trim().to_owned()), not_asked: None }
     };
-    let judges = renderers.versions(home.path()).await.into_iter().map(judge).collect();
+    let mut judges: Vec<Judge> = renderers.versions(home.path()).await.into_iter().map(judge).collect();
     let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
     for one in &contents.installations {
         let release = format!("{}/{}", one.namespace, one.release);
@@ -73,11 +100,20 @@ pub(super) async fn answers(
         asked.insert(format!("kustomize {directory}"), Asked::Directory(directory.clone()));
     }
     let Rendering { mut documents, mut failed, .. } = renderers.render(contents, home.path()).await?;
-    let answer = |(of, asked): (String, Asked)| {
-        let result = documents.remove(&of).map(Ok).or_else(|| failed.remove(&of).map(Err))?;
-        Some(Answer { asked, result })
-    };
-    Ok((asked.into_iter().filter_map(answer).collect(), judges))
+    let mut answers = Vec::new();
+    for (of, asked) in asked {
+        let Some(result) = documents.remove(&of).map(Ok).or_else(|| failed.remove(&of).map(Err)) else { continue };
+        match result {
+            // A program that could not be started, or that took too long, says nothing about the release.
+            Err(reason) if !reason.starts_with(FAILED) => {
+                let name = of.split(' ').next().unwrap_or_default();
+                judges.retain(|judge| judge.name != name || judge.not_asked.is_none());
+                judges.push(Judge { name: name.to_owned(), version: None, not_asked: Some(format!("{of}: {reason}")) });
+            }
+            result => answers.push(Answer { asked, result }),
+        }
+    }
+    Ok((answers, judges))
 }
 
 /// Lists the images that a release pulls and that are not below `prefix`, one a line, and what could not be found out; `None`
@@ -96,7 +132,7 @@ pub(super) async fn pulled_from_elsewhere(
     }
     let home = temporary(&scratch(&context.environment))?;
     // Without kustomize, the files are read as they are written.
-    let written = if renderers.kubectl.is_none() { contents.files.clone() } else { BTreeMap::new() };
+    let written = if renderers.kustomize.is_none() { contents.files.clone() } else { BTreeMap::new() };
     let mut rendering = renderers.render(contents, home.path()).await?;
     let mut notes = std::mem::take(&mut rendering.notes);
     notes.extend(rendering.failed.iter().map(|(of, reason)| shown(&format!("{of}: {reason}"))));
@@ -128,23 +164,21 @@ fn temporary(below: &Path) -> Result<TempDir, Error> {
 impl<'a> Renderers<'a> {
     pub(super) fn find(context: &'a Context) -> Self {
         let programs = &*context.programs;
-        Self { programs, helm: programs.find("helm"), kubectl: programs.find("kubectl") }
+        Self { programs, helm: programs.find("helm"), kustomize: Kustomize::find(programs) }
     }
 
     /// Returns the names of the programs that are not on the path.
     pub(super) fn missing(&self) -> Vec<&'static str> {
-        let programs = [("helm", &self.helm), ("kubectl", &self.kubectl)];
-        programs.into_iter().filter(|(_, program)| program.is_none()).map(|(name, _)| name).collect()
+        let programs = [("helm", self.helm.is_some()), ("kubectl or kustomize", self.kustomize.is_some())];
+        programs.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect()
     }
 
     async fn versions(&self, home: &Path) -> Vec<String> {
         let mut versions = Vec::new();
-        for (program, arguments) in
-            [(&self.helm, &["version", "--short"][..]), (&self.kubectl, &["version", "--client"][..])]
-        {
-            if let Some(program) = program {
-                versions.push(version(self.programs, program, arguments, home).await);
-            }
+        let helm = self.helm.as_deref().map(|helm| (helm, &["version", "--short"][..]));
+        let kustomize = self.kustomize.as_ref().map(|kustomize| (&*kustomize.program, kustomize.version));
+        for (program, arguments) in helm.into_iter().chain(kustomize) {
+            versions.push(version(self.programs, program, arguments, home).await);
         }
         versions
     }
@@ -154,10 +188,10 @@ impl<'a> Renderers<'a> {
         let root = directory.path();
         let mut rendering = Rendering { notes: contents.notes.clone(), ..Rendering::default() };
         write(&contents, root)?;
-        match &self.kubectl {
+        match &self.kustomize {
             None => rendering.notes.push("kubectl is not on the path: the overlay is not built".to_owned()),
-            Some(kubectl) => {
-                let builds = contents.directories.iter().map(|built| self.build(kubectl, built, root, home));
+            Some(kustomize) => {
+                let builds = contents.directories.iter().map(|built| self.build(kustomize, built, root, home));
                 at_once(builds).await.into_iter().for_each(|(of, result)| keep(&mut rendering, of, result, root));
             }
         }
@@ -172,10 +206,10 @@ impl<'a> Renderers<'a> {
         Ok(rendering)
     }
 
-    async fn build(&self, kubectl: &Path, built: &str, root: &Path, home: &Path) -> Output {
+    async fn build(&self, kustomize: &Kustomize, built: &str, root: &Path, home: &Path) -> Output {
         let path = root.join("overlay").join(built).display().to_string();
-        let arguments = ["kustomize", "--load-restrictor", "LoadRestrictionsNone", &path];
-        (format!("kustomize {built}"), run(self.programs, kubectl, &arguments, home).await)
+        let arguments = [kustomize.build, &[&path]].concat();
+        (format!("kustomize {built}"), run(self.programs, &kustomize.program, &arguments, home).await)
     }
 
     /// Renders one installation; nothing where its chart is absent.
@@ -259,7 +293,7 @@ async fn run(programs: &dyn Programs, program: &Path, arguments: &[&str], home: 
     };
     match programs.run(call).await {
         Ok(ended) if ended.success => Ok(ended.output.expose_secret().clone()),
-        Ok(ended) => Err(format!("it failed: {}", String::from_utf8_lossy(&ended.errors).trim())),
+        Ok(ended) => Err(format!("{FAILED}{}", String::from_utf8_lossy(&ended.errors).trim())),
         Err(cause) => Err(cause.to_string()),
     }
 }

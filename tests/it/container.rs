@@ -102,6 +102,7 @@ impl Builder {
         ]);
         build.args(["--build-arg", "VERSION=1.2.3", "--build-arg", "REVISION=abc", "--tag", target]);
         build.arg("--build-context").arg(format!("build={}", stage.display()));
+        build.arg("--build-context").arg(format!("judges={}", stage.join("judges").display()));
         build.arg("--file").arg(root("Containerfile")).arg(stage);
         stdout(&mut build);
         let to = format!("oci:{}:{target}", self.path(layout).display());
@@ -205,6 +206,37 @@ fn an_image_holds_what_it_must_and_the_same_build_gives_the_same_digest() {
             assert!(!builder.unpacked(target).join("lib64").exists(), "{target}");
         }
     }
+}
+
+#[test]
+fn the_image_with_helm_and_kustomize_asks_both() {
+    let Some(builder) = Builder::new() else { return };
+    let (Some(helm), Some(kustomize)) = (require("helm"), require("kustomize")) else { return };
+    let stage = builder.path("stage");
+    built(&stage);
+    place(&stage.join("judges/out"), &helm, "usr/bin/helm");
+    place(&stage.join("judges/out"), &kustomize, "usr/bin/kustomize");
+    builder.build("publisher-render", &stage, "layout");
+    let source = Source::new();
+    let work = source.path("..").canonicalize().expect("a directory");
+    fs::set_permissions(&work, fs::Permissions::from_mode(0o777)).expect("a mode");
+    let place = Place { root: builder.unpacked("publisher-render"), work };
+    // A runtime mounts it, and programs are started with it as their input.
+    fs::create_dir_all(place.root.join("dev")).expect("a directory");
+    stdout(Command::new("mknod").args(["-m", "666"]).arg(place.root.join("dev/null")).args(["c", "1", "3"]));
+    let lint = ["lint", "/work/tree", "--render", "require", "--output", "json"];
+    let report = run(&mut contained(&place, 65532, "alga-release", &lint, &[("TMPDIR", "/work")])).ends(0).json();
+    let judges: Vec<&str> = report["judges"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|judge| judge["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(judges, ["helm", "kustomize"], "{report:#}");
+    assert!(
+        report["judges"].as_array().expect("a list").iter().all(|judge| judge["version"].is_string()),
+        "{report:#}"
+    );
 }
 
 #[test]

@@ -177,3 +177,62 @@ fn the_formats_for_other_programs_name_file_line_and_rule() {
     assert!(github.stdout.starts_with(&format!("::error file={RELEASE},line={line},col=")), "{}", github.stdout);
     assert_eq!(github.stdout.lines().count(), 1, "one line is one command: {}", github.stdout);
 }
+
+#[test]
+fn what_is_mended_mechanically_is_shown_first_and_then_written() {
+    let source = Source::new();
+    let before = read(&source, RELEASE);
+    change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
+    let wrong = read(&source, RELEASE);
+    let root = source.path("").display().to_string();
+    let shown = alga(&["lint", &root, "--fix", "--dry-run"]).ends(3);
+    shown.says(&[
+        "-         valuesKey: email-service.singel-node.yaml",
+        "+         valuesKey: email-service.single-node.yaml",
+    ]);
+    assert_eq!(read(&source, RELEASE), wrong, "a dry run changes nothing");
+    alga(&["lint", &root, "--fix"]).ends(0);
+    assert_eq!(read(&source, RELEASE), before);
+    alga(&["lint", "1.0.3", "--store", &source.layout(), "--dry-run"]).ends(9);
+}
+
+/// A text of aliases that stands for more nodes than fit into memory; each line begins with `indent`.
+fn bomb(indent: &str) -> String {
+    let line = |depth: usize| match depth {
+        0 => format!("{indent}a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"),
+        depth => {
+            let below = vec![format!("*a{}", depth - 1); 10].join(", ");
+            format!("{indent}a{depth}: &a{depth} [{below}]\n")
+        }
+    };
+    (0..12).map(line).collect()
+}
+
+#[test]
+fn hostile_files_give_findings_and_neither_crash_nor_run_for_ever() {
+    let million = (0..1_000_000).fold(String::from("image: {}\nlines:\n"), |text, line| text + &format!("- {line}\n"));
+    let deep = format!("image: {}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    let template = "ee/helm/email-service/templates/service.yaml";
+    let cases: [(&str, Vec<u8>, i32); 8] = [
+        (VALUES, bomb("").into_bytes(), 0),
+        (VALUES, b"image: {tag: \xff}\n".to_vec(), 3),
+        (VALUES, million.into_bytes(), 0),
+        (VALUES, deep.into_bytes(), 3),
+        ("ee/helm/email-service/values.yaml", bomb("").into_bytes(), 0),
+        (template, b"a: {{ .Values.x }}\xff\n".to_vec(), 0),
+        (template, format!("a: {{{{ {}1{} }}}}\n", "(".repeat(50_000), ")".repeat(50_000)).into_bytes(), 0),
+        (
+            "ee/appliance/flux/base/namespaces.yaml",
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata:\n{}", bomb("  ")).into_bytes(),
+            0,
+        ),
+    ];
+    for (at, (path, bytes, code)) in cases.into_iter().enumerate() {
+        let source = Source::new();
+        std::fs::write(source.path(path), bytes).expect("written");
+        let root = source.path("").display().to_string();
+        let run = alga(&["lint", &root, "--render", "off", "--output", "json"]);
+        assert!(matches!(run.code, Some(0 | 3)), "{at} {path}: {run:?}");
+        assert!(code == 0 || run.code == Some(code), "{at} {path}: {run:?}");
+    }
+}

@@ -14,7 +14,7 @@ use alga_release::ops::{self, Clock, Context, LintRequest};
 use jiff::Timestamp;
 
 use crate::support::programs::{release, run};
-use crate::support::{files_below, peer, require};
+use crate::support::{files_below, require};
 
 /// A clock that is never asked.
 #[derive(Debug)]
@@ -75,9 +75,7 @@ fn found(report: &Report, rule: &str) -> Vec<String> {
 
 /// Returns the same for a rule that asks programs; nothing where they are missing.
 fn found_by_judges(tree: &Path, rule: &str, judges: &str) -> Option<Vec<String>> {
-    // kubectl does not come with the other programs, and is not needed to pass the tests.
-    let find = |name: &str| if name == "kubectl" { peer(name) } else { require(name) };
-    let programs: Vec<PathBuf> = judges.lines().map(find).collect::<Option<_>>()?;
+    let programs: Vec<PathBuf> = judges.lines().map(require).collect::<Option<_>>()?;
     let directories = programs.iter().filter_map(|program| program.parent()).map(Path::to_path_buf);
     let path = std::env::join_paths(directories).expect("paths");
     let mut command = release();

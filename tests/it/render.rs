@@ -217,7 +217,7 @@ fn values_that_cannot_be_edited_are_refused_with_file_and_line() {
     ] {
         source.write(name, text);
         std::fs::remove_dir_all(source.store()).ok();
-        published(&source, &[]);
+        published(&source, &["--no-lint", "a test"]);
         let run = render(&source, &[]).ends(1).says(&[message]);
         assert_eq!(run.stdout, "");
     }
@@ -228,11 +228,11 @@ fn what_is_larger_than_a_config_map_may_be_is_refused() {
     let source = Source::new();
     let name = "ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml";
     source.append(name, &format!("# {}\n", "x".repeat(300 << 10)));
-    published(&source, &[]);
+    published(&source, &["--no-lint", "a test"]);
     render(&source, &[]).ends(0).says(&["values-temporal.yaml is larger than 256 KiB", "--server-side"]);
     source.append(name, &format!("# {}\n", "x".repeat(1 << 20)));
     std::fs::remove_dir_all(source.store()).expect("a store");
-    published(&source, &[]);
+    published(&source, &["--no-lint", "a test"]);
     assert_eq!(render(&source, &[]).ends(1).says(&["profileValues.temporal", "1048576"]).stdout, "");
 }
 

@@ -320,9 +320,9 @@ fn a_configuration_that_is_not_committed_is_refused() {
 #[test]
 fn a_change_that_is_staged_but_not_committed_is_refused() {
     let Some(checkout) = Checkout::new("") else { return };
-    checkout.write("helm/values.yaml", "a: b\n");
+    checkout.write("ee/helm/email-service/NOTICE", "a: b\n");
     checkout.git(&["add", "--all"]);
-    assert_dirty(&checkout.dry_run(), &["helm/values.yaml"]);
+    assert_dirty(&checkout.dry_run(), &["ee/helm/email-service/NOTICE"]);
 }
 
 #[test]

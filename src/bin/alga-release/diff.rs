@@ -1,6 +1,6 @@
 //! `alga-release diff`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use alga_release::config::Config;
@@ -15,7 +15,7 @@ use clap::ValueEnum;
 use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{Common, Format, OutputsArgs, ProfileArgs, RevisionArgs, StoreArgs, key_value};
+use crate::flags::{Common, Format, ImageArgs, OutputsArgs, ProfileArgs, RevisionArgs, StoreArgs};
 use crate::output::{self, Talk};
 use crate::outputs::{Outcome, Outputs};
 use crate::pager;
@@ -66,12 +66,8 @@ struct TreeArgs {
     /// Version that the tree would be published as
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
-    /// Tag of an application image (repeatable)
-    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
-    images: Vec<(String, String)>,
-    /// Tags of application images: a JSON map, or a release.json
-    #[arg(long = "images", value_name = "FILE")]
-    images_file: Option<PathBuf>,
+    #[command(flatten)]
+    images: ImageArgs,
     /// Control-plane image: a tag, a digest or a full reference
     #[arg(long, value_name = "REF")]
     control_plane: Option<String>,
@@ -161,7 +157,7 @@ fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
         let selector = connect::locate(text, &mut store, &mut config)?;
         return Ok(DiffSide { reference, origin: DiffOrigin::Release(selector.parse()?) });
     };
-    let TreeArgs { version, images, images_file, control_plane, platform } = &args.tree;
+    let TreeArgs { version, images, control_plane, platform } = &args.tree;
     let Some(version) = version else {
         let reason = format!("{}: a source tree has no version of its own", root.display());
         return Err(Failure::usage_hint(reason, "give the version that it would be published as: --version VERSION"));
@@ -170,7 +166,7 @@ fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
         source: root.to_owned(),
         version: version.parse()?,
         channel: config.channels[0].clone(),
-        images: environment::image_tags(images, images_file.as_deref(), config)?,
+        images: environment::image_tags(images, config)?,
         control_plane: match control_plane {
             Some(text) if !text.is_empty() => ControlPlane::Reference(text.clone()),
             _ => ControlPlane::None,

@@ -8,7 +8,7 @@ use alga_release::config::{Config, FILE_NAME};
 use alga_release::plan;
 
 use crate::failure::Failure;
-use crate::flags::ConfigurationArgs;
+use crate::flags::{ConfigurationArgs, ImageArgs};
 
 /// Largest configuration file or list of images that is read.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -95,16 +95,12 @@ pub fn configuration(root: &Path, args: &ConfigurationArgs, profile: Option<&str
 }
 
 /// The tags of application images that are given by hand: those of a file, then those of the flags.
-pub fn image_tags(
-    flags: &[(String, String)],
-    file: Option<&Path>,
-    config: &Config,
-) -> Result<BTreeMap<String, String>, Failure> {
-    let mut tags = match file {
+pub fn image_tags(args: &ImageArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
+    let mut tags = match &args.images_file {
         Some(path) => plan::tags_in(&read(path)?, &path.display().to_string(), &config.release_images)?,
         None => BTreeMap::new(),
     };
-    tags.extend(flags.iter().cloned());
+    tags.extend(args.images.iter().cloned());
     Ok(tags)
 }
 

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alga_release::image::{Check, Platform};
-use alga_release::ops::{Render, RevisionRequest};
+use alga_release::image::Platform;
+use alga_release::ops::RevisionRequest;
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::de::DeserializeOwned;
 
 /// The flags of every command that works on a store: which store, which configuration, which output.
 #[derive(Clone, Debug, clap::Args)]
@@ -160,43 +162,26 @@ pub struct ExtentArgs {
     pub rewrite_prefix: Option<String>,
 }
 
-/// What happens when an image is absent or for another platform.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ImageCheck {
-    Require,
-    Warn,
-    Off,
+/// Tags of application images.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Source")]
+pub struct ImageArgs {
+    /// Tag of an application image (repeatable)
+    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
+    pub images: Vec<(String, String)>,
+    /// Tags of application images: a JSON map, or a release.json
+    #[arg(long = "images", value_name = "FILE")]
+    pub images_file: Option<PathBuf>,
 }
 
-impl From<ImageCheck> for Check {
-    fn from(check: ImageCheck) -> Self {
-        match check {
-            ImageCheck::Require => Self::Require,
-            ImageCheck::Warn => Self::Warn,
-            ImageCheck::Off => Self::Off,
-        }
-    }
-}
+/// What `--render` takes.
+pub const RENDER: [&str; 3] = ["off", "auto", "require"];
 
-/// Whether helm and kubectl are asked about what is checked.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum RenderFlag {
-    /// They are not: the verdict does not depend on what is installed
-    Off,
-    /// Those that are on the PATH are
-    Auto,
-    /// Both must be there
-    Require,
-}
-
-impl From<RenderFlag> for Render {
-    fn from(render: RenderFlag) -> Self {
-        match render {
-            RenderFlag::Off => Self::Off,
-            RenderFlag::Auto => Self::Auto,
-            RenderFlag::Require => Self::Require,
-        }
-    }
+/// A parser of words that the library reads from a configuration, too.
+pub fn words<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    words: impl IntoIterator<Item = &'static str>,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words).try_map(|word| serde_json::from_value::<T>(word.into()))
 }
 
 /// `KEY=TAG`

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use alga_release::lint::{self, Report, Settings, render};
-use alga_release::ops::{self, Access, Connection, LintOrigin, LintRequest, StoreRequest};
+use alga_release::lint::{Report, Settings, render};
+use alga_release::ops::{self, Access, Connection, LintOrigin, LintRequest, Render, StoreRequest};
 use clap::ValueEnum;
 
 use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{Common, ProfileArgs, RenderFlag, key_value};
+use crate::flags::{Common, ImageArgs, ProfileArgs, RENDER, words};
 use crate::output::{self, Talk};
 use crate::{pager, system};
 
@@ -21,9 +21,8 @@ pub struct Args {
     /// Version that the tree would be published as; its image tags are read
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
-    /// Tag of an application image (repeatable)
-    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
-    images: Vec<(String, String)>,
+    #[command(flatten)]
+    images: ImageArgs,
     /// Also find what an upgrade from this channel, version or digest would break
     #[arg(long, value_name = "CHANNEL|VERSION|DIGEST")]
     against: Option<String>,
@@ -34,8 +33,14 @@ pub struct Args {
     #[arg(long)]
     reason: Option<String>,
     /// Ask helm and kubectl, too, which render every release and build every directory
-    #[arg(long, value_enum, default_value_t = RenderFlag::Auto)]
-    render: RenderFlag,
+    #[arg(long, value_parser = words::<Render>(RENDER), default_value = "auto")]
+    render: Render,
+    /// Mend in the tree what can be mended mechanically; with --dry-run, show the lines and change nothing
+    #[arg(long)]
+    fix: bool,
+    /// With --fix: show what would be changed, and change nothing
+    #[arg(long, requires = "fix")]
+    dry_run: bool,
     /// Say how long each topic took
     #[arg(long)]
     timings: bool,
@@ -62,7 +67,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return explain(rule);
     }
     let talk = Talk::new(&args.common.output);
-    let report = checked(args, &talk)?;
+    let mut report = checked(args, &talk)?;
+    if args.fix {
+        eprint!("{}", output::in_log(&ops::mend(&report, Path::new(&args.subject), args.dry_run)?));
+        if !args.dry_run {
+            report = checked(args, &talk)?;
+        }
+    }
     talk.done();
     show(&report, args.common.output.output)?;
     if report.has_errors() {
@@ -81,25 +92,16 @@ fn show(report: &Report, format: LintFormat) -> Result<(), Failure> {
         LintFormat::Github => output::write_stdout(render::github(report).as_bytes()),
         LintFormat::Text => {
             let style = pager::style();
-            let colour = if style.colour { render::Colour::Styled } else { render::Colour::Plain };
-            output::write_text(&render::text(report, colour, style.width))
+            output::write_text(&render::text(report, style.colour, style.width))
         }
     }
 }
 
 fn explain(id: &str) -> Result<(), Failure> {
-    if id == "all" {
-        return output::write_text(&render::markdown());
+    match render::explained(id) {
+        Ok(text) => output::write_text(&text),
+        Err(hint) => Err(Failure::usage_hint(format!("there is no rule `{}`", id.escape_debug()), hint)),
     }
-    let Some(rule) = lint::rule(id) else {
-        let near = alga_release::config::nearest(id, lint::rules().map(|rule| rule.id));
-        let hint = near.map_or_else(
-            || "`alga-release lint --explain all` prints every rule.".to_owned(),
-            |near| format!("Did you mean `{near}`?"),
-        );
-        return Err(Failure::usage_hint(format!("there is no rule `{}`", id.escape_debug()), hint));
-    };
-    output::write_text(&render::explain(rule))
 }
 
 fn checked(args: &Args, talk: &Talk) -> Result<Report, Failure> {
@@ -107,21 +109,18 @@ fn checked(args: &Args, talk: &Talk) -> Result<Report, Failure> {
     let is_tree = tree.is_dir();
     let root = if is_tree { tree } else { Path::new(".") };
     let mut config = environment::configuration(root, &args.common.configuration, args.profile.profile.as_deref())?;
-    let mut settings = Settings::of(&config)?;
-    for rule in &args.allow {
-        settings.allow(rule, args.reason.as_deref().unwrap_or_default())?;
-    }
+    let settings = Settings::of(&config)?.allowing(&args.allow, args.reason.as_deref())?;
     let mut store = args.common.store.clone();
     let origin = if is_tree {
         let version = args.version.as_deref().map(str::parse).transpose()?;
-        let images = environment::image_tags(&args.images, None, &config)?;
+        let images = environment::image_tags(&args.images, &config)?;
         LintOrigin::Tree { source: PathBuf::from(&args.subject), version, images }
     } else {
         LintOrigin::Release(connect::locate(&args.subject, &mut store, &mut config)?)
     };
     let against = args.against.as_ref().map(|word| connect::locate(word, &mut store, &mut config)).transpose()?;
     let needs_store = !is_tree || against.is_some();
-    let request = LintRequest { origin, against, settings, render: args.render.into(), timings: args.timings };
+    let request = LintRequest { origin, against, settings, render: args.render, timings: args.timings };
     let store = StoreRequest { public_read: false, ..store.request(&config)? };
     let context = system::context(talk);
     let work = async {

@@ -2,12 +2,12 @@
 
 use alga_release::diff;
 use alga_release::lint::Settings;
-use alga_release::ops::{self, Access, Connection, MoveReport, PromoteRequest, Target};
+use alga_release::ops::{self, Access, Connection, MoveReport, PromoteRequest, Render, Target};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::connect;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, ExtentArgs, Format, OutputArgs, OutputsArgs, RenderFlag};
+use crate::flags::{Approval, Common, ExtentArgs, Format, OutputArgs, OutputsArgs, RENDER, words};
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outputs};
 use crate::{pager, system};
@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, value_name = "RULE", requires = "reason")]
     allow: Vec<String>,
     /// Ask helm and kubectl, too, whether it can be installed
-    #[arg(long, value_enum, default_value_t = RenderFlag::Off)]
-    render: RenderFlag,
+    #[arg(long, value_parser = words::<Render>(RENDER), default_value = "off")]
+    render: Render,
     /// Why the channel moves, for its record
     #[arg(long)]
     reason: Option<String>,
@@ -77,10 +77,7 @@ async fn promoted(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
     if args.new_channel {
         config.channels.push(args.to.parse()?);
     }
-    let mut lint = Settings::of(&config)?;
-    for rule in &args.allow {
-        lint.allow(rule, args.reason.as_deref().unwrap_or_default())?;
-    }
+    let lint = Settings::of(&config)?.allowing(&args.allow, args.reason.as_deref())?;
     let request = PromoteRequest {
         from,
         to: args.to.clone(),
@@ -88,7 +85,7 @@ async fn promoted(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
         terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
         extent: args.extent.extent(),
         lint,
-        render: args.render.into(),
+        render: args.render,
     };
     let (store, access) = (store.request(&config)?, args.approval.access());
     let source_access = if args.to_store.is_some() { Access::Read } else { access };

@@ -6,16 +6,13 @@ use alga_release::config::{ChartPin, ChartVersions, Config};
 use alga_release::diff;
 use alga_release::image::{Check, Platform};
 use alga_release::ops::{
-    self, Connection, ControlPlane, OnErrors, PackRequest, PublishReport, PublishRequest, StoreRequest,
+    self, Connection, ControlPlane, OnErrors, PackRequest, PublishReport, PublishRequest, Render, StoreRequest,
 };
-use clap::ValueEnum;
 
 use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{
-    Approval, Common, Format, ImageCheck, OutputsArgs, ProfileArgs, RenderFlag, RevisionArgs, key_value,
-};
+use crate::flags::{Approval, Common, Format, ImageArgs, OutputsArgs, ProfileArgs, RENDER, RevisionArgs, words};
 use crate::output::{self, Talk};
 use crate::outputs::{self, Outcome, Outputs};
 use crate::{pager, system};
@@ -36,12 +33,8 @@ pub struct Args {
     no_channel: bool,
     #[command(flatten)]
     approval: Approval,
-    /// Tag of an application image (repeatable)
-    #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
-    images: Vec<(String, String)>,
-    /// Tags of application images: a JSON map, or a release.json
-    #[arg(long = "images", value_name = "FILE")]
-    images_file: Option<PathBuf>,
+    #[command(flatten)]
+    images: ImageArgs,
     /// Control-plane image: a tag, a digest or a full reference; empty for none
     #[arg(long, value_name = "REF")]
     control_plane: Option<String>,
@@ -52,14 +45,14 @@ pub struct Args {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
     platform: Platform,
     /// What happens when an image is not there, or is for another platform [default: require in a registry, warn in a layout]
-    #[arg(long, value_enum)]
-    image_check: Option<ImageCheck>,
+    #[arg(long, value_parser = words::<Check>(["require", "warn", "off"]))]
+    image_check: Option<Check>,
     /// How releases are pinned to charts
-    #[arg(long, value_enum)]
-    chart_pin: Option<ChartPinFlag>,
+    #[arg(long, value_parser = words::<ChartPin>(["digest", "version"]))]
+    chart_pin: Option<ChartPin>,
     /// Under which version charts are published
-    #[arg(long, value_enum)]
-    chart_version: Option<ChartVersionFlag>,
+    #[arg(long, value_parser = words::<ChartVersions>(["as-written", "stamped"]))]
+    chart_version: Option<ChartVersions>,
     /// Publish files that are not committed; marks the revision `-dirty`
     #[arg(long)]
     allow_dirty: bool,
@@ -67,8 +60,8 @@ pub struct Args {
     #[arg(long, value_name = "REASON")]
     no_lint: Option<String>,
     /// Ask helm and kubectl, too, whether it can be installed
-    #[arg(long, value_enum, default_value_t = RenderFlag::Off)]
-    render: RenderFlag,
+    #[arg(long, value_parser = words::<Render>(RENDER), default_value = "off")]
+    render: Render,
     /// Let a channel move between versions that have no order
     #[arg(long)]
     allow_unordered: bool,
@@ -86,18 +79,6 @@ pub struct Args {
     profile: ProfileArgs,
     #[command(flatten)]
     outputs: OutputsArgs,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ChartPinFlag {
-    Digest,
-    Version,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ChartVersionFlag {
-    AsWritten,
-    Stamped,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -165,29 +146,21 @@ fn pack_request(args: &Args, config: &Config) -> Result<PackRequest, Failure> {
         source: args.source.clone(),
         version: args.version.parse()?,
         channel,
-        images: environment::image_tags(&args.images, args.images_file.as_deref(), config)?,
+        images: environment::image_tags(&args.images, config)?,
         control_plane,
         platform: args.platform.clone(),
-        image_check: args.image_check.map(Check::from),
+        image_check: args.image_check,
         revision: args.revision.request(),
         allow_dirty: args.allow_dirty,
         on_errors: args.no_lint.clone().map_or(OnErrors::Refuse, OnErrors::Publish),
-        render: args.render.into(),
+        render: args.render,
     })
 }
 
 fn configuration(args: &Args) -> Result<Config, Failure> {
     let mut config =
         environment::configuration(&args.source, &args.common.configuration, args.profile.profile.as_deref())?;
-    match args.chart_pin {
-        Some(ChartPinFlag::Digest) => config.chart_pin = ChartPin::Digest,
-        Some(ChartPinFlag::Version) => config.chart_pin = ChartPin::Version,
-        None => {}
-    }
-    match args.chart_version {
-        Some(ChartVersionFlag::AsWritten) => config.chart_versions = ChartVersions::AsWritten,
-        Some(ChartVersionFlag::Stamped) => config.chart_versions = ChartVersions::Stamped,
-        None => {}
-    }
+    config.chart_pin = args.chart_pin.unwrap_or(config.chart_pin);
+    config.chart_versions = args.chart_version.unwrap_or(config.chart_versions);
     Ok(config)
 }

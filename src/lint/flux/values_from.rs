@@ -119,7 +119,10 @@ impl<'a> Read<'_, 'a> {
                 let message = format!("the {} `{}` has no key `{}`", self.kind, shown(self.name), shown(self.key));
                 let near = nearest(self.key, keys.iter().map(String::as_str));
                 let finding = self.add(&KEY, self.key_node(), message, found);
-                near.map(|near| finding.help(format!("Did you mean `{}`?", shown(&near))));
+                if let Some(near) = near {
+                    finding.help(format!("Did you mean `{}`?", shown(&near)));
+                    self.rename(finding, self.key_node(), &near);
+                }
             }
             Some(_) => {}
             None if self.kind == "Secret" => self.secret(found),
@@ -147,6 +150,13 @@ impl<'a> Read<'_, 'a> {
 
     fn add<'f>(&self, rule: &'static Rule, node: &Node, message: String, found: &'f mut Findings) -> &'f mut Finding {
         found.add(rule, Place::overlay(self.from.object.file, node), message)
+    }
+
+    /// Offers another text for a scalar of the HelmRelease.
+    fn rename(&self, finding: &mut Finding, node: &Node, to: &str) {
+        if let Some(text) = self.applied.contents.text(self.from.object.file) {
+            finding.rename(text, node, to);
+        }
     }
 
     /// Tells whether the appliance makes the ConfigMap out of values of the release, with the key that is read.
@@ -177,7 +187,9 @@ impl<'a> Read<'_, 'a> {
         if !values.contains(&self.key) && self.key != own && !self.is_generated_in_profile() {
             let message = format!("no profile has a values file `{}`", shown(self.key));
             let near = nearest(self.key, values.iter().copied()).unwrap_or_else(|| own.to_owned());
-            self.add(&KEY, self.key_node(), message, found).help(format!("Did you mean `{}`?", shown(&near)));
+            let finding = self.add(&KEY, self.key_node(), message, found);
+            finding.help(format!("Did you mean `{}`?", shown(&near)));
+            self.rename(finding, self.key_node(), &near);
         }
     }
 

@@ -5,22 +5,14 @@ use std::time::Duration;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
+use crate::config::nearest;
 use crate::lint::rule::{Class, Rule, Severity};
-use crate::lint::{Report, Reported, rules};
+use crate::lint::{Report, Reported, rule, rules};
 use crate::text::{clean, shown};
 
-/// Whether a text has colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colour {
-    /// With escape sequences for a terminal.
-    Styled,
-    /// Without.
-    Plain,
-}
-
 /// Returns the findings with their lines, and a summary.
-pub fn text(report: &Report, colour: Colour, width: usize) -> String {
-    let renderer = if colour == Colour::Styled { Renderer::styled() } else { Renderer::plain() };
+pub fn text(report: &Report, colour: bool, width: usize) -> String {
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(width);
     let mut text = String::new();
     for finding in &report.findings {
@@ -99,8 +91,23 @@ fn place(finding: &Reported) -> Element<'static> {
     snippet.annotation(AnnotationKind::Primary.span(span)).into()
 }
 
+/// Returns what the rule with an id is about; for `all`, the page of the catalogue.
+///
+/// # Errors
+/// Where to look, when there is no such rule.
+pub fn explained(id: &str) -> Result<String, String> {
+    match rule(id) {
+        Some(rule) => Ok(explain(rule)),
+        None if id == "all" => Ok(markdown()),
+        None => Err(match nearest(id, rules().map(|rule| rule.id)) {
+            Some(near) => format!("Did you mean `{near}`?"),
+            None => "`alga-release lint --explain all` prints every rule.".to_owned(),
+        }),
+    }
+}
+
 /// Returns what a rule is about, for a terminal.
-pub fn explain(rule: &Rule) -> String {
+fn explain(rule: &Rule) -> String {
     let mut text = format!("{} [{}]: {}\n\n", rule.id, rule.severity.as_str(), rule.title);
     let _ = writeln!(text, "{}\n\nExample:", rule.verdict);
     for line in rule.example.lines() {
@@ -111,7 +118,7 @@ pub fn explain(rule: &Rule) -> String {
 }
 
 /// Returns the page of the catalogue.
-pub fn markdown() -> String {
+fn markdown() -> String {
     let mut text = String::from(
         "# What is checked before anything is published\n\n\
          `alga-release lint` checks a source tree, or a release of a store, without publishing it. `publish`, `verify`, `promote` and\n\

@@ -11,6 +11,7 @@ use super::lint::PROGRAM;
 use super::manifests::{by_name, list, text};
 use super::model::{Cluster, Given, Model, Node, Phase, Scope, only};
 use crate::support::programs::{Run as Ended, run};
+use crate::support::require;
 
 impl Cluster {
     /// One pod: the real program, with the volumes as directories of its own.
@@ -29,8 +30,16 @@ impl Cluster {
         volumes.bring(template, given, scope)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_alga-release"));
         command.env_clear().current_dir(volumes.place(text(&container["workingDir"])));
+        // The image has helm and kustomize; where the machine has not, they cannot be asked.
+        let judges: Option<Vec<PathBuf>> = ["helm", "kustomize"].into_iter().map(require).collect();
+        let directories = judges.iter().flatten().filter_map(|program| program.parent());
+        command.env("PATH", std::env::join_paths(directories).map_err(|cause| cause.to_string())?);
         for argument in list(&container["args"]) {
-            command.arg(volumes.argument(&scope.filled(text(argument))?));
+            let argument = match text(argument) {
+                "--render=require" if judges.is_none() => "--render=off",
+                argument => argument,
+            };
+            command.arg(volumes.argument(&scope.filled(argument)?));
         }
         for variable in list(&container["env"]) {
             let value = match variable.get("value") {
