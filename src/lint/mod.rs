@@ -50,7 +50,7 @@ static TOPICS: &[Topic] = &[
         rules: &[flux::definition::RULES, flux::references::RULES, flux::values_from::RULES, flux::waits::RULES],
         check: flux::check,
     },
-    Topic { name: "helm", rules: &[helm::templates::RULES, helm::schema::RULES], check: helm::check },
+    Topic { name: "helm", rules: helm::RULES, check: helm::check },
 ];
 
 /// The rules that need more than the contents.

@@ -26,6 +26,8 @@ pub(super) struct Chart<'a> {
     pub(super) dependencies: Vec<Dependency>,
     /// The files below `templates/` that Helm parses.
     pub(super) templates: Vec<File<'a>>,
+    /// What is in its other files, for `.Files`.
+    pub(super) files: Vec<&'a [u8]>,
     /// What values.yaml says.
     pub(super) values: Result<Table, Unreadable>,
     /// The text of values.schema.json.
@@ -99,6 +101,7 @@ impl<'a> Chart<'a> {
             library,
             dependencies,
             templates: templates(files, library),
+            files: files.iter().filter(|(path, _)| is_file(path)).map(|(_, bytes)| *bytes).collect(),
             values: read(text("values.yaml").unwrap_or_default(), source, 0),
             schema: files.get("values.schema.json").copied(),
             subcharts: Vec::new(),
@@ -168,6 +171,12 @@ fn import(node: &Node) -> Option<(String, String)> {
         return Some((format!("exports.{name}"), ".".to_owned()));
     }
     Some((node.text_at(&["child"])?.to_owned(), node.text_at(&["parent"])?.to_owned()))
+}
+
+/// Is it a file that templates can read by `.Files`?
+fn is_file(path: &str) -> bool {
+    let special = ["Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json"].contains(&path);
+    !special && !path.starts_with("templates/") && !path.starts_with("charts/")
 }
 
 fn templates<'a>(files: &BTreeMap<&'a str, &'a [u8]>, library: bool) -> Vec<File<'a>> {

@@ -19,8 +19,8 @@ pub(super) struct Given<'c, 'a> {
     pub(super) chart: &'c Chart<'c>,
     /// All values that are known, merged.
     pub(super) values: Table,
-    /// The tables that were merged, the strongest last.
-    pub(super) layers: Vec<Table>,
+    /// What each text says, before the appliance sets anything in it.
+    pub(super) written: Vec<(usize, Table)>,
     /// Why not all values are known.
     pub(super) unknown: Option<String>,
     /// Paths of values that only an appliance knows.
@@ -51,6 +51,7 @@ pub(super) fn all<'c, 'a>(
             readers: &readers,
             sources,
             layers: Vec::new(),
+            written: Vec::new(),
             unknown: None,
             placeholders: Vec::new(),
         };
@@ -58,12 +59,12 @@ pub(super) fn all<'c, 'a>(
             reader.unknown = Some("the overlay patches the values of HelmReleases".to_owned());
         }
         reader.read(release);
-        let Reader { layers, unknown, placeholders, .. } = reader;
+        let Reader { layers, written, unknown, placeholders, .. } = reader;
         let mut values = Table::new();
-        for layer in &layers {
-            merge(&mut values, layer.clone());
+        for layer in layers {
+            merge(&mut values, layer);
         }
-        all.push(Given { release: release.clone(), chart, values, layers, unknown, placeholders });
+        all.push(Given { release: release.clone(), chart, values, written, unknown, placeholders });
     }
     all
 }
@@ -104,6 +105,7 @@ struct Reader<'r, 'a> {
     readers: &'r [ValuesReader],
     sources: &'r mut Sources,
     layers: Vec<Table>,
+    written: Vec<(usize, Table)>,
     unknown: Option<String>,
     placeholders: Vec<Vec<String>>,
 }
@@ -119,7 +121,10 @@ impl<'a> Reader<'_, 'a> {
         if let Some(node) = release.values.filter(|node| !node.is_null()) {
             let source = self.sources.add(Located::Overlay(release.object.file.to_owned()));
             match from_node(node, source, 0, true) {
-                Ok(table) => self.layers.push(table),
+                Ok(table) => {
+                    self.written.push((source, table.clone()));
+                    self.layers.push(table);
+                }
                 Err(_) => self.unknown = Some("`spec.values` cannot be read".to_owned()),
             }
         }
@@ -155,6 +160,7 @@ impl<'a> Reader<'_, 'a> {
         let text = std::str::from_utf8(bytes).map_err(|_| unread())?;
         let source = self.sources.add(Located::Overlay(path));
         let mut table = read(text, source, 0).map_err(|_| unread())?;
+        self.written.push((source, table.clone()));
         for set in &reader.set {
             self.set(&mut table, set, source);
         }
@@ -191,7 +197,9 @@ impl<'a> Reader<'_, 'a> {
         let object = object.ok_or_else(unread)?;
         let node = object.node.get(&["data", key]).ok_or_else(unread)?;
         let source = self.sources.add(Located::Overlay(object.file.to_owned()));
-        read(node.as_str().unwrap_or_default(), source, node.line).map_err(|_| unread())
+        let table = read(node.as_str().unwrap_or_default(), source, node.line).map_err(|_| unread())?;
+        self.written.push((source, table.clone()));
+        Ok(table)
     }
 }
 

@@ -1,19 +1,27 @@
 //! What Helm says about the charts of a release, and about the values that its HelmReleases give them.
 
+mod calls;
 mod chart;
+mod follow;
 mod given;
-pub(super) mod schema;
-pub(super) mod templates;
+mod known;
+mod reads;
+mod schema;
+mod templates;
+mod unread;
 mod value;
 mod values;
 
 use std::collections::BTreeSet;
 
-use super::{Contents, Findings};
+use super::{Contents, Findings, Rule};
 use chart::Chart;
 use given::Given;
 use value::Sources;
 use values::Enabled;
+
+/// The rules of each topic, in the order of the catalogue.
+pub(super) static RULES: &[&[&Rule]] = &[templates::RULES, schema::RULES, unread::RULES];
 
 /// The charts and subcharts that a release may render.
 #[derive(Debug, Default)]
@@ -59,4 +67,5 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     for chart in &charts {
         templates::check(chart, &reached, found);
     }
+    unread::check(&charts, &all, &sources, found);
 }

@@ -23,6 +23,11 @@ impl Sources {
         self.0.len() - 1
     }
 
+    /// Returns the file of an index.
+    pub(super) fn file(&self, source: usize) -> &Located {
+        &self.0[source]
+    }
+
     /// Returns the place of a value.
     pub(super) fn place(&self, at: &At) -> Place {
         Place { file: self.0[at.source].clone(), line: at.line, span: at.span.clone() }
@@ -81,6 +86,16 @@ impl Placed {
         match &mut self.content {
             Content::Table(table) => Some(table),
             _ => None,
+        }
+    }
+
+    /// Calls `visit` with every text in it.
+    pub(super) fn texts<'v>(&'v self, visit: &mut impl FnMut(&'v str)) {
+        match &self.content {
+            Content::Text(text) => visit(text),
+            Content::List(items) => items.iter().for_each(|item| item.texts(visit)),
+            Content::Table(table) => table.values().for_each(|value| value.texts(visit)),
+            Content::Null | Content::Bool(_) | Content::Number(_) => {}
         }
     }
 
