@@ -22,6 +22,8 @@ pub(super) struct Chart<'a> {
     pub(super) name: String,
     /// Is its type `library`? Then only its partials are parsed, and none is rendered.
     pub(super) library: bool,
+    /// Its Chart.yaml.
+    pub(super) metadata: Option<Node>,
     /// `dependencies`, in their order.
     pub(super) dependencies: Vec<Dependency>,
     /// The files below `templates/` that Helm parses.
@@ -91,14 +93,16 @@ impl<'a> Chart<'a> {
         let of = |key: &str| metadata.as_ref().and_then(|node| node.text_at(&[key]));
         let last = directory.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
         let library = of("type") == Some("library");
+        let name = of("name").or(last).unwrap_or(root).to_owned();
         let mut dependencies: Vec<Dependency> =
             [&metadata, &requirements].into_iter().flatten().flat_map(dependencies).collect();
         dependencies.dedup_by(|one, other| one.key() == other.key());
         let source = sources.add(Located::Chart { chart: root.to_owned(), path: format!("{directory}values.yaml") });
         let mut chart = Self {
             root,
-            name: of("name").or(last).unwrap_or(root).to_owned(),
+            name,
             library,
+            metadata,
             dependencies,
             templates: templates(files, library),
             files: files.iter().filter(|(path, _)| is_file(path)).map(|(_, bytes)| *bytes).collect(),

@@ -74,12 +74,11 @@ impl Scope {
         Self { dot: given.clone(), root: given, variables: Vec::new() }
     }
 
+    /// Returns what a variable stands for. `$` may be declared anew.
     fn variable(&self, name: &str) -> Meaning {
-        if name == "$" {
-            return self.root.clone();
-        }
-        let found = self.variables.iter().rev().find(|(of, _)| of == name);
-        found.map(|(_, meaning)| meaning.clone()).unwrap_or_default()
+        let found = self.variables.iter().rev().find(|(of, _)| of == name).map(|(_, meaning)| meaning);
+        let root = (name == "$").then_some(&self.root);
+        found.or(root).cloned().unwrap_or_default()
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Given<'c, 'a> {
     pub(super) unknown: Option<String>,
     /// Paths of values that only an appliance knows.
     pub(super) placeholders: Vec<Vec<String>>,
+    /// Paths of all values that the appliance sets.
+    pub(super) set: Vec<Vec<String>>,
 }
 
 impl Given<'_, '_> {
@@ -54,17 +56,18 @@ pub(super) fn all<'c, 'a>(
             written: Vec::new(),
             unknown: None,
             placeholders: Vec::new(),
+            set: Vec::new(),
         };
         if patched {
             reader.unknown = Some("the overlay patches the values of HelmReleases".to_owned());
         }
         reader.read(release);
-        let Reader { layers, written, unknown, placeholders, .. } = reader;
+        let Reader { layers, written, unknown, placeholders, set, .. } = reader;
         let mut values = Table::new();
         for layer in layers {
             merge(&mut values, layer);
         }
-        all.push(Given { release: release.clone(), chart, values, written, unknown, placeholders });
+        all.push(Given { release: release.clone(), chart, values, written, unknown, placeholders, set });
     }
     all
 }
@@ -108,6 +111,7 @@ struct Reader<'r, 'a> {
     written: Vec<(usize, Table)>,
     unknown: Option<String>,
     placeholders: Vec<Vec<String>>,
+    set: Vec<Vec<String>>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -183,6 +187,7 @@ impl<'a> Reader<'_, 'a> {
         if !known {
             self.placeholders.push(setting.path.clone());
         }
+        self.set.push(setting.path.clone());
         put(table, &setting.path, content(setting.value), &At { source, line: 1, span: None });
     }
 

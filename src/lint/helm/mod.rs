@@ -4,7 +4,9 @@ mod calls;
 mod chart;
 mod follow;
 mod given;
+mod images;
 mod known;
+mod packages;
 mod reads;
 mod schema;
 mod templates;
@@ -21,7 +23,8 @@ use value::Sources;
 use values::Enabled;
 
 /// The rules of each topic, in the order of the catalogue.
-pub(super) static RULES: &[&[&Rule]] = &[templates::RULES, schema::RULES, unread::RULES];
+pub(super) static RULES: &[&[&Rule]] =
+    &[packages::RULES, templates::RULES, schema::RULES, unread::RULES, images::RULES];
 
 /// The charts and subcharts that a release may render.
 #[derive(Debug, Default)]
@@ -56,15 +59,21 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     let mut reached = Reached::default();
     let mut schemas = schema::Schemas::default();
     for given in &all {
-        match Enabled::of(given.chart, &given.values) {
-            Ok(enabled) => {
+        packages::installed(given, found);
+        let enabled = Enabled::of(given.chart, &given.values);
+        let merged = enabled.and_then(|enabled| Ok((enabled.coalesced(given.values.clone())?, enabled)));
+        match merged {
+            Ok((values, enabled)) => {
                 reached.add(&enabled);
-                schemas.check(given, &enabled, &sources, found);
+                schemas.check(given, &enabled, &values, &sources, found);
+                images::check(contents, given, &values, &sources, found);
             }
             Err(no_table) => schema::no_table(given, &no_table, &sources, found),
         }
     }
+    images::unreceived(contents, found);
     for chart in &charts {
+        packages::check(chart, found);
         templates::check(chart, &reached, found);
     }
     unread::check(&charts, &all, &sources, found);

@@ -59,7 +59,7 @@ pub(super) static SUBCHART_VALUES: Rule = Rule {
     way_out: "Give the subchart a mapping. `SUBCHART: {enabled: false}` switches it off where Chart.yaml has that condition.",
 };
 
-pub(in crate::lint) static RULES: &[&Rule] = &[&VALUES_SCHEMA, &SCHEMA_INVALID, &SCHEMA_NOT_CHECKED, &SUBCHART_VALUES];
+pub(super) static RULES: &[&Rule] = &[&VALUES_SCHEMA, &SCHEMA_INVALID, &SCHEMA_NOT_CHECKED, &SUBCHART_VALUES];
 
 /// Most findings that one chart in one HelmRelease may have.
 const LIMIT: usize = 20;
@@ -87,23 +87,17 @@ pub(super) fn no_table(given: &Given<'_, '_>, error: &NoTable, sources: &Sources
 }
 
 impl Schemas {
-    /// Checks the values of a HelmRelease against the schemas of its chart and of the subcharts that are switched on.
+    /// Checks the values that a HelmRelease renders its chart with against the schemas of the chart and of its subcharts.
     pub(super) fn check(
         &mut self,
         given: &Given<'_, '_>,
         enabled: &Enabled<'_, '_>,
+        values: &Table,
         sources: &Sources,
         found: &mut Findings,
     ) {
-        if !has_schema(enabled) && enabled.subcharts.is_empty() {
-            return;
-        }
-        let values = match enabled.coalesced(given.values.clone()) {
-            Ok(values) => values,
-            Err(error) => return no_table(given, &error, sources, found),
-        };
         let mut checked = Checked { given, sources, found };
-        self.below(enabled, &values, &mut Vec::new(), &mut checked);
+        self.below(enabled, values, &mut Vec::new(), &mut checked);
     }
 
     fn below(
@@ -129,10 +123,6 @@ impl Schemas {
         let key = (chart.root.to_owned(), chart.directory.clone());
         self.compiled.entry(key).or_insert_with(|| compile(schema))
     }
-}
-
-fn has_schema(enabled: &Enabled<'_, '_>) -> bool {
-    enabled.chart.schema.is_some() || enabled.subcharts.iter().any(has_schema)
 }
 
 fn compile(schema: &[u8]) -> Compiled {

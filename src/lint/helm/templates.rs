@@ -55,7 +55,7 @@ pub(super) static TEMPLATE_NOT_CHECKED: Rule = Rule {
     way_out: "Split the template with `define` and `include`.",
 };
 
-pub(in crate::lint) static RULES: &[&Rule] =
+pub(super) static RULES: &[&Rule] =
     &[&TEMPLATE_INVALID, &TEMPLATE_UNDEFINED, &TEMPLATE_RECENT_FUNCTION, &TEMPLATE_NOT_CHECKED];
 
 /// Checks the templates of a published chart and of its subcharts.

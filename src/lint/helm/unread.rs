@@ -24,7 +24,7 @@ pub(super) static VALUES_UNREAD_KEY: Rule = Rule {
     way_out: "Correct the key, or remove it.",
 };
 
-pub(in crate::lint) static RULES: &[&Rule] = &[&VALUES_UNREAD_KEY];
+pub(super) static RULES: &[&Rule] = &[&VALUES_UNREAD_KEY];
 
 /// A key that is not read by a chart.
 struct Unread {

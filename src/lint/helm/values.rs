@@ -46,71 +46,62 @@ impl<'c, 'a> Enabled<'c, 'a> {
     /// When the values of a subchart are not a table.
     pub(super) fn of(chart: &'c Chart<'a>, given: &Table) -> Result<Self, NoTable> {
         let mut all = Self::whole(chart, &chart.name);
-        if chart.subcharts.is_empty() {
-            return Ok(all);
-        }
-        let values = all.coalesced(given.clone())?;
-        all.switch(&values, "");
-        all.import();
+        all.switch(given, "")?;
+        all.import()?;
         Ok(all)
     }
 
+    /// Takes the chart with all of its subcharts, under their own names.
     fn whole(chart: &'c Chart<'a>, name: &'c str) -> Self {
-        let named = |subchart: &'c Chart<'a>| {
-            let of = |dependency: &&'c Dependency| dependency.name == subchart.name;
-            let mut names: Vec<&str> = chart.dependencies.iter().filter(of).map(Dependency::key).collect();
-            if names.is_empty() {
-                names.push(&subchart.name);
-            }
-            names.into_iter().map(|name| Self::whole(subchart, name))
-        };
-        let subcharts = chart.subcharts.iter().flat_map(named).collect();
+        let subcharts = chart.subcharts.iter().map(|subchart| Self::whole(subchart, &subchart.name)).collect();
         Self { chart, name, values: chart.values.clone().unwrap_or_default(), subcharts }
     }
 
-    /// Removes the subcharts that tags and conditions switch off. `path` is where the chart's values are, with a dot at its end.
-    fn switch(&mut self, values: &Table, path: &str) {
-        let tags = values.get("tags").and_then(Placed::table);
-        let enabled = |dependency: &Dependency| {
-            let tagged: Vec<bool> = dependency.tags.iter().filter_map(|tag| boolean(tags?.get(tag)?)).collect();
-            let by_tags = tagged.is_empty() || tagged.contains(&true);
-            let mut conditions = dependency.conditions.iter();
-            let by_condition = conditions.find_map(|condition| boolean(at(values, &format!("{path}{condition}"))?));
-            by_condition.unwrap_or(by_tags)
-        };
+    /// Names the subcharts by their aliases, and removes those that tags and conditions switch off. `path` is where the chart's values
+    /// are, with a dot at its end. Helm merges the defaults of a subchart into the values of the root to read its conditions.
+    fn switch(&mut self, values: &Table, path: &str) -> Result<(), NoTable> {
         let dependencies = &self.chart.dependencies;
-        let off: Vec<&str> = dependencies.iter().filter(|one| !enabled(one)).map(Dependency::key).collect();
+        if dependencies.is_empty() {
+            return Ok(());
+        }
+        self.subcharts.retain(|subchart| !dependencies.iter().any(|one| one.name == subchart.chart.name));
+        for dependency in dependencies {
+            let subchart = self.chart.subcharts.iter().find(|subchart| subchart.name == dependency.name);
+            self.subcharts.extend(subchart.map(|subchart| Self::whole(subchart, dependency.key())));
+        }
+        let values = self.coalesced(values.clone())?;
+        let off: Vec<&str> =
+            dependencies.iter().filter(|one| !is_on(one, &values, path)).map(Dependency::key).collect();
         self.subcharts.retain(|subchart| !off.contains(&subchart.name));
         for subchart in &mut self.subcharts {
-            subchart.switch(values, &format!("{path}{}.", subchart.name));
+            subchart.switch(&values, &format!("{path}{}.", subchart.name))?;
         }
+        Ok(())
     }
 
-    /// Takes over what the dependencies export, weaker than the chart's own values.
-    fn import(&mut self) {
+    /// Takes over the values of the subcharts, and what they export, weaker than the chart's own.
+    fn import(&mut self) -> Result<(), NoTable> {
         for subchart in &mut self.subcharts {
-            subchart.import();
+            subchart.import()?;
         }
+        let is_here = |one: &&Dependency| self.subcharts.iter().any(|subchart| subchart.name == one.key());
+        let dependencies: Vec<&Dependency> = self.chart.dependencies.iter().filter(is_here).collect();
+        if dependencies.is_empty() {
+            return Ok(());
+        }
+        let mut values = Table::new();
+        self.coalesce(&mut values, "", true)?;
         let mut imported = Table::new();
-        for dependency in &self.chart.dependencies {
-            let Some(subchart) = self.subcharts.iter().find(|subchart| subchart.name == dependency.key()) else {
-                continue;
-            };
+        for dependency in dependencies {
             for (child, parent) in &dependency.imports {
-                let mut all = subchart.values.clone();
-                if let Some(over) = self.values.get(subchart.name).and_then(Placed::table) {
-                    merge(&mut all, over.clone());
-                }
-                let Some(table) = at(&all, child).and_then(Placed::table) else { continue };
-                let mut under = std::mem::take(&mut imported);
-                let mut weak = nested(parent, table.clone());
-                // What was imported before is stronger.
-                merge(&mut weak, std::mem::take(&mut under));
-                imported = weak;
+                let from = format!("{}.{child}", dependency.key());
+                let Some(table) = at(&values, &from).and_then(Placed::table) else { continue };
+                coalesce_tables(&mut imported, nested(parent, table.clone()), true);
             }
         }
-        let own = std::mem::replace(&mut self.values, imported);
-        merge(&mut self.values, own);
+        coalesce_tables(&mut values, imported, true);
+        self.values = values;
+        Ok(())
     }
 
     /// Returns the values that the chart is rendered with; those of its subcharts are under their names.
@@ -119,12 +110,13 @@ impl<'c, 'a> Enabled<'c, 'a> {
     /// When the values of a subchart are not a table.
     pub(super) fn coalesced(&self, given: Table) -> Result<Table, NoTable> {
         let mut values = given;
-        self.coalesce(&mut values, "")?;
+        self.coalesce(&mut values, "", false)?;
         Ok(values)
     }
 
-    fn coalesce(&self, values: &mut Table, path: &str) -> Result<(), NoTable> {
-        self.coalesce_own(values);
+    /// Adds what the chart and its subcharts say to stronger values. `merges` keeps what is null.
+    fn coalesce(&self, values: &mut Table, path: &str, merges: bool) -> Result<(), NoTable> {
+        self.coalesce_own(values, merges);
         for subchart in &self.subcharts {
             let globals = values.get("global").cloned();
             let own = values.entry(subchart.name.to_owned());
@@ -132,38 +124,44 @@ impl<'c, 'a> Enabled<'c, 'a> {
             let path = format!("{path}{}", subchart.name);
             let Some(table) = own.table_mut() else { return Err(NoTable { path, value: own.clone() }) };
             take_globals(table, globals);
-            subchart.coalesce(table, &format!("{path}."))?;
+            subchart.coalesce(table, &format!("{path}."), merges)?;
         }
         Ok(())
     }
 
-    /// Adds the chart's own values where there are none, and removes what is null.
-    fn coalesce_own(&self, values: &mut Table) {
+    fn coalesce_own(&self, values: &mut Table, merges: bool) {
         for (key, own) in &self.values {
+            let mut own = own.clone();
             match values.get_mut(key) {
+                None if merges => drop(values.insert(key.clone(), own)),
+                None if own.is_null() => {}
                 None => {
-                    if !own.is_null() {
-                        let mut own = own.clone();
-                        clean(&mut own);
-                        values.insert(key.clone(), own);
-                    }
+                    clean(&mut own);
+                    values.insert(key.clone(), own);
                 }
-                Some(value) if value.is_null() => {
-                    values.remove(key);
-                }
+                Some(value) if value.is_null() && !merges => drop(values.remove(key)),
                 Some(value) => {
-                    let of_subchart = self.subcharts.iter().any(|subchart| subchart.name == key);
-                    if let (Some(strong), Some(_)) = (value.table_mut(), own.table()) {
-                        let mut own = own.clone();
-                        if !of_subchart {
-                            clean(&mut own);
-                        }
-                        coalesce_tables(strong, own.table().cloned().unwrap_or_default(), of_subchart);
+                    let merges = merges || self.subcharts.iter().any(|subchart| subchart.name == key);
+                    if !merges {
+                        clean(&mut own);
+                    }
+                    if let (Some(strong), Content::Table(weak)) = (value.table_mut(), own.content) {
+                        coalesce_tables(strong, weak, merges);
                     }
                 }
             }
         }
     }
+}
+
+/// Do tags and conditions leave the dependency on? The first condition that is a boolean decides.
+fn is_on(dependency: &Dependency, values: &Table, path: &str) -> bool {
+    let tags = values.get("tags").and_then(Placed::table);
+    let tagged: Vec<bool> = dependency.tags.iter().filter_map(|tag| boolean(tags?.get(tag)?)).collect();
+    let by_tags = tagged.is_empty() || tagged.contains(&true);
+    let mut conditions = dependency.conditions.iter();
+    let by_condition = conditions.find_map(|condition| boolean(at(values, &format!("{path}{condition}"))?));
+    by_condition.unwrap_or(by_tags)
 }
 
 fn boolean(value: &Placed) -> Option<bool> {

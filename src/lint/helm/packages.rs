@@ -1,0 +1,148 @@
+//! Class "loads in Helm": what Helm says of a Chart.yaml that it can load.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::chart::Chart;
+use super::given::Given;
+use crate::config::nearest;
+use crate::lint::{Class, Findings, Place, Rule, Severity};
+
+/// A range of Kubernetes versions that cannot be read.
+pub(super) static CHART_KUBE_VERSION: Rule = Rule {
+    id: "chart-kube-version",
+    class: Class::Packages,
+    severity: Severity::Error,
+    title: "the kubeVersion of a chart is not a range of versions",
+    verdict: "Helm says \"chart requires kubeVersion: … which is incompatible with Kubernetes …\", whatever the version of the cluster is.",
+    example: "kubeVersion: at least 1.25\n",
+    way_out: "Write a range such as `>=1.25.0-0`. The `-0` takes the versions of cloud vendors too.",
+};
+
+/// A library that is installed.
+pub(super) static CHART_LIBRARY_INSTALLED: Rule = Rule {
+    id: "chart-library-installed",
+    class: Class::Packages,
+    severity: Severity::Error,
+    title: "a HelmRelease installs a library chart",
+    verdict: "helm says \"library charts are not installable\". helm-controller installs a release without any object.",
+    example: "type: library   # in the Chart.yaml of a chart that a HelmRelease names\n",
+    way_out: "Make the library a dependency of a chart that is installed, or remove `type: library`.",
+};
+
+/// A key that Helm ignores.
+pub(super) static CHART_UNKNOWN_KEY: Rule = Rule {
+    id: "chart-unknown-key",
+    class: Class::Packages,
+    severity: Severity::Warning,
+    title: "a key of a Chart.yaml that Helm does not know",
+    verdict: "Helm ignores the key, and `helm package` removes it. `helm lint` warns: \"unknown field\".",
+    example: "apVersion: 1.2.3   # appVersion\n",
+    way_out: "Correct the key, or move what it says to `annotations`.",
+};
+
+pub(super) static RULES: &[&Rule] = &[&CHART_KUBE_VERSION, &CHART_LIBRARY_INSTALLED, &CHART_UNKNOWN_KEY];
+
+/// The keys of a Chart.yaml.
+const KEYS: [&str; 17] = [
+    "annotations",
+    "apiVersion",
+    "appVersion",
+    "condition",
+    "dependencies",
+    "deprecated",
+    "description",
+    "home",
+    "icon",
+    "keywords",
+    "kubeVersion",
+    "maintainers",
+    "name",
+    "sources",
+    "tags",
+    "type",
+    "version",
+];
+/// The keys of a dependency.
+const DEPENDENCY_KEYS: [&str; 8] =
+    ["alias", "condition", "enabled", "import-values", "name", "repository", "tags", "version"];
+
+/// What Helm's library for versions takes as one range, after `a - b` was rewritten: comparisons with blanks or commas between them.
+static RANGE: LazyLock<Regex> = LazyLock::new(|| {
+    let version = r"v?[0-9xX|*]+(\.[0-9xX|*]+)?(\.[0-9xX|*]+)?(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?";
+    let one = format!(r"(=||!=|>|<|>=|=>|<=|=<|~|~>|\^)[ \t\n\f\r]*{version}");
+    let span = format!(r"{version}[ \t\n\f\r]+-[ \t\n\f\r]+{version}");
+    let blank = r"[ \t\n\f\r]*";
+    let term = format!("({one}|{span})");
+    Regex::new(&format!(r"^{blank}{term}{blank}(([ \t\n\f\r]+|,{blank})?{term}{blank})*$")).expect("a valid pattern")
+});
+
+/// Checks the Chart.yaml of a published chart and of its subcharts.
+pub(super) fn check(chart: &Chart<'_>, found: &mut Findings) {
+    for chart in chart.all() {
+        let Some(metadata) = &chart.metadata else { continue };
+        let place = |node: &crate::yaml::Node| {
+            Place::chart(chart.root, &format!("{}Chart.yaml", chart.directory), node.line, Some(node.span.clone()))
+        };
+        if let Some(node) = metadata.get(&["kubeVersion"])
+            && let Some(range) = node.as_str().filter(|range| !is_range(range))
+        {
+            let message = format!("`{}` is not a range of versions", range.escape_debug());
+            found.add(&CHART_KUBE_VERSION, place(node), message);
+        }
+        let dependencies = metadata.get(&["dependencies"]).map(crate::yaml::Node::items).unwrap_or_default();
+        let tables = std::iter::once((metadata, &KEYS[..]));
+        for (table, keys) in tables.chain(dependencies.iter().map(|one| (one, &DEPENDENCY_KEYS[..]))) {
+            for key in table.entries().iter().filter(|entry| !entry.is_merge()).map(|entry| &entry.key) {
+                let Some(name) = key.as_str() else { continue };
+                if keys.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                    continue;
+                }
+                let finding =
+                    found.add(&CHART_UNKNOWN_KEY, place(key), format!("unknown key `{}`", name.escape_debug()));
+                if let Some(near) = nearest(name, keys.iter().copied()) {
+                    finding.help(format!("Did you mean `{near}`?"));
+                }
+            }
+        }
+    }
+}
+
+/// Checks that what a HelmRelease installs can be installed.
+pub(super) fn installed(given: &Given<'_, '_>, found: &mut Findings) {
+    if given.chart.library {
+        let message = format!("`{}` is a library chart", given.chart.name.escape_debug());
+        found.add(&CHART_LIBRARY_INSTALLED, given.place(), message);
+    }
+}
+
+fn is_range(text: &str) -> bool {
+    text.is_empty() || (text.len() <= 512 && text.split("||").all(|part| RANGE.is_match(part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_range;
+
+    #[test]
+    fn ranges_are_those_that_helm_takes() {
+        for range in [
+            ">=1.25.0-0",
+            ">= 1.25",
+            "1.25.x - 1.30.x",
+            "^1.20.0 || ~1.19",
+            ">=1.2.3, <2.0.0",
+            "*",
+            "v1.2",
+            "1.x.x",
+            ">1<2",
+            "",
+        ] {
+            assert!(is_range(range), "{range}");
+        }
+        for range in ["at least 1.25", ">=", ">= 1.25.0.1", "1.25 ||", "latest", "=>>1.2", "1.2.3 -"] {
+            assert!(!is_range(range), "{range}");
+        }
+    }
+}
