@@ -96,5 +96,7 @@ mod state_killed;
 mod store_contract;
 // A release read back, every byte and every reference; and what of it must be kept.
 mod verify;
+// Charts and values are judged as Helm judges them.
+mod lint_charts;
 // Templates are judged as Helm judges them.
 mod templates;
