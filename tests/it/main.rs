@@ -98,5 +98,6 @@ mod store_contract;
 mod verify;
 // Charts and values are judged as Helm judges them.
 mod lint_charts;
+mod lint_schemas;
 // Templates are judged as Helm judges them.
 mod templates;

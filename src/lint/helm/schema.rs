@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{ValidationError, Validator};
+use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value as Json;
 
 use super::chart::Chart;
@@ -131,7 +131,9 @@ fn compile(schema: &[u8]) -> Compiled {
         Ok(schema) => schema,
         Err(cause) => return Compiled::Invalid(cause.to_string()),
     };
-    match jsonschema::options().offline().build(&schema) {
+    // Patterns as in Go: without looking ahead or behind.
+    let options = jsonschema::options().offline().with_pattern_options(PatternOptions::regex());
+    match options.build(&schema) {
         Ok(validator) => Compiled::Valid(Box::new(validator)),
         Err(error) => match error.kind() {
             ValidationErrorKind::Referencing(cause) => match remote(&schema) {

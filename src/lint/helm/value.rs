@@ -179,6 +179,15 @@ impl Reader {
     }
 }
 
+/// A float as Helm hands it to a schema: without a fraction it is a whole number.
+fn number(value: f64) -> Option<Number> {
+    if value.fract() == 0.0 && value.abs() < 9e15 {
+        #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]
+        return Some(Number::from(value as i64));
+    }
+    Number::from_f64(value)
+}
+
 fn content(node: &Node) -> Result<Content, Unreadable> {
     Ok(match scalar(node).ok_or(Unreadable)? {
         (_, Scalar::Null) => Content::Null,
@@ -188,7 +197,7 @@ fn content(node: &Node) -> Result<Content, Unreadable> {
             let number = signed.or_else(|_| u64::try_from(value).map(Number::from));
             number.map_or_else(|_| Content::Text(text.to_owned()), Content::Number)
         }
-        (_, Scalar::Float(value)) => Content::Number(Number::from_f64(value).ok_or(Unreadable)?),
+        (_, Scalar::Float(value)) => Content::Number(number(value).ok_or(Unreadable)?),
         (text, Scalar::Text) => Content::Text(text.to_owned()),
     })
 }
