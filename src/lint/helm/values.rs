@@ -1,5 +1,6 @@
 //! Values merged as Helm merges them: those of a HelmRelease over those of the chart, over those of its subcharts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::chart::{Chart, Dependency};
@@ -27,7 +28,7 @@ pub(super) struct Enabled<'c, 'a> {
     /// Its name, or its alias in the parent.
     pub(super) name: &'c str,
     /// Its own values, with what it imports from its subcharts.
-    values: Table,
+    values: Cow<'c, Table>,
     pub(super) subcharts: Vec<Enabled<'c, 'a>>,
 }
 
@@ -54,7 +55,8 @@ impl<'c, 'a> Enabled<'c, 'a> {
     /// Takes the chart with all of its subcharts, under their own names.
     fn whole(chart: &'c Chart<'a>, name: &'c str) -> Self {
         let subcharts = chart.subcharts.iter().map(|subchart| Self::whole(subchart, &subchart.name)).collect();
-        Self { chart, name, values: chart.values.clone().unwrap_or_default(), subcharts }
+        let values = chart.values.as_ref().map_or_else(|_| Cow::Owned(Table::new()), Cow::Borrowed);
+        Self { chart, name, values, subcharts }
     }
 
     /// Names the subcharts by their aliases, and removes those that tags and conditions switch off. `path` is where the chart's values
@@ -100,7 +102,7 @@ impl<'c, 'a> Enabled<'c, 'a> {
             }
         }
         coalesce_tables(&mut values, imported, true);
-        self.values = values;
+        self.values = Cow::Owned(values);
         Ok(())
     }
 
@@ -130,22 +132,24 @@ impl<'c, 'a> Enabled<'c, 'a> {
     }
 
     fn coalesce_own(&self, values: &mut Table, merges: bool) {
-        for (key, own) in &self.values {
-            let mut own = own.clone();
+        for (key, own) in self.values.iter() {
             match values.get_mut(key) {
-                None if merges => drop(values.insert(key.clone(), own)),
+                None if merges => drop(values.insert(key.clone(), own.clone())),
                 None if own.is_null() => {}
                 None => {
+                    let mut own = own.clone();
                     clean(&mut own);
                     values.insert(key.clone(), own);
                 }
                 Some(value) if value.is_null() && !merges => drop(values.remove(key)),
                 Some(value) => {
                     let merges = merges || self.subcharts.iter().any(|subchart| subchart.name == key);
+                    let (Some(strong), Some(_)) = (value.table_mut(), own.table()) else { continue };
+                    let mut own = own.clone();
                     if !merges {
                         clean(&mut own);
                     }
-                    if let (Some(strong), Content::Table(weak)) = (value.table_mut(), own.content) {
+                    if let Content::Table(weak) = own.content {
                         coalesce_tables(strong, weak, merges);
                     }
                 }
