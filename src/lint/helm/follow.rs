@@ -9,8 +9,8 @@ use crate::template::{self, Branch, Command, Node, Operand, Pipeline, Term};
 
 /// Most nodes of templates that are followed in one chart.
 const BUDGET: usize = 200_000;
-/// Deepest nesting of templates that use each other.
-const DEEPEST: usize = 40;
+/// Deepest nesting of blocks, across templates that use each other.
+const DEEPEST: usize = 120;
 /// Most things that one expression may stand for, and most keys of a table that is passed on.
 const WIDEST: usize = 24;
 
@@ -113,6 +113,20 @@ impl Follower<'_, '_, '_> {
     }
 
     fn body(&mut self, nodes: &[Node], scope: &mut Scope) {
+        if self.depth >= DEEPEST {
+            self.note(&scope.dot, How::Whole);
+            self.note(&scope.root, How::Whole);
+            for (_, meaning) in &scope.variables {
+                self.note(meaning, How::Whole);
+            }
+            return;
+        }
+        self.depth += 1;
+        self.nodes(nodes, scope);
+        self.depth -= 1;
+    }
+
+    fn nodes(&mut self, nodes: &[Node], scope: &mut Scope) {
         for node in nodes {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 {
@@ -176,23 +190,18 @@ impl Follower<'_, '_, '_> {
     pub(super) fn named(&mut self, name: &str, given: Meaning) {
         let given = self.bounded(given);
         let Some(bodies) = self.defined.get(name).cloned() else { return };
-        if self.depth >= DEEPEST {
-            self.note(&given, How::Whole);
-            return;
-        }
         if !self.seen.insert((name.to_owned(), given.clone())) {
             return;
         }
-        self.depth += 1;
         for body in bodies {
             self.body(body, &mut Scope::new(given.clone()));
         }
-        self.depth -= 1;
     }
 
     /// Follows a text as a template, as `tpl` does. What does not parse is none.
     pub(super) fn text(&mut self, text: &str, given: &Meaning) {
-        if !text.contains("{{") || self.depth >= DEEPEST {
+        self.left = self.left.saturating_sub(1 + text.len() / 16);
+        if !text.contains("{{") || self.depth >= DEEPEST || self.left == 0 {
             return;
         }
         let Ok(parsed) = template::parse(text) else { return };

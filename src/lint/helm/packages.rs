@@ -75,7 +75,7 @@ static RANGE: LazyLock<Regex> = LazyLock::new(|| {
     let span = format!(r"{version}[ \t\n\f\r]+-[ \t\n\f\r]+{version}");
     let blank = r"[ \t\n\f\r]*";
     let term = format!("({one}|{span})");
-    Regex::new(&format!(r"^{blank}{term}{blank}(([ \t\n\f\r]+|,{blank})?{term}{blank})*$")).expect("a valid pattern")
+    Regex::new(&format!(r"^{blank}{term}{blank}(([ \t\n\f\r]+|,{blank}){term}{blank})*$")).expect("a valid pattern")
 });
 
 /// Checks the Chart.yaml of a published chart and of its subcharts.
@@ -136,12 +136,11 @@ mod tests {
             "*",
             "v1.2",
             "1.x.x",
-            ">1<2",
             "",
         ] {
             assert!(is_range(range), "{range}");
         }
-        for range in ["at least 1.25", ">=", ">= 1.25.0.1", "1.25 ||", "latest", "=>>1.2", "1.2.3 -"] {
+        for range in ["at least 1.25", ">=", ">= 1.25.0.1", "1.25 ||", "latest", "=>>1.2", ">1<2", "1.2.3 -"] {
             assert!(!is_range(range), "{range}");
         }
     }

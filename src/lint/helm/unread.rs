@@ -165,3 +165,7 @@ fn switches(read: &mut Read<'_, '_>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "unread_tests.rs"]
+mod tests;
