@@ -156,7 +156,12 @@ fn injections(contents: &Contents<'_>, found: &mut Findings) {
         return;
     }
     for (at, injection) in contents.config.appliance.values.iter().enumerate() {
-        if ValueSource::parse(&injection.from).is_some() {
+        let unknown = match ValueSource::parse(&injection.from) {
+            Some(ValueSource::Image(key)) => !contents.config.images.contains_key(key),
+            source => source.is_none(),
+        };
+        // The compiled table is for every tree, and what does not fit one of them is left out.
+        if !unknown || !contents.config.given.contains_key("appliance.values") {
             continue;
         }
         let message = format!("`{}` is not a source of values", injection.from.escape_debug());

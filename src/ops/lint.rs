@@ -164,7 +164,7 @@ impl Linted<'_> {
                 let judged = self.judge(&packed, &request, &tags).await?;
                 Ok(self.packed(&packed, &packed.preview(&request, &tags)?, against, &judged))
             }
-            Err(cause) if cause.kind() == source::Kind::Io => Err(cause.into()),
+            Err(cause) if cause.kind() == source::Kind::Usage => Err(cause.into()),
             Err(cause) => Ok(self.unpacked(vec![cause])),
         }
     }

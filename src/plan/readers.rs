@@ -86,7 +86,7 @@ impl Values<'_> {
                     set.from.escape_debug(),
                     key.escape_debug()
                 );
-                return Err(Error::usage(Place::file(FILE_NAME), reason)
+                return Err(Error::refused(Place::file(FILE_NAME), reason)
                     .hint("name one of the images, or write `literal:TEXT` for a text"));
             }
         }

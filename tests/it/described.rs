@@ -321,7 +321,7 @@ fn a_value_that_the_configuration_sets_from_no_image_is_refused_before_a_request
     let source = Source::new();
     source.write("alga-release.yaml", "appliance: {values: [{release: alga-core, path: a, from: 'image:unknown'}]}\n");
     let layout = source.layout();
-    let run = source.publish(&["--version", "1.0.3", "--channel", "stable", "--store", &layout]).ends(9);
+    let run = source.publish(&["--version", "1.0.3", "--channel", "stable", "--store", &layout]).ends(3);
     run.says(&["image:unknown", "`images` has no `unknown`"]);
     source.write("alga-release.yaml", "manifest: {extra: {prefix: x}}\n");
     let run = source.publish(&["--version", "1.0.3", "--channel", "stable", "--store", &layout]).ends(9);

@@ -236,3 +236,29 @@ fn hostile_files_give_findings_and_neither_crash_nor_run_for_ever() {
         assert!(code == 0 || run.code == Some(code), "{at} {path}: {run:?}");
     }
 }
+
+#[test]
+fn the_report_of_a_refused_publication_names_the_findings() {
+    let source = Source::new();
+    change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
+    let out = source.path("out").display().to_string();
+    source.publish(&publish(&source.layout(), &["--output-dir", &out])).ends(3);
+    for name in ["report.md", "report.html"] {
+        let report = std::fs::read_to_string(source.path("out").join(name)).expect("a report");
+        assert!(report.contains("values-from-key") && report.contains(RELEASE), "{name}: {report}");
+    }
+}
+
+#[test]
+fn an_unknown_image_among_the_values_of_the_appliance_is_named_with_its_line_and_mended() {
+    let source = Source::new();
+    source.write(
+        "alga-release.yaml",
+        "appliance:\n  values:\n    - {release: alga-core, path: server.image.tag, from: 'image:algaCroe'}\n",
+    );
+    let root = source.path("").display().to_string();
+    let run = alga(&["lint", &root]).ends(3);
+    assert!(run.stdout.contains("alga-release.yaml:3:") && run.stdout.contains("image:algaCore"), "{}", run.stdout);
+    alga(&["lint", &root, "--fix"]).ends(0);
+    assert!(read(&source, "alga-release.yaml").contains("'image:algaCore'"));
+}
