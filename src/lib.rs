@@ -12,6 +12,7 @@
 //! - `chart`: packs a Helm chart on disk into an artifact
 //! - `overlay`: loads a Flux overlay, rewrites it, and packs it into the bundle
 //! - `image`: reads image archives, and pins the images of a release
+//! - `kustomize`: builds the directories that Flux applies, in memory, with what kustomize would refuse
 //! - `flux`: Flux's objects and kustomize's files as typed values, with their places in the text
 //! - `source`: reads the user's tree and its git repository
 //! - [`template`]: Go's templates as Helm uses them: whether they parse, and their tree
@@ -30,7 +31,8 @@
 //!
 //! ```text
 //! bin/alga-release -> ops -> {credentials, lint, diff} -> {verify, plan} -> contents -> {chart, overlay, image} -> {source, archive, flux, release}
-//! lint -> {appliance, template}
+//! lint -> {appliance, template, kustomize}
+//! kustomize -> {chart, flux}
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}
 //! {credentials, lint} -> system
@@ -61,6 +63,8 @@ pub mod diff;
 pub(crate) mod flux;
 #[cfg(feature = "publish")]
 pub mod image;
+#[cfg(feature = "publish")]
+pub(crate) mod kustomize;
 #[cfg(feature = "publish")]
 pub mod lint;
 #[cfg(feature = "publish")]

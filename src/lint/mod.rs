@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 mod allow;
+mod builds;
 mod contents;
 mod finding;
 mod flux;
@@ -45,6 +46,7 @@ struct Topic {
 /// The topics that read nothing but the contents, in the order of the catalogue.
 static TOPICS: &[Topic] = &[
     Topic { name: "renders", rules: &[renders::RULES], check: renders::check },
+    Topic { name: "builds", rules: &[builds::RULES], check: builds::check },
     Topic {
         name: "flux",
         rules: &[flux::definition::RULES, flux::references::RULES, flux::values_from::RULES, flux::waits::RULES],

@@ -7,6 +7,7 @@ use super::rule::{Class, Rule, Severity};
 use super::{Contents, Findings, Place};
 use crate::appliance::{self, HostInputs, RenderError};
 use crate::config::nearest;
+use crate::kustomize::strict;
 use crate::oci::Digest;
 use crate::release::{Described, Release, ValueSource, ValuesReader};
 use crate::yaml::{self, Node};
@@ -131,6 +132,10 @@ fn values(path: &str, bytes: &[u8], found: &mut Findings) -> bool {
             return false;
         }
     };
+    if let Err((line, reason)) = strict(text, &documents) {
+        found.add(&VALUES_BROKEN, Place::overlay_line(path, line), format!("broken YAML: {reason}"));
+        return false;
+    }
     let mut roots = documents.iter().filter_map(|document| document.root.as_ref());
     let Some(root) = roots.next() else { return true };
     if !root.is_mapping() && !root.is_null() {

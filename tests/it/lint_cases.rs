@@ -18,7 +18,7 @@ use crate::support::{files_below, require};
 
 /// A clock that is never asked.
 #[derive(Debug)]
-struct Still;
+pub struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {

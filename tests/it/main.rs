@@ -40,6 +40,8 @@ mod hostile_registry;
 mod killed;
 mod lint;
 mod lint_cases;
+// What `lint` says of broken trees is what the real programs say.
+mod lint_differential;
 // A copy killed anywhere, or out of a store that lies.
 mod copy_killed;
 // Which control plane runs after boot.

@@ -169,6 +169,15 @@ impl<'a> Applied<'a> {
         Some(below.trim_start_matches('/').to_owned())
     }
 
+    /// Returns the directories that are built, each with its Kustomization.
+    pub(super) fn roots(&self) -> Vec<(Option<&'a Kustomization<'a>>, String)> {
+        let root = |applier: &Applier<'a>| match applier.kustomization {
+            Some(one) => Some((Some(one), self.directory_of(one)?)),
+            None => Some((None, BASE.to_owned())),
+        };
+        self.appliers.iter().filter_map(root).collect()
+    }
+
     fn follow(&mut self) {
         let base = Root { directory: BASE.to_owned(), kustomization: None };
         let (name, namespace) = (self.source_name().to_owned(), self.flux_namespace().to_owned());

@@ -9,6 +9,7 @@ pub(super) mod values_from;
 pub(super) mod waits;
 
 use super::{Contents, Findings};
+use crate::flux::Kustomization;
 use applied::Applied;
 
 /// Checks the objects that Flux applies.
@@ -18,4 +19,9 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     references::check(&applied, found);
     values_from::check(&applied, found);
     waits::check(&applied, found);
+}
+
+/// Returns every directory of the bundle that Flux builds, with the Kustomization that says so; the appliance's own has none.
+pub(super) fn roots<'a>(contents: &'a Contents<'a>) -> Vec<(Option<&'a Kustomization<'a>>, String)> {
+    Applied::of(contents).roots()
 }

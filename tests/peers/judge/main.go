@@ -2,7 +2,7 @@
 // cluster and without a network. It reads one JSON object a line on stdin and writes one a line on stdout, in the same order:
 //
 //	{"kustomize": ROOT, "path": DIRECTORY, "kustomization": YAML or null}  build spec.path as kustomize-controller does ("error"), and
-//	                                                                      as `kustomize build` does with no more restrictions ("plain")
+//	                                                                      whether `kustomize build` would refuse the file in it ("plain")
 //	{"template": TEXT}                                                    parse a template with Helm's functions, execute nothing
 //	{"chart": DIRECTORY, "values": [YAML, ...], "name": N, "namespace": S} what `helm template` does, with the values merged in order
 //	{"lint": DIRECTORY, "values": [YAML, ...], "namespace": S}            what `helm lint` calls an error
@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/kustomize"
+	securefs "github.com/fluxcd/pkg/kustomize/filesys"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
@@ -33,7 +34,11 @@ import (
 	"helm.sh/helm/v4/pkg/engine"
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/yaml"
 )
 
@@ -67,10 +72,12 @@ func built(root, path string, text *string) (objects string, flux error, plain e
 		return "", err, err
 	}
 	directory := filepath.Join(copied, path)
-	_, plain = guarded(func() (string, error) {
-		_, err := kustomize.Build(filesys.MakeFsOnDisk(), directory)
-		return "", err
-	})
+	// A schema of a tree stays in the libraries until they are reset, which takes longer than most builds.
+	if mentions(copied, "openapi") {
+		openapi.ResetOpenAPI()
+		defer openapi.ResetOpenAPI()
+	}
+	_, plain = guarded(func() (string, error) { return "", strict(directory) })
 	objects, flux = guarded(func() (string, error) {
 		given := map[string]any{"spec": map[string]any{"path": path, "prune": true}}
 		if text != nil {
@@ -83,12 +90,11 @@ func built(root, path string, text *string) (objects string, flux error, plain e
 		if _, err := generator.WriteFile(directory); err != nil {
 			return "", err
 		}
-		resources, err := kustomize.SecureBuild(copied, directory, false)
+		secure, err := securefs.MakeFsOnDiskSecure(copied)
 		if err != nil {
 			return "", err
 		}
-		text, err := resources.AsYaml()
-		return string(text), err
+		return yamlOf(secure, directory)
 	})
 	clean := func(err error) error {
 		if err == nil {
@@ -97,6 +103,47 @@ func built(root, path string, text *string) (objects string, flux error, plain e
 		return errors.New(strings.ReplaceAll(err.Error(), copied, "ROOT"))
 	}
 	return objects, clean(flux), clean(plain)
+}
+
+// strict reads the kustomization file of a directory as kustomize does. Flux reads that one file with less care, and builds all others
+// in the same way.
+func strict(directory string) error {
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		text, err := os.ReadFile(filepath.Join(directory, name))
+		if err != nil {
+			continue
+		}
+		var file types.Kustomization
+		if err := file.Unmarshal(text); err != nil {
+			return err
+		}
+		file.FixKustomization()
+		return file.CheckEmpty()
+	}
+	return nil
+}
+
+// yamlOf builds with the options of Flux's Build.
+func yamlOf(fs filesys.FileSystem, directory string) (string, error) {
+	options := &krusty.Options{LoadRestrictions: types.LoadRestrictionsNone, PluginConfig: types.DisabledPluginConfig()}
+	resources, err := krusty.MakeKustomizer(options).Run(fs, directory)
+	if err != nil {
+		return "", err
+	}
+	text, err := resources.AsYaml()
+	return string(text), err
+}
+
+func mentions(root, word string) bool {
+	found := false
+	_ = filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			text, _ := os.ReadFile(path)
+			found = found || strings.Contains(string(text), word)
+		}
+		return nil
+	})
+	return found
 }
 
 // parsed gives the text to the engine as a partial: the engine parses partials and executes none.
