@@ -164,7 +164,8 @@ impl Linted<'_> {
                 let judged = self.judge(&packed, &request, &tags).await?;
                 Ok(self.packed(&packed, &packed.preview(&request, &tags)?, against, &judged))
             }
-            Err(cause) if cause.kind() == source::Kind::Usage => Err(cause.into()),
+            // Without an overlay there is nothing to check.
+            Err(cause) if plan::overlay_files(self.tree, config).is_err() => Err(cause.into()),
             Err(cause) => Ok(self.unpacked(vec![cause])),
         }
     }
