@@ -15,6 +15,7 @@ pub use host::HostInputs;
 pub use host::InvalidHost;
 pub use names::NotAllowed;
 pub use names::check_names;
+pub(crate) use objects::{is_data_key, is_object_name};
 pub(crate) use render::values as rendered_values;
 pub use render::{Object, Options, RenderError, Rendering, render};
 pub use state::Replay;

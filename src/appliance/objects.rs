@@ -82,7 +82,7 @@ pub(super) fn index(files: &[String]) -> String {
 }
 
 /// A name that the API server takes for an object.
-pub(super) fn is_object_name(text: &str) -> bool {
+pub(crate) fn is_object_name(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let part = |part: &str| {
         part.bytes().all(|b| word(b) || b == b'-')
@@ -93,7 +93,7 @@ pub(super) fn is_object_name(text: &str) -> bool {
 }
 
 /// A key that the API server takes in a `ConfigMap`.
-pub(super) fn is_data_key(text: &str) -> bool {
+pub(crate) fn is_data_key(text: &str) -> bool {
     let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     !text.is_empty() && text.len() <= 253 && text.bytes().all(valid) && text != "." && !text.starts_with("..")
 }

@@ -6,6 +6,7 @@ use super::name;
 use super::objects::{ComparedObject, Id, Pins};
 use super::risk::{self, Risk};
 use crate::contents::{Applied, Applier};
+use crate::flux::lost;
 
 /// The objects of one side, and what applies them.
 pub(super) struct AppliedObjects<'a> {
@@ -63,7 +64,7 @@ pub(super) fn risks(
             continue;
         };
         let (left, new) = (name(left.1), name(new.1));
-        match risk::lost(&id.kind) {
+        match lost(&id.kind) {
             Some(lost) => risks.push(Risk::danger("moved-object", moved(object, 0, &left, &new, lost))),
             None => rest.entry((left, new)).or_default().push(object),
         }

@@ -10,6 +10,7 @@ use super::lines::Change;
 use super::name;
 use super::objects::{ComparedObject, Id, ObjectChange, Role};
 use super::value::{ImageChange, ImageState};
+use crate::flux::{FORCE, is_below, is_immutable, lost};
 use crate::release::{Named, NamedKind, compare_versions};
 
 /// How bad it may be.
@@ -72,19 +73,6 @@ pub(super) fn of_objects(changes: &[ObjectChange], from: &[ComparedObject], to: 
     risks
 }
 
-/// Kinds whose removal loses what cannot be had again, and what it loses.
-const LOST: [(&str, &str); 6] = [
-    ("PersistentVolumeClaim", "the data of the volume may be lost"),
-    ("Namespace", "everything in it is deleted"),
-    ("CustomResourceDefinition", "every object of that kind is deleted"),
-    ("PersistentVolume", "the data of the volume may be lost"),
-    ("HelmRelease", "Helm uninstalls everything of it"),
-    ("Kustomization", "everything that it applied is deleted"),
-];
-
-/// Flux deletes and creates again what cannot be changed.
-const FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
-
 /// Flux deletes what it applied and no longer finds, unless the object says otherwise.
 ///
 /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#controlling-garbage-collection>
@@ -114,60 +102,11 @@ pub(super) fn is_kept(object: &ComparedObject) -> bool {
     hook || keeps("kustomize.toolkit.fluxcd.io/prune") || keeps("helm.sh/resource-policy")
 }
 
-/// What is lost with an object of a kind and cannot be had again.
-pub(super) fn lost(kind: &str) -> Option<&'static str> {
-    LOST.iter().find(|(lost, _)| *lost == kind).map(|(_, what)| *what)
-}
-
-/// Fields below which the API server takes no change, by kind.
-///
-/// <https://kubernetes.io/docs/reference/kubernetes-api/>
-const IMMUTABLE: [(&str, &[&str]); 17] = [
-    ("Service", &["spec.clusterIP", "spec.clusterIPs", "spec.loadBalancerClass"]),
-    ("Deployment", &["spec.selector"]),
-    ("DaemonSet", &["spec.selector"]),
-    ("ReplicaSet", &["spec.selector"]),
-    ("Job", &["spec.template", "spec.selector", "spec.completionMode", "spec.manualSelector"]),
-    ("Pod", &["spec"]),
-    ("StatefulSet", &["spec"]),
-    ("PersistentVolumeClaim", &["spec"]),
-    ("PersistentVolume", &["spec.csi", "spec.hostPath", "spec.nfs", "spec.local", "spec.volumeMode"]),
-    ("RoleBinding", &["roleRef"]),
-    ("ClusterRoleBinding", &["roleRef"]),
-    ("StorageClass", &["provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"]),
-    ("CustomResourceDefinition", &["spec.group", "spec.scope", "spec.names.kind", "spec.names.plural"]),
-    ("PriorityClass", &["value", "preemptionPolicy"]),
-    ("IngressClass", &["spec.controller"]),
-    ("Secret", &["type"]),
-    ("RuntimeClass", &["handler"]),
-];
-
-/// What may change below an immutable field.
-const MUTABLE: [(&str, &[&str]); 3] = [
-    (
-        "StatefulSet",
-        &[
-            "spec.replicas",
-            "spec.template",
-            "spec.updateStrategy",
-            "spec.ordinals",
-            "spec.minReadySeconds",
-            "spec.revisionHistoryLimit",
-            "spec.persistentVolumeClaimRetentionPolicy",
-        ],
-    ),
-    ("PersistentVolumeClaim", &["spec.resources", "spec.volumeAttributesClassName"]),
-    ("Pod", &["spec.containers", "spec.initContainers", "spec.tolerations", "spec.activeDeadlineSeconds"]),
-];
-
 /// What makes Flux uninstall a release and install it anew.
 const REINSTALLS: [&str; 3] = ["spec.releaseName", "spec.targetNamespace", "spec.storageNamespace"];
 
 fn immutable_fields(change: &ObjectChange, declared: bool) -> Vec<Risk> {
     let kind = change.id.kind.as_str();
-    let below = |table: &[(&str, &[&str])], path: &str| {
-        table.iter().filter(|(of, _)| *of == kind).any(|(_, roots)| roots.iter().any(|root| is_below(path, root)))
-    };
     let id = name(&change.id.to_string());
     let mut risks = Vec::new();
     for field in &change.fields {
@@ -176,17 +115,12 @@ fn immutable_fields(change: &ObjectChange, declared: bool) -> Vec<Risk> {
         if kind == "HelmRelease" && REINSTALLS.contains(&path) {
             let text = format!("{id}: {} changes: Flux uninstalls the release and installs it anew", name(path));
             risks.push(Risk::danger("reinstall", text));
-        } else if (declared && content) || (below(&IMMUTABLE, path) && !below(&MUTABLE, path)) {
+        } else if (declared && content) || is_immutable(kind, path) {
             let text = format!("{id}: {} cannot be changed in place: the update will be refused", name(path));
             risks.push(Risk::danger("immutable-field", text));
         }
     }
     risks
-}
-
-/// Is a path that field, or below it?
-fn is_below(path: &str, root: &str) -> bool {
-    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ' ']))
 }
 
 /// Of a chart: it goes back, or its version changed hands.

@@ -96,6 +96,11 @@ impl<'a> Kustomization<'a> {
         self.source.is_some_and(|source| source.is(kind))
     }
 
+    /// Returns the kind of the source; empty where none is written.
+    pub(crate) fn source_kind(&self) -> &'a str {
+        self.source.and_then(|source| source.kind).map_or("", |kind| kind.text)
+    }
+
     /// Returns the name of the source; empty where none is written.
     pub fn source_name(&self) -> &'a str {
         self.source.and_then(|source| source.name).map_or("", |name| name.text)

@@ -5,6 +5,7 @@ mod build;
 mod error;
 mod file;
 mod helm_release;
+mod in_place;
 mod kustomization;
 mod kustomize;
 mod object;
@@ -16,7 +17,8 @@ pub(crate) use build::{AppliedRelease, Build, Lister, Root, build, build_what_is
 pub(crate) use error::Error;
 pub(crate) use file::{File, Files, refuse_duplicate_key};
 pub(crate) use helm_release::{ChartSpec, HelmRelease, ValuesFrom};
-pub(crate) use kustomization::Kustomization;
+pub(crate) use in_place::{FORCE, is_below, is_immutable, lost};
+pub(crate) use kustomization::{Kustomization, PostBuild};
 pub(crate) use kustomize::{KustomizationFile, is_kustomization_file_name};
 pub(crate) use object::{HELM, KUSTOMIZE, Object, Reference, SOURCE, Scalar};
 pub(crate) use order::{Cycle, in_order};

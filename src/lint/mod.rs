@@ -20,7 +20,9 @@ mod renders;
 mod report;
 mod rule;
 mod run;
+mod secrets;
 mod settings;
+mod upgrade;
 mod written;
 
 pub(crate) use contents::{ChartFiles, Contents};
@@ -47,12 +49,10 @@ struct Topic {
 static TOPICS: &[Topic] = &[
     Topic { name: "renders", rules: &[renders::RULES], check: renders::check },
     Topic { name: "builds", rules: &[builds::RULES], check: builds::check },
-    Topic {
-        name: "flux",
-        rules: &[flux::definition::RULES, flux::references::RULES, flux::values_from::RULES, flux::waits::RULES],
-        check: flux::check,
-    },
+    Topic { name: "flux", rules: flux::RULES, check: flux::check },
     Topic { name: "helm", rules: helm::RULES, check: helm::check },
+    Topic { name: "secrets", rules: &[secrets::RULES], check: secrets::check },
+    Topic { name: "upgrade", rules: upgrade::RULES, check: upgrade::versions::check },
 ];
 
 /// The rules that need more than the contents.

@@ -6,7 +6,7 @@ use super::judged::{self, Answer};
 use super::report::{Judge, Report, Timing};
 use super::settings::Settings;
 use super::written::Written;
-use super::{Contents, Findings, TOPICS, refusals};
+use super::{Contents, Findings, TOPICS, refusals, upgrade};
 use crate::source;
 use crate::system::Clock;
 
@@ -50,6 +50,9 @@ impl<'a> Run<'a> {
         for topic in TOPICS {
             let taken = self.timed(|| (topic.check)(self.contents, &mut found));
             timings.extend(taken.map(|taken| Timing::new(topic.name, taken)));
+        }
+        if let Some(old) = self.against {
+            upgrade::check(old, self.contents, &mut found);
         }
         let range = self.settings.kubernetes;
         judged::check(self.contents, range, &mut found);

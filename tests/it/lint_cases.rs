@@ -1,7 +1,8 @@
 //! Each directory of `tests/cases/lint`, but for `base`, is one rule: what is in `triggers/` is put over the small tree in `base/` and
 //! gives exactly one finding of the rule; what is in `near/` gives none.
 //!
-//! A file named `REMOVED` lists paths that are deleted, one a line. What is in `against/` is put over `base/` and is what the appliances run.
+//! A file named `REMOVED` lists paths that are deleted, one a line. What is in `against/` is put over `base/` and is what the appliances run:
+//! the others are checked as upgrades from there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +14,7 @@ use alga_release::lint::{self, Report, Settings};
 use alga_release::ops::{self, Clock, Context, LintRequest};
 use jiff::Timestamp;
 
-use crate::support::programs::{release, run};
+use crate::support::programs::{alga, release, run};
 use crate::support::{files_below, require};
 
 /// A clock that is never asked.
@@ -85,6 +86,23 @@ fn found_by_judges(tree: &Path, rule: &str, judges: &str) -> Option<Vec<String>>
     Some(findings.filter(|finding| finding["rule"] == rule).map(ToString::to_string).collect())
 }
 
+/// Checks a tree as an upgrade from another one, which is published before.
+fn found_against(tree: &Path, old: &Path, rule: &str) -> Vec<String> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = format!("oci-layout:{}", directory.path().join("store").display());
+    let text = |path: &Path| path.to_str().expect("text").to_owned();
+    let [old_config, config] = [old, tree].map(|tree| text(&tree.join(FILE_NAME)));
+    let publish = ["publish", &text(old), "--config", &old_config, "--store", &store, "--image", "web=1.0.0"];
+    let flags = ["--version", "1.0.0", "--channel", "stable", "--image-check", "off"];
+    let commit = ["--source-commit", &"a".repeat(40), "--epoch", "1700000000"];
+    alga(&[&publish[..], &flags, &commit].concat()).ends(0);
+    let lint = ["lint", &text(tree), "--config", &config, "--store", &store, "--against", "1.0.0"];
+    let report = alga(&[&lint[..], &["--render", "off", "--output", "json"]].concat()).json();
+    let findings = report["findings"].as_array().expect("findings");
+    let of_rule = findings.iter().filter(|finding| finding["rule"] == rule);
+    of_rule.map(ToString::to_string).collect()
+}
+
 #[test]
 fn every_rule_has_a_case_that_it_finds_once_and_a_near_one_that_it_does_not_find() {
     let mut wrong = Vec::new();
@@ -96,14 +114,15 @@ fn every_rule_has_a_case_that_it_finds_once_and_a_near_one_that_it_does_not_find
                 wrong.push(format!("{rule}: missing {kind}"));
                 continue;
             }
-            let tree = tree(&case.join(kind));
-            let judges = fs::read_to_string(case.join("judges"));
+            let now = tree(&case.join(kind));
+            let (judges, against) = (fs::read_to_string(case.join("judges")), case.join("against"));
             let found = match judges {
-                Ok(judges) => match found_by_judges(tree.path(), rule, &judges) {
+                Ok(judges) => match found_by_judges(now.path(), rule, &judges) {
                     Some(found) => found,
                     None => continue,
                 },
-                Err(_) => found(&report(tree.path()), rule),
+                Err(_) if against.is_dir() => found_against(now.path(), tree(&against).path(), rule),
+                Err(_) => found(&report(now.path()), rule),
             };
             if found.len() != count {
                 wrong.push(format!("{rule}: {kind}: expected {count}, found {found:#?}"));

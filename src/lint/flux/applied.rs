@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::config::nearest;
 use crate::flux::{Build, HelmRelease, Kustomization, Object, Patch, PatchContent, Root, Source, build_what_is_there};
 use crate::lint::{Contents, Settings};
 use crate::path::{below, parent};
@@ -11,13 +12,15 @@ use crate::release::{Installation, ValuesReader};
 /// Directory that the appliance's own Kustomization applies.
 const BASE: &str = "base";
 /// Most objects that are followed; one that several Kustomizations apply counts several times.
-const MOST_OBJECTS: usize = 200_000;
+const MOST_OBJECTS: usize = 100_000;
 /// Most Kustomizations that are followed.
-const MOST_APPLIERS: usize = 10_000;
+const MOST_APPLIERS: usize = 1_000;
+/// Most objects among which a similar name is looked for.
+const MOST_SIMILAR: usize = 5_000;
 
 /// A Kustomization, and what is built of its directory.
 #[derive(Debug)]
-pub(super) struct Applier<'a> {
+pub(in crate::lint) struct Applier<'a> {
     /// The object; nothing for the appliance's own Kustomization.
     pub kustomization: Option<&'a Kustomization<'a>>,
     /// Name of the Kustomization.
@@ -32,7 +35,7 @@ pub(super) struct Applier<'a> {
 
 /// An object, as one Kustomization applies it.
 #[derive(Clone, Debug)]
-pub(super) struct AppliedObject<'a> {
+pub(in crate::lint) struct AppliedObject<'a> {
     /// The object as its file has it.
     pub object: Object<'a>,
     /// The namespace in which the object ends, where the object or anything on the way says one.
@@ -43,7 +46,7 @@ pub(super) struct AppliedObject<'a> {
 
 /// Everything that Flux applies.
 #[derive(Debug)]
-pub(super) struct Applied<'a> {
+pub(in crate::lint) struct Applied<'a> {
     /// What all of it is read from.
     pub contents: &'a Contents<'a>,
     /// The Kustomizations, each after the one that applies it.
@@ -52,97 +55,118 @@ pub(super) struct Applied<'a> {
     pub objects: Vec<AppliedObject<'a>>,
     /// How an appliance installs the release, where the release could be packed.
     pub installation: Option<Installation>,
-    /// Whether something on the way changes names, so that those in the files are not those in the cluster.
-    pub renamed: bool,
-    /// Objects that the cluster has without the overlay: `KIND/NAMESPACE/NAME`.
+    /// File and line of what changes names on the way, so that those in the files are not those in the cluster.
+    pub renamed: Option<(String, usize)>,
+    /// Whether all objects are known: a Kustomization with another source than the bundle applies what is not in the overlay.
+    pub complete: bool,
+    /// Objects that the cluster has without the overlay: `KIND/NAMESPACE/NAME`, or `KIND/NAME`.
     external: Vec<String>,
-    /// Texts and kinds of all patches.
-    patches: Vec<String>,
+    /// Indices of the objects, by kind and name.
+    named: BTreeMap<(&'a str, &'a str), Vec<usize>>,
+    /// Texts or kinds of the patches of each Kustomization.
+    patches: Vec<Vec<String>>,
 }
 
 impl<'a> Applied<'a> {
     /// Follows the appliance's own Kustomization.
-    pub(super) fn of(contents: &'a Contents<'a>) -> Self {
+    pub(in crate::lint) fn of(contents: &'a Contents<'a>) -> Self {
         let described = contents.described();
         let mut applied = Self {
             contents,
             appliers: Vec::new(),
             objects: Vec::new(),
             installation: described.map(|described| described.installation),
-            renamed: false,
+            renamed: None,
+            complete: true,
             external: Settings::of(contents.config).map(|settings| settings.external).unwrap_or_default(),
+            named: BTreeMap::new(),
             patches: Vec::new(),
         };
         applied.follow();
+        for (at, one) in applied.objects.iter().enumerate() {
+            applied.named.entry((one.object.kind(), one.object.name())).or_default().push(at);
+        }
         applied.collect_patches();
         applied
     }
 
     /// Returns the name of the root objects: the `OCIRepository` and the Kustomization of the bundle.
-    pub(super) fn source_name(&self) -> &str {
+    pub(in crate::lint) fn source_name(&self) -> &str {
         let configured = self.contents.config.appliance.source_name.as_str();
         self.installation.as_ref().map_or(configured, |installation| &installation.source_name)
     }
 
     /// Returns the namespace of the root objects.
-    pub(super) fn flux_namespace(&self) -> &str {
+    pub(in crate::lint) fn flux_namespace(&self) -> &str {
         let configured = self.contents.config.appliance.flux_namespace.as_str();
         self.installation.as_ref().map_or(configured, |installation| &installation.flux_namespace)
     }
 
     /// Returns the values that the release provides.
-    pub(super) fn values(&self) -> &[ValuesReader] {
+    pub(in crate::lint) fn values(&self) -> &[ValuesReader] {
         self.installation.as_ref().map_or(&[], |installation| &installation.values)
     }
 
     /// Returns each object once, however many Kustomizations apply it.
-    pub(super) fn each_object(&self) -> Vec<&AppliedObject<'a>> {
+    pub(in crate::lint) fn each_object(&self) -> Vec<&AppliedObject<'a>> {
         let mut seen = BTreeSet::new();
         self.objects.iter().filter(|one| seen.insert(place(&one.object))).collect()
     }
 
     /// Returns the HelmReleases, each once for every namespace and Kustomization.
-    pub(super) fn releases(&self) -> impl Iterator<Item = (&AppliedObject<'a>, &'a HelmRelease<'a>)> {
+    pub(in crate::lint) fn releases(&self) -> impl Iterator<Item = (&AppliedObject<'a>, &'a HelmRelease<'a>)> {
         let mut typed = BTreeMap::new();
         typed.extend(self.contents.parts.releases.iter().map(|release| (place(&release.object), release)));
         self.objects.iter().filter_map(move |one| Some((one, *typed.get(&place(&one.object))?)))
     }
 
     /// Returns the sources, each once for every namespace and Kustomization.
-    pub(super) fn sources(&self) -> impl Iterator<Item = (&AppliedObject<'a>, &'a Source<'a>)> {
+    pub(in crate::lint) fn sources(&self) -> impl Iterator<Item = (&AppliedObject<'a>, &'a Source<'a>)> {
         let mut typed = BTreeMap::new();
         typed.extend(self.contents.parts.sources.iter().map(|source| (place(&source.object), source)));
         self.objects.iter().filter_map(move |one| Some((one, *typed.get(&place(&one.object))?)))
     }
 
     /// Tells whether the configuration says that the cluster has an object without the overlay.
-    pub(super) fn is_external(&self, kind: &str, namespace: Option<&str>, name: &str) -> bool {
+    pub(in crate::lint) fn is_external(&self, kind: &str, namespace: Option<&str>, name: &str) -> bool {
         let namespace = namespace.unwrap_or_default();
         let fits = |pattern: &str, text: &str| pattern == "*" || pattern == text;
         self.external.iter().any(|external| {
-            let mut parts = external.split('/');
-            let [of_kind, of_namespace, of_name] = [(); 3].map(|()| parts.next().unwrap_or_default());
+            let parts: Vec<&str> = external.split('/').collect();
+            let (of_kind, of_namespace, of_name) = match parts.as_slice() {
+                [kind, name] => (*kind, "", *name),
+                [kind, namespace, name] => (*kind, *namespace, *name),
+                _ => return false,
+            };
             fits(of_kind, kind) && fits(of_namespace, namespace) && fits(of_name, name)
         })
     }
 
     /// Finds an applied object; a namespace that is absent on either side fits.
-    pub(super) fn find(&self, kind: &str, namespace: Option<&str>, name: &str) -> Option<&AppliedObject<'a>> {
-        self.objects.iter().find(|one| {
+    pub(in crate::lint) fn find(&self, kind: &str, namespace: Option<&str>, name: &str) -> Option<&AppliedObject<'a>> {
+        let indices = self.named.get(&(kind, name))?;
+        indices.iter().map(|at| &self.objects[*at]).find(|one| {
             let own = one.namespace.as_deref();
-            let same = own.is_none() || namespace.is_none() || own == namespace;
-            same && one.object.kind() == kind && one.object.name() == name
+            own.is_none() || namespace.is_none() || own == namespace
         })
     }
 
-    /// Tells whether a patch may change an object of a kind.
-    pub(super) fn may_be_patched(&self, kind: &str) -> bool {
+    /// Returns the name of an object of a kind that is similar to another one.
+    pub(in crate::lint) fn similar(&self, kind: &str, name: &str) -> Option<String> {
+        let of_kind = self.objects.iter().take(MOST_SIMILAR).filter(|one| one.object.kind() == kind);
+        nearest(name, of_kind.map(|one| one.object.name()))
+    }
+
+    /// Tells whether a patch may change an object.
+    pub(in crate::lint) fn may_be_patched(&self, one: &AppliedObject<'a>) -> bool {
+        let kind = one.object.kind();
         let pattern = |text: &str| text.contains(['*', '|', '.', '[', '(']) && !text.contains('\n');
-        self.patches.iter().any(|text| text.is_empty() || text.contains(kind) || pattern(text))
+        let mut patches = self.patches[one.by].iter();
+        patches.any(|text| text.is_empty() || text.contains(kind) || pattern(text))
     }
 
     /// Tells whether Flux replaces variables in an object.
-    pub(super) fn substitutes(&self, one: &AppliedObject<'a>) -> bool {
+    pub(in crate::lint) fn substitutes(&self, one: &AppliedObject<'a>) -> bool {
         let post_build = self.appliers[one.by].kustomization.and_then(|one| one.post_build.as_ref());
         let marks = ["labels", "annotations"];
         let disabled = marks.iter().any(|mark| {
@@ -152,15 +176,14 @@ impl<'a> Applied<'a> {
     }
 
     /// Tells whether a source is the bundle. A tree that could not be packed is not rewritten: its source of that name is still git's.
-    pub(super) fn is_bundle(&self, kind: &str, name: &str) -> bool {
+    pub(in crate::lint) fn is_bundle(&self, kind: &str, name: &str) -> bool {
         name == self.source_name() && (kind == "OCIRepository" || self.contents.release.is_none())
     }
 
     /// Returns the directory of the bundle that a Kustomization applies; nothing where its source is another than the bundle, and for
     /// a path that leads out of the bundle.
-    pub(super) fn directory_of(&self, one: &Kustomization<'_>) -> Option<String> {
-        let kind = one.source?.kind?.text;
-        let directory = one.directory().filter(|_| self.is_bundle(kind, one.source_name()))?;
+    pub(in crate::lint) fn directory_of(&self, one: &Kustomization<'_>) -> Option<String> {
+        let directory = one.directory().filter(|_| self.is_bundle(one.source_kind(), one.source_name()))?;
         if self.contents.release.is_some() {
             return Some(directory);
         }
@@ -206,6 +229,7 @@ impl<'a> Applied<'a> {
             return;
         }
         let root = self.directory_of(child).map(|directory| Root { directory, kustomization: Some(child) });
+        self.complete &= root.is_some() || self.is_bundle(child.source_kind(), child.source_name());
         let build = root.map(|root| build_what_is_there(self.contents.files, &[root]).0).unwrap_or_default();
         let name = child.object.name().to_owned();
         self.appliers.push(Applier { kustomization: Some(child), name, namespace, parent: Some(parent), build });
@@ -214,7 +238,8 @@ impl<'a> Applied<'a> {
     fn take_objects(&mut self, by: usize) {
         let mut objects = Vec::new();
         for (file, lister) in self.appliers[by].build.reached() {
-            self.renamed |= lister.renames.is_some();
+            let renames = lister.renames.as_ref().map(|at| (at.file.clone(), at.line));
+            self.renamed = self.renamed.take().or(renames);
             let Some((path, parsed)) = self.contents.files.parsed().get_key_value(file) else { continue };
             for object in Object::of_documents(path, &parsed.documents) {
                 let namespace = lister.namespace.as_deref().or(object.namespace()).map(ToOwned::to_owned);
@@ -228,17 +253,17 @@ impl<'a> Applied<'a> {
     }
 
     fn collect_patches(&mut self) {
-        let files = self.contents.files;
-        let mut patches = Vec::new();
-        for applier in &self.appliers {
-            let own = applier.kustomization.map(Kustomization::patches).unwrap_or_default();
-            patches.extend(own.iter().map(|patch| self.text_of(patch, "")));
-            let entered = applier.build.entered().iter();
-            for file in entered.filter_map(|entered| files.kustomization_file(&entered.file)) {
-                patches.extend(file.patches().iter().map(|patch| self.text_of(patch, parent(file.file))));
-            }
+        self.patches = self.appliers.iter().map(|applier| self.patches_of(applier)).collect();
+    }
+
+    fn patches_of(&self, applier: &Applier<'a>) -> Vec<String> {
+        let own = applier.kustomization.map(Kustomization::patches).unwrap_or_default();
+        let mut patches: Vec<String> = own.iter().map(|patch| self.text_of(patch, "")).collect();
+        let entered = applier.build.entered().iter();
+        for file in entered.filter_map(|entered| self.contents.files.kustomization_file(&entered.file)) {
+            patches.extend(file.patches().iter().map(|patch| self.text_of(patch, parent(file.file))));
         }
-        self.patches = patches;
+        patches
     }
 
     /// Returns what tells which kinds a patch is for: the pattern of its target, or all of its text; nothing where it may be any.

@@ -1,6 +1,7 @@
 //! Flux's objects against Flux's resource definitions: what the API server refuses when Flux applies an object.
 
 use crate::config::nearest;
+use crate::flux::SOURCE;
 use crate::lint::{Class, Finding, Findings, Place, Rule, Severity};
 use crate::text::shown;
 use crate::yaml::{Node, Style, Value};
@@ -64,7 +65,18 @@ pub(super) static CONTRADICTION: Rule = Rule {
     way_out: "Keep one of the fields that exclude each other, or add the one that is required.",
 };
 
-pub(in crate::lint) static RULES: &[&Rule] = &[&UNKNOWN_FIELD, &WRONG_TYPE, &MISSING_FIELD, &BAD_VALUE, &CONTRADICTION];
+pub(super) static NOT_CHECKED: Rule = Rule {
+    id: "flux-not-checked",
+    class: Class::Reconciles,
+    severity: Severity::Note,
+    title: "a Flux object is not checked",
+    verdict: "Nothing is known: the fields of this kind, or the names that objects have after kustomize changed them, are not checked.",
+    example: "apiVersion: source.toolkit.fluxcd.io/v1\nkind: Bucket\n",
+    way_out: "Check the object with `flux build` or on a cluster.",
+};
+
+pub(super) static RULES: &[&Rule] =
+    &[&UNKNOWN_FIELD, &WRONG_TYPE, &MISSING_FIELD, &BAD_VALUE, &CONTRADICTION, &NOT_CHECKED];
 
 /// A rule that a definition has beside its fields, written by hand: kind, path of the mapping, what holds there, and the words.
 type Condition = (&'static str, &'static [&'static str], fn(&Node) -> bool, &'static str);
@@ -120,18 +132,28 @@ fn has(node: &Node, key: &str) -> bool {
 
 /// Checks every object that Flux applies.
 pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
+    if let Some((file, line)) = &applied.renamed {
+        let message = "not checked: references between objects, because their names are changed here";
+        found.add(&NOT_CHECKED, Place::overlay_line(file, *line), message);
+    }
     for one in applied.each_object() {
         let api_version = one.object.node.text_at(&["apiVersion"]).unwrap_or_default();
         if let Some(kind) = Kind::of(api_version, one.object.kind()) {
-            let patched = applied.may_be_patched(one.object.kind());
+            let patched = applied.may_be_patched(one);
             let substituted = applied.substitutes(one);
-            Check { one, patched, substituted, left: MOST_NODES, found }.object(kind);
+            let text = applied.contents.text(one.object.file).unwrap_or_default();
+            Check { one, text, patched, substituted, left: MOST_NODES, found }.object(kind);
+        } else if matches!(one.object.kind(), "Bucket" | "ExternalArtifact") && one.object.group() == SOURCE {
+            let message = format!("not checked: the fields of {}", named(one));
+            found.add(&NOT_CHECKED, Place::overlay(one.object.file, one.object.node), message);
         }
     }
 }
 
 struct Check<'c, 'a> {
     one: &'c AppliedObject<'a>,
+    /// Text of the file.
+    text: &'c str,
     /// Whether a patch may add what the file lacks.
     patched: bool,
     /// Whether Flux replaces variables before it applies the object.
@@ -143,6 +165,17 @@ struct Check<'c, 'a> {
 impl Check<'_, '_> {
     fn add(&mut self, rule: &'static Rule, node: &Node, message: String) -> &mut Finding {
         self.found.add(rule, Place::overlay(self.one.object.file, node), message)
+    }
+
+    /// Offers the text that was probably meant.
+    fn add_with_near(&mut self, rule: &'static Rule, node: &Node, message: String, near: Option<String>) {
+        let text = self.text;
+        let finding = self.add(rule, node, message);
+        let Some(near) = near else { return };
+        finding.help(format!("Did you mean `{near}`?"));
+        if !text.is_empty() && !node.is_alias() {
+            finding.rename(text, node, &near);
+        }
     }
 
     fn object(&mut self, kind: &'static Kind) {
@@ -164,10 +197,7 @@ impl Check<'_, '_> {
 
     fn unknown(&mut self, key: &Node, path: &str, near: Option<String>) {
         let message = format!("{} has no field `{}`", self.one.object.kind(), shown(path));
-        let finding = self.add(&UNKNOWN_FIELD, key, message);
-        if let Some(near) = near {
-            finding.help(format!("Did you mean `{near}`?"));
-        }
+        self.add_with_near(&UNKNOWN_FIELD, key, message, near);
     }
 
     fn missing(&mut self, node: &Node, path: &str) {
@@ -204,9 +234,11 @@ impl Check<'_, '_> {
         for entry in entries.filter(|entry| !entry.is_merge()) {
             let Some(key) = entry.key.as_str() else { continue };
             let path = format!("{path}.{key}");
-            match any.or_else(|| field.field(key)) {
-                Some(inner) => self.value(inner, &entry.value, &path),
-                None => self.unknown(&entry.key, &path, nearest(key, field.inner.iter().map(|field| field.name))),
+            if let Some(inner) = any.or_else(|| field.field(key)) {
+                self.value(inner, &entry.value, &path);
+            } else {
+                let absent = field.inner.iter().map(|field| field.name).filter(|name| node.value_of(name).is_none());
+                self.unknown(&entry.key, &path, nearest(key, absent));
             }
         }
         for inner in field.inner.iter().filter(|inner| inner.required) {
@@ -270,10 +302,8 @@ impl Check<'_, '_> {
         };
         let Some(reason) = reason else { return };
         let near = nearest(text, field.one_of.iter().copied());
-        let finding = self.add(&BAD_VALUE, node, format!("invalid `{}` `{}`: {reason}", shown(path), shown(text)));
-        if let Some(near) = near {
-            finding.help(format!("Did you mean `{near}`?"));
-        }
+        let message = format!("invalid `{}` `{}`: {reason}", shown(path), shown(text));
+        self.add_with_near(&BAD_VALUE, node, message, near);
     }
 
     fn conditions(&mut self, node: &Node) {
@@ -303,7 +333,7 @@ fn one_of(values: &[&str]) -> String {
 
 /// How the readers of YAML on the way to the API server take a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
+pub(super) enum Written {
     Text,
     Integer,
     Fraction,
@@ -313,7 +343,7 @@ enum Written {
 }
 
 impl Written {
-    fn of(node: &Node) -> Self {
+    pub(super) fn of(node: &Node) -> Self {
         let node = node.resolved();
         let Value::Scalar { text, style } = &node.value else { return Self::Unclear };
         let digits = text.strip_prefix('-').unwrap_or(text);

@@ -2,15 +2,37 @@
 //! the references between them.
 
 mod applied;
-pub(super) mod definition;
+mod definition;
 mod fields;
-pub(super) mod references;
-pub(super) mod values_from;
-pub(super) mod waits;
+mod metadata;
+mod namespaces;
+mod own_objects;
+mod references;
+mod sources;
+mod substitution;
+mod times;
+mod values_from;
+mod versions;
+mod waits;
 
-use super::{Contents, Findings};
+use super::{Contents, Findings, Rule};
 use crate::flux::Kustomization;
-use applied::Applied;
+pub(super) use applied::{Applied, AppliedObject};
+
+/// The rules, a list for each file.
+pub(super) static RULES: &[&[&Rule]] = &[
+    definition::RULES,
+    versions::RULES,
+    references::RULES,
+    waits::RULES,
+    values_from::RULES,
+    sources::RULES,
+    namespaces::RULES,
+    metadata::RULES,
+    substitution::RULES,
+    times::RULES,
+    own_objects::RULES,
+];
 
 /// Checks the objects that Flux applies.
 pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
@@ -19,6 +41,13 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     references::check(&applied, found);
     values_from::check(&applied, found);
     waits::check(&applied, found);
+    metadata::check(&applied, found);
+    namespaces::check(&applied, found);
+    own_objects::check(&applied, found);
+    sources::check(&applied, found);
+    substitution::check(&applied, found);
+    times::check(&applied, found);
+    versions::check(&applied, found);
 }
 
 /// Returns every directory of the bundle that Flux builds, with the Kustomization that says so; the appliance's own has none.

@@ -52,8 +52,7 @@ pub(super) static PATH_MISSING: Rule = Rule {
     way_out: "Correct `spec.path`, which starts at the overlay's root, or remove the ignore rule that leaves the directory out.",
 };
 
-pub(in crate::lint) static RULES: &[&Rule] =
-    &[&DEPENDENCY_MISSING, &HEALTH_CHECK_MISSING, &SOURCE_MISSING, &PATH_MISSING];
+pub(super) static RULES: &[&Rule] = &[&DEPENDENCY_MISSING, &HEALTH_CHECK_MISSING, &SOURCE_MISSING, &PATH_MISSING];
 
 /// What a reference means.
 struct Meant<'r, 'a> {
@@ -65,7 +64,7 @@ struct Meant<'r, 'a> {
 
 pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
     paths(applied, found);
-    if applied.renamed {
+    if applied.renamed.is_some() {
         return; // names in the files are not those in the cluster
     }
     for (one, release) in applied.releases() {
@@ -121,35 +120,39 @@ impl<'r, 'a> Meant<'r, 'a> {
         format!("{} `{namespace}{}`", self.kind, shown(self.name.text))
     }
 
-    /// Says where an object of that name is instead, or which name is near.
+    /// Says where an object of that name is instead.
     fn instead(&self) -> Option<String> {
-        let of_kind = || self.applied.objects.iter().filter(|one| one.object.kind() == self.kind);
-        let elsewhere = of_kind().find(|one| one.object.name() == self.name.text);
+        let elsewhere = self.applied.find(self.kind, None, self.name.text);
         if let Some(namespace) = elsewhere.and_then(|one| one.namespace.as_deref()) {
             return Some(format!("There is one in the namespace `{}`: write `namespace`.", shown(namespace)));
-        }
-        let others = ["HelmRelease", "Kustomization", "OCIRepository", "HelmRepository", "GitRepository", "HelmChart"];
-        let other = self.applied.objects.iter().find(|one| {
-            others.contains(&one.object.kind()) && one.object.kind() != self.kind && one.object.name() == self.name.text
-        });
-        if let Some(other) = other {
-            let kind = other.object.kind();
-            return Some(format!("The object of that name is a {kind}, and a {} is expected here.", self.kind));
         }
         let in_files = self.applied.contents.parts.objects.iter();
         let unapplied = in_files.clone().find(|one| one.kind() == self.kind && one.name() == self.name.text);
         if let Some(unapplied) = unapplied {
             return Some(format!("{} has it, and no Kustomization applies that file.", shown(unapplied.file)));
         }
-        let near = nearest(self.name.text, of_kind().map(|one| one.object.name()))?;
-        Some(format!("Did you mean `{}`?", shown(&near)))
+        let others = ["HelmRelease", "Kustomization", "OCIRepository", "HelmRepository", "GitRepository", "HelmChart"];
+        let mut others = others.into_iter().filter(|kind| *kind != self.kind);
+        let kind = others.find(|kind| self.applied.find(kind, None, self.name.text).is_some())?;
+        Some(format!("The object of that name is a {kind}, and a {} is expected here.", self.kind))
     }
 }
 
 fn report(rule: &'static Rule, from: &AppliedObject<'_>, meant: &Meant<'_, '_>, message: String, found: &mut Findings) {
     let finding = found.add(rule, Place::overlay(from.object.file, meant.name.node), message);
+    let itself = |near: &String| meant.kind == from.object.kind() && near == from.object.name();
+    let near = meant.applied.similar(meant.kind, meant.name.text).filter(|near| !itself(near));
     if let Some(instead) = meant.instead() {
         finding.help(instead);
+    } else if let Some(near) = near {
+        finding.help(format!("Did you mean `{}`?", shown(&near)));
+        let text = meant.applied.contents.text(from.object.file).unwrap_or_default();
+        if !text.is_empty() && !meant.name.node.is_alias() {
+            finding.rename(text, meant.name.node, &near);
+        }
+    }
+    if !meant.applied.complete {
+        finding.severity(Severity::Note);
     }
 }
 

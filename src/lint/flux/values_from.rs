@@ -56,7 +56,7 @@ pub(super) static HASHED: Rule = Rule {
     way_out: "Set `generatorOptions: {disableNameSuffixHash: true}`.",
 };
 
-pub(in crate::lint) static RULES: &[&Rule] = &[&MISSING, &KEY, &SECRET_MISSING, &HASHED];
+pub(super) static RULES: &[&Rule] = &[&MISSING, &KEY, &SECRET_MISSING, &HASHED];
 
 /// A ConfigMap or Secret that exists.
 struct Held {
@@ -78,7 +78,7 @@ struct Read<'r, 'a> {
 }
 
 pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
-    if applied.renamed {
+    if applied.renamed.is_some() {
         return;
     }
     for (from, release) in applied.releases() {
@@ -204,13 +204,9 @@ impl<'a> Read<'_, 'a> {
 
     /// Finds the object in the overlay, or the generator that makes it.
     fn held(&self) -> Option<Held> {
-        let object = self.applied.objects.iter().find(|one| {
-            let own = one.namespace.as_deref();
-            let same = own.is_none() || self.namespace().is_none() || own == self.namespace();
-            same && one.object.kind() == self.kind && one.object.name() == self.name
-        });
-        if let Some(one) = object {
-            return Some(Held { keys: keys_of(one), hashed: false });
+        if let Some(one) = self.applied.find(self.kind, self.namespace(), self.name) {
+            let patched = self.applied.may_be_patched(one);
+            return Some(Held { keys: keys_of(one).filter(|_| !patched), hashed: false });
         }
         let generator = if self.kind == "ConfigMap" { "configMapGenerator" } else { "secretGenerator" };
         for applier in &self.applied.appliers {
@@ -250,8 +246,11 @@ impl<'a> Read<'_, 'a> {
             self.written(),
             shown(self.key)
         );
-        let help = self.instead();
+        let (help, complete) = (self.instead(), self.applied.complete);
         let finding = self.add(&MISSING, self.name_node(), message, found);
+        if !complete {
+            finding.severity(Severity::Note);
+        }
         help.map(|help| finding.help(help));
     }
 
@@ -261,9 +260,8 @@ impl<'a> Read<'_, 'a> {
     }
 
     fn instead(&self) -> Option<String> {
-        let elsewhere = self.applied.objects.iter();
-        let mut elsewhere = elsewhere.filter(|one| one.object.kind() == self.kind && one.object.name() == self.name);
-        if let Some(namespace) = elsewhere.find_map(|one| one.namespace.as_deref()) {
+        let elsewhere = self.applied.find(self.kind, None, self.name);
+        if let Some(namespace) = elsewhere.and_then(|one| one.namespace.as_deref()) {
             return Some(format!(
                 "There is one in the namespace `{}`, and only that of the HelmRelease counts.",
                 shown(namespace)
@@ -283,8 +281,7 @@ impl<'a> Read<'_, 'a> {
             ));
         }
         let provided = self.applied.values().iter().map(|reader| reader.config_map.as_str());
-        let own = self.applied.objects.iter().filter(|one| one.object.kind() == self.kind).map(|one| one.object.name());
-        let near = nearest(self.name, provided.chain(own))?;
+        let near = self.applied.similar(self.kind, self.name).or_else(|| nearest(self.name, provided))?;
         Some(format!("Did you mean `{}`?", shown(&near)))
     }
 }

@@ -34,7 +34,7 @@ pub(super) static DEADLOCK: Rule = Rule {
               can become ready by itself.",
 };
 
-pub(in crate::lint) static RULES: &[&Rule] = &[&CYCLE, &DEADLOCK];
+pub(super) static RULES: &[&Rule] = &[&CYCLE, &DEADLOCK];
 
 /// A state that others wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,7 +216,9 @@ impl<'a> Graph<'a> {
         let releases = circle.iter().filter(|(state, _)| matches!(state, State::Installed(_))).count();
         let waits = circle.iter().any(|(state, wait)| matches!(state, State::Ready(_)) && wait.at.is_some());
         let rule = if releases == circle.len() || !waits { &CYCLE } else { &DEADLOCK };
-        found.add(rule, Place::overlay(place.0, place.1), names.join(" waits for "));
+        let (first, rest) = names.split_first().expect("a circle has two names");
+        let message = format!("{first} waits for {}", rest.join(", which waits for "));
+        found.add(rule, Place::overlay(place.0, place.1), message);
     }
 
     fn name(&self, applied: &Applied<'a>, state: State) -> String {

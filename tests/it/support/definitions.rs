@@ -61,6 +61,13 @@ fn strict(schema: &mut Value) {
     if fields.contains_key("x-kubernetes-int-or-string") {
         fields.insert("type".to_owned(), serde_json::json!(["integer", "string"]));
     }
+    // The API server sets defaults before it looks.
+    let defaults = fields.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    if let Some(Value::Array(required)) = fields.get_mut("required") {
+        required.retain(|name| {
+            name.as_str().is_none_or(|name| defaults.get(name).is_none_or(|one| one.get("default").is_none()))
+        });
+    }
     for key in ["items", "additionalProperties"] {
         if let Some(inner) = fields.get_mut(key) {
             strict(inner);

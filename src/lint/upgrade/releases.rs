@@ -1,0 +1,139 @@
+//! HelmReleases: a release under another name is another one to Helm, which uninstalls the old one with everything in it.
+
+use super::place_of_removed;
+use crate::flux::HelmRelease;
+use crate::lint::flux::{Applied, AppliedObject};
+use crate::lint::{Class, Findings, Place, Rule, Severity};
+use crate::release::ValuesReader;
+use crate::text::shown;
+
+pub(super) static REPLACED: Rule = Rule {
+    id: "upgrade-release-replaced",
+    class: Class::Upgrade,
+    severity: Severity::Error,
+    title: "an upgrade uninstalls a Helm release and installs it anew",
+    verdict: "Name, namespace, `releaseName`, `targetNamespace` and `storageNamespace` tell Helm which release it is. With another one, \
+              Flux uninstalls the old release, with its volumes and Secrets as far as the chart does not keep them, and installs a new one.",
+    example: "kind: HelmRelease\nmetadata: {name: web-server}   # was `web`, with the same chart in the same namespace\n",
+    way_out: "Keep the names; a HelmRelease with another name keeps its Helm release with `releaseName` and `storageNamespace` only when the \
+              old HelmRelease is suspended and removed without `prune` first. If the loss is meant, allow the finding with a reason.",
+};
+
+pub(super) static VALUES_DROPPED: Rule = Rule {
+    id: "upgrade-values-dropped",
+    class: Class::Upgrade,
+    severity: Severity::Warning,
+    title: "a HelmRelease no longer reads values of the release",
+    verdict: "Nothing fails. The HelmRelease is upgraded to the chart's own defaults, without what the profile and the appliance set before.",
+    example: "kind: HelmRelease   # had `valuesFrom` with the ConfigMap `appliance-values-web`\n",
+    way_out: "Add `valuesFrom` again, or allow the finding with a reason.",
+};
+
+pub(super) static RULES: &[&Rule] = &[&REPLACED, &VALUES_DROPPED];
+
+type Releases<'o, 'a> = Vec<(&'o AppliedObject<'a>, &'a HelmRelease<'a>)>;
+
+pub(super) fn check(from: &Applied<'_>, to: &Applied<'_>, found: &mut Findings) {
+    if from.renamed.is_some() || to.renamed.is_some() {
+        return;
+    }
+    let new: Releases<'_, '_> = to.releases().collect();
+    let old: Releases<'_, '_> = from.releases().collect();
+    for (was, release) in &old {
+        let same = new.iter().find(|(now, _)| is_same(was, now));
+        match same {
+            Some((now, renewed)) => {
+                moved(was, release, now, renewed, found);
+                values(from, was, to, now, found);
+            }
+            None => renamed((was, release), from, (&old, &new), to, found),
+        }
+    }
+}
+
+fn is_same(a: &AppliedObject<'_>, b: &AppliedObject<'_>) -> bool {
+    a.object.name() == b.object.name() && a.namespace == b.namespace
+}
+
+/// Where the chart's objects go.
+fn target<'r>(one: &'r AppliedObject<'_>, release: &'r HelmRelease<'_>) -> Option<&'r str> {
+    release.target_namespace.or(one.namespace.as_deref())
+}
+
+/// Name of the release as Flux makes it where none is written.
+fn helm_name(release: &HelmRelease<'_>) -> String {
+    let name = release.object.name();
+    let own = || release.target_namespace.map_or_else(|| name.to_owned(), |target| format!("{target}-{name}"));
+    release.release_name.map_or_else(own, ToOwned::to_owned)
+}
+
+fn moved(
+    was: &AppliedObject<'_>,
+    release: &HelmRelease<'_>,
+    now: &AppliedObject<'_>,
+    renewed: &HelmRelease<'_>,
+    found: &mut Findings,
+) {
+    let storage = |one: &AppliedObject<'_>, release: &HelmRelease<'_>| {
+        release.storage_namespace.map(ToOwned::to_owned).or_else(|| one.namespace.clone())
+    };
+    let name = shown(renewed.object.name());
+    let differs = [
+        ("releaseName", helm_name(release) != helm_name(renewed)),
+        ("targetNamespace", target(was, release) != target(now, renewed)),
+        ("storageNamespace", storage(was, release) != storage(now, renewed)),
+    ];
+    if let Some((field, _)) = differs.iter().find(|(_, differs)| *differs) {
+        let node = now.object.node.get(&["spec", field]).or_else(|| now.object.node.get(&["metadata", "name"]));
+        let place = Place::overlay(now.object.file, node.unwrap_or(now.object.node));
+        found.add(&REPLACED, place, format!("`{field}` of the HelmRelease `{name}` is another one"));
+    }
+}
+
+/// A new HelmRelease with the chart and the target of one that is gone.
+fn renamed(
+    (was, release): (&AppliedObject<'_>, &HelmRelease<'_>),
+    from: &Applied<'_>,
+    (old, new): (&Releases<'_, '_>, &Releases<'_, '_>),
+    to: &Applied<'_>,
+    found: &mut Findings,
+) {
+    let chart = from.contents.parts.chart_of(release);
+    let is_new = |now: &AppliedObject<'_>| !old.iter().any(|(was, _)| is_same(was, now));
+    let successor = new.iter().find(|(now, renewed)| {
+        let same_chart = chart.is_some() && to.contents.parts.chart_of(renewed) == chart;
+        same_chart && is_new(now) && target(was, release) == target(now, renewed)
+    });
+    let old_name = shown(release.object.name());
+    if let Some((now, renewed)) = successor {
+        let node = now.object.node.get(&["metadata", "name"]).unwrap_or(now.object.node);
+        let message =
+            format!("the HelmRelease `{old_name}` becomes `{}`, with the same chart", shown(renewed.object.name()));
+        found.add(&REPLACED, Place::overlay(now.object.file, node), message);
+    } else {
+        let message = format!("the HelmRelease `{old_name}` is removed: Flux uninstalls it");
+        found.add(&REPLACED, place_of_removed(&release.object, to.contents), message).severity(Severity::Warning);
+    }
+}
+
+fn values(
+    from: &Applied<'_>,
+    was: &AppliedObject<'_>,
+    to: &Applied<'_>,
+    now: &AppliedObject<'_>,
+    found: &mut Findings,
+) {
+    let reads = |applied: &Applied<'_>, one: &AppliedObject<'_>| {
+        let is_its = |reader: &&ValuesReader| {
+            reader.release == one.object.name()
+                && one.namespace.as_ref().is_none_or(|namespace| *namespace == reader.namespace)
+        };
+        applied.values().iter().any(|reader| is_its(&reader))
+    };
+    if to.installation.is_some() && reads(from, was) && !reads(to, now) {
+        let node = now.object.node.get(&["metadata", "name"]).unwrap_or(now.object.node);
+        let message =
+            format!("the HelmRelease `{}` read values of the release, and reads none now", shown(now.object.name()));
+        found.add(&VALUES_DROPPED, Place::overlay(now.object.file, node), message);
+    }
+}
