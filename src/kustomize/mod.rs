@@ -20,7 +20,7 @@ mod strict;
 
 pub(crate) use build::build;
 pub(crate) use problem::{Kind, Problem};
-pub(crate) use resource::Id;
+pub(crate) use resource::{Id, Resource};
 pub(crate) use strict::strict;
 
 #[cfg(test)]

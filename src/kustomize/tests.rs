@@ -1,4 +1,3 @@
-use super::resource::Resource;
 use super::*;
 use crate::flux::{Files, Kustomization, Root};
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::rule::{Class, Rule, Severity};
 use super::{Contents, Findings, Place};
 use crate::flux::Root;
-use crate::kustomize::{Id, Kind, Problem, build};
+use crate::kustomize::{Id, Kind, Problem, Resource, build, strict};
+use crate::yaml::{self, Node};
 
 /// A text that kustomize's parser does not take.
 pub(super) static BROKEN_YAML: Rule = Rule {
@@ -221,6 +222,17 @@ pub(super) static APPLIED_TWICE: Rule = Rule {
     way_out: "Let one Kustomization apply the object.",
 };
 
+/// Values in a `ConfigMap` that Helm cannot read.
+pub(super) static VALUES_UNREADABLE: Rule = Rule {
+    id: "values-from-unreadable",
+    class: Class::Reconciles,
+    severity: Severity::Error,
+    title: "a ConfigMap of the overlay holds values that are not a YAML mapping",
+    verdict: "helm-controller says \"unable to parse values\" and does not install the HelmRelease.",
+    example: "configMapGenerator:\n  - name: web-values\n    literals: [\"values.yaml=a: [\"]\n",
+    way_out: "Correct the text under the key that the HelmRelease reads.",
+};
+
 /// What is not covered.
 pub(super) static NOT_CHECKED: Rule = Rule {
     id: "build-not-checked",
@@ -252,6 +264,7 @@ pub(super) static RULES: &[&Rule] = &[
     &REPLACEMENT_INVALID,
     &REPLICAS_WITHOUT_OBJECT,
     &APPLIED_TWICE,
+    &VALUES_UNREADABLE,
     &NOT_CHECKED,
 ];
 
@@ -263,6 +276,7 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
         for problem in built.problems {
             report(contents, problem, found);
         }
+        values(&built.resources, found);
         // Those with a `kubeConfig` are for another cluster.
         if kustomization.is_some_and(|one| one.object.node.get(&["spec", "kubeConfig"]).is_some()) {
             continue;
@@ -277,6 +291,36 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
                 None => drop(applied.insert(id, (at, format!("{}:{}", place.file.escape_debug(), place.line)))),
             }
         }
+    }
+}
+
+/// Checks the values that HelmReleases read from ConfigMaps of the same build.
+fn values(built: &[Resource], found: &mut Findings) {
+    let of = |kind: &'static str| built.iter().filter(move |one| one.node.text_at(&["kind"]) == Some(kind));
+    for release in of("HelmRelease") {
+        let namespace = release.id().namespace;
+        for item in release.node.get(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default() {
+            let (Some("ConfigMap"), Some(name), None) =
+                (item.text_at(&["kind"]), item.text_at(&["name"]), item.get(&["targetPath"]))
+            else {
+                continue;
+            };
+            let key = item.text_at(&["valuesKey"]).unwrap_or("values.yaml");
+            let named = |one: &&Resource| one.id().name == name && one.id().namespace == namespace;
+            let Some(held) = of("ConfigMap").find(named) else { continue };
+            let Some(Err(reason)) = held.node.text_at(&["data", key]).map(readable) else { continue };
+            let message = format!("the values under `{}` of `{}`: {reason}", key.escape_debug(), name.escape_debug());
+            found.add(&VALUES_UNREADABLE, Place::overlay_line(&held.place.file, held.place.line), message);
+        }
+    }
+}
+
+fn readable(text: &str) -> Result<(), String> {
+    let documents = yaml::parse(text).map_err(|error| format!("line {}: {}", error.line, error.reason))?;
+    strict(text, &documents).map_err(|(line, reason)| format!("line {line}: {reason}"))?;
+    match documents.first().and_then(|document| document.root.as_ref()) {
+        Some(root) if !root.is_mapping() && !root.is_null() => Err("expected a mapping".to_owned()),
+        _ => Ok(()),
     }
 }
 
