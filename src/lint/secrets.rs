@@ -91,9 +91,9 @@ fn file(path: &str, bytes: &[u8], place: &dyn Fn(usize, Option<Range<usize>>) ->
             found.add(rule, place(line, Some(hit.span)), format!("this looks like {}", hit.what)).secret();
         }
     }
-    // Templates are not YAML.
-    let values =
-        has_extension(path, &["yaml", "yml", "json"]) && !path.contains("templates/") && password::may_be_in(text);
+    // Templates are not YAML, and definitions are large and have no values.
+    let other = ["templates/", "crds/"].iter().any(|directory| path.contains(directory));
+    let values = has_extension(path, &["yaml", "yml"]) && !other && password::may_be_in(text);
     let documents = if values { yaml::parse(text).unwrap_or_default() } else { Vec::new() };
     for document in documents {
         for (key, node) in document.root.iter().flat_map(password::all) {

@@ -56,20 +56,36 @@ pub(super) fn all(text: &str) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let starts = match bytes[at] {
-            b'-' => at == 0 || bytes[at - 1] != b'-',
-            b'"' => true,
-            b'g' | b'A' | b'x' | b'd' | b'n' | b'h' | b's' | b'r' | b'S' | b'L' | b'e' => {
-                at == 0
-                    || !(bytes[at - 1].is_ascii_alphanumeric() || matches!(bytes[at - 1], b'_' | b'+' | b'/' | b'-'))
-            }
+        // The first two bytes tell almost all places apart at once.
+        let starts = match (bytes[at], bytes.get(at + 1).copied().unwrap_or_default()) {
+            (b'-', b'-') => at == 0 || bytes[at - 1] != b'-',
+            (b'"', b'a') => true,
+            (b'g', b'h' | b'i' | b'l')
+            | (b'A', b'K' | b'S' | b'I' | b'G')
+            | (b'x', b'o' | b'a')
+            | (b's' | b'r', b'k')
+            | (b'd', b'c')
+            | (b'n', b'p')
+            | (b'h', b'f')
+            | (b'S', b'G')
+            | (b'L', b'S')
+            | (b'e', b'y') => at == 0 || !is_word(bytes[at - 1]),
             _ => false,
         };
-        let hit = if starts { hit(text, at) } else { None };
+        if !starts {
+            at += 1;
+            continue;
+        }
+        let hit = hit(text, at);
         at = hit.as_ref().map_or(at + 1, |hit| hit.span.end.max(at + 1));
         hits.extend(hit);
     }
     hits
+}
+
+/// Tells whether a byte continues a word, so that no token begins behind it.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'/' | b'-')
 }
 
 fn hit(text: &str, at: usize) -> Option<Hit> {
