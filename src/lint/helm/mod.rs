@@ -8,6 +8,7 @@ mod images;
 mod known;
 mod packages;
 mod reads;
+mod run;
 mod schema;
 mod templates;
 mod unread;
@@ -24,7 +25,7 @@ use values::Enabled;
 
 /// The rules of each topic, in the order of the catalogue.
 pub(super) static RULES: &[&[&Rule]] =
-    &[packages::RULES, templates::RULES, schema::RULES, unread::RULES, images::RULES];
+    &[packages::RULES, templates::RULES, run::RULES, schema::RULES, unread::RULES, images::RULES];
 
 /// The charts and subcharts that a release may render.
 #[derive(Debug, Default)]
@@ -66,6 +67,7 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
             Ok((values, enabled)) => {
                 reached.add(&enabled);
                 schemas.check(given, &enabled, &values, &sources, found);
+                run::check(given, &enabled, &values, found);
                 images::check(contents, given, &values, &sources, found);
             }
             Err(no_table) => schema::no_table(given, &no_table, &sources, found),

@@ -1,0 +1,221 @@
+//! Runs the templates of a chart with the values of a HelmRelease, as far as that is certain: a file stops at the first thing that is not
+//! known here, and nothing is said of it.
+
+mod data;
+mod execute;
+mod functions;
+
+use super::chart::{Chart, File};
+use super::given::Given;
+use super::value::{Placed, Table};
+use super::values::Enabled;
+use crate::lint::{Class, Findings, Rule, Severity};
+use crate::yaml::{self, Node as Written};
+use data::Data;
+use execute::{Body, Runner, Stop};
+
+/// A template that fails.
+pub(super) static TEMPLATE_FAILS: Rule = Rule {
+    id: "template-fails",
+    class: Class::Templates,
+    severity: Severity::Error,
+    title: "a template fails with the values of a HelmRelease",
+    verdict: "Helm says \"execution error at (CHART/templates/FILE:LINE)\", \"nil pointer evaluating interface {}\" or the like when it \
+              installs or upgrades the release; the HelmRelease stays failed.",
+    example: "{{ .Values.ingress.host }}   # and there are no values under `ingress`\n",
+    way_out: "Set the value that the template needs, or let the template do without it.",
+};
+
+/// A template that renders something else than YAML.
+pub(super) static TEMPLATE_OUTPUT: Rule = Rule {
+    id: "template-output",
+    class: Class::Templates,
+    severity: Severity::Error,
+    title: "a template renders something that is not an object in YAML",
+    verdict: "Helm says \"YAML parse error on CHART/templates/FILE\" when it installs or upgrades the release; the HelmRelease stays \
+              failed.",
+    example: "metadata:\n  labels: {{ toYaml .Values.labels }}   # where `nindent` is missing\n",
+    way_out: "Correct the template. `helm template --debug` shows what it renders.",
+};
+
+pub(super) static RULES: &[&Rule] = &[&TEMPLATE_FAILS, &TEMPLATE_OUTPUT];
+
+/// Runs all templates of a HelmRelease.
+pub(super) fn check<'c>(given: &Given<'c, '_>, enabled: &Enabled<'c, 'c>, values: &Table, found: &mut Findings) {
+    let charts = given.chart.all();
+    if given.unknown.is_some() || charts.iter().any(|chart| chart.templates.iter().any(|file| file.parsed.is_err())) {
+        return;
+    }
+    let mut runner = Runner::new(&charts);
+    below(&mut runner, given, enabled, values, true, found);
+}
+
+fn below<'c>(
+    runner: &mut Runner<'c>,
+    given: &Given<'c, '_>,
+    enabled: &Enabled<'c, 'c>,
+    values: &Table,
+    is_root: bool,
+    found: &mut Findings,
+) {
+    let chart = enabled.chart;
+    let data = Data::of(values);
+    for (file, parsed) in chart.parsed().filter(|(file, _)| !chart.library && file.is_rendered()) {
+        let root = root(given, enabled, data.clone(), is_root, file.path);
+        let body = Body { text: &file.text, nodes: &parsed.body, file: Some((chart, file)) };
+        match runner.file(body, root) {
+            Err(Stop::Failed { place: Some(place), message }) => {
+                found.add(&TEMPLATE_FAILS, place, message);
+            }
+            Err(_) => {}
+            Ok(output) => broken(chart, file, &output, found),
+        }
+    }
+    for subchart in &enabled.subcharts {
+        if let Some(table) = values.get(subchart.name).and_then(Placed::table) {
+            below(runner, given, subchart, table, false, found);
+        }
+    }
+}
+
+fn broken(chart: &Chart<'_>, file: &File<'_>, output: &Output, found: &mut Findings) {
+    if let Some((at, reason)) = output.broken(file.path) {
+        let start = output.source_of(at).min(file.text.len());
+        let start = (0..=start).rev().find(|at| file.text.is_char_boundary(*at)).unwrap_or_default();
+        let end = file.text[start..].find('\n').map_or(file.text.len(), |length| start + length);
+        found.add(&TEMPLATE_OUTPUT, chart.place(file.path, &file.text, start..end), reason);
+    }
+}
+
+/// What a template is given.
+fn root(given: &Given<'_, '_>, enabled: &Enabled<'_, '_>, values: Data, is_root: bool, path: &str) -> Data {
+    let text = |text: &str| Data::text(text);
+    let table = |entries: Vec<(&str, Data)>| {
+        Data::map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    let release = &given.release;
+    let namespace = release.target_namespace.or(release.object.namespace());
+    let name = release.release_name.map_or_else(
+        || release.target_namespace.map_or_else(String::new, |prefix| format!("{prefix}-")) + release.object.name(),
+        str::to_owned,
+    );
+    let metadata = enabled.chart.metadata.as_ref();
+    let of = |key: &str| metadata.and_then(|node| node.text_at(&[key])).map_or(Data::text(""), Data::text);
+    let mut chart = vec![
+        ("Name", text(enabled.name)),
+        ("Version", of("version")),
+        ("AppVersion", of("appVersion")),
+        ("Type", of("type")),
+        ("IsRoot", Data::Bool(is_root)),
+    ];
+    let others =
+        ["APIVersion", "Annotations", "Condition", "Dependencies", "Deprecated", "Description", "Home", "Icon"];
+    let more = ["Keywords", "KubeVersion", "Maintainers", "Sources", "Tags"];
+    chart.extend(others.into_iter().chain(more).map(|key| (key, Data::Unknown)));
+    let base = format!("{}/{}templates", given.chart.name, enabled.chart.directory);
+    let file = format!("{}/{}{path}", given.chart.name, enabled.chart.directory);
+    let release = vec![
+        ("Name", text(&name)),
+        ("Namespace", namespace.map_or(Data::Unknown, text)),
+        ("Service", text("Helm")),
+        ("IsInstall", Data::Bool(true)),
+        ("IsUpgrade", Data::Bool(false)),
+        ("Revision", Data::Int(1)),
+    ];
+    table(vec![
+        ("Values", values),
+        ("Chart", table(chart)),
+        ("Release", table(release)),
+        ("Template", table(vec![("Name", text(&file)), ("BasePath", text(&base))])),
+        ("Capabilities", Data::Unknown),
+        ("Files", Data::Unknown),
+        ("Subcharts", Data::Unknown),
+    ])
+}
+
+/// What a file rendered.
+#[derive(Debug, Default)]
+struct Output {
+    text: String,
+    /// Bytes of the output, and the bytes of the template that they come from.
+    marks: Vec<(usize, usize)>,
+    /// Something that is not known is in it.
+    unknown: bool,
+}
+
+impl Output {
+    fn source_of(&self, at: usize) -> usize {
+        let after = self.marks.partition_point(|(out, _)| *out <= at);
+        let Some((out, source)) = self.marks[..after].last() else { return 0 };
+        // Within a text the distance is the same; in what an action wrote, the action is the place.
+        let next = self.marks.get(after).map_or(usize::MAX, |(_, source)| *source);
+        (source + (at - out)).min(next)
+    }
+
+    /// Returns where the output stops being objects in YAML, and why.
+    fn broken(&self, path: &str) -> Option<(usize, String)> {
+        if self.unknown || path.ends_with("NOTES.txt") {
+            return None;
+        }
+        let text = self.text.replace("<no value>", "");
+        let exact = text.len() == self.text.len();
+        let mut start = 0;
+        for document in documents(&text) {
+            let begin = start;
+            start += document.len();
+            if document.trim().is_empty() {
+                continue;
+            }
+            if let Some((line, reason)) = wrong(document) {
+                let before: usize = document.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+                return Some((if exact { begin + before } else { 0 }, reason));
+            }
+        }
+        None
+    }
+}
+
+/// The parts of an output between lines that start with `---`.
+fn documents(text: &str) -> Vec<&str> {
+    let (mut found, mut start, mut at) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive('\n') {
+        if line.starts_with("---") {
+            found.push(&text[start..at]);
+            start = at;
+        }
+        at += line.len();
+    }
+    found.push(&text[start..]);
+    found
+}
+
+fn wrong(document: &str) -> Option<(usize, String)> {
+    let documents = match yaml::parse(document) {
+        Ok(documents) => documents,
+        Err(cause) => return Some((cause.line, format!("what it renders is not YAML: {}", cause.reason))),
+    };
+    let root = documents.into_iter().find_map(|document| document.root)?;
+    if root.is_null() {
+        return None;
+    }
+    if !root.is_mapping() {
+        return Some((root.line, "what it renders is not an object".to_owned()));
+    }
+    let metadata = root.get(&["metadata"]).filter(|node| !node.is_null());
+    if let Some(node) = metadata.filter(|node| !node.is_mapping()) {
+        return Some((node.line, "what it renders has `metadata` that is not a mapping".to_owned()));
+    }
+    let texts = [&["apiVersion"][..], &["kind"], &["metadata", "name"]];
+    let bad = texts.into_iter().filter_map(|path| root.get(path)).find(|node| is_other(node));
+    if let Some(node) = bad {
+        return Some((node.line, "what it renders has a name, kind or apiVersion that is not a string".to_owned()));
+    }
+    let annotations = root.get(&["metadata", "annotations"]).map(Written::entries).unwrap_or_default();
+    let bad = annotations.iter().find(|entry| !entry.is_merge() && is_other(&entry.value));
+    bad.map(|entry| (entry.value.line, "what it renders has an annotation that is not a string".to_owned()))
+}
+
+/// Is it a table or a list? Helm takes every scalar for a string here.
+fn is_other(node: &Written) -> bool {
+    crate::chart::scalar(node).is_none()
+}
