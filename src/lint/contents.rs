@@ -1,8 +1,9 @@
 //! What the rules read: a release's charts, its overlay and its JSON, opened and parsed once.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 
-use crate::chart::LAYER_MEDIA_TYPE;
+use crate::chart::{self, LAYER_MEDIA_TYPE};
 use crate::config::Config;
 use crate::contents::{Bundle, Parts, unpack_chart};
 use crate::flux::{self, Files, HelmRelease};
@@ -88,13 +89,26 @@ impl<'a> Contents<'a> {
     /// Opens what was packed out of a source tree.
     pub(crate) fn packed(packed: &'a Packed, release: &'a Release, config: &'a Config) -> Self {
         let files = packed.overlay().parsed();
-        let charts = packed.charts().iter().map(|(chart, packed)| {
+        let open = |chart: &chart::Chart, packed: &chart::PackedChart| {
             let layer = packed.artifact.blobs().iter().find(|blob| blob.descriptor().media_type == LAYER_MEDIA_TYPE);
             let archive = layer.and_then(|layer| layer.bytes().cloned()).unwrap_or_default();
             let files = unpack_chart(&archive).unwrap_or_default();
             (packed.name.clone(), ChartFiles::new(&packed.name, files, Some(chart.path())))
+        };
+        let most = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = packed.charts().len().div_ceil(most).max(1);
+        let (charts, parts) = std::thread::scope(|scope| {
+            let shares = packed.charts().chunks(share);
+            let threads: Vec<_> = shares
+                .map(|share| {
+                    scope.spawn(move || share.iter().map(|(chart, packed)| open(chart, packed)).collect::<Vec<_>>())
+                })
+                .collect();
+            let parts = Parts::of(files);
+            let charts =
+                threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            (charts.collect(), parts)
         });
-        let (charts, parts) = (charts.collect(), Parts::of(files));
         Self { files, parts, broken: &[], charts, release: Some(release), config, configuration: None }
     }
 

@@ -3,9 +3,6 @@
 //! Each topic holds rules and the code that finds them. Rules read [`Contents`], which is the same for a source tree and for a release
 //! in a store, so that publishing, verifying, promoting and comparing judge alike.
 
-// What follows of the rules uses all of it.
-#![allow(dead_code)]
-
 mod allow;
 mod builds;
 mod contents;

@@ -227,14 +227,18 @@ impl Rendering<'_> {
             settings: &[],
             image_digests: false,
         };
+        let whole = if broken.is_empty() { appliance::render(self.release, &options).map(drop) } else { Ok(()) };
         let mut refused = false;
         for reader in &self.described.installation.values {
             if broken.contains(&self.path(&reader.file)) {
-                refused = true;
                 continue;
             }
-            match appliance::rendered_values(self.release, &options, reader) {
-                Ok(_) => self.paths(reader, found),
+            // Rendering stops at the first thing that it refuses; each text by itself shows the others.
+            let alone = whole.is_err() || !broken.is_empty();
+            let text =
+                if alone { appliance::rendered_values(self.release, &options, reader).map(drop) } else { Ok(()) };
+            match text {
+                Ok(()) => self.paths(reader, found),
                 Err(cause) => {
                     refused = true;
                     self.refused(&cause, Some(reader), found);
@@ -242,7 +246,9 @@ impl Rendering<'_> {
             }
         }
         self.unread(found);
-        if !refused && let Err(cause) = appliance::render(self.release, &options) {
+        if let Err(cause) = whole
+            && !refused
+        {
             self.refused(&cause, None, found);
         }
     }
@@ -269,7 +275,7 @@ impl Rendering<'_> {
 
     /// Finds the paths that are set and that neither the values nor the chart's defaults have.
     fn paths(&self, reader: &ValuesReader, found: &mut Findings) {
-        if self.contents.configuration.is_none() {
+        if self.contents.configuration.is_none() || reader.set.is_empty() {
             return;
         }
         let named = |release: &&crate::flux::HelmRelease<'_>| release.object.name() == reader.release;

@@ -1,12 +1,13 @@
 //! One run of all checks, from opened contents to a report.
 
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use super::judged::{self, Answer};
 use super::report::{Judge, Report, Timing};
 use super::settings::Settings;
 use super::written::Written;
-use super::{Contents, Findings, TOPICS, refusals, upgrade};
+use super::{Contents, Findings, TOPICS, Topic, refusals, upgrade};
 use crate::source;
 use crate::system::Clock;
 
@@ -47,8 +48,8 @@ impl<'a> Run<'a> {
     /// Runs every check.
     pub(crate) fn report(self) -> Report {
         let (mut found, mut timings) = (Findings::default(), Vec::new());
-        for topic in TOPICS {
-            let taken = self.timed(|| (topic.check)(self.contents, &mut found));
+        for (topic, (of_topic, taken)) in TOPICS.iter().zip(self.topics()) {
+            found.extend(of_topic);
             timings.extend(taken.map(|taken| Timing::new(topic.name, taken)));
         }
         if let Some(old) = self.against {
@@ -64,11 +65,19 @@ impl<'a> Run<'a> {
         report
     }
 
-    /// Returns how long some work takes, where there is a clock.
-    fn timed(&self, work: impl FnOnce()) -> Option<Duration> {
-        let before = self.clock.map(Clock::now);
-        work();
-        let after = self.clock.map(Clock::now);
-        Duration::try_from(after?.duration_since(before?)).ok()
+    /// Runs the checks of each topic on a thread of its own. A panic in one of them goes on here.
+    fn topics(&self) -> Vec<(Findings, Option<Duration>)> {
+        let (contents, clock) = (self.contents, self.clock);
+        let run = |topic: &Topic| {
+            let mut found = Findings::default();
+            let before = clock.map(Clock::now);
+            (topic.check)(contents, &mut found);
+            let taken = clock.map(Clock::now).zip(before).map(|(after, before)| after.duration_since(before));
+            (found, taken.and_then(|taken| Duration::try_from(taken).ok()))
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = TOPICS.iter().map(|topic| scope.spawn(move || run(topic))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
     }
 }

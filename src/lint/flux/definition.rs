@@ -298,7 +298,7 @@ impl Check<'_, '_> {
             Some("expected a text that is not empty".to_owned())
         } else {
             let pattern = field.pattern.as_ref().filter(|pattern| !pattern.is_match(text));
-            pattern.map(|pattern| format!("expected a text that matches `{pattern}`"))
+            pattern.map(|pattern| format!("expected a text that matches `{}`", pattern.text))
         };
         let Some(reason) = reason else { return };
         let near = nearest(text, field.one_of.iter().copied());

@@ -1,7 +1,7 @@
 //! The fields of Flux's objects: names, types and bounds, as Flux's resource definitions say them. `fields.txt` is generated from those
 //! definitions (`tests/it/flux_fields.rs`).
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::Regex;
 
@@ -51,21 +51,31 @@ pub(super) struct Field {
     /// The texts that are allowed; empty where others are too.
     pub(super) one_of: Vec<&'static str>,
     /// What a text must match.
-    pub(super) pattern: Option<Regex>,
+    pub(super) pattern: Option<Pattern>,
     /// The fields below it.
     pub(super) inner: Vec<Field>,
+}
+
+/// A pattern, which is compiled when a value is compared with it: an overlay uses few of them.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    /// The pattern as Flux's definition has it.
+    pub(super) text: &'static str,
+    regex: OnceLock<Option<Regex>>,
+}
+
+impl Pattern {
+    /// Tells whether a value fits; a pattern that cannot be compiled fits all.
+    pub(super) fn is_match(&self, value: &str) -> bool {
+        let regex = self.regex.get_or_init(|| Regex::new(self.text).ok());
+        regex.as_ref().is_none_or(|regex| regex.is_match(value))
+    }
 }
 
 impl Kind {
     /// Finds a kind in a version.
     pub(super) fn of(api_version: &str, kind: &str) -> Option<&'static Self> {
         KINDS.iter().find(|one| one.api_version == api_version && one.name == kind)
-    }
-
-    /// Returns the versions of a group in which the table has a kind.
-    pub(super) fn versions(group: &str, kind: &str) -> Vec<&'static str> {
-        let of = |one: &&Self| one.name == kind && one.api_version.split_once('/').is_some_and(|(own, _)| own == group);
-        KINDS.iter().filter(of).map(|one| one.api_version).collect()
     }
 }
 
@@ -124,7 +134,7 @@ fn field(line: &'static str) -> Field {
         holds,
         length: (number("minLength"), number("maxLength")),
         one_of: fact("enum").map(|values| values.split('|').collect()).unwrap_or_default(),
-        pattern: pattern.and_then(|pattern| Regex::new(pattern).ok()),
+        pattern: pattern.map(|text| Pattern { text, regex: OnceLock::new() }),
         inner: Vec::new(),
     }
 }
@@ -167,6 +177,5 @@ mod tests {
         let kind = spec.field("valuesFrom").and_then(Field::each).and_then(|item| item.field("kind")).unwrap();
         assert_eq!(kind.one_of, ["Secret", "ConfigMap"]);
         assert!(Kind::of("helm.toolkit.fluxcd.io/v2beta1", "HelmRelease").is_none());
-        assert_eq!(Kind::versions("source.toolkit.fluxcd.io", "OCIRepository"), ["source.toolkit.fluxcd.io/v1"]);
     }
 }

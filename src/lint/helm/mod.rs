@@ -16,6 +16,7 @@ mod value;
 mod values;
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 
 use super::{Contents, Findings, Rule};
 use chart::Chart;
@@ -58,25 +59,39 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     let charts: Vec<Chart<'_>> = contents.charts.values().map(|files| Chart::open(files, &mut sources)).collect();
     let all: Vec<Given<'_, '_>> = given::all(contents, &charts, &mut sources);
     let mut reached = Reached::default();
-    let mut schemas = schema::Schemas::default();
+    let mut merged = Vec::new();
     for given in &all {
         packages::installed(given, found);
         let enabled = Enabled::of(given.chart, &given.values);
-        let merged = enabled.and_then(|enabled| Ok((enabled.coalesced(given.values.clone())?, enabled)));
-        match merged {
+        match enabled.and_then(|enabled| Ok((enabled.coalesced(given.values.clone())?, enabled))) {
             Ok((values, enabled)) => {
                 reached.add(&enabled);
-                schemas.check(given, &enabled, &values, &sources, found);
-                run::check(given, &enabled, &values, found);
-                images::check(contents, given, &values, &sources, found);
+                merged.push((given, enabled, values));
             }
             Err(no_table) => schema::no_table(given, &no_table, &sources, found),
         }
     }
-    images::unreceived(contents, found);
-    for chart in &charts {
-        packages::check(chart, found);
-        templates::check(chart, &reached, found);
-    }
-    unread::check(&charts, &all, &sources, found);
+    // Running templates takes as long as all the rest.
+    let run = || {
+        let mut found = Findings::default();
+        for (given, enabled, values) in &merged {
+            run::check(given, enabled, values, &mut found);
+        }
+        found
+    };
+    std::thread::scope(|scope| {
+        let ran = scope.spawn(run);
+        let mut schemas = schema::Schemas::default();
+        for (given, enabled, values) in &merged {
+            schemas.check(given, enabled, values, &sources, found);
+            images::check(contents, given, values, &sources, found);
+        }
+        images::unreceived(contents, found);
+        for chart in &charts {
+            packages::check(chart, found);
+            templates::check(chart, &reached, found);
+        }
+        unread::check(&charts, &all, &sources, found);
+        found.extend(ran.join().unwrap_or_else(|panic| resume_unwind(panic)));
+    });
 }
