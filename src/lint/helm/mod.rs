@@ -87,6 +87,7 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
             images::check(contents, given, values, &sources, found);
         }
         images::unreceived(contents, found);
+        contents.charts.values().for_each(|chart| packages::values(chart, found));
         for chart in &charts {
             packages::check(chart, found);
             templates::check(chart, &reached, found);

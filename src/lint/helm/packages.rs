@@ -7,7 +7,9 @@ use regex::Regex;
 use super::chart::Chart;
 use super::given::Given;
 use crate::config::nearest;
-use crate::lint::{Class, Findings, Place, Rule, Severity};
+use crate::kustomize::strict;
+use crate::lint::{ChartFiles, Class, Findings, Place, Rule, Severity};
+use crate::yaml;
 
 /// A range of Kubernetes versions that cannot be read.
 pub(super) static CHART_KUBE_VERSION: Rule = Rule {
@@ -42,7 +44,19 @@ pub(super) static CHART_UNKNOWN_KEY: Rule = Rule {
     way_out: "Correct the key, or move what it says to `annotations`.",
 };
 
-pub(super) static RULES: &[&Rule] = &[&CHART_KUBE_VERSION, &CHART_LIBRARY_INSTALLED, &CHART_UNKNOWN_KEY];
+/// A values.yaml that Helm cannot read.
+pub(super) static CHART_VALUES_BROKEN: Rule = Rule {
+    id: "chart-values-broken",
+    class: Class::Packages,
+    severity: Severity::Error,
+    title: "Helm cannot read the values.yaml of a chart",
+    verdict: "Helm says \"cannot load values.yaml: … found character that cannot start any token\", when it loads the chart.",
+    example: "image:\n\ttag: 1.2.3   # indented with a tab\n",
+    way_out: "Indent with blanks. An empty line must not have a tab either.",
+};
+
+pub(super) static RULES: &[&Rule] =
+    &[&CHART_KUBE_VERSION, &CHART_LIBRARY_INSTALLED, &CHART_UNKNOWN_KEY, &CHART_VALUES_BROKEN];
 
 /// The keys of a Chart.yaml.
 const KEYS: [&str; 17] = [
@@ -79,6 +93,19 @@ static RANGE: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Checks the Chart.yaml of a published chart and of its subcharts.
+/// Checks the values.yaml of a published chart and of its subcharts.
+pub(super) fn values(chart: &ChartFiles, found: &mut Findings) {
+    let own = |path: &str| path == "values.yaml" || (path.starts_with("charts/") && path.ends_with("/values.yaml"));
+    for path in chart.files.keys().filter(|path| own(path)) {
+        // What Helm refuses and the loader here takes has a tab.
+        let Some(text) = chart.text(path).filter(|text| text.contains('\t')) else { continue };
+        let Ok(documents) = yaml::parse(text) else { continue };
+        if let Err((line, reason)) = strict(text, &documents) {
+            found.add(&CHART_VALUES_BROKEN, Place::chart(&chart.name, path, line, None), reason);
+        }
+    }
+}
+
 pub(super) fn check(chart: &Chart<'_>, found: &mut Findings) {
     for chart in chart.all() {
         let Some(metadata) = &chart.metadata else { continue };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::data::Data;
 use super::execute::{Run, Runner, Stop, fail, string};
+use crate::oci::Digest;
 
 /// Most bytes of text that a function takes or makes.
 const LONGEST: usize = 1 << 20;
@@ -242,7 +243,12 @@ fn texts(name: &str, arguments: &[Data]) -> Option<Run<Data>> {
             };
             data.map_or(Data::Unknown, |data| Data::text(cut(&data)))
         }),
-        ("trim" | "lower" | "upper" | "b64enc" | "sha256sum", [data]) => string(data).map(|data| match (name, data) {
+        ("join", [separator, data]) => string(separator).map(|separator| {
+            let joined = separator.and_then(|separator| join(&separator, data));
+            joined.filter(|text| text.len() <= LONGEST).map_or(Data::Unknown, Data::text)
+        }),
+        ("sha256sum", [data]) => sha256(data),
+        ("trim" | "lower" | "upper" | "b64enc", [data]) => string(data).map(|data| match (name, data) {
             ("trim", Some(data)) => Data::text(data.trim()),
             ("lower", Some(data)) => Data::text(data.to_lowercase()),
             ("upper", Some(data)) => Data::text(data.to_uppercase()),
@@ -262,6 +268,26 @@ fn texts(name: &str, arguments: &[Data]) -> Option<Run<Data>> {
         }),
         _ => return None,
     })
+}
+
+/// Returns a digest in hex; that of what is not known has as many digits.
+fn sha256(data: &Data) -> Run<Data> {
+    let text = if matches!(data, Data::Unknown) { None } else { string(data)? };
+    let digest = text.map(|text| Digest::of(text.as_bytes()).to_string().replacen("sha256:", "", 1));
+    Ok(Data::text(digest.unwrap_or_else(|| "0".repeat(64))))
+}
+
+/// Returns the items of a list, or one value alone, as one text; null items are left out, as Sprig does it.
+fn join(separator: &str, data: &Data) -> Option<String> {
+    match data {
+        Data::List(items) => {
+            let items = items.iter().filter(|item| !matches!(item, Data::Nil)).map(Data::print);
+            Some(items.collect::<Option<Vec<String>>>()?.join(separator))
+        }
+        Data::Nil => Some(String::new()),
+        Data::Map(_) => None,
+        one => one.print(),
+    }
 }
 
 type Two = Option<(std::rc::Rc<str>, std::rc::Rc<str>)>;

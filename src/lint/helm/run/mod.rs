@@ -9,6 +9,7 @@ use super::chart::{Chart, File};
 use super::given::Given;
 use super::value::{Placed, Table};
 use super::values::Enabled;
+use crate::kustomize::strict;
 use crate::lint::{Class, Findings, Rule, Severity};
 use crate::yaml::{self, Node as Written};
 use data::Data;
@@ -194,6 +195,9 @@ fn wrong(document: &str) -> Option<(usize, String)> {
         Ok(documents) => documents,
         Err(cause) => return Some((cause.line, format!("what it renders is not YAML: {}", cause.reason))),
     };
+    if let Err((line, reason)) = strict(document, &documents) {
+        return Some((line, format!("what it renders is not YAML: {reason}")));
+    }
     let root = documents.into_iter().find_map(|document| document.root)?;
     if root.is_null() {
         return None;
