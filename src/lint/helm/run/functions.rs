@@ -236,6 +236,8 @@ fn texts(name: &str, arguments: &[Data]) -> Option<Run<Data>> {
             })
         }
         ("printf", [Data::Text(format), rest @ ..]) => text(printf(format, rest)),
+        // Go puts blanks between operands of which neither is a text.
+        ("print", all) => text(all.iter().map(|data| matches!(data, Data::Text(_)).then(|| data.print())?).collect()),
         ("trunc", [Data::Int(count), data]) => string(data).map(|data| {
             let cut = |data: &str| match usize::try_from(*count) {
                 Ok(count) => data.get(..count).unwrap_or(data).to_owned(),
