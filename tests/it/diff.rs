@@ -353,10 +353,10 @@ fn what_others_wrote_steers_neither_terminal_nor_page() {
 #[test]
 fn what_the_cluster_would_get_is_rendered_where_the_programs_are() {
     let Some(helm) = require("helm") else { return };
-    let kubectl = peer("kubectl");
+    let kubectl = peer("kubectl").or_else(|| peer("kustomize"));
     let (source, registry) = published();
     source.append(&format!("{CHART}/templates/deployment.yaml"), "---\n{{ fail \"not for you\" }}\n");
-    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    publish(&source, &registry, "1.0.4", "nightly", &["--no-lint", "a test"]).ends(0);
     let programs: Vec<_> = [Some(helm), kubectl.clone()].into_iter().flatten().collect();
     let directories = programs.iter().map(|program| program.parent().expect("a directory"));
     let path = std::env::join_paths(directories).expect("a path");
@@ -425,7 +425,10 @@ fn values_that_no_template_reads_any_more_are_a_risk() {
     source.write(&template, &text.replace("existingSecret", "secretName"));
     let dry = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
     let expected = "`email-service.single-node.yaml`: `outbound.existingSecret` is set, and no template of chart `email-service` mentions it any more";
-    assert_eq!(dry["diff"]["risks"], json!([{"level": "warning", "kind": "unread-values", "text": expected}]));
+    let mut risks = dry["diff"]["risks"].as_array().expect("risks").clone();
+    // The checks find the same, by another way.
+    risks.retain(|risk| risk["kind"] != "lint");
+    assert_eq!(risks, [json!({"level": "warning", "kind": "unread-values", "text": expected})]);
 }
 
 #[test]
