@@ -104,6 +104,13 @@ impl<'a> HelmRelease<'a> {
         }
     }
 
+    /// Returns Helm's name of the release: the one that is written, or the one that Flux makes.
+    pub(crate) fn helm_name(&self) -> String {
+        let name = self.object.name();
+        let own = || self.target_namespace.map_or_else(|| name.to_owned(), |target| format!("{target}-{name}"));
+        self.release_name.map_or_else(own, ToOwned::to_owned)
+    }
+
     /// Returns the ConfigMaps among `valuesFrom`, the strongest last.
     pub(crate) fn config_maps(&self) -> impl Iterator<Item = ConfigMapKey> {
         self.values_from.iter().filter_map(ValuesFrom::config_map)

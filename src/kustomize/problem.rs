@@ -63,7 +63,7 @@ pub(crate) enum Kind {
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Problem {
-    /// Where.
+    /// The line that kustomize refuses.
     pub place: Place,
     /// Its kind.
     pub kind: Kind,

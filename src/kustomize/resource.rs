@@ -32,9 +32,9 @@ pub(crate) struct Id {
     pub group: String,
     /// API version without its group.
     pub version: String,
-    /// Kind.
+    /// Kind of the object.
     pub kind: String,
-    /// Name.
+    /// Name of the object.
     pub name: String,
     /// Namespace; `default` where the object says none, nothing for kinds of the whole cluster.
     pub namespace: Option<String>,

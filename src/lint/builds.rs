@@ -87,7 +87,7 @@ pub(super) static CYCLE: Rule = Rule {
     way_out: "Move what both directories need to a directory of its own.",
 };
 
-/// A document that is no object.
+/// A document that does not hold an object.
 pub(super) static NOT_AN_OBJECT: Rule = Rule {
     id: "build-not-an-object",
     class: Class::Builds,

@@ -101,7 +101,7 @@ pub struct Judge {
 pub struct Timing {
     /// Name of the topic.
     pub topic: &'static str,
-    /// Microseconds.
+    /// How long the rules took, in microseconds.
     pub micros: u64,
 }
 
@@ -147,8 +147,8 @@ impl Report {
         report
     }
 
-    /// Adds what another judge found.
-    pub(crate) fn sort(&mut self) {
+    /// Orders the findings by places as people know them, each once.
+    fn sort(&mut self) {
         let key = |one: &Reported| (one.file.clone(), one.line, one.column, one.rule.id, one.message.clone());
         self.findings.sort_by_cached_key(key);
         self.findings.dedup();

@@ -27,7 +27,7 @@ pub(super) struct Change {
     pub path: Option<String>,
     /// The new severity; nothing allows the finding.
     pub severity: Option<Severity>,
-    /// Why.
+    /// Reason for the change, for the report.
     pub reason: String,
     /// Who says so, for an allowance that allows nothing.
     pub by: By,
@@ -99,7 +99,7 @@ impl Settings {
     /// Allows the findings of rules, whatever file they are in.
     ///
     /// # Errors
-    /// When there is no such rule.
+    /// When a rule is unknown.
     pub fn allowing(mut self, rules: &[String], reason: Option<&str>) -> Result<Self, Error> {
         for rule in rules {
             known(rule).map_err(|cause| Error::usage(Place::file("--allow"), cause))?;
@@ -116,7 +116,7 @@ fn known(rule: &str) -> Result<(), String> {
     }
     let near = nearest(rule, super::rules().map(|rule| rule.id));
     let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    Err(format!("there is no rule `{}`{near}", rule.escape_debug()))
+    Err(format!("unknown rule `{}`{near}", rule.escape_debug()))
 }
 
 fn wrong(path: &str, reason: &str) -> Error {

@@ -28,14 +28,11 @@ pub(super) struct Judged {
 }
 
 impl Render {
-    /// Asks the programs.
+    /// Asks the programs. Callers do not come here with [`Render::Off`].
     ///
     /// # Errors
     /// When a program that must be asked is missing, or no temporary files can be written.
     pub(super) async fn ask(self, contents: Contents, context: &Context) -> Result<Judged, Error> {
-        if self == Self::Off {
-            return Ok(Judged::default());
-        }
         let renderers = Renderers::find(context);
         let missing = renderers.missing().into_iter().map(|name| Judge {
             name: name.to_owned(),

@@ -124,12 +124,12 @@ pub(super) async fn pack(
     let inputs = Arc::new(Inputs::new(&request, config, &connection.prefix)?);
     let images = plan::image_tags(&inputs.tree, &inputs.request())?;
     let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
+    let tags = Arc::new(tags);
     let pins = pins(&request, &inputs, &connection.location, images)?;
     let others = connection.other_registries(&pins, context).await?;
     let PackRequest { control_plane, platform, revision, allow_dirty, on_errors, render, .. } = request;
     let packing = {
-        let inputs = Arc::clone(&inputs);
-        let (context, tags) = (context.clone(), tags.clone());
+        let (inputs, tags, context) = (Arc::clone(&inputs), Arc::clone(&tags), context.clone());
         on_thread(move || inputs.packed(&tags, &context))
     };
     let archived = async {
@@ -140,10 +140,13 @@ pub(super) async fn pack(
     let external = |registry: &Prefix, repository: &Repository| others.open(registry, repository);
     // No request is sent before everything was checked.
     let packed = async {
-        let (packed, mut report) = packing.await?;
-        if render != Render::Off {
-            report = inputs.judged(&packed, &tags, render, context).await?;
-        }
+        let packed = packing.await?;
+        let judged = inputs.linted(render, context).judge(&packed, &inputs.request(), &tags).await?;
+        let checking = {
+            let (inputs, context) = (Arc::clone(&inputs), context.clone());
+            on_thread(move || inputs.checked(packed, &tags, &judged, &context))
+        };
+        let (packed, report) = checking.await?;
         let lint = on_errors.judge(report)?;
         Ok::<_, Error>((packed, lint, image::pin(connection.read(), &pins, external).await))
     };
@@ -173,7 +176,10 @@ pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send
 
 /// What several threads read.
 struct Inputs {
-    source: PathBuf,
+    /// What reports call the tree.
+    subject: String,
+    /// What findings become.
+    settings: Settings,
     tree: Tree,
     config: Config,
     prefix: Prefix,
@@ -198,7 +204,8 @@ impl OnErrors {
 impl Inputs {
     fn new(request: &PackRequest, config: &Config, prefix: &Prefix) -> Result<Self, Error> {
         Ok(Self {
-            source: request.source.clone(),
+            subject: request.source.display().to_string(),
+            settings: Settings::of(config)?,
             tree: Tree::open(&request.source)?,
             config: config.clone(),
             prefix: prefix.clone(),
@@ -208,49 +215,35 @@ impl Inputs {
         })
     }
 
-    /// Packs the tree, and checks what was packed. A tree that cannot be packed is checked as far as it can be read.
-    fn packed(&self, tags: &BTreeMap<String, Tag>, context: &Context) -> Result<(Packed, Report), Error> {
-        let (settings, subject) = (Settings::of(&self.config)?, self.source.display().to_string());
-        let linted = self.linted(&settings, &subject, Render::Off, context);
+    /// Packs the tree. A tree that cannot be packed is checked as far as it can be read.
+    fn packed(&self, tags: &BTreeMap<String, Tag>, context: &Context) -> Result<Packed, Error> {
         match plan::pack(&self.tree, &self.request(), tags) {
-            Ok(packed) => {
-                let release = packed.preview(&self.request(), tags)?;
-                let report = linted.packed(&packed, &release, None, &Judged::default());
-                Ok((packed, report))
-            }
             Err(cause) if matches!(cause.kind(), source::Kind::Invalid | source::Kind::Refused) => {
-                let mut others = linted.unpacked(Vec::new());
+                let mut others = self.linted(Render::Off, context).unpacked(Vec::new());
                 let same = |one: &lint::Reported| cause.to_string().ends_with(&one.message);
                 others.findings.retain(|one| one.severity == lint::Severity::Error && !same(one));
                 Err(Error::Unpackable { cause, others: Box::new(others) })
             }
-            Err(cause) => Err(cause.into()),
+            packed => Ok(packed?),
         }
     }
 
-    /// Checks what was packed once more, with what helm and kubectl say of it.
-    async fn judged(
+    /// Checks what was packed, with what helm and kubectl said of it.
+    fn checked(
         &self,
-        packed: &Packed,
+        packed: Packed,
         tags: &BTreeMap<String, Tag>,
-        render: Render,
+        judged: &Judged,
         context: &Context,
-    ) -> Result<Report, Error> {
-        let (settings, subject) = (Settings::of(&self.config)?, self.source.display().to_string());
-        let linted = self.linted(&settings, &subject, render, context);
-        let judged = linted.judge(packed, &self.request(), tags).await?;
-        Ok(linted.packed(packed, &packed.preview(&self.request(), tags)?, None, &judged))
+    ) -> Result<(Packed, Report), Error> {
+        let release = packed.preview(&self.request(), tags)?;
+        let report = self.linted(Render::Off, context).packed(&packed, &release, None, judged);
+        Ok((packed, report))
     }
 
-    fn linted<'a>(
-        &'a self,
-        settings: &'a Settings,
-        subject: &'a str,
-        render: Render,
-        context: &'a Context,
-    ) -> Linted<'a> {
-        let how = How { settings, render, timings: false, context };
-        Linted { tree: &self.tree, config: &self.config, subject, how }
+    fn linted<'a>(&'a self, render: Render, context: &'a Context) -> Linted<'a> {
+        let how = How { settings: &self.settings, render, timings: false, context };
+        Linted { tree: &self.tree, config: &self.config, subject: &self.subject, how }
     }
 
     fn request(&self) -> Request<'_> {

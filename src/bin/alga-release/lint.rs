@@ -100,7 +100,7 @@ fn show(report: &Report, format: LintFormat) -> Result<(), Failure> {
 fn explain(id: &str) -> Result<(), Failure> {
     match render::explained(id) {
         Ok(text) => output::write_text(&text),
-        Err(hint) => Err(Failure::usage_hint(format!("there is no rule `{}`", id.escape_debug()), hint)),
+        Err(hint) => Err(Failure::usage_hint(format!("unknown rule `{}`", id.escape_debug()), hint)),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) enum Type {
     Object,
     /// A list of the only inner field.
     Array,
-    /// Anything.
+    /// A value of any type.
     Any,
 }
 

@@ -92,7 +92,7 @@ fn other_group(group: &str, kind: &str, place: &Place, found: &mut Findings) {
     let served = SERVED.iter().filter(|served| served.1 == kind).map(|served| served.0);
     let edits_allowed = group.contains("fluxcd") || group.contains("toolkit");
     if let Some(near) = nearest(group, served).filter(|_| edits_allowed) {
-        let message = format!("there is no group `{}` with a kind `{}`", shown(group), shown(kind));
+        let message = format!("unknown group `{}` of the kind `{}`", shown(group), shown(kind));
         found.add(&UNKNOWN, place.clone(), message).help(format!("Did you mean `{near}`?"));
     }
 }

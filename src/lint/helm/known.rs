@@ -8,7 +8,7 @@ use super::chart::Dependency;
 use super::follow::Read;
 use super::reads::Cursor;
 
-/// Most schemas that are looked at in one place.
+/// Most schemas that are followed in one place.
 const WIDEST: usize = 64;
 
 /// A part of a schema, with the whole that its references are in.

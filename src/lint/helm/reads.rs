@@ -53,7 +53,7 @@ impl Reads {
         self.whole
     }
 
-    /// Nothing is known about what is below: it was looked at, and no key of it is read.
+    /// Tells whether nothing is known about what is below: templates read it, and no key of it.
     fn is_opaque(&self) -> bool {
         self.whole || (self.looked && self.below.is_empty() && self.any.is_none())
     }

@@ -94,7 +94,7 @@ fn place(finding: &Reported) -> Element<'static> {
 /// Returns what the rule with an id is about; for `all`, the page of the catalogue.
 ///
 /// # Errors
-/// Where to look, when there is no such rule.
+/// When the rule is unknown: the error says where the rules are listed.
 pub fn explained(id: &str) -> Result<String, String> {
     match rule(id) {
         Some(rule) => Ok(explain(rule)),

@@ -115,7 +115,7 @@ fn token(rest: &str) -> Option<(&'static str, usize)> {
     secret.then_some((*what, prefix.len() + end))
 }
 
-/// Tells whether a text is no placeholder such as `xxxxxxxx` or `EXAMPLE`.
+/// Tells a random text from a placeholder such as `xxxxxxxx` or `EXAMPLE`.
 fn is_random(text: &str) -> bool {
     let mut seen: Vec<u8> = text.bytes().collect();
     seen.sort_unstable();

@@ -60,13 +60,6 @@ fn target<'r>(one: &'r AppliedObject<'_>, release: &'r HelmRelease<'_>) -> Optio
     release.target_namespace.or(one.namespace.as_deref())
 }
 
-/// Name of the release as Flux makes it where none is written.
-fn helm_name(release: &HelmRelease<'_>) -> String {
-    let name = release.object.name();
-    let own = || release.target_namespace.map_or_else(|| name.to_owned(), |target| format!("{target}-{name}"));
-    release.release_name.map_or_else(own, ToOwned::to_owned)
-}
-
 fn moved(
     was: &AppliedObject<'_>,
     release: &HelmRelease<'_>,
@@ -79,7 +72,7 @@ fn moved(
     };
     let name = shown(renewed.object.name());
     let differs = [
-        ("releaseName", helm_name(release) != helm_name(renewed)),
+        ("releaseName", release.helm_name() != renewed.helm_name()),
         ("targetNamespace", target(was, release) != target(now, renewed)),
         ("storageNamespace", storage(was, release) != storage(now, renewed)),
     ];

@@ -118,7 +118,7 @@ fn is_of_interest(text: &str) -> bool {
     ["define", "block", "selector:", "volumeClaimTemplates:", "kind: Job"].iter().any(|word| text.contains(word))
 }
 
-/// Names the field of a workload that a line, from 0, is in, if Kubernetes never changes it. Only indentation is looked at, because a
+/// Names the field of a workload that a line, from 0, is in, if Kubernetes never changes it. The indentation alone tells, because a
 /// template is not YAML yet.
 fn immutable_field(text: &str, line: usize) -> Option<&'static str> {
     let lines: Vec<&str> = text.lines().collect();

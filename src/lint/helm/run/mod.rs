@@ -96,10 +96,6 @@ fn root(given: &Given<'_, '_>, enabled: &Enabled<'_, '_>, values: Data, is_root:
     };
     let release = &given.release;
     let namespace = release.target_namespace.or(release.object.namespace());
-    let name = release.release_name.map_or_else(
-        || release.target_namespace.map_or_else(String::new, |prefix| format!("{prefix}-")) + release.object.name(),
-        str::to_owned,
-    );
     let metadata = enabled.chart.metadata.as_ref();
     let of = |key: &str| metadata.and_then(|node| node.text_at(&[key])).map_or(Data::text(""), Data::text);
     let mut chart = vec![
@@ -116,7 +112,7 @@ fn root(given: &Given<'_, '_>, enabled: &Enabled<'_, '_>, values: Data, is_root:
     let base = format!("{}/{}templates", given.chart.name, enabled.chart.directory);
     let file = format!("{}/{}{path}", given.chart.name, enabled.chart.directory);
     let release = vec![
-        ("Name", text(&name)),
+        ("Name", text(&release.helm_name())),
         ("Namespace", namespace.map_or(Data::Unknown, text)),
         ("Service", text("Helm")),
         ("IsInstall", Data::Bool(true)),
