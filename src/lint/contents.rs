@@ -9,7 +9,7 @@ use crate::contents::{Bundle, Parts, unpack_chart};
 use crate::flux::{self, Files, HelmRelease};
 use crate::path::below;
 use crate::plan::Packed;
-use crate::release::{Described, Release};
+use crate::release::{Described, Installation, Release};
 
 /// The files of a chart, by their paths below its directory; those of a subchart are below `charts/NAME/`.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +64,14 @@ impl<'a> Contents<'a> {
         let description = self.release?.description.as_ref()?;
         let (config, installation) = (self.config.clone(), description.appliance.clone());
         Some(Described { config, installation, notes: Vec::new() })
+    }
+
+    /// Returns how an appliance installs the release: by the release's own word, whatever the configuration says, and by the
+    /// configuration where an older publisher wrote the release.
+    pub(crate) fn installation(&self) -> Option<Installation> {
+        let release = self.release?;
+        let own = release.description.as_ref().map(|description| description.appliance.clone());
+        own.or_else(|| Some(release.described(self.config).ok()?.installation))
     }
 
     /// Tells whether an older publisher wrote the release: it does not say which values it provides.

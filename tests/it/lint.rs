@@ -262,3 +262,14 @@ fn an_unknown_image_among_the_values_of_the_appliance_is_named_with_its_line_and
     alga(&["lint", &root, "--fix"]).ends(0);
     assert!(read(&source, "alga-release.yaml").contains("'image:algaCore'"));
 }
+
+#[test]
+fn values_meet_the_schema_also_where_the_named_configuration_has_another_prefix_than_the_store() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let values = "ee/appliance/flux/profiles/single-node/values/alga-core.single-node.yaml";
+    source.append(values, "pgbouncer: 7\n");
+    source.write("named.yaml", "prefix: registry.example.com/other\n");
+    let (address, config) = (store(&registry), source.path("named.yaml").display().to_string());
+    let run = source.publish(&publish(&address, &["--config", &config, "--dry-run"])).ends(3);
+    run.says(&["values-schema", values]);
+}

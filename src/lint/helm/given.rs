@@ -74,8 +74,7 @@ pub(super) fn all<'c, 'a>(
 
 /// The texts of values that the release carries, and the ConfigMaps in which the appliance writes them.
 fn readers(contents: &Contents<'_>) -> Vec<ValuesReader> {
-    let Some(release) = contents.release else { return Vec::new() };
-    release.described(contents.config).map(|described| described.installation.values).unwrap_or_default()
+    contents.installation().map(|installation| installation.values).unwrap_or_default()
 }
 
 /// Tells whether a patch of the overlay may change the values of a HelmRelease.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::given::Given;
 use super::value::{Content, Placed, Sources, Table};
 use crate::lint::{Class, Contents, Findings, Located, Place, Rule, Severity};
+use crate::release::Installation;
 
 /// A tag that names another image tomorrow.
 pub(super) static IMAGE_LATEST: Rule = Rule {
@@ -44,8 +45,7 @@ pub(super) static RULES: &[&Rule] = &[&IMAGE_LATEST, &IMAGE_UNRECEIVED, &IMAGE_T
 /// Checks that every image of the release is set in some values.
 pub(super) fn unreceived(contents: &Contents<'_>, found: &mut Findings) {
     let Some(release) = contents.release else { return };
-    let Ok(described) = release.described(contents.config) else { return };
-    let readers = &described.installation.values;
+    let Some(Installation { values: readers, .. }) = contents.installation() else { return };
     if readers.is_empty() {
         return;
     }
