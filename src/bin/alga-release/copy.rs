@@ -6,7 +6,7 @@ use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Approval, Common, ExtentArgs, Format, OutputsArgs};
 use crate::output::{self, Talk};
-use crate::outputs::{self, Outcome, Outputs};
+use crate::outputs::Outputs;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let copied = connect::block_on(Box::pin(copied(args, &talk)));
     talk.done();
     let report = outputs.unless_failed(copied, args.common.output.output)?;
-    outputs.write(&outcome(&report)?)?;
+    outputs.write(&(&report).into())?;
     match args.common.output.output {
         Format::Json => output::write_json(&report),
         Format::Text => output::write_stdout(report.text().as_bytes()),
@@ -73,21 +73,4 @@ async fn copied(args: &Args, talk: &Talk) -> Result<CopyReport, Failure> {
     let source = Connection::open(&store, Access::Read, &context).await?;
     let target = Target::open(&args.target, &store, &source, args.approval.access(), &context).await?;
     Ok(Box::pin(ops::copy(&request, &config, &source, &target, &context)).await?)
-}
-
-fn outcome(report: &CopyReport) -> Result<Outcome, Failure> {
-    let text = report.text();
-    let title = format!("Copy of release {}", report.version);
-    let serves = report.channel.as_ref().map(|channel| channel.manifest.as_ref().or(channel.before.as_ref()));
-    Ok(Outcome {
-        digest: report.digest.clone(),
-        version: report.version.clone(),
-        has_changes: report.has_changes,
-        plan_digest: Some(report.plan_digest.clone()),
-        channel_digest: serves.map(|digest| digest.map_or_else(|| "none".to_owned(), ToString::to_string)),
-        changes: output::json(report)?,
-        markdown: outputs::markdown(&title, &text),
-        html: outputs::page(&title, &text),
-        warnings: report.warnings.clone(),
-    })
 }

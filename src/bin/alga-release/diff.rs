@@ -17,7 +17,7 @@ use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Common, Format, ImageArgs, OutputsArgs, ProfileArgs, RevisionArgs, StoreArgs};
 use crate::output::{self, Talk};
-use crate::outputs::{Outcome, Outputs};
+use crate::outputs::Outputs;
 use crate::pager;
 use crate::system;
 
@@ -183,22 +183,12 @@ fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
 
 /// Writes the comparison where a workflow reads it, and prints it.
 fn show(args: &Args, diff: &Diff, outputs: &Outputs) -> Result<(), Failure> {
-    let (json, markdown, html) = (render::json(diff), render::markdown(diff), render::html(diff));
-    outputs.write(&Outcome {
-        digest: diff.to.digest.clone(),
-        version: diff.to.version.clone(),
-        has_changes: diff.has_changes,
-        plan_digest: None,
-        channel_digest: None,
-        changes: json.clone(),
-        markdown: markdown.clone(),
-        html: html.clone(),
-        warnings: Vec::new(),
-    })?;
+    let outcome = ops::Outcome::from(diff);
+    outputs.write(&outcome)?;
     match args.common.output.output {
         DiffFormat::Text => pager::show(&render::text(diff, pager::style()), !args.no_pager),
-        DiffFormat::Json => output::write_stdout(&json),
-        DiffFormat::Markdown => output::write_text(&markdown),
-        DiffFormat::Html => output::write_text(&html),
+        DiffFormat::Json => output::write_stdout(&outcome.changes),
+        DiffFormat::Markdown => output::write_text(&outcome.markdown),
+        DiffFormat::Html => output::write_text(&outcome.html),
     }
 }

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use alga_release::ops;
 use alga_release::plan::{Event, Progress};
 use alga_release::text::{self, clean};
 use indicatif::ProgressDrawTarget;
@@ -51,13 +52,7 @@ pub fn write_file(directory: &Path, name: &str, content: &[u8]) -> Result<(), Fa
 
 /// Pretty JSON and a line end.
 pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
-    write_stdout(&json(value)?)
-}
-
-/// Pretty JSON and a line end.
-pub fn json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
-    let json = serde_json::to_string_pretty(value).map_err(|cause| Failure::io("writing the result", cause))?;
-    Ok((text::json(json) + "\n").into_bytes())
+    write_stdout(&ops::json(value))
 }
 
 /// What is said while a command is at work.

@@ -6,10 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use alga_release::diff::render::{self, Style};
-use alga_release::oci::Digest;
-use alga_release::ops::fitting;
-pub use alga_release::ops::{markdown, page};
-use alga_release::text::shown;
+use alga_release::ops::{Outcome, fitting, markdown, page};
 
 use crate::environment;
 use crate::failure::Failure;
@@ -26,43 +23,6 @@ const FILES: [&str; 8] =
 const SUMMARY_LIMIT: u64 = 1 << 20;
 /// Columns of a report.
 const REPORT_WIDTH: usize = 120;
-
-/// What a command came to.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Of the release.
-    pub digest: Digest,
-    /// Of the release.
-    pub version: String,
-    pub has_changes: bool,
-    /// Nothing when the command plans nothing.
-    pub plan_digest: Option<Digest>,
-    /// Of the channel's manifest when the command ended, `none` when it serves nothing yet: what `--if-current` takes.
-    /// Nothing when the command is about no channel.
-    pub channel_digest: Option<String>,
-    /// The command's own JSON.
-    pub changes: Vec<u8>,
-    pub markdown: String,
-    pub html: String,
-    pub warnings: Vec<String>,
-}
-
-impl Outcome {
-    /// The single values, under the names that files and variables have.
-    fn values(&self) -> Vec<(&'static str, String)> {
-        let mut values = vec![
-            ("digest", self.digest.to_string()),
-            // Whoever wrote the release chose it: it stays one line.
-            ("version", shown(&self.version)),
-            ("has-changes", self.has_changes.to_string()),
-        ];
-        values.extend(self.plan_digest.as_ref().map(|digest| ("plan-digest", digest.to_string())));
-        if let Some(serves) = &self.channel_digest {
-            values.push(("channel-digest", serves.clone()));
-        }
-        values
-    }
-}
 
 /// Where the outcome goes.
 #[derive(Debug)]

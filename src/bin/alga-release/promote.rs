@@ -9,7 +9,7 @@ use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Approval, Common, ExtentArgs, Format, OutputArgs, OutputsArgs, RENDER, words};
 use crate::output::{self, Talk};
-use crate::outputs::{self, Outputs};
+use crate::outputs::Outputs;
 use crate::{pager, system};
 
 #[derive(Debug, clap::Args)]
@@ -99,7 +99,7 @@ async fn promoted(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
 
 /// Prints the report of a move, and leaves it for the next step of a workflow.
 pub fn print(report: &MoveReport, output: &OutputArgs, outputs: &Outputs) -> Result<(), Failure> {
-    outputs.write(&outcome(report)?)?;
+    outputs.write(&report.into())?;
     let diff = report.diff.as_ref();
     match output.output {
         Format::Json => output::write_json(report),
@@ -108,24 +108,6 @@ pub fn print(report: &MoveReport, output: &OutputArgs, outputs: &Outputs) -> Res
             output::write_text(&(diff + &report.text()))
         }
     }
-}
-
-fn outcome(report: &MoveReport) -> Result<outputs::Outcome, Failure> {
-    let before = report.before.as_ref().map(|before| &before.manifest);
-    let serves = report.manifest.as_ref().or(before);
-    let (text, title) = (report.text(), format!("Channel {}", report.channel));
-    let diff = report.diff.as_ref();
-    Ok(outputs::Outcome {
-        digest: report.digest.clone(),
-        version: report.version.clone(),
-        has_changes: report.has_changes,
-        plan_digest: Some(report.plan_digest.clone()),
-        channel_digest: Some(serves.map_or_else(|| "none".to_owned(), ToString::to_string)),
-        changes: output::json(report)?,
-        markdown: diff.map_or_else(|| outputs::markdown(&title, &text), diff::render::markdown),
-        html: diff.map_or_else(|| outputs::page(&title, &text), diff::render::html),
-        warnings: report.warnings.clone(),
-    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Approval, Common, Format, ImageArgs, OutputsArgs, ProfileArgs, RENDER, RevisionArgs, words};
 use crate::output::{self, Talk};
-use crate::outputs::{self, Outcome, Outputs};
+use crate::outputs::Outputs;
 use crate::{pager, system};
 
 #[derive(Debug, clap::Args)]
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let published = connect::block_on(Box::pin(published(args, &talk)));
     talk.done();
     let report = outputs.unless_failed(published, args.common.output.output)?;
-    outputs.write(&outcome(&report)?)?;
+    outputs.write(&(&report).into())?;
     match (args.common.output.output, &report.diff) {
         (Format::Json, _) => output::write_json(&report),
         (Format::Text, diff) => {
@@ -95,24 +95,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             output::write_text(&(diff + &report.text()))
         }
     }
-}
-
-/// What later steps need of a publication.
-fn outcome(report: &PublishReport) -> Result<Outcome, Failure> {
-    let serves = report.channel.as_ref().map(|channel| channel.manifest.as_ref().or(channel.before.as_ref()));
-    let (text, title) = (report.text(), format!("Release {}", report.version));
-    let diff = report.diff.as_ref();
-    Ok(Outcome {
-        digest: report.digest.clone(),
-        version: report.version.clone(),
-        has_changes: report.has_changes,
-        plan_digest: Some(report.plan_digest.clone()),
-        channel_digest: serves.map(|digest| digest.map_or_else(|| "none".to_owned(), ToString::to_string)),
-        changes: output::json(report)?,
-        markdown: diff.map_or_else(|| outputs::markdown(&title, &text), diff::render::markdown),
-        html: diff.map_or_else(|| outputs::page(&title, &text), diff::render::html),
-        warnings: report.warnings.clone(),
-    })
 }
 
 async fn published(args: &Args, talk: &Talk) -> Result<PublishReport, Failure> {
