@@ -18,7 +18,7 @@ pub use names::check_names;
 pub(crate) use objects::{is_data_key, is_object_name};
 pub(crate) use render::values as rendered_values;
 pub use render::{Object, Options, RenderError, Rendering, render};
-pub use state::Replay;
+pub use state::Refused;
 pub use state::{Following, Known, Root, State};
 pub use state_file::StateError;
 pub use state_file::StateFile;

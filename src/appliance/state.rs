@@ -59,9 +59,15 @@ pub struct Known {
     pub manifest: Digest,
     /// Digest of the release.
     pub release_digest: Digest,
-    /// The highest one seen.
+    /// The highest sequence that counts: an answer with a lower one is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// The sequence of this release, where it is too far above `sequence` to count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jumped: Option<u64>,
+    /// The channel's answer recorded no move, and was followed all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrecorded: bool,
     /// When it was read: seconds since 1970, by this machine's clock. Decides nothing.
     #[serde(default)]
     pub resolved_at: u64,
@@ -74,26 +80,68 @@ pub struct Known {
     pub json: String,
 }
 
-/// How an answer of a channel stands to the last one.
+/// Most moves that a channel is expected to make between two answers. Without a limit, one answer with the highest sequence that
+/// there is would make a replay of every later move.
+const LONGEST_JUMP: u64 = 1000;
+
+/// How an answer of a channel relates to the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Following {
     /// The same, a higher sequence, or the first one.
     Forward,
-    /// It does not say its sequence, so an old answer could not be told from a new one.
+    /// The answer records no move of the channel, so an old answer could not be told from a new one.
     Unrecorded,
-    /// The same sequence, and another manifest: two publishers moved the channel at once.
-    Forked,
+    /// The answer is followed, and its sequence does not count: it is more than [`LONGEST_JUMP`] above the one that does. It counts when the
+    /// next move confirms it, whose `previous` is this manifest.
+    Jump {
+        /// Sequence of the answer.
+        answered: u64,
+        /// Sequence that still counts.
+        seen: u64,
+    },
 }
 
-/// An answer that is older than one that was seen.
+/// Why an answer of a channel is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("move {answered} of the channel is older than move {seen}, which was followed before: an old answer, replayed")]
-pub struct Replay {
-    answered: u64,
-    seen: u64,
+pub enum Refused {
+    /// It is older than one that was followed.
+    #[error(
+        "move {answered} of the channel is older than move {seen}, which was followed before: an old answer, replayed"
+    )]
+    Replay {
+        /// Sequence of the answer.
+        answered: u64,
+        /// Sequence that was followed.
+        seen: u64,
+    },
+    /// It has the sequence of another one.
+    #[error("move {0} of the channel was followed before, and served another release then")]
+    Forked(u64),
+    /// It records no move, and one that did was followed.
+    #[error("the answer records no move of the channel, and move {0} was followed before")]
+    Unrecorded(u64),
 }
 
 impl Known {
+    /// Returns whether `sequence` is that of this release.
+    fn counts(&self) -> bool {
+        self.jumped.is_none() && !self.unrecorded
+    }
+
+    /// Returns whether `answer` is the same release with the same JSON.
+    fn serves(&self, answer: &Resolved) -> bool {
+        self.release_digest == answer.release_digest && self.json.as_bytes() == answer.json
+    }
+
+    /// Returns whether the sequence of a move counts after `seen`: it is near, or the move names the manifest of an earlier jump as its
+    /// predecessor and is near to that.
+    fn reaches(&self, record: &Record, seen: u64) -> bool {
+        let near = |from: u64| (from..=from.saturating_add(LONGEST_JUMP)).contains(&record.sequence);
+        let confirms =
+            |jumped: u64| record.previous.as_ref() == Some(&self.manifest) && record.sequence > jumped && near(jumped);
+        near(seen) || self.jumped.is_some_and(confirms)
+    }
+
     /// The release, held against its digest.
     pub fn release(&self) -> Option<Release> {
         (Digest::of(self.json.as_bytes()) == self.config).then(|| Release::parse(self.json.as_bytes()).ok())?
@@ -164,33 +212,49 @@ impl State {
         named.next()
     }
 
-    /// May a channel's answer be followed?
+    /// Decides whether a channel's answer may be followed.
     ///
     /// # Errors
-    /// When it is older than what was followed before.
-    pub fn judge(&self, key: &str, channel: &str, answer: &Resolved) -> Result<Following, Replay> {
-        let Some(record) = record_of(channel, answer) else { return Ok(Following::Unrecorded) };
-        let Some(known) = self.known(key) else { return Ok(Following::Forward) };
-        match known.sequence {
-            Some(seen) if record.sequence < seen => Err(Replay { answered: record.sequence, seen }),
-            Some(seen) if record.sequence == seen && known.manifest != answer.manifest => Ok(Following::Forked),
-            _ => Ok(Following::Forward),
+    /// When it is older than what was followed before, has its sequence and another content, or records no move where that did.
+    pub fn judge(&self, key: &str, channel: &str, answer: &Resolved) -> Result<Following, Refused> {
+        let known = self.known(key);
+        let seen = known.as_ref().and_then(|known| Some((known, known.sequence?)));
+        let Some(record) = record_of(channel, answer) else {
+            return match seen {
+                // Accepted before.
+                Some((known, _)) if known.unrecorded && known.manifest == answer.manifest => Ok(Following::Unrecorded),
+                Some((_, seen)) => Err(Refused::Unrecorded(seen)),
+                None => Ok(Following::Unrecorded),
+            };
+        };
+        let (answered, Some((known, seen))) = (record.sequence, seen) else { return Ok(Following::Forward) };
+        if answered < seen {
+            return Err(Refused::Replay { answered, seen });
         }
+        if answered == seen && known.counts() && !known.serves(answer) {
+            return Err(Refused::Forked(seen));
+        }
+        Ok(if known.reaches(record, seen) { Following::Forward } else { Following::Jump { answered, seen } })
     }
 
     /// Remembers what was followed; `channel` is nothing for a version or a digest, of which the last one alone is kept. An answer
     /// that has become old meanwhile, since another program was faster, is not kept.
     pub fn follow(&mut self, key: &str, channel: Option<&str>, answer: &Resolved, now: u64) {
-        let sequence = channel.and_then(|channel| record_of(channel, answer)).map(|record| record.sequence);
-        let seen = self.known(key).and_then(|known| known.sequence);
+        let record = channel.and_then(|channel| record_of(channel, answer));
+        let before = self.known(key);
+        let seen = before.as_ref().and_then(|known| known.sequence);
+        let sequence = record.map(|record| record.sequence);
         if sequence.is_some() && sequence < seen {
             return;
         }
+        let jumped = before.zip(seen).zip(record).is_some_and(|((before, seen), record)| !before.reaches(record, seen));
         let known = Known {
             manifest: answer.manifest.clone(),
             release_digest: answer.release_digest.clone(),
-            // Of an answer without a record the sequence of the last one with a record stays.
-            sequence: sequence.or(seen),
+            // Of an answer whose own sequence does not count, the last one that does stays.
+            sequence: sequence.filter(|_| !jumped).or(seen),
+            jumped: sequence.filter(|_| jumped),
+            unrecorded: channel.is_some() && record.is_none(),
             resolved_at: now,
             pinned: channel.is_none(),
             config: Digest::of(&answer.json),
@@ -202,7 +266,7 @@ impl State {
         let mut value = serde_json::to_value(&known).expect("text keys alone");
         // What a newer program has added to the entry stays.
         if let (Some(Value::Object(before)), Value::Object(fields)) = (self.releases.remove(key), &mut value) {
-            let own = ["sequence", "pinned"];
+            let own = ["sequence", "jumped", "unrecorded", "pinned"];
             for (field, old) in before.into_iter().filter(|(field, _)| !own.contains(&field.as_str())) {
                 fields.entry(field).or_insert(old);
             }

@@ -35,10 +35,12 @@ fn after(answers: &[Resolved]) -> State {
 #[test]
 fn a_lower_sequence_is_a_replay_and_a_higher_one_is_followed_whatever_its_version() {
     let state = after(&[answer("2", "stable", Some(5))]);
-    assert_eq!(state.judge(KEY, "stable", &answer("3", "stable", Some(4))), Err(Replay { answered: 4, seen: 5 }));
+    assert_eq!(
+        state.judge(KEY, "stable", &answer("3", "stable", Some(4))),
+        Err(Refused::Replay { answered: 4, seen: 5 })
+    );
     assert_eq!(state.judge(KEY, "stable", &answer("2", "stable", Some(5))), Ok(Following::Forward));
     assert_eq!(state.judge(KEY, "stable", &answer("1", "stable", Some(6))), Ok(Following::Forward));
-    assert_eq!(state.judge(KEY, "stable", &answer("1", "stable", Some(5))), Ok(Following::Forked));
     assert_eq!(
         state.judge("r.io/a/releases:nightly", "nightly", &answer("1", "nightly", Some(1))),
         Ok(Following::Forward)
@@ -46,18 +48,106 @@ fn a_lower_sequence_is_a_replay_and_a_higher_one_is_followed_whatever_its_versio
 }
 
 #[test]
-fn an_answer_without_a_record_is_followed_and_the_sequence_stays() {
+fn the_same_sequence_with_another_content_is_refused_and_with_the_same_content_it_is_not() {
+    let state = after(&[answer("2", "stable", Some(5))]);
+    assert_eq!(state.judge(KEY, "stable", &answer("1", "stable", Some(5))), Err(Refused::Forked(5)));
+    // Somebody wrote the same move again.
+    let again = Resolved { manifest: Digest::of(b"again"), ..answer("2", "stable", Some(5)) };
+    assert_eq!(state.judge(KEY, "stable", &again), Ok(Following::Forward));
+    let disguised = Resolved { json: answer("1", "stable", None).json, ..again };
+    assert_eq!(state.judge(KEY, "stable", &disguised), Err(Refused::Forked(5)));
+}
+
+#[test]
+fn an_answer_without_a_record_is_refused_once_a_move_was_followed() {
+    let unrecorded = answer("3", "stable", None);
+    assert_eq!(State::default().judge(KEY, "stable", &unrecorded), Ok(Following::Unrecorded));
+    let state = after(std::slice::from_ref(&unrecorded));
+    assert_eq!(state.judge(KEY, "stable", &answer("4", "stable", None)), Ok(Following::Unrecorded));
+    assert_eq!(state.judge(KEY, "stable", &answer("4", "stable", Some(1))), Ok(Following::Forward));
+    let state = after(&[answer("2", "stable", Some(5))]);
+    assert_eq!(state.judge(KEY, "stable", &unrecorded), Err(Refused::Unrecorded(5)));
+}
+
+#[test]
+fn an_answer_without_a_record_that_was_accepted_is_said_in_the_state_and_the_sequence_stays() {
     let state = after(&[answer("2", "stable", Some(5)), answer("3", "stable", None)]);
+    let known = state.known(KEY).unwrap();
+    assert_eq!((known.release().unwrap().version.as_str(), known.sequence, known.unrecorded), ("3", Some(5), true));
     assert_eq!(state.judge(KEY, "stable", &answer("3", "stable", None)), Ok(Following::Unrecorded));
-    assert_eq!(state.known(KEY).unwrap().release().unwrap().version, "3");
+    assert_eq!(state.judge(KEY, "stable", &answer("4", "stable", None)), Err(Refused::Unrecorded(5)));
     assert!(state.judge(KEY, "stable", &answer("1", "stable", Some(4))).is_err());
+    assert_eq!(state.judge(KEY, "stable", &answer("2", "stable", Some(5))), Ok(Following::Forward));
+    let known = after(&[answer("3", "stable", None), answer("4", "stable", Some(6))]).known(KEY).unwrap();
+    assert_eq!((known.sequence, known.unrecorded), (Some(6), false));
 }
 
 #[test]
 fn the_moves_of_another_channel_do_not_count() {
-    let state = after(&[answer("2", "stable", Some(5)), answer("9", "nightly", Some(90))]);
+    let other = answer("9", "nightly", Some(90));
+    assert_eq!(State::default().judge(KEY, "stable", &other), Ok(Following::Unrecorded));
+    let state = after(&[answer("2", "stable", Some(5)), other]);
     assert_eq!(state.judge(KEY, "stable", &answer("3", "stable", Some(6))), Ok(Following::Forward));
-    assert_eq!(state.judge(KEY, "stable", &answer("9", "nightly", Some(1))), Ok(Following::Unrecorded));
+    assert_eq!(state.judge(KEY, "stable", &answer("9", "nightly", Some(1))), Err(Refused::Unrecorded(5)));
+}
+
+/// A move whose predecessor is `previous`.
+fn next(previous: &Resolved, sequence: u64) -> Resolved {
+    let mut next = answer("8", "stable", Some(sequence));
+    next.record.as_mut().unwrap().previous = Some(previous.manifest.clone());
+    next
+}
+
+#[test]
+fn a_jump_is_followed_and_blocks_none_of_the_moves_that_the_publisher_makes_after_it() {
+    for far in [1006, 9000, u64::MAX] {
+        let state = after(&[answer("2", "stable", Some(5)), answer("9", "stable", Some(far))]);
+        let known = state.known(KEY).unwrap();
+        assert_eq!(
+            (known.release().unwrap().version.as_str(), known.sequence, known.jumped),
+            ("9", Some(5), Some(far))
+        );
+        // The tag is set back, or the publisher goes on from what it knows.
+        for (version, sequence) in [("2", 5), ("3", 6), ("3", 1005)] {
+            let back = answer(version, "stable", Some(sequence));
+            assert_eq!(state.judge(KEY, "stable", &back), Ok(Following::Forward), "{far} {sequence}");
+            let known = after(&[answer("2", "stable", Some(5)), answer("9", "stable", Some(far)), back]);
+            let known = known.known(KEY).unwrap();
+            assert_eq!((known.sequence, known.jumped), (Some(sequence), None));
+        }
+        let jump = Ok(Following::Jump { answered: far, seen: 5 });
+        assert_eq!(state.judge(KEY, "stable", &answer("9", "stable", Some(far))), jump, "as often as it is read");
+        assert!(state.judge(KEY, "stable", &answer("1", "stable", Some(4))).is_err());
+    }
+    let state = after(&[answer("2", "stable", Some(5)), answer("3", "stable", Some(1005))]);
+    assert_eq!(state.known(KEY).unwrap().sequence, Some(1005));
+    // The first answer has nothing to jump from.
+    assert_eq!(after(&[answer("2", "stable", Some(1 << 40))]).known(KEY).unwrap().sequence, Some(1 << 40));
+}
+
+#[test]
+fn a_jump_counts_when_the_next_move_names_it_as_its_predecessor() {
+    let jump = answer("7", "stable", Some(5000));
+    let jumped = [answer("2", "stable", Some(5)), jump.clone()];
+    let state = after(&jumped);
+    assert_eq!(state.judge(KEY, "stable", &next(&jump, 5001)), Ok(Following::Forward));
+    let state = after(&[jumped[0].clone(), jump.clone(), next(&jump, 5001)]);
+    let known = state.known(KEY).unwrap();
+    assert_eq!((known.sequence, known.jumped), (Some(5001), None));
+    assert!(state.judge(KEY, "stable", &answer("3", "stable", Some(6))).is_err());
+    // Of another predecessor, of none, of a number that is not its next, it is another jump.
+    let state = after(&jumped);
+    let others = [
+        next(&jumped[0], 5001),
+        answer("8", "stable", Some(5001)),
+        next(&jump, 5000),
+        next(&jump, 6001),
+        next(&jump, 4999),
+    ];
+    for other in others {
+        let answered = other.record.as_ref().unwrap().sequence;
+        assert_eq!(state.judge(KEY, "stable", &other), Ok(Following::Jump { answered, seen: 5 }), "{answered}");
+    }
 }
 
 #[test]

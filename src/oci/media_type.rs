@@ -38,11 +38,15 @@ pub(super) fn agree(outer: &str, own: Option<&str>) -> Result<(), serde_json::Er
     }
 }
 
-/// Returns the media type that a manifest states, before it is parsed as that; an image manifest's if it states none.
+/// Returns the media type that a manifest states of itself, before it is parsed as that.
+pub(super) fn own(bytes: &[u8]) -> Option<String> {
+    let manifest = serde_json::from_slice::<serde_json::Value>(bytes).ok()?;
+    manifest.get("mediaType")?.as_str().map(ToOwned::to_owned)
+}
+
+/// As [`own`]; an image manifest's media type where the manifest states none.
 pub(super) fn of_manifest(bytes: &[u8]) -> String {
-    let own = serde_json::from_slice::<serde_json::Value>(bytes).ok();
-    let own = own.as_ref().and_then(|manifest| manifest.get("mediaType")?.as_str());
-    own.unwrap_or(IMAGE_MANIFEST).to_owned()
+    own(bytes).unwrap_or_else(|| IMAGE_MANIFEST.to_owned())
 }
 
 /// Is `media_type` one of [`MANIFESTS`]?

@@ -1,7 +1,7 @@
 //! Reading a release: the manifest by tag once, everything else by digest, all of it verified.
 
-use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release};
-use crate::oci::{self, Digest, Manifest, ReadStore, Repository, Selector};
+use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release, equal_but_for_channel};
+use crate::oci::{self, Digest, Manifest, ReadStore, Repository, Selector, media_type};
 
 /// Largest manifest of a release: it names one blob and has some annotations.
 const MANIFEST_LIMIT: usize = 1 << 20;
@@ -34,6 +34,8 @@ pub enum ResolveKind {
     Schema,
     /// It is a release, and something is wrong with it.
     Invalid,
+    /// A channel serves something else than the release that its record names.
+    Disagrees,
 }
 
 /// A release that cannot be had.
@@ -58,6 +60,16 @@ pub enum ResolveError {
         /// What is wrong with it.
         cause: InvalidRelease,
     },
+    /// The record of a channel names another release than the channel serves.
+    #[error("the channel manifest {channel} records the release {release}, but {reason}")]
+    Disagrees {
+        /// Digest of the channel's manifest.
+        channel: Digest,
+        /// Digest of the release that the record names.
+        release: Digest,
+        /// How the two differ.
+        reason: String,
+    },
 }
 
 impl ResolveError {
@@ -68,6 +80,7 @@ impl ResolveError {
             Self::NotARelease { .. } => ResolveKind::NotARelease,
             Self::Invalid { cause, .. } if cause.is_schema() => ResolveKind::Schema,
             Self::Invalid { .. } => ResolveKind::Invalid,
+            Self::Disagrees { .. } => ResolveKind::Disagrees,
         }
     }
 }
@@ -81,11 +94,65 @@ pub async fn resolve(
     repository: &Repository,
     selector: &Selector,
 ) -> Result<Resolved, ResolveError> {
-    let reference = match selector {
+    let reference = reference_of(repository, selector);
+    let (digest, manifest) = manifest(store, repository, selector).await?;
+    let json = store.fetch_verified(repository, &manifest.config, CONFIG_LIMIT).await?;
+    let release = Release::parse(&json).map_err(|cause| ResolveError::Invalid { reference, cause })?;
+    let record = Record::from_annotations(&manifest.annotations);
+    let release_digest = record.as_ref().map_or(&digest, |record| &record.release).clone();
+    Ok(Resolved { manifest: digest, release_digest, json: json.to_vec(), release, record })
+}
+
+/// Checks that the record of a channel names the release that the channel serves: the release is read by the digest in the record,
+/// and its JSON must be that of the channel but for `channel`. Sends nothing for a manifest without a record.
+///
+/// # Errors
+/// [`ResolveError::Disagrees`] also when the named release is absent or is not a release.
+pub async fn confirm(store: &ReadStore, repository: &Repository, served: &Resolved) -> Result<(), ResolveError> {
+    let Some(record) = &served.record else { return Ok(()) };
+    let disagrees = |reason: String| ResolveError::Disagrees {
+        channel: served.manifest.clone(),
+        release: record.release.clone(),
+        reason,
+    };
+    let unusable = |cause: ResolveError| match cause {
+        ResolveError::Store(cause) if !cause.is_not_found() => cause.into(),
+        cause => disagrees(cause.to_string()),
+    };
+    let selector = Selector::Digest(record.release.clone());
+    let (_, named) = manifest(store, repository, &selector).await.map_err(unusable)?;
+    if Record::from_annotations(&named.annotations).is_some() {
+        return Err(disagrees("that is the manifest of a channel".to_owned()));
+    }
+    // The same digest is the same JSON.
+    if named.config.digest == Digest::of(&served.json) {
+        return Ok(());
+    }
+    let json = store.fetch_verified(repository, &named.config, CONFIG_LIMIT).await;
+    let json = json.map_err(|cause| unusable(cause.into()))?;
+    if equal_but_for_channel(&json, &served.json) {
+        Ok(())
+    } else {
+        Err(disagrees("the channel serves another JSON than that release".to_owned()))
+    }
+}
+
+fn reference_of(repository: &Repository, selector: &Selector) -> String {
+    match selector {
         Selector::Tag(tag) => format!("{repository}:{tag}"),
         Selector::Digest(digest) => format!("{repository}@{digest}"),
-    };
-    let not_a_release = |reason: String| ResolveError::NotARelease { reference: reference.clone(), reason };
+    }
+}
+
+/// Reads the manifest of a release or a channel. No publisher of releases writes Docker's manifests or indexes, so an answer of
+/// another media type is not a release, whatever is in it.
+async fn manifest(
+    store: &ReadStore,
+    repository: &Repository,
+    selector: &Selector,
+) -> Result<(Digest, Manifest), ResolveError> {
+    let not_a_release =
+        |reason: String| ResolveError::NotARelease { reference: reference_of(repository, selector), reason };
     let (descriptor, bytes) = store.manifest(repository, selector).await?;
     if bytes.len() > MANIFEST_LIMIT {
         return Err(not_a_release(format!("its manifest has {} bytes, more than {MANIFEST_LIMIT}", bytes.len())));
@@ -94,13 +161,15 @@ pub async fn resolve(
         .map_err(|cause| not_a_release(format!("invalid image manifest: {}", cause.to_string().escape_debug())))?;
     // Older publishers wrote no artifact type: the config's media type says it too.
     let artifact_type = manifest.artifact_type.as_deref().unwrap_or(ARTIFACT_TYPE);
-    if artifact_type != ARTIFACT_TYPE || manifest.config.media_type != CONFIG_MEDIA_TYPE {
-        let found = format!("`{artifact_type}` with a config of `{}`", manifest.config.media_type);
+    if descriptor.media_type != media_type::IMAGE_MANIFEST
+        || artifact_type != ARTIFACT_TYPE
+        || manifest.config.media_type != CONFIG_MEDIA_TYPE
+    {
+        let found = format!(
+            "`{artifact_type}` in a `{}` with a config of `{}`",
+            descriptor.media_type, manifest.config.media_type
+        );
         return Err(not_a_release(format!("it is {}", found.escape_debug())));
     }
-    let json = store.fetch_verified(repository, &manifest.config, CONFIG_LIMIT).await?;
-    let release = Release::parse(&json).map_err(|cause| ResolveError::Invalid { reference, cause })?;
-    let record = Record::from_annotations(&manifest.annotations);
-    let release_digest = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
-    Ok(Resolved { manifest: descriptor.digest, release_digest, json: json.to_vec(), release, record })
+    Ok((descriptor.digest, manifest))
 }

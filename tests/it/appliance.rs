@@ -4,7 +4,7 @@ use alga_release::oci::{Location, Options, ReadStore};
 use alga_release::release::{ResolveError, Resolved, resolve as resolve_release};
 
 use crate::support::programs::{Run, Source, after, resolve, resolving, run};
-use crate::support::published::{RELEASES, digest_of, publish, store, with_images};
+use crate::support::published::{RELEASES, digest_of, publish, put_release, served, store, with_images};
 use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 
 struct Appliance {
@@ -39,6 +39,12 @@ impl Appliance {
 
     fn tag(&self, tag: &str) -> String {
         self.registry.tags(RELEASES)[tag].clone()
+    }
+
+    /// Publishes a release, whatever is in it, and moves a channel to it under this number.
+    fn put(&self, channel: &str, sequence: u64, json: &serde_json::Value) {
+        put_release(&self.registry, "release", json, &serde_json::json!({}));
+        put_release(&self.registry, channel, json, &record(channel, sequence, &self.tag("release")));
     }
 
     fn down(&self) {
@@ -100,17 +106,167 @@ fn a_replay_is_refused_and_what_comes_after_it_is_followed() {
 }
 
 #[test]
-fn an_answer_without_a_record_is_followed_with_a_warning_and_the_sequence_stays() {
+fn an_answer_without_a_record_is_refused_once_one_with_a_record_was_followed() {
+    let appliance = Appliance::new();
+    // As an older publisher's tool would: the release itself under the channel's tag.
+    let (recorded, bare) = (appliance.tag("stable"), appliance.tag("1.0.3"));
+    appliance.registry.tag(RELEASES, "stable", &bare);
+    appliance.resolve("stable", &[]).ends(0).says(&["does not say which of its moves"]);
+    appliance.registry.tag(RELEASES, "stable", &recorded);
+    assert_eq!(appliance.version("stable", &[]), "1.0.3");
+    appliance.publish("1.0.4", "stable");
+    appliance.registry.tag(RELEASES, "stable", &bare);
+    let state = appliance.read_state();
+    let run = appliance.resolve("stable", &["--fallback-to-state"]).ends(3);
+    let run = run.says(&["records no move", "move 1 ", "--accept-unrecorded"]);
+    assert_eq!((run.stdout.as_str(), appliance.read_state()), ("", state));
+    assert_eq!(appliance.version("stable", &["--offline"]), "1.0.3");
+    // The name of another channel in the record makes it none of this one.
+    appliance.publish("1.0.4", "nightly");
+    appliance.registry.tag(RELEASES, "stable", &appliance.tag("nightly"));
+    appliance.resolve("stable", &[]).ends(3).says(&["records no move"]);
+}
+
+#[test]
+fn an_answer_without_a_record_is_followed_where_that_is_accepted_and_the_state_says_so() {
     let appliance = Appliance::new();
     let first = appliance.tag("stable");
     appliance.publish("1.0.4", "stable");
     assert_eq!(appliance.version("stable", &[]), "1.0.4");
-    // As an older publisher's tool would: the release itself under the channel's tag.
     appliance.registry.tag(RELEASES, "stable", &appliance.tag("1.0.3"));
-    let run = appliance.resolve("stable", &[]).ends(0).says(&["does not say which of its moves"]);
+    let run = appliance.resolve("stable", &["--accept-unrecorded"]).ends(0).says(&["move 2 still counts"]);
     assert_eq!(run.json()["version"], "1.0.3");
+    let entry = |key: &str| {
+        let state: serde_json::Value = serde_json::from_slice(&appliance.read_state()).expect("JSON");
+        let releases = state["releases"].as_object().expect("releases").clone();
+        releases.into_values().next().expect("one")[key].clone()
+    };
+    assert_eq!((entry("unrecorded"), entry("sequence")), (true.into(), 2.into()));
+    // That one was accepted; an older answer with a record was not.
+    assert_eq!(appliance.version("stable", &[]), "1.0.3");
     appliance.registry.tag(RELEASES, "stable", &first);
-    appliance.resolve("stable", &[]).ends(3).says(&["replayed"]);
+    appliance.resolve("stable", &["--accept-unrecorded"]).ends(3).says(&["replayed"]);
+    appliance.publish("1.0.4", "stable");
+    appliance.registry.tag(RELEASES, "stable", &appliance.tag("1.0.4"));
+    appliance.resolve("stable", &[]).ends(3).says(&["records no move"]);
+}
+
+#[test]
+fn a_channel_of_any_name_stays_one_when_an_answer_pretends_to_be_a_version() {
+    let appliance = Appliance::new();
+    let mut json = served(&appliance.registry, "1.0.3");
+    appliance.put("edge", 7, &json);
+    json["version"] = "edge".into();
+    let followed = appliance.tag("edge");
+    assert_eq!(appliance.version("edge", &[]), "1.0.3");
+    put_release(&appliance.registry, "edge", &json, &serde_json::json!({}));
+    appliance.resolve("edge", &[]).ends(3).says(&["records no move"]);
+    appliance.registry.tag(RELEASES, "edge", &appliance.tag("stable"));
+    appliance.resolve("edge", &[]).ends(3).says(&["records no move"]);
+    appliance.registry.tag(RELEASES, "edge", &followed);
+    appliance.resolve("edge", &[]).ends(0);
+}
+
+/// The annotations of a move that serves a release.
+fn record(channel: &str, sequence: u64, release: &str) -> serde_json::Value {
+    let key = |name: &str| format!("vnd.alga.appliance.channel.{name}");
+    serde_json::json!({ key("name"): channel, key("sequence"): sequence.to_string(), key("release"): release,
+        key("kind"): "publish", key("moved"): "2026-11-23T10:00:00Z" })
+}
+
+#[test]
+fn the_same_move_with_another_content_is_refused_and_the_current_one_stays() {
+    let appliance = Appliance::new();
+    assert_eq!(appliance.version("stable", &[]), "1.0.3");
+    let state = appliance.read_state();
+    appliance.publish("1.0.4", "nightly");
+    appliance.put("stable", 1, &served(&appliance.registry, "1.0.4"));
+    let run = appliance.resolve("stable", &["--fallback-to-state"]).ends(3).says(&["move 1 ", "another release"]);
+    assert_eq!((run.stdout.as_str(), appliance.read_state()), ("", state));
+}
+
+#[test]
+fn a_jump_is_said_each_time_and_does_not_keep_later_moves_away() {
+    let appliance = Appliance::new();
+    let first = appliance.tag("stable");
+    assert_eq!(appliance.version("stable", &[]), "1.0.3");
+    appliance.publish("1.0.4", "nightly");
+    appliance.put("stable", u64::MAX, &served(&appliance.registry, "1.0.4"));
+    for _ in 0..2 {
+        let run = appliance.resolve("stable", &[]).ends(0).says(&["from move 1 to move 18446744073709551615"]);
+        assert_eq!(run.json()["version"], "1.0.4");
+    }
+    appliance.registry.tag(RELEASES, "stable", &first);
+    appliance.publish("1.0.4", "stable");
+    assert_eq!(appliance.version("stable", &[]), "1.0.4");
+    let state: serde_json::Value = serde_json::from_slice(&appliance.read_state()).expect("JSON");
+    let entry = state["releases"].as_object().expect("releases").values().next().expect("one");
+    assert_eq!((&entry["sequence"], entry.get("jumped")), (&2.into(), None));
+}
+
+#[test]
+fn a_channel_must_serve_the_release_that_its_record_names() {
+    let appliance = Appliance::new();
+    let sound = served(&appliance.registry, "1.0.3");
+    let mut other = sound.clone();
+    other["extraImages"] = serde_json::json!(["evil.example/x:1"]);
+    let mut moved = sound.clone();
+    moved["channel"] = "nightly".into();
+    appliance.put("edge", 1, &sound);
+    let (release, absent) = (appliance.tag("release"), digest_of(b"absent"));
+    let chart = digest_of(b"chart");
+    let text = "application/vnd.oci.image.manifest.v1+json";
+    let foreign = serde_json::json!({ "schemaVersion": 2, "mediaType": text, "layers": [],
+        "config": { "mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": chart, "size": 2 } });
+    let foreign = foreign.to_string().into_bytes();
+    appliance.registry.put_manifest(RELEASES, None, &digest_of(&foreign), text, &foreign);
+    for (json, named, word) in [
+        (&other, release.clone(), "another JSON"),
+        (&sound, absent, "404"),
+        (&sound, appliance.tag("edge"), "the manifest of a channel"),
+        (&sound, digest_of(&foreign), "is not a release"),
+    ] {
+        put_release(&appliance.registry, "stable", json, &record("stable", 2, &named));
+        let run = appliance.resolve("stable", &["--fallback-to-state"]).ends(3);
+        let run = run.says(&[&named, word]);
+        assert_eq!(run.stdout, "");
+        let run = appliance.resolve("stable", &["--offline"]).ends(3);
+        assert_eq!(run.stdout, "", "nothing of it is remembered");
+    }
+    // The value of `channel` is the channel's own.
+    put_release(&appliance.registry, "stable", &moved, &record("stable", 2, &release));
+    assert_eq!(appliance.version("stable", &[]), "1.0.3");
+}
+
+#[test]
+fn what_the_state_holds_takes_no_more_requests_than_the_manifest_and_the_release() {
+    let appliance = Appliance::new();
+    let requests = || {
+        appliance.registry.clear_log();
+        appliance.resolve("stable", &[]).ends(0);
+        appliance.registry.lines()
+    };
+    assert_eq!(requests().len(), 3, "a new one is compared with the release that it names");
+    let again = requests();
+    assert!(again.len() == 2 && again[0].ends_with("/manifests/stable") && again[1].contains("/blobs/"), "{again:?}");
+}
+
+#[test]
+fn one_failure_that_passes_is_retried_within_the_timeout() {
+    let appliance = Appliance::new();
+    let portal = Action::status(502, "<html><h1>Bad Gateway</h1></html>");
+    for (part, action) in [
+        ("/manifests/stable", portal.clone()),
+        ("/manifests/stable", Action::ResetBefore),
+        ("/blobs/", portal.clone()),
+        ("/blobs/", Action::Reset(20)),
+    ] {
+        appliance.registry.fail(Fault::first("GET", part, action));
+        assert_eq!(appliance.version("stable", &[]), "1.0.3", "{part}");
+    }
+    // More than one is not outlasted for longer than the timeout.
+    appliance.registry.fail(Fault::every("GET", "", portal));
+    appliance.resolve("stable", &["--timeout", "1"]).ends(75).says(&["502"]);
 }
 
 #[test]

@@ -38,13 +38,19 @@ fn platform(registry: &Registry) -> Value {
     })
 }
 
+/// Publishes a release and moves the channel to it.
 fn put(registry: &Registry, json: &Value) -> String {
     let record = |key: &str, value: &str| (format!("vnd.alga.appliance.channel.{key}"), Value::from(value));
-    let release = digest_of(json.to_string().as_bytes());
+    put_release_in(registry, PLATFORM, "release", json, &json!({}));
+    let moves = registry.manifest(PLATFORM, "edge").map_or(0, |(_, manifest)| {
+        let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+        let sequence = manifest["annotations"]["vnd.alga.appliance.channel.sequence"].as_str().expect("a sequence");
+        sequence.parse::<u64>().expect("a number")
+    });
     let annotations = [
         record("name", "edge"),
-        record("release", &release),
-        record("sequence", "1"),
+        record("release", &registry.tags(PLATFORM)["release"]),
+        record("sequence", &(moves + 1).to_string()),
         record("kind", "publish"),
         record("moved", "2026-11-23T10:00:00Z"),
     ];

@@ -101,7 +101,41 @@ fn something_else_under_the_channel_is_no_release() {
     let digest = registry.tags("org/charts/sebastian")["0.0.1"].clone();
     let (media_type, bytes) = registry.manifest("org/charts/sebastian", &digest).expect("a manifest");
     registry.put_manifest(RELEASES, Some("stable"), &digest, &media_type, &bytes);
-    ask(&registry, "stable", &[]).ends(1).says(&["is not a release"]);
+    ask(&registry, "stable", &[]).ends(3).says(&["is not a release"]);
+}
+
+#[test]
+fn an_answer_of_another_media_type_than_a_release_has_is_refused() {
+    let registry = published();
+    let header = |text: &str| Action::Headers(vec![("Content-Type".to_owned(), text.to_owned())]);
+    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    for (sent, code) in [
+        ("text/html", 3),
+        ("text/plain", 3),
+        ("application/vnd.oci.image.index.v1+json", 3),
+        (docker, 3),
+        // A store of files that knows no types: the manifest says its own.
+        ("", 0),
+        ("application/json", 0),
+        ("application/octet-stream", 0),
+    ] {
+        registry.fail(Fault::first("GET", "/manifests/nightly", header(sent)));
+        let run = ask(&registry, "nightly", &[]).ends(code);
+        assert!(code == 0 || run.stdout.is_empty() && run.stderr.contains("is not a release"), "{sent}: {run:?}");
+    }
+    let (_, bytes) = registry.manifest(RELEASES, "nightly").expect("a manifest");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    manifest["mediaType"] = docker.into();
+    let bytes = serde_json::to_vec(&manifest).expect("JSON");
+    let digest = alga_release::oci::Digest::of(&bytes).to_string();
+    registry.put_manifest(RELEASES, Some("nightly"), &digest, docker, &bytes);
+    ask(&registry, "nightly", &[]).ends(3).says(&["is not a release", docker]);
+    // Where neither says what it is, it is not guessed.
+    manifest.as_object_mut().expect("an object").remove("mediaType");
+    let bytes = serde_json::to_vec(&manifest).expect("JSON");
+    let digest = alga_release::oci::Digest::of(&bytes).to_string();
+    registry.put_manifest(RELEASES, Some("nightly"), &digest, "application/json", &bytes);
+    ask(&registry, "nightly", &[]).ends(1).says(&["alga-appliance-release:nightly", "states what it is"]);
 }
 
 /// A new dependency of the resolver is a reviewed line in the list.
@@ -205,7 +239,7 @@ fn a_config_that_is_or_claims_to_be_huge_is_not_even_asked_for() {
     for size in [serde_json::json!(-1), serde_json::json!(1e300), serde_json::json!("12")] {
         let registry = Registry::start();
         put_claiming(&registry, &size, &huge);
-        ask(&registry, "stable", &[]).ends(1).says(&["alga-appliance-release:stable", "is not a release"]);
+        ask(&registry, "stable", &[]).ends(3).says(&["alga-appliance-release:stable", "is not a release"]);
     }
 }
 

@@ -34,7 +34,8 @@ Options:
       --timeout SECONDS       give up after so long [default: 60; control-plane: 8]
       --allow-registry PREFIX refuse a release that names anything outside of these (may be repeated)
       --require-channel       refuse a release that says that it is of another channel than the one asked for
-      --state FILE            keep the last release that was followed, and refuse to go back to older answers of a channel
+      --accept-unrecorded     follow a channel that a script moved without a record, after a move with one was followed
+      --state FILE            keep the last release that was followed, and refuse older answers of a channel
       --offline               answer from the state, without a request
       --fallback-to-state     answer from the state when the store cannot be reached
       --output FORMAT         json or text [default: json for resolve, else text]
@@ -65,7 +66,7 @@ Examples:
   alga-resolve control-plane stable --running \"$running\" --baseline localhost/control-plane:baked
 
 Exit codes: 0 done, 1 not a valid release or other bytes than its digest says, 3 there is no such channel, version or digest, or
-it is refused by a rule, 4 refused credentials, 9 usage or configuration, 75 the store cannot be reached (try again later).
+it is not a release, or it is refused by a rule, 4 refused credentials, 9 usage or configuration, 75 the store cannot be reached.
 ";
 
 /// What the command line says.
@@ -96,8 +97,10 @@ pub struct Args {
 
 /// Switches of how an answer is come by.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a flag by itself")]
 pub struct Modes {
     pub require_channel: bool,
+    pub accept_unrecorded: bool,
     pub offline: bool,
     pub fallback: bool,
 }
@@ -216,6 +219,7 @@ impl Collected {
             "timeout" => self.timeout = Some(seconds(parser)?),
             "allow-registry" => self.allowed.push(text(parser)?),
             "require-channel" => self.modes.require_channel = true,
+            "accept-unrecorded" => self.modes.accept_unrecorded = true,
             "offline" => self.modes.offline = true,
             "fallback-to-state" => self.modes.fallback = true,
             "output" => self.text = Some(is_text(&text(parser)?)?),

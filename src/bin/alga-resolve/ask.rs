@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use alga_release::appliance::{Following, HostInputs, Known, Root, State, StateFile, check_names};
+use alga_release::appliance::{Following, HostInputs, Known, Refused, Root, State, StateFile, check_names};
 use alga_release::config::{Config, FILE_NAME};
 use alga_release::oci::{self, Certificates, Options, Prefix, ReadStore, Selector};
 use alga_release::release::{self, Address, Described, Release, ResolveError, ResolveKind, Resolved, compare_versions};
@@ -17,6 +17,8 @@ use super::{Failure, chain, say, usage};
 const CONFIG_LIMIT: u64 = 1 << 20;
 /// Largest file of certificates that is read: those of a whole system are a quarter of a MiB.
 const CERTIFICATES_LIMIT: u64 = 4 << 20;
+/// How long transient errors (broken connections, 429, 5xx) are retried: at most a quarter of the timeout and this.
+const RETRY_FOR: Duration = Duration::from_secs(2);
 
 /// Where releases are, and what is remembered of them.
 pub struct Place {
@@ -95,7 +97,7 @@ impl Place {
             Ok(resolved) => {
                 let channel = self.channel(&resolved);
                 let described = self.check(&resolved, channel.as_deref(), args)?;
-                self.judge(&resolved, channel.as_deref())?;
+                self.judge(&resolved, channel.as_deref(), args)?;
                 Ok(Answer { resolved, described, channel, from_state: false })
             }
         }
@@ -115,11 +117,19 @@ impl Place {
 
     fn fetch(&self, args: &Args) -> Result<Resolved, Failure> {
         let ca = certificates(args.ca_file.as_deref())?;
-        let options = Options { ca, archive_prefix: release::ARCHIVE_PREFIX, ..Options::default() };
+        let retry_for = RETRY_FOR.min(args.timeout / 4);
+        let options = Options { ca, retry_for, archive_prefix: release::ARCHIVE_PREFIX, ..Options::default() };
         let store = ReadStore::open(&self.address.location, options).map_err(|cause| failure(&cause.into()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| Failure::new(1, cause.to_string()))?;
-        let work = release::resolve(&store, &self.address.repository, &self.address.selector);
+        let work = async {
+            let resolved = release::resolve(&store, &self.address.repository, &self.address.selector).await?;
+            // What was followed before was confirmed then.
+            if self.state.known(&self.key()).is_none_or(|known| known.manifest != resolved.manifest) {
+                release::confirm(&store, &self.address.repository, &resolved).await?;
+            }
+            Ok(resolved)
+        };
         let resolved = runtime.block_on(async { tokio::time::timeout(args.timeout, work).await });
         // A name that is still being looked up would hold the process: nobody waits for it.
         runtime.shutdown_background();
@@ -131,7 +141,7 @@ impl Place {
             )
             .hint("try again later, or give it longer with --timeout")
         })?;
-        resolved.map_err(|error| failure(&error))
+        resolved.map_err(|error: ResolveError| failure(&error))
     }
 
     /// The channel that was asked for; nothing for a digest, a version, or a tag that keeps one move of a channel.
@@ -139,9 +149,11 @@ impl Place {
         let Selector::Tag(tag) = &self.address.selector else { return None };
         let name = tag.as_str();
         let configured = self.config.channels.contains(tag);
+        // What moved once is a channel, whatever answers now.
+        let moved = || self.state.known(&self.key()).is_some_and(|known| known.sequence.is_some());
         let recorded = resolved.record.as_ref().map(|record| record.name == name);
         let other = is_version(name) || resolved.release.version == name;
-        (configured || recorded.unwrap_or(!other)).then(|| name.to_owned())
+        (configured || recorded.unwrap_or(!other) || moved()).then(|| name.to_owned())
     }
 
     /// Checks everything but the order of moves; returns what holds for the release.
@@ -216,16 +228,29 @@ impl Place {
         check_names(release, &self.allowed).map_err(|cause| (cause.refused, cause.to_string()))
     }
 
-    fn judge(&self, resolved: &Resolved, channel: Option<&str>) -> Result<(), Failure> {
+    fn judge(&self, resolved: &Resolved, channel: Option<&str>, args: &Args) -> Result<(), Failure> {
         let Some(channel) = channel else { return Ok(()) };
-        let refused = |cause| Failure::new(3, format!("{} is refused: {cause}", self.key()));
-        let warning = match self.state.judge(&self.key(), channel, resolved).map_err(refused)? {
-            Following::Forward => return Ok(()),
-            Following::Unrecorded if self.file.is_none() => return Ok(()),
-            Following::Unrecorded => {
-                "does not say which of its moves this is: an old answer could not be told from a new one"
+        let warning = match self.state.judge(&self.key(), channel, resolved) {
+            Ok(Following::Forward) => return Ok(()),
+            Ok(Following::Unrecorded) if self.file.is_none() => return Ok(()),
+            Ok(Following::Unrecorded) => {
+                "does not say which of its moves this is: an old answer could not be told from a new one".to_owned()
             }
-            Following::Forked => "was moved twice under one number: two publishers did so at once",
+            Ok(Following::Jump { answered, seen }) => format!(
+                "jumped from move {seen} to move {answered}: the number does not count until the next move confirms it"
+            ),
+            Err(Refused::Unrecorded(seen)) if args.modes.accept_unrecorded => {
+                format!("does not say which of its moves this is: accepted, and move {seen} still counts")
+            }
+            Err(cause) => {
+                let hint = match cause {
+                    Refused::Unrecorded(_) => {
+                        "if a script moved the channel on purpose, run once with --accept-unrecorded"
+                    }
+                    _ => "check who can write the channel; its next move is followed again",
+                };
+                return Err(Failure::new(3, format!("{} is refused: {cause}", self.key())).hint(hint));
+            }
         };
         say("warning", &format!("the channel {channel} {warning}"));
         Ok(())
@@ -309,6 +334,9 @@ fn failure(error: &ResolveError) -> Failure {
             (1, Some("name the CA certificates to trust: --ca-file or SSL_CERT_FILE; look at this machine's clock"))
         }
         ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("the store cannot be reached: try again later")),
+        ResolveKind::NotARelease | ResolveKind::Disagrees => {
+            (3, Some("check what answers there, and who can write the channel or version"))
+        }
         _ => (1, None),
     };
     // Behind a portal that asks for a login, or with a clock that is wrong, nobody who is trusted answers.

@@ -63,7 +63,11 @@ impl Registry {
                 return Err(operation.error(Kind::Mismatch, reason));
             }
         }
-        Ok((stated_type(&headers).unwrap_or_else(|| media_type::of_manifest(&bytes)), bytes))
+        // A guess would let the registry choose how the bytes are read.
+        let media_type = stated_type(&headers).or_else(|| media_type::own(&bytes)).ok_or_else(|| {
+            operation.error(Kind::Malformed, "neither its `Content-Type` nor its `mediaType` states what it is")
+        })?;
+        Ok((media_type, bytes))
     }
 
     /// The descriptor's count of bytes, not yet verified.
@@ -146,9 +150,9 @@ fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Returns the media type in the header, unless that is one for anything.
+/// Returns the media type in the header, unless that is one for anything, as stores of files without types of their own send it.
 pub(super) fn stated_type(headers: &HeaderMap) -> Option<String> {
-    let generic = ["", "application/json", "application/octet-stream", "text/plain"];
+    let generic = ["", "application/json", "application/octet-stream"];
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
     given.filter(|given| !generic.contains(&given.as_str()))
 }
