@@ -65,6 +65,8 @@ pub(crate) use parsed::Parsed;
 #[cfg(feature = "publish")]
 pub use push::Store;
 #[cfg(feature = "publish")]
+pub(crate) use registry::jittered;
+#[cfg(feature = "publish")]
 pub use registry::{Probe, Upload};
 #[cfg(feature = "publish")]
 pub use relocation::Relocation;

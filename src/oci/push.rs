@@ -135,6 +135,13 @@ impl Store {
         }
     }
 
+    /// Deletes a manifest with all its tags. Best effort: many registries do not allow it. A directory keeps it.
+    pub(crate) async fn delete_manifest(&self, repository: &Repository, digest: &Digest) {
+        if let Target::Registry(registry, _) = &self.target {
+            registry.delete_manifest(repository, digest).await;
+        }
+    }
+
     /// Lets `tag` name a manifest that is there.
     ///
     /// # Errors

@@ -1,16 +1,24 @@
 //! The end of every verb that writes: observe, plan, compare with the approval, and carry the plan out.
 
+use std::time::Duration;
+
 use futures_util::future::ready;
 use serde::Deserialize;
 
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
-use crate::oci::{Digest, Location, Repository, Tag, Upload};
+use crate::oci::{self, Digest, Location, Repository, Tag, Upload};
 use crate::plan::{
-    self, Approval, Approved, Desired, Executor, Inputs, MoveRecord, Moving, Observed, ObservedChannel, Plan,
+    self, Approval, Approved, Desired, ExecuteError, Executor, Inputs, MoveRecord, Moving, Observed, ObservedChannel,
+    Plan,
 };
 use crate::release::MoveKind;
+
+/// Over which time publishers that met spread their next attempts; doubled each time.
+const SPREAD: Duration = Duration::from_millis(500);
+/// Tags that a warning names.
+const NAMED: usize = 5;
 
 /// What a move is bound to, and who makes it.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +29,8 @@ pub struct MoveTerms {
     pub if_current: Option<Option<Digest>>,
     /// Whether the channel may move between versions that have no order.
     pub allow_unordered: bool,
+    /// Sequence number of an announced move that counts however far it is from the last one.
+    pub accept_sequence: Option<u64>,
     /// Who moves the channel, for its record.
     pub by: Option<String>,
     /// Why the channel moves, for its record.
@@ -94,29 +104,111 @@ pub(super) async fn planned(
     Ok(Planned { plan, observed })
 }
 
-/// Carries a plan out where the target was opened for writing; returns the digest of the manifest that the channel has then.
-pub(super) async fn carry_out(
-    target: &Connection,
-    desired: &Desired,
-    Planned { plan, observed }: &Planned,
-    record: &MoveRecord,
-    upload: Option<Upload>,
-    context: &Context,
-) -> Result<Option<Digest>, Error> {
-    let serves = observed.channel.serves.as_ref().map(|serves| serves.manifest.clone());
-    let before = serves.filter(|_| plan.moves.is_none());
-    let Some(store) = target.store() else { return Ok(before) };
-    let upload = match upload {
-        // The channel serves the release already: its JSON is not pushed.
-        Some(upload) if plan.moves.is_none() => {
-            store.cancel_upload(upload).await;
-            None
+/// How often a move is planned again at the most after another publisher came in between.
+const ATTEMPTS: u32 = 8;
+
+/// What is carried out, and under which terms.
+pub(super) struct Carrying<'a> {
+    pub target: &'a Connection,
+    pub desired: &'a Desired,
+    pub moving: Option<&'a Moving<'a>>,
+    pub terms: &'a MoveTerms,
+    pub record: &'a MoveRecord,
+    pub context: &'a Context,
+}
+
+impl Carrying<'_> {
+    /// Carries a plan out where the target was opened for writing; returns the digest of the manifest that the channel has then. Where
+    /// another publisher moves the channel at the same time, one of them wins: after a wait, the move is planned again, as long as the
+    /// channel serves what it served at first, and the plan was not bound to that. `planned` is then what was carried out.
+    pub(super) async fn carry_out(
+        &self,
+        planned: &mut Planned,
+        upload: Option<Upload>,
+    ) -> Result<Option<Digest>, Error> {
+        let first = planned.observed.channel.serves.as_ref().map(|serves| serves.manifest.clone());
+        let before = first.clone().filter(|_| planned.plan.moves.is_none());
+        let Some(store) = self.target.store() else { return Ok(before) };
+        self.warn_of_ignored(planned);
+        let upload = match upload {
+            // The channel serves the release already: its JSON is not pushed.
+            Some(upload) if planned.plan.moves.is_none() => {
+                store.cancel_upload(upload).await;
+                None
+            }
+            upload => upload,
+        };
+        let executor = Executor::new(store, &*self.context.clock, self.target.retry_for());
+        let mut executor = Executor { public: self.target.public(), upload, ..executor };
+        for attempt in 0.. {
+            let Planned { plan, observed } = &*planned;
+            let inputs = Inputs { plan, desired: self.desired, observed, record: self.record };
+            let error = match plan::execute(&inputs, &executor, &*self.context.progress).await {
+                Ok(moved) => return Ok(moved.or(before)),
+                Err(error) => error,
+            };
+            let ExecuteError::Rival { seen, moved: false, .. } = &error else { return Err(error.into()) };
+            if self.is_bound() || attempt >= ATTEMPTS {
+                return Err(error.into());
+            }
+            executor.given_up.extend(seen.iter().cloned());
+            executor.upload = None;
+            self.wait(&error, attempt).await;
+            *planned = self.plan_again(first.as_ref()).await?;
+            if planned.plan.moves.is_none() {
+                return Ok(planned.observed.channel.serves.as_ref().map(|serves| serves.manifest.clone()));
+            }
         }
-        upload => upload,
-    };
-    let executor = Executor { store, public: target.public(), upload };
-    let inputs = Inputs { plan, desired, observed, record };
-    Ok(plan::execute(&inputs, &executor, &*context.progress).await?.or(before))
+        unreachable!("an endless loop")
+    }
+
+    /// Was something approved that another plan is not?
+    fn is_bound(&self) -> bool {
+        self.terms.approved.is_some() || self.terms.if_current.is_some()
+    }
+
+    /// Waits until every publisher that was there has moved or never will, and then for a time of its own.
+    async fn wait(&self, error: &ExecuteError, attempt: u32) {
+        let wait = plan::GRACE + oci::jittered(SPREAD * (1 << attempt.min(4)));
+        self.context.note(&format!("{error}; trying again in {:.1} s", wait.as_secs_f64()));
+        self.context.clock.sleep(wait).await;
+    }
+
+    /// Plans again, unless the channel has moved since `first` to another release.
+    async fn plan_again(&self, first: Option<&Digest>) -> Result<Planned, Error> {
+        let (Some(moving), desired) = (self.moving, self.desired) else {
+            unreachable!("only a move meets another one");
+        };
+        let repository = &desired.release.repository;
+        let channel =
+            plan::observe_channel(self.target.read(), repository, moving.channel, self.terms.accept_sequence).await?;
+        if let Some(serves) = &channel.serves
+            && Some(&serves.manifest) != first
+            && !serves.serves(&desired.release.digest, &desired.release.json)
+        {
+            return Err(plan::overtaken(repository, moving.channel, first, serves).into());
+        }
+        planned(self.target, desired, channel, Some(moving)).await
+    }
+
+    /// Says which tags look like later moves and do not count.
+    fn warn_of_ignored(&self, planned: &Planned) {
+        let ignored = &planned.observed.channel.ignored;
+        if planned.plan.moves.is_none() || ignored.is_empty() {
+            return;
+        }
+        let (shown, more) = ignored.split_at(ignored.len().min(NAMED));
+        let mut names: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        if !more.is_empty() {
+            names.push(format!("and {} more", more.len()));
+        }
+        self.context.warn(&format!(
+            "{} of the tags look like later moves of the channel and do not count, because no such move is under them or their number is too \
+             far from the last one: {}; --accept-sequence N counts the number N",
+            ignored.len(),
+            names.join(", ")
+        ));
+    }
 }
 
 /// Opens an upload for a channel's JSON while the checks are running, so that the round trip is saved. Nothing is written by it.

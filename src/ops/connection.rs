@@ -185,6 +185,11 @@ impl Connection {
         self.context.note(text);
     }
 
+    /// Returns how long what may pass by itself is waited out.
+    pub(super) fn retry_for(&self) -> Duration {
+        self.options.retry_for
+    }
+
     /// Returns the store for reading.
     pub fn read(&self) -> &ReadStore {
         match &self.opened {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::carry_out::{MoveTerms, Planned, carry_out, planned};
+use super::carry_out::{Carrying, MoveTerms, Planned, planned};
 use super::resolve::{is_channel, recorded_channel};
 use super::transfer::{Ready, Target, Transfer, TransferExtent, size};
 use super::{Connection, Context, Error};
@@ -114,9 +114,13 @@ pub async fn copy(
     let selector: Selector = request.reference.parse()?;
     let observed = async {
         match (&to, target.connection()) {
-            (Some(channel), Some(target)) => {
-                Ok(plan::observe_channel(target.read(), &config.repositories.release, channel).await?)
-            }
+            (Some(channel), Some(target)) => Ok(plan::observe_channel(
+                target.read(),
+                &config.repositories.release,
+                channel,
+                request.terms.accept_sequence,
+            )
+            .await?),
             _ => Ok(ObservedChannel::default()),
         }
     };
@@ -143,7 +147,7 @@ struct Copying<'a> {
 impl Copying<'_> {
     async fn carry_out(&self, ready: Ready, observed: ObservedChannel) -> Result<CopyReport, Error> {
         let (request, context, moving) = (self.request, self.transfer.context, self.moving.as_ref());
-        let planned = match self.transfer.target {
+        let mut planned = match self.transfer.target {
             Target::Store(target) => planned(target, &ready.desired, observed, moving).await?,
             // A file is written as a whole.
             Target::Archive(_) => {
@@ -157,7 +161,11 @@ impl Copying<'_> {
         let from = format!("{} {}", self.transfer.source.location, request.reference);
         let record = request.terms.record(Some(from), context);
         let manifest = match self.transfer.target {
-            Target::Store(target) => carry_out(target, &ready.desired, &planned, &record, None, context).await?,
+            Target::Store(target) => {
+                let (desired, terms, record) = (&ready.desired, &request.terms, &record);
+                let carrying = Carrying { target, desired, moving, terms, record, context };
+                carrying.carry_out(&mut planned, None).await?
+            }
             Target::Archive(path) => {
                 if !request.dry_run {
                     self.transfer.write_archive(&ready, path).await?;

@@ -8,7 +8,7 @@ use super::{Connection, Context, Error};
 use crate::image::Platform;
 use crate::image::archive::{Image, Input, Layers};
 use crate::oci::{Digest, Pinned, Repository, Tag};
-use crate::plan::{self, Outcome};
+use crate::plan::{self, Executor, Outcome};
 
 /// Version of the report's JSON, `docs/schemas/image.json`.
 const SCHEMA: &str = "alga.release.image/v1";
@@ -80,7 +80,8 @@ pub async fn push_image(request: ImageRequest, target: &Connection, context: &Co
         _ if plan.is_empty() => Outcome::Present,
         None => Outcome::WouldPush,
         Some(store) => {
-            plan::execute_push(&plan, &desired, store, &*context.progress).await?;
+            let executor = Executor::new(store, &*context.clock, target.retry_for());
+            plan::execute_push(&plan, &desired, &executor, &*context.progress).await?;
             Outcome::Pushed
         }
     };

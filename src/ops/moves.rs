@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::carry_out::{self, MoveTerms, Planned, cancel, open_upload};
+use super::carry_out::{self, Carrying, MoveTerms, Planned, cancel, open_upload};
 use super::lint::{self, How, Stored};
 use super::transfer::Transfer;
 use super::{Connection, Context, Error};
@@ -151,8 +151,9 @@ impl Step<'_> {
             lint::add_risks(diff, report);
         }
         let Allowed { desired, planned, upload, .. } = &mut allowed;
-        let (upload, record, context) = (upload.take(), &self.record, self.context);
-        let manifest = carry_out::carry_out(self.target(), desired, planned, record, upload, context).await?;
+        let (moving, terms, record, context) = (Some(&self.moving), self.terms, &self.record, self.context);
+        let carrying = Carrying { target: self.target(), desired, moving, terms, record, context };
+        let manifest = carrying.carry_out(planned, upload.take()).await?;
         Ok(self.report(allowed, diff, manifest))
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::carry_out::{self, MoveTerms, Planned, carry_out};
+use super::carry_out::{self, Carrying, MoveTerms, Planned};
 use super::pack::{PackRequest, Publication, pack};
 use super::{Connection, Context, Error, lint};
 use crate::config::Config;
@@ -143,7 +143,10 @@ impl Publishing<'_> {
         let (desired, store) = (&publication.desired, self.target.read());
         let observed = async {
             match self.channel {
-                Some(channel) => plan::observe_channel(store, &desired.release.repository, channel).await,
+                Some(channel) => {
+                    let accepted = self.terms.accept_sequence;
+                    plan::observe_channel(store, &desired.release.repository, channel, accepted).await
+                }
                 None => Ok(ObservedChannel::default()),
             }
         };
@@ -161,9 +164,11 @@ impl Publishing<'_> {
             plan => plan?,
         };
         let diff = if dry_run { Some(self.compare(&publication, &observed.channel).await?) } else { None };
-        let planned = Planned { plan, observed };
+        let mut planned = Planned { plan, observed };
         let record = self.terms.record(None, self.context);
-        let manifest = carry_out(self.target, desired, &planned, &record, None, self.context).await?;
+        let (target, terms, moving, context) = (self.target, self.terms, moving.as_ref(), self.context);
+        let carrying = Carrying { target, desired, moving, terms, record: &record, context };
+        let manifest = carrying.carry_out(&mut planned, None).await?;
         Ok(self.report(publication, planned, manifest, diff))
     }
 

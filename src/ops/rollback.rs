@@ -36,7 +36,7 @@ pub async fn rollback(
     let channel = channel(config, &request.channel)?;
     let (target, observed) = futures_util::join!(
         target(source, config, &channel, &request.to),
-        plan::observe_channel(source.read(), &config.repositories.release, &channel),
+        plan::observe_channel(source.read(), &config.repositories.release, &channel, request.terms.accept_sequence),
     );
     let observed = observed?;
     if observed.serves.is_none() {

@@ -1,38 +1,79 @@
 //! The last step of a plan: the channel's manifest, its keep-alive tag, and the pointer itself.
+//!
+//! A registry has no compare-and-swap. So each publisher announces its move by the keep-alive tag, and then looks: at the channel, and for the
+//! announcements of others. Of two publishers at once, the one that looks later sees the other; it does not move, and its announcement
+//! stays behind. An announcement that was there before may be of a publisher that is about to move: after [`GRACE`] it has, or never will.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::try_join;
+use tokio::time::Instant;
 
 use super::execute::{ExecuteError, Inputs, Run, unknown};
+use super::kept::{Kept, Served, kept};
+use super::late::{LATEST, Seen};
+use super::observe::{Announced, ChannelState};
 use super::planner::Move;
 use super::progress::Event;
 use crate::oci::{self, Artifact, Content, Digest, Repository, Selector, Tag};
 use crate::release::{self, Record};
 use crate::text::shown;
 
+/// How long a publisher takes at the most from its look at the channel to the end of its move.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+/// The age of an announcement from which on no publisher is waited for.
+const OLD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
 /// The channel manifest that a plan's move writes.
 pub(super) struct Channel<'a> {
     pub repository: &'a Repository,
-    name: &'a Tag,
-    from: Option<&'a Digest>,
-    sequence: u64,
+    moves: &'a Move,
+    /// Sequence number of what the channel serves, where a record says it.
+    before: Option<u64>,
     keep_alive: Tag,
+    /// Announcements that were there when the plan was made, and that may still be carried out.
+    under_way: BTreeSet<Tag>,
+    /// Announcements that are known not to be carried out any more.
+    given_up: BTreeSet<Tag>,
     pub artifact: Artifact,
+}
+
+impl Channel<'_> {
+    fn served(&self) -> Option<Served<'_>> {
+        let manifest = self.moves.from.as_ref()?;
+        Some(Served { manifest, sequence: self.before? })
+    }
 }
 
 impl<'a> Run<'a> {
     /// Builds the channel manifest that the plan's move writes; of a move that was announced already, the same bytes again.
     pub(super) fn channel(&self, inputs: &Inputs<'a>) -> Result<Option<Channel<'a>>, ExecuteError> {
         let Some(moves) = &inputs.plan.moves else { return Ok(None) };
-        let Move { repository, channel: name, config, from, sequence, .. } = moves;
+        let Move { repository, channel: name, config, sequence, .. } = moves;
         let json = release::with_channel(&inputs.desired.release.json, name);
         let json = json.ok().map(|json| Content::new(release::CONFIG_MEDIA_TYPE, json));
         let json = json.filter(|json| json.descriptor().digest == config.digest);
         let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
-        let adopted = inputs.observed.channel.announced.as_ref().filter(|_| moves.adopts.is_some());
+        let observed = &inputs.observed.channel;
+        let adopted = observed.announced.iter().find(|one| moves.adopts.as_ref() == Some(&one.manifest));
         let record = adopted.map_or_else(|| record(moves, inputs), |announced| announced.record.clone());
         let artifact = release::channel_artifact(json, &record);
         let keep_alive = release::keep_alive_tag(name, *sequence, artifact.digest());
-        Ok(Some(Channel { repository, name, from: from.as_ref(), sequence: *sequence, keep_alive, artifact }))
+        let others = observed.announced.iter().map(|one| (tag_of(name, one), self.is_old(&one.record)));
+        let others = others.filter(|(tag, _)| *tag != keep_alive);
+        let (old, recent): (Vec<_>, Vec<_>) =
+            others.partition(|(tag, old)| *old || self.executor.given_up.contains(tag));
+        let given_up = old.into_iter().map(|(tag, _)| tag).chain(self.executor.given_up.iter().cloned()).collect();
+        let under_way = recent.into_iter().map(|(tag, _)| tag).collect();
+        let before = observed.serves.as_ref().and_then(|serves| Some(serves.record.as_ref()?.sequence));
+        Ok(Some(Channel { repository, moves, before, keep_alive, under_way, given_up, artifact }))
+    }
+
+    /// Was the move announced so long ago that it is not carried out any more? The times are of two machines, so this is a matter of days.
+    fn is_old(&self, record: &Record) -> bool {
+        let moved = record.moved.parse::<jiff::Timestamp>();
+        moved.is_ok_and(|moved| self.executor.clock.now().duration_since(moved) > OLD)
     }
 
     /// The channel's manifest under its keep-alive tag, which also tells other publishers that this one is about to move it.
@@ -41,87 +82,168 @@ impl<'a> Run<'a> {
         self.put(channel.repository, &channel.artifact, Some((&channel.keep_alive, None))).await
     }
 
-    /// The channel was looked at right before; it is looked at right after. A registry has no compare-and-swap, but each
-    /// publisher announces its move by the keep-alive tag before it looks for those of others: of two at once, one sees the other
-    /// at least. What is still overwritten within one round trip is kept by its own tag, and said here.
-    pub(super) async fn move_channel(&self, channel: &Channel<'_>) -> Result<Digest, ExecuteError> {
-        let manifest = channel.artifact.manifest();
-        let written = self.executor.store.move_tag(channel.repository, manifest, channel.name, channel.from).await;
+    /// Moves the channel, of which the last look was at `looked`, and reads it back.
+    pub(super) async fn move_channel(&self, channel: &Channel<'_>, looked: Instant) -> Result<Digest, ExecuteError> {
+        let (manifest, moves) = (channel.artifact.manifest(), channel.moves);
+        let store = self.executor.store;
+        let written = store.move_tag(channel.repository, manifest, &moves.channel, moves.from.as_ref()).await;
         match written {
             // Who it was is said below.
             Err(error) if error.kind() == oci::Kind::Conflict => {}
-            written => written.map_err(|source| self.failed(channel, !is_an_answer(&source), source))?,
+            Err(error) if is_an_answer(&error) => {
+                self.withdraw(channel).await;
+                return Err(self.stopped(error));
+            }
+            written => written.map_err(|source| unconfirmed(channel, source))?,
         }
-        let own = self.channel_is(channel, Some(channel.artifact.digest()), true);
-        try_join(own, self.no_rival(channel, true)).await?;
-        self.progress.event(&Event::Moved { channel: channel.name });
+        self.is_moved(channel).await?;
+        if looked.elapsed() > GRACE {
+            self.nothing_overwritten(channel).await?;
+        }
+        self.progress.event(&Event::Moved { channel: &moves.channel });
         Ok(channel.artifact.digest().clone())
     }
 
-    /// The channel as the plan found it, and nobody else about to move it.
-    pub(super) async fn look(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
-        try_join(self.channel_is(channel, channel.from, false), self.no_rival(channel, false)).await.map(drop)
+    /// Reads the channel right before its move: it is as the plan found it, and no other publisher is about to move it.
+    /// Returns when it was read last.
+    pub(super) async fn look(&self, channel: &Channel<'_>) -> Result<Instant, ExecuteError> {
+        let looked = Instant::now();
+        self.look_once(channel).await?;
+        if channel.under_way.is_empty() {
+            return Ok(looked);
+        }
+        let tags: Vec<&str> = channel.under_way.iter().map(Tag::as_str).collect();
+        let text = format!("waiting whether an earlier move is still carried out: {}", tags.join(", "));
+        self.progress.event(&Event::Note { text: &text });
+        self.executor.clock.sleep(GRACE).await;
+        let looked = Instant::now();
+        self.look_once(channel).await.map(|()| looked)
     }
 
-    /// Has anybody announced the same or a later move since the plan was made? A store that does not list its tags cannot say.
-    async fn no_rival(&self, channel: &Channel<'_>, written: bool) -> Result<(), ExecuteError> {
-        let store = self.executor.store.read();
-        let tags = match store.tags(channel.repository).await {
-            Err(source) if source.kind() == oci::Kind::Unavailable => {
-                return Err(self.failed(channel, written, source));
-            }
-            tags => tags.unwrap_or_default(),
-        };
-        let rival = tags.into_iter().find(|tag| {
-            let sequence = release::keep_alive_sequence(channel.name, tag);
-            *tag != channel.keep_alive && sequence.is_some_and(|sequence| sequence >= channel.sequence)
-        });
-        let Some(tag) = rival else { return Ok(()) };
-        let record = self.record_of(channel, Selector::Tag(tag.clone())).await;
+    /// Reads the channel, and refuses to go on beside an announcement that came after the plan was made.
+    pub(super) async fn look_once(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
+        let (others, ()) = try_join(self.others(channel), self.is_as_planned(channel)).await?;
+        let tags: Vec<Tag> = others.iter().map(|one| tag_of(&channel.moves.channel, one)).collect();
+        let Some(new) = tags.iter().position(|tag| !channel.under_way.contains(tag)) else { return Ok(()) };
+        let seen = tags.iter().chain(&channel.under_way).chain(&channel.given_up).chain([&channel.keep_alive]);
         Err(ExecuteError::Rival {
-            channel: channel.name.clone(),
-            tag,
-            who: record.as_ref().map(who).unwrap_or_default(),
-            outcome: if written {
-                "the channel serves this release, and theirs is lost from it"
-            } else {
-                "nothing moved here"
-            },
+            channel: channel.moves.channel.clone(),
+            tag: tags[new].clone(),
+            who: who(None, &others[new].record),
+            seen: seen.cloned().collect(),
+            moved: false,
         })
     }
 
-    /// The store failed before the channel was `written`, or after it may have been.
-    fn failed(&self, channel: &Channel<'_>, written: bool, source: oci::Error) -> ExecuteError {
-        if !written {
-            return self.stopped(source);
-        }
-        let (repository, channel) = (channel.repository.clone(), channel.name.clone());
-        ExecuteError::Unconfirmed { repository, channel, source }
-    }
-
-    async fn channel_is(
-        &self,
-        channel: &Channel<'_>,
-        expected: Option<&Digest>,
-        written: bool,
-    ) -> Result<(), ExecuteError> {
+    /// Announcements of other moves that go on from the same manifest as this one. A directory compares and swaps, and a store that does not
+    /// list its tags cannot say. A list without our own announcement is an older one.
+    async fn others(&self, channel: &Channel<'_>) -> Result<Vec<Announced>, ExecuteError> {
+        let Move { channel: name, .. } = channel.moves;
         let store = self.executor.store.read();
-        let found = oci::optional(store.resolve(channel.repository, channel.name).await);
-        let found = found.map_err(|source| self.failed(channel, written, source))?;
-        if found.as_ref() == expected {
-            return Ok(());
+        if store.path().is_some() {
+            return Ok(Vec::new());
         }
-        let record = match &found {
-            Some(digest) => self.record_of(channel, Selector::Digest(digest.clone())).await,
-            None => None,
+        let list = || async {
+            match store.tags(channel.repository).await {
+                Err(source) if source.kind() == oci::Kind::Unavailable => Err(self.stopped(source)),
+                Err(_) => Ok(Seen::Now(Vec::new())),
+                Ok(tags) if tags.contains(&channel.keep_alive) => Ok(Seen::Now(tags)),
+                Ok(_) => {
+                    let reference = format!("{}:{}", channel.repository, channel.keep_alive);
+                    Ok(Seen::Earlier(self.stopped(late(reference, "the list of tags does not have it yet"))))
+                }
+            }
         };
-        Err(moved(channel.repository, channel.name, expected, found.as_ref(), record.as_ref()))
+        let what = format!("the tag {} in the list of tags", channel.keep_alive);
+        let mut tags = self.executor.wait_for(&what, LATEST, self.progress, list).await?;
+        tags.retain(|tag| !channel.given_up.contains(tag));
+        let kept = kept(store, channel.repository, name, tags, channel.served(), None).await;
+        let Kept { counted, .. } = kept.map_err(|source| self.stopped(source))?;
+        let own = channel.artifact.digest();
+        let rival = |one: &Announced| one.manifest != *own && one.record.previous.as_ref() != Some(own);
+        Ok(counted.into_iter().filter(rival).collect())
     }
 
-    /// Who moved it helps, but is not worth another failure.
-    async fn record_of(&self, channel: &Channel<'_>, selector: Selector) -> Option<Record> {
-        release::resolve(self.executor.store.read(), channel.repository, &selector).await.ok()?.record
+    /// The channel still is what the plan found. An earlier manifest is an answer that comes late.
+    async fn is_as_planned(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
+        let Move { from, goes_on_from, .. } = channel.moves;
+        let look = || async {
+            let found = self.served(channel).await.map_err(|source| self.stopped(source))?;
+            if found == *from || (found.is_some() && found == *goes_on_from) {
+                return Ok(Seen::Now(()));
+            }
+            let serves = self.serves(channel, found.as_ref()).await;
+            let sequence = serves.as_ref().and_then(|(_, record)| Some(record.as_ref()?.sequence));
+            let earlier = found.is_none() || sequence.zip(channel.before).is_some_and(|(found, before)| found < before);
+            let error = moved(channel, from.as_ref(), found.as_ref(), serves.as_ref());
+            if earlier { Ok(Seen::Earlier(error)) } else { Err(error) }
+        };
+        let what = format!("what {} served", channel.moves.channel);
+        self.executor.wait_for(&what, LATEST, self.progress, look).await
     }
+
+    /// The channel serves what was written, or what somebody moved it to afterwards.
+    async fn is_moved(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
+        let own = channel.artifact.digest();
+        let look = || async {
+            let found = self.served(channel).await.map_err(|source| unconfirmed(channel, source))?;
+            if found.as_ref() == Some(own) {
+                return Ok(Seen::Now(()));
+            }
+            let serves = self.serves(channel, found.as_ref()).await;
+            let record = serves.as_ref().and_then(|(_, record)| record.as_ref());
+            if record.is_some_and(|record| record.previous.as_ref() == Some(own)) {
+                return Ok(Seen::Now(()));
+            }
+            if found.is_none() || record.is_some_and(|record| record.sequence < channel.moves.sequence) {
+                let reason = "it was written, and the registry still shows what it named before";
+                let reference = format!("{}:{}", channel.repository, channel.moves.channel);
+                return Ok(Seen::Earlier(unconfirmed(channel, late(reference, reason))));
+            }
+            Err(moved(channel, Some(own), found.as_ref(), serves.as_ref()))
+        };
+        let what = format!("the move of {}", channel.moves.channel);
+        self.executor.wait_for(&what, LATEST, self.progress, look).await
+    }
+
+    /// The move took longer than other publishers wait for it: one of them may have moved in between, and this move overwrote theirs.
+    async fn nothing_overwritten(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
+        let others = self.others(channel).await?;
+        let Some(rival) = others.iter().find(|one| one.record.sequence >= channel.moves.sequence) else {
+            return Ok(());
+        };
+        Err(ExecuteError::Rival {
+            channel: channel.moves.channel.clone(),
+            tag: tag_of(&channel.moves.channel, rival),
+            who: who(None, &rival.record),
+            seen: BTreeSet::new(),
+            moved: true,
+        })
+    }
+
+    /// Takes the announcement of a move back that the store refuses for good, unless the channel names it all the same. Best effort.
+    async fn withdraw(&self, channel: &Channel<'_>) {
+        let own = channel.artifact.digest();
+        if channel.moves.adopts.is_none() && self.served(channel).await.is_ok_and(|found| found.as_ref() != Some(own)) {
+            self.executor.store.delete_manifest(channel.repository, own).await;
+        }
+    }
+
+    async fn served(&self, channel: &Channel<'_>) -> Result<Option<Digest>, oci::Error> {
+        let store = self.executor.store.read();
+        oci::optional(store.resolve(channel.repository, &channel.moves.channel).await)
+    }
+
+    /// The version under a digest, and the record of its move. Who moved the channel helps, but is not worth another failure.
+    async fn serves(&self, channel: &Channel<'_>, found: Option<&Digest>) -> Option<(String, Option<Record>)> {
+        let selector = Selector::Digest(found?.clone());
+        let resolved = release::resolve(self.executor.store.read(), channel.repository, &selector).await.ok()?;
+        Some((resolved.release.version, resolved.record))
+    }
+}
+
+fn tag_of(channel: &Tag, announced: &Announced) -> Tag {
+    release::keep_alive_tag(channel, announced.record.sequence, &announced.manifest)
 }
 
 fn record(moves: &Move, inputs: &Inputs<'_>) -> Record {
@@ -130,7 +252,7 @@ fn record(moves: &Move, inputs: &Inputs<'_>) -> Record {
         name: moves.channel.to_string(),
         release: moves.release.clone(),
         sequence: moves.sequence,
-        previous: moves.from.clone(),
+        previous: moves.previous().cloned(),
         kind: moves.kind,
         moved: record.moved.clone(),
         by: record.by.clone(),
@@ -147,25 +269,40 @@ fn is_an_answer(error: &oci::Error) -> bool {
     )
 }
 
-pub(super) fn moved(
-    repository: &Repository,
-    tag: &Tag,
-    expected: Option<&Digest>,
-    found: Option<&Digest>,
-    record: Option<&Record>,
-) -> ExecuteError {
-    let text = |digest: Option<&Digest>| digest.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-    ExecuteError::Moved {
-        repository: repository.clone(),
-        tag: tag.clone(),
-        expected: text(expected),
-        found: text(found),
-        who: record.map(who).unwrap_or_default(),
-    }
+fn unconfirmed(channel: &Channel<'_>, source: oci::Error) -> ExecuteError {
+    let (repository, channel) = (channel.repository.clone(), channel.moves.channel.clone());
+    ExecuteError::Unconfirmed { repository, channel, source }
 }
 
-/// `, by alice on 2026-11-23T12:00:00Z`
-fn who(record: &Record) -> String {
+pub(super) fn late(reference: String, reason: &str) -> oci::Error {
+    oci::Error::new(oci::Kind::Unavailable, "reading", reference, format!("{reason}: the registry answers late"))
+}
+
+fn moved(
+    channel: &Channel<'_>,
+    expected: Option<&Digest>,
+    found: Option<&Digest>,
+    serves: Option<&(String, Option<Record>)>,
+) -> ExecuteError {
+    let record = serves.and_then(|(version, record)| Some((version, record.as_ref()?)));
+    let who = record.map_or_else(String::new, |(version, record)| who(Some(version), record));
+    ExecuteError::moved(channel.repository, &channel.moves.channel, expected, found, who)
+}
+
+/// Returns that another publisher moved the channel from `first` to what it `serves`.
+pub(crate) fn overtaken(
+    repository: &Repository,
+    channel: &Tag,
+    first: Option<&Digest>,
+    serves: &ChannelState,
+) -> ExecuteError {
+    let who = serves.record.as_ref().map_or_else(String::new, |record| who(Some(&serves.version), record));
+    ExecuteError::moved(repository, channel, first, Some(&serves.manifest), who)
+}
+
+/// `, to 1.0.4 by alice on 2026-11-23T12:00:00Z`
+pub(super) fn who(version: Option<&str>, record: &Record) -> String {
+    let to = version.map_or_else(String::new, |version| format!(" to {}", shown(version)));
     let by = record.by.as_ref().map_or_else(String::new, |by| format!(" by {}", shown(by)));
-    format!(",{by} on {}", shown(&record.moved))
+    format!(",{to}{by} on {}", shown(&record.moved))
 }

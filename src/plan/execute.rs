@@ -1,6 +1,6 @@
 //! Doing what a plan says: content and manifests at once, the release after what it names, the channel last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -8,17 +8,18 @@ use std::time::Duration;
 use futures_util::future::{Either, join, try_join, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::channel::{Channel, moved};
+use super::channel::Channel;
 use super::desired::{Desired, DesiredArtifact};
 use super::observe::Observed;
 use super::planner::{Plan, Write};
 use super::progress::{Event, Progress};
 use crate::oci::{self, Artifact, Content, Descriptor, Digest, ReadStore, Repository, Store, Tag, Upload, media_type};
+use crate::system::Clock;
 
 /// How often the blobs of a refused manifest are pushed again, each time after a wait.
 const REPAIRS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
 /// For how long a look at the channel holds: beyond it there is another one before the move.
-const FRESH: Duration = Duration::from_secs(2);
+const FRESH: Duration = Duration::from_millis(500);
 /// How often it is said how much of a large blob is on its way.
 const PULSE: Duration = Duration::from_millis(200);
 
@@ -119,7 +120,10 @@ pub enum ExecuteError {
         who: String,
     },
     /// Somebody else moves the same channel at the same time.
-    #[error("somebody else moves {channel} at the same time ({tag}{who}): {outcome}")]
+    #[error(
+        "somebody else moves {channel} at the same time ({tag}{who}): {}",
+        if *moved { "the channel serves this release, and theirs is lost from it" } else { "nothing moved here" }
+    )]
     Rival {
         /// The channel.
         channel: Tag,
@@ -127,9 +131,26 @@ pub enum ExecuteError {
         tag: Tag,
         /// Who and when, where its record says so.
         who: String,
-        /// What came of it.
-        outcome: &'static str,
+        /// All announcements that were there: each of them was carried out, or never will be, once [`super::GRACE`] is over.
+        seen: BTreeSet<Tag>,
+        /// Whether the channel moved all the same.
+        moved: bool,
     },
+}
+
+impl ExecuteError {
+    /// Returns that a tag names `found` in place of `expected`; `who` says who moved it, as far as it is known.
+    pub(crate) fn moved(
+        repository: &Repository,
+        tag: &Tag,
+        expected: Option<&Digest>,
+        found: Option<&Digest>,
+        who: String,
+    ) -> Self {
+        let text = |digest: Option<&Digest>| digest.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        let (repository, tag) = (repository.clone(), tag.clone());
+        Self::Moved { repository, tag, expected: text(expected), found: text(found), who }
+    }
 }
 
 /// The store that a plan is carried out in.
@@ -141,6 +162,19 @@ pub struct Executor<'a> {
     pub public: Option<&'a ReadStore>,
     /// An upload that was opened beforehand for the channel's JSON.
     pub upload: Option<Upload>,
+    /// Waits.
+    pub clock: &'a dyn Clock,
+    /// How long an answer that shows an earlier state is waited out.
+    pub patience: Duration,
+    /// Announcements of moves that are known not to be carried out any more.
+    pub given_up: BTreeSet<Tag>,
+}
+
+impl<'a> Executor<'a> {
+    /// Returns one that knows of no other reader, upload or publisher.
+    pub(crate) fn new(store: &'a Store, clock: &'a dyn Clock, patience: Duration) -> Self {
+        Self { store, public: None, upload: None, clock, patience, given_up: BTreeSet::new() }
+    }
 }
 
 /// Carries out a plan; returns the digest of the channel's new manifest when the plan moved a channel.
@@ -161,14 +195,15 @@ pub(crate) async fn execute(
     let run = Run { plan: inputs.plan, contents, executor, progress, done: Mutex::default() };
     let channel = run.channel(inputs)?;
     run.write(channel.as_ref()).await?;
-    let looked = Instant::now();
-    run.read_back(inputs.desired, channel.as_ref()).await?;
+    let looked = run.read_back(inputs.desired, channel.as_ref()).await?;
     progress.event(&Event::ReadBack);
     let Some(channel) = channel else { return Ok(None) };
+    let mut looked = looked.unwrap_or_else(Instant::now);
     if looked.elapsed() > FRESH {
-        run.look(&channel).await?;
+        looked = Instant::now();
+        run.look_once(&channel).await?;
     }
-    run.move_channel(&channel).await.map(Some)
+    run.move_channel(&channel, looked).await.map(Some)
 }
 
 /// Pushes one artifact under its tag, as `plan` says.
@@ -178,14 +213,13 @@ pub(crate) async fn execute(
 pub(crate) async fn execute_push(
     plan: &Plan,
     desired: &DesiredArtifact,
-    store: &Store,
+    executor: &Executor<'_>,
     progress: &dyn Progress,
 ) -> Result<(), ExecuteError> {
-    let executor = Executor { store, public: None, upload: None };
     let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
-    let run = Run { plan, contents, executor: &executor, progress, done: Mutex::default() };
+    let run = Run { plan, contents, executor, progress, done: Mutex::default() };
     run.write(None).await?;
-    run.read_one(store.read(), desired).await
+    run.read_one(desired).await
 }
 
 pub(super) struct Run<'a> {
@@ -305,7 +339,7 @@ impl<'a> Run<'a> {
             let found = oci::optional(self.executor.store.read().resolve(repository, tag).await);
             match found.map_err(|source| self.stopped(source))? {
                 Some(found) if found != *to && Some(&found) != from => {
-                    Err(moved(repository, tag, from, Some(&found), None))
+                    Err(ExecuteError::moved(repository, tag, from, Some(&found), String::new()))
                 }
                 _ => Ok(()),
             }

@@ -4,7 +4,8 @@ use futures_util::future::{join, try_join_all};
 
 use super::attach::{Attachment, attachments};
 use super::desired::{Desired, DesiredArtifact};
-use crate::oci::{Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag, optional};
+use super::kept::{Kept, Served, kept};
+use crate::oci::{Digest, Error, Kind, ReadStore, Repository, Selector, Tag, optional};
 use crate::release::{self, Record, Release, ResolveError, Resolved};
 
 /// What a store holds.
@@ -25,11 +26,16 @@ pub struct Observed {
 pub struct ObservedChannel {
     /// What the channel serves; absent when it serves nothing yet.
     pub serves: Option<ChannelState>,
-    /// The highest sequence number in its record and its keep-alive tags, also where the channel's own tag is missing.
+    /// Digest of the channel's newest manifest that is known: what the channel serves, or where its tag is missing, what the newest
+    /// keep-alive tag names.
+    pub newest: Option<Digest>,
+    /// The highest sequence number that counts, in the channel's record and in its keep-alive tags.
     pub sequence: u64,
-    /// The move of that number that was announced by a keep-alive tag and never made. Where several were announced, none of them
-    /// can be completed without breaking a rule of the others: absent.
-    pub announced: Option<Announced>,
+    /// Moves beyond the one that the channel serves, as keep-alive tags announce them: interrupted, under way, or made and not yet
+    /// shown by the registry. The lowest sequence number first.
+    pub announced: Vec<Announced>,
+    /// Keep-alive tags of later moves that do not count: others wrote them, or their number is too far away.
+    pub ignored: Vec<Tag>,
 }
 
 /// A channel manifest under its keep-alive tag, to which the channel never moved.
@@ -140,8 +146,8 @@ async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option
     }
 }
 
-/// Reads what a channel serves, the highest sequence number that is known of it, and the moves of that number that were
-/// announced and never made.
+/// Reads what a channel serves, and which moves of it were announced beyond that. The sequence number `accepted` counts however far
+/// away it is.
 ///
 /// # Errors
 /// When the store fails, and when the channel serves something else than a release.
@@ -149,6 +155,7 @@ pub(crate) async fn observe_channel(
     store: &ReadStore,
     repository: &Repository,
     channel: &Tag,
+    accepted: Option<u64>,
 ) -> Result<ObservedChannel, ResolveError> {
     let selector = Selector::Tag(channel.clone());
     let (resolved, tags) = join(release::resolve(store, repository, &selector), store.tags(repository)).await;
@@ -159,30 +166,16 @@ pub(crate) async fn observe_channel(
         Err(ResolveError::Store(error)) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let recorded = serves.as_ref().and_then(|serves| serves.record.as_ref()).map(|record| record.sequence);
+    let recorded = serves.as_ref().and_then(|serves| {
+        let sequence = serves.record.as_ref()?.sequence;
+        Some(Served { manifest: &serves.manifest, sequence })
+    });
     let tags = match tags {
         Err(error) if recorded.is_none() && !error.is_not_found() => return Err(error.into()),
         tags => tags.unwrap_or_default(),
     };
-    let kept = tags.iter().filter_map(|tag| Some((release::keep_alive_sequence(channel, tag)?, tag)));
-    let kept: Vec<_> = kept.filter(|(sequence, _)| Some(*sequence) > recorded).collect();
-    let highest = kept.iter().map(|(sequence, _)| *sequence).max();
-    let last: Vec<&Tag> = kept.iter().filter(|(sequence, _)| Some(*sequence) == highest).map(|(_, tag)| *tag).collect();
-    let announced = match &last[..] {
-        [tag] => announced(store, repository, tag).await?,
-        _ => None,
-    };
-    Ok(ObservedChannel { serves, sequence: highest.or(recorded).unwrap_or(0), announced })
-}
-
-/// The channel manifest under a keep-alive tag; nothing when the tag names something else or is gone.
-async fn announced(store: &ReadStore, repository: &Repository, tag: &Tag) -> Result<Option<Announced>, Error> {
-    let (descriptor, bytes) = match store.manifest(repository, &Selector::Tag(tag.clone())).await {
-        Ok(read) => read,
-        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted) => return Err(error),
-        Err(_) => return Ok(None),
-    };
-    let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
-    let record = Record::from_annotations(&manifest.annotations);
-    Ok(record.map(|record| Announced { manifest: descriptor.digest, record }))
+    let Kept { counted: announced, ignored } = kept(store, repository, channel, tags, recorded, accepted).await?;
+    let newest = serves.as_ref().map(|serves| &serves.manifest).or(announced.last().map(|one| &one.manifest)).cloned();
+    let sequence = announced.last().map(|one| one.record.sequence).or(recorded.map(|served| served.sequence));
+    Ok(ObservedChannel { newest, sequence: sequence.unwrap_or(0), announced, ignored, serves })
 }

@@ -48,6 +48,9 @@ pub struct Move {
     pub config: Descriptor,
     /// Digest of the channel's manifest before the move.
     pub from: Option<Digest>,
+    /// Digest of the channel's newest manifest that is known, where its tag is missing: the move goes on from it.
+    #[serde(rename = "goesOnFrom", skip_serializing_if = "Option::is_none")]
+    pub goes_on_from: Option<Digest>,
     /// Sequence number of the move.
     pub sequence: u64,
     /// Reason of the move.
@@ -56,6 +59,13 @@ pub struct Move {
     /// completes that run instead of announcing another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopts: Option<Digest>,
+}
+
+impl Move {
+    /// Returns the digest of the manifest that the move replaces, for its record.
+    pub(super) fn previous(&self) -> Option<&Digest> {
+        self.from.as_ref().or(self.goes_on_from.as_ref())
+    }
 }
 
 /// All writes, in order, and the move that comes last. A plan holds no bytes, handles or clock: a dry run prints it.
@@ -244,23 +254,33 @@ fn moved(
     let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
     let from = serves.map(|serves| serves.manifest.clone());
     let same = |record: &release::Record| {
-        record.name == channel.as_str() && record.release == *release && record.kind == kind && record.previous == from
+        record.release == *release && record.kind == kind && (record.previous == from || from.is_none())
     };
     // It is this move only if its manifest is the one that this program writes for its record: nothing more is in it.
     let is_whole = |one: &&Announced| *release::channel_artifact(json.clone(), &one.record).digest() == one.manifest;
-    let adopted = observed.channel.announced.as_ref().filter(|one| same(&one.record)).filter(is_whole);
-    let sequence = adopted.map_or(observed.channel.sequence.saturating_add(1), |one| one.record.sequence);
+    let announced = &observed.channel.announced;
+    let is_last =
+        |one: &&Announced| announced.iter().all(|later| later.record.previous.as_ref() != Some(&one.manifest));
+    let adopted = announced.iter().rev().filter(|one| same(&one.record)).filter(is_last).find(is_whole);
+    let next = || observed.channel.sequence.checked_add(1).ok_or_else(|| Refusal::NoSequence(channel.clone()));
+    let sequence = adopted.map_or_else(next, |one| Ok(one.record.sequence))?;
+    let goes_on_from = observed.channel.newest.clone().filter(|_| from.is_none() && adopted.is_none());
+    let replaces = match adopted {
+        Some(adopted) => adopted.record.previous.clone(),
+        None => observed.channel.newest.clone(),
+    };
     let moves = Move {
         repository: desired.release.repository.clone(),
         channel: channel.clone(),
         release: release.clone(),
         config: json.descriptor().clone(),
-        from: from.clone(),
+        from,
+        goes_on_from,
         sequence,
         kind,
         adopts: adopted.map(|one| one.manifest.clone()),
     };
-    Ok((Some(moves), approved(kind, from)))
+    Ok((Some(moves), approved(kind, replaces)))
 }
 
 #[cfg(test)]

@@ -47,7 +47,12 @@ fn observed(version: Option<&str>) -> Observed {
         artifacts: Vec::new(),
         release: None,
         attachments: Vec::new(),
-        channel: ObservedChannel { serves, sequence, announced: None },
+        channel: ObservedChannel {
+            newest: serves.as_ref().map(|one| one.manifest.clone()),
+            serves,
+            sequence,
+            ..ObservedChannel::default()
+        },
     }
 }
 
@@ -176,7 +181,7 @@ fn announced(version: &str, kind: MoveKind, previous: &[u8]) -> Announced {
 fn an_interrupted_run_of_the_same_move_is_adopted_and_one_of_another_move_is_passed() {
     let with = |announced: Announced| {
         let mut observed = observed(Some("1.0.3"));
-        (observed.channel.sequence, observed.channel.announced) = (5, Some(announced));
+        (observed.channel.sequence, observed.channel.announced) = (5, vec![announced]);
         planned("1.0.4", &observed, |_| {}).expect("a plan").moves.expect("a move")
     };
     let same = announced("1.0.4", MoveKind::Promote, b"manifest");

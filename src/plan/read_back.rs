@@ -1,30 +1,51 @@
 //! Between the writes and the move: everything that the release names, read as an appliance will read it.
 
-use futures_util::future::{join, join_all, try_join_all};
+use std::time::Duration;
 
-use super::channel::{Channel, moved};
+use futures_util::future::{join, join_all, try_join_all};
+use tokio::time::Instant;
+
+use super::channel::{Channel, late};
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use super::execute::{ExecuteError, Run};
+use super::late::{LATEST, Seen};
 use crate::oci::{self, Digest, ReadStore, Repository, Selector};
 
+/// How long a package is taken to be on its way to the public.
+const BECOMES_PUBLIC: Duration = Duration::from_secs(10);
+
+/// Whose reads these are.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    store: &'a ReadStore,
+    /// Reads as an appliance does, without the publisher's credentials.
+    is_public: bool,
+}
+
 impl Run<'_> {
-    /// Reads everything at once; beside it, checks that the channel is as the plan found it and that no rival moves it.
-    pub(super) async fn read_back(&self, desired: &Desired, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
+    /// Reads everything at once; beside it, checks that the channel is as the plan found it and that no rival moves it. Returns when
+    /// the channel was read.
+    pub(super) async fn read_back(
+        &self,
+        desired: &Desired,
+        channel: Option<&Channel<'_>>,
+    ) -> Result<Option<Instant>, ExecuteError> {
         let public = self.executor.public.filter(|_| channel.is_some());
-        let reader = public.unwrap_or_else(|| self.executor.store.read());
-        let artifacts = desired.all().map(|artifact| self.read_one(reader, artifact));
-        let images = desired.unread.iter().filter(|_| public.is_some());
-        let images = images.map(|(repository, digest)| read_image(reader, repository, digest));
+        let reader =
+            Reader { store: public.unwrap_or_else(|| self.executor.store.read()), is_public: public.is_some() };
+        let artifacts = desired.all().map(|artifact| self.artifact_is_there(reader, artifact));
+        let images = desired.unread.iter().filter(|_| reader.is_public);
+        let images = images.map(|(repository, digest)| self.image_is_there(reader, repository, digest));
         let reads = join(join_all(artifacts), join(join_all(images), self.read_json(reader, channel)));
         let look = async {
             match channel {
-                Some(channel) => self.look(channel).await,
-                None => Ok(()),
+                Some(channel) => self.look(channel).await.map(Some),
+                None => Ok(None),
             }
         };
         let ((artifacts, (images, json)), look) = join(reads, look).await;
         let failures = artifacts.into_iter().chain(images).chain([json]).filter_map(Result::err);
-        let (private, failed): (Vec<_>, Vec<_>) = failures.partition(|error| public.is_some() && is_private(error));
+        let (private, failed): (Vec<_>, Vec<_>) = failures.partition(|error| reader.is_public && is_private(error));
         match failed.into_iter().next() {
             Some(error) => Err(error),
             None if private.is_empty() => look,
@@ -37,46 +58,92 @@ impl Run<'_> {
         }
     }
 
-    /// Reads one artifact by its tag.
-    pub(super) async fn read_one(&self, reader: &ReadStore, artifact: &DesiredArtifact) -> Result<(), ExecuteError> {
+    /// Reads one artifact by its tag, with the publisher's own credentials.
+    pub(super) async fn read_one(&self, artifact: &DesiredArtifact) -> Result<(), ExecuteError> {
+        let reader = Reader { store: self.executor.store.read(), is_public: false };
+        self.artifact_is_there(reader, artifact).await
+    }
+
+    async fn artifact_is_there(&self, reader: Reader<'_>, artifact: &DesiredArtifact) -> Result<(), ExecuteError> {
         let DesiredArtifact { repository, tag, .. } = artifact;
-        let read = reader.manifest(repository, &Selector::Tag(tag.clone())).await;
-        let (descriptor, _) = read.map_err(|source| not_readable(format!("{repository}:{tag}"), source))?;
+        let (selector, reference) = (Selector::Tag(tag.clone()), format!("{repository}:{tag}"));
+        let found = self
+            .read(reader, &reference, async |store: &ReadStore| store.manifest(repository, &selector).await)
+            .await?;
         // A release that differs by its `channel` alone is kept as it is.
         let release = artifact.kind == ArtifactKind::Release;
         let expected = if release { &self.plan.approval.release } else { artifact.artifact.digest() };
-        if *expected == descriptor.digest {
+        if *expected == found.0.digest {
             return Ok(());
         }
-        Err(moved(repository, tag, Some(expected), Some(&descriptor.digest), None))
+        Err(ExecuteError::moved(repository, tag, Some(expected), Some(&found.0.digest), String::new()))
+    }
+
+    async fn image_is_there(
+        &self,
+        reader: Reader<'_>,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<(), ExecuteError> {
+        let (selector, reference) = (Selector::Digest(digest.clone()), format!("{repository}@{digest}"));
+        self.read(reader, &reference, async |store: &ReadStore| store.manifest(repository, &selector).await)
+            .await
+            .map(drop)
     }
 
     /// The JSON that the plan writes, of the release and of the channel: what an appliance cannot do without before it knows of
     /// anything else.
-    async fn read_json(&self, reader: &ReadStore, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
+    async fn read_json(&self, reader: Reader<'_>, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
         let mut written = Vec::new();
         for (repository, descriptor) in self.plan.pushes().filter(|(_, descriptor)| self.is_release(descriptor)) {
             written.push((repository, self.artifact(repository, descriptor)?));
         }
         written.extend(channel.map(|channel| (channel.repository, &channel.artifact)));
         let mut blobs: Vec<_> =
-            written.iter().filter_map(|(at, artifact)| Some((at, artifact.config()?.descriptor()))).collect();
+            written.iter().filter_map(|(at, artifact)| Some((*at, artifact.config()?.descriptor()))).collect();
         blobs.dedup();
         let reads = blobs.into_iter().map(|(repository, json)| async move {
-            let read = reader.fetch_verified(repository, json, json.size).await;
-            read.map(drop).map_err(|source| not_readable(format!("{repository}@{}", json.digest), source))
+            let reference = format!("{repository}@{}", json.digest);
+            let read = async |store: &ReadStore| store.fetch_verified(repository, json, json.size).await;
+            self.read(reader, &reference, read).await.map(drop)
         });
         try_join_all(reads).await.map(drop)
     }
+
+    /// Reads something that is there. Where the registry does not show it yet, or not yet to the public, it is read again for a while.
+    async fn read<T>(
+        &self,
+        reader: Reader<'_>,
+        reference: &str,
+        read: impl AsyncFn(&ReadStore) -> Result<T, oci::Error>,
+    ) -> Result<T, ExecuteError> {
+        let look = async || match read(reader.store).await {
+            Ok(found) => Ok(Seen::Now(found)),
+            Err(source) if comes(&source, reader) => Ok(Seen::Earlier(source)),
+            Err(source) => Err(source),
+        };
+        let longest = if reader.is_public { BECOMES_PUBLIC } else { LATEST };
+        let found = self.executor.wait_for(reference, longest, self.progress, look).await;
+        let source = match found {
+            Ok(found) => return Ok(found),
+            Err(source) => source,
+        };
+        // What the publisher does not see either is late, and not private.
+        let is_late = source.is_not_found()
+            && (!reader.is_public || read(self.executor.store.read()).await.is_err_and(|own| own.is_not_found()));
+        let reference = reference.to_owned();
+        let source = if is_late {
+            late(reference.clone(), "it is not there, though it was written or seen before")
+        } else {
+            source
+        };
+        Err(ExecuteError::NotReadable { reference, source })
+    }
 }
 
-async fn read_image(reader: &ReadStore, repository: &Repository, digest: &Digest) -> Result<(), ExecuteError> {
-    let read = reader.manifest(repository, &Selector::Digest(digest.clone())).await;
-    read.map(drop).map_err(|source| not_readable(format!("{repository}@{digest}"), source))
-}
-
-fn not_readable(reference: String, source: oci::Error) -> ExecuteError {
-    ExecuteError::NotReadable { reference, source }
+/// Is the error one that passes when the registry shows what was written, to everybody?
+fn comes(source: &oci::Error, reader: Reader<'_>) -> bool {
+    source.is_not_found() || (reader.is_public && source.kind() == oci::Kind::Denied)
 }
 
 /// Where the public is not let in, a registry says so, or that there is nothing.

@@ -75,6 +75,9 @@ pub enum Refusal {
         /// Digest that was found, or `none`.
         found: String,
     },
+    /// No number is left for another move.
+    #[error("channel {0} cannot move: its last move has the largest sequence number that there is")]
+    NoSequence(Tag),
     /// The JSON of the release is invalid.
     #[error("the release cannot be served: {0}")]
     Invalid(#[from] InvalidRelease),

@@ -68,6 +68,8 @@ mod proxy_tls;
 mod history;
 // The shape of the source.
 mod house;
+// The channel's pointer: late answers, several publishers, made-up tags.
+mod pointer;
 // A channel moves to what is published already, forward and back.
 mod promote;
 // Publishing, by the rules.

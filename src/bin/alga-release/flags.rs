@@ -141,6 +141,9 @@ pub struct Approval {
     /// Move the channel only while its manifest is this one; `none` for a channel that serves nothing yet
     #[arg(long, value_name = "DIGEST")]
     pub if_current: Option<String>,
+    /// Count an announced move of this sequence number, however far it is from the channel's last one
+    #[arg(long, value_name = "N")]
+    pub accept_sequence: Option<u64>,
     /// Who moves the channel, for its record [default: the CI's actor, else USER@HOST]
     #[arg(long)]
     pub by: Option<String>,

@@ -19,8 +19,9 @@ impl Approval {
             Some("none") => Some(None),
             Some(text) => Some(Some(connect::digest("--if-current", text)?)),
         };
-        let by = self.by.clone().or_else(environment::user);
-        Ok(MoveTerms { approved: self.approved()?, if_current, allow_unordered, by, reason: reason.cloned() })
+        let (by, reason) = (self.by.clone().or_else(environment::user), reason.cloned());
+        let (approved, accept_sequence) = (self.approved()?, self.accept_sequence);
+        Ok(MoveTerms { approved, if_current, allow_unordered, accept_sequence, by, reason })
     }
 
     fn approved(&self) -> Result<Option<Approved>, Failure> {

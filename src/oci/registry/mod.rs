@@ -41,6 +41,8 @@ use client::{Client, Operation};
 #[cfg(feature = "publish")]
 pub use probe::Probe;
 pub use retry::Notice;
+#[cfg(feature = "publish")]
+pub(crate) use retry::jittered;
 pub use tls::Certificates;
 pub use tls::InvalidCertificates;
 #[cfg(feature = "publish")]

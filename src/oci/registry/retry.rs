@@ -131,7 +131,7 @@ fn gave_up(error: Error, retries: u32, elapsed: Duration, asked: Duration) -> Er
 }
 
 /// Between half of it and all of it, so that those who failed together do not come back together.
-fn jittered(wait: Duration) -> Duration {
+pub(crate) fn jittered(wait: Duration) -> Duration {
     // The keys of a hasher are random; nothing that is published depends on them.
     let random = std::hash::RandomState::new().build_hasher().finish();
     let share = (random % 1000) as u32;

@@ -91,6 +91,13 @@ impl Registry {
     }
 
     /// Best effort: what a registry answers changes nothing.
+    pub(crate) async fn delete_manifest(&self, repository: &Repository, digest: &Digest) {
+        let operation = self.operation("deleting", repository, digest, Access::Push);
+        let request = Request::new(Method::DELETE, self.client.url(&operation, &format!("manifests/{digest}")));
+        drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
+    }
+
+    /// Best effort: what a registry answers changes nothing.
     pub(crate) async fn cancel_upload(&self, upload: Upload) {
         let operation = self.operation("cancelling an upload in", &upload.repository, "", Access::Push);
         let request = Request::new(Method::DELETE, upload.session);

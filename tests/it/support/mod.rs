@@ -1,5 +1,6 @@
 //! What several tests stand on.
 
+pub mod clock;
 pub mod cluster;
 pub mod definitions;
 pub mod docker_registry;

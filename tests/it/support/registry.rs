@@ -8,6 +8,8 @@ mod auth;
 mod distribution;
 #[path = "registry/fault.rs"]
 mod fault;
+#[path = "registry/late.rs"]
+mod late;
 #[path = "registry/quirks.rs"]
 mod quirks;
 #[path = "registry/uploads.rs"]
@@ -25,6 +27,7 @@ use alga_release::oci::Certificates;
 
 pub use auth::{Auth, Tokens};
 pub use fault::{Action, Fault, Gate, Limit, Notice, Slow, Unreliable};
+pub use late::Late;
 pub use quirks::Quirks;
 
 /// The address of the other host.
@@ -42,6 +45,8 @@ pub struct Setup {
     pub elsewhere: Elsewhere,
     /// How many times a tag is read as it was before it was written.
     pub stale_reads: usize,
+    /// How long what was there before is shown, when it is.
+    pub late: Option<Late>,
 }
 
 /// What of a registry lies on another host.
@@ -64,6 +69,7 @@ impl Default for Setup {
             quirks: Quirks::default(),
             elsewhere: Elsewhere::default(),
             stale_reads: 0,
+            late: None,
         }
     }
 }
@@ -113,6 +119,7 @@ struct State {
     failed: usize,
     connections: usize,
     sent: u64,
+    written: late::Written,
 }
 
 impl State {
@@ -307,7 +314,9 @@ impl Registry {
 
     /// Lets everybody read a repository.
     pub fn publish(&self, repository: &str) {
-        self.shared.state().public.insert(repository.to_owned());
+        let mut state = self.shared.state();
+        state.public.insert(repository.to_owned());
+        late::published(&self.shared, &mut state, repository);
     }
 
     /// Lets a tag name something else.

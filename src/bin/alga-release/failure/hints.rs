@@ -169,6 +169,7 @@ fn of_refusal(refusal: &Refusal) -> String {
         Refusal::TooYoung { .. } => "wait, or promote without --min-age",
         Refusal::NoAge(_) => "promote from a channel, or without --min-age",
         Refusal::OtherCurrent { .. } => "see what would change now with --dry-run, and approve that",
+        Refusal::NoSequence(_) => "publish to a channel of another name, or delete the tag of this one",
         Refusal::Invalid(_) => "look who published it",
     };
     hint.to_owned()

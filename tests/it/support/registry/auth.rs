@@ -9,7 +9,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
 use super::distribution::{Place, refusal};
 use super::wire::{Request, Response, parameters};
-use super::{Shared, State};
+use super::{Shared, State, late};
 
 /// Who may do what.
 #[derive(Clone, Debug, Default)]
@@ -123,7 +123,7 @@ pub(super) fn token(shared: &Shared, request: &Request) -> Response {
     if !known {
         let quirks = &shared.setup.quirks;
         let refused = |name: &String| {
-            (quirks.private && !state.public.contains(name))
+            (quirks.private && !late::is_public(shared, &state, name))
                 || (quirks.absent_is_denied && !state.repositories.contains_key(name))
         };
         if scopes.iter().any(|(name, _)| refused(name)) {

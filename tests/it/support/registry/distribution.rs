@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::quirks::{Referrers, Shape};
 use super::wire::{Request, Response};
-use super::{Repository, Shared, State, auth, uploads};
+use super::{Repository, Shared, State, auth, late, uploads};
 
 pub(super) fn digest_of(bytes: &[u8]) -> String {
     let mut text = "sha256:".to_owned();
@@ -152,8 +152,8 @@ fn ranged(request: &Request, bytes: &[u8]) -> Response {
 }
 
 fn read_manifest(shared: &Shared, state: &mut State, request: &Request, place: &Place<'_>) -> Response {
+    let current = late::read(shared, state, place.repository, place.reference);
     let Some(repository) = state.repositories.get_mut(place.repository) else { return refusal(404, "NAME_UNKNOWN") };
-    let current = repository.tags.get(place.reference).cloned();
     let digest = match repository.stale.get_mut(place.reference) {
         Some((before, left)) if *left > 0 => {
             *left -= 1;
@@ -200,7 +200,8 @@ fn put_manifest(shared: &Shared, state: &mut State, request: &Request, place: &P
     repository.manifests.insert(digest.clone(), (media_type, request.body.clone()));
     if !by_digest {
         repository.tags.insert(place.reference.to_owned(), digest.clone());
-        repository.stale.insert(place.reference.to_owned(), (before, shared.setup.stale_reads));
+        repository.stale.insert(place.reference.to_owned(), (before.clone(), shared.setup.stale_reads));
+        late::wrote(shared, state, place.repository, place.reference, before);
     }
     created(shared, place.repository, "manifests", &digest)
 }
@@ -245,7 +246,8 @@ fn list_tags(shared: &Shared, state: &State, request: &Request, name: &str) -> R
     }
     let limit = asked.unwrap_or(usize::MAX).clamp(1, 1000);
     let digests = repository.manifests.keys().filter(|_| shared.setup.quirks.digests_as_tags);
-    let mut tags: Vec<&String> = repository.tags.keys().chain(digests).collect();
+    let listed = repository.tags.keys().filter(|tag| late::is_listed(shared, state, name, tag));
+    let mut tags: Vec<&String> = listed.chain(digests).collect();
     tags.sort();
     tags.retain(|tag| last.is_empty() || **tag > last);
     let more = tags.len() > limit;

@@ -1,0 +1,358 @@
+//! The channel's pointer: a registry that answers late is not another publisher, of several publishers one wins, and a tag that somebody
+//! made up changes nothing. The clock is the test's own, so that no test waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alga_release::config::Config;
+use alga_release::credentials::Login;
+use alga_release::image::Check;
+use alga_release::oci::Credentials;
+use alga_release::ops::{
+    self, Access, Connection, Context, ControlPlane, Error, HistoryReport, HistoryRequest, Kind, MoveReport, MoveTerms,
+    NoPrograms, OnErrors, PackRequest, PromoteRequest, PublishReport, PublishRequest, Render, RevisionRequest,
+    RollbackRequest, StoreRequest,
+};
+use alga_release::plan::{Event, Progress};
+use serde_json::json;
+
+use crate::support::clock::VirtualClock;
+use crate::support::programs::Source;
+use crate::support::published::{RELEASES, digest_of, manifest, record, served, with_images};
+use crate::support::registry::{Late, Quirks, Registry, Setup};
+
+/// Keeps what is said.
+#[derive(Debug, Default)]
+struct Heard(std::sync::Mutex<Vec<String>>);
+
+impl Progress for Heard {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Note { text } | Event::Warning { text } = event {
+            self.0.lock().expect("a lock").push((*text).to_owned());
+        }
+    }
+}
+
+/// A registry, and publishers that share a clock with it.
+struct Bench {
+    source: Source,
+    registry: Registry,
+    clock: VirtualClock,
+    config: Config,
+    retry_for: Duration,
+    heard: Arc<Heard>,
+}
+
+impl Bench {
+    fn new(late: Option<Duration>, setup: Setup) -> Self {
+        let clock = VirtualClock::default();
+        let late = late.map(|late| Late { clock: clock.clone(), tags: late, lists: late, public: late });
+        Self {
+            source: Source::new(),
+            registry: Registry::with(Setup { late, ..setup }),
+            clock,
+            config: Config::default(),
+            retry_for: Duration::from_mins(5),
+            heard: Arc::default(),
+        }
+    }
+
+    fn context(&self) -> Context {
+        let mut context = Context::silent(self.clock.clone());
+        (context.programs, context.progress) = (Arc::new(NoPrograms), self.heard.clone());
+        context
+    }
+
+    fn said(&self) -> String {
+        self.heard.0.lock().expect("a lock").join("\n")
+    }
+
+    async fn connection(&self) -> Connection {
+        let store = format!("{}/org", self.registry.address());
+        // A registry that is open to all asks for none.
+        let credentials = Credentials::Basic { username: "tester".to_owned(), password: "s3cret".to_owned().into() };
+        let login = Some(Login { credentials, source: "the test".to_owned() });
+        let request = StoreRequest { store, retry_for: self.retry_for, login, ..StoreRequest::new(&self.config) };
+        Connection::open(&request, Access::Write, &self.context()).await.expect("a store")
+    }
+
+    async fn publish(&self, version: &str, terms: MoveTerms) -> Result<PublishReport, Error> {
+        with_images(&self.source, &[version]);
+        let pack = PackRequest {
+            source: self.source.path(""),
+            version: version.parse().expect("a version"),
+            channel: "nightly".parse().expect("a channel"),
+            images: std::collections::BTreeMap::new(),
+            control_plane: ControlPlane::None,
+            platform: "linux/amd64".parse().expect("a platform"),
+            image_check: Some(Check::Off),
+            revision: RevisionRequest { commit: Some("a".repeat(40)), source_url: None, epoch: Some(1_700_000_000) },
+            allow_dirty: false,
+            on_errors: OnErrors::Refuse,
+            render: Render::Off,
+        };
+        let request = PublishRequest { pack, moves_channel: true, terms };
+        let (context, connection) = (self.context(), self.connection().await);
+        Box::pin(ops::publish(request, &self.config, &connection, &context)).await
+    }
+
+    async fn rollback(&self, to: &str, by: &str) -> Result<MoveReport, Error> {
+        let terms = MoveTerms { by: Some(by.to_owned()), ..MoveTerms::default() };
+        let request = RollbackRequest { channel: "nightly".to_owned(), to: to.to_owned(), terms };
+        let (context, connection) = (self.context(), self.connection().await);
+        Box::pin(ops::rollback(&request, &self.config, &connection, &context)).await
+    }
+
+    async fn promote(&self) -> Result<MoveReport, Error> {
+        let (context, connection) = (self.context(), self.connection().await);
+        let request = PromoteRequest::new("nightly", "stable");
+        Box::pin(ops::promote(&request, &self.config, &connection, None, &context)).await
+    }
+
+    async fn history(&self, channel: &str) -> HistoryReport {
+        let request = HistoryRequest { channel: channel.parse().expect("a tag"), moves: Some(1000), to_time: None };
+        ops::history(&request, &self.config, &self.connection().await).await.expect("a history")
+    }
+}
+
+fn sequences(history: &HistoryReport) -> Vec<u64> {
+    history.moves.iter().filter_map(|one| one.sequence).collect()
+}
+
+/// Writes a manifest of a channel's move under its keep-alive tag, as another publisher would that then did nothing more. Returns
+/// the tag.
+fn announce(registry: &Registry, channel: &str, sequence: u64, previous: Option<&str>) -> String {
+    let before = manifest(registry, "1.0.3");
+    let release = registry.tags(RELEASES)["1.0.3"].clone();
+    let mut annotations = json!({});
+    let mut put = |key: &str, value: &str| annotations[format!("vnd.alga.appliance.channel.{key}")] = json!(value);
+    put("name", channel);
+    put("release", &release);
+    put("sequence", &sequence.to_string());
+    put("kind", "promote");
+    put("moved", "2026-11-20T11:59:00Z");
+    put("by", "another");
+    if let Some(previous) = previous {
+        put("previous", previous);
+    }
+    let announced = json!({
+        "schemaVersion": 2, "mediaType": before["mediaType"], "artifactType": before["artifactType"],
+        "config": before["config"], "layers": before["layers"], "annotations": annotations,
+    });
+    let bytes = announced.to_string().into_bytes();
+    let digest = digest_of(&bytes);
+    let tag = format!("{channel}-{sequence}-{}", &digest[7..15]);
+    registry.put_manifest(RELEASES, Some(&tag), &digest, before["mediaType"].as_str().expect("a type"), &bytes);
+    tag
+}
+
+#[tokio::test]
+async fn a_registry_that_answers_late_is_not_another_publisher() {
+    for seconds in 0..=5 {
+        let bench = Bench::new(Some(Duration::from_secs(seconds)), Setup::default());
+        for version in ["1.0.3", "1.0.4"] {
+            let report =
+                bench.publish(version, MoveTerms::default()).await.unwrap_or_else(|error| panic!("{seconds}: {error}"));
+            assert!(report.channel.expect("a channel").moves, "{seconds}");
+        }
+        bench.promote().await.unwrap_or_else(|error| panic!("{seconds}: {error}"));
+        bench.rollback("1.0.3", "tester").await.unwrap_or_else(|error| panic!("{seconds}: {error}"));
+        assert_eq!(served(&bench.registry, "nightly")["version"], "1.0.3", "{seconds}");
+        assert_eq!(served(&bench.registry, "stable")["version"], "1.0.4", "{seconds}");
+        let history = bench.history("nightly").await;
+        assert_eq!((sequences(&history), history.end.why), (vec![3, 2, 1], "beginning"), "{seconds}");
+        assert!(history.apart.is_empty(), "{seconds}");
+    }
+}
+
+/// The list is old for longer than the tags, and the other way round.
+#[tokio::test]
+async fn lists_and_tags_may_be_late_by_themselves() {
+    for (tags, lists) in [(0, 5), (5, 0), (1, 4)] {
+        let mut bench = Bench::new(Some(Duration::ZERO), Setup::default());
+        let [tags, lists] = [tags, lists].map(Duration::from_secs);
+        let late = Late { clock: bench.clock.clone(), tags, lists, public: Duration::ZERO };
+        bench.registry = Registry::with(Setup { late: Some(late), ..Setup::default() });
+        for version in ["1.0.3", "1.0.4", "1.0.5"] {
+            bench
+                .publish(version, MoveTerms::default())
+                .await
+                .unwrap_or_else(|error| panic!("{tags:?} {lists:?}: {error}"));
+        }
+        assert_eq!(sequences(&bench.history("nightly").await), [3, 2, 1], "{tags:?} {lists:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_stays_late_is_a_temporary_failure_and_running_again_finishes() {
+    let mut bench = Bench::new(Some(Duration::from_mins(10)), Setup::default());
+    let error = bench.publish("1.0.3", MoveTerms::default()).await.expect_err("too late");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    // Not at all where nothing is waited out.
+    bench.retry_for = Duration::ZERO;
+    let before = bench.clock.passed();
+    assert_eq!(bench.publish("1.0.3", MoveTerms::default()).await.expect_err("too late").kind(), Kind::Unavailable);
+    assert_eq!(bench.clock.passed(), before);
+    bench.clock.pass(Duration::from_mins(10));
+    bench.retry_for = Duration::from_mins(15);
+    let mut done = bench.publish("1.0.3", MoveTerms::default()).await;
+    for _ in 0..3 {
+        bench.clock.pass(Duration::from_mins(10));
+        done = bench.publish("1.0.3", MoveTerms::default()).await;
+    }
+    done.expect("published");
+    assert_eq!(sequences(&bench.history("nightly").await), [1]);
+}
+
+#[tokio::test]
+async fn a_package_that_was_just_made_public_is_waited_for() {
+    let late = Some(Duration::from_secs(5));
+    let bench = Bench::new(late, Quirks { deletes: true, ..Quirks::ghcr() }.setup("tester", "s3cret"));
+    let private = bench.publish("1.0.3", MoveTerms::default()).await.expect_err("private");
+    assert!(private.to_string().contains("the public cannot read"), "{private}");
+    assert_eq!(private.kind(), Kind::Refused);
+    for repository in bench.registry.repositories() {
+        bench.registry.publish(&repository);
+    }
+    bench.publish("1.0.3", MoveTerms::default()).await.expect("public by now");
+    let history = bench.history("nightly").await;
+    assert_eq!((sequences(&history), history.end.why), (vec![1], "beginning"));
+}
+
+/// The first publication stopped at the public check, and what comes to the channel in the end is another release.
+#[tokio::test]
+async fn a_history_begins_with_the_first_move_also_after_a_publication_that_stopped() {
+    let bench = Bench::new(None, Quirks::ghcr().setup("tester", "s3cret"));
+    bench.publish("1.0.3", MoveTerms::default()).await.expect_err("private");
+    for repository in bench.registry.repositories() {
+        bench.registry.publish(&repository);
+    }
+    bench.publish("1.0.4", MoveTerms::default()).await.expect("public by now");
+    bench.publish("1.0.5", MoveTerms::default()).await.expect("published");
+    let history = bench.history("nightly").await;
+    assert_eq!(history.end.why, "beginning", "{}", history.text());
+    assert!(history.apart.is_empty(), "{}", history.text());
+}
+
+#[tokio::test]
+async fn no_move_is_without_a_predecessor_while_one_is_known_by_its_keep_alive_tag() {
+    let bench = Bench::new(None, Setup::default());
+    bench.publish("1.0.3", MoveTerms::default()).await.expect("published");
+    let first = bench.registry.tags(RELEASES)["nightly"].clone();
+    bench.registry.remove_tag(RELEASES, "nightly");
+    bench.publish("1.0.4", MoveTerms::default()).await.expect("published");
+    assert_eq!(record(&bench.registry, "nightly", "previous"), Some(first));
+    assert_eq!(sequences(&bench.history("nightly").await), [2, 1]);
+}
+
+#[tokio::test]
+async fn a_tag_that_somebody_made_up_blocks_nothing() {
+    let bench = Bench::new(None, Setup::default());
+    bench.publish("1.0.3", MoveTerms::default()).await.expect("published");
+    let first = bench.registry.tags(RELEASES)["nightly"].clone();
+    let (media_type, bytes) = bench.registry.manifest(RELEASES, "nightly").expect("a channel");
+    for tag in ["nightly-18446744073709551615-deadbeef", "nightly-2-deadbeef", "nightly-700-deadbeef"] {
+        bench.registry.put_manifest(RELEASES, Some(tag), &first, &media_type, &bytes);
+    }
+    // Right in everything but one thing: another channel, the predecessor, the distance.
+    announce(&bench.registry, "nightly", 3, Some(&digest_of(b"nothing")));
+    announce(&bench.registry, "nightly", 2000, Some(&first));
+    announce(&bench.registry, "nightly", u64::MAX, Some(&first));
+    let tags = bench.registry.tags(RELEASES).len();
+    bench.publish("1.0.4", MoveTerms::default()).await.expect("published");
+    assert_eq!(record(&bench.registry, "nightly", "sequence").as_deref(), Some("2"));
+    // The version, the channel's manifest under its own tag, and nothing more.
+    assert_eq!(bench.registry.tags(RELEASES).len(), tags + 2);
+    assert!(bench.said().contains("nightly-18446744073709551615-deadbeef"), "{}", bench.said());
+    assert_eq!(bench.clock.passed(), Duration::ZERO, "nothing is waited for");
+}
+
+#[tokio::test]
+async fn a_number_that_is_far_away_counts_when_it_is_accepted() {
+    let bench = Bench::new(None, Setup::default());
+    bench.publish("1.0.3", MoveTerms::default()).await.expect("published");
+    let first = bench.registry.tags(RELEASES)["nightly"].clone();
+    announce(&bench.registry, "nightly", 5000, Some(&first));
+    let terms = MoveTerms { accept_sequence: Some(5000), ..MoveTerms::default() };
+    bench.publish("1.0.4", terms).await.expect("published");
+    assert_eq!(record(&bench.registry, "nightly", "sequence").as_deref(), Some("5001"));
+}
+
+/// A move that was announced before may still be made: it is given the time that a publisher takes, and then passed.
+#[tokio::test]
+async fn an_announced_move_is_waited_for_and_then_passed() {
+    let bench = Bench::new(None, Setup::default());
+    bench.publish("1.0.3", MoveTerms::default()).await.expect("published");
+    let first = bench.registry.tags(RELEASES)["nightly"].clone();
+    let tag = announce(&bench.registry, "nightly", 2, Some(&first));
+    bench.publish("1.0.4", MoveTerms::default()).await.expect("published");
+    assert_eq!(bench.clock.passed(), Duration::from_secs(2));
+    assert!(bench.said().contains(&tag), "{}", bench.said());
+    assert_eq!(record(&bench.registry, "nightly", "sequence").as_deref(), Some("3"));
+    assert_eq!(record(&bench.registry, "nightly", "previous"), Some(first));
+}
+
+/// `count` publishers roll one channel back, each to a release of its own. Returns who won.
+async fn race(bench: &Bench, versions: &[String]) -> usize {
+    bench.clock.run_together(versions.len());
+    let before = bench.history("nightly").await.moves.len();
+    let racers = versions.iter().enumerate().map(|(index, version)| async move {
+        let ended = bench.rollback(version, &format!("racer {index}")).await;
+        bench.clock.one_is_done();
+        ended
+    });
+    let ended = futures_util::future::join_all(racers).await;
+    bench.clock.run_together(0);
+    let winners: Vec<usize> = (0..ended.len()).filter(|index| ended[*index].is_ok()).collect();
+    let [winner] = winners[..] else { panic!("{} winners: {ended:?}", winners.len()) };
+    for error in ended.iter().filter_map(|ended| ended.as_ref().err()) {
+        assert_eq!(error.kind(), Kind::Refused, "{error}");
+        assert!(error.to_string().contains(&format!("to {} by racer {winner}", versions[winner])), "{error}");
+    }
+    assert_eq!(served(&bench.registry, "nightly")["version"], versions[winner].as_str());
+    let history = bench.history("nightly").await;
+    assert_eq!((history.moves.len(), history.end.why), (before + 1, "beginning"), "{}", history.text());
+    winner
+}
+
+#[tokio::test]
+async fn of_five_publishers_at_once_one_wins_and_the_others_know_who() {
+    let bench = Bench::new(None, Setup::default());
+    let versions: Vec<String> = (0..6).map(|patch| format!("1.0.{patch}")).collect();
+    for version in &versions {
+        bench.publish(version, MoveTerms::default()).await.expect("published");
+    }
+    for _ in 0..100 {
+        // Whoever serves already has nothing to do, and is no racer.
+        let now = served(&bench.registry, "nightly")["version"].as_str().expect("a version").to_owned();
+        let racers: Vec<String> = versions.iter().filter(|version| **version != now).cloned().collect();
+        race(&bench, &racers).await;
+    }
+}
+
+#[tokio::test]
+async fn who_moves_under_an_approval_does_not_try_again() {
+    let bench = Bench::new(None, Setup::default());
+    for version in ["1.0.3", "1.0.4", "1.0.5"] {
+        bench.publish(version, MoveTerms::default()).await.expect("published");
+    }
+    let current = Some(bench.registry.tags(RELEASES)["nightly"].parse().expect("a digest"));
+    bench.clock.run_together(2);
+    let racer = |to: &'static str| {
+        let (bench, current) = (&bench, current.clone());
+        async move {
+            let terms = MoveTerms { if_current: Some(current), ..MoveTerms::default() };
+            let request = RollbackRequest { channel: "nightly".to_owned(), to: to.to_owned(), terms };
+            let (context, connection) = (bench.context(), bench.connection().await);
+            let ended = Box::pin(ops::rollback(&request, &bench.config, &connection, &context)).await;
+            bench.clock.one_is_done();
+            ended.map(drop)
+        }
+    };
+    let (a, b) = futures_util::join!(racer("1.0.3"), racer("1.0.4"));
+    assert!(a.is_err() || b.is_err());
+    for error in [a, b].into_iter().filter_map(Result::err) {
+        assert_eq!(error.kind(), Kind::Refused, "{error}");
+    }
+    assert!(bench.clock.passed() <= Duration::from_secs(2), "{:?}", bench.clock.passed());
+}
