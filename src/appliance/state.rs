@@ -1,31 +1,21 @@
 //! What an appliance remembers: the last release that it followed, for every place and channel, and its own address.
 //! Older and newer programs read each other's: what one does not know stays as it is.
 
-use std::collections::BTreeMap;
-
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::HostInputs;
 use crate::oci::Digest;
 use crate::release::{Installation, Record, Release, Resolved};
 
-/// All of it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// All of it. Derived code to read and write these fields would be a part of the resolver's size.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    /// The address of the product.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    host: Option<Value>,
-    /// The names of the root objects that were rendered last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    root: Option<Value>,
     /// By store, repository and reference.
-    #[serde(default)]
-    releases: BTreeMap<String, Value>,
-    /// Of newer programs.
-    #[serde(flatten)]
-    more: BTreeMap<String, Value>,
+    releases: Map<String, Value>,
+    /// `host`, the address of the product; `root`, the names of the root objects that were rendered last; and what newer programs write.
+    others: Map<String, Value>,
 }
 
 /// The names of the root objects: the `OCIRepository` and the `Kustomization` that hold all others. An appliance has one root: two
@@ -165,34 +155,42 @@ impl State {
     /// # Errors
     /// When they are no JSON object of this shape.
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
+        let shape = |reason| Err(serde_json::Error::custom(reason));
+        let Value::Object(mut others) = serde_json::from_slice(json)? else { return shape("it is not an object") };
+        match others.remove("releases") {
+            Some(Value::Object(releases)) => Ok(Self { releases, others }),
+            Some(_) => shape("`releases` is not an object"),
+            None => Ok(Self { releases: Map::new(), others }),
+        }
     }
 
     /// The bytes of a state file.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = serde_json::to_vec_pretty(self).expect("text keys alone");
+        let mut all = self.others.clone();
+        all.insert("releases".to_owned(), self.releases.clone().into());
+        let mut json = serde_json::to_vec_pretty(&Value::Object(all)).expect("text keys alone");
         json.push(b'\n');
         json
     }
 
     /// The address that was given last.
     pub fn host(&self) -> Option<HostInputs> {
-        self.host.as_ref().and_then(|host| HostInputs::deserialize(host).ok())
+        self.others.get("host").and_then(|host| HostInputs::deserialize(host).ok())
     }
 
     /// Remembers an address.
     pub fn set_host(&mut self, host: &HostInputs) {
-        self.host = serde_json::to_value(host).ok();
+        self.others.insert("host".to_owned(), serde_json::to_value(host).expect("text alone"));
     }
 
     /// Returns the names of the root objects that were rendered last; nothing in the state of an older program.
     pub fn root(&self) -> Option<Root> {
-        self.root.as_ref().and_then(|root| Root::deserialize(root).ok())
+        self.others.get("root").and_then(|root| Root::deserialize(root).ok())
     }
 
     /// Remembers the names of the root objects.
     pub fn set_root(&mut self, root: &Root) {
-        self.root = serde_json::to_value(root).ok();
+        self.others.insert("root".to_owned(), serde_json::to_value(root).expect("text alone"));
     }
 
     /// What is known under a key.
@@ -261,7 +259,7 @@ impl State {
             json: String::from_utf8_lossy(&answer.json).into_owned(),
         };
         if known.pinned {
-            self.releases.retain(|_, other| other.get("pinned").is_none_or(|pinned| pinned != &Value::Bool(true)));
+            self.releases.retain(|_, other| other.get("pinned") != Some(&Value::Bool(true)));
         }
         let mut value = serde_json::to_value(&known).expect("text keys alone");
         // What a newer program has added to the entry stays.

@@ -1,6 +1,6 @@
 //! Reading a release: the manifest by tag once, everything else by digest, all of it verified.
 
-use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release, equal_but_for_channel};
+use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release};
 use crate::oci::{self, Digest, Manifest, ReadStore, Repository, Selector, media_type};
 
 /// Largest manifest of a release: it names one blob and has some annotations.
@@ -94,13 +94,31 @@ pub async fn resolve(
     repository: &Repository,
     selector: &Selector,
 ) -> Result<Resolved, ResolveError> {
-    let reference = reference_of(repository, selector);
-    let (digest, manifest) = manifest(store, repository, selector).await?;
+    let reference = match selector {
+        Selector::Tag(tag) => format!("{repository}:{tag}"),
+        Selector::Digest(digest) => format!("{repository}@{digest}"),
+    };
+    let not_a_release = |reason: String| ResolveError::NotARelease { reference: reference.clone(), reason };
+    let (descriptor, bytes) = store.manifest(repository, selector).await?;
+    if bytes.len() > MANIFEST_LIMIT {
+        return Err(not_a_release(format!("its manifest has {} bytes, more than {MANIFEST_LIMIT}", bytes.len())));
+    }
+    let manifest = Manifest::parse(&descriptor.media_type, &bytes)
+        .map_err(|cause| not_a_release(format!("invalid image manifest: {}", cause.to_string().escape_debug())))?;
+    // Older publishers wrote no artifact type: the config's media type says it too. None wrote one of Docker's manifests.
+    let artifact_type = manifest.artifact_type.as_deref().unwrap_or(ARTIFACT_TYPE);
+    let found = [&*descriptor.media_type, artifact_type, &manifest.config.media_type];
+    if found != [media_type::IMAGE_MANIFEST, ARTIFACT_TYPE, CONFIG_MEDIA_TYPE] {
+        return Err(not_a_release(format!(
+            "it is {}",
+            found.map(|part| format!("`{}`", part.escape_debug())).join(", ")
+        )));
+    }
     let json = store.fetch_verified(repository, &manifest.config, CONFIG_LIMIT).await?;
     let release = Release::parse(&json).map_err(|cause| ResolveError::Invalid { reference, cause })?;
     let record = Record::from_annotations(&manifest.annotations);
-    let release_digest = record.as_ref().map_or(&digest, |record| &record.release).clone();
-    Ok(Resolved { manifest: digest, release_digest, json: json.to_vec(), release, record })
+    let release_digest = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
+    Ok(Resolved { manifest: descriptor.digest, release_digest, json: json.to_vec(), release, record })
 }
 
 /// Checks that the record of a channel names the release that the channel serves: the release is read by the digest in the record,
@@ -110,66 +128,22 @@ pub async fn resolve(
 /// [`ResolveError::Disagrees`] also when the named release is absent or is not a release.
 pub async fn confirm(store: &ReadStore, repository: &Repository, served: &Resolved) -> Result<(), ResolveError> {
     let Some(record) = &served.record else { return Ok(()) };
-    let disagrees = |reason: String| ResolveError::Disagrees {
-        channel: served.manifest.clone(),
-        release: record.release.clone(),
-        reason,
+    let reason = match resolve(store, repository, &Selector::Digest(record.release.clone())).await {
+        Ok(named) if named.record.is_some() => "that is the manifest of a channel".to_owned(),
+        Ok(named) if agree(&named.json, &served.json) => return Ok(()),
+        Ok(_) => "the channel serves another JSON than that release".to_owned(),
+        Err(ResolveError::Store(cause)) if !cause.is_not_found() => return Err(cause.into()),
+        Err(cause) => cause.to_string(),
     };
-    let unusable = |cause: ResolveError| match cause {
-        ResolveError::Store(cause) if !cause.is_not_found() => cause.into(),
-        cause => disagrees(cause.to_string()),
-    };
-    let selector = Selector::Digest(record.release.clone());
-    let (_, named) = manifest(store, repository, &selector).await.map_err(unusable)?;
-    if Record::from_annotations(&named.annotations).is_some() {
-        return Err(disagrees("that is the manifest of a channel".to_owned()));
-    }
-    // The same digest is the same JSON.
-    if named.config.digest == Digest::of(&served.json) {
-        return Ok(());
-    }
-    let json = store.fetch_verified(repository, &named.config, CONFIG_LIMIT).await;
-    let json = json.map_err(|cause| unusable(cause.into()))?;
-    if equal_but_for_channel(&json, &served.json) {
-        Ok(())
-    } else {
-        Err(disagrees("the channel serves another JSON than that release".to_owned()))
-    }
+    Err(ResolveError::Disagrees { channel: served.manifest.clone(), release: record.release.clone(), reason })
 }
 
-fn reference_of(repository: &Repository, selector: &Selector) -> String {
-    match selector {
-        Selector::Tag(tag) => format!("{repository}:{tag}"),
-        Selector::Digest(digest) => format!("{repository}@{digest}"),
-    }
-}
-
-/// Reads the manifest of a release or a channel. No publisher of releases writes Docker's manifests or indexes, so an answer of
-/// another media type is not a release, whatever is in it.
-async fn manifest(
-    store: &ReadStore,
-    repository: &Repository,
-    selector: &Selector,
-) -> Result<(Digest, Manifest), ResolveError> {
-    let not_a_release =
-        |reason: String| ResolveError::NotARelease { reference: reference_of(repository, selector), reason };
-    let (descriptor, bytes) = store.manifest(repository, selector).await?;
-    if bytes.len() > MANIFEST_LIMIT {
-        return Err(not_a_release(format!("its manifest has {} bytes, more than {MANIFEST_LIMIT}", bytes.len())));
-    }
-    let manifest = Manifest::parse(&descriptor.media_type, &bytes)
-        .map_err(|cause| not_a_release(format!("invalid image manifest: {}", cause.to_string().escape_debug())))?;
-    // Older publishers wrote no artifact type: the config's media type says it too.
-    let artifact_type = manifest.artifact_type.as_deref().unwrap_or(ARTIFACT_TYPE);
-    if descriptor.media_type != media_type::IMAGE_MANIFEST
-        || artifact_type != ARTIFACT_TYPE
-        || manifest.config.media_type != CONFIG_MEDIA_TYPE
-    {
-        let found = format!(
-            "`{artifact_type}` in a `{}` with a config of `{}`",
-            descriptor.media_type, manifest.config.media_type
-        );
-        return Err(not_a_release(format!("it is {}", found.escape_debug())));
-    }
-    Ok((descriptor.digest, manifest))
+/// Compares the JSON of two releases by value, as an appliance reads them, but for `channel`.
+fn agree(a: &[u8], b: &[u8]) -> bool {
+    let without_channel = |json: &[u8]| {
+        let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;
+        value.as_object_mut()?.remove("channel").map(|_| value)
+    };
+    let a = without_channel(a);
+    a.is_some() && a == without_channel(b)
 }

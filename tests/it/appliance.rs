@@ -246,7 +246,7 @@ fn what_the_state_holds_takes_no_more_requests_than_the_manifest_and_the_release
         appliance.resolve("stable", &[]).ends(0);
         appliance.registry.lines()
     };
-    assert_eq!(requests().len(), 3, "a new one is compared with the release that it names");
+    assert_eq!(requests().len(), 4, "a new one is compared with the release that it names");
     let again = requests();
     assert!(again.len() == 2 && again[0].ends_with("/manifests/stable") && again[1].contains("/blobs/"), "{again:?}");
 }
