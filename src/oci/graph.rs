@@ -15,6 +15,8 @@ use super::{
 const MANIFESTS: usize = 1000;
 /// How far signatures of signatures are followed.
 const DEPTH: usize = 4;
+/// What the tags start with that hang something on a manifest.
+pub(crate) const ATTACHED_PREFIX: &str = "sha256-";
 /// What is hung on a manifest by a tag of its name: cosign's signatures, attestations and bills of material.
 ///
 /// <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>
@@ -232,7 +234,7 @@ fn parse(repository: &Repository, manifest: &Descriptor, bytes: &[u8]) -> Result
 ///
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema>
 pub(crate) fn referrers_tag(subject: &Digest) -> Tag {
-    format!("sha256-{}", subject.hex()).parse().expect("a digest makes a tag")
+    format!("{ATTACHED_PREFIX}{}", subject.hex()).parse().expect("a digest makes a tag")
 }
 
 /// The tags that may hang something on an artifact, or on a manifest of it.
@@ -246,5 +248,5 @@ pub(crate) fn attached_tags(artifact: &Artifact) -> Vec<Tag> {
 }
 
 fn subject_of(tag: &str) -> Option<Digest> {
-    format!("sha256:{}", tag.strip_prefix("sha256-")?).parse().ok()
+    format!("sha256:{}", tag.strip_prefix(ATTACHED_PREFIX)?).parse().ok()
 }

@@ -33,6 +33,8 @@ mod parsed;
 mod push;
 #[cfg(feature = "publish")]
 mod relocation;
+#[cfg(feature = "publish")]
+mod tags;
 
 pub use any_repository::AnyRepository;
 pub use descriptor::Descriptor;
@@ -59,7 +61,7 @@ pub use document::Document;
 #[cfg(feature = "publish")]
 pub use graph::Attached;
 #[cfg(feature = "publish")]
-pub(crate) use graph::{attached_tags, referrers_tag};
+pub(crate) use graph::{ATTACHED_PREFIX, attached_tags, referrers_tag};
 #[cfg(feature = "publish")]
 pub(crate) use parsed::Parsed;
 #[cfg(feature = "publish")]

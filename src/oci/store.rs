@@ -162,17 +162,6 @@ impl ReadStore {
         }
         Ok(bytes)
     }
-
-    /// Every tag of a repository, sorted.
-    ///
-    /// # Errors
-    /// [`Kind::NotFound`] when there is no such repository.
-    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        let mut tags = on_backing!(self, store => store.tags(repository))?;
-        tags.sort();
-        tags.dedup();
-        Ok(tags)
-    }
 }
 
 pub(super) fn mismatch(reference: &str, found: &Digest) -> Error {

@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
             return Ok(Vec::new());
         }
         let list = || async {
-            match store.tags(channel.repository).await {
+            match store.tags_with_prefix(channel.repository, &release::keep_alive_prefix(name)).await {
                 Err(source) if source.kind() == oci::Kind::Unavailable => Err(self.stopped(source)),
                 Err(_) => Ok(Seen::Now(Vec::new())),
                 Ok(tags) if tags.contains(&channel.keep_alive) => Ok(Seen::Now(tags)),

@@ -158,7 +158,11 @@ pub(crate) async fn observe_channel(
     accepted: Option<u64>,
 ) -> Result<ObservedChannel, ResolveError> {
     let selector = Selector::Tag(channel.clone());
-    let (resolved, tags) = join(release::resolve(store, repository, &selector), store.tags(repository)).await;
+    let (resolved, tags) = join(
+        release::resolve(store, repository, &selector),
+        store.tags_with_prefix(repository, &release::keep_alive_prefix(channel)),
+    )
+    .await;
     let serves = match resolved {
         Ok(Resolved { manifest, release_digest: release, json, release: Release { version, .. }, record }) => {
             Some(ChannelState { manifest, release, version, json, record })

@@ -102,13 +102,18 @@ impl Record {
 /// The tag that keeps a channel's manifest from being collected once the channel has moved on:
 /// `<channel>-<sequence>-<first 8 hex digits of its digest>`.
 pub(crate) fn keep_alive_tag(channel: &Tag, sequence: u64, manifest: &Digest) -> Tag {
-    let tag = format!("{channel}-{sequence}-{}", &manifest.hex()[..8]);
+    let tag = format!("{}{sequence}-{}", keep_alive_prefix(channel), &manifest.hex()[..8]);
     tag.parse().expect("the configuration bounds the names of channels")
+}
+
+/// What the keep-alive tags of `channel` start with.
+pub(crate) fn keep_alive_prefix(channel: &Tag) -> String {
+    format!("{channel}-")
 }
 
 /// The sequence in a keep-alive tag of `channel`, when `tag` is one.
 pub(crate) fn keep_alive_sequence(channel: &Tag, tag: &Tag) -> Option<u64> {
-    let (sequence, digest) = tag.as_str().strip_prefix(channel.as_str())?.strip_prefix('-')?.split_once('-')?;
+    let (sequence, digest) = tag.as_str().strip_prefix(&keep_alive_prefix(channel))?.split_once('-')?;
     (digest.len() == 8 && digest.bytes().all(|b| b.is_ascii_hexdigit())).then(|| sequence.parse().ok()).flatten()
 }
 

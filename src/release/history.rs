@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::{join, join_all};
 
-use super::{Record, Release, keep_alive_sequence, keep_alive_tag};
+use super::{Record, Release, keep_alive_prefix, keep_alive_sequence, keep_alive_tag};
 use crate::oci::{Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag};
 
 /// Largest release JSON that is read.
@@ -143,7 +143,7 @@ pub async fn history(
     limit: usize,
 ) -> Result<History, Error> {
     let head = read(store, repository, Selector::Tag(channel.clone()));
-    let (head, tags) = join(head, store.tags(repository)).await;
+    let (head, tags) = join(head, store.tags_with_prefix(repository, &keep_alive_prefix(channel))).await;
     // Not every registry lists its tags to everybody: then the chain is read one by one.
     let kept = match tags {
         Err(error) if error.kind() == Kind::Unavailable => return Err(error),

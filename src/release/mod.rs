@@ -22,7 +22,9 @@ pub use address::{Address, InvalidAddress};
 #[cfg(feature = "publish")]
 pub(crate) use artifact::{channel_artifact, without_description};
 pub use channel::MoveKind;
-pub(crate) use channel::{Record, equal_but_for_channel, keep_alive_sequence, keep_alive_tag, with_channel};
+pub(crate) use channel::{
+    Record, equal_but_for_channel, keep_alive_prefix, keep_alive_sequence, keep_alive_tag, with_channel,
+};
 pub(crate) use described::settings_of;
 pub use described::{Described, Disagreement};
 pub(crate) use description::{Description, Installation, ObjectName, SetValue, ValueSource, ValuesReader};

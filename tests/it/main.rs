@@ -44,6 +44,8 @@ mod lint_cases;
 mod lint_differential;
 // A copy killed anywhere, or out of a store that lies.
 mod copy_killed;
+// As many tags as a registry has, in its own order.
+mod many_tags;
 // Which control plane runs after boot.
 mod control_plane;
 // Publishing while something goes wrong underneath.

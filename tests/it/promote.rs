@@ -568,10 +568,11 @@ fn a_promotion_reads_everything_at_once_and_writes_three_times() {
     registry.clear_log();
     promote(&store(&registry), "nightly", "stable", &[]).ends(0);
     let lines = registry.lines();
-    // The two channels, one of them with its JSON, and the tags; the release, five charts and the bundle; the JSON in two
+    // The two channels, one of them with its JSON, and the tags, of which the channel has none: a second list shows that the registry sorts
+    // them; the release, five charts and the bundle; the JSON in two
     // requests, and read back; the manifest under two tags, and before and after the second who else is there. The contents of the
     // charts and of the bundle, each behind its manifest.
-    assert_eq!(lines.len(), 4 + 7 + 3 + 2 + 4 + 12, "{lines:#?}");
+    assert_eq!(lines.len(), 5 + 7 + 3 + 2 + 4 + 12, "{lines:#?}");
     assert_eq!(writes(&registry), 4);
     registry.remove_tag(RELEASES, "stable");
     at_once(&registry, "/manifests/sha256:", 7, || drop(promote(&store(&registry), "nightly", "stable", &[]).ends(0)));

@@ -151,6 +151,12 @@ async fn tags_move_and_are_listed_in_order(store: &Store) {
     assert_holds(store, &repository, &old, &Selector::Tag(tag("a"))).await;
     let expected = ["B", "a", "b", "stable"].map(tag);
     assert_eq!(store.read().tags(&repository).await.expect("tags"), expected);
+    for (prefix, expected) in
+        [("st", &["stable"][..]), ("stable", &["stable"]), ("b", &["b"]), ("beta-", &[]), ("z-", &[])]
+    {
+        let found = store.read().tags_with_prefix(&repository, prefix).await.expect("tags");
+        assert_eq!(found, expected.iter().map(|name| tag(name)).collect::<Vec<_>>(), "{prefix}");
+    }
 }
 
 /// A registry learns of the other move by a second attempt alone; a directory compares before it writes.
@@ -318,7 +324,7 @@ async fn registry_keeps_the_contract(setup: Setup, path: &str, credentials: Cred
             registry.put_blob(name, digest, bytes);
         }
     };
-    contract(&store, Some(&tamper)).await;
+    Box::pin(contract(&store, Some(&tamper))).await;
 }
 
 pub fn alice() -> Credentials {

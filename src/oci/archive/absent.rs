@@ -44,10 +44,6 @@ impl Archive {
     pub fn blob(&self, _: &Repository, _: &Descriptor) -> Answer<Bytes> {
         match self.0 {}
     }
-
-    pub fn tags(&self, _: &Repository) -> Answer<Vec<Tag>> {
-        match self.0 {}
-    }
 }
 
 #[cfg(test)]

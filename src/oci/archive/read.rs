@@ -209,8 +209,9 @@ impl Archive {
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub(crate) async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        Ok(self.entries(repository)?.tags.keys().cloned().collect())
+    pub(crate) async fn tags(&self, repository: &Repository, prefix: &str) -> Result<Vec<Tag>, Error> {
+        let tags = self.entries(repository)?.tags.keys();
+        Ok(tags.filter(|tag| tag.as_str().starts_with(prefix)).cloned().collect())
     }
 
     /// The manifests of the index that name `subject`, described with what they say of themselves.

@@ -1,11 +1,11 @@
-//! What a copy reads of a layout beside what everybody reads: blobs that stay in their files, whether they are whole, and what refers
-//! to a manifest.
+//! What the publisher reads of a layout beside what everybody reads: blobs that stay in their files, whether they are whole, the tags,
+//! and what refers to a manifest.
 
 use std::fs;
 use std::io;
 
 use super::read::{Layout, corrupted};
-use crate::oci::{Content, Descriptor, Digest, Error, FileRange, Repository, media_type};
+use crate::oci::{Content, Descriptor, Digest, Error, FileRange, Repository, Tag, media_type};
 
 /// Largest manifest that is read to see what it refers to.
 const REFERRER_LIMIT: u64 = 4 << 20;
@@ -34,6 +34,13 @@ impl Layout {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(cause) => Err(Self::io("reading", self.reference(repository, digest.as_str()), cause)),
         }
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
+    pub(crate) async fn tags(&self, repository: &Repository, prefix: &str) -> Result<Vec<Tag>, Error> {
+        let index = self.index(repository)?;
+        let names = index.manifests.iter().filter_map(|entry| entry.annotations.get(media_type::REF_NAME));
+        Ok(names.filter(|name| name.starts_with(prefix)).filter_map(|name| name.parse().ok()).collect())
     }
 
     /// The manifests of the index that name `subject`, described with what they say of themselves.

@@ -162,13 +162,6 @@ impl Layout {
         let read = spawn_blocking(move || read_bounded(&path, limit)).await.map_err(io::Error::other).flatten();
         self.bounded(repository, digest, limit, read).map(Bytes::from)
     }
-
-    #[expect(clippy::unused_async, reason = "the same shape as a registry")]
-    pub(crate) async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        let index = self.index(repository)?;
-        let names = index.manifests.iter().filter_map(|entry| entry.annotations.get(media_type::REF_NAME));
-        Ok(names.filter_map(|name| name.parse().ok()).collect())
-    }
 }
 
 pub(super) fn corrupted(path: &Path, reference: String) -> Error {

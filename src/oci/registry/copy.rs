@@ -7,7 +7,8 @@ use reqwest::Method;
 
 use super::auth::Access;
 use super::client::{Answer, Operation, Request, Want};
-use super::read::{BODY_LIMIT, PAGE_LIMIT, stated_type};
+use super::pages::Pages;
+use super::read::stated_type;
 use super::{Error, Registry, Repository, error};
 use crate::oci::{Descriptor, Digest, Index, Kind, media_type};
 
@@ -77,20 +78,16 @@ impl Registry {
         subject: &Digest,
     ) -> Result<Option<Vec<Descriptor>>, Error> {
         let operation = self.operation("listing what refers to", repository, subject, Access::Pull);
-        let mut next = Some(self.client.url(&operation, &format!("referrers/{subject}")));
+        let mut pages = Pages::new(self, &operation, &format!("referrers/{subject}"));
         let mut referrers = Vec::new();
-        for _ in 0..PAGE_LIMIT {
-            let Some(url) = next else { return Ok(Some(referrers)) };
-            let answer = match self.get(&operation, Request::new(Method::GET, url.clone()), BODY_LIMIT).await {
-                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-                Err(_) => return Ok(None),
-                Ok(answer) => answer,
-            };
+        while let Some(answer) = pages.next().await? {
+            if !answer.status.is_success() {
+                return Ok(None);
+            }
             let Some(page) = referrers_page(&operation, &answer)? else { return Ok(None) };
             referrers.extend(page.manifests);
-            next = self.next_page(&operation, &url, &answer.headers)?;
         }
-        Err(operation.error(Kind::TooLarge, format!("the registry has more than {PAGE_LIMIT} pages of referrers")))
+        Ok(Some(referrers))
     }
 }
 

@@ -24,9 +24,13 @@ mod client;
 mod copy;
 mod error;
 #[cfg(feature = "publish")]
+mod pages;
+#[cfg(feature = "publish")]
 mod probe;
 mod read;
 mod retry;
+#[cfg(feature = "publish")]
+mod tags;
 mod tls;
 #[cfg(feature = "publish")]
 mod write;

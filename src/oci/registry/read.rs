@@ -1,21 +1,16 @@
 //! Pulling.
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
-use reqwest::{Method, Url};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::auth::Access;
-use super::client::{Answer, Client, Operation, Request};
-use super::error::{self, shown_target};
-use super::{Error, Registry, Repository};
+use super::client::{Answer, Operation, Request};
+use super::{Error, Registry, Repository, error};
 use crate::oci::{Descriptor, Digest, Kind, Selector, Tag, media_type};
 
-/// Largest manifest that is read to learn its digest, and largest page of tags.
+/// Largest manifest that is read to learn its digest, and largest page of a list.
 pub(super) const BODY_LIMIT: u64 = 4 << 20;
-/// Tags that are asked for at once: the most that every registry takes.
-const PAGE: usize = 1000;
-/// Pages of tags after which a registry is taken to be lying.
-pub(super) const PAGE_LIMIT: usize = 1000;
 
 impl Registry {
     /// What the registry says that the tag names; where it does not say, the digest of what it sends.
@@ -32,9 +27,13 @@ impl Registry {
 
     /// Reads, as often as it takes; what is no success is an error.
     pub(super) async fn get(&self, operation: &Operation, request: Request, limit: u64) -> Result<Answer, Error> {
-        let answer = self.client.persist(async || self.client.call_following(operation, request.clone(), limit).await);
-        let answer = answer.await?;
+        let answer = self.answer(operation, request, limit).await?;
         if answer.status.is_success() { Ok(answer) } else { Err(error::refused(operation, &answer)) }
+    }
+
+    /// Reads, as often as it takes, whatever the answer is.
+    pub(super) async fn answer(&self, operation: &Operation, request: Request, limit: u64) -> Result<Answer, Error> {
+        self.client.persist(async || self.client.call_following(operation, request.clone(), limit).await).await
     }
 
     pub(super) fn manifest_request(&self, operation: &Operation, method: Method, reference: &str) -> Request {
@@ -85,59 +84,6 @@ impl Registry {
         }
         Ok(answer.body)
     }
-
-    /// In the registry's order. What is no valid tag is left out: some registries list digests.
-    pub(crate) async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        let operation = self.operation("listing the tags of", repository, "", Access::Pull);
-        let mut next = Some(self.client.url(&operation, &format!("tags/list?n={PAGE}")));
-        let mut tags = Vec::new();
-        for _ in 0..PAGE_LIMIT {
-            let Some(url) = next else { return Ok(tags) };
-            let answer = self.get(&operation, Request::new(Method::GET, url.clone()), BODY_LIMIT).await?;
-            if !answer.whole {
-                return Err(operation.error(Kind::TooLarge, format!("a page is larger than {BODY_LIMIT} bytes")));
-            }
-            next = self.next_page(&operation, &url, &answer.headers)?;
-            let page: TagList = serde_json::from_slice(&answer.body).map_err(|cause| {
-                operation.error(Kind::Malformed, "the registry sent something other than tags").caused_by(cause)
-            })?;
-            tags.extend(page.tags.unwrap_or_default().into_iter().filter_map(|name| name.parse::<Tag>().ok()));
-        }
-        Err(operation.error(Kind::TooLarge, format!("the registry has more than {PAGE_LIMIT} pages of tags")))
-    }
-
-    /// The page after this one, on this registry.
-    pub(super) fn next_page(
-        &self,
-        operation: &Operation,
-        url: &Url,
-        headers: &HeaderMap,
-    ) -> Result<Option<Url>, Error> {
-        let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-        let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_link) else { return Ok(None) };
-        let next = Client::follow(operation, url, target)?;
-        if !self.client.is_own(&next) || next == *url {
-            let reason = format!("its list goes on at `{}`, where it cannot", shown_target(target));
-            return Err(operation.error(Kind::Malformed, reason));
-        }
-        Ok(Some(next))
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct TagList {
-    #[serde(default)]
-    tags: Option<Vec<String>>,
-}
-
-/// The target of `<target>; rel="next"`.
-fn next_link(link: &str) -> Option<&str> {
-    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    let is_next = |parameter: &str| {
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        key.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
-    };
-    parameters.split(';').any(is_next).then_some(target)
 }
 
 /// The digest that the registry says the content has.
@@ -155,18 +101,4 @@ pub(super) fn stated_type(headers: &HeaderMap) -> Option<String> {
     let generic = ["", "application/json", "application/octet-stream"];
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
     given.filter(|given| !generic.contains(&given.as_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_is_the_link_that_says_so() {
-        assert_eq!(next_link(r#"</v2/a/tags/list?last=b&n=2>; rel="next""#), Some("/v2/a/tags/list?last=b&n=2"));
-        assert_eq!(next_link("<x>;title=y; REL=next"), Some("x"));
-        for other in ["", "<x", "<x>", "<x>; rel=prev", "x; rel=next"] {
-            assert_eq!(next_link(other), None, "{other}");
-        }
-    }
 }

@@ -12,6 +12,8 @@ mod fault;
 mod late;
 #[path = "registry/quirks.rs"]
 mod quirks;
+#[path = "registry/tags.rs"]
+mod tags;
 #[path = "registry/uploads.rs"]
 mod uploads;
 #[path = "registry/wire.rs"]
@@ -28,7 +30,7 @@ use alga_release::oci::Certificates;
 pub use auth::{Auth, Tokens};
 pub use fault::{Action, Fault, Gate, Limit, Notice, Slow, Unreliable};
 pub use late::Late;
-pub use quirks::Quirks;
+pub use quirks::{Quirks, Tags};
 
 /// The address of the other host.
 const ELSEWHERE: &str = "127.0.0.2";
@@ -322,6 +324,12 @@ impl Registry {
     /// Lets a tag name something else.
     pub fn tag(&self, repository: &str, tag: &str, digest: &str) {
         self.shared.state().repository(repository).tags.insert(tag.to_owned(), digest.to_owned());
+    }
+
+    /// Lets each of these tags name something.
+    pub fn tag_all(&self, repository: &str, tags: impl IntoIterator<Item = String>, digest: &str) {
+        let mut state = self.shared.state();
+        state.repository(repository).tags.extend(tags.into_iter().map(|tag| (tag, digest.to_owned())));
     }
 
     /// How many uploads were started and neither finished nor cancelled.

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::quirks::{Referrers, Shape};
 use super::wire::{Request, Response};
-use super::{Repository, Shared, State, auth, late, uploads};
+use super::{Repository, Shared, State, auth, late, tags, uploads};
 
 pub(super) fn digest_of(bytes: &[u8]) -> String {
     let mut text = "sha256:".to_owned();
@@ -58,7 +58,7 @@ fn api(shared: &Shared, request: &Request) -> Response {
         ("GET" | "HEAD", "manifests") => read_manifest(shared, &mut state, request, &place),
         ("PUT", "manifests") => put_manifest(shared, &mut state, request, &place),
         ("DELETE", "manifests" | "blobs") => delete(shared, &mut state, &place),
-        ("GET", "tags") => list_tags(shared, &state, request, place.repository),
+        ("GET", "tags") => tags::list(shared, &state, request, place.repository),
         ("GET", "referrers") => referrers(shared, &state, &place),
         _ => refusal(405, "UNSUPPORTED"),
     }
@@ -109,7 +109,7 @@ pub(super) fn created(shared: &Shared, repository: &str, kind: &str, digest: &st
         .header("Docker-Content-Digest", digest)
 }
 
-fn find<'a>(state: &'a State, name: &str) -> Result<&'a Repository, Response> {
+pub(super) fn find<'a>(state: &'a State, name: &str) -> Result<&'a Repository, Response> {
     state.repositories.get(name).ok_or_else(|| refusal(404, "NAME_UNKNOWN"))
 }
 
@@ -232,34 +232,6 @@ fn delete(shared: &Shared, state: &mut State, place: &Place<'_>) -> Response {
         _ => repository.tags.remove(place.reference).is_some(),
     };
     if found { Response::new(202) } else { refusal(404, "MANIFEST_UNKNOWN") }
-}
-
-fn list_tags(shared: &Shared, state: &State, request: &Request, name: &str) -> Response {
-    let repository = match find(state, name) {
-        Ok(repository) => repository,
-        Err(response) => return response,
-    };
-    let last = request.parameter("last").unwrap_or_default();
-    let asked: Option<usize> = request.parameter("n").and_then(|n| n.parse().ok());
-    if shared.setup.quirks.tag_page.is_some_and(|most| asked.is_some_and(|asked| asked > most)) {
-        return refusal(400, "PAGINATION_NUMBER_INVALID");
-    }
-    let limit = asked.unwrap_or(usize::MAX).clamp(1, 1000);
-    let digests = repository.manifests.keys().filter(|_| shared.setup.quirks.digests_as_tags);
-    let listed = repository.tags.keys().filter(|tag| late::is_listed(shared, state, name, tag));
-    let mut tags: Vec<&String> = listed.chain(digests).collect();
-    tags.sort();
-    tags.retain(|tag| last.is_empty() || **tag > last);
-    let more = tags.len() > limit;
-    tags.truncate(limit);
-    let body = serde_json::json!({ "name": name, "tags": tags }).to_string();
-    let response = Response::new(200).body("application/json", body);
-    match tags.last() {
-        Some(last) if more => {
-            response.header("Link", format!("</v2/{name}/tags/list?last={last}&n={limit}>; rel=\"next\""))
-        }
-        _ => response,
-    }
 }
 
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>

@@ -36,6 +36,27 @@ pub enum Referrers {
     WithoutType,
 }
 
+/// How tags are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tags {
+    /// Sorted by their bytes, from the one after `last` on.
+    Sorted,
+    /// The same, and a `last` that is no tag is refused.
+    KnownLast,
+    /// Sorted, always from the first one on: the next page has another parameter.
+    WithoutLast,
+    /// In no order. A list begins after the place of `last`, and at the start where that is no tag.
+    Unordered,
+    /// Every page is the first one.
+    Repeated,
+    /// Sorted pages, the last one first.
+    Backwards,
+    /// The first page leads to the second one, and the second one to the first one.
+    Circle,
+    /// One tag more on each page, in order, without end.
+    Endless,
+}
+
 /// Where a registry is itself.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each one is a difference that exists by itself")]
@@ -68,6 +89,7 @@ pub struct Quirks {
     pub referrers: Referrers,
     /// More tags at once is an error.
     pub tag_page: Option<usize>,
+    pub tags: Tags,
     /// Digests are listed among the tags.
     pub digests_as_tags: bool,
     pub shape: Shape,
@@ -93,6 +115,7 @@ impl Default for Quirks {
             deletes: true,
             referrers: Referrers::Listed,
             tag_page: None,
+            tags: Tags::Sorted,
             digests_as_tags: false,
             shape: Shape::Oci,
         }
@@ -111,6 +134,7 @@ impl Quirks {
             absent_is_denied: true,
             deletes: false,
             referrers: Referrers::Absent,
+            tags: Tags::Unordered,
             ..Self::default()
         }
     }
@@ -124,6 +148,7 @@ impl Quirks {
             single_post: false,
             wrong_head_length: true,
             immutable: Some(412),
+            tags: Tags::KnownLast,
             shape: Shape::UnknownCode,
             ..Self::default()
         }

@@ -1,0 +1,115 @@
+//! A repository of releases may hold a hundred thousand tags, in whatever way its registry lists them.
+
+use alga_release::oci::{Digest, Kind, Location, Options, ReadStore, media_type};
+
+use crate::store_contract::repository;
+use crate::support::registry::{Quirks, Registry, Setup, Tags};
+
+const MANY: usize = 100_000;
+
+/// A registry whose repository `org/x` has tags of two channels among `count` versions, and does not serve the channel `beta`.
+fn holding(count: usize, quirks: Quirks) -> Registry {
+    let registry = Registry::with(Setup { quirks, ..Setup::default() });
+    let digest = Digest::of(b"{}");
+    registry.put_manifest("org/x", None, digest.as_str(), media_type::IMAGE_MANIFEST, b"{}");
+    let versions = (0..count).map(|number| format!("1.{}.{}", number / 1000, number % 1000));
+    let kept = (1..=20).flat_map(|number| ["nightly", "stable"].map(|channel| format!("{channel}-{number}-0123abcd")));
+    let others = ["stable", "nightly", "stabl", "stable0", "stable.1", "zebra", "Stable-1-0123abcd"].map(str::to_owned);
+    registry.tag_all("org/x", versions.chain(kept).chain(others), digest.as_str());
+    registry
+}
+
+fn reader(registry: &Registry) -> ReadStore {
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    ReadStore::open(&location, Options::default()).expect("a store")
+}
+
+/// The tags of `org/x` that start with `prefix`, and how many requests that took.
+async fn listed(registry: &Registry, prefix: &str) -> (Vec<String>, usize) {
+    registry.clear_log();
+    let tags = reader(registry).tags_with_prefix(&repository("x"), prefix).await.expect("tags");
+    (tags.iter().map(ToString::to_string).collect(), registry.log().len())
+}
+
+fn kept(channel: &str) -> Vec<String> {
+    let mut tags: Vec<String> = (1..=20).map(|number| format!("{channel}-{number}-0123abcd")).collect();
+    tags.sort();
+    tags
+}
+
+#[tokio::test]
+async fn the_tags_of_a_channel_are_listed_in_one_request_however_many_others_there_are() {
+    for count in [10, MANY] {
+        let registry = holding(count, Quirks::default());
+        for channel in ["nightly", "stable"] {
+            assert_eq!(listed(&registry, &format!("{channel}-")).await, (kept(channel), 1), "{count}");
+            assert_eq!(registry.log()[0].query, format!("n=1000&last={channel}"));
+        }
+        // Of a channel without tags at the end of the list, the registry sends none: one more request shows that it keeps to the order.
+        assert_eq!(listed(&registry, "zulu-").await, (Vec::new(), 2), "{count}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_lists_in_its_own_way_still_gives_the_right_tags() {
+    let quirks = |tags| Quirks { tags, ..Quirks::default() };
+    for (what, quirks) in [
+        ("without `last`", quirks(Tags::WithoutLast)),
+        ("a `last` that must be a tag", quirks(Tags::KnownLast)),
+        ("no order", quirks(Tags::Unordered)),
+        ("digests among the tags", Quirks { digests_as_tags: true, ..Quirks::default() }),
+        ("GitHub's", Quirks { private: false, ..Quirks::ghcr() }),
+    ] {
+        for count in [0, 10, 5000] {
+            let registry = holding(count, quirks.clone());
+            for (prefix, expected) in
+                [("stable-", kept("stable")), ("nightly-", kept("nightly")), ("beta-", Vec::new())]
+            {
+                assert_eq!(listed(&registry, prefix).await.0, expected, "{what}, {count}, {prefix}");
+            }
+            // The channel is gone, and what it served is kept.
+            registry.remove_tag("org/x", "stable");
+            assert_eq!(listed(&registry, "stable-").await.0, kept("stable"), "{what}, {count}, no channel");
+            assert_eq!(listed(&registry, "").await.0.len(), count + 46, "{what}, {count}, all");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_believed_from_a_registry_that_sorts_alone() {
+    let registry = holding(10, Quirks { tags: Tags::Unordered, ..Quirks::default() });
+    // The last one in the registry's own order: behind it there is nothing.
+    registry.remove_tag("org/x", "zebra");
+    registry.tag_all("org/x", ["beta-zz".to_owned(), "beta".to_owned()], Digest::of(b"{}").as_str());
+    registry.tag_all("org/x", ["zz".to_owned()], Digest::of(b"{}").as_str());
+    assert_eq!(listed(&registry, "zz").await.0, ["zz"]);
+    assert_eq!(listed(&registry, "beta-").await.0, ["beta-zz"]);
+}
+
+#[tokio::test]
+async fn a_list_that_repeats_runs_backwards_or_never_ends_is_refused_within_bounds() {
+    for (tags, kind, requests) in [
+        (Tags::Repeated, Kind::Malformed, 4),
+        (Tags::Backwards, Kind::Malformed, 4),
+        (Tags::Circle, Kind::Malformed, 5),
+        (Tags::Endless, Kind::TooLarge, 10_001),
+    ] {
+        let registry = holding(5000, Quirks { tags, ..Quirks::default() });
+        let error = reader(&registry).tags_with_prefix(&repository("x"), "zulu-").await.expect_err("no list");
+        assert_eq!(error.kind(), kind, "{tags:?}: {error}");
+        assert!(error.to_string().contains("org/x"), "{error}");
+        assert!(registry.log().len() <= requests, "{tags:?}: {}", registry.log().len());
+        if tags == Tags::Endless {
+            continue;
+        }
+        let all = reader(&registry).tags(&repository("x")).await.expect_err("no list");
+        assert_eq!(all.kind(), kind, "{tags:?}: {all}");
+    }
+}
+
+#[tokio::test]
+async fn an_absent_repository_is_not_found_in_one_request() {
+    let registry = Registry::start();
+    let error = reader(&registry).tags_with_prefix(&repository("x"), "stable-").await.expect_err("none");
+    assert_eq!((error.kind(), registry.log().len()), (Kind::NotFound, 1));
+}
