@@ -4,22 +4,28 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use super::{Connection, Error};
 use crate::config::Config;
-use crate::oci::{AnyRepository, Digest, Prefix, Repository, Selector, Tag};
+use crate::oci::{self, AnyRepository, Digest, Prefix, Repository, Selector, Tag};
 use crate::release::{self, End, History, Move, Release, Target};
 use crate::text::{clean, shown};
 
 /// Version of the JSON, `docs/schemas/in-use.json`.
 const SCHEMA: &str = "alga.release.in-use/v1";
 
+/// Keep-alive tags that are looked up at once; the store bounds its requests below that.
+const AT_ONCE: usize = 64;
+
 /// How much of each channel's history is in use.
 #[derive(Clone, Copy, Debug)]
 pub struct InUseRequest {
     /// Number of moves of each channel.
     pub moves: u16,
+    /// Whether to list the keep-alive tags that may be deleted.
+    pub prune_plan: bool,
 }
 
 /// What the channels need.
@@ -38,6 +44,9 @@ pub struct InUseReport {
     pub problems: Vec<String>,
     /// Tags and digests to keep, sorted.
     pub keep: Vec<Keep>,
+    /// Keep-alive tags that may be deleted, where that was asked; none when the list is not complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Vec<Prune>>,
 }
 
 /// A tag or digest that is in use.
@@ -52,6 +61,21 @@ pub struct Keep {
     /// The first channel or release that needs it.
     #[serde(rename = "for")]
     pub why: String,
+}
+
+/// A keep-alive tag that may be deleted, and so may the manifest that it names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Prune {
+    /// `HOST/PATH`, or the repository's name in a store on a disk.
+    pub repository: String,
+    /// The tag.
+    pub tag: Tag,
+    /// Digest of the channel manifest that the tag names.
+    pub digest: Digest,
+    /// Channel of which this is an earlier move.
+    pub channel: Tag,
+    /// Number of the move.
+    pub sequence: u64,
 }
 
 impl Keep {
@@ -81,17 +105,18 @@ pub async fn in_use(request: &InUseRequest, config: &Config, connection: &Connec
         return Err(Error::NothingInUse { store: connection.location.to_string() });
     }
     let mut list = List { connection, config, keep: BTreeMap::new(), problems: Vec::new() };
-    for (channel, history) in histories {
-        list.channel(channel, &history);
+    for (channel, history) in &histories {
+        list.channel(channel, history);
         for release in history.moves.iter().filter_map(|one| one.content.as_ref()) {
             let config = release.described(config)?.config;
             let prefix = connection.prefix_of(release, &config)?;
             list.release(release, &prefix, &config);
         }
     }
-    let List { mut problems, keep, .. } = list;
-    problems.sort();
-    problems.dedup();
+    list.problems.sort();
+    list.problems.dedup();
+    let prune = if request.prune_plan { Some(list.prune(&histories).await?) } else { None };
+    let List { problems, keep, .. } = list;
     Ok(InUseReport {
         schema: SCHEMA,
         store: connection.location.to_string(),
@@ -99,6 +124,7 @@ pub async fn in_use(request: &InUseRequest, config: &Config, connection: &Connec
         complete: problems.is_empty(),
         problems,
         keep: keep.into_values().collect(),
+        prune,
     })
 }
 
@@ -141,6 +167,38 @@ impl List<'_> {
         }
     }
 
+    /// Returns the keep-alive tags of moves before those that are kept. A tag whose manifest is kept, or is not the one that the tag was
+    /// made for, is left out: deleting a tag deletes its manifest in many registries.
+    async fn prune(&self, histories: &[(&Tag, History)]) -> Result<Vec<Prune>, Error> {
+        if !self.problems.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (store, repository) = (self.connection.read(), &self.config.repositories.release);
+        let name = self.connection.name_of(repository);
+        let mut prune = Vec::new();
+        for (channel, history) in histories {
+            let Some(oldest) = history.moves.iter().filter_map(Move::sequence).min() else { continue };
+            let tags = store.tags_with_prefix(repository, &release::keep_alive_prefix(channel)).await?;
+            let tags = tags.into_iter().filter_map(|tag| Some((release::keep_alive_sequence(channel, &tag)?, tag)));
+            let older = tags.filter(|(sequence, _)| *sequence < oldest);
+            let looks = older.map(|(sequence, tag)| async move {
+                let digest = oci::optional(store.resolve(repository, &tag).await)?;
+                Ok::<_, Error>(digest.map(|digest| (sequence, tag, digest)))
+            });
+            let mut found = stream::iter(looks).buffer_unordered(AT_ONCE);
+            while let Some((sequence, tag, digest)) = found.try_next().await?.flatten() {
+                let keep = |line: String| self.keep.contains_key(&line);
+                let kept = keep(format!("{name}:{tag}")) || keep(format!("{name}@{digest}"));
+                if !kept && release::keep_alive_tag(channel, sequence, &digest) == tag {
+                    let (repository, channel) = (name.clone(), (*channel).clone());
+                    prune.push(Prune { repository, tag, digest, channel, sequence });
+                }
+            }
+        }
+        prune.sort_by(|a, b| (&a.channel, a.sequence, &a.tag).cmp(&(&b.channel, b.sequence, &b.tag)));
+        Ok(prune)
+    }
+
     fn release(&mut self, release: &Release, prefix: &Prefix, config: &Config) {
         let why = format!("release {}", release.version);
         if let Ok(tag) = release.tag() {
@@ -168,13 +226,33 @@ fn unreadable(channel: &Tag, one: &Move) -> String {
 }
 
 impl InUseReport {
-    /// Returns the report for people.
+    /// Returns the report for people: the prune plan where that was asked, else what is in use.
     pub fn text(&self) -> String {
+        if let Some(prune) = &self.prune {
+            return self.prune_text(prune);
+        }
         let lines: Vec<(String, String)> = self.keep.iter().map(|keep| (keep.line(), shown(&keep.why))).collect();
         let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
         let mut text = format!("in use in {}, with the last {} moves of each channel:\n", self.store, self.moves);
         for (line, why) in &lines {
             let _ = writeln!(text, "  {line:width$}  {why}");
+        }
+        clean(&text)
+    }
+
+    fn prune_text(&self, prune: &[Prune]) -> String {
+        let Self { store, moves, complete, .. } = self;
+        let mut text = match (complete, prune.len()) {
+            (false, _) => format!("nothing may be deleted in {store}: the list of what is in use is not complete\n"),
+            (true, 0) => format!(
+                "nothing may be deleted in {store}: no channel has older keep-alive tags than those of its last {moves} moves\n"
+            ),
+            (true, count) => format!(
+                "{count} keep-alive tags may be deleted in {store}, older than the last {moves} moves of their channel:\n"
+            ),
+        };
+        for Prune { repository, tag, digest, channel, sequence } in prune {
+            let _ = writeln!(text, "  {repository}:{tag}  {digest}  channel {channel}, move {sequence}");
         }
         clean(&text)
     }

@@ -84,7 +84,7 @@ pub use error::{Error, Kind};
 pub use github::package_settings;
 pub use history::{HistoryApart, HistoryEnd, HistoryMove, HistoryReport, HistoryRequest, ServedAt, history};
 pub use image::{ImageReport, ImageRequest, push_image};
-pub use in_use::{InUseReport, InUseRequest, Keep, in_use};
+pub use in_use::{InUseReport, InUseRequest, Keep, Prune, in_use};
 pub use judges::Render;
 pub use lint::{LintOrigin, LintRequest, lint};
 pub use mend::mend;

@@ -90,10 +90,12 @@ impl Connection {
         if let Some(near) = nearest(&word, config.channels.iter().map(Tag::as_str)) {
             return Error::NoSuchName { word, location, near };
         }
-        let mut known: Vec<Tag> = match word.parse::<Digest>() {
-            Ok(_) => Vec::new(),
-            Err(_) => self.read().tags(&config.repositories.release).await.unwrap_or_default(),
-        };
+        let mut known = Vec::new();
+        if word.parse::<Digest>().is_err() {
+            // A repository of releases may hold very many tags: only those that begin alike are listed.
+            let start: String = word.chars().take(word.chars().count().div_ceil(2)).collect();
+            known = self.read().tags_with_prefix(&config.repositories.release, &start).await.unwrap_or_default();
+        }
         known.retain(|tag| config.channels.iter().all(|channel| release::keep_alive_sequence(channel, tag).is_none()));
         let near = nearest(&word, known.iter().map(Tag::as_str));
         Error::NoSuchRelease { near, source }

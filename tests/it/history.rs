@@ -273,6 +273,67 @@ fn what_is_in_use_is_enough_to_verify_every_channel_and_to_take_it_back() {
     assert!(!registry.tags(RELEASES).contains_key("1.0.3"));
 }
 
+/// What a retention job deletes: tags, and with `manifests` what they name.
+fn prune(registry: &Registry, moves: &str, manifests: bool) -> Vec<String> {
+    let plan = alga(&["in-use", "--prune-plan", "--moves", moves, "--store", &store(registry), "--output", "json"]);
+    let plan = plan.ends(0).json();
+    let plan = plan["prune"].as_array().expect("a plan").iter().map(|one| {
+        let (tag, digest) = (one["tag"].as_str().expect("a tag"), one["digest"].as_str().expect("a digest"));
+        registry.remove_tag(RELEASES, tag);
+        if manifests {
+            registry.remove_manifest(RELEASES, digest);
+        }
+        tag.split('-').take(2).collect::<Vec<_>>().join("-")
+    });
+    plan.collect()
+}
+
+#[test]
+fn what_a_prune_plan_names_is_deleted_and_history_verification_and_rollback_go_on() {
+    for manifests in [false, true] {
+        let (source, registry) = (Source::new(), Registry::start());
+        let versions = ["1.0.3", "1.0.4", "1.0.5", "1.0.6"];
+        with_images(&source, &["1.0.4", "1.0.5", "1.0.6", "1.0.7"]);
+        for version in versions {
+            publish(&source, &registry, version, "nightly", &[]).ends(0);
+            let arguments = ["promote", "--from", "nightly", "--to", "stable", "--store", &store(&registry)];
+            alga(&arguments).ends(0);
+        }
+        registry.clear_log();
+        assert_eq!(prune(&registry, "4", manifests), [""; 0]);
+        assert_eq!(prune(&registry, "2", manifests), ["nightly-1", "nightly-2", "stable-1", "stable-2"]);
+        assert_eq!(writes(&registry), 0);
+        assert_eq!(sequences(&json(&registry, &["--moves", "2"]), "moves"), [4, 3]);
+        let whole = json(&registry, &[]);
+        assert_eq!(sequences(&whole, "moves"), if manifests { vec![4, 3] } else { vec![4, 3, 2, 1] });
+        assert_eq!(whole["end"]["why"], if manifests { "missing" } else { "beginning" });
+        assert_eq!(prune(&registry, "2", manifests), [""; 0]);
+        alga(&["verify", "--all-channels", "--store", &store(&registry)]).ends(0);
+        let back = ["rollback", "stable", "--to", "previous", "--reason", "it fails", "--store", &store(&registry)];
+        alga(&back).ends(0);
+        publish(&source, &registry, "1.0.7", "nightly", &[]).ends(0);
+        assert_eq!(sequences(&json(&registry, &["--moves", "2"]), "moves"), [5, 4]);
+    }
+}
+
+#[test]
+fn a_prune_plan_spares_what_is_kept_what_is_not_a_move_and_everything_when_it_does_not_know() {
+    let registry = three_moves();
+    let (tags, first, second) = (registry.tags(RELEASES), kept(&registry, 1), kept(&registry, 2));
+    // Tags that look like those of the first move: the served manifest, a release, and a move that never comes.
+    let served = format!("nightly-1-{}", &tags["nightly"][7..15]);
+    registry.tag(RELEASES, &served, &tags["nightly"]);
+    registry.tag(RELEASES, "nightly-1-0123abcd", &tags["1.0.3"]);
+    registry.tag(RELEASES, "nightly-18446744073709551615-deadbeef", &tags["1.0.3"]);
+    let text = alga(&["in-use", "--prune-plan", "--moves", "2", "--store", &store(&registry)]).ends(0).stdout;
+    assert!(text.starts_with("1 keep-alive tags may be deleted"), "{text}");
+    assert!(text.contains(&first.0) && text.contains(&first.1), "{text}");
+    registry.remove_manifest(RELEASES, &second.1);
+    let run = alga(&["in-use", "--prune-plan", "--moves", "2", "--store", &store(&registry)]).ends(3);
+    assert!(run.stdout.starts_with("nothing may be deleted"), "{}", run.stdout);
+    run.says(&["remove nothing"]);
+}
+
 #[test]
 fn where_something_in_use_is_not_known_nothing_may_be_removed() {
     let registry = three_moves();

@@ -3,19 +3,25 @@
 use alga_release::oci::{Digest, Kind, Location, Options, ReadStore, media_type};
 
 use crate::store_contract::repository;
+use crate::support::programs::{Source, alga, resolve};
+use crate::support::published::{RELEASES, publish, store, with_images};
 use crate::support::registry::{Quirks, Registry, Setup, Tags};
 
 const MANY: usize = 100_000;
+
+/// `count` versions.
+fn versions(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|number| format!("0.{}.{}", number / 1000, number % 1000))
+}
 
 /// A registry whose repository `org/x` has tags of two channels among `count` versions, and does not serve the channel `beta`.
 fn holding(count: usize, quirks: Quirks) -> Registry {
     let registry = Registry::with(Setup { quirks, ..Setup::default() });
     let digest = Digest::of(b"{}");
     registry.put_manifest("org/x", None, digest.as_str(), media_type::IMAGE_MANIFEST, b"{}");
-    let versions = (0..count).map(|number| format!("1.{}.{}", number / 1000, number % 1000));
     let kept = (1..=20).flat_map(|number| ["nightly", "stable"].map(|channel| format!("{channel}-{number}-0123abcd")));
     let others = ["stable", "nightly", "stabl", "stable0", "stable.1", "zebra", "Stable-1-0123abcd"].map(str::to_owned);
-    registry.tag_all("org/x", versions.chain(kept).chain(others), digest.as_str());
+    registry.tag_all("org/x", versions(count).chain(kept).chain(others), digest.as_str());
     registry
 }
 
@@ -112,4 +118,41 @@ async fn an_absent_repository_is_not_found_in_one_request() {
     let registry = Registry::start();
     let error = reader(&registry).tags_with_prefix(&repository("x"), "stable-").await.expect_err("none");
     assert_eq!((error.kind(), registry.log().len()), (Kind::NotFound, 1));
+}
+
+/// How many requests a publication, a promotion, a resolution, a history, a roll-back and a typing error take where there are `count`
+/// other versions, as lines of `METHOD path` without digests.
+fn requests_of_a_day(count: usize) -> Vec<(&'static str, usize)> {
+    let (source, registry) = (Source::new(), Registry::start());
+    let store = store(&registry);
+    with_images(&source, &["1.0.4"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    let promote = ["promote", "--from", "nightly", "--to", "stable", "--store", &store];
+    alga(&promote).ends(0);
+    let digest = registry.tags(RELEASES)["1.0.3"].clone();
+    registry.tag_all(RELEASES, versions(count), &digest);
+    let counted = |what: &'static str, run: &dyn Fn()| {
+        registry.clear_log();
+        run();
+        (what, registry.log().len())
+    };
+    vec![
+        counted("publish", &|| drop(publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0))),
+        counted("promote", &|| drop(alga(&promote).ends(0))),
+        counted("resolve", &|| drop(resolve(&["resolve", "stable", "--store", &store]).ends(0))),
+        counted("history", &|| drop(alga(&["history", "stable", "--store", &store]).ends(0))),
+        counted("in use", &|| drop(alga(&["in-use", "--prune-plan", "--moves", "1", "--store", &store]).ends(0))),
+        counted("to a new channel", &|| {
+            drop(alga(&[&promote[..3], &["--to", "beta", "--new-channel"], &promote[5..]].concat()).ends(0));
+        }),
+        counted("back", &|| {
+            drop(alga(&["rollback", "stable", "--to", "previous", "--reason", "it fails", "--store", &store]).ends(0));
+        }),
+        counted("a typing error", &|| drop(alga(&["verify", "1.0.44", "--store", &store]).ends(1).says(&["`1.0.4`"]))),
+    ]
+}
+
+#[test]
+fn what_a_day_of_releases_asks_of_a_registry_does_not_depend_on_the_number_of_tags() {
+    assert_eq!(requests_of_a_day(10), requests_of_a_day(MANY));
 }

@@ -86,7 +86,8 @@ async fn a_release_is_packed_compared_and_read_back_in_process() {
         HistoryRequest { channel: ops::channel(&config, "nightly").expect("one"), moves: None, to_time: None };
     let report = ops::history(&request, &config, &connection).await.expect("a report");
     assert_eq!(report.moves.iter().map(|one| one.sequence).collect::<Vec<_>>(), [Some(1)]);
-    let report = ops::in_use(&InUseRequest { moves: 1 }, &config, &connection).await.expect("a report");
+    let report =
+        ops::in_use(&InUseRequest { moves: 1, prune_plan: false }, &config, &connection).await.expect("a report");
     assert!(report.complete && report.keep_list().contains(":1.0.3\n"), "{}", report.keep_list());
 
     let published =
@@ -109,7 +110,10 @@ async fn an_error_says_what_it_means_for_the_caller() {
     let request = VerifyRequest { reference: Some("stable".to_owned()), offline: true };
     assert_eq!(ops::verify(&request, &config, &connection).await.map(|_| ()).map_err(kind), Err(Kind::Usage));
     assert_eq!(
-        ops::in_use(&InUseRequest { moves: 1 }, &config, &connection).await.map(|_| ()).map_err(kind),
+        ops::in_use(&InUseRequest { moves: 1, prune_plan: false }, &config, &connection)
+            .await
+            .map(|_| ())
+            .map_err(kind),
         Err(Kind::Refused)
     );
     let side = |revision| {

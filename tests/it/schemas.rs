@@ -55,6 +55,7 @@ fn moves_histories_verifications_and_what_is_in_use_are_as_their_schemas_say() {
     }
     valid("verify.json", &json(&["verify", "--all-channels", "--offline"]));
     valid("in-use.json", &json(&["in-use"]));
+    valid("in-use.json", &json(&["in-use", "--moves", "1", "--prune-plan"]));
 }
 
 #[test]

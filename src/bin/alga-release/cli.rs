@@ -127,7 +127,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   alga-release in-use --moves 10
-  alga-release in-use --format keep-list > keep.txt")]
+  alga-release in-use --format keep-list > keep.txt
+  alga-release in-use --moves 10 --prune-plan")]
     InUse(in_use::Args),
     /// Copy a whole release with everything that it names: to a mirror, to a disk, from a disk
     #[command(after_help = "\

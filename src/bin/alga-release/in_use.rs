@@ -17,6 +17,9 @@ pub struct Args {
     /// How many moves of each channel
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     moves: u16,
+    /// Print what a retention job may delete: keep-alive tags of moves before those, with their manifests
+    #[arg(long, conflicts_with = "format")]
+    prune_plan: bool,
     /// `keep-list`: REPOSITORY:TAG or REPOSITORY@DIGEST, one a line
     #[arg(long, value_enum, conflicts_with = "output")]
     format: Option<ListFormat>,
@@ -39,7 +42,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if !names.is_empty() {
         config.channels = names.iter().map(|name| ops::channel(&config, name)).collect::<Result<_, _>>()?;
     }
-    let (request, store) = (InUseRequest { moves: args.moves }, store.request(&config)?);
+    let (request, store) = (InUseRequest { moves: args.moves, prune_plan: args.prune_plan }, store.request(&config)?);
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
         Ok(ops::in_use(&request, &config, &connection).await?)
