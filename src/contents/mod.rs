@@ -3,10 +3,12 @@
 
 mod applied;
 mod bundle;
+mod once;
 mod opened;
 mod reader;
 
 pub(crate) use applied::{Applied, Applier};
 pub(crate) use bundle::{Bundle, Parts};
+pub(crate) use once::ReadOnce;
 pub(crate) use opened::{Fetched, Found, Opened, unpack_chart};
 pub(crate) use reader::{External, Reader, Stores, Unread};

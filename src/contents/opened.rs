@@ -2,31 +2,27 @@
 //! that is packed and not published yet are read in the same way.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::bundle::Bundle;
+use super::{ReadOnce, Unread};
 use crate::archive::{self, Limits};
 use crate::chart::LAYER_MEDIA_TYPE;
 use crate::config::Config;
-use crate::oci::{
-    AnyRepository, Artifact, Descriptor, Digest, Error, Kind, Manifest, Prefix, ReadStore, Repository, Selector,
-};
+use crate::oci::{AnyRepository, Artifact, Descriptor, Digest, Error, Kind, Manifest, Prefix, Repository, Selector};
 use crate::overlay;
 use crate::release::{Named, NamedKind, Release, Target};
 
 /// Largest archive that is fetched, in bytes.
 const ARCHIVE_LIMIT: u64 = 100 << 20;
-/// Most bytes of manifests and archives that are remembered for the next reader.
-const REMEMBERED_LIMIT: usize = 8 << 20;
 /// Bounds of what is unpacked of one chart.
 const CHART_LIMITS: Limits = Limits { total: 256 << 20, file: 64 << 20 };
 
 /// Where the artifacts of a release are.
 #[derive(Clone, Debug)]
 enum Origin<'a> {
-    Store(&'a ReadStore),
+    Store(ReadOnce<'a>),
     Packed(Vec<(&'a Repository, &'a Artifact)>),
 }
 
@@ -40,15 +36,6 @@ pub struct Opened<'a> {
     prefix: Option<Prefix>,
     /// Everything that the release names.
     pub named: Vec<Named>,
-    /// What was read of the store: comparing and checking read the same parts.
-    read: Mutex<Remembered>,
-}
-
-/// Contents by their digests, as many as fit into a bound.
-#[derive(Debug, Default)]
-struct Remembered {
-    contents: BTreeMap<Digest, (Descriptor, Bytes)>,
-    bytes: usize,
 }
 
 /// A part of a release, or the reason why it is absent or broken. A transient error, and one of the store as a whole, is an [`Error`].
@@ -66,8 +53,8 @@ pub struct Found {
 
 impl<'a> Opened<'a> {
     /// Opens a release that a store serves.
-    pub(crate) fn in_store(store: &'a ReadStore, config: &Config, release: Release) -> Self {
-        Self::of(Origin::Store(store), config, release)
+    pub(crate) fn in_store(store: impl Into<ReadOnce<'a>>, config: &Config, release: Release) -> Self {
+        Self::of(Origin::Store(store.into()), config, release)
     }
 
     /// Opens a release that is packed, out of its artifacts and the repositories that they are pushed to.
@@ -84,7 +71,7 @@ impl<'a> Opened<'a> {
         let config = release.described(config).map_or_else(|_| config.clone(), |described| described.config);
         let prefix = release.prefix_or_configured(&config).ok();
         let named = prefix.as_ref().map(|prefix| release.named(prefix, &config)).unwrap_or_default();
-        Self { origin, config, release, prefix, named, read: Mutex::default() }
+        Self { origin, config, release, prefix, named }
     }
 
     /// Returns the configuration as it holds for the release, whose repositories are named in it.
@@ -133,7 +120,7 @@ impl<'a> Opened<'a> {
         is: impl Fn(&Descriptor) -> bool,
     ) -> Fetched<Found> {
         let (descriptor, bytes) = match &self.origin {
-            Origin::Store(store) => match self.manifest(store, repository, selector).await? {
+            Origin::Store(store) => match absent(store.manifest(repository, selector).await)? {
                 Ok(read) => read,
                 Err(reason) => return Ok(Err(reason)),
             },
@@ -158,13 +145,7 @@ impl<'a> Opened<'a> {
     /// When the store cannot be reached.
     pub async fn archive(&self, found: &Found) -> Fetched<Bytes> {
         match &self.origin {
-            Origin::Store(store) => {
-                if let Some((_, bytes)) = self.remembered(&found.layer.digest) {
-                    return Ok(Ok(bytes));
-                }
-                let read = absent(store.fetch_verified(&found.repository, &found.layer, ARCHIVE_LIMIT).await)?;
-                Ok(read.inspect(|bytes| self.remember(&found.layer, bytes)))
-            }
+            Origin::Store(store) => absent(store.fetch(&found.repository, &found.layer, ARCHIVE_LIMIT).await),
             Origin::Packed(artifacts) => {
                 let mut blobs = artifacts.iter().flat_map(|(_, artifact)| artifact.blobs());
                 let blob = blobs.find(|blob| blob.descriptor().digest == found.layer.digest);
@@ -172,33 +153,6 @@ impl<'a> Opened<'a> {
                     .and_then(|blob| blob.bytes().cloned())
                     .ok_or_else(|| format!("{} is not packed", found.layer.digest)))
             }
-        }
-    }
-
-    async fn manifest(
-        &self,
-        store: &ReadStore,
-        repository: &Repository,
-        selector: &Selector,
-    ) -> Fetched<(Descriptor, Bytes)> {
-        if let Selector::Digest(digest) = selector
-            && let Some(read) = self.remembered(digest)
-        {
-            return Ok(Ok(read));
-        }
-        let read = absent(store.manifest(repository, selector).await)?;
-        Ok(read.inspect(|(descriptor, bytes)| self.remember(descriptor, bytes)))
-    }
-
-    fn remembered(&self, digest: &Digest) -> Option<(Descriptor, Bytes)> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).contents.get(digest).cloned()
-    }
-
-    fn remember(&self, descriptor: &Descriptor, bytes: &Bytes) {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.bytes + bytes.len() <= REMEMBERED_LIMIT {
-            read.bytes += bytes.len();
-            read.contents.insert(descriptor.digest.clone(), (descriptor.clone(), bytes.clone()));
         }
     }
 
@@ -224,10 +178,12 @@ pub(crate) fn unpack_chart(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, 
 }
 
 /// Tells what is absent or broken from what may be there the next time.
-fn absent<T>(result: Result<T, Error>) -> Fetched<T> {
+fn absent<T>(result: Result<T, Unread>) -> Fetched<T> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted | Kind::Io) => Err(error),
-        Err(error) => Ok(Err(error.to_string())),
+        Err(Unread::Store(error)) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted | Kind::Io) => {
+            Err(error)
+        }
+        Err(unread) => Ok(Err(unread.to_string())),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::ReadOnce;
 use crate::oci::{self, Descriptor, Digest, ReadStore, Repository, Selector, Tag};
 
 /// A store, and the same store as the public reads it when other credentials are at hand.
@@ -19,7 +20,7 @@ pub struct Reader<'a> {
 #[derive(Debug)]
 pub struct Stores<'a> {
     /// The store of the release.
-    pub own: Reader<'a>,
+    pub own: ReadOnce<'a>,
     /// Other registries, by the repository's `HOST/PATH`; a registry that is missing here is not asked.
     pub external: &'a BTreeMap<String, External>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::contents::Opened;
+use crate::contents::{Opened, ReadOnce};
 use crate::oci::{Digest, ReadStore};
 use crate::plan::{ChannelState, Desired};
 use crate::release::{InvalidRelease, Record, Release, Resolved};
@@ -64,7 +64,7 @@ pub struct Side<'a> {
 
 impl<'a> Side<'a> {
     /// A release that a store serves; `reference` is what was asked for.
-    pub fn read(store: &'a ReadStore, config: &Config, reference: &str, resolved: Resolved) -> Self {
+    pub fn read(store: impl Into<ReadOnce<'a>>, config: &Config, reference: &str, resolved: Resolved) -> Self {
         let identity = Identity {
             reference: reference.to_owned(),
             version: resolved.release.version.clone(),

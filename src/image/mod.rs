@@ -2,10 +2,12 @@
 //! from the archive that a builder wrote.
 
 pub mod archive;
+mod kind;
 mod pin;
 mod platform;
 mod stated;
 
+pub(crate) use kind::unlike_image;
 pub use pin::{Check, Error, PinRequest, PinnedImages, pin};
 pub use platform::InvalidPlatform;
 pub use platform::Platform;

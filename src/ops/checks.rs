@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use crate::text::shown;
 use crate::verify::{Check, Outcome};
 
-/// Returns one line for each check, and the reason below a check that failed.
-pub(super) fn table(checks: &[Check]) -> String {
-    let width = |of: fn(&Check) -> usize| checks.iter().map(of).max().unwrap_or(0);
+/// Returns one line for each check, and below it the reason and the way out where it is not as it should be.
+pub(super) fn table<'c>(checks: impl IntoIterator<Item = &'c Check>) -> String {
+    let checks: Vec<&Check> = checks.into_iter().collect();
+    let width = |of: fn(&Check) -> usize| checks.iter().map(|check| of(check)).max().unwrap_or(0);
     let kinds = width(|check| check.kind.as_str().len());
     let names = width(|check| shown(&check.name).chars().count());
     let aspects = width(|check| check.aspect.as_str().len());
@@ -23,6 +24,9 @@ pub(super) fn table(checks: &[Check]) -> String {
         let _ = writeln!(text, "  {outcome:11}  {kind:kinds$}  {name:names$}  {aspect:aspects$}  {reference}");
         if let Some(reason) = &check.reason {
             let _ = writeln!(text, "               {}", shown(reason));
+        }
+        if let Some(help) = &check.help {
+            let _ = writeln!(text, "               hint: {}", shown(help));
         }
     }
     text

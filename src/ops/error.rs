@@ -110,14 +110,6 @@ pub enum Error {
         /// Number of all checks.
         checked: usize,
     },
-    /// A release lacks an image that the configuration requires.
-    #[error("the release {version} is not complete: {cause}")]
-    LacksImage {
-        /// Version of the release.
-        version: String,
-        /// The missing key.
-        cause: release::InvalidRelease,
-    },
     /// A channel says something else than the release that it serves.
     #[error("{reference}: {reason}")]
     NotServed {
@@ -387,7 +379,6 @@ impl Error {
             | Self::BrokenBundle { .. }
             | Self::ForeignPrefix { .. }
             | Self::Incomplete { .. }
-            | Self::LacksImage { .. }
             | Self::NoPrevious { .. }
             | Self::NotServed { .. }
             | Self::NothingToRollBack { .. }

@@ -7,7 +7,7 @@ use super::judges::{Judged, Render};
 use super::{Connection, Context, Error};
 use crate::chart;
 use crate::config::{Config, FILE_NAME};
-use crate::contents::{Bundle, Opened, unpack_chart};
+use crate::contents::{Bundle, Opened, ReadOnce, unpack_chart};
 use crate::diff::{Diff, Level, Side};
 use crate::image::PinnedImages;
 use crate::lint::{self, ChartFiles, Contents, Report, Run, Settings, Severity, Written};
@@ -277,13 +277,13 @@ impl Stored {
     /// # Errors
     /// When the store cannot be reached.
     pub(super) async fn served(
-        store: &Connection,
+        store: ReadOnce<'_>,
         config: &Config,
         observed: &ObservedChannel,
     ) -> Result<Option<Self>, Error> {
         let Some(serves) = &observed.serves else { return Ok(None) };
         let release = Release::parse(&serves.json)?;
-        Ok(Some(Self::read(&Opened::in_store(store.read(), config, release), |_| true).await?))
+        Ok(Some(Self::read(&Opened::in_store(store, config, release), |_| true).await?))
     }
 
     /// Reads the bundle, and the charts whose names `wanted` takes. What is absent or broken is left out: verifying names it.

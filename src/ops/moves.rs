@@ -8,13 +8,13 @@ use super::lint::{self, How, Stored};
 use super::transfer::Transfer;
 use super::{Connection, Context, Error};
 use crate::config::Config;
-use crate::contents::Stores;
+use crate::contents::{ReadOnce, Stores};
 use crate::diff::{Diff, Side};
 use crate::lint::{Report, render};
 use crate::oci::{Digest, Pinned, Tag};
 use crate::plan::{Approval, Desired, DesiredRelease, MoveRecord, Moving, ObservedChannel, Plan};
 use crate::release::{MoveKind, Resolved};
-use crate::verify::{self, Check, Outcome};
+use crate::verify::{Check, Checked, Extent, Verified};
 
 /// Version of the report's JSON, `docs/schemas/move.json`.
 const SCHEMA: &str = "alga.release.move/v1";
@@ -124,18 +124,30 @@ impl Step<'_> {
     pub(super) async fn carry_out(self) -> Result<MoveReport, Error> {
         let dry_run = self.target().store().is_none();
         match Box::pin(self.attempt(dry_run)).await {
-            Err(error) if dry_run && error.kind() == super::Kind::Refused => match self.compare().await {
-                Ok(diff) => Err(error.with_diff(diff)),
-                Err(_) => Err(error),
-            },
+            // What the public cannot read is compared all the same.
+            Err(error) if dry_run && error.kind() == super::Kind::Refused => {
+                match self.compare(&self.side(self.source.read().into())).await {
+                    Ok(diff) => Err(error.with_diff(diff)),
+                    Err(_) => Err(error),
+                }
+            }
             done => done,
         }
     }
 
+    /// The release that the channel is to serve; each of its manifests and blobs is read once.
+    fn side<'s>(&self, reads: ReadOnce<'s>) -> Side<'s> {
+        let reference = self.record.from.as_deref().unwrap_or_default();
+        Side::read(reads, self.config, reference, self.resolved.clone())
+    }
+
     async fn attempt(&self, dry_run: bool) -> Result<MoveReport, Error> {
+        let reads = ReadOnce::from(self.source.reader());
+        reads.know(&self.config.repositories.release, &self.resolved.content());
+        let side = &self.side(reads.clone());
         let mut allowed = match &self.across {
-            None => self.within().await?,
-            Some(transfer) => Box::pin(self.across(transfer)).await?,
+            None => self.within(side, reads).await?,
+            Some(transfer) => Box::pin(self.across(side, reads, transfer)).await?,
         };
         if let Err(error) = allowed.installable().and_then(|()| self.terms.check(&allowed.planned.plan)) {
             cancel(self.target(), allowed.upload).await;
@@ -146,7 +158,7 @@ impl Step<'_> {
         for warning in &allowed.warnings {
             self.context.warn(warning);
         }
-        let mut diff = if dry_run && !allowed.planned.plan.is_empty() { Some(self.compare().await?) } else { None };
+        let mut diff = if dry_run && !allowed.planned.plan.is_empty() { Some(self.compare(side).await?) } else { None };
         if let (Some(diff), Some(report)) = (&mut diff, &allowed.lint) {
             lint::add_risks(diff, report);
         }
@@ -158,7 +170,7 @@ impl Step<'_> {
     }
 
     /// The release is in the store of its channel: nothing but the move is written.
-    async fn within(&self) -> Result<Allowed, Error> {
+    async fn within(&self, side: &Side<'_>, reads: ReadOnce<'_>) -> Result<Allowed, Error> {
         let known = self.desired(self.resolved.release_digest.clone(), Vec::new());
         // Every rule that needs no further read comes first.
         let early = carry_out::planned(self.source, &known, self.observed.clone(), Some(&self.moving)).await?;
@@ -175,12 +187,16 @@ impl Step<'_> {
             });
         }
         let upload = open_upload(self.source, &self.config.repositories.release);
-        let looked = look(self.config, self.source, &self.resolved, self.in_channel);
-        let (looked, lint, upload) = futures_util::join!(looked, Box::pin(self.linted()), upload);
+        let (checked, upload) = futures_util::join!(Box::pin(self.checked(side, reads)), upload);
         let upload = upload?;
-        let checked = async { Ok::<_, Error>((self.checked(looked).await?, lint?)) };
-        match checked.await {
-            Ok(((desired, planned, checks), lint)) => {
+        let planned = async {
+            let (Verified { release, checks }, lint) = checked?;
+            let desired = self.desired(release, self.named()?);
+            let planned = carry_out::planned(self.source, &desired, self.observed.clone(), Some(&self.moving)).await?;
+            Ok::<_, Error>((desired, planned, checks, lint))
+        };
+        match planned.await {
+            Ok((desired, planned, checks, lint)) => {
                 Ok(Allowed { desired, planned, checks, lint, warnings: Vec::new(), upload })
             }
             Err(error) => {
@@ -190,40 +206,51 @@ impl Step<'_> {
         }
     }
 
-    async fn checked(
-        &self,
-        looked: Result<(Digest, Vec<Check>), Error>,
-    ) -> Result<(Desired, Planned, Vec<Check>), Error> {
-        let (release, checks) = looked?;
-        complete(&self.resolved.release.version, &checks)?;
-        let desired = self.desired(release, self.named()?);
-        let planned = carry_out::planned(self.source, &desired, self.observed.clone(), Some(&self.moving)).await?;
-        Ok((desired, planned, checks))
-    }
-
     /// The release is in another store than the channel: it is copied there first.
-    async fn across(&self, transfer: &Transfer<'_>) -> Result<Allowed, Error> {
-        let looked = look(self.config, self.source, &self.resolved, self.in_channel);
-        let ((_, checks), lint) = futures_util::try_join!(looked, Box::pin(self.linted()))?;
-        let ready = transfer.read(&self.resolved, self.in_channel, true).await?;
+    async fn across(&self, side: &Side<'_>, own: ReadOnce<'_>, transfer: &Transfer<'_>) -> Result<Allowed, Error> {
+        let (Verified { checks, .. }, lint) = Box::pin(self.checked(side, own)).await?;
+        let ready = Box::pin(transfer.read(&self.resolved, self.in_channel, true)).await?;
         let planned =
             carry_out::planned(self.target(), &ready.desired, self.observed.clone(), Some(&self.moving)).await?;
-        if planned.plan.moves.is_some() {
-            complete(&self.resolved.release.version, &checks)?;
-        }
         let lint = lint.filter(|_| planned.plan.moves.is_some());
         Ok(Allowed { desired: ready.desired, planned, checks, lint, warnings: ready.warnings, upload: None })
     }
 
-    /// Checks the contents of the release, and what an upgrade from what the channel serves would break.
-    async fn linted(&self) -> Result<Option<Report>, Error> {
-        let Some(how) = self.lint else { return Ok(None) };
-        let version = &self.resolved.release.version;
-        let side = Side::read(self.source.read(), self.config, version, self.resolved.clone());
-        let served = Stored::served(self.target(), self.config, &self.observed);
+    /// Checks everything that the release names, and its contents with what an upgrade from what the channel serves would break.
+    ///
+    /// # Errors
+    /// When the release is not complete, or a store fails.
+    async fn checked(&self, side: &Side<'_>, reads: ReadOnce<'_>) -> Result<(Verified, Option<Report>), Error> {
+        let prefix = self.source.prefix_of(&self.resolved.release, self.config)?;
+        let named = self.resolved.release.named(&prefix, self.config);
+        let external = self.source.external(&named).await?;
+        let beside = if self.across.is_none() { reads.clone() } else { self.target().read().into() };
+        let stores = Stores { own: reads, external: &external };
+        let checked = Checked {
+            resolved: &self.resolved,
+            prefix: &prefix,
+            config: self.config,
+            location: &self.source.location,
+            stores: &stores,
+            extent: Extent::Move { in_channel: self.in_channel },
+        };
+        let verified = async { Ok::<_, Error>(checked.verify().await?) };
+        let (verified, contents) = futures_util::try_join!(verified, Box::pin(self.contents(side, beside)))?;
+        complete(&self.resolved.release.version, &verified.checks, self.moving.kind)?;
+        let (Some(how), Some((new, old))) = (self.lint, contents) else { return Ok((verified, None)) };
+        let judged = how.judge(side).await?;
+        let report = how.stored(&self.resolved.release.version, &new, old.as_ref(), &judged);
+        Ok((verified, Some(report)))
+    }
+
+    /// Reads the contents of the release, and of what the channel serves now in the store `beside`, where they are checked.
+    async fn contents(&self, side: &Side<'_>, beside: ReadOnce<'_>) -> Result<Option<(Stored, Option<Stored>)>, Error> {
+        if self.lint.is_none() {
+            return Ok(None);
+        }
+        let served = Stored::served(beside, self.config, &self.observed);
         let (new, old) = futures_util::try_join!(Stored::read(&side.opened, |_| true), served)?;
-        let judged = how.judge(&side).await?;
-        Ok(Some(how.stored(version, &new, old.as_ref(), &judged)))
+        Ok(Some((new, old)))
     }
 
     /// What the store holds already, and the channel is to serve.
@@ -248,10 +275,8 @@ impl Step<'_> {
     }
 
     /// What customers would get, against what the channel serves now.
-    async fn compare(&self) -> Result<Diff, Error> {
-        let reference = self.record.from.as_deref().unwrap_or_default();
-        let to = Side::read(self.source.read(), self.config, reference, self.resolved.clone());
-        carry_out::compare(self.target(), self.config, Some((self.moving.channel, &self.observed)), &to).await
+    async fn compare(&self, to: &Side<'_>) -> Result<Diff, Error> {
+        carry_out::compare(self.target(), self.config, Some((self.moving.channel, &self.observed)), to).await
     }
 
     fn report(&self, allowed: Allowed, diff: Option<Diff>, manifest: Option<Digest>) -> MoveReport {
@@ -285,30 +310,11 @@ impl Step<'_> {
     }
 }
 
-/// Returns the release's own digest, and the checks of everything that the release names: all at once.
-async fn look(
-    config: &Config,
-    source: &Connection,
-    resolved: &Resolved,
-    in_channel: bool,
-) -> Result<(Digest, Vec<Check>), Error> {
-    resolved
-        .release
-        .require_images(config)
-        .map_err(|cause| Error::LacksImage { version: resolved.release.version.clone(), cause })?;
-    let prefix = source.prefix_of(&resolved.release, config)?;
-    let named = resolved.release.named(&prefix, config);
-    let external = source.external(&named).await?;
-    let stores = Stores { own: source.reader(), external: &external };
-    let repository = &config.repositories.release;
-    let served = verify::served(&stores.own, repository, resolved, in_channel, &config.channels);
-    let (served, present) = futures_util::try_join!(served, verify::present(&named, &stores))?;
-    Ok((served.release, std::iter::once(served.check).chain(present).collect()))
-}
-
-/// Refuses a release of which a check failed.
-pub(super) fn complete(version: &str, checks: &[Check]) -> Result<(), Error> {
-    let failed: Vec<String> = checks.iter().filter(|check| check.failed()).map(line).collect();
+/// Refuses a release of which a check failed. The way back to a release that ran is open, whatever it says: there, its bytes must be
+/// whole.
+pub(super) fn complete(version: &str, checks: &[Check], kind: MoveKind) -> Result<(), Error> {
+    let refuses = |check: &&Check| check.failed() && (kind != MoveKind::Rollback || !check.aspect.is_of_contents());
+    let failed: Vec<String> = checks.iter().filter(refuses).map(line).collect();
     if failed.is_empty() {
         return Ok(());
     }
@@ -317,14 +323,16 @@ pub(super) fn complete(version: &str, checks: &[Check]) -> Result<(), Error> {
 
 fn line(check: &Check) -> String {
     let reason = check.reason.as_deref().unwrap_or("it is not as it should be");
-    format!("{} {} {}: {reason}", check.kind.as_str(), check.name, check.reference)
+    let help = check.help.as_ref().map(|help| format!("; hint: {help}")).unwrap_or_default();
+    format!("{} {} {}: {reason}{help}", check.kind.as_str(), check.name, check.reference)
 }
 
 fn not_checked(checks: &[Check]) -> Vec<String> {
-    let loose = checks.iter().filter(|check| check.outcome == Outcome::NotChecked);
+    let loose = checks.iter().filter(|check| !check.is_ok());
     let line = |check: &Check| {
+        let what = if check.failed() { "failed check" } else { "not checked" };
         let reason = check.reason.as_deref().unwrap_or_default();
-        format!("not checked: {} {} ({}): {reason}", check.kind.as_str(), check.name, check.reference)
+        format!("{what}: {} {} ({}): {reason}", check.kind.as_str(), check.name, check.reference)
     };
     loose.map(line).collect()
 }

@@ -35,6 +35,20 @@ pub(super) fn recorded_channel(config: &Config, name: &Tag, observed: &ObservedC
     channel(config, name.as_str()).map(|_| ())
 }
 
+/// Returns whether the tag or digest itself was not found, and not something that it leads to.
+pub(super) fn is_head(error: &oci::Error, selector: &Selector) -> bool {
+    error.reference().ends_with(&selector.to_string())
+}
+
+/// A release whose manifest is there, and whose JSON is gone or corrupted, or which is corrupted itself.
+fn incomplete(word: &str, error: &oci::Error) -> Error {
+    let line = format!("release {word} {}: {error}; hint: {SEND_AGAIN}", error.reference());
+    Error::Incomplete { version: word.to_owned(), failed: vec![line], checked: 1 }
+}
+
+/// What to do about a release that cannot be read.
+pub(super) const SEND_AGAIN: &str = "Send the release again from the commit that it was published from: `alga-release publish --version VERSION --channel CHANNEL --repair`; copy it again where it was copied.";
+
 impl Connection {
     /// Reads the release that a channel, version or digest names; `word` is how the user wrote it.
     ///
@@ -42,7 +56,12 @@ impl Connection {
     /// When there is none, with the nearest name that exists; when the store fails, or holds something else.
     pub async fn resolve(&self, config: &Config, word: &str, selector: &Selector) -> Result<Resolved, Error> {
         match release::resolve(self.read(), &config.repositories.release, selector).await {
-            Err(ResolveError::Store(error)) if error.is_not_found() => Err(self.not_there(config, word, error).await),
+            Err(ResolveError::Store(error)) if is_head(&error, selector) && error.is_not_found() => {
+                Err(self.not_there(config, word, error).await)
+            }
+            Err(ResolveError::Store(error)) if matches!(error.kind(), oci::Kind::NotFound | oci::Kind::Mismatch) => {
+                Err(incomplete(word, &error))
+            }
             other => Ok(other?),
         }
     }

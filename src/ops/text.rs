@@ -88,7 +88,7 @@ impl MoveReport {
             let _ = writeln!(text, "  now     {manifest}");
         }
         let _ = writeln!(text, "checked: {}", count(&self.checks));
-        text += &table(&self.checks);
+        text += &table(self.checks.iter().filter(|check| !check.is_ok()));
         if self.dry_run {
             let _ = writeln!(text, "plan {}; nothing was written", self.plan_digest);
             let _ = writeln!(text, "next: the same with --if-plan {} --if-current {current}", self.plan_digest);

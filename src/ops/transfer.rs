@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use super::moves::complete;
 use super::{Access, Connection, Context, Error, StoreRequest};
 use crate::config::Config;
-use crate::contents::{Reader, Stores};
+use crate::contents::{ReadOnce, Stores};
 use crate::image::Platform;
 use crate::oci::{self, Artifact, Attached, Digest, Location, Pinned, Prefix, Repository, Selector, Tag, archive};
 use crate::overlay::{self, BundleMeta};
 use crate::plan::copy::{self, Keeps, Left, Piece, Whole};
 use crate::plan::{ArtifactKind, Desired, Event};
-use crate::release::{self, Release, Resolved};
-use crate::verify;
+use crate::release::{self, MoveKind, Release, Resolved};
+use crate::verify::{self, Checked, Extent};
 
 /// Largest layer of a bundle that is rewritten.
 const BUNDLE_LIMIT: u64 = 512 << 20;
@@ -137,8 +137,8 @@ impl Transfer<'_> {
     pub(super) async fn read(&self, resolved: &Resolved, in_channel: bool, moves: bool) -> Result<Ready, Error> {
         let (config, source) = (self.config, self.source);
         let repository = &config.repositories.release;
-        let own = Reader { store: source.read(), public: None };
-        let served = verify::served(&own, repository, resolved, in_channel, &config.channels).await?;
+        let own = ReadOnce::from(source.read());
+        let served = verify::served(&own, repository, resolved, in_channel).await?;
         if served.check.failed() {
             let (reference, reason) = (served.check.reference, served.check.reason.unwrap_or_default());
             return Err(Error::NotServed { reference, reason });
@@ -162,13 +162,16 @@ impl Transfer<'_> {
         let stores = Stores { own, external: &elsewhere };
         let extent =
             copy::CopyExtent { images: !self.extent.without_images, platform: self.extent.platform.as_ref(), external };
-        let checks = async { Ok(verify::charts_and_bundle(&resolved, &prefix, config, &stores).await?) };
-        let whole = async { Ok::<_, Error>(copy::read(&resolved, &digest, &prefix, config, &stores, extent).await?) };
+        let location = &source.location;
+        let (resolved, prefix, stores) = (&resolved, &prefix, &stores);
+        let checked = Checked { resolved, prefix, config, location, stores, extent: Extent::Files };
+        let checks = async { Ok(checked.verify().await?.checks) };
+        let whole = async { Ok::<_, Error>(copy::read(resolved, &digest, prefix, config, stores, extent).await?) };
         let (whole, checks) = futures_util::try_join!(whole, checks)?;
-        complete(&resolved.release.version, &checks)?;
+        complete(&resolved.release.version, &checks, MoveKind::Copy)?;
         let parts = if is_registry { in_part(&whole) } else { Vec::new() };
         let origin = Pinned { repository: prefix.name_of(repository), digest };
-        let read = Read { whole, resolved: &resolved, origin, prefix };
+        let read = Read { whole, resolved, origin, prefix: prefix.clone() };
         let mut ready = match &to {
             None => self.as_it_is(read, &keeps)?,
             Some(to) => self.relocated(read, to).await?,

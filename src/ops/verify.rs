@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::judges::{Judged, Render};
 use super::lint::{How, Stored};
+use super::resolve::{SEND_AGAIN, is_head};
 use super::{Connection, Error, checks};
 use crate::config::Config;
-use crate::contents::{Opened, Stores};
+use crate::contents::{Opened, ReadOnce, Stores};
 use crate::lint::{Report, Settings, render};
-use crate::oci::{self, Kind, Location, Selector, Tag};
+use crate::oci::{Kind, Location, Selector, Tag};
 use crate::release::{self, NamedKind, ResolveError, ResolveKind};
 use crate::text::{clean, shown};
-use crate::verify::{self, Aspect, Check, Outcome};
+use crate::verify::{Aspect, Check, Checked, Extent, Outcome};
 
 /// Version of the JSON, `docs/schemas/verify.json`.
 const SCHEMA: &str = "alga.release.verify/v1";
@@ -122,13 +123,24 @@ impl Reading<'_> {
         let prefix = connection.prefix_of(&resolved.release, config)?;
         let named = resolved.release.named(&prefix, config);
         let external = if self.offline { BTreeMap::new() } else { connection.open_others(&named).await? };
-        let stores = Stores { own: reader, external: &external };
-        let checks = Box::pin(verify::contents(word, &resolved, &prefix, config, &stores)).await?;
+        let own = ReadOnce::from(reader);
+        own.know(&config.repositories.release, &resolved.content());
+        let opened = Opened::in_store(own.clone(), config, resolved.release.clone());
+        let stores = Stores { own, external: &external };
+        let channel = config.channels.iter().find(|channel| channel.as_str() == word);
+        let checked = Checked {
+            resolved: &resolved,
+            prefix: &prefix,
+            config,
+            location: &connection.location,
+            stores: &stores,
+            extent: Extent::Whole(channel),
+        };
+        let checks = Box::pin(checked.verify()).await?.checks;
         // Contents that are not whole would give findings that are none.
         let lint = if checks.iter().any(Check::failed) {
             None
         } else {
-            let opened = Opened::in_store(reader.store, config, resolved.release.clone());
             let (read, settings) = (Stored::read(&opened, |_| true).await?, Settings::of(config)?);
             let how = How { settings: &settings, render: Render::Off, timings: false, context: connection.context() };
             Some(how.stored(word, &read, None, &Judged::default()))
@@ -142,13 +154,9 @@ fn is_no_answer(kind: ResolveKind) -> bool {
     matches!(kind, ResolveKind::Store(Kind::Unavailable | Kind::Untrusted | Kind::Denied | Kind::Io))
 }
 
-/// Returns whether the tag or digest itself was not found, and not something that it leads to.
-fn is_head(error: &oci::Error, selector: &Selector) -> bool {
-    error.reference().ends_with(&selector.to_string())
-}
-
 fn of_release(word: &str, outcome: Outcome, reason: String) -> Check {
     Check {
+        help: (outcome == Outcome::Failed).then(|| SEND_AGAIN.to_owned()),
         kind: NamedKind::Release,
         name: word.to_owned(),
         aspect: Aspect::Manifest,
@@ -183,6 +191,15 @@ impl VerifyReport {
     /// Returns whether everything is there, and an appliance would fail all the same.
     pub fn cannot_be_installed(&self) -> bool {
         !self.ok && !self.releases.iter().flat_map(|release| &release.checks).any(Check::failed)
+    }
+
+    /// Returns the ways out of the checks that failed, each once.
+    pub fn help(&self) -> Vec<&str> {
+        let checks = self.releases.iter().flat_map(|release| &release.checks);
+        let mut help: Vec<&str> = checks.filter_map(|check| check.help.as_deref()).collect();
+        help.sort_unstable();
+        help.dedup();
+        help
     }
 
     /// Returns the names of the checks that failed, in one line.

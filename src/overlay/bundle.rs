@@ -8,9 +8,9 @@ use crate::archive::{self, Limits, Refused};
 use crate::oci::{Artifact, Content, media_type};
 
 /// Config of an artifact of Flux. <https://github.com/fluxcd/pkg/blob/main/oci/constants.go>
-const CONFIG: &str = "application/vnd.cncf.flux.config.v1+json";
+pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.cncf.flux.config.v1+json";
 /// Its one layer.
-const LAYER: &str = "application/vnd.cncf.flux.content.v1.tar+gzip";
+pub(crate) const LAYER_MEDIA_TYPE: &str = "application/vnd.cncf.flux.content.v1.tar+gzip";
 
 /// Bounds of what is unpacked.
 const LIMITS: Limits = Limits { total: 512 << 20, file: 64 << 20 };
@@ -57,8 +57,8 @@ pub fn bundle(files: &BTreeMap<String, Vec<u8>>, meta: &BundleMeta) -> Artifact 
     if let Some(source) = &meta.source {
         annotations.insert(media_type::SOURCE.to_owned(), source.clone());
     }
-    let config = Content::new(CONFIG, config.to_string());
-    Artifact::pack(None, config, vec![Content::new(LAYER, packed.bytes)], annotations)
+    let config = Content::new(CONFIG_MEDIA_TYPE, config.to_string());
+    Artifact::pack(None, config, vec![Content::new(LAYER_MEDIA_TYPE, packed.bytes)], annotations)
 }
 
 /// The files of a bundle's layer, by their paths below the overlay.

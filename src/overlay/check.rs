@@ -1,6 +1,6 @@
 //! After the rewriting, no object refers to a git repository.
 
-use crate::flux::{File, SOURCE};
+use crate::flux::{File, Object, SOURCE};
 use crate::path::join;
 use crate::source::{Error, Place};
 use crate::yaml::{Node, Value};
@@ -11,21 +11,28 @@ const FLUX: &str = ".toolkit.fluxcd.io";
 /// The kind in lower case, as it begins in the singular and the plural.
 const MENTION: &str = "gitrepositor";
 
+/// Returns file and line of each GitRepository among Flux's objects, and of each reference to one.
+pub(crate) fn git_references<'a>(objects: &[Object<'a>]) -> Vec<(&'a str, usize)> {
+    let mut places = Vec::new();
+    for object in objects.iter().filter(|object| object.group().ends_with(FLUX)) {
+        if object.is(SOURCE, "GitRepository") {
+            places.push((object.file, object.node.line));
+        }
+        for reference in object.references().into_iter().filter(|reference| reference.is("GitRepository")) {
+            let kind = reference.kind.filter(|_| !reference.node.is_alias());
+            places.push((object.file, kind.map_or(reference.node, |kind| kind.node).line));
+        }
+    }
+    places
+}
+
 /// Refuses objects that still refer to a GitRepository, and warns about every other mention of one.
 ///
 /// # Errors
 /// One error that lists every place.
 pub(super) fn nothing_points_at_git(overlay: &Overlay) -> Result<Vec<Warning>, Error> {
-    let mut places = Vec::new();
-    for object in overlay.objects().iter().filter(|object| object.group().ends_with(FLUX)) {
-        if object.is(SOURCE, "GitRepository") {
-            places.push(overlay.place(object.file, object.node.line));
-        }
-        for reference in object.references().into_iter().filter(|reference| reference.is("GitRepository")) {
-            let kind = reference.kind.filter(|_| !reference.node.is_alias());
-            places.push(overlay.place(object.file, kind.map_or(reference.node, |kind| kind.node).line));
-        }
-    }
+    let references = git_references(&overlay.objects());
+    let mut places: Vec<Place> = references.into_iter().map(|(file, line)| overlay.place(file, line)).collect();
     places.sort();
     places.dedup();
     let Some(first) = places.first().cloned() else { return Ok(mentions(overlay)) };

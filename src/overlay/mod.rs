@@ -26,6 +26,8 @@ mod rewrite;
 mod sources;
 
 pub use bundle::{BundleMeta, bundle, unpack};
+pub(crate) use bundle::{CONFIG_MEDIA_TYPE, LAYER_MEDIA_TYPE};
+pub(crate) use check::git_references;
 pub(crate) use discover::ChartUse;
 pub use discover::Discovered;
 pub use discover::{ChartSource, External};

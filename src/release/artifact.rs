@@ -2,13 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, FILE_NAME, Record, Release, equal_but_for_channel, with_channel};
+use super::{
+    ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, FILE_NAME, Record, Release, Resolved, equal_but_for_channel, with_channel,
+};
 use crate::oci::{Artifact, Content, media_type};
 
 impl Release {
     /// Packs the artifact of a release's JSON: config and single layer are the same bytes.
     pub fn artifact(json: Vec<u8>) -> Artifact {
         pack(Content::new(CONFIG_MEDIA_TYPE, json), BTreeMap::new())
+    }
+}
+
+impl Resolved {
+    /// Returns the JSON as the blob that was read.
+    pub(crate) fn content(&self) -> Content {
+        Content::new(CONFIG_MEDIA_TYPE, self.json.clone())
     }
 }
 

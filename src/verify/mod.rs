@@ -1,20 +1,22 @@
-//! Is everything that a release names there, and is it what it should be? [`present`] asks so much as a channel needs that is
-//! about to move; [`contents`] reads every byte.
+//! Is everything that a release names there, and is it what it should be? A report of a verification, a channel that is about to
+//! move and a copy ask the same, to an [`Extent`].
 
 mod artifact;
-mod contents;
+mod help;
+mod image;
 mod overlay;
-mod present;
+mod release;
 mod served;
 mod values_names;
 
 use serde::Serialize;
 
+use crate::contents::Unread;
+use crate::oci;
 use crate::release::NamedKind;
 
-pub(crate) use contents::charts_and_bundle;
-pub use contents::contents;
-pub use present::present;
+use help::Help;
+pub use release::{Checked, Extent, Verified};
 pub use served::{Served, served};
 
 /// What about it is checked.
@@ -37,9 +39,16 @@ pub enum Aspect {
     Pin,
     /// The values in the release are those in the bundle.
     Values,
+    /// The image runs on the platform of the others.
+    Platform,
 }
 
 impl Aspect {
+    /// Returns whether the check is about what a release says, and not about whether all of it is there.
+    pub fn is_of_contents(self) -> bool {
+        matches!(self, Self::Pin | Self::Values | Self::Platform)
+    }
+
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -51,6 +60,7 @@ impl Aspect {
             Self::Unpacks => "unpacks",
             Self::Pin => "pin",
             Self::Values => "values",
+            Self::Platform => "platform",
         }
     }
 }
@@ -63,7 +73,7 @@ pub enum Outcome {
     Ok,
     /// Not there, or not what it should be.
     Failed,
-    /// Nobody can tell, or nobody looked.
+    /// Cannot be told, or was not asked for.
     NotChecked,
 }
 
@@ -82,10 +92,18 @@ pub struct Check {
     pub outcome: Outcome,
     /// Why, where it is not as it should be.
     pub reason: Option<String>,
+    /// What to do about a check that failed: whole sentences.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
 }
 
 impl Check {
-    /// Is something wrong?
+    /// Returns whether everything is as it should be.
+    pub fn is_ok(&self) -> bool {
+        self.outcome == Outcome::Ok
+    }
+
+    /// Returns whether something is wrong.
     pub fn failed(&self) -> bool {
         self.outcome == Outcome::Failed
     }
@@ -102,7 +120,7 @@ struct Subject<'a> {
 impl Subject<'_> {
     fn row(&self, aspect: Aspect, outcome: Outcome, reason: Option<String>) -> Check {
         let (name, reference) = (self.name.to_owned(), self.reference.to_owned());
-        Check { kind: self.kind, name, aspect, reference, outcome, reason }
+        Check { kind: self.kind, name, aspect, reference, outcome, reason, help: None }
     }
 
     fn ok(&self, aspect: Aspect) -> Check {
@@ -111,6 +129,15 @@ impl Subject<'_> {
 
     fn failed(&self, aspect: Aspect, reason: impl Into<String>) -> Check {
         self.row(aspect, Outcome::Failed, Some(reason.into()))
+    }
+
+    /// Something that was not read; a store that may answer later is an error.
+    fn unread(&self, aspect: Aspect, unread: Unread) -> Result<Check, oci::Error> {
+        let help = matches!(unread, Unread::NotPublic(_)).then(|| {
+            "Make the package public in its settings, or set `publicRead: false` if appliances have a pull secret."
+                .to_owned()
+        });
+        Ok(Check { help, ..self.failed(aspect, unread.reason()?) })
     }
 
     fn not_checked(&self, aspect: Aspect, reason: impl Into<String>) -> Check {

@@ -6,6 +6,7 @@ use super::{Aspect, Check, Subject};
 use crate::contents::Bundle;
 use crate::flux::{HelmRelease, Object, Source, SourceKind};
 use crate::oci::{Digest, Prefix, Repository};
+use crate::overlay::git_references;
 use crate::release::{NamedKind, Release};
 
 /// What a release's overlay says of one of its charts.
@@ -15,16 +16,39 @@ struct Pin {
     file: String,
     version: Option<String>,
     digest: Option<String>,
+    /// Whether the chart is below the release's own prefix.
+    own: bool,
 }
 
-/// Checks every pin of a chart of this release; a chart that nothing pins is a failed check.
+/// Checks that a bundle is an overlay: the appliance applies `base`, and knows no git repository.
+pub(super) fn is_overlay(bundle: &Bundle) -> Result<(), String> {
+    if !bundle.bytes().keys().any(|path| path.starts_with("base/")) {
+        return Err("it has no directory `base`, which the appliance applies".to_owned());
+    }
+    let places = git_references(&bundle.parts().objects);
+    let places: Vec<String> = places.iter().take(10).map(|(file, line)| format!("{file}:{line}")).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
+    Err(format!("it refers to a GitRepository, which the appliance does not have: {}", places.join(", ")))
+}
+
+/// Checks every pin of a chart of this release; a chart that nothing pins is a failed check, and so is one that is not listed.
 pub(super) fn pins(bundle: &Bundle, release: &Release, prefix: &Prefix, charts: &Repository) -> Vec<Check> {
-    let found: Vec<Pin> = bundle.parts().objects.iter().filter_map(|object| pin(object, prefix, charts)).collect();
+    let parts = bundle.parts();
+    let found: Vec<Pin> =
+        parts.objects.iter().filter_map(|object| pin(object, &parts.sources, prefix, charts)).collect();
     let mut checks: Vec<Check> = found.iter().filter_map(|pin| judge(pin, release)).collect();
     let pinned: BTreeSet<&str> = found.iter().map(|pin| pin.chart.as_str()).collect();
+    let reference = &release.config.repository;
     for name in release.chart_digests.keys().filter(|name| !pinned.contains(name.as_str())) {
-        let subject = Subject { kind: NamedKind::Chart, name, reference: &release.config.repository };
+        let subject = Subject { kind: NamedKind::Chart, name, reference };
         checks.push(subject.failed(Aspect::Pin, "nothing in the bundle uses it"));
+    }
+    if release.charts.is_empty() && !parts.releases.is_empty() {
+        let subject = Subject { kind: NamedKind::Release, name: &release.version, reference };
+        let reason = format!("the release lists no charts, and the bundle has {} HelmReleases", parts.releases.len());
+        checks.push(subject.failed(Aspect::Pin, reason));
     }
     checks.extend(bundle.broken().iter().map(|broken| {
         let path = &broken.at.file;
@@ -35,22 +59,29 @@ pub(super) fn pins(bundle: &Bundle, release: &Release, prefix: &Prefix, charts: 
 }
 
 /// Returns what an `OCIRepository` of one of our charts, or a `HelmRelease` that names one by version, pins.
-fn pin(object: &Object<'_>, prefix: &Prefix, charts: &Repository) -> Option<Pin> {
+fn pin(object: &Object<'_>, sources: &[Source<'_>], prefix: &Prefix, charts: &Repository) -> Option<Pin> {
     let file = object.file.to_owned();
     let text = |scalar: crate::flux::Scalar<'_>| scalar.text.to_owned();
+    let below = |source: &Source<'_>| prefix.strip(source.address().strip_prefix("oci://")?);
     if let Some(source) = Source::of(object).filter(|source| source.kind == SourceKind::OciRepository) {
-        let repository = prefix.strip(source.address().strip_prefix("oci://")?)?;
+        let repository = below(&source)?;
         let chart = repository.as_str().strip_prefix(charts.as_str())?.strip_prefix('/')?.to_owned();
-        return Some(Pin { chart, file, version: source.tag.map(text), digest: source.digest.map(text) });
+        let (version, digest) = (source.tag.map(text), source.digest.map(text));
+        return Some(Pin { chart, file, version, digest, own: true });
     }
     let spec = HelmRelease::of(object)?.chart.filter(|chart| chart.is_from("HelmRepository"))?;
-    Some(Pin { chart: text(spec.chart?), file, version: spec.version.map(text), digest: None })
+    let source = Source::referred(sources, SourceKind::HelmRepository, &spec.source?, object);
+    let own = source.and_then(below).is_some_and(|repository| repository == *charts);
+    Some(Pin { chart: text(spec.chart?), file, version: spec.version.map(text), digest: None, own })
 }
 
-/// Nothing for a chart that the release does not name: it is not ours to judge.
+/// Nothing for a chart of somebody else that an older publisher did not list.
 fn judge(pin: &Pin, release: &Release) -> Option<Check> {
-    let version = release.charts.get(&pin.chart)?;
     let subject = Subject { kind: NamedKind::Chart, name: &pin.chart, reference: &pin.file };
+    let Some(version) = release.charts.get(&pin.chart) else {
+        let listed = pin.own || release.description.is_some();
+        return listed.then(|| subject.failed(Aspect::Pin, "the overlay uses it, and the release does not list it"));
+    };
     let tag = |version: &str| version.replace('+', "_");
     let result = match (&pin.digest, &pin.version, release.chart_digests.get(&pin.chart)) {
         (Some(found), _, Some(digest)) if *found != digest.to_string() => {
@@ -60,7 +91,9 @@ fn judge(pin: &Pin, release: &Release) -> Option<Check> {
             Err(format!("the overlay pins version {found}, the release says {version}"))
         }
         (None, None, _) => Err("the overlay uses it without a version or digest".to_owned()),
-        (Some(found), ..) if found.parse::<Digest>().is_err() => Err(format!("`{found}` is no digest")),
+        (Some(found), ..) if found.parse::<Digest>().is_err() => {
+            Err(format!("invalid digest `{found}`: expected `sha256:` followed by 64 lowercase hex digits"))
+        }
         _ => Ok(()),
     };
     Some(subject.judge(Aspect::Pin, result))
@@ -138,7 +171,7 @@ mod tests {
             });
             assert!(failed, "{words}: {found:?}");
         }
-        let by_version = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {chart: {spec: {chart: a, version: '1.0+b', sourceRef: {kind: HelmRepository}}}}\n";
+        let by_version = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {chart: {spec: {chart: a, version: '1.0+b', sourceRef: {kind: HelmRepository, name: c}}}}\n";
         assert_eq!(outcomes(&[("base/a.yaml", by_version)]), [(Outcome::Ok, None)]);
     }
 

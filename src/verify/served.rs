@@ -1,12 +1,9 @@
 //! The release that a channel, a version or a digest serves: is it there, and does the channel say the same as it?
 
 use super::{Aspect, Check, Subject};
-use crate::contents::Reader;
-use crate::oci::{self, Digest, Manifest, Repository, Selector, Tag};
-use crate::release::{self, NamedKind, Resolved};
-
-/// Largest release JSON that is read.
-const CONFIG_LIMIT: u64 = 4 << 20;
+use crate::contents::ReadOnce;
+use crate::oci::{self, Digest, Manifest, Repository, Selector};
+use crate::release::{self, CONFIG_LIMIT, NamedKind, Resolved};
 
 /// The release behind what was resolved.
 #[derive(Clone, Debug)]
@@ -17,17 +14,15 @@ pub struct Served {
     pub check: Check,
 }
 
-/// Reads the release itself, of which a channel's manifest is a copy, and compares the two. `channels` are those that the release
-/// may have been published for: for one of them no second request is needed.
+/// Reads the release itself, of which a channel's manifest is a copy, and compares the two.
 ///
 /// # Errors
 /// When the store cannot be reached.
 pub async fn served(
-    reader: &Reader<'_>,
+    reads: &ReadOnce<'_>,
     repository: &Repository,
     resolved: &Resolved,
     in_channel: bool,
-    channels: &[Tag],
 ) -> Result<Served, oci::Error> {
     let selector = resolved.release_selector(in_channel);
     let reference = match &selector {
@@ -35,7 +30,7 @@ pub async fn served(
         Selector::Digest(digest) => format!("{repository}@{digest}"),
     };
     let subject = Subject { kind: NamedKind::Release, name: &resolved.release.version, reference: &reference };
-    let result = same(reader, repository, resolved, &selector, channels).await?;
+    let result = same(reads, repository, resolved, &selector).await?;
     Ok(match (result, selector) {
         (Ok(release), _) => Served { release, check: subject.ok(Aspect::Manifest) },
         (Err(reason), Selector::Tag(_)) => {
@@ -48,13 +43,12 @@ pub async fn served(
 
 /// The digest of the release under `selector`, when it says the same but for the channel.
 async fn same(
-    reader: &Reader<'_>,
+    reads: &ReadOnce<'_>,
     repository: &Repository,
     resolved: &Resolved,
     selector: &Selector,
-    channels: &[Tag],
 ) -> Result<Result<Digest, String>, oci::Error> {
-    let (descriptor, bytes) = match reader.manifest(repository, selector).await {
+    let (descriptor, bytes) = match reads.manifest(repository, selector).await {
         Ok(read) => read,
         Err(unread) => return unread.reason().map(Err),
     };
@@ -62,16 +56,8 @@ async fn same(
         Ok(manifest) => manifest,
         Err(cause) => return Ok(Err(format!("invalid image manifest: {cause}"))),
     };
-    let json = &resolved.json;
-    let in_one_of_them = channels.iter().any(|channel| {
-        let spliced = release::with_channel(json, channel);
-        spliced.is_ok_and(|spliced| Digest::of(&spliced) == manifest.config.digest)
-    });
-    if in_one_of_them || Digest::of(json) == manifest.config.digest {
-        return Ok(Ok(descriptor.digest));
-    }
-    match reader.fetch(repository, &manifest.config, CONFIG_LIMIT).await {
-        Ok(own) if release::equal_but_for_channel(&own, json) => Ok(Ok(descriptor.digest)),
+    match reads.fetch(repository, &manifest.config, CONFIG_LIMIT).await {
+        Ok(own) if release::equal_but_for_channel(&own, &resolved.json) => Ok(Ok(descriptor.digest)),
         Ok(_) => Ok(Err("it says something else than the channel that is to serve it".to_owned())),
         Err(unread) => unread.reason().map(Err),
     }

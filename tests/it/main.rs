@@ -18,6 +18,8 @@ mod bad_input;
 mod chart_helm;
 // The fields of Flux's objects, as its definitions say.
 mod flux_fields;
+// No channel moves to a release that is not whole.
+mod complete;
 // From store to store.
 mod copy;
 // A release that describes itself needs no configuration.

@@ -403,7 +403,7 @@ fn what_the_public_cannot_read_is_not_promoted() {
     for repository in registry.repositories().iter().filter(|name| !name.ends_with("/temporal")) {
         registry.publish(repository);
     }
-    let refused = promote(&[]).ends(3).says(&["1 of 12 checks", "chart temporal ", "the public cannot read it"]);
+    let refused = promote(&[]).ends(3).says(&["1 of 43 checks", "chart temporal ", "the public cannot read it"]);
     assert!(!refused.stderr.contains(&password) && !refused.stdout.contains(&password));
     assert!(!registry.tags(RELEASES).contains_key("stable"));
     let private = source.path("alga-release.yaml").display().to_string();

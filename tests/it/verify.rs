@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::files_below;
 use crate::support::programs::{Run, Source, alga, release, run};
 use crate::support::published::{
-    RELEASES, digest_of, manifest, publish, served, store, undescribed, with_images, writes,
+    RELEASES, complete, digest_of, manifest, publish, put_image, served, store, undescribed, with_images, writes,
 };
 use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup};
 
@@ -16,37 +16,6 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 fn verify(registry: &Registry, reference: &str, more: &[&str]) -> Run {
     alga(&[&["verify", reference, "--store", &store(registry)], more].concat())
-}
-
-/// An image with a config and one layer, in a registry.
-fn put_image(registry: &Registry, name: &str, tag: &str) -> String {
-    let blob = |bytes: &[u8], media_type: &str| {
-        registry.put_blob(name, &digest_of(bytes), bytes);
-        serde_json::json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() })
-    };
-    let config = blob(format!("{{\"name\":\"{name}\"}}").as_bytes(), "application/vnd.oci.image.config.v1+json");
-    let layer = blob(format!("layer of {name}").as_bytes(), "application/vnd.oci.image.layer.v1.tar");
-    let manifest =
-        serde_json::json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
-    let bytes = serde_json::to_vec(&manifest).expect("JSON");
-    registry.put_manifest(name, Some(tag), &digest_of(&bytes), MANIFEST, &bytes);
-    digest_of(&bytes)
-}
-
-/// 1.0.3 in nightly with all its images.
-fn complete() -> Registry {
-    let (source, registry) = (Source::new(), Registry::start());
-    for (name, tag) in [
-        ("alga-psa-ee", "62cdce38"),
-        ("workflow-worker", "a2cbb43"),
-        ("temporal-worker", "a2cbb43"),
-        ("email-service", "61e4a00e"),
-        ("alga-appliance-control-plane", "1"),
-    ] {
-        put_image(&registry, &format!("org/{name}"), tag);
-    }
-    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require", "--control-plane", "1"]).ends(0);
-    registry
 }
 
 /// The checks of one outcome: kind, name, aspect.
@@ -68,7 +37,7 @@ fn named(kind: &str, name: &str, aspect: &str) -> (String, String, String) {
 
 #[test]
 fn a_whole_release_is_verified_by_reading_alone() {
-    let registry = complete();
+    let registry = complete().1;
     registry.clear_log();
     let run = verify(&registry, "nightly", &["--output", "json"]).ends(0);
     assert_eq!((writes(&registry), run.json()["ok"].clone()), (0, true.into()));
@@ -121,7 +90,7 @@ fn contents(registry: &Registry, repository: &str) -> BTreeSet<(String, Option<S
 
 #[test]
 fn a_flipped_byte_of_anything_in_a_registry_is_found_and_named() {
-    let registry = complete();
+    let registry = complete().1;
     let mut count = 0;
     for repository in registry.repositories() {
         for (digest, media_type) in contents(&registry, &repository) {
@@ -181,7 +150,7 @@ fn a_flipped_byte_of_any_blob_of_a_layout_is_found_and_named() {
 
 #[test]
 fn what_no_tag_keeps_is_said_before_it_is_collected() {
-    let registry = complete();
+    let registry = complete().1;
     let channel = registry.tags(RELEASES)["nightly"].clone();
     for (repository, tag, check) in [
         (RELEASES, format!("nightly-1-{}", &channel[7..15]), named("channel", "nightly", "tag")),
@@ -218,7 +187,7 @@ fn put_release(registry: &Registry, change: impl FnOnce(&mut Value)) {
 
 #[test]
 fn a_release_that_names_another_chart_than_it_says_is_found_though_every_digest_is_right() {
-    let registry = complete();
+    let registry = complete().1;
     let (from, to) = ("org/charts/temporal-worker", "org/charts/temporal");
     let digest = registry.tags(from)["0.1.0"].clone();
     for (digest, media_type) in contents(&registry, from) {
@@ -239,7 +208,7 @@ fn a_release_that_names_another_chart_than_it_says_is_found_though_every_digest_
 
 #[test]
 fn what_is_in_the_bundle_and_in_the_release_must_be_the_same() {
-    let registry = complete();
+    let registry = complete().1;
     put_release(&registry, |release| {
         release["profileValues"]["alga-core.single-node.yaml"] = "other: values\n".into();
         release["charts"]["cert-manager"] = "v9.9.9".into();
@@ -259,7 +228,7 @@ fn a_chart_or_bundle_that_does_not_unpack_is_found_though_every_digest_is_right(
         ("org/charts/temporal", "/chartDigests/temporal", named("chart", "temporal", "loads")),
         ("org/alga-appliance-config", "/config/digest", named("bundle", "alga-appliance-config", "unpacks")),
     ] {
-        let registry = complete();
+        let registry = complete().1;
         let (tag, digest) = registry.tags(repository).into_iter().next().expect("a tag");
         let (_, bytes) = registry.manifest(repository, &digest).expect("a manifest");
         let mut manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
@@ -310,7 +279,7 @@ fn the_names_of_values_are_those_that_the_overlay_reads() {
 
 #[test]
 fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
-    let registry = complete();
+    let registry = complete().1;
     put_release(&registry, |release| {
         undescribed(release);
         let object = release.as_object_mut().expect("an object");
@@ -377,7 +346,7 @@ fn a_release_is_read_as_the_public_reads_it() {
 
 #[test]
 fn offline_is_for_directories_and_asks_no_other_registry() {
-    let registry = complete();
+    let registry = complete().1;
     verify(&registry, "nightly", &["--offline"]).ends(9).says(&["offline: it is a registry", "oci-layout:"]);
     let (source, elsewhere) = (Source::new(), Registry::start());
     let digest = put_image(&elsewhere, "library/redis", "7");
@@ -397,7 +366,7 @@ fn offline_is_for_directories_and_asks_no_other_registry() {
 
 #[test]
 fn a_store_that_cannot_be_reached_is_temporary_and_what_is_not_there_is_said() {
-    let registry = complete();
+    let registry = complete().1;
     verify(&registry, "9.9.9", &[]).ends(1).says(&["9.9.9"]);
     registry.fail(Fault::every("GET", "/charts/", Action::status(503, "")));
     verify(&registry, "nightly", &[]).ends(75);

@@ -43,8 +43,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let reason = format!("{} failed verification: {}", report.store, report.failures());
         let hint = if report.cannot_be_installed() {
             "Publish a version in which the findings are mended: `alga-release lint --explain RULE` says how."
+                .to_owned()
         } else {
-            "publish the version again: what is missing or corrupted is sent, and nothing else"
+            report.help().join(" ")
         };
         return Err(Failure::refused(reason, hint));
     }

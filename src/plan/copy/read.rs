@@ -106,7 +106,7 @@ pub async fn read(
     let tag = resolved.release.tag()?;
     let reading = Reading { tag: &tag, stores, extent };
     let of_release = async {
-        let store = stores.own.store;
+        let store = stores.own.reader.store;
         let repository = &config.repositories.release;
         let artifact = store.artifact(repository, &Selector::Digest(release.clone()), &|_| true).await?;
         let attached = attached(store, repository, &artifact).await?;
@@ -175,14 +175,14 @@ impl Reading<'_> {
                 Ok(left(named, TAG_ALONE))
             }
             Target::At { repository: home @ AnyRepository::Own(repository), selector } => {
-                self.read(named, home, self.stores.own.store, repository, selector).await
+                self.read(named, home, self.stores.own.reader.store, repository, selector).await
             }
             Target::At { repository: home @ AnyRepository::External { registry, repository }, selector } => {
                 if !self.extent.external {
                     let reason = "it is in another registry, and a registry keeps its own alone: --rewrite-prefix takes it along";
                     return Ok(left(named, reason));
                 }
-                if let Some(kept) = self.stores.own.store.external(registry)?
+                if let Some(kept) = self.stores.own.reader.store.external(registry)?
                     && optional(kept.manifest(repository, selector).await)?.is_some()
                 {
                     return self.read(named, home, &kept, repository, selector).await;
@@ -199,7 +199,7 @@ impl Reading<'_> {
 
     /// Reads an image of which the release says the tag alone, if the store has it.
     async fn by_tag(&self, named: &Named, repository: &Repository, tag: &Tag) -> Result<Found, oci::Error> {
-        let store = self.stores.own.store;
+        let store = self.stores.own.reader.store;
         match optional(store.resolve(repository, tag).await)? {
             None => Ok(left(named, &format!("{TAG_ALONE}, and {repository}:{tag} is not there"))),
             Some(digest) => {

@@ -83,6 +83,36 @@ pub fn put_artifact(registry: &Registry, repository: &str, tag: &str) -> String 
     digest_of(&manifest)
 }
 
+/// An image with a config and one layer, in a registry.
+pub fn put_image(registry: &Registry, name: &str, tag: &str) -> String {
+    let blob = |bytes: &[u8], media_type: &str| {
+        registry.put_blob(name, &digest_of(bytes), bytes);
+        json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() })
+    };
+    let config = blob(format!("{{\"name\":\"{name}\"}}").as_bytes(), "application/vnd.oci.image.config.v1+json");
+    let layer = blob(format!("layer of {name}").as_bytes(), "application/vnd.oci.image.layer.v1.tar");
+    let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
+    let bytes = serde_json::to_vec(&manifest).expect("JSON");
+    registry.put_manifest(name, Some(tag), &digest_of(&bytes), MANIFEST, &bytes);
+    digest_of(&bytes)
+}
+
+/// 1.0.3 in nightly with all its images and a control plane; and the tree.
+pub fn complete() -> (Source, Registry) {
+    let (source, registry) = (Source::new(), Registry::start());
+    for (name, tag) in [
+        ("alga-psa-ee", "62cdce38"),
+        ("workflow-worker", "a2cbb43"),
+        ("temporal-worker", "a2cbb43"),
+        ("email-service", "61e4a00e"),
+        ("alga-appliance-control-plane", "1"),
+    ] {
+        put_image(&registry, &format!("org/{name}"), tag);
+    }
+    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require", "--control-plane", "1"]).ends(0);
+    (source, registry)
+}
+
 /// The digest of bytes.
 pub fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))

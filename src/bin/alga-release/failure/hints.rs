@@ -65,10 +65,6 @@ fn of_writing(error: &Error) -> Option<String> {
         Error::Plan(refusal) => return Some(of_refusal(refusal)),
         Error::OtherPlan(other) => of_other_plan(other),
         Error::Approval(_) => "give the file that --dry-run --output json wrote",
-        Error::Incomplete { .. } => {
-            "what is missing: publish the version again, which sends nothing else; what is not public: its package's settings"
-        }
-        Error::LacksImage { .. } => "the configuration's `images` says which keys a release must have",
         Error::NotServed { .. } | Error::BrokenBundle { .. } => "publish the release again",
         Error::NoChannels { .. } => "name the channel where the release is copied to from there",
         Error::NoPrefix { .. } => "say below which name the release will be read: --rewrite-prefix=HOST/PATH",

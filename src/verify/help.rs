@@ -1,0 +1,85 @@
+//! The way out of a check that failed: a published version does not change, so its own bytes are sent again, or another version is
+//! published.
+
+use super::{Aspect, Check, Checked, Extent};
+use crate::oci::Location;
+use crate::release::{MoveKind, NamedKind};
+use crate::text::shown;
+
+/// What the ways out of one release's checks have in common.
+pub(super) struct Help {
+    /// The command that sends the artifacts of the release again, in a sentence.
+    again: String,
+    /// The same for the channel's own manifest.
+    channel_again: String,
+}
+
+impl Help {
+    pub(super) fn new(checked: &Checked<'_>) -> Self {
+        let release = &checked.resolved.release;
+        let (version, store) = (shown(&release.version), checked.location);
+        let copied = release.copied_from.is_some()
+            || checked.resolved.record.as_ref().is_some_and(|record| record.kind == MoveKind::Copy)
+            || match store {
+                Location::Archive(_) => true,
+                Location::Layout(_) => false,
+                Location::Registry(own) => own.to_string() != checked.prefix.to_string(),
+            };
+        let publish = |target: &str| {
+            format!(
+                "Send it again from the commit that the release was published from: \
+                 `alga-release publish --version {version} {target} --store {store} --repair`."
+            )
+        };
+        let again = match (copied, store) {
+            (true, _) => format!(
+                "Copy the release again from the store that it came from: `alga-release copy {version} {store} --store STORE`."
+            ),
+            (false, Location::Layout(_)) => format!(
+                "{} If the release was copied here, copy it again: `alga-release copy {version} {store} --store STORE`.",
+                publish("--no-channel")
+            ),
+            (false, _) => publish("--no-channel"),
+        };
+        let channel_again = match checked.extent {
+            Extent::Whole(Some(channel)) if !copied => publish(&format!("--channel {channel}")),
+            _ => again.clone(),
+        };
+        Self { again, channel_again }
+    }
+
+    /// Adds the way out to a check that failed and has none of its own.
+    pub(super) fn add(&self, check: &mut Check) {
+        if check.failed() && check.help.is_none() {
+            check.help = Some(self.of(check));
+        }
+    }
+
+    fn of(&self, check: &Check) -> String {
+        let text = match (check.kind, check.aspect) {
+            (NamedKind::Image | NamedKind::ExtraImage, Aspect::Manifest | Aspect::Content) => {
+                "Push the image again so that it has the same digest, or publish another version that names another image."
+            }
+            (NamedKind::ControlPlane, Aspect::Manifest | Aspect::Content) => {
+                "Push the image again from the same archive: `alga-release image push ARCHIVE`; or publish another version \
+                 with another control plane."
+            }
+            (NamedKind::Channel, Aspect::Manifest | Aspect::Content) => return self.channel_again.clone(),
+            (_, Aspect::Manifest | Aspect::Content) => return self.again.clone(),
+            (NamedKind::Channel, Aspect::Tag) => {
+                "Set the tag to the digest of the channel's manifest with another tool, or move the channel: each move writes its own."
+            }
+            (_, Aspect::Tag) => {
+                "Publish the same version from the same commit again, which sets a tag that is missing; find out who moved one that is not."
+            }
+            (NamedKind::Channel, Aspect::Agrees) => {
+                "Find out who wrote the channel, and move it: `alga-release rollback CHANNEL --to VERSION --reason TEXT`."
+            }
+            (_, Aspect::Agrees) => {
+                "Publish another version in which this is corrected; `images` of the configuration says which images a release must name."
+            }
+            _ => "Publish another version in which this is corrected: a published version does not change.",
+        };
+        text.to_owned()
+    }
+}
