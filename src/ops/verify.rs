@@ -193,13 +193,12 @@ impl VerifyReport {
         !self.ok && !self.releases.iter().flat_map(|release| &release.checks).any(Check::failed)
     }
 
-    /// Returns the ways out of the checks that failed, each once.
-    pub fn help(&self) -> Vec<&str> {
-        let checks = self.releases.iter().flat_map(|release| &release.checks);
-        let mut help: Vec<&str> = checks.filter_map(|check| check.help.as_deref()).collect();
-        help.sort_unstable();
-        help.dedup();
-        help
+    /// Returns the way out where one is that of every check that failed.
+    pub fn hint(&self) -> String {
+        let mut help =
+            self.releases.iter().flat_map(|release| &release.checks).filter_map(|check| check.help.as_deref());
+        let first = help.next().unwrap_or_default();
+        if help.all(|help| help == first) { first } else { "See the hint of each check that failed." }.to_owned()
     }
 
     /// Returns the names of the checks that failed, in one line.

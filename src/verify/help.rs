@@ -6,6 +6,10 @@ use crate::oci::Location;
 use crate::release::{MoveKind, NamedKind};
 use crate::text::shown;
 
+/// What to do about a release that is whole and wrong.
+pub(super) const ANOTHER_VERSION: &str =
+    "Publish another version in which this is corrected: a published version does not change.";
+
 /// What the ways out of one release's checks have in common.
 pub(super) struct Help {
     /// The command that sends the artifacts of the release again, in a sentence.
@@ -75,10 +79,7 @@ impl Help {
             (NamedKind::Channel, Aspect::Agrees) => {
                 "Find out who wrote the channel, and move it: `alga-release rollback CHANNEL --to VERSION --reason TEXT`."
             }
-            (_, Aspect::Agrees) => {
-                "Publish another version in which this is corrected; `images` of the configuration says which images a release must name."
-            }
-            _ => "Publish another version in which this is corrected: a published version does not change.",
+            _ => ANOTHER_VERSION,
         };
         text.to_owned()
     }

@@ -181,7 +181,8 @@ impl Seen {
     pub(super) fn checks(self, subject: &Subject<'_>) -> Vec<Check> {
         // Other images are carried for whoever needs them, whatever they are.
         let unlike = self.unlike.filter(|_| subject.kind != NamedKind::ExtraImage);
-        let manifest = subject.judge(Aspect::Manifest, unlike.map_or(Ok(()), Err));
+        let manifest =
+            unlike.map_or_else(|| subject.ok(Aspect::Manifest), |reason| subject.wrong(Aspect::Manifest, reason));
         let blobs = self.blobs.map(|blobs| match blobs {
             Ok(Blobs::All) => subject.ok(Aspect::Content),
             Ok(Blobs::Some(reason)) => subject.not_checked(Aspect::Content, reason),

@@ -140,6 +140,11 @@ impl Subject<'_> {
         Ok(Check { help, ..self.failed(aspect, unread.reason()?) })
     }
 
+    /// Something whose bytes are as their digest says, and which is wrong all the same: the same bytes would not mend it.
+    fn wrong(&self, aspect: Aspect, reason: impl Into<String>) -> Check {
+        Check { help: Some(help::ANOTHER_VERSION.to_owned()), ..self.failed(aspect, reason) }
+    }
+
     fn not_checked(&self, aspect: Aspect, reason: impl Into<String>) -> Check {
         self.row(aspect, Outcome::NotChecked, Some(reason.into()))
     }

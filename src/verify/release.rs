@@ -154,13 +154,14 @@ impl<'a> Checked<'a> {
         };
         let manifest = match manifest {
             Ok(manifest) => manifest,
-            Err(reason) => return Ok(vec![subject.failed(Aspect::Manifest, reason)]),
+            Err(reason) => return Ok(vec![subject.wrong(Aspect::Manifest, reason)]),
         };
-        let mut content = artifact::blobs(own, repository, &manifest).await?.map(drop);
-        if manifest.layers.len() != 1 {
-            content = content.and(Err("a release has one layer".to_owned()));
-        }
-        Ok(vec![subject.ok(Aspect::Manifest), subject.judge(Aspect::Content, content)])
+        let content = artifact::blobs(own, repository, &manifest).await?.map(drop);
+        let manifest = match manifest.layers.len() {
+            1 => subject.ok(Aspect::Manifest),
+            count => subject.wrong(Aspect::Manifest, format!("expected one layer, found {count}")),
+        };
+        Ok(vec![manifest, subject.judge(Aspect::Content, content)])
     }
 
     /// Does the version's tag keep it?
@@ -229,9 +230,12 @@ impl<'a> Checked<'a> {
         };
         let manifest = match artifact::manifest(&descriptor, &bytes) {
             Ok(manifest) => manifest,
-            Err(reason) => return Ok(vec![subject.failed(Aspect::Manifest, reason)]),
+            Err(reason) => return Ok(vec![subject.wrong(Aspect::Manifest, reason)]),
         };
-        let mut checks = vec![subject.judge(Aspect::Manifest, artifact::is_kind(named.kind, &manifest))];
+        let mut checks = match artifact::is_kind(named.kind, &manifest) {
+            Ok(()) => vec![subject.ok(Aspect::Manifest)],
+            Err(reason) => vec![subject.wrong(Aspect::Manifest, reason)],
+        };
         match artifact::blobs(own, repository, &manifest).await? {
             Err(reason) => checks.push(subject.failed(Aspect::Content, reason)),
             Ok(blobs) => {
@@ -292,20 +296,20 @@ async fn of_image(
     image: &Image<'_>,
     read: Result<(oci::Descriptor, Bytes), Unread>,
 ) -> Result<Rows, oci::Error> {
-    let failed = |reason: String| Ok((vec![subject.failed(Aspect::Manifest, reason)], Vec::new()));
+    let wrong = |reason: String| Ok((vec![subject.wrong(Aspect::Manifest, reason)], Vec::new()));
     let (descriptor, bytes) = match read {
         Ok(read) => read,
         Err(unread) => return Ok((vec![subject.unread(Aspect::Manifest, unread)?], Vec::new())),
     };
     let manifest: Parsed = match parse(&descriptor, &bytes) {
         Ok(manifest) => manifest,
-        Err(reason) => return failed(reason),
+        Err(reason) => return wrong(reason),
     };
     if !subject.kind.is_image() {
         return Ok((vec![subject.ok(Aspect::Manifest)], Vec::new()));
     }
     match image.look(manifest).await? {
-        Err(reason) => failed(reason),
+        Err(reason) => Ok((vec![subject.failed(Aspect::Manifest, reason)], Vec::new())),
         Ok(seen) => {
             let platforms = seen.platforms.clone();
             Ok((seen.checks(subject), platforms))

@@ -37,7 +37,11 @@ pub async fn served(
             let reason = format!("an older publisher wrote this channel, and no version of the same content: {reason}");
             Served { release: resolved.manifest.clone(), check: subject.not_checked(Aspect::Manifest, reason) }
         }
-        (Err(reason), Selector::Digest(release)) => Served { release, check: subject.failed(Aspect::Manifest, reason) },
+        (Err(reason), Selector::Digest(release)) => {
+            let check = subject.failed(Aspect::Manifest, reason);
+            let help = "Find out who wrote the channel, and move it: `alga-release rollback CHANNEL --to VERSION --reason TEXT`.";
+            Served { release, check: Check { help: Some(help.to_owned()), ..check } }
+        }
     })
 }
 

@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use alga_release::overlay;
+use serde_json::{Value, json};
 
 use crate::support::programs::{Run, Source, alga};
-use crate::support::published::{RELEASES, complete, manifest, publish, served, state, store, with_images};
+use crate::support::published::{
+    RELEASES, complete, digest_of, manifest, publish, rewrite_release, served, state, store, with_images,
+};
 use crate::support::registry::{Registry, at_once};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 fn promote(registry: &Registry, from: &str) -> Run {
     alga(&["promote", "--from", from, "--to", "stable", "--store", &store(registry)])
@@ -129,4 +134,229 @@ fn the_blobs_of_a_chart_are_read_at_once() {
     at_once(&registry, "/charts/temporal/blobs/", 2, || {
         promote(&registry, "nightly").ends(0);
     });
+}
+
+/// Verification and promotion refuse 1.0.3, and both say why.
+fn refused(registry: &Registry, words: &[&str]) {
+    let verified = alga(&["verify", "1.0.3", "--output", "json", "--store", &store(registry)]).ends(3).json();
+    let checks = verified["releases"][0]["checks"].as_array().expect("checks");
+    let text = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
+    let line = |check: &Value| {
+        let kind = text(check, "kind").replace('-', " ");
+        format!(
+            "{kind} {} {}: {} {}",
+            text(check, "name"),
+            text(check, "reference"),
+            text(check, "reason"),
+            text(check, "help")
+        )
+    };
+    let said: Vec<String> = checks.iter().filter(|check| check["outcome"] == "failed").map(line).collect();
+    for word in words {
+        assert!(said.iter().any(|line| line.contains(word)), "no `{word}` in {said:#?}");
+    }
+    promote(registry, "1.0.3").ends(3).says(words);
+    assert!(!registry.tags(RELEASES).contains_key("stable"), "{words:?}");
+}
+
+const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Stores a manifest with a config and one layer, and returns its digest.
+fn put(registry: &Registry, repository: &str, config: (&str, &str), layer: (&str, &[u8])) -> String {
+    let blob = |media_type: &str, bytes: &[u8]| {
+        registry.put_blob(repository, &digest_of(bytes), bytes);
+        json!({"mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len()})
+    };
+    let (config, layer) = (blob(config.0, config.1.as_bytes()), blob(layer.0, layer.1));
+    put_manifest(registry, repository, &json!({"mediaType": MANIFEST, "config": config, "layers": [layer]}))
+}
+
+/// Stores a manifest or an index, and returns its digest.
+fn put_manifest(registry: &Registry, repository: &str, manifest: &Value) -> String {
+    let mut manifest = manifest.clone();
+    manifest["schemaVersion"] = 2.into();
+    let (media_type, bytes) =
+        (manifest["mediaType"].as_str().expect("text").to_owned(), manifest.to_string().into_bytes());
+    registry.put_manifest(repository, None, &digest_of(&bytes), &media_type, &bytes);
+    digest_of(&bytes)
+}
+
+/// An index that names manifests of these digests.
+fn put_index(registry: &Registry, repository: &str, media_type: &str, digests: &[String]) -> String {
+    let named = |digest: &String| {
+        let (_, bytes) = registry.manifest(repository, digest).expect("a manifest");
+        json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    };
+    let manifests: Vec<Value> = digests.iter().map(named).collect();
+    put_manifest(registry, repository, &json!({"mediaType": INDEX, "manifests": manifests}))
+}
+
+#[test]
+fn the_control_plane_and_the_images_are_container_images() {
+    let (_source, registry) = complete();
+    let (repository, host) = ("org/alga-appliance-control-plane", registry.address());
+    let plane = |digest: &str| {
+        let reference = format!("{host}/{repository}@{digest}");
+        rewrite_release(&registry, |release| release["controlPlane"] = reference.into());
+    };
+    let attestation = put(&registry, repository, (IMAGE_CONFIG, "{}"), ("application/vnd.in-toto+json", b"{}"));
+    let unknown = r#"{"os":"unknown","architecture":"unknown"}"#;
+    let unknown = put(&registry, repository, (IMAGE_CONFIG, unknown), (LAYER, b"of no platform"));
+    for (digest, words) in [(attestation, "found a signature, an attestation"), (unknown, "found an attestation")] {
+        plane(&digest);
+        refused(&registry, &["control plane controlPlane", &digest, words, "Publish another version"]);
+    }
+    let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
+    let chart = format!("{host}/org/charts/temporal@{chart}");
+    rewrite_release(&registry, |release| release["controlPlane"] = chart.clone().into());
+    refused(
+        &registry,
+        &["control plane controlPlane", &chart, "found an artifact with a config of `application/vnd.cncf.helm"],
+    );
+    rewrite_release(&registry, |release| {
+        release["controlPlane"] = Value::Null;
+        release["imageDigests"]["algaCore"] = chart.clone().into();
+    });
+    refused(&registry, &["image algaCore", &chart, "expected a container image"]);
+}
+
+#[test]
+fn an_index_leads_to_a_bounded_number_of_manifests() {
+    let (_source, registry) = complete();
+    let repository = "org/alga-appliance-control-plane";
+    let plane = |digest: &str| {
+        let reference = format!("{}/{repository}@{digest}", registry.address());
+        rewrite_release(&registry, |release| release["controlPlane"] = reference.into());
+        registry.clear_log();
+        refused(&registry, &["control plane controlPlane", digest, "more than 200 manifests"]);
+        assert!(registry.log().len() < 200, "{}", registry.log().len());
+    };
+    let image = put(&registry, repository, (IMAGE_CONFIG, "{}"), (LAYER, b"a layer"));
+    let mut nested = put_index(&registry, repository, MANIFEST, &[image]);
+    for _ in 0..500 {
+        nested = put_index(&registry, repository, INDEX, &[nested]);
+    }
+    plane(&nested);
+    let images: Vec<String> =
+        (0..500_u32).map(|at| put(&registry, repository, (IMAGE_CONFIG, "{}"), (LAYER, &at.to_be_bytes()))).collect();
+    plane(&put_index(&registry, repository, MANIFEST, &images));
+}
+
+#[test]
+fn the_images_of_a_release_run_on_one_platform() {
+    let (_source, registry) = complete();
+    let of = |name: &str, architecture: &str| {
+        let repository = format!("org/{name}");
+        let config = format!(r#"{{"os":"linux","architecture":"{architecture}"}}"#);
+        let digest = put(&registry, &repository, (IMAGE_CONFIG, &config), (LAYER, name.as_bytes()));
+        format!("{}/{repository}@{digest}", registry.address())
+    };
+    let (core, plane) = (of("alga-psa-ee", "amd64"), of("alga-appliance-control-plane", "arm64"));
+    rewrite_release(&registry, |release| {
+        release["imageDigests"]["algaCore"] = core.into();
+        release["controlPlane"] = plane.clone().into();
+    });
+    refused(&registry, &["control plane controlPlane", &plane, "it is for linux/arm64, expected linux/amd64"]);
+    let windows = r#"{"os":"windows","architecture":"amd64"}"#;
+    let windows = put(&registry, "org/alga-psa-ee", (IMAGE_CONFIG, windows), (LAYER, b"of windows"));
+    let windows = format!("{}/org/alga-psa-ee@{windows}", registry.address());
+    rewrite_release(&registry, |release| {
+        release["imageDigests"]["algaCore"] = windows.into();
+        release["controlPlane"] = Value::Null;
+    });
+    refused(&registry, &["image algaCore", "it is for windows/amd64"]);
+    // The way back is open: that release ran.
+    rollback(&registry, "1.0.3").ends(0).says(&["it is for windows/amd64"]);
+}
+
+/// Lets 1.0.3 have a bundle with these files.
+fn rebundle(registry: &Registry, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) {
+    let repository = "org/alga-appliance-config";
+    let (_, bytes) = registry.manifest(repository, "1.0.3").expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+    let mut files = overlay::unpack(&registry.blob(repository, layer).expect("a blob")).expect("an archive");
+    change(&mut files);
+    let meta = overlay::BundleMeta { created: String::new(), source: None, revision: String::new() };
+    let artifact = overlay::bundle(&files, &meta);
+    for blob in artifact.blobs() {
+        registry.put_blob(repository, blob.descriptor().digest.as_str(), blob.bytes().expect("in memory"));
+    }
+    let digest = artifact.digest().to_string();
+    registry.put_manifest(repository, Some("1.0.3"), &digest, MANIFEST, artifact.manifest().bytes());
+    rewrite_release(registry, |release| release["config"]["digest"] = digest.into());
+}
+
+#[test]
+fn the_bundle_is_an_overlay_of_flux_without_git() {
+    let (_source, registry) = complete();
+    let git = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: alga-psa, namespace: flux-system}\n";
+    rebundle(&registry, |files| {
+        files.insert("base/git.yaml".to_owned(), git.as_bytes().to_vec());
+    });
+    refused(&registry, &["bundle alga-appliance-config", "refers to a GitRepository", "base/git.yaml:1"]);
+    rebundle(&registry, |files| files.retain(|path, _| !path.starts_with("base/")));
+    refused(&registry, &["bundle alga-appliance-config", "no directory `base`"]);
+    let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
+    let (media_type, bytes) = registry.manifest("org/charts/temporal", &chart).expect("a manifest");
+    registry.put_manifest("org/alga-appliance-config", Some("1.0.3"), &chart, &media_type, &bytes);
+    for digest in blobs(&registry, "org/charts/temporal", "0.1.0") {
+        let bytes = registry.blob("org/charts/temporal", &digest).expect("a blob");
+        registry.put_blob("org/alga-appliance-config", &digest, &bytes);
+    }
+    rewrite_release(&registry, |release| release["config"]["digest"] = chart.into());
+    refused(&registry, &["bundle alga-appliance-config", "expected a bundle of Flux", "no directory `base`"]);
+}
+
+#[test]
+fn the_release_lists_every_chart_that_its_bundle_uses() {
+    let (_source, registry) = complete();
+    let json = served(&registry, "1.0.3");
+    let without = |release: &mut Value, name: &str| {
+        for key in ["charts", "chartDigests"] {
+            release[key].as_object_mut().expect("an object").remove(name);
+        }
+    };
+    for name in ["temporal", "cert-manager"] {
+        rewrite_release(&registry, |release| without(release, name));
+        refused(&registry, &[&format!("chart {name} base/"), "the release does not list it"]);
+        rewrite_release(&registry, |release| *release = json.clone());
+    }
+    rewrite_release(&registry, |release| {
+        release["charts"] = json!({});
+        release.as_object_mut().expect("an object").remove("chartDigests");
+    });
+    refused(&registry, &["release 1.0.3", "the release lists no charts, and the bundle has 7 HelmReleases"]);
+}
+
+#[test]
+fn a_version_that_cannot_be_shown_is_refused() {
+    let (_source, registry) = complete();
+    rewrite_release(&registry, |release| {
+        release["charts"]["cert-manager"] = "v1.16.2\u{1b}[2K".into();
+        release["images"]["algaCore"] = "62cd\u{202e}ce38".into();
+    });
+    let words = [
+        "release 1.0.3",
+        "the version of chart `cert-manager` is not printable",
+        "the tag of image `algaCore` is not printable",
+    ];
+    refused(&registry, &words);
+}
+
+#[test]
+fn a_chart_is_the_one_that_the_release_says() {
+    let (_source, registry) = complete();
+    let (from, to) = ("org/charts/temporal-worker", "org/charts/temporal");
+    let digest = registry.tags(from)["0.1.0"].clone();
+    let (media_type, bytes) = registry.manifest(from, &digest).expect("a manifest");
+    registry.put_manifest(to, None, &digest, &media_type, &bytes);
+    for blob in blobs(&registry, from, "0.1.0") {
+        registry.put_blob(to, &blob, &registry.blob(from, &blob).expect("a blob"));
+    }
+    rewrite_release(&registry, |release| release["chartDigests"]["temporal"] = digest.clone().into());
+    let words = ["chart temporal", &digest, "Chart.yaml says temporal-worker 0.1.0, the release says temporal 0.1.0"];
+    refused(&registry, &words);
 }

@@ -191,7 +191,7 @@ fn a_chart_whose_manifest_other_programs_read_differently_fails_its_check() {
         registry.put_blob(RELEASES, &digest_of(json.as_bytes()), json.as_bytes());
         serve(&registry, &release.replace(config.as_str().expect("a digest"), &digest_of(json.as_bytes())));
         let run = alga(&["verify", "nightly", "--store", &store(&registry)]).ends(3);
-        let said = ["charts/temporal", "invalid manifest", reason];
+        let said = ["charts/temporal", "invalid image manifest", reason];
         assert!(said.iter().all(|part| run.stdout.contains(part)), "{reason}: {run:?}");
     }
 }

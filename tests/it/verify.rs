@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::files_below;
 use crate::support::programs::{Run, Source, alga, release, run};
 use crate::support::published::{
-    RELEASES, complete, digest_of, manifest, publish, put_image, served, store, undescribed, with_images, writes,
+    RELEASES, complete, digest_of, publish, put_image, rewrite_release, served, store, undescribed, with_images, writes,
 };
 use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup};
 
@@ -169,22 +169,6 @@ fn what_no_tag_keeps_is_said_before_it_is_collected() {
     verify(&registry, "nightly", &[]).ends(0);
 }
 
-/// A release with other words in its JSON, under a version's tag.
-fn put_release(registry: &Registry, change: impl FnOnce(&mut Value)) {
-    let mut release = served(registry, "1.0.3");
-    change(&mut release);
-    let json = serde_json::to_vec(&release).expect("JSON");
-    registry.put_blob(RELEASES, &digest_of(&json), &json);
-    let mut manifest = manifest(registry, "1.0.3");
-    for blob in ["/config", "/layers/0"] {
-        let blob = manifest.pointer_mut(blob).expect("a blob");
-        (blob["digest"], blob["size"]) = (digest_of(&json).into(), json.len().into());
-    }
-    let bytes = serde_json::to_vec(&manifest).expect("JSON");
-    let version = release["version"].as_str().expect("a version");
-    registry.put_manifest(RELEASES, Some(version), &digest_of(&bytes), MANIFEST, &bytes);
-}
-
 #[test]
 fn a_release_that_names_another_chart_than_it_says_is_found_though_every_digest_is_right() {
     let registry = complete().1;
@@ -199,7 +183,7 @@ fn a_release_that_names_another_chart_than_it_says_is_found_though_every_digest_
             }
         }
     }
-    put_release(&registry, |release| release["chartDigests"]["temporal"] = digest.into());
+    rewrite_release(&registry, |release| release["chartDigests"]["temporal"] = digest.into());
     let run = verify(&registry, "1.0.3", &["--output", "json"]).ends(3);
     let expected = [named("chart", "temporal", "loads"), named("chart", "temporal", "pin")];
     assert_eq!(failed(&run), expected.into());
@@ -209,7 +193,7 @@ fn a_release_that_names_another_chart_than_it_says_is_found_though_every_digest_
 #[test]
 fn what_is_in_the_bundle_and_in_the_release_must_be_the_same() {
     let registry = complete().1;
-    put_release(&registry, |release| {
+    rewrite_release(&registry, |release| {
         release["profileValues"]["alga-core.single-node.yaml"] = "other: values\n".into();
         release["charts"]["cert-manager"] = "v9.9.9".into();
         release["images"].as_object_mut().expect("images").remove("emailService");
@@ -238,7 +222,9 @@ fn a_chart_or_bundle_that_does_not_unpack_is_found_though_every_digest_is_right(
         (blob["digest"], blob["size"]) = (digest_of(layer).into(), layer.len().into());
         let bytes = serde_json::to_vec(&manifest).expect("JSON");
         registry.put_manifest(repository, Some(&tag), &digest_of(&bytes), MANIFEST, &bytes);
-        put_release(&registry, |release| *release.pointer_mut(pointer).expect("a digest") = digest_of(&bytes).into());
+        rewrite_release(&registry, |release| {
+            *release.pointer_mut(pointer).expect("a digest") = digest_of(&bytes).into();
+        });
         let run = verify(&registry, "1.0.3", &["--output", "json"]).ends(3);
         assert!(failed(&run).contains(&check), "{check:?}: {:#?}", failed(&run));
     }
@@ -257,7 +243,7 @@ fn the_names_of_values_are_those_that_the_overlay_reads() {
         "{ok:#?}"
     );
     let other = "appliance-values-alga-core-000000000000";
-    put_release(&registry, |release| {
+    rewrite_release(&registry, |release| {
         release["valuesConfigMaps"]["alga-core"] = other.into();
         let readers = release["appliance"]["values"].as_array_mut().expect("a list");
         let reader = readers.iter_mut().find(|reader| reader["release"] == "alga-core").expect("a reader");
@@ -266,7 +252,7 @@ fn the_names_of_values_are_those_that_the_overlay_reads() {
     let run = verify(&registry, "1.0.3", &["--output", "json"]).ends(3);
     assert_eq!(failed(&run), [named("bundle", &name, "values")].into());
     assert!(checks(&run.json(), "not-checked").contains(&named("release", other, "values")), "{}", run.stdout);
-    put_release(&registry, |release| {
+    rewrite_release(&registry, |release| {
         undescribed(release);
         release.as_object_mut().expect("an object").remove("valuesConfigMaps");
     });
@@ -280,7 +266,7 @@ fn the_names_of_values_are_those_that_the_overlay_reads() {
 #[test]
 fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
     let registry = complete().1;
-    put_release(&registry, |release| {
+    rewrite_release(&registry, |release| {
         undescribed(release);
         let object = release.as_object_mut().expect("an object");
         for key in ["chartDigests", "imageDigests", "profileValues"] {

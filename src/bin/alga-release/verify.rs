@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             "Publish a version in which the findings are mended: `alga-release lint --explain RULE` says how."
                 .to_owned()
         } else {
-            report.help().join(" ")
+            report.hint()
         };
         return Err(Failure::refused(reason, hint));
     }

@@ -113,6 +113,22 @@ pub fn complete() -> (Source, Registry) {
     (source, registry)
 }
 
+/// A release with other words in its JSON, under a version's tag.
+pub fn rewrite_release(registry: &Registry, change: impl FnOnce(&mut Value)) {
+    let mut release = served(registry, "1.0.3");
+    change(&mut release);
+    let json = serde_json::to_vec(&release).expect("JSON");
+    registry.put_blob(RELEASES, &digest_of(&json), &json);
+    let mut manifest = manifest(registry, "1.0.3");
+    for blob in ["/config", "/layers/0"] {
+        let blob = manifest.pointer_mut(blob).expect("a blob");
+        (blob["digest"], blob["size"]) = (digest_of(&json).into(), json.len().into());
+    }
+    let bytes = serde_json::to_vec(&manifest).expect("JSON");
+    let version = release["version"].as_str().expect("a version");
+    registry.put_manifest(RELEASES, Some(version), &digest_of(&bytes), MANIFEST, &bytes);
+}
+
 /// The digest of bytes.
 pub fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
