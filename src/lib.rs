@@ -35,7 +35,7 @@
 //! kustomize -> {chart, flux}
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}
-//! {credentials, lint} -> system
+//! {credentials, lint, plan} -> system
 //! ```
 // What is `pub` is the API of the crate: what its operations speak of, and what the resolver and the tests need.
 #![warn(unreachable_pub)]
