@@ -84,6 +84,11 @@ impl Error {
         &self.reference
     }
 
+    /// Why, without what was attempted.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// Is something that was asked for simply not there?
     pub fn is_not_found(&self) -> bool {
         self.kind == Kind::NotFound

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 
+use super::content::unreadable;
 use super::store::Backing;
 use super::{
     Artifact, Content, Descriptor, Digest, Document, Error, Index, Kind, Parsed, ReadStore, Repository, Selector, Tag,
@@ -49,6 +51,33 @@ impl ReadStore {
     /// When the store fails; absent is `Ok(false)`.
     pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         on_backing!(self, store => store.has(repository, descriptor))
+    }
+
+    /// Reads a blob to its end, piece by piece, and holds it against its descriptor.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Mismatch`], and when the store fails.
+    pub(crate) async fn read_through(&self, repository: &Repository, descriptor: &Descriptor) -> Result<(), Error> {
+        let reference = || format!("{repository}@{}", descriptor.digest);
+        let Backing::Registry(registry) = &self.backing else {
+            // On a disk, whoever asks for a blob reads it.
+            if self.has(repository, descriptor).await? {
+                return Ok(());
+            }
+            return Err(Error::new(Kind::NotFound, "reading", reference(), "it is not there"));
+        };
+        let read = async || {
+            let mut pieces = self.content(repository, descriptor).stream();
+            while let Some(piece) = pieces.next().await {
+                if let Err(cause) = piece {
+                    let (kind, reason, retry_after) = unreadable(&cause);
+                    let error = Error::new(kind, "reading", reference(), reason);
+                    return Err(if let Some(wait) = retry_after { error.passing(wait) } else { error });
+                }
+            }
+            Ok(())
+        };
+        registry.persist(read).await
     }
 
     /// A manifest, and of an index the manifests that it names and `keep` wants; on a disk, those of them that are there. An index

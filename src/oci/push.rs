@@ -49,14 +49,67 @@ impl Store {
         &self.read
     }
 
-    /// Pushes a blob, unless the store has it. Pushing again is no error.
+    /// Pushes a blob, unless the store has it. Pushing again is no error. Returns whether the store has seen the bytes now; otherwise it
+    /// says that it has them.
     ///
     /// # Errors
     /// When the store refuses or fails.
-    pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+    pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<bool, Error> {
         match &self.target {
             Target::Registry(registry, mounts) => registry.push_blob(repository, content, mounts).await,
-            Target::Layout(layout) => layout.push_blob(repository, content).await,
+            Target::Layout(layout) => layout.push_blob(repository, content).await.map(|()| true),
+        }
+    }
+
+    /// Pushes a blob whatever the store says that it has, and reads it back. What the store keeps all the same is deleted and pushed
+    /// again.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when the store goes on keeping other bytes under the digest; when it fails.
+    pub(crate) async fn replace_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
+        let Target::Registry(registry, mounts) = &self.target else {
+            return self.push_blob(repository, content).await.map(drop);
+        };
+        let digest = &content.descriptor().digest;
+        registry.push_blob_anew(repository, content, mounts).await?;
+        if self.is_whole(repository, content).await? {
+            return Ok(());
+        }
+        registry.delete_blob(repository, digest).await;
+        registry.push_blob_anew(repository, content, mounts).await?;
+        if self.is_whole(repository, content).await? { Ok(()) } else { Err(kept(repository, digest)) }
+    }
+
+    /// Pushes a manifest under `tag`, whatever the store says that it has, and reads it back. What the store keeps all the same is deleted,
+    /// with all its tags, and pushed again.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when the store goes on keeping other bytes under the digest; when it fails.
+    pub(crate) async fn replace_manifest(
+        &self,
+        repository: &Repository,
+        manifest: &Document,
+        tag: Option<&Tag>,
+    ) -> Result<(), Error> {
+        let digest = &manifest.descriptor().digest;
+        self.push_manifest(repository, manifest, tag).await?;
+        if self.read.manifest(repository, &Selector::Digest(digest.clone())).await.is_ok() {
+            return Ok(());
+        }
+        self.delete_manifest(repository, digest).await;
+        self.push_manifest(repository, manifest, tag).await?;
+        match self.read.manifest(repository, &Selector::Digest(digest.clone())).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == Kind::Unavailable => Err(error),
+            Err(_) => Err(kept(repository, digest)),
+        }
+    }
+
+    async fn is_whole(&self, repository: &Repository, content: &Content) -> Result<bool, Error> {
+        match self.read.read_through(repository, content.descriptor()).await {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Mismatch | Kind::TooLarge) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -79,7 +132,7 @@ impl Store {
     pub(crate) async fn push_blob_into(&self, upload: &Upload, content: &Content) -> Result<(), Error> {
         match &self.target {
             Target::Registry(registry, mounts) => registry.push_blob_into(upload, content, mounts).await,
-            Target::Layout(_) => self.push_blob(upload.repository(), content).await,
+            Target::Layout(_) => self.push_blob(upload.repository(), content).await.map(drop),
         }
     }
 
@@ -154,4 +207,10 @@ impl Store {
         }
         self.push_manifest(repository, &Document::new(&descriptor.media_type, bytes), Some(tag)).await
     }
+}
+
+/// A store that keeps other bytes under a digest than were pushed under it.
+fn kept(repository: &Repository, digest: &Digest) -> Error {
+    let reason = "the right bytes were sent, and the registry still has none or others under this digest, which it does not delete: remove them from its storage";
+    Error::new(Kind::Refused, "replacing", format!("{repository}@{digest}"), reason)
 }

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::diff::{self, Diff, Side};
 use crate::oci::{self, Digest, Location, Repository, Tag, Upload};
 use crate::plan::{
-    self, Approval, Approved, Desired, ExecuteError, Executor, Inputs, MoveRecord, Moving, Observed, ObservedChannel,
-    Plan,
+    self, Approval, Approved, Depth, Desired, ExecuteError, Executor, Inputs, MoveRecord, Moving, Observed,
+    ObservedChannel, Plan,
 };
 use crate::release::MoveKind;
 
@@ -99,7 +99,7 @@ pub(super) async fn planned(
     channel: ObservedChannel,
     moving: Option<&Moving<'_>>,
 ) -> Result<Planned, Error> {
-    let observed = plan::observe(target.read(), desired, ready(Ok(channel))).await?;
+    let observed = plan::observe(target.read(), desired, Depth::Tags, ready(Ok(channel))).await?;
     let plan = plan::plan(desired, &observed, moving)?;
     Ok(Planned { plan, observed })
 }
@@ -181,7 +181,8 @@ impl Carrying<'_> {
         };
         let repository = &desired.release.repository;
         let channel =
-            plan::observe_channel(self.target.read(), repository, moving.channel, self.terms.accept_sequence).await?;
+            plan::observe_channel(self.target.read(), repository, moving.channel, self.terms.accept_sequence, None)
+                .await?;
         if let Some(serves) = &channel.serves
             && Some(&serves.manifest) != first
             && !serves.serves(&desired.release.digest, &desired.release.json)

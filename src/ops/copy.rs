@@ -119,6 +119,7 @@ pub async fn copy(
                 &config.repositories.release,
                 channel,
                 request.terms.accept_sequence,
+                None,
             )
             .await?),
             _ => Ok(ObservedChannel::default()),

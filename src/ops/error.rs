@@ -445,7 +445,10 @@ fn of_execution(error: &plan::ExecuteError) -> Kind {
         ExecuteError::Stopped { source, .. }
         | ExecuteError::NotReadable { source, .. }
         | ExecuteError::Unconfirmed { source, .. } => of_store(source),
-        ExecuteError::NotPublic { .. } | ExecuteError::Moved { .. } | ExecuteError::Rival { .. } => Kind::Refused,
+        ExecuteError::NotPublic { .. }
+        | ExecuteError::Broken { .. }
+        | ExecuteError::Moved { .. }
+        | ExecuteError::Rival { .. } => Kind::Refused,
     }
 }
 

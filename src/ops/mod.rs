@@ -33,7 +33,7 @@
 //! let mut pack = PackRequest::new("charts-fixtures", "1.0.3".parse()?, "nightly".parse()?);
 //! pack.revision.commit = Some("0123456789abcdef0123456789abcdef01234567".to_owned());
 //! pack.revision.epoch = Some(1_700_000_000);
-//! let request = PublishRequest { pack, moves_channel: true, terms: ops::MoveTerms::default() };
+//! let request = PublishRequest { pack, moves_channel: true, terms: ops::MoveTerms::default(), repairs: false };
 //! let published = ops::publish(request, &config, &store, &context).await?;
 //!
 //! let promoted = ops::promote(&PromoteRequest::new("nightly", "stable"), &config, &store, None, &context).await?;

@@ -66,7 +66,7 @@ pub async fn promote(
     };
     let (resolved, observed) = futures_util::join!(
         source.resolve(config, &request.from, &selector),
-        plan::observe_channel(place.read(), repository, &to, request.terms.accept_sequence)
+        plan::observe_channel(place.read(), repository, &to, request.terms.accept_sequence, None)
     );
     let (resolved, observed) = (resolved?, observed?);
     recorded_channel(config, &to, &observed)?;

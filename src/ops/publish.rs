@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::diff::{Diff, Side};
 use crate::lint::{Report, Severity, render};
 use crate::oci::{Digest, Pinned, Tag};
-use crate::plan::{self, Approval, ArtifactReport, ObservedChannel, Plan, artifact_reports};
+use crate::plan::{self, Approval, ArtifactReport, Depth, ObservedChannel, Plan, artifact_reports};
 use crate::release::MoveKind;
 
 /// Version of the report's JSON, `docs/schemas/report.json`.
@@ -26,6 +26,8 @@ pub struct PublishRequest {
     pub moves_channel: bool,
     /// What the publication is bound to, and who moves the channel.
     pub terms: MoveTerms,
+    /// Whether every byte that is published already is read, and what is missing or wrong sent again.
+    pub repairs: bool,
 }
 
 /// A publication, for people and programs.
@@ -62,6 +64,9 @@ pub struct PublishReport {
     pub channel: Option<ChannelReport>,
     /// What the checks of the contents found.
     pub lint: Report,
+    /// Whether every byte that was published already was read.
+    #[serde(skip)]
+    pub bytes_were_read: bool,
     /// What people should know, sorted by place.
     pub warnings: Vec<String>,
     /// In a dry run: what would change.
@@ -98,7 +103,7 @@ pub async fn publish(
     target: &Connection,
     context: &Context,
 ) -> Result<PublishReport, Error> {
-    let PublishRequest { pack: tree, moves_channel, terms } = request;
+    let PublishRequest { pack: tree, moves_channel, terms, repairs } = request;
     let version = &tree.version;
     if let Some(channel) = config.channels.iter().find(|channel| is_reserved(version, channel)) {
         return Err(Error::VersionLikeChannel { version: version.clone(), channel: channel.clone() });
@@ -108,7 +113,7 @@ pub async fn publish(
     publication.warnings.iter().for_each(|warning| context.warn(warning));
     announce(&publication.lint, context);
     let channel = moves_channel.then_some(&name);
-    let publishing = Publishing { config, target, context, terms: &terms, channel, source };
+    let publishing = Publishing { config, target, context, terms: &terms, channel, source, repairs };
     Box::pin(publishing.carry_out(publication)).await
 }
 
@@ -136,6 +141,7 @@ struct Publishing<'a> {
     channel: Option<&'a Tag>,
     /// The tree, for the comparison.
     source: String,
+    repairs: bool,
 }
 
 impl Publishing<'_> {
@@ -145,12 +151,14 @@ impl Publishing<'_> {
             match self.channel {
                 Some(channel) => {
                     let accepted = self.terms.accept_sequence;
-                    plan::observe_channel(store, &desired.release.repository, channel, accepted).await
+                    let ours = self.repairs.then_some(&*desired.release.json);
+                    plan::observe_channel(store, &desired.release.repository, channel, accepted, ours).await
                 }
                 None => Ok(ObservedChannel::default()),
             }
         };
-        let observed = Box::pin(plan::observe(store, desired, observed)).await?;
+        let depth = if self.repairs { Depth::Bytes } else { Depth::Tags };
+        let observed = Box::pin(plan::observe(store, desired, depth, observed)).await?;
         publication.desired = publication.desired.keeping(&observed);
         let desired = &publication.desired;
         let moving = self.channel.map(|channel| self.terms.moving(channel, MoveKind::Publish));
@@ -215,6 +223,7 @@ impl Publishing<'_> {
             control_plane: images.control_plane,
             channel,
             lint,
+            bytes_were_read: self.repairs,
             warnings,
             diff,
         }

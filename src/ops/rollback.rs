@@ -36,7 +36,13 @@ pub async fn rollback(
     let channel = channel(config, &request.channel)?;
     let (target, observed) = futures_util::join!(
         target(source, config, &channel, &request.to),
-        plan::observe_channel(source.read(), &config.repositories.release, &channel, request.terms.accept_sequence),
+        plan::observe_channel(
+            source.read(),
+            &config.repositories.release,
+            &channel,
+            request.terms.accept_sequence,
+            None
+        ),
     );
     let observed = observed?;
     if observed.serves.is_none() {

@@ -38,6 +38,9 @@ impl PublishReport {
         if self.dry_run {
             let _ = writeln!(text, "plan {}; nothing was written", self.plan_digest);
         }
+        if !self.has_changes && !self.bytes_were_read {
+            text += "the bytes in the store were not read: `alga-release verify` reads them, `publish --repair` sends again what is missing or wrong\n";
+        }
         clean(&text)
     }
 

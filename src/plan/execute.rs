@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::future::{Either, join, try_join, try_join_all};
+use futures_util::future::{Either, join, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::channel::Channel;
+use super::damaged::{Damaged, broken};
 use super::desired::{Desired, DesiredArtifact};
 use super::observe::Observed;
 use super::planner::{Plan, Write};
@@ -20,6 +21,8 @@ use crate::system::Clock;
 const REPAIRS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
 /// For how long a look at the channel holds: beyond it there is another one before the move.
 const FRESH: Duration = Duration::from_millis(500);
+/// Largest blob that is read back where the store says that it has it.
+const READ_BACK: u64 = 64 << 20;
 /// How often it is said how much of a large blob is on its way.
 const PULSE: Duration = Duration::from_millis(200);
 
@@ -46,7 +49,9 @@ impl<'a> Contents<'a> {
     pub(super) fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
         let written = desired.all().map(|one| &one.artifact);
         let attached = observed.attachments.iter().map(|one| &one.artifact);
-        Self { artifacts: written.chain(attached).map(|artifact| (artifact.digest(), artifact)).collect() }
+        let damaged = observed.damaged.iter().map(|one| &one.artifact);
+        let all = written.chain(attached).chain(damaged);
+        Self { artifacts: all.map(|artifact| (artifact.digest(), artifact)).collect() }
     }
 
     /// Returns the manifest of this digest, with everything that it names.
@@ -90,6 +95,12 @@ pub enum ExecuteError {
         channel: Tag,
         /// Why.
         source: oci::Error,
+    },
+    /// Something that the release names is not in the store as its digest says.
+    #[error("{} of the things that the release names are missing or wrong in the store; no channel moved", failed.len())]
+    Broken {
+        /// `REPOSITORY:TAG: DIGEST: REASON` of each.
+        failed: Vec<String>,
     },
     /// What was written cannot be read as an appliance reads it.
     #[error("{reference} cannot be read back; the version stays published, the channel did not move")]
@@ -192,9 +203,16 @@ pub(crate) async fn execute(
         return Ok(None);
     }
     let contents = Contents::new(inputs.desired, inputs.observed);
-    let run = Run { plan: inputs.plan, contents, executor, progress, done: Mutex::default() };
+    let run = Run {
+        plan: inputs.plan,
+        contents,
+        damaged: &inputs.observed.damaged,
+        executor,
+        progress,
+        done: Mutex::default(),
+    };
     let channel = run.channel(inputs)?;
-    run.write(channel.as_ref()).await?;
+    run.write(channel.as_ref(), run.nothing_is_broken(inputs)).await?;
     let looked = run.read_back(inputs.desired, channel.as_ref()).await?;
     progress.event(&Event::ReadBack);
     let Some(channel) = channel else { return Ok(None) };
@@ -217,14 +235,15 @@ pub(crate) async fn execute_push(
     progress: &dyn Progress,
 ) -> Result<(), ExecuteError> {
     let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
-    let run = Run { plan, contents, executor, progress, done: Mutex::default() };
-    run.write(None).await?;
+    let run = Run { plan, contents, damaged: &[], executor, progress, done: Mutex::default() };
+    run.write(None, async { Ok(()) }).await?;
     run.read_one(desired).await
 }
 
 pub(super) struct Run<'a> {
     pub plan: &'a Plan,
     pub contents: Contents<'a>,
+    damaged: &'a [Damaged],
     pub executor: &'a Executor<'a>,
     pub progress: &'a dyn Progress,
     done: Mutex<Vec<String>>,
@@ -242,7 +261,11 @@ impl<'a> Run<'a> {
 
     /// Pushes and version tags, and all that the channel's manifest needs. The release's manifest is written when all else is
     /// there.
-    async fn write(&self, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
+    async fn write(
+        &self,
+        channel: Option<&Channel<'_>>,
+        there: impl Future<Output = Result<(), ExecuteError>>,
+    ) -> Result<(), ExecuteError> {
         let mut artifacts = Vec::new();
         for (repository, descriptor) in self.plan.pushes() {
             artifacts.push((repository, self.artifact(repository, descriptor)?, self.is_release(descriptor)));
@@ -261,7 +284,7 @@ impl<'a> Run<'a> {
         });
         let blobs = try_join_all(blobs.map(Either::Left).chain(of_channel.map(Either::Right)));
         let started = Instant::now();
-        try_join(async { blobs.await.map_err(stopped) }, self.tags_are_free()).await?;
+        futures_util::try_join!(async { blobs.await.map_err(stopped) }, self.tags_are_free(), there)?;
         if started.elapsed() > FRESH {
             self.tags_are_free().await?;
         }
@@ -274,6 +297,20 @@ impl<'a> Run<'a> {
         // Both to their ends: an announcement that is still on its way when this process ends would stop the next one.
         let (last, kept) = join(try_join_all(last), self.keep_alive(channel)).await;
         last.map(drop).and(kept).map_err(|source| self.stopped(source))
+    }
+
+    /// Checks, before a channel moves, what was there already: the store may have lost it since.
+    async fn nothing_is_broken(&self, inputs: &Inputs<'_>) -> Result<(), ExecuteError> {
+        if inputs.plan.moves.is_none() {
+            return Ok(());
+        }
+        let store = self.executor.store.read();
+        let failed = broken(store, inputs.desired, inputs.observed).await.map_err(|source| self.stopped(source))?;
+        if failed.is_empty() { Ok(()) } else { Err(ExecuteError::Broken { failed }) }
+    }
+
+    fn is_damaged(&self, digest: &Digest) -> bool {
+        self.damaged.iter().any(|damaged| damaged.holds(digest))
     }
 
     /// Tells whether this is the manifest of the release itself, which is written after everything that it names.
@@ -294,7 +331,12 @@ impl<'a> Run<'a> {
     }
 
     async fn push_blob(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
-        self.watched(repository, blob).await?;
+        let store = self.executor.store;
+        if self.is_damaged(&blob.descriptor().digest) {
+            store.replace_blob(repository, blob).await?;
+        } else if !self.watched(repository, blob).await? && blob.descriptor().size <= READ_BACK {
+            store.read().read_through(repository, blob.descriptor()).await?;
+        }
         self.progress.event(&Event::Stored {
             repository,
             digest: &blob.descriptor().digest,
@@ -304,7 +346,7 @@ impl<'a> Run<'a> {
     }
 
     /// Says now and then how much of a large blob is on its way.
-    async fn watched(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
+    async fn watched(&self, repository: &Repository, blob: &Content) -> Result<bool, oci::Error> {
         let mut pushing = pin!(self.executor.store.push_blob(repository, blob));
         if blob.progress().is_none() {
             return pushing.await;
@@ -408,7 +450,16 @@ impl<'a> Run<'a> {
         for indexes in [false, true] {
             let named = artifact.manifests().iter();
             let wave = named.filter(|content| media_type::is_index(&content.descriptor().media_type) == indexes);
-            try_join_all(wave.map(|manifest| store.push_manifest(repository, manifest, None))).await?;
+            let pushes = wave.map(|manifest| async {
+                if self.is_damaged(&manifest.descriptor().digest) {
+                    return store.replace_manifest(repository, manifest, None).await;
+                }
+                store.push_manifest(repository, manifest, None).await
+            });
+            try_join_all(pushes).await?;
+        }
+        if self.is_damaged(artifact.digest()) {
+            return store.replace_manifest(repository, artifact.manifest(), tag.map(|(tag, _)| tag)).await;
         }
         match tag {
             Some((tag, from)) => store.move_tag(repository, artifact.manifest(), tag, from).await,

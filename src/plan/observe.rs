@@ -3,9 +3,12 @@
 use futures_util::future::{join, try_join_all};
 
 use super::attach::{Attachment, attachments};
+use super::damaged::{Damaged, damaged};
 use super::desired::{Desired, DesiredArtifact};
 use super::kept::{Kept, Served, kept};
-use crate::oci::{Digest, Error, Kind, ReadStore, Repository, Selector, Tag, optional};
+use crate::oci::{
+    Artifact, Content, Digest, Document, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag, optional,
+};
 use crate::release::{self, Record, Release, ResolveError, Resolved};
 
 /// What a store holds.
@@ -17,6 +20,8 @@ pub struct Observed {
     pub release: Option<Existing>,
     /// What refers to the artifacts and the store lacks.
     pub attachments: Vec<Attachment>,
+    /// What of the artifacts is missing or wrong, where it was asked for.
+    pub damaged: Vec<Damaged>,
     /// The channel, where one is to move.
     pub channel: ObservedChannel,
 }
@@ -34,6 +39,8 @@ pub struct ObservedChannel {
     /// Moves beyond the one that the channel serves, as keep-alive tags announce them: interrupted, under way, or made and not yet
     /// shown by the registry. The lowest sequence number first.
     pub announced: Vec<Announced>,
+    /// The channel's JSON, where the store lost it and the release at hand is the one that it serves.
+    pub damaged: Option<Damaged>,
     /// Keep-alive tags of later moves that do not count: others wrote them, or their number is too far away.
     pub ignored: Vec<Tag>,
 }
@@ -88,9 +95,19 @@ impl Observed {
             artifacts: vec![None; desired.artifacts.len()],
             release: None,
             attachments: Vec::new(),
+            damaged: Vec::new(),
             channel: ObservedChannel::default(),
         }
     }
+}
+
+/// How closely artifacts are observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// By their tags; on a disk, where nobody vouches for the files, by their bytes too.
+    Tags,
+    /// Every byte, so that what is missing or wrong is sent again.
+    Bytes,
 }
 
 /// Reads what a store holds of everything that `desired` may write. The channel is observed by [`observe_channel`], which needs
@@ -101,12 +118,27 @@ impl Observed {
 pub(crate) async fn observe(
     store: &ReadStore,
     desired: &Desired,
+    depth: Depth,
     channel: impl Future<Output = Result<ObservedChannel, ResolveError>>,
 ) -> Result<Observed, ResolveError> {
-    let artifacts = try_join_all(desired.artifacts.iter().map(|artifact| present(store, artifact)));
+    let mut observed = observe_tags(store, desired, depth, channel).await?;
+    if depth == Depth::Bytes {
+        observed.damaged = damaged(store, desired, &observed).await?;
+        observed.damaged.extend(observed.channel.damaged.take());
+    }
+    Ok(observed)
+}
+
+async fn observe_tags(
+    store: &ReadStore,
+    desired: &Desired,
+    depth: Depth,
+    channel: impl Future<Output = Result<ObservedChannel, ResolveError>>,
+) -> Result<Observed, ResolveError> {
+    let artifacts = try_join_all(desired.artifacts.iter().map(|artifact| found(store, artifact, depth)));
     let release = async {
         match &desired.release.written {
-            Some(release) => existing(store, release).await,
+            Some(release) => existing(store, release, depth).await,
             None => Ok(None),
         }
     };
@@ -114,7 +146,8 @@ pub(crate) async fn observe(
     let attached = async { try_join_all(attached).await.map_err(ResolveError::from) };
     let artifacts = async { artifacts.await.map_err(ResolveError::from) };
     let (artifacts, release, attached, channel) = futures_util::try_join!(artifacts, release, attached, channel)?;
-    Ok(Observed { artifacts, release, attachments: attached.into_iter().flatten().collect(), channel })
+    let attachments = attached.into_iter().flatten().collect();
+    Ok(Observed { artifacts, release, attachments, damaged: Vec::new(), channel })
 }
 
 /// The manifest under the artifact's tag. On a disk nobody vouches for the files: there all blobs are looked at too, and a
@@ -134,8 +167,19 @@ pub async fn present(store: &ReadStore, desired: &DesiredArtifact) -> Result<Opt
     Ok(found)
 }
 
-async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option<Existing>, ResolveError> {
-    let Some(digest) = present(store, desired).await? else { return Ok(None) };
+async fn found(store: &ReadStore, desired: &DesiredArtifact, depth: Depth) -> Result<Option<Digest>, Error> {
+    match depth {
+        Depth::Tags => present(store, desired).await,
+        Depth::Bytes => optional(store.resolve(&desired.repository, &desired.tag).await),
+    }
+}
+
+async fn existing(
+    store: &ReadStore,
+    desired: &DesiredArtifact,
+    depth: Depth,
+) -> Result<Option<Existing>, ResolveError> {
+    let Some(digest) = found(store, desired, depth).await? else { return Ok(None) };
     if digest == *desired.artifact.digest() {
         return Ok(Some(Existing { digest, json: None }));
     }
@@ -147,7 +191,7 @@ async fn existing(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option
 }
 
 /// Reads what a channel serves, and which moves of it were announced beyond that. The sequence number `accepted` counts however far
-/// away it is.
+/// away it is. Where the JSON of the channel is missing or wrong, that of the release `ours` is taken, when that is what the channel serves.
 ///
 /// # Errors
 /// When the store fails, and when the channel serves something else than a release.
@@ -156,6 +200,7 @@ pub(crate) async fn observe_channel(
     repository: &Repository,
     channel: &Tag,
     accepted: Option<u64>,
+    ours: Option<&[u8]>,
 ) -> Result<ObservedChannel, ResolveError> {
     let selector = Selector::Tag(channel.clone());
     let (resolved, tags) = join(
@@ -163,11 +208,18 @@ pub(crate) async fn observe_channel(
         store.tags_with_prefix(repository, &release::keep_alive_prefix(channel)),
     )
     .await;
-    let serves = match resolved {
-        Ok(Resolved { manifest, release_digest: release, json, release: Release { version, .. }, record }) => {
-            Some(ChannelState { manifest, release, version, json, record })
+    let (serves, damaged) = match resolved {
+        Ok(resolved) => (Some(ChannelState::from(resolved)), None),
+        Err(ResolveError::Store(error))
+            if ours.is_some() && matches!(error.kind(), Kind::NotFound | Kind::Mismatch) =>
+        {
+            match rescued(store, repository, channel, ours.unwrap_or_default()).await? {
+                Some((serves, damaged)) => (Some(serves), Some(damaged)),
+                None if error.is_not_found() => (None, None),
+                None => return Err(error.into()),
+            }
         }
-        Err(ResolveError::Store(error)) if error.is_not_found() => None,
+        Err(ResolveError::Store(error)) if error.is_not_found() => (None, None),
         Err(error) => return Err(error),
     };
     let recorded = serves.as_ref().and_then(|serves| {
@@ -181,5 +233,40 @@ pub(crate) async fn observe_channel(
     let Kept { counted: announced, ignored } = kept(store, repository, channel, tags, recorded, accepted).await?;
     let newest = serves.as_ref().map(|serves| &serves.manifest).or(announced.last().map(|one| &one.manifest)).cloned();
     let sequence = announced.last().map(|one| one.record.sequence).or(recorded.map(|served| served.sequence));
-    Ok(ObservedChannel { newest, sequence: sequence.unwrap_or(0), announced, ignored, serves })
+    // A number that is accepted counts also when no manifest says it any more.
+    let sequence = sequence.unwrap_or(0).max(accepted.unwrap_or(0));
+    Ok(ObservedChannel { serves, newest, sequence, announced, damaged, ignored })
+}
+
+impl From<Resolved> for ChannelState {
+    fn from(resolved: Resolved) -> Self {
+        let Resolved { manifest, release_digest: release, json, release: Release { version, .. }, record } = resolved;
+        Self { manifest, release, version, json, record }
+    }
+}
+
+/// Reads the manifest of a channel whose JSON is missing or wrong; nothing when the channel does not serve the release with the JSON
+/// `ours`, of which its own is made.
+async fn rescued(
+    store: &ReadStore,
+    repository: &Repository,
+    channel: &Tag,
+    ours: &[u8],
+) -> Result<Option<(ChannelState, Damaged)>, ResolveError> {
+    let Some((descriptor, bytes)) = optional(store.manifest(repository, &Selector::Tag(channel.clone())).await)? else {
+        return Ok(None);
+    };
+    let parsed = Manifest::parse(&descriptor.media_type, &bytes).ok();
+    let json = release::with_channel(ours, channel).ok().zip(parsed);
+    let Some((json, manifest)) = json.filter(|(json, manifest)| Digest::of(json) == manifest.config.digest) else {
+        return Ok(None);
+    };
+    let record = Record::from_annotations(&manifest.annotations);
+    let Ok(Release { version, .. }) = Release::parse(&json) else { return Ok(None) };
+    let release = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
+    let blob = Content::new(release::CONFIG_MEDIA_TYPE, json.clone());
+    let content = vec![(blob.descriptor().digest.clone(), "it is missing or wrong".to_owned())];
+    let artifact = Artifact::of(Document::new(&descriptor.media_type, bytes), Vec::new(), vec![blob]);
+    let damaged = Damaged { repository: repository.clone(), artifact, tag: channel.clone(), content };
+    Ok(Some((ChannelState { manifest: descriptor.digest, release, version, json, record }, damaged)))
 }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::approval::{Approval, ApprovedMove};
+use super::damaged::Damaged;
 use super::desired::{Desired, DesiredArtifact};
 use super::observe::{Announced, Existing, Observed};
 use super::refusal::Refusal;
@@ -173,6 +174,9 @@ fn writes(desired: &Desired, observed: &Observed) -> Result<Vec<Write>, Refusal>
     if let (Some(release), None) = (&desired.release.written, &observed.release) {
         bring(release, None, &mut pushes, &mut tags)?;
     }
+    for damaged in &observed.damaged {
+        mend(damaged, &mut pushes, &mut tags);
+    }
     for one in &observed.attachments {
         if let Some((tag, from)) = one.tag.clone() {
             tags.push(Write::Tag { repository: one.repository.clone(), tag, from, to: one.artifact.digest().clone() });
@@ -180,6 +184,19 @@ fn writes(desired: &Desired, observed: &Observed) -> Result<Vec<Write>, Refusal>
     }
     pushes.append(&mut tags);
     Ok(pushes)
+}
+
+/// Pushes what is damaged again, and its tag with a manifest that is.
+fn mend(damaged: &Damaged, pushes: &mut Vec<Write>, tags: &mut Vec<Write>) {
+    let Damaged { repository, artifact, tag, .. } = damaged;
+    let push = Write::Push { repository: repository.clone(), descriptor: artifact.descriptor().clone() };
+    if !pushes.contains(&push) {
+        pushes.push(push);
+    }
+    if damaged.holds(artifact.digest()) {
+        let to = artifact.digest().clone();
+        tags.push(Write::Tag { repository: repository.clone(), tag: tag.clone(), from: Some(to.clone()), to });
+    }
 }
 
 fn bring(

@@ -47,6 +47,7 @@ fn observed(version: Option<&str>) -> Observed {
         artifacts: Vec::new(),
         release: None,
         attachments: Vec::new(),
+        damaged: Vec::new(),
         channel: ObservedChannel {
             newest: serves.as_ref().map(|one| one.manifest.clone()),
             serves,

@@ -80,6 +80,8 @@ mod promote;
 mod publish;
 // The registries in use, each as it is.
 mod quirks;
+// What a store lost is sent again.
+mod repair;
 // The registry that the tests stand on is one.
 mod registry_itself;
 // What a registry sees of this program.

@@ -91,7 +91,7 @@ impl Bench {
             on_errors: OnErrors::Refuse,
             render: Render::Off,
         };
-        let request = PublishRequest { pack, moves_channel: true, terms };
+        let request = PublishRequest { pack, moves_channel: true, terms, repairs: false };
         let (context, connection) = (self.context(), self.connection().await);
         Box::pin(ops::publish(request, &self.config, &connection, &context)).await
     }

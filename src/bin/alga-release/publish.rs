@@ -18,6 +18,7 @@ use crate::outputs::Outputs;
 use crate::{pager, system};
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     /// Root of the source tree
     #[arg(default_value = ".")]
@@ -62,6 +63,9 @@ pub struct Args {
     /// Ask helm and kubectl, too, whether it can be installed
     #[arg(long, value_parser = words::<Render>(RENDER), default_value = "off")]
     render: Render,
+    /// Read every byte that is published already, and send again what is missing or wrong in the store
+    #[arg(long)]
+    repair: bool,
     /// Let a channel move between versions that have no order
     #[arg(long)]
     allow_unordered: bool,
@@ -106,6 +110,7 @@ async fn published(args: &Args, talk: &Talk) -> Result<PublishReport, Failure> {
         pack: pack_request(args, &config)?,
         moves_channel: !args.no_channel,
         terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
+        repairs: args.repair,
     };
     let context = system::context(talk);
     let store = StoreRequest { jobs: args.jobs.into(), ..args.common.store.request(&config)? };

@@ -104,27 +104,53 @@ impl Registry {
         drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
     }
 
-    /// One request where the registry has the blob and says so, else two; one more for large blobs.
-    pub(crate) async fn push_blob(
+    /// Best effort: what a registry answers changes nothing.
+    pub(crate) async fn delete_blob(&self, repository: &Repository, digest: &Digest) {
+        let operation = self.operation("deleting", repository, digest, Access::Push);
+        let request = Request::new(Method::DELETE, self.client.url(&operation, &format!("blobs/{digest}")));
+        drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
+    }
+
+    /// Two requests, whatever the registry has.
+    pub(crate) async fn push_blob_anew(
         &self,
         repository: &Repository,
         content: &Content,
         mounts: &Mounts,
     ) -> Result<(), Error> {
-        let descriptor = content.descriptor();
-        if descriptor.size >= LARGE && self.has_for(repository, descriptor, Access::Push).await? {
-            return Ok(());
-        }
-        let operation = self.operation("pushing", repository, &descriptor.digest, Access::Push);
-        // As a whole: of an upload that broke nobody knows how much has arrived.
-        self.client.persist(async || self.upload(&operation, content, mounts).await).await?;
-        mounts.learn(&descriptor.digest, operation.path);
+        let digest = &content.descriptor().digest;
+        let operation = self.operation("pushing", repository, digest, Access::Push);
+        let attempt = async || {
+            let session = started(&operation, &self.post(&operation, "blobs/uploads/").await?)?;
+            let session = session.ok_or_else(|| operation.error(Kind::Malformed, "the registry opened no upload"))?;
+            self.finish_upload(&operation, session, content).await
+        };
+        self.client.persist(attempt).await?;
+        mounts.learn(digest, operation.path);
         Ok(())
     }
 
-    async fn upload(&self, operation: &Operation, content: &Content, mounts: &Mounts) -> Result<(), Error> {
-        let Some(session) = self.start_upload(operation, content, mounts).await? else { return Ok(()) };
-        self.finish_upload(operation, session, content).await
+    /// One request where the registry has the blob and says so, else two; one more for large blobs. Returns whether the bytes were sent.
+    pub(crate) async fn push_blob(
+        &self,
+        repository: &Repository,
+        content: &Content,
+        mounts: &Mounts,
+    ) -> Result<bool, Error> {
+        let descriptor = content.descriptor();
+        if descriptor.size >= LARGE && self.has_for(repository, descriptor, Access::Push).await? {
+            return Ok(false);
+        }
+        let operation = self.operation("pushing", repository, &descriptor.digest, Access::Push);
+        // As a whole: of an upload that broke nobody knows how much has arrived.
+        let sent = self.client.persist(async || self.upload(&operation, content, mounts).await).await?;
+        mounts.learn(&descriptor.digest, operation.path);
+        Ok(sent)
+    }
+
+    async fn upload(&self, operation: &Operation, content: &Content, mounts: &Mounts) -> Result<bool, Error> {
+        let Some(session) = self.start_upload(operation, content, mounts).await? else { return Ok(false) };
+        self.finish_upload(operation, session, content).await.map(|()| true)
     }
 
     async fn finish_upload(&self, operation: &Operation, session: Url, content: &Content) -> Result<(), Error> {

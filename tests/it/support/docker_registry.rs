@@ -127,6 +127,12 @@ impl DockerRegistry {
         std::fs::remove_dir_all(self.directory.path().join(below)).expect("removed");
     }
 
+    /// The file of a blob or manifest.
+    pub fn data_of(&self, digest: &str) -> PathBuf {
+        let hex = digest.strip_prefix("sha256:").expect("a digest");
+        self.directory.path().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
+    }
+
     /// `HOST:PORT`.
     pub fn address(&self) -> &str {
         &self.address

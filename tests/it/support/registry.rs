@@ -368,6 +368,13 @@ impl Registry {
         }
     }
 
+    /// Takes a manifest away, and leaves the tags that name it.
+    pub fn lose_manifest(&self, repository: &str, digest: &str) {
+        if let Some(found) = self.shared.state().repositories.get_mut(repository) {
+            found.manifests.remove(digest);
+        }
+    }
+
     /// Takes a blob away.
     pub fn remove_blob(&self, repository: &str, digest: &str) {
         if let Some(found) = self.shared.state().repositories.get_mut(repository) {

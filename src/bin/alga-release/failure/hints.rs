@@ -178,8 +178,13 @@ fn of_other_plan(other: &OtherPlan) -> &'static str {
     "see what would change now with --dry-run, and approve that; with --approved FILE, the JSON of the approved dry run, the differences are listed"
 }
 
+/// The way out where the store does not have what was published.
+const MEND: &str = "send it again with `alga-release publish --repair`, from the commit that was published";
+
 fn of_execution(error: &ExecuteError) -> &'static str {
     match error {
+        ExecuteError::Broken { .. } => MEND,
+        ExecuteError::Stopped { source, .. } if source.kind() == oci::Kind::Mismatch => MEND,
         ExecuteError::Stopped { source, .. } => {
             of_store(source).unwrap_or("run the same command again: it finishes what is left")
         }
@@ -215,7 +220,9 @@ pub fn notes(error: &Error) -> Vec<String> {
 /// Returns further reasons of an error, where there are several.
 pub fn reasons(error: &Error) -> &[String] {
     match error {
-        Error::Incomplete { failed, .. } | Error::Copy(CopyError::Incomplete { failed, .. }) => failed,
+        Error::Incomplete { failed, .. }
+        | Error::Copy(CopyError::Incomplete { failed, .. })
+        | Error::Execute(ExecuteError::Broken { failed }) => failed,
         Error::OtherPlan(other) => &other.differences,
         _ => &[],
     }

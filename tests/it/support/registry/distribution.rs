@@ -197,7 +197,9 @@ fn put_manifest(shared: &Shared, state: &mut State, request: &Request, place: &P
     if let Some(status) = quirks.immutable.filter(|_| version && before.is_some()) {
         return refusal(status, "TAG_INVALID");
     }
-    repository.manifests.insert(digest.clone(), (media_type, request.body.clone()));
+    if !(quirks.keeps_blobs && repository.manifests.contains_key(&digest)) {
+        repository.manifests.insert(digest.clone(), (media_type, request.body.clone()));
+    }
     if !by_digest {
         repository.tags.insert(place.reference.to_owned(), digest.clone());
         repository.stale.insert(place.reference.to_owned(), (before.clone(), shared.setup.stale_reads));

@@ -86,6 +86,8 @@ pub struct Quirks {
     /// A version that is there is not written again: the status that refuses it. Channels move.
     pub immutable: Option<u16>,
     pub deletes: bool,
+    /// What is there under a digest is kept when the digest is pushed again.
+    pub keeps_blobs: bool,
     pub referrers: Referrers,
     /// More tags at once is an error.
     pub tag_page: Option<usize>,
@@ -113,6 +115,7 @@ impl Default for Quirks {
             needs_media_type: false,
             immutable: None,
             deletes: true,
+            keeps_blobs: false,
             referrers: Referrers::Listed,
             tag_page: None,
             tags: Tags::Sorted,
