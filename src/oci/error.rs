@@ -18,6 +18,8 @@ pub enum Kind {
     Refused,
     /// A tag names something else than it should: somebody else moved it.
     Conflict,
+    /// The registry does not take what is written, and would not take it another time.
+    Blocked(Obstacle),
     /// No or wrong credentials, or no permission.
     Denied,
     /// The store cannot be reached, or says that it will be back.
@@ -26,6 +28,21 @@ pub enum Kind {
     Untrusted,
     /// The file system of a layout.
     Io,
+}
+
+/// What keeps a registry from taking a write until a person changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The tag names another manifest, and a rule of the registry keeps the tag from being moved.
+    ImmutableTag,
+    /// The repository does not exist, and the registry makes none for a push.
+    NoRepository,
+    /// The registry, or this part of it, is full.
+    Quota,
+    /// The registry, or a proxy in front of it, does not take this many bytes.
+    Size,
+    /// The registry finds fault with the blob or the manifest.
+    Content,
 }
 
 /// A store operation that failed: what was attempted, on which reference, why.

@@ -40,7 +40,7 @@ pub use any_repository::AnyRepository;
 pub use descriptor::Descriptor;
 pub use digest::InvalidDigest;
 pub use digest::{Digest, Hasher};
-pub use error::{Error, Kind, optional};
+pub use error::{Error, Kind, Obstacle, optional};
 pub use index::Index;
 pub(crate) use json::each_key_once;
 pub use manifest::Manifest;

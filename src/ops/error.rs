@@ -462,9 +462,9 @@ fn of_tree(error: &source::Error) -> Kind {
 
 fn of_store(error: &oci::Error) -> Kind {
     match error.kind() {
-        oci::Kind::Denied => Kind::Denied,
+        oci::Kind::Denied | oci::Kind::Blocked(oci::Obstacle::Quota) => Kind::Denied,
         oci::Kind::Unavailable => Kind::Unavailable,
-        oci::Kind::Conflict => Kind::Refused,
+        oci::Kind::Conflict | oci::Kind::Blocked(oci::Obstacle::ImmutableTag) => Kind::Refused,
         _ => Kind::Failed,
     }
 }

@@ -265,7 +265,12 @@ fn record(moves: &Move, inputs: &Inputs<'_>) -> Record {
 fn is_an_answer(error: &oci::Error) -> bool {
     matches!(
         error.kind(),
-        oci::Kind::NotFound | oci::Kind::Refused | oci::Kind::Denied | oci::Kind::Malformed | oci::Kind::Io
+        oci::Kind::NotFound
+            | oci::Kind::Refused
+            | oci::Kind::Blocked(_)
+            | oci::Kind::Denied
+            | oci::Kind::Malformed
+            | oci::Kind::Io
     )
 }
 

@@ -60,6 +60,8 @@ mod credentials;
 mod doctor;
 // The operations without a program around them.
 mod operations;
+// Writes that no registry of this kind takes, however often.
+mod obstacles;
 // A release in one archive file.
 mod oci_archive;
 // What the next step of a workflow reads.

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use alga_release::oci::{
-    Certificates, Content, Credentials, Descriptor, Digest, Error, Kind, Location, Notice, Options, ReadStore,
-    Selector, Store, media_type,
+    Certificates, Content, Credentials, Descriptor, Digest, Error, Kind, Location, Notice, Obstacle, Options,
+    ReadStore, Selector, Store, media_type,
 };
 
 use crate::store_contract::{alice, artifact, push, repository, tag, tokens_for_alice};
-use crate::support::registry::{Action, Auth, Elsewhere, Fault, Gate, Registry, Setup};
+use crate::support::registry::{Action, Auth, Elsewhere, Fault, Gate, Immutable, Quirks, Registry, Setup};
 
 fn open(registry: &Registry, credentials: Credentials) -> Store {
     let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
@@ -343,6 +343,19 @@ async fn a_media_type_is_found_behind_parameters_and_without_a_header() {
         let (descriptor, _) = store.read().manifest(&x, &Selector::Tag(tag("1.0"))).await.expect("the manifest");
         assert_eq!(descriptor.media_type, media_type::IMAGE_MANIFEST);
     }
+}
+
+#[tokio::test]
+async fn an_immutable_tag_that_names_the_manifest_already_takes_it_again_and_no_other() {
+    let quirks = Quirks { immutable: Some(Immutable::HARBOR), ..Quirks::default() };
+    let registry = Registry::with(Setup { quirks, ..Setup::default() });
+    let (store, x, own, other) = (anonymous(&registry), repository("x"), artifact("x"), artifact("y"));
+    push(&store, &x, &own, Some(&tag("1.0"))).await;
+    push(&store, &x, &own, Some(&tag("1.0"))).await;
+    push(&store, &x, &other, Some(&tag("1.1"))).await;
+    let refused = store.push_manifest(&x, other.manifest(), Some(&tag("1.0"))).await.expect_err("immutable");
+    assert_eq!(refused.kind(), Kind::Blocked(Obstacle::ImmutableTag));
+    assert_eq!(registry.tags("org/x")["1.0"], own.digest().to_string());
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 #[derive(Debug, Default)]
 pub(super) struct Refusal {
     codes: Vec<String>,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Refusal {

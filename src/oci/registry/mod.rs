@@ -24,6 +24,8 @@ mod client;
 mod copy;
 mod error;
 #[cfg(feature = "publish")]
+mod obstacle;
+#[cfg(feature = "publish")]
 mod pages;
 #[cfg(feature = "publish")]
 mod probe;

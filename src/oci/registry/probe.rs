@@ -5,7 +5,8 @@ use reqwest::header::{DATE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 
 use super::auth::Access;
-use super::client::{Answer, Client, Operation, Request};
+use super::client::{Client, Request};
+use super::obstacle::{Written, write_refused};
 use super::{Error, Registry, Repository, error};
 use crate::oci::Kind;
 
@@ -65,7 +66,10 @@ impl Registry {
         // No token even to read with: whoever we are, we are not known.
         let answer = answer.inspect_err(|error| probe.unauthenticated |= error.kind() == Kind::Denied)?;
         probe.unauthenticated |= answer.status == StatusCode::UNAUTHORIZED;
-        judge(&operation, &answer, probe)?;
+        probe.hear(&answer.headers);
+        if !answer.status.is_success() {
+            return Err(error::refused(&operation, &answer));
+        }
         if answer.whole && serde_json::from_slice::<Tags>(&answer.body).is_err() {
             let reason = "what answers there is no registry: it sent something other than tags";
             return Err(operation.error(Kind::Malformed, reason));
@@ -78,7 +82,10 @@ impl Registry {
         let request = Request::new(Method::POST, self.client.url(&operation, "blobs/uploads/")).body(Bytes::new());
         let ask = async || self.client.call(&operation, &request, ANSWER_LIMIT).await;
         let answer = self.client.persist(ask).await?;
-        judge(&operation, &answer, probe)?;
+        probe.hear(&answer.headers);
+        if !answer.status.is_success() {
+            return Err(write_refused(&operation, &answer, Written::Start));
+        }
         if answer.status != StatusCode::ACCEPTED {
             let reason = format!("the registry answers {} to the start of an upload", answer.status);
             return Err(operation.error(Kind::Malformed, reason));
@@ -97,9 +104,4 @@ impl Registry {
 struct Tags {
     #[serde(rename = "tags")]
     _tags: Option<Vec<String>>,
-}
-
-fn judge(operation: &Operation, answer: &Answer, probe: &mut Probe) -> Result<(), Error> {
-    probe.hear(&answer.headers);
-    if answer.status.is_success() { Ok(()) } else { Err(error::refused(operation, answer)) }
 }

@@ -13,11 +13,12 @@ use reqwest::{Method, StatusCode, Url};
 use super::auth::Access;
 use super::body::Body;
 use super::client::{Answer, Client, Operation, Request};
-use super::error::{self, Refusal, kind_of};
+use super::error::Refusal;
+use super::obstacle::{Written, write_refused};
 use super::read::content_digest;
 use super::{Error, Registry, Repository};
 use crate::oci::content::{Source, unreadable};
-use crate::oci::{Content, Digest, Document, Kind, Tag, optional};
+use crate::oci::{Content, Digest, Document, Kind, Obstacle, Tag, optional};
 
 /// From this size on it pays to ask whether a blob is there before an upload is started.
 const LARGE: u64 = 1 << 20;
@@ -237,6 +238,10 @@ impl Registry {
         self.client.persist(attempt).await
     }
 
+    async fn names(&self, repository: &Repository, tag: &Tag, digest: &Digest) -> bool {
+        self.resolve(repository, tag).await.is_ok_and(|found| found == *digest)
+    }
+
     async fn put_manifest(&self, repository: &Repository, manifest: &Document, tag: Option<&Tag>) -> Result<(), Error> {
         let descriptor = manifest.descriptor();
         let reference = tag.map_or(descriptor.digest.as_str(), Tag::as_str);
@@ -248,7 +253,16 @@ impl Registry {
             .body(manifest.bytes().clone());
         let answer = self.client.call(&operation, &request, ANSWER_LIMIT).await?;
         if !answer.status.is_success() {
-            return Err(manifest_refused(&operation, &answer));
+            let error = manifest_refused(&operation, &answer, tag.is_some());
+            return match tag {
+                // Some registries refuse to write an immutable tag even where it names this manifest already.
+                Some(tag)
+                    if is_immutable(&error) && Box::pin(self.names(repository, tag, &descriptor.digest)).await =>
+                {
+                    Ok(())
+                }
+                _ => Err(error),
+            };
         }
         match content_digest(&answer.headers) {
             Some(stored) if stored != descriptor.digest => {
@@ -281,7 +295,7 @@ fn started(operation: &Operation, answer: &Answer) -> Result<Option<Url>, Error>
             let target = String::from_utf8_lossy(location.as_bytes());
             Client::follow(operation, &answer.url, &target).map(Some)
         }
-        _ => Err(error::refused(operation, answer)),
+        _ => Err(write_refused(operation, answer, Written::Start)),
     }
 }
 
@@ -297,20 +311,22 @@ fn with_digest(mut upload: Url, digest: &Digest) -> Url {
 
 /// The end of an upload is no success. A session that the registry has forgotten is no lasting failure: a fresh one mends it.
 fn upload_refused(operation: &Operation, answer: &Answer) -> Error {
-    let refusal = Refusal::parse(&answer.body);
-    let error = refusal.error(operation, answer, kind_of(answer.status));
-    let forgotten = refusal.has("BLOB_UPLOAD_UNKNOWN") || answer.status == StatusCode::NOT_FOUND;
-    if forgotten { error.passing(Duration::ZERO) } else { error }
+    let error = write_refused(operation, answer, Written::Blob);
+    let unknown = Refusal::parse(&answer.body).has("BLOB_UPLOAD_UNKNOWN") || error.kind() == Kind::NotFound;
+    if unknown { error.passing(Duration::ZERO) } else { error }
 }
 
 /// The answer to a manifest is no success: that a blob is unknown then means that the manifest names an absent one.
-fn manifest_refused(operation: &Operation, answer: &Answer) -> Error {
+fn manifest_refused(operation: &Operation, answer: &Answer, tagged: bool) -> Error {
     let refusal = Refusal::parse(&answer.body);
     let absent = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
-    let kind = match kind_of(answer.status) {
-        Kind::Denied => Kind::Denied,
-        _ if absent.iter().any(|code| refusal.has(code)) => Kind::Refused,
-        kind => kind,
-    };
-    refusal.error(operation, answer, kind)
+    let denied = matches!(answer.status.as_u16(), 401 | 403);
+    if !denied && absent.iter().any(|code| refusal.has(code)) {
+        return refusal.error(operation, answer, Kind::Refused);
+    }
+    write_refused(operation, answer, if tagged { Written::Tag } else { Written::Manifest })
+}
+
+fn is_immutable(error: &Error) -> bool {
+    error.kind() == Kind::Blocked(Obstacle::ImmutableTag)
 }

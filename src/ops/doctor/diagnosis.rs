@@ -52,6 +52,8 @@ pub enum Verdict {
     Private,
     /// The credentials are accepted, but do not suffice.
     Refused,
+    /// The registry takes no push from anybody before something there is changed: the repository must be created, or the registry is full.
+    Blocked,
     /// There are no credentials, or they are not accepted.
     Unauthenticated,
     /// The registry does not answer, or answers that it is unavailable.
@@ -67,7 +69,7 @@ impl Verdict {
             Self::Unreachable => ops::Kind::Unavailable,
             Self::Unauthenticated => ops::Kind::Denied,
             Self::Private | Self::Refused => ops::Kind::Refused,
-            Self::Failed | Self::Ready | Self::Absent => ops::Kind::Failed,
+            Self::Blocked | Self::Failed | Self::Ready | Self::Absent => ops::Kind::Failed,
         }
     }
 
@@ -77,6 +79,7 @@ impl Verdict {
             Self::Unreachable => "gave no answer",
             Self::Unauthenticated => "require authentication",
             Self::Private | Self::Refused => "cannot be written by this user, or not be read by the public",
+            Self::Blocked => "do not take pushes: they must be created, or they are full",
             Self::Failed => "did not answer as a registry does",
             Self::Ready => "are ready",
             Self::Absent => "do not exist yet",
@@ -89,6 +92,7 @@ impl Verdict {
             Self::Absent => "not there yet",
             Self::Private => "private",
             Self::Refused => "refused",
+            Self::Blocked => "blocked",
             Self::Unauthenticated => "not authenticated",
             Self::Unreachable => "unreachable",
             Self::Failed => "failed",
@@ -125,6 +129,9 @@ impl Asked {
         let of_kind = |kind: Kind| answers.iter().flatten().copied().find(|error| error.kind() == kind);
         if let Some(error) = of_kind(Kind::Unavailable) {
             return (Verdict::Unreachable, Some(error));
+        }
+        if let Some(error) = push.flatten().filter(|error| matches!(error.kind(), Kind::Blocked(_))) {
+            return (Verdict::Blocked, Some(error));
         }
         // Some registries refuse to read a repository that does not exist yet: a client that may push there is not refused.
         let may_push = matches!(push, Some(None));
@@ -167,10 +174,10 @@ pub struct RepositoryReport {
 }
 
 /// Returns yes, no, or `None` when the answer is neither.
-fn answer(result: &Result<(), oci::Error>, no: &[Kind]) -> Option<bool> {
+fn answer(result: &Result<(), oci::Error>, no: impl Fn(Kind) -> bool) -> Option<bool> {
     match result {
         Ok(()) => Some(true),
-        Err(error) if no.contains(&error.kind()) => Some(false),
+        Err(error) if no(error.kind()) => Some(false),
         Err(_) => None,
     }
 }
@@ -178,19 +185,23 @@ fn answer(result: &Result<(), oci::Error>, no: &[Kind]) -> Option<bool> {
 impl RepositoryReport {
     pub(super) fn new(kind: RepositoryKind, prefix: Option<&Prefix>, repository: &Repository, asked: &Asked) -> Self {
         let (verdict, error) = asked.judge();
-        let exists = answer(&asked.probes.own.read, &[Kind::NotFound]);
-        let public = answer(asked.public_answer(), &[Kind::Denied]).filter(|_| exists != Some(false));
+        let exists = answer(&asked.probes.own.read, |kind| kind == Kind::NotFound);
+        let public = answer(asked.public_answer(), |kind| kind == Kind::Denied).filter(|_| exists != Some(false));
         Self {
             kind,
             repository: prefix.map_or_else(|| repository.to_string(), |prefix| prefix.name_of(repository)),
             exists,
-            may_push: asked.probes.own.push.as_ref().and_then(|push| answer(push, &[Kind::Denied])),
+            may_push: asked.probes.own.push.as_ref().and_then(|push| answer(push, refuses)),
             public,
             verdict,
             reason: error.filter(|_| verdict != Verdict::Absent).map(all_of),
-            hint: hint(verdict, prefix, repository),
+            hint: error.and_then(ops::way_out).or_else(|| hint(verdict, prefix, repository)),
         }
     }
+}
+
+fn refuses(kind: Kind) -> bool {
+    matches!(kind, Kind::Denied | Kind::Blocked(_))
 }
 
 /// Returns an error with its causes, in one line.
@@ -264,7 +275,8 @@ impl Diagnosis {
     /// [`Error::Unfit`], unless a release can be published.
     pub fn verdict(&self) -> Result<(), Error> {
         let all = self.repositories.len();
-        let worst = [Verdict::Unreachable, Verdict::Unauthenticated, Verdict::Refused, Verdict::Failed];
+        let worst =
+            [Verdict::Unreachable, Verdict::Unauthenticated, Verdict::Blocked, Verdict::Refused, Verdict::Failed];
         for verdict in worst {
             let alike = |found: Verdict| found == verdict || (found, verdict) == (Verdict::Private, Verdict::Refused);
             let count = self.repositories.iter().filter(|report| alike(report.verdict)).count();

@@ -2,7 +2,7 @@
 
 use alga_release::lint::render;
 use alga_release::oci::{self, Tag};
-use alga_release::ops::{Error, Verdict, package_settings};
+use alga_release::ops::{Error, Verdict, package_settings, way_out};
 use alga_release::plan::copy::CopyError;
 use alga_release::plan::{ArtifactKind, ExecuteError, OtherPlan, Refusal};
 use alga_release::{credentials, image, release};
@@ -12,13 +12,16 @@ pub fn hint(error: &Error) -> Option<String> {
     let hint = match error {
         Error::Store(error)
         | Error::Resolve(release::ResolveError::Store(error))
-        | Error::Copy(CopyError::Store(error)) => return own(of_store(error)),
+        | Error::Copy(CopyError::Store(error)) => return of_store(error),
         Error::Source(error) | Error::Unpackable { cause: error, .. } => return own(error.way_out()),
         Error::Lint(_) => {
             "Correct what is named, or publish with --no-lint REASON; `alga-release lint` shows the lines."
         }
         Error::Image(error) => return own(of_image(error)),
         Error::Credentials(error) => return of_credentials(error),
+        Error::Execute(ExecuteError::Stopped { source, .. }) if source.kind() != oci::Kind::Mismatch => {
+            return of_store(source).or_else(|| own(Some("run the same command again: it finishes what is left")));
+        }
         Error::Execute(error) => of_execution(error),
         Error::UnknownAt { end: release::End::Limit, .. } => "look further back: --moves N",
         Error::UnknownAt { .. } => "see the history itself",
@@ -89,19 +92,20 @@ fn own(hint: Option<&str>) -> Option<String> {
     hint.map(ToOwned::to_owned)
 }
 
-fn of_store(error: &oci::Error) -> Option<&'static str> {
-    match error.kind() {
-        oci::Kind::Denied => Some(
-            "log in with docker or podman, or give --username with --password-stdin, or ALGA_REGISTRY_TOKEN, of a user who may push there",
-        ),
-        oci::Kind::Unavailable => Some("try again later: running the same command again sends only what is missing"),
-        oci::Kind::Untrusted => Some(
-            "if you trust this certificate, pass its CA with --ca-file or SSL_CERT_FILE; otherwise the connection may be intercepted",
-        ),
-        oci::Kind::Conflict => Some("see what is there now, then run the same command again"),
-        oci::Kind::Io => Some("check the free space and the permissions there, then run the same command again"),
-        _ => None,
-    }
+fn of_store(error: &oci::Error) -> Option<String> {
+    let hint = match error.kind() {
+        oci::Kind::Denied => {
+            "log in with docker or podman, or give --username with --password-stdin, or ALGA_REGISTRY_TOKEN, of a user who may push there"
+        }
+        oci::Kind::Unavailable => "try again later: running the same command again sends only what is missing",
+        oci::Kind::Untrusted => {
+            "if you trust this certificate, pass its CA with --ca-file or SSL_CERT_FILE; otherwise the connection may be intercepted"
+        }
+        oci::Kind::Conflict => "see what is there now, then run the same command again",
+        oci::Kind::Io => "check the free space and the permissions there, then run the same command again",
+        _ => return way_out(error),
+    };
+    Some(hint.to_owned())
 }
 
 fn of_verdict(verdict: Verdict) -> &'static str {
@@ -111,7 +115,7 @@ fn of_verdict(verdict: Verdict) -> &'static str {
             "log in with docker or podman, or give --username with --password-stdin, or ALGA_REGISTRY_TOKEN"
         }
         Verdict::Failed => "check that the address is the one of a registry, and what is between it and this machine",
-        Verdict::Refused | Verdict::Private | Verdict::Ready | Verdict::Absent => {
+        Verdict::Refused | Verdict::Blocked | Verdict::Private | Verdict::Ready | Verdict::Absent => {
             "the list says what to do for each repository"
         }
     }
@@ -183,11 +187,8 @@ const MEND: &str = "send it again with `alga-release publish --repair`, from the
 
 fn of_execution(error: &ExecuteError) -> &'static str {
     match error {
-        ExecuteError::Broken { .. } => MEND,
-        ExecuteError::Stopped { source, .. } if source.kind() == oci::Kind::Mismatch => MEND,
-        ExecuteError::Stopped { source, .. } => {
-            of_store(source).unwrap_or("run the same command again: it finishes what is left")
-        }
+        // Stopped here by other bytes than were published.
+        ExecuteError::Broken { .. } | ExecuteError::Stopped { .. } => MEND,
         ExecuteError::NotPublic { .. } => {
             "make them public in their settings and run again, or set `publicRead: false` if appliances have a pull secret"
         }

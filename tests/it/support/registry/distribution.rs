@@ -23,6 +23,14 @@ pub(super) fn refusal(status: u16, code: &str) -> Response {
     Response::new(status).body("application/json", body.to_string())
 }
 
+/// A repository that is made by other means than pushing, in ECR's words.
+pub(super) fn unknown_name(repository: &str) -> Response {
+    let message =
+        format!("The repository with name '{repository}' does not exist in the registry with id '123456789012'");
+    let body = serde_json::json!({ "errors": [{ "code": "NAME_UNKNOWN", "message": message }] });
+    Response::new(404).body("application/json", body.to_string())
+}
+
 /// The right answer. The other host has tokens and blobs alone.
 pub fn answer(shared: &Shared, request: &Request, elsewhere: bool) -> Response {
     if request.path == "/token" && (elsewhere || !shared.setup.elsewhere.tokens) {
@@ -173,7 +181,7 @@ fn read_manifest(shared: &Shared, state: &mut State, request: &Request, place: &
 fn put_manifest(shared: &Shared, state: &mut State, request: &Request, place: &Place<'_>) -> Response {
     let quirks = &shared.setup.quirks;
     if quirks.must_exist && !state.repositories.contains_key(place.repository) {
-        return refusal(404, "NAME_UNKNOWN");
+        return unknown_name(place.repository);
     }
     if request.body.len() > 4 << 20 {
         return refusal(413, "SIZE_INVALID");
@@ -194,8 +202,8 @@ fn put_manifest(shared: &Shared, state: &mut State, request: &Request, place: &P
     let repository = state.repository(place.repository);
     let before = repository.tags.get(place.reference).cloned();
     let version = place.reference.starts_with(|first: char| first.is_ascii_digit());
-    if let Some(status) = quirks.immutable.filter(|_| version && before.is_some()) {
-        return refusal(status, "TAG_INVALID");
+    if let Some(rule) = quirks.immutable.filter(|rule| before.is_some() && (version || rule.channels)) {
+        return rule.refusal(place.repository, place.reference);
     }
     if !(quirks.keeps_blobs && repository.manifests.contains_key(&digest)) {
         repository.manifests.insert(digest.clone(), (media_type, request.body.clone()));

@@ -1,6 +1,7 @@
 //! How the registries in use differ from the specification and from each other.
 
 use super::auth::{Auth, Tokens};
+use super::wire::Response;
 use super::{Elsewhere, Setup};
 
 /// What `POST …/uploads/?mount=` does.
@@ -57,6 +58,65 @@ pub enum Tags {
     Endless,
 }
 
+/// A rule that keeps what a tag names, in the words of its registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Immutable {
+    pub status: u16,
+    /// Empty where the registry has none.
+    pub code: &'static str,
+    /// With `{repository}` and `{tag}` in it.
+    pub message: &'static str,
+    /// Do the tags of channels fall under it, too? Versions do.
+    pub channels: bool,
+}
+
+impl Immutable {
+    pub const HARBOR: Self = Self {
+        status: 412,
+        code: "PRECONDITION",
+        message: "Failed to process request due to '{repository}:{tag}' configured as immutable.",
+        channels: false,
+    };
+    pub const ECR: Self = Self {
+        status: 400,
+        code: "TAG_INVALID",
+        message: "The image tag '{tag}' already exists in the '{repository}' repository and cannot be overwritten because the \
+                  repository is immutable.",
+        channels: false,
+    };
+    pub const QUAY: Self =
+        Self { status: 409, code: "TAG_IMMUTABLE", message: "tag {tag} is immutable", channels: false };
+    pub const ARTIFACTORY: Self = Self {
+        status: 403,
+        code: "",
+        message: "Not enough permissions to delete/overwrite artifact '{repository}/{tag}/manifest.json' (user: 'alice' needs \
+                  DELETE permission).",
+        channels: false,
+    };
+    /// A rule that is not explained.
+    pub const BARE: Self = Self { status: 409, code: "CONFLICT", message: "conflict", channels: false };
+
+    /// The same for every tag.
+    pub fn of_channels(self) -> Self {
+        Self { channels: true, ..self }
+    }
+
+    /// What the registry says.
+    pub fn words(self, repository: &str, tag: &str) -> String {
+        self.message.replace("{repository}", repository).replace("{tag}", tag)
+    }
+
+    pub(super) fn refusal(self, repository: &str, tag: &str) -> Response {
+        let mut error = serde_json::json!({ "message": self.words(repository, tag) });
+        if self.code.is_empty() {
+            error["status"] = self.status.into();
+        } else {
+            error["code"] = self.code.into();
+        }
+        Response::new(self.status).body("application/json", serde_json::json!({ "errors": [error] }).to_string())
+    }
+}
+
 /// Where a registry is itself.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each one is a difference that exists by itself")]
@@ -83,8 +143,8 @@ pub struct Quirks {
     pub private: bool,
     /// Manifests must say their media type.
     pub needs_media_type: bool,
-    /// A version that is there is not written again: the status that refuses it. Channels move.
-    pub immutable: Option<u16>,
+    /// A tag that is there is not written again.
+    pub immutable: Option<Immutable>,
     pub deletes: bool,
     /// What is there under a digest is kept when the digest is pushed again.
     pub keeps_blobs: bool,
@@ -150,7 +210,7 @@ impl Quirks {
             absolute: true,
             single_post: false,
             wrong_head_length: true,
-            immutable: Some(412),
+            immutable: Some(Immutable::HARBOR),
             tags: Tags::KnownLast,
             shape: Shape::UnknownCode,
             ..Self::default()
@@ -184,7 +244,7 @@ impl Quirks {
             early_created: true,
             must_exist: true,
             needs_media_type: true,
-            immutable: Some(400),
+            immutable: Some(Immutable::ECR),
             tag_page: Some(1000),
             ..Self::default()
         }

@@ -3,7 +3,7 @@
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-blobs>
 
 use super::auth::Auth;
-use super::distribution::{Place, created, digest_of, refusal};
+use super::distribution::{Place, created, digest_of, refusal, unknown_name};
 use super::quirks::Mount;
 use super::wire::{Request, Response};
 use super::{Shared, State};
@@ -12,7 +12,7 @@ use super::{Shared, State};
 pub(super) fn start(shared: &Shared, state: &mut State, request: &Request, repository: &str) -> Response {
     let quirks = &shared.setup.quirks;
     if quirks.must_exist && !state.repositories.contains_key(repository) {
-        return refusal(404, "NAME_UNKNOWN");
+        return unknown_name(repository);
     }
     if let Some(digest) = request.parameter("mount") {
         if !shared.setup.mount {
