@@ -239,6 +239,31 @@ fn a_channel_must_serve_the_release_that_its_record_names() {
 }
 
 #[test]
+fn what_is_refused_leaves_the_control_plane_that_runs() {
+    let appliance = Appliance::new();
+    assert_eq!(appliance.version("stable", &[]), "1.0.3");
+    let (state, store) = (appliance.read_state(), store(&appliance.registry));
+    let mut other = served(&appliance.registry, "1.0.3");
+    other["controlPlane"] = format!("{store}/evil@{}", digest_of(b"evil")).into();
+    let held = |word: &str| {
+        let arguments = ["control-plane", "stable", "--store", &store, "--state", &appliance.state];
+        let run = resolve(&[&arguments[..], &["--running", "r.io/x:1", "--baseline", "r.io/x:0"]].concat()).ends(0);
+        assert_eq!((run.says(&[word]).stdout.as_str(), appliance.read_state()), ("", state.clone()), "{word}");
+    };
+    appliance.put("stable", 1, &other);
+    held("another release");
+    put_release(&appliance.registry, "stable", &other, &record("stable", 2, &appliance.tag("1.0.3")));
+    held("another JSON");
+    put_release(&appliance.registry, "stable", &other, &serde_json::json!({}));
+    held("records no move");
+    appliance.put("stable", 0, &other);
+    held("replayed");
+    appliance.put("stable", 2, &other);
+    let arguments = ["control-plane", "stable", "--store", &store, "--state", &appliance.state];
+    resolve(&[&arguments[..], &["--running", "r.io/x:1"]].concat()).ends(0).prints(&["/evil@"]);
+}
+
+#[test]
 fn what_the_state_holds_takes_no_more_requests_than_the_manifest_and_the_release() {
     let appliance = Appliance::new();
     let requests = || {
