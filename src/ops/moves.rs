@@ -264,6 +264,7 @@ impl Step<'_> {
             attached: Vec::new(),
             named,
             unread: Vec::new(),
+            platform: None,
         }
     }
 

@@ -158,6 +158,7 @@ pub(super) async fn pack(
     }
     let mut desired = packed.desired(&inputs.request(), &revision, &images)?;
     desired.artifacts.extend(archived.map(|(_, artifact)| artifact));
+    desired.platform = Some(pins.platform.clone());
     let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
     Ok(Publication { desired, images, lint, warnings })
 }

@@ -4,7 +4,8 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use super::observe::Observed;
-use crate::oci::{Artifact, Content, Digest, Error, Kind, ReadStore, Repository, Selector, Tag};
+use crate::image::Platform;
+use crate::oci::{Artifact, Content, Descriptor, Digest, Error, Kind, ReadStore, Repository, Selector, Tag};
 
 /// An artifact of which something is missing or wrong.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ pub(super) async fn broken(store: &ReadStore, desired: &Desired, observed: &Obse
     };
     let artifacts = there(desired, observed).filter(|artifact| !pushed(artifact));
     let artifacts = artifacts.map(|artifact| examine(store, artifact, artifact.kind != ArtifactKind::Image));
-    let images = desired.unread.iter().map(|(repository, digest)| image(store, repository, digest));
+    let images = desired.unread.iter().map(|(repository, digest)| image(store, repository, digest, desired));
     let (artifacts, images) = futures_util::try_join!(try_join_all(artifacts), try_join_all(images))?;
     let lines = artifacts.iter().flatten().flat_map(Damaged::lines);
     Ok(lines.chain(images.into_iter().flatten()).collect())
@@ -84,9 +85,15 @@ async fn examine(store: &ReadStore, desired: &DesiredArtifact, read: bool) -> Re
 }
 
 /// What is missing of an image that a release names by its digest.
-async fn image(store: &ReadStore, repository: &Repository, digest: &Digest) -> Result<Vec<String>, Error> {
+async fn image(
+    store: &ReadStore,
+    repository: &Repository,
+    digest: &Digest,
+    desired: &Desired,
+) -> Result<Vec<String>, Error> {
     let line = |(digest, reason): (Digest, String)| format!("{repository}@{digest}: {reason}");
-    let artifact = match store.artifact(repository, &Selector::Digest(digest.clone()), &|_| true).await {
+    let runs = |child: &Descriptor| desired.platform.as_ref().is_none_or(|wanted| Platform::of(child).fits(wanted));
+    let artifact = match store.artifact(repository, &Selector::Digest(digest.clone()), &runs).await {
         Ok(artifact) => artifact,
         Err(error) => return Ok(reason(Err(error), digest)?.into_iter().map(line).collect()),
     };

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::observe::Observed;
+use crate::image::Platform;
 use crate::oci::{Artifact, Attached, Digest, Pinned, Prefix, Repository, Tag};
 use crate::release::{self, Release};
 
@@ -80,6 +81,8 @@ pub struct Desired {
     /// Images of the store that only the publisher's own credentials have read: the public must be able to read them before a
     /// channel moves.
     pub unread: Vec<(Repository, Digest)>,
+    /// What those images have to run on; all of their platforms where it is absent.
+    pub platform: Option<Platform>,
 }
 
 impl Desired {

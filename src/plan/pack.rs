@@ -392,7 +392,8 @@ impl Packed {
         let named: Vec<_> = images.digests.values().chain(&images.control_plane).cloned().collect();
         let own = named.iter().filter_map(|one| Some((request.prefix.strip(&one.repository)?, one.digest.clone())));
         let unread = own.collect();
-        Ok(Desired { prefix: request.prefix.clone(), artifacts, release, attached: Vec::new(), named, unread })
+        let (prefix, attached) = (request.prefix.clone(), Vec::new());
+        Ok(Desired { prefix, artifacts, release, attached, named, unread, platform: None })
     }
 
     fn release(&self, request: &Request<'_>, images: &PinnedImages, bundle: &Digest) -> Result<Release, Error> {

@@ -64,7 +64,7 @@ fn desired(version: &str) -> Desired {
     let release = DesiredRelease { repository, version: version.to_owned(), digest, json, written: None };
     let named = vec![Pinned { repository: "r.io/x/charts/web".to_owned(), digest: Digest::of(version.as_bytes()) }];
     let prefix = Prefix::parse("r.io/x", false).expect("a prefix");
-    Desired { prefix, artifacts: Vec::new(), release, attached: Vec::new(), named, unread: Vec::new() }
+    Desired { prefix, artifacts: Vec::new(), release, attached: Vec::new(), named, unread: Vec::new(), platform: None }
 }
 
 fn moving(channel: &Tag, kind: MoveKind) -> Moving<'_> {

@@ -109,5 +109,5 @@ pub(crate) fn desired(
     let (version, digest) = (whole.version.clone(), release.digest().clone());
     let release = DesiredRelease { repository, version, digest, json, written: Some(written) };
     let (attached, named, unread) = (Vec::new(), Vec::new(), Vec::new());
-    Ok(Desired { prefix: prefix.clone(), artifacts, release, attached, named, unread })
+    Ok(Desired { prefix: prefix.clone(), artifacts, release, attached, named, unread, platform: None })
 }

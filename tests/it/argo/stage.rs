@@ -1,14 +1,12 @@
 //! What a workflow plays on: a source in git, a registry with the images that the source names, a cluster with the manifests.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::manifests;
 use super::model::{Cluster, Model, Ran};
+use crate::support::images::{GZIP, Image, MANIFEST};
 use crate::support::programs::{Source, release, stdout};
-use crate::support::published::{release_json, store, with_images};
+use crate::support::published::{digest_of, release_json, store, with_images};
 use crate::support::registry::{Registry, Setup};
 
 pub const RELEASE: &str = "alga-appliance-release";
@@ -82,11 +80,10 @@ pub fn images(source: &Source) -> Vec<(String, String)> {
 }
 
 fn put_image(registry: &Registry, repository: &str, tag: &str) {
-    let media_type = "application/vnd.oci.image.index.v1+json";
-    let bytes = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":[]}}"#);
-    let digest = Sha256::digest(bytes.as_bytes()).iter().fold("sha256:".to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    registry.put_manifest(&format!("org/{repository}"), Some(tag), &digest, media_type, bytes.as_bytes());
+    let (manifest, blobs) = Image::new("amd64", &[100]).oci(GZIP);
+    let repository = format!("org/{repository}");
+    for blob in blobs {
+        registry.put_blob(&repository, &digest_of(&blob), &blob);
+    }
+    registry.put_manifest(&repository, Some(tag), &digest_of(&manifest), MANIFEST, &manifest);
 }
