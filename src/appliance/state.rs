@@ -118,9 +118,10 @@ impl Known {
         self.jumped.is_none() && !self.unrecorded
     }
 
-    /// Returns whether `answer` is the same release with the same JSON.
+    /// Returns whether `answer` is the same manifest, or one with the same release and the same JSON.
     fn serves(&self, answer: &Resolved) -> bool {
-        self.release_digest == answer.release_digest && self.json.as_bytes() == answer.json
+        self.manifest == answer.manifest
+            || (self.release_digest == answer.release_digest && self.json.as_bytes() == answer.json)
     }
 
     /// Returns whether the sequence of a move counts after `seen`: it is near, or the move names the manifest of an earlier jump as its
