@@ -53,7 +53,10 @@ pub(super) async fn broken(store: &ReadStore, desired: &Desired, observed: &Obse
     };
     let artifacts = there(desired, observed).filter(|artifact| !pushed(artifact));
     let artifacts = artifacts.map(|artifact| examine(store, artifact, artifact.kind != ArtifactKind::Image));
-    let images = desired.unread.iter().map(|(repository, digest)| image(store, repository, digest, desired));
+    // An image out of an archive is an artifact of the plan: pushed by it, or read above.
+    let own = |digest: &Digest| desired.all().any(|artifact| artifact.artifact.digest() == digest);
+    let images = desired.unread.iter().filter(|(_, digest)| !own(digest));
+    let images = images.map(|(repository, digest)| image(store, repository, digest, desired));
     let (artifacts, images) = futures_util::try_join!(try_join_all(artifacts), try_join_all(images))?;
     let lines = artifacts.iter().flatten().flat_map(Damaged::lines);
     Ok(lines.chain(images.into_iter().flatten()).collect())

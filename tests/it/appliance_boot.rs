@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::images::Image;
 use crate::support::programs::{Run, Source, run};
 use crate::support::published::{publish, store, with_images};
 use crate::support::registry::{Action, Fault, Registry};
+use crate::support::release_with_images::put;
 use crate::support::root;
 
 const BAKED: &str = "localhost/alga-appliance-control-plane:baked";
@@ -73,7 +75,8 @@ impl Machine {
 
     /// Moves stable; the control plane of the release.
     fn publish(&self, version: &str) -> String {
-        let digest = alga_release::oci::Digest::of(version.as_bytes());
+        let size = version.bytes().map(usize::from).sum();
+        let digest = put(&self.registry, "org/alga-appliance-control-plane", None, &Image::new("amd64", &[size]));
         let image = format!("{}/org/alga-appliance-control-plane@{digest}", self.registry.address());
         with_images(&self.source, &[version]);
         publish(&self.source, &self.registry, version, "stable", &["--control-plane", &image, "--no-lint", "a test"])

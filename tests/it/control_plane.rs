@@ -4,12 +4,15 @@ use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::images::Image;
 use crate::support::programs::{Run, Source, resolve, resolving, run};
 use crate::support::published::{publish, store, with_images};
 use crate::support::registry::{Action, Fault, Gate, Registry};
+use crate::support::release_with_images::put;
 use crate::support::{missing, require};
 
 const RUNNING: &str = "ghcr.io/nine-minds/alga-appliance-control-plane@sha256:aaaa";
+const PLANE: &str = "org/alga-appliance-control-plane";
 const BAKED: &str = "localhost/alga-appliance-control-plane:baked";
 
 /// A registry with 1.0.3 in stable, with a control plane.
@@ -21,7 +24,8 @@ fn registry(source: &Source) -> Registry {
 
 /// Moves stable to a release with another control plane; its reference.
 fn move_to(source: &Source, registry: &Registry, version: &str, image: &str) -> String {
-    let digest = alga_release::oci::Digest::of(image.as_bytes());
+    let size = image.bytes().map(usize::from).sum();
+    let digest = put(registry, PLANE, None, &Image::new("amd64", &[size]));
     let pinned = format!("{}/org/alga-appliance-control-plane@{digest}", registry.address());
     with_images(source, &[version]);
     publish(source, registry, version, "stable", &["--control-plane", &pinned]).ends(0);
