@@ -8,6 +8,6 @@ mod platform;
 mod stated;
 
 pub(crate) use kind::unlike_image;
-pub use pin::{Check, Error, PinRequest, PinnedImages, pin};
+pub use pin::{Check, Error, PinRequest, PinnedImages, Unknown, pin};
 pub use platform::InvalidPlatform;
 pub use platform::Platform;

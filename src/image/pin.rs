@@ -16,7 +16,7 @@ pub enum Check {
     Require,
     /// It is said, and the image stays known by its tag alone.
     Warn,
-    /// Nobody looks.
+    /// No image is looked up.
     Off,
 }
 
@@ -52,12 +52,14 @@ pub struct PinnedImages {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is not in its repository.
-    #[error("the image {reference} ({key}) is not there")]
+    #[error("the image {reference} ({key}) is missing: {why}")]
     Missing {
         /// Key in the release manifest.
         key: String,
         /// Its reference.
         reference: String,
+        /// Where it was looked for.
+        why: Unknown,
     },
     /// Its store failed.
     #[error("cannot check the image {reference} ({key})")]
@@ -81,12 +83,41 @@ pub enum Error {
         /// For what it should be.
         wanted: String,
     },
-    /// The control plane is known by a tag that cannot be read.
-    #[error("the control plane {reference} cannot be pinned: it is known by a tag, and the tag was not found")]
+    /// The control plane is known by a tag, and no digest is known for it.
+    #[error("the control plane {reference} cannot be pinned: it is known by a tag, and {why}")]
     Unpinned {
         /// Its reference.
         reference: String,
+        /// Why no digest is known.
+        why: Unknown,
     },
+}
+
+/// Why the digest under a tag is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// The tag is not there.
+    NotFound,
+    /// The registry does not let the publisher read the tag, in its words.
+    Denied(String),
+    /// No image is looked up: [`Check::Off`].
+    Off,
+    /// The store does not keep the image, which is in another registry, and that is not asked.
+    NotKept,
+    /// The image is in another registry, which is not asked.
+    Elsewhere,
+}
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("the tag was not found"),
+            Self::Denied(cause) => write!(f, "the tag could not be read: {cause}"),
+            Self::Off => f.write_str("the tag was not looked up: `--image-check off`"),
+            Self::NotKept => f.write_str("the store does not keep it, and the tag was not looked up in its registry"),
+            Self::Elsewhere => f.write_str("the tag was not looked up: the image is in another registry"),
+        }
+    }
 }
 
 /// Looks up every image, all at once. Those below the prefix are read in `store`, and others too where it is a directory;
@@ -124,9 +155,9 @@ pub async fn pin(
             Selector::Digest(digest) => Some(Pinned { repository: look.repository.clone(), digest: digest.clone() }),
             Selector::Tag(_) => None,
         };
-        let reference = look.reference.clone();
+        let (reference, why) = (look.reference.clone(), look.unknown(request.check));
         let found = look.judge("controlPlane", request, &mut pinned.warnings)?;
-        pinned.control_plane = Some(found.or(given).ok_or(Error::Unpinned { reference })?);
+        pinned.control_plane = Some(found.or(given).ok_or(Error::Unpinned { reference, why })?);
     }
     Ok(pinned)
 }
@@ -136,6 +167,8 @@ struct Look {
     repository: String,
     reference: String,
     answer: Option<Result<Found, oci::Error>>,
+    /// Whether a directory was read that keeps images of other registries, and not the image's own registry.
+    kept: bool,
 }
 
 /// An image that is there.
@@ -145,8 +178,20 @@ struct Found {
 }
 
 impl Look {
+    /// Returns why no digest is known where none is.
+    fn unknown(&self, check: Check) -> Unknown {
+        match &self.answer {
+            Some(Err(error)) if !error.is_not_found() => Unknown::Denied(error.to_string()),
+            Some(_) if self.kept => Unknown::NotKept,
+            Some(_) => Unknown::NotFound,
+            None if check == Check::Off => Unknown::Off,
+            None => Unknown::Elsewhere,
+        }
+    }
+
     fn judge(self, key: &str, request: &PinRequest<'_>, warnings: &mut Vec<String>) -> Result<Option<Pinned>, Error> {
-        let Self { repository, reference, answer } = self;
+        let unknown = self.unknown(request.check);
+        let Self { repository, reference, answer, .. } = self;
         let key = key.to_owned();
         match (answer, request.check) {
             (Some(Ok(Found { digest, platforms })), check) => {
@@ -161,21 +206,24 @@ impl Look {
                 return Ok(Some(Pinned { repository, digest }));
             }
             (None, Check::Off) => {}
-            (None, _) => warnings.push(format!("image {reference} ({key}) was not checked: it is in another registry")),
+            (None, _) => warnings.push(known_by_tag(&reference, &key, &unknown)),
             (Some(Err(error)), Check::Require) if error.is_not_found() => {
-                return Err(Error::Missing { key, reference });
+                return Err(Error::Missing { key, reference, why: unknown });
             }
             (Some(Err(source)), Check::Require) => return Err(Error::Store { key, reference, source }),
             // What passes by itself must not decide what a release says.
             (Some(Err(source)), Check::Warn) if !lasts(&source) => {
                 return Err(Error::Store { key, reference, source });
             }
-            (Some(Err(_)), _) => {
-                warnings.push(format!("image {reference} ({key}) is not in the store: known by its tag alone"));
-            }
+            (Some(Err(_)), _) => warnings.push(known_by_tag(&reference, &key, &unknown)),
         }
         Ok(None)
     }
+}
+
+/// Says that the release names an image by its tag, and why.
+fn known_by_tag(reference: &str, key: &str, why: &Unknown) -> String {
+    format!("the release names the image {reference} ({key}) by its tag alone: {why}")
 }
 
 /// Will it be the same tomorrow?
@@ -211,18 +259,19 @@ async fn look(
     let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
     let name = repository.name(request.prefix);
     let reference = format!("{name}{separator}{selector}");
-    let answer = match repository {
-        _ if request.check == Check::Off => None,
-        AnyRepository::Own(repository) => Some(read(store, repository, selector).await),
-        AnyRepository::External { registry, repository } => {
-            match store.external(registry).map(|kept| kept.or_else(|| external(registry, repository))) {
-                Ok(Some(store)) => Some(read(&store, repository, selector).await),
-                Ok(None) => None,
-                Err(error) => Some(Err(error)),
-            }
-        }
+    let (answer, kept) = match repository {
+        _ if request.check == Check::Off => (None, false),
+        AnyRepository::Own(repository) => (Some(read(store, repository, selector).await), false),
+        AnyRepository::External { registry, repository } => match store.external(registry) {
+            Ok(Some(kept)) => (Some(read(&kept, repository, selector).await), true),
+            Ok(None) => match external(registry, repository) {
+                Some(store) => (Some(read(&store, repository, selector).await), false),
+                None => (None, false),
+            },
+            Err(error) => (Some(Err(error)), true),
+        },
     };
-    Look { repository: name, reference, answer }
+    Look { repository: name, reference, answer, kept }
 }
 
 async fn read(store: &ReadStore, repository: &Repository, selector: &Selector) -> Result<Found, oci::Error> {
@@ -276,9 +325,13 @@ mod tests {
         assert_eq!(found.warnings, Vec::<String>::new());
 
         let absent = pins(directory.path(), "docker.io/library/valkey", Check::Require).await.expect_err("absent");
-        assert_eq!(absent.to_string(), "the image docker.io/library/valkey:7 (redis) is not there");
+        assert_eq!(
+            absent.to_string(),
+            "the image docker.io/library/valkey:7 (redis) is missing: the store does not keep it, and the tag was not looked up in its registry"
+        );
         let warned = pins(directory.path(), "docker.io/library/valkey", Check::Warn).await.expect("known by its tag");
-        let said = "image docker.io/library/valkey:7 (redis) is not in the store: known by its tag alone";
+        let said = "the release names the image docker.io/library/valkey:7 (redis) by its tag alone: \
+             the store does not keep it, and the tag was not looked up in its registry";
         assert_eq!((warned.digests.len(), warned.warnings), (0, vec![said.to_owned()]));
     }
 }

@@ -209,6 +209,7 @@ fn end_word(end: &End) -> &'static str {
         End::Limit => "limit",
         End::Missing(_) => "missing",
         End::Unreadable { .. } => "unreadable",
+        End::Gone => "gone",
         End::NoRecord => "no-record",
         End::NoPrevious(_) => "no-previous",
         End::NotFalling { .. } => "not-falling",
@@ -216,6 +217,11 @@ fn end_word(end: &End) -> &'static str {
 }
 
 impl HistoryReport {
+    /// Returns whether the channel serves nothing, because its tag is gone.
+    pub fn is_gone(&self) -> bool {
+        self.end.why == "gone"
+    }
+
     /// Returns the report for people.
     pub fn text(&self) -> String {
         let mut text = String::new();

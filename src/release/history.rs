@@ -79,6 +79,9 @@ pub enum End {
         /// Why not.
         reason: String,
     },
+    /// The channel's own tag is gone: the moves that keep-alive tags know lead nowhere.
+    #[error("the tag of the channel is gone: it serves nothing")]
+    Gone,
     /// Written by something that keeps no records.
     #[error("this manifest has no record of a move: another tool, or an older publisher, wrote it")]
     NoRecord,
@@ -230,6 +233,7 @@ async fn follow(
     let mut moves: Vec<Move> = Vec::new();
     let mut next = match first {
         Ok(first) => first,
+        Err(error) if error.is_not_found() => return Ok((moves, End::Gone)),
         Err(error) => return Ok((moves, unreadable(known.channel.to_string(), &error))),
     };
     loop {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::programs::{Run, Source, alga};
 use crate::support::published::{RELEASES, digest_of, manifest, publish, store, with_images, writes};
-use crate::support::registry::{Action, Fault, Registry, at_once};
+use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup, at_once};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const RECORD: &str = "vnd.alga.appliance.channel.";
@@ -112,6 +112,43 @@ fn a_history_without_keep_alive_tags_or_without_a_list_of_tags_follows_the_diges
         registry.remove_tag(RELEASES, &kept(&registry, sequence).0);
     }
     assert_eq!(sequences(&json(&registry, &[]), "moves"), [3, 2, 1]);
+}
+
+#[test]
+fn a_history_begins_with_the_first_move_when_the_first_publication_stopped_at_what_is_not_public() {
+    for (next, expected) in [("1.0.3", vec![1]), ("1.0.4", vec![2, 1])] {
+        let user = ("alice", "s3cret-token");
+        let auth = Auth::Token { realm: None, user: Some((user.0.to_owned(), user.1.to_owned())) };
+        let quirks = Quirks { private: true, ..Quirks::default() };
+        let registry = Registry::with(Setup { auth, quirks, ..Setup::default() });
+        let (source, store) = (Source::new(), store(&registry));
+        with_images(&source, &["1.0.4"]);
+        let environment = [("ALGA_REGISTRY_USERNAME", user.0), ("ALGA_REGISTRY_TOKEN", user.1)];
+        let publish = |version: &str, by: &str| {
+            let arguments = ["--version", version, "--channel", "nightly", "--store", &store, "--by", by];
+            source.publish_in(&arguments, &environment)
+        };
+        publish("1.0.3", "alice").ends(3).says(&["the public cannot read"]);
+        assert!(!registry.tags(RELEASES).contains_key("nightly"));
+        registry.repositories().iter().for_each(|name| registry.publish(name));
+        publish(next, "bob").ends(0);
+        let told = json(&registry, &[]);
+        assert_eq!((sequences(&told, "moves"), &told["end"]["why"]), (expected, &"beginning".into()), "{next}");
+        let first = manifest(&registry, &kept(&registry, 1).0);
+        assert_eq!(first["annotations"].get(format!("{RECORD}previous")), None, "{next}");
+        assert!(history(&registry, &[]).ends(0).stdout.contains("this was the channel's first move"), "{next}");
+    }
+}
+
+#[test]
+fn the_history_of_a_channel_whose_tag_is_gone_is_shown_and_fails() {
+    let registry = three_moves();
+    registry.remove_tag(RELEASES, "nightly");
+    let gone = history(&registry, &["--output", "json"]).ends(1);
+    let told = gone.says(&["the tag of channel nightly is gone", "its history goes on"]).json();
+    assert_eq!((&told["end"]["why"], sequences(&told, "apart")), (&"gone".into(), vec![3, 2, 1]));
+    let text = history(&registry, &[]).ends(1).stdout;
+    assert!(text.contains("the tag of the channel is gone") && text.contains("1.0.5"), "{text}");
 }
 
 #[test]

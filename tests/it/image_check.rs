@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::images::{GZIP, INDEX, Image, MANIFEST, describe};
 use crate::support::programs::{Run, Source};
 use crate::support::published::{digest_of, publish, served, store, writes};
-use crate::support::registry::Registry;
+use crate::support::registry::{Action, Fault, Registry};
 
 const CORE: &str = "org/alga-psa-ee";
 
@@ -106,4 +106,48 @@ fn an_image_whose_config_is_gone_is_refused_by_name() {
     assert_ne!(run.code, Some(0));
     run.says(&["cannot check the image", "alga-psa-ee:62cdce38 (algaCore)"]);
     assert_eq!(writes(&registry), 0);
+}
+
+#[test]
+fn a_tag_that_was_not_looked_up_is_not_said_to_be_missing() {
+    let (source, registry) = with_others();
+    put(&registry, "org/alga-appliance-control-plane", Some("1"), "amd64");
+    let publish = |more: &[&str]| publish(&source, &registry, "1.0.3", "nightly", more);
+    let off = publish(&["--image-check", "off", "--control-plane", "1"]).ends(3);
+    let off = off
+        .says(&["alga-appliance-control-plane:1 cannot be pinned", "the tag was not looked up: `--image-check off`"]);
+    assert!(!off.stderr.contains("not found") && !off.stderr.contains("not there"), "{}", off.stderr);
+    let asked = |registry: &Registry| registry.lines().iter().any(|line| line.contains("control-plane"));
+    assert!(!asked(&registry), "{:?}", registry.lines());
+    let denied = Action::status(403, r#"{"errors":[{"code":"DENIED","message":"ask alice"}]}"#);
+    registry.fail(Fault::every("GET", "alga-psa-ee/manifests", denied));
+    let warned = publish(&["--image-check", "warn", "--dry-run"]).ends(0);
+    let warned = warned.says(&["alga-psa-ee:62cdce38 (algaCore) by its tag alone", "could not be read", "ask alice"]);
+    assert!(!warned.stderr.contains("was not found"), "{}", warned.stderr);
+    registry.heal();
+    publish(&["--image-check", "warn", "--dry-run"])
+        .ends(0)
+        .says(&["(algaCore) by its tag alone: the tag was not found"]);
+    registry.clear_log();
+    publish(&["--image-check", "off"]).ends(0);
+    assert!(!registry.lines().iter().any(|line| line.contains("org/email-service/")), "{:?}", registry.lines());
+}
+
+#[test]
+fn a_directory_says_that_the_tags_of_other_registries_were_not_looked_up() {
+    let source = Source::new();
+    source.write("alga-release.yaml", "images: {algaCore: ghcr.io/acme/core, workflowWorker: ghcr.io/acme/w, emailService: ghcr.io/acme/e, temporalWorker: ghcr.io/acme/t}\n");
+    let layout = source.layout();
+    let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout, "--image-check", "warn"];
+    let run = source.publish(&arguments).ends(0);
+    let run = run.says(&[
+        "ghcr.io/acme/core:62cdce38 (algaCore)",
+        "the store does not keep it, and the tag was not looked up in its registry",
+    ]);
+    assert!(!run.stderr.contains("was not found"), "{}", run.stderr);
+    let plane = ["--control-plane", "ghcr.io/acme/plane:1"];
+    source
+        .publish(&[&arguments[..], &plane].concat())
+        .ends(3)
+        .says(&["ghcr.io/acme/plane:1", "the tag was not looked up in its registry"]);
 }

@@ -233,7 +233,9 @@ fn a_token_is_used_and_never_shown() {
 #[test]
 fn an_image_must_be_there() {
     let (source, registry) = (Source::new(), Registry::start());
-    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require"]).ends(3).says(&["is not there"]);
+    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require"])
+        .ends(3)
+        .says(&["is missing: the tag was not found"]);
     assert_eq!((writes(&registry), registry.repositories().len()), (0, 0));
     with_images(&source, &["1.0.3"]);
     source.write("ee/appliance/releases/1.0.3/release.json", "{\"app\":{\"images\":{}}}");

@@ -4,7 +4,7 @@ use alga_release::ops::{self, Access, Connection, HistoryRequest};
 use jiff::Timestamp;
 
 use crate::connect;
-use crate::failure::Failure;
+use crate::failure::{FAILED, Failure};
 use crate::flags::{Common, Format};
 use crate::output::{self, Talk};
 use crate::system;
@@ -36,7 +36,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let report = connect::block_on(work)?;
     match args.common.output.output {
-        Format::Json => output::write_json(&report),
-        Format::Text => output::write_text(&report.text()),
+        Format::Json => output::write_json(&report)?,
+        Format::Text => output::write_text(&report.text())?,
     }
+    if report.is_gone() {
+        let reason = format!("the tag of channel {} is gone from {}", report.channel, report.store);
+        let hint = "Publish or promote to the channel: its history goes on from the newest move that a tag keeps.";
+        return Err(Failure::diagnosed(FAILED, reason, hint));
+    }
+    Ok(())
 }

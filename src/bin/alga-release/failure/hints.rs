@@ -129,7 +129,12 @@ fn of_image(error: &image::Error) -> Option<&'static str> {
         image::Error::Platform { .. } => {
             Some("build it for that one too, name another with --platform, or publish with --image-check warn")
         }
-        image::Error::Unpinned { .. } => Some("push it first, or name it by digest: --control-plane sha256:…"),
+        image::Error::Unpinned { why: image::Unknown::NotFound, .. } => {
+            Some("push it first, or name it by digest: --control-plane sha256:…")
+        }
+        image::Error::Unpinned { .. } => {
+            Some("name it by digest: --control-plane sha256:…, or let its tag be looked up")
+        }
         image::Error::Store { .. } => None,
     }
 }
