@@ -206,7 +206,6 @@ impl Look {
                 return Ok(Some(Pinned { repository, digest }));
             }
             (None, Check::Off) => {}
-            (None, _) => warnings.push(known_by_tag(&reference, &key, &unknown)),
             (Some(Err(error)), Check::Require) if error.is_not_found() => {
                 return Err(Error::Missing { key, reference, why: unknown });
             }
@@ -215,7 +214,7 @@ impl Look {
             (Some(Err(source)), Check::Warn) if !lasts(&source) => {
                 return Err(Error::Store { key, reference, source });
             }
-            (Some(Err(_)), _) => warnings.push(known_by_tag(&reference, &key, &unknown)),
+            (None | Some(Err(_)), _) => warnings.push(known_by_tag(&reference, &key, &unknown)),
         }
         Ok(None)
     }

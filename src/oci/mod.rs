@@ -51,7 +51,7 @@ pub use registry::{Certificates, Credentials, Notice, Options};
 pub use store::{Location, ReadStore};
 
 #[cfg(feature = "publish")]
-pub(crate) use archive::tar;
+pub(crate) use archive::{scan, tar};
 #[cfg(feature = "publish")]
 pub use artifact::Artifact;
 #[cfg(feature = "publish")]

@@ -444,6 +444,7 @@ fn of_execution(error: &plan::ExecuteError) -> Kind {
     match error {
         ExecuteError::Stopped { source, .. }
         | ExecuteError::NotReadable { source, .. }
+        | ExecuteError::Image { source, .. }
         | ExecuteError::Unconfirmed { source, .. } => of_store(source),
         ExecuteError::NotPublic { .. }
         | ExecuteError::Broken { .. }

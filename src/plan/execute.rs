@@ -110,6 +110,16 @@ pub enum ExecuteError {
         /// Why.
         source: oci::Error,
     },
+    /// An image that is pushed alone was not pushed, or cannot be read back.
+    #[error("the image {reference} {what}")]
+    Image {
+        /// Repository and tag.
+        reference: String,
+        /// What could not be done.
+        what: &'static str,
+        /// Why.
+        source: oci::Error,
+    },
     /// The public cannot read what an appliance has to.
     #[error("the public cannot read {} of the packages; the version stays published, the channel did not move", packages.len())]
     NotPublic {
@@ -150,6 +160,16 @@ pub enum ExecuteError {
 }
 
 impl ExecuteError {
+    /// Returns the error in words of the one image that was pushed, without a version or a channel.
+    fn of_image(self, image: &DesiredArtifact) -> Self {
+        let (what, source) = match self {
+            Self::Stopped { source, .. } => ("cannot be pushed", source),
+            Self::NotReadable { source, .. } => ("cannot be read back", source),
+            other => return other,
+        };
+        Self::Image { reference: format!("{}:{}", image.repository, image.tag), what, source }
+    }
+
     /// Returns that a tag names `found` in place of `expected`; `who` says who moved it, as far as it is known.
     pub(crate) fn moved(
         repository: &Repository,
@@ -236,8 +256,11 @@ pub(crate) async fn execute_push(
 ) -> Result<(), ExecuteError> {
     let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
     let run = Run { plan, contents, damaged: &[], executor, progress, done: Mutex::default() };
-    run.write(None, async { Ok(()) }).await?;
-    run.read_one(desired).await
+    let pushed = async {
+        run.write(None, async { Ok(()) }).await?;
+        run.read_one(desired).await
+    };
+    pushed.await.map_err(|error: ExecuteError| error.of_image(desired))
 }
 
 pub(super) struct Run<'a> {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use alga_release::image::archive;
 use alga_release::oci::Digest;
@@ -474,7 +476,7 @@ fn an_archive_that_is_made_to_do_harm_is_refused_before_anything_is_sent() {
         (with("pipe", "", Fifo), "neither file, directory nor link"),
         (with("index.json", "", tar::EntryType::Regular), "more than once"),
         (with("oci-layout", "oci-layout", Symlink), "more than once"),
-        (bomb, "grows to more than"),
+        (bomb, "it is no tar"),
         (gzip(&tar(&zeros_inside)), "grows to more than"),
         (b"PK\x03\x04 is no tar".repeat(100), "it is no tar"),
         (Vec::new(), "it is no tar"),
@@ -496,6 +498,90 @@ fn read(bytes: &[u8]) -> Result<archive::Image, archive::Error> {
     let layers = archive::Layers::Compressed;
     let settings = archive::Settings { scratch: file.0.path(), platform: &platform, layers, say: &|_| {} };
     archive::read(archive::Input::Path(file.path()), &settings)
+}
+
+/// Bytes, then others again and again; counts what was taken.
+struct Endless {
+    start: std::io::Cursor<Vec<u8>>,
+    again: std::io::Cursor<Vec<u8>>,
+    taken: Arc<AtomicU64>,
+}
+
+impl std::io::Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut count = self.start.read(buffer)?;
+        if count == 0 {
+            if self.again.position() == self.again.get_ref().len() as u64 {
+                self.again.set_position(0);
+            }
+            count = self.again.read(buffer)?;
+        }
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+#[test]
+fn what_never_becomes_an_archive_is_refused_within_bounds() {
+    let header = |size: u64| {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("layer").expect("a name");
+        header.set_size(size);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    };
+    let image = tar(&Image::new("amd64", &[100]).layout(GZIP));
+    let many = |bytes: Vec<u8>| bytes.repeat(1000);
+    let cases = [
+        ("zeroes", Vec::new(), vec![0; 4096], 1, "it is no tar"),
+        ("text", Vec::new(), many(b"y\n".to_vec()), 1, "it is no tar"),
+        ("compressed zeroes", Vec::new(), gzip(&vec![0; 1 << 20]), 1, "it is no tar"),
+        ("a file without end", header(1 << 60), vec![0; 4096], 1, "more than 68719476736"),
+        ("an end without end", image, vec![0; 4096], 18, "follow the end of its entries"),
+        ("entries without end", Vec::new(), many(header(0)), 52, "more than 100000 entries"),
+        ("empty gzip", Vec::new(), many(gzip(b"")), 18, "larger than what it unpacks to"),
+        ("empty zstd", Vec::new(), many(images::zstd(b"")), 18, "larger than what it unpacks to"),
+    ];
+    for (name, start, again, mebibytes, words) in cases {
+        let taken = Arc::new(AtomicU64::new(0));
+        let (start, again) = (std::io::Cursor::new(start), std::io::Cursor::new(again));
+        let pipe = Endless { start, again, taken: Arc::clone(&taken) };
+        let scratch = tempfile::tempdir().expect("a directory");
+        let platform = "linux/amd64".parse().expect("a platform");
+        let layers = archive::Layers::Compressed;
+        let settings = archive::Settings { scratch: scratch.path(), platform: &platform, layers, say: &|_| {} };
+        let error = archive::read(archive::Input::Pipe(Box::new(pipe)), &settings).expect_err(name);
+        let chain = format!("{error}: {:?}", std::error::Error::source(&error));
+        assert!(chain.contains(words) && chain.contains("image archive"), "{name}: {chain}");
+        assert!(taken.load(Ordering::Relaxed) <= mebibytes << 20, "{name}: {taken:?}");
+    }
+}
+
+#[test]
+fn a_device_that_gives_zeroes_for_ever_is_refused_at_once() {
+    let registry = Registry::start();
+    let run = push(&registry, Path::new("/dev/zero"), &["--tag", "x"]).ends(1);
+    run.says(&["the image archive /dev/zero: it is no tar"]);
+    assert_eq!(registry.lines(), Vec::<String>::new());
+}
+
+#[test]
+fn the_errors_of_a_push_speak_of_the_image_alone() {
+    let archive = Archive::new(&tar(&Image::new("amd64", &[100]).layout(GZIP)));
+    for (method, path, status, code) in [
+        ("POST", "/blobs/uploads", 403, 4),
+        ("PUT", "/manifests/", 400, 1),
+        ("PUT", "/manifests/", 503, 75),
+        ("GET", "/manifests/", 404, 75),
+    ] {
+        let registry = Registry::start();
+        registry.fail(Fault::every(method, path, Action::status(status, "")));
+        let run = push(&registry, &archive.path(), &["--tag", "x"]).ends(code);
+        let run = run.says(&["the image ", "alga-appliance-control-plane:x cannot be"]);
+        for word in ["chart", "release ", "channel", "version"] {
+            assert!(!run.stderr.contains(word), "{method} {path} {status}: {word}: {}", run.stderr);
+        }
+    }
 }
 
 #[test]

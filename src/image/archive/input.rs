@@ -10,6 +10,7 @@ use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::Error;
+use crate::oci::scan::Scan;
 
 /// What is read at once.
 const BUFFER: usize = 256 << 10;
@@ -17,6 +18,8 @@ const BUFFER: usize = 256 << 10;
 const RATIO: u64 = 100;
 /// As much may be written before the ratio is looked at.
 const HARMLESS: u64 = 256 << 20;
+/// As much may be read of compressed data that comes to nothing. Any other takes less than twice the space that it has unpacked.
+const EMPTY: u64 = 16 << 20;
 
 /// Where an archive comes from.
 pub enum Input {
@@ -108,17 +111,20 @@ fn spool(mut reader: Box<dyn Read + Send>, scratch: &Path, say: &dyn Fn(&str)) -
     let what = if form == Form::Plain { "a pipe is read" } else { "the archive is decompressed" };
     say(&format!("{what} into a temporary file in {}", scratch.display()));
     let mut file = temporary(scratch)?;
-    let counted = Counted { inner: io::Cursor::new(start).chain(reader), count: 0 };
+    let counted = Counted { inner: io::Cursor::new(start).chain(reader), count: 0, limit: EMPTY };
     let counted = std::cell::RefCell::new(counted);
     let mut decoded = form.decode(Shared(&counted));
     let mut buffer = vec![0; BUFFER];
-    let mut written: u64 = 0;
+    let (mut written, mut scan): (u64, _) = (0, Scan::default());
     loop {
         let count = decoded.read(&mut buffer).map_err(Error::reading)?;
         if count == 0 {
             break;
         }
         written += count as u64;
+        counted.borrow_mut().limit = EMPTY + 2 * written;
+        // A disk must not be filled with what is no archive.
+        scan.take(&buffer[..count])?;
         if form != Form::Plain && written > HARMLESS && written / RATIO > counted.borrow().count {
             return Err(Error::damaged(format!("it grows to more than {RATIO} times its size: that is no image")));
         }
@@ -137,16 +143,20 @@ pub(super) fn no_room(scratch: &Path, cause: io::Error) -> Error {
     Error::io(format!("a temporary file in {} (TMPDIR) cannot be written", scratch.display()), cause)
 }
 
-/// Counts what was read.
+/// Counts what was read, up to a limit.
 struct Counted<R> {
     inner: R,
     count: u64,
+    limit: u64,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.count += count as u64;
+        if self.count > self.limit {
+            return Err(damaged(&"it is larger than what it unpacks to"));
+        }
         Ok(count)
     }
 }

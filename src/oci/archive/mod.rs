@@ -12,6 +12,7 @@
 
 mod names;
 mod read;
+pub(crate) mod scan;
 pub(crate) mod tar;
 mod write;
 

@@ -11,13 +11,13 @@ use tar::{EntryType, Header};
 
 use crate::oci::FileRange;
 
-const BLOCK: u64 = 512;
+pub(super) const BLOCK: u64 = 512;
 /// No image has so many files beside its layers, and no archive that is written here has so many blobs.
-const ENTRIES: usize = 100_000;
+pub(super) const ENTRIES: usize = 100_000;
 /// All names and links together: they are kept in memory.
 const NAMES: usize = 32 << 20;
 /// Longest extended header.
-const EXTENDED: u64 = 1 << 20;
+pub(super) const EXTENDED: u64 = 1 << 20;
 /// How many links may lead from one to the next.
 const HOPS: usize = 8;
 
@@ -34,7 +34,7 @@ pub(crate) struct Error {
 }
 
 impl Error {
-    fn damaged(reason: impl Into<String>) -> Self {
+    pub(super) fn damaged(reason: impl Into<String>) -> Self {
         Self { damaged: true, reason: reason.into(), source: None }
     }
 
@@ -73,7 +73,7 @@ enum Entry {
 
 /// What stands in headers before the one that it is about.
 #[derive(Debug, Default)]
-struct Extended {
+pub(super) struct Extended {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
@@ -119,7 +119,7 @@ impl MemberIndex {
         extended: &mut Extended,
     ) -> Result<(), Error> {
         let kind = header.entry_type();
-        if matches!(kind, EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink) {
+        if is_extended(kind) {
             if length > EXTENDED {
                 return Err(Error::damaged(format!("a header of {length} bytes is no header")));
             }
@@ -194,7 +194,7 @@ impl MemberIndex {
 }
 
 impl Extended {
-    fn take(&mut self, kind: EntryType, mut bytes: Vec<u8>) -> Result<(), Error> {
+    pub(super) fn take(&mut self, kind: EntryType, mut bytes: Vec<u8>) -> Result<(), Error> {
         match kind {
             EntryType::XHeader => return self.take_records(&bytes),
             _ if bytes.last() == Some(&0) => bytes.truncate(bytes.len() - 1),
@@ -226,8 +226,13 @@ impl Extended {
     }
 }
 
+/// Tells whether an entry says something about the one that follows.
+pub(super) fn is_extended(kind: EntryType) -> bool {
+    matches!(kind, EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink)
+}
+
 /// Is it a header? Its checksum says so.
-fn check(header: &Header, position: u64) -> Result<(), Error> {
+pub(super) fn check(header: &Header, position: u64) -> Result<(), Error> {
     let sum = header.as_bytes().iter().enumerate();
     // The checksum's own field counts as spaces.
     let sum: u32 = sum.map(|(at, byte)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum();
@@ -239,7 +244,7 @@ fn check(header: &Header, position: u64) -> Result<(), Error> {
 }
 
 /// Only files have bytes; some packers write the size of what a link leads to.
-fn size_of(header: &Header, extended: &Extended) -> Result<u64, Error> {
+pub(super) fn size_of(header: &Header, extended: &Extended) -> Result<u64, Error> {
     if matches!(header.entry_type(), EntryType::Link | EntryType::Symlink | EntryType::Directory) {
         return Ok(0);
     }

@@ -22,6 +22,7 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Execute(ExecuteError::Stopped { source, .. }) if source.kind() != oci::Kind::Mismatch => {
             return of_store(source).or_else(|| own(Some("run the same command again: it finishes what is left")));
         }
+        Error::Execute(ExecuteError::Image { source, .. }) if of_store(source).is_some() => return of_store(source),
         Error::Execute(error) => of_execution(error),
         Error::UnknownAt { end: release::End::Limit, .. } => "look further back: --moves N",
         Error::UnknownAt { .. } => "see the history itself",
@@ -194,6 +195,7 @@ fn of_execution(error: &ExecuteError) -> &'static str {
     match error {
         // Stopped here by other bytes than were published.
         ExecuteError::Broken { .. } | ExecuteError::Stopped { .. } => MEND,
+        ExecuteError::Image { .. } => "run the same command again: it finishes what is left",
         ExecuteError::NotPublic { .. } => {
             "make them public in their settings and run again, or set `publicRead: false` if appliances have a pull secret"
         }

@@ -75,7 +75,7 @@ impl Failure {
 
     /// Stopped by a signal.
     pub fn signal(code: u8) -> Self {
-        let lines = vec!["stopped by a signal; no channel was left between two releases".to_owned()];
+        let lines = vec!["stopped by a signal; no tag names anything that is not whole".to_owned()];
         let hint = Some("run the same command again: it finishes what is left".to_owned());
         Self { code, lines, hint, ..Self::default() }
     }
