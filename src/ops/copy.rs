@@ -133,7 +133,7 @@ pub async fn copy(
     let config = &source.described(&resolved, &selector, config)?;
     let transfer = Transfer { config, source, target, extent: &request.extent, context };
     let in_channel = is_channel(config, &request.reference);
-    let ready = Box::pin(transfer.read(&resolved, in_channel, to.is_some())).await?;
+    let ready = Box::pin(transfer.read(&resolved, in_channel, to.is_some(), source.read().into())).await?;
     let moving = to.as_ref().map(|channel| request.terms.moving(channel, MoveKind::Copy));
     let copying = Copying { request, transfer, moving };
     Box::pin(copying.carry_out(ready, observed)).await

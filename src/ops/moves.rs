@@ -208,8 +208,8 @@ impl Step<'_> {
 
     /// The release is in another store than the channel: it is copied there first.
     async fn across(&self, side: &Side<'_>, own: ReadOnce<'_>, transfer: &Transfer<'_>) -> Result<Allowed, Error> {
-        let (Verified { checks, .. }, lint) = Box::pin(self.checked(side, own)).await?;
-        let ready = Box::pin(transfer.read(&self.resolved, self.in_channel, true)).await?;
+        let (Verified { checks, .. }, lint) = Box::pin(self.checked(side, own.clone())).await?;
+        let ready = Box::pin(transfer.read(&self.resolved, self.in_channel, true, own)).await?;
         let planned =
             carry_out::planned(self.target(), &ready.desired, self.observed.clone(), Some(&self.moving)).await?;
         let lint = lint.filter(|_| planned.plan.moves.is_some());

@@ -133,11 +133,16 @@ impl Transfer<'_> {
         }
     }
 
-    /// Reads the release with everything that it names, and verifies its charts and its bundle.
-    pub(super) async fn read(&self, resolved: &Resolved, in_channel: bool, moves: bool) -> Result<Ready, Error> {
+    /// Reads the release with everything that it names, and verifies its charts and its bundle, which `own` may have read before.
+    pub(super) async fn read(
+        &self,
+        resolved: &Resolved,
+        in_channel: bool,
+        moves: bool,
+        own: ReadOnce<'_>,
+    ) -> Result<Ready, Error> {
         let (config, source) = (self.config, self.source);
         let repository = &config.repositories.release;
-        let own = ReadOnce::from(source.read());
         let served = verify::served(&own, repository, resolved, in_channel).await?;
         if served.check.failed() {
             let (reference, reason) = (served.check.reference, served.check.reason.unwrap_or_default());

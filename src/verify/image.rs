@@ -12,6 +12,8 @@ use crate::release::NamedKind;
 
 /// Most manifests that an index may name, with those of the indexes that it names.
 const MANIFESTS: usize = 200;
+/// Most blobs of an image that are asked for: a runtime mounts 127 layers at the most, for each platform.
+const BLOBS: usize = 2000;
 /// How many indexes lead to a manifest at the most: as deep as a copy goes.
 const DEPTH: usize = 2;
 /// Largest config of an image that is read, in bytes.
@@ -167,6 +169,9 @@ impl Image<'_> {
     async fn there(&self, blobs: impl Iterator<Item = &Descriptor>) -> Result<Result<Blobs, String>, oci::Error> {
         let own: BTreeMap<_, _> =
             blobs.filter(|blob| !media_type::is_foreign(&blob.media_type)).map(|blob| (&blob.digest, blob)).collect();
+        if own.len() > BLOBS {
+            return Ok(Err(format!("it names {} blobs, more than {BLOBS}, which is the limit", own.len())));
+        }
         for has in join_all(own.values().map(|blob| self.reader.has(self.repository, blob))).await {
             if let Err(unread) = has {
                 return unread.reason().map(Err);

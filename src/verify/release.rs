@@ -156,12 +156,12 @@ impl<'a> Checked<'a> {
             Ok(manifest) => manifest,
             Err(reason) => return Ok(vec![subject.wrong(Aspect::Manifest, reason)]),
         };
+        if manifest.layers.len() != 1 {
+            let reason = format!("expected one layer, found {}", manifest.layers.len());
+            return Ok(vec![subject.wrong(Aspect::Manifest, reason)]);
+        }
         let content = artifact::blobs(own, repository, &manifest).await?.map(drop);
-        let manifest = match manifest.layers.len() {
-            1 => subject.ok(Aspect::Manifest),
-            count => subject.wrong(Aspect::Manifest, format!("expected one layer, found {count}")),
-        };
-        Ok(vec![manifest, subject.judge(Aspect::Content, content)])
+        Ok(vec![subject.ok(Aspect::Manifest), subject.judge(Aspect::Content, content)])
     }
 
     /// Does the version's tag keep it?
@@ -236,6 +236,9 @@ impl<'a> Checked<'a> {
             Ok(()) => vec![subject.ok(Aspect::Manifest)],
             Err(reason) => vec![subject.wrong(Aspect::Manifest, reason)],
         };
+        if manifest.layers.len() != 1 {
+            return Ok(checks);
+        }
         match artifact::blobs(own, repository, &manifest).await? {
             Err(reason) => checks.push(subject.failed(Aspect::Content, reason)),
             Ok(blobs) => {

@@ -9,7 +9,7 @@ use crate::support::programs::{Run, Source, alga};
 use crate::support::published::{
     RELEASES, complete, digest_of, manifest, publish, rewrite_release, served, state, store, with_images,
 };
-use crate::support::registry::{Registry, at_once};
+use crate::support::registry::{Registry, at_once_behind};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -128,10 +128,11 @@ fn each_manifest_and_each_blob_is_read_once_before_a_move() {
 }
 
 #[test]
-fn the_blobs_of_a_chart_are_read_at_once() {
+fn every_byte_is_read_in_one_round_trip_behind_the_manifests() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
-    at_once(&registry, "/charts/temporal/blobs/", 2, || {
+    // The channel's JSON comes first, which is the release's too; then five charts and the bundle, config and layer.
+    at_once_behind(&registry, ("/blobs/sha256:", 1), 12, || {
         promote(&registry, "nightly").ends(0);
     });
 }
@@ -235,6 +236,10 @@ fn an_index_leads_to_a_bounded_number_of_manifests() {
     };
     let image = put(&registry, repository, (IMAGE_CONFIG, "{}"), (LAYER, b"a layer"));
     let mut nested = put_index(&registry, repository, MANIFEST, &[image]);
+    let inside = put_index(&registry, repository, INDEX, std::slice::from_ref(&nested));
+    let reference = format!("{}/{repository}@{inside}", registry.address());
+    rewrite_release(&registry, |release| release["controlPlane"] = reference.into());
+    alga(&["verify", "1.0.3", "--store", &store(&registry)]).ends(0);
     for _ in 0..500 {
         nested = put_index(&registry, repository, INDEX, &[nested]);
     }
@@ -242,6 +247,14 @@ fn an_index_leads_to_a_bounded_number_of_manifests() {
     let images: Vec<String> =
         (0..500_u32).map(|at| put(&registry, repository, (IMAGE_CONFIG, "{}"), (LAYER, &at.to_be_bytes()))).collect();
     plane(&put_index(&registry, repository, MANIFEST, &images));
+    let blob = |at: usize| json!({"mediaType": LAYER, "digest": digest_of(&at.to_be_bytes()), "size": 8});
+    let layers: Vec<Value> = (0..3000).map(blob).collect();
+    registry.put_blob(repository, &digest_of(b"{}"), b"{}");
+    let config = json!({"mediaType": IMAGE_CONFIG, "digest": digest_of(b"{}"), "size": 2});
+    let manifest = json!({"mediaType": MANIFEST, "config": config, "layers": layers});
+    let reference = format!("{}/{repository}@{}", registry.address(), put_manifest(&registry, repository, &manifest));
+    rewrite_release(&registry, |release| release["controlPlane"] = reference.into());
+    refused(&registry, &["control plane controlPlane", "it names 3000 blobs, more than 2000"]);
 }
 
 #[test]

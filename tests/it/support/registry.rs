@@ -386,8 +386,13 @@ impl Registry {
 /// Does `work`, of which `count` requests whose path holds `path` are not answered before all of them are there: those do not wait
 /// for each other.
 pub fn at_once(registry: &Registry, path: &str, count: u32, work: impl FnOnce() + Send) {
+    at_once_behind(registry, (path, 0), count, work);
+}
+
+/// The same of the requests behind the first ones.
+pub fn at_once_behind(registry: &Registry, (path, skip): (&str, usize), count: u32, work: impl FnOnce() + Send) {
     let gate = Gate::default();
-    registry.fail(Fault { times: count as usize, ..Fault::every("GET", path, Action::Hold(gate.clone())) });
+    registry.fail(Fault { skip, times: count as usize, ..Fault::every("GET", path, Action::Hold(gate.clone())) });
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
