@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::channel::Channel;
 use super::damaged::{Damaged, broken};
-use super::desired::{Desired, DesiredArtifact};
+use super::desired::Desired;
 use super::observe::Observed;
 use super::planner::{Plan, Write};
 use super::progress::{Event, Progress};
@@ -42,7 +42,7 @@ pub struct MoveRecord {
 /// The bytes that a plan's digests stand for.
 #[derive(Debug)]
 pub(super) struct Contents<'a> {
-    artifacts: BTreeMap<&'a Digest, &'a Artifact>,
+    pub artifacts: BTreeMap<&'a Digest, &'a Artifact>,
 }
 
 impl<'a> Contents<'a> {
@@ -160,16 +160,6 @@ pub enum ExecuteError {
 }
 
 impl ExecuteError {
-    /// Returns the error in words of the one image that was pushed, without a version or a channel.
-    fn of_image(self, image: &DesiredArtifact) -> Self {
-        let (what, source) = match self {
-            Self::Stopped { source, .. } => ("cannot be pushed", source),
-            Self::NotReadable { source, .. } => ("cannot be read back", source),
-            other => return other,
-        };
-        Self::Image { reference: format!("{}:{}", image.repository, image.tag), what, source }
-    }
-
     /// Returns that a tag names `found` in place of `expected`; `who` says who moved it, as far as it is known.
     pub(crate) fn moved(
         repository: &Repository,
@@ -244,32 +234,13 @@ pub(crate) async fn execute(
     run.move_channel(&channel, looked).await.map(Some)
 }
 
-/// Pushes one artifact under its tag, as `plan` says.
-///
-/// # Errors
-/// See [`ExecuteError`].
-pub(crate) async fn execute_push(
-    plan: &Plan,
-    desired: &DesiredArtifact,
-    executor: &Executor<'_>,
-    progress: &dyn Progress,
-) -> Result<(), ExecuteError> {
-    let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
-    let run = Run { plan, contents, damaged: &[], executor, progress, done: Mutex::default() };
-    let pushed = async {
-        run.write(None, async { Ok(()) }).await?;
-        run.read_one(desired).await
-    };
-    pushed.await.map_err(|error: ExecuteError| error.of_image(desired))
-}
-
 pub(super) struct Run<'a> {
     pub plan: &'a Plan,
     pub contents: Contents<'a>,
-    damaged: &'a [Damaged],
+    pub damaged: &'a [Damaged],
     pub executor: &'a Executor<'a>,
     pub progress: &'a dyn Progress,
-    done: Mutex<Vec<String>>,
+    pub done: Mutex<Vec<String>>,
 }
 
 impl<'a> Run<'a> {
@@ -284,7 +255,7 @@ impl<'a> Run<'a> {
 
     /// Pushes and version tags, and all that the channel's manifest needs. The release's manifest is written when all else is
     /// there.
-    async fn write(
+    pub(super) async fn write(
         &self,
         channel: Option<&Channel<'_>>,
         there: impl Future<Output = Result<(), ExecuteError>>,

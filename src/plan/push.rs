@@ -1,0 +1,40 @@
+//! The push of one image, without a release.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::desired::DesiredArtifact;
+use super::execute::{Contents, ExecuteError, Executor, Run};
+use super::planner::Plan;
+use super::progress::Progress;
+
+/// Pushes one artifact under its tag, as `plan` says.
+///
+/// # Errors
+/// See [`ExecuteError`].
+pub(crate) async fn execute_push(
+    plan: &Plan,
+    desired: &DesiredArtifact,
+    executor: &Executor<'_>,
+    progress: &dyn Progress,
+) -> Result<(), ExecuteError> {
+    let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
+    let run = Run { plan, contents, damaged: &[], executor, progress, done: Mutex::default() };
+    let pushed = async {
+        run.write(None, async { Ok(()) }).await?;
+        run.read_one(desired).await
+    };
+    pushed.await.map_err(|error: ExecuteError| error.of_image(desired))
+}
+
+impl ExecuteError {
+    /// Returns the error in words of the one image that was pushed, without a version or a channel.
+    fn of_image(self, image: &DesiredArtifact) -> Self {
+        let (what, source) = match self {
+            Self::Stopped { source, .. } => ("cannot be pushed", source),
+            Self::NotReadable { source, .. } => ("cannot be read back", source),
+            other => return other,
+        };
+        Self::Image { reference: format!("{}:{}", image.repository, image.tag), what, source }
+    }
+}
