@@ -49,6 +49,9 @@ pub struct Config {
     pub values_names: ValuesNames,
     /// Must the public be able to read what is published before a channel moves?
     pub public_read: bool,
+    /// Hosts of token servers that credentials go to over HTTPS, beside those that belong to the registry.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub auth_realms: Vec<String>,
     /// URL of the source, for the bundle's annotation; git's remote when absent.
     pub source: Option<String>,
     /// Additions to the release manifest.
@@ -263,6 +266,7 @@ impl Default for Config {
             chart_versions: ChartVersions::AsWritten,
             values_names: ValuesNames::Plain,
             public_read: true,
+            auth_realms: Vec::new(),
             source: None,
             manifest: ManifestAdditions::default(),
             appliance: Appliance::default(),

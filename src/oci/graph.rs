@@ -178,6 +178,9 @@ impl ReadStore {
                 .zip(found)
                 .flat_map(|(subject, found)| found.into_iter().map(|descriptor| (subject.clone(), descriptor)));
             let new: Vec<_> = found.filter(|(_, descriptor)| seen.insert(descriptor.digest.clone())).collect();
+            if attached.referrers.len() + new.len() > MANIFESTS {
+                return Err(too_many(repository, artifact.digest()));
+            }
             let reads = new.iter().map(|(_, descriptor)| async {
                 // What was removed since it was listed refers to nothing any more.
                 optional(self.artifact(repository, &Selector::Digest(descriptor.digest.clone()), &|_| true).await)
@@ -188,7 +191,7 @@ impl ReadStore {
             attached
                 .referrers
                 .extend(there.filter_map(|((subject, descriptor), artifact)| Some((subject, descriptor, artifact?))));
-            if subjects.is_empty() || attached.referrers.len() > MANIFESTS {
+            if subjects.is_empty() {
                 break;
             }
         }
@@ -249,6 +252,11 @@ impl ReadStore {
             Error::new(Kind::Malformed, "reading", format!("{repository}:{tag}"), reason)
         })
     }
+}
+
+fn too_many(repository: &Repository, subject: &Digest) -> Error {
+    let reason = format!("more than {MANIFESTS} manifests refer to it");
+    Error::new(Kind::TooLarge, "listing what refers to", format!("{repository}@{subject}"), reason)
 }
 
 /// Parses a manifest by the media type under which the store gave it.

@@ -27,6 +27,8 @@ pub struct StoreRequest {
     pub configured_prefix: String,
     /// Whether plain HTTP is spoken to a registry that is not on the loopback interface.
     pub plain_http: bool,
+    /// Hosts of token servers that credentials go to over HTTPS, beside those that belong to the registry.
+    pub auth_realms: Vec<String>,
     /// Certificates that are trusted beside those of the system.
     pub certificates: Certificates,
     /// Whether the registry's certificate goes unverified.
@@ -51,6 +53,7 @@ impl StoreRequest {
             prefix: None,
             configured_prefix: config.prefix.clone(),
             plain_http: false,
+            auth_realms: config.auth_realms.clone(),
             certificates: Certificates::default(),
             insecure: false,
             retry_for: RETRY_FOR,
@@ -150,6 +153,7 @@ impl Connection {
             }
         }
         let options = Options {
+            auth_realms: request.auth_realms.clone(),
             ca: request.certificates.clone(),
             insecure: request.insecure,
             retry_for: request.retry_for,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::programs::{Run, Source, alga, resolve, run};
-use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
+use crate::support::registry::{Action, Auth, Fault, Quirks, Referrers, Registry, Setup};
 
 const RELEASES: &str = "org/alga-appliance-release";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -269,4 +269,32 @@ fn a_redirect_does_not_leave_tls() {
     refused(&published, &[1], &registry, "publish");
     published.says(&["not encrypted"]);
     assert!(plain.log().is_empty() && !registry.log().is_empty());
+}
+
+/// A copy of what is published that ends with a bounded number of requests, and leaves nothing.
+fn refused_copy(registry: &Registry, source: &Source, words: &[&str]) {
+    registry.clear_log();
+    let run = alga(&["copy", "nightly", &source.layout(), "--store", &store(registry), "--retry-for", "0"]).ends(1);
+    refused(&run, &[1], registry, "copy");
+    run.says(words);
+    assert!(registry.log().len() < 300, "{}", registry.log().len());
+    alga(&["verify", "1.0.3", "--store", &source.layout()]).ends(3).prints(&["it is not there"]);
+}
+
+#[test]
+fn referrers_without_end_are_refused_within_bounds() {
+    let (source, held) = published();
+    // Pages of the list without end.
+    let quirks = Quirks { referrers: Referrers::Endless, ..Quirks::default() };
+    let registry = Registry::copy_of(&held, Setup { quirks, ..Setup::default() });
+    refused_copy(&registry, &source, &["listing what refers to", "more than 1000 manifests"]);
+    // The tag that stands in for the list, with more than anybody reads.
+    let quirks = Quirks { referrers: Referrers::Absent, ..Quirks::default() };
+    let registry = Registry::copy_of(&held, Setup { quirks, ..Setup::default() });
+    let named = |number: usize| json!({ "mediaType": MANIFEST, "digest": digest_of(&number.to_be_bytes()), "size": 2 });
+    let index = "application/vnd.oci.image.index.v1+json";
+    let list = json!({ "schemaVersion": 2, "mediaType": index, "manifests": (0..2000).map(named).collect::<Vec<_>>() });
+    let (list, release) = (list.to_string(), registry.tags(RELEASES)["1.0.3"].replace(':', "-"));
+    registry.put_manifest(RELEASES, Some(&release), &digest_of(list.as_bytes()), index, list.as_bytes());
+    refused_copy(&registry, &source, &["listing what refers to", "more than 1000 manifests refer to it"]);
 }

@@ -152,18 +152,20 @@ fn what_others_archived_is_pushed_and_pulled_back_the_same() {
 
 #[test]
 fn an_image_that_umoci_made_is_pushed_as_it_is() {
-    let (Some(peers), Some(registry)) = (Peers::find(), DockerRegistry::start()) else { return };
-    let umoci = |arguments: &[&str]| peers.call(&peers.umoci, arguments);
-    umoci(&["init", "--layout", "umoci"]);
-    umoci(&["new", "--image", "umoci:1"]);
-    fs::create_dir_all(peers.path("files")).expect("a directory");
-    fs::write(peers.path("files/0.bin"), vec![7; 100_000]).expect("written");
-    umoci(&["insert", "--image", "umoci:1", "files", "/data"]);
-    umoci(&["config", "--image", "umoci:1", "--os", "linux", "--architecture", "amd64"]);
-    let before = contents(&peers.path("umoci"));
-    assert_eq!(there_and_back(&peers, &registry, "umoci"), before);
-    // As `tar` packs a directory.
-    let mut pack = Command::new("tar");
-    stdout(pack.current_dir(peers.path("umoci")).args(["-czf", "../umoci.tar.gz", "."]));
-    assert_eq!(there_and_back(&peers, &registry, "umoci.tar.gz"), before);
+    for registry in DockerRegistry::each() {
+        let Some(peers) = Peers::find() else { return };
+        let umoci = |arguments: &[&str]| peers.call(&peers.umoci, arguments);
+        umoci(&["init", "--layout", "umoci"]);
+        umoci(&["new", "--image", "umoci:1"]);
+        fs::create_dir_all(peers.path("files")).expect("a directory");
+        fs::write(peers.path("files/0.bin"), vec![7; 100_000]).expect("written");
+        umoci(&["insert", "--image", "umoci:1", "files", "/data"]);
+        umoci(&["config", "--image", "umoci:1", "--os", "linux", "--architecture", "amd64"]);
+        let before = contents(&peers.path("umoci"));
+        assert_eq!(there_and_back(&peers, &registry, "umoci"), before);
+        // As `tar` packs a directory.
+        let mut pack = Command::new("tar");
+        stdout(pack.current_dir(peers.path("umoci")).args(["-czf", "../umoci.tar.gz", "."]));
+        assert_eq!(there_and_back(&peers, &registry, "umoci.tar.gz"), before);
+    }
 }

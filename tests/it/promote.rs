@@ -96,86 +96,90 @@ fn a_dry_run_reads_only_and_its_digests_bind_the_promotion() {
 
 #[test]
 fn what_was_approved_moves_and_nothing_that_came_after() {
-    let Some(registry) = DockerRegistry::start() else { return };
-    let store = format!("{}/org", registry.address());
-    let source = Source::new();
-    with_images(&source, &["1.0.4", "1.0.5"]);
-    let publish = |version: &str, more: &[&str]| {
-        let arguments = ["--version", version, "--channel", "nightly", "--store", &store, "--chart-version", "stamped"];
-        source.publish(&[&arguments[..], more].concat()).ends(0)
-    };
-    publish("1.0.3", &[]);
-    promote(&store, "nightly", "stable", &[]).ends(0);
-    source.append("helm/templates/server.yaml", "\n# another line\n");
-    source.append("helm/values.yaml", "\nanother: value\n");
-    publish("1.0.4", &["--image", "algaCore=0ther"]);
-    let dry = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
-    let approved = ["--if-plan", text(&dry, "planDigest"), "--if-current", text(&dry["before"], "manifest")];
-    // Somebody moves nightly meanwhile.
-    publish("1.0.5", &[]);
-    let now = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
-    let refused = promote(&store, "nightly", "stable", &approved).ends(3);
-    refused.says(&[text(&dry, "planDigest"), text(&now, "planDigest"), "changed since it was approved"]);
-    assert_eq!(follows(&store, "stable"), "1.0.3");
-    // And then stable: what it was is known by its digest.
-    promote(&store, "1.0.4", "stable", &[]).ends(0);
-    let now = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
-    let refused = promote(&store, "nightly", "stable", &approved[2..]).ends(3);
-    refused.says(&[approved[3], text(&now["before"], "manifest"), "the channel moved"]);
-    let served = resolve(&["resolve", "stable", "--store", &store]).ends(0).json();
-    assert_eq!((&served["version"], &served["images"]["algaCore"]), (&"1.0.4".into(), &"0ther".into()));
+    for registry in DockerRegistry::each() {
+        let store = format!("{}/org", registry.address());
+        let source = Source::new();
+        with_images(&source, &["1.0.4", "1.0.5"]);
+        let publish = |version: &str, more: &[&str]| {
+            let arguments =
+                ["--version", version, "--channel", "nightly", "--store", &store, "--chart-version", "stamped"];
+            source.publish(&[&arguments[..], more].concat()).ends(0)
+        };
+        publish("1.0.3", &[]);
+        promote(&store, "nightly", "stable", &[]).ends(0);
+        source.append("helm/templates/server.yaml", "\n# another line\n");
+        source.append("helm/values.yaml", "\nanother: value\n");
+        publish("1.0.4", &["--image", "algaCore=0ther"]);
+        let dry = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
+        let approved = ["--if-plan", text(&dry, "planDigest"), "--if-current", text(&dry["before"], "manifest")];
+        // Somebody moves nightly meanwhile.
+        publish("1.0.5", &[]);
+        let now = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
+        let refused = promote(&store, "nightly", "stable", &approved).ends(3);
+        refused.says(&[text(&dry, "planDigest"), text(&now, "planDigest"), "changed since it was approved"]);
+        assert_eq!(follows(&store, "stable"), "1.0.3");
+        // And then stable: what it was is known by its digest.
+        promote(&store, "1.0.4", "stable", &[]).ends(0);
+        let now = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
+        let refused = promote(&store, "nightly", "stable", &approved[2..]).ends(3);
+        refused.says(&[approved[3], text(&now["before"], "manifest"), "the channel moved"]);
+        let served = resolve(&["resolve", "stable", "--store", &store]).ends(0).json();
+        assert_eq!((&served["version"], &served["images"]["algaCore"]), (&"1.0.4".into(), &"0ther".into()));
+    }
 }
 
 #[test]
 fn a_release_is_taken_back_and_comes_again_and_the_resolver_follows() {
-    let Some(registry) = DockerRegistry::start() else { return };
-    let store = format!("{}/org", registry.address());
-    let source = Source::new();
-    with_images(&source, &["1.0.4"]);
-    let publish = |version: &str| {
-        source.publish(&["--version", version, "--channel", "nightly", "--store", &store]).ends(0);
-    };
-    publish("1.0.3");
-    promote(&store, "nightly", "stable", &[]).ends(0);
-    publish("1.0.4");
-    promote(&store, "nightly", "stable", &["--by", "alice"]).ends(0);
-    assert_eq!(follows(&store, "stable"), "1.0.4");
-    rollback(&store, "stable", "previous", &["--by", "bob"]).ends(0);
-    assert_eq!(follows(&store, "stable"), "1.0.3");
-    promote(&store, "nightly", "stable", &["--by", "carol"]).ends(0);
-    assert_eq!(follows(&store, "stable"), "1.0.4");
-    let history = alga(&["history", "stable", "--store", &store, "--output", "json"]).ends(0).json();
-    let told = |one: &Value| {
-        let word = |key: &str| one[key].as_str().unwrap_or("-").to_owned();
-        (one["sequence"].as_u64(), word("version"), word("kind"), word("from"), word("by"), word("reason"))
-    };
-    let moves: Vec<_> = history["moves"].as_array().expect("moves").iter().map(told).collect();
-    let expected = [
-        (4, "1.0.4", "promote", "nightly", "carol", "-"),
-        (3, "1.0.3", "rollback", "1.0.3", "bob", "it fails"),
-        (2, "1.0.4", "promote", "nightly", "alice", "-"),
-    ];
-    for (one, (sequence, version, kind, from, by, reason)) in moves.iter().zip(expected) {
-        let words = (version.to_owned(), kind.to_owned(), from.to_owned(), by.to_owned(), reason.to_owned());
-        assert_eq!(*one, (Some(sequence), words.0, words.1, words.2, words.3, words.4));
+    for registry in DockerRegistry::each() {
+        let store = format!("{}/org", registry.address());
+        let source = Source::new();
+        with_images(&source, &["1.0.4"]);
+        let publish = |version: &str| {
+            source.publish(&["--version", version, "--channel", "nightly", "--store", &store]).ends(0);
+        };
+        publish("1.0.3");
+        promote(&store, "nightly", "stable", &[]).ends(0);
+        publish("1.0.4");
+        promote(&store, "nightly", "stable", &["--by", "alice"]).ends(0);
+        assert_eq!(follows(&store, "stable"), "1.0.4");
+        rollback(&store, "stable", "previous", &["--by", "bob"]).ends(0);
+        assert_eq!(follows(&store, "stable"), "1.0.3");
+        promote(&store, "nightly", "stable", &["--by", "carol"]).ends(0);
+        assert_eq!(follows(&store, "stable"), "1.0.4");
+        let history = alga(&["history", "stable", "--store", &store, "--output", "json"]).ends(0).json();
+        let told = |one: &Value| {
+            let word = |key: &str| one[key].as_str().unwrap_or("-").to_owned();
+            (one["sequence"].as_u64(), word("version"), word("kind"), word("from"), word("by"), word("reason"))
+        };
+        let moves: Vec<_> = history["moves"].as_array().expect("moves").iter().map(told).collect();
+        let expected = [
+            (4, "1.0.4", "promote", "nightly", "carol", "-"),
+            (3, "1.0.3", "rollback", "1.0.3", "bob", "it fails"),
+            (2, "1.0.4", "promote", "nightly", "alice", "-"),
+        ];
+        for (one, (sequence, version, kind, from, by, reason)) in moves.iter().zip(expected) {
+            let words = (version.to_owned(), kind.to_owned(), from.to_owned(), by.to_owned(), reason.to_owned());
+            assert_eq!(*one, (Some(sequence), words.0, words.1, words.2, words.3, words.4));
+        }
+        assert_eq!((moves.len(), &history["end"]["why"]), (4, &"beginning".into()));
+        alga(&["verify", "--all-channels", "--store", &store]).ends(0);
     }
-    assert_eq!((moves.len(), &history["end"]["why"]), (4, &"beginning".into()));
-    alga(&["verify", "--all-channels", "--store", &store]).ends(0);
 }
 
 #[test]
 fn a_chart_that_was_deleted_stops_the_promotion_and_is_named() {
-    let Some(registry) = DockerRegistry::start() else { return };
-    let store = format!("{}/org", registry.address());
-    Source::new().publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &store]).ends(0);
-    registry.remove_manifests("org/charts/temporal");
-    let refused = promote(&store, "nightly", "stable", &[]).ends(3);
-    refused.says(&["1.0.3 is not complete", "chart temporal", "charts/temporal@sha256:"]);
-    let history = alga(&["history", "stable", "--store", &store]).ends(1);
-    assert_eq!(history.stdout, "", "nothing was announced");
-    resolve(&["resolve", "stable", "--store", &store]).ends(3);
-    let verified = alga(&["verify", "nightly", "--store", &store]).ends(3).says(&["chart temporal manifest"]);
-    assert!(verified.stdout.contains("FAILED       chart    temporal  "), "{}", verified.stdout);
+    for registry in DockerRegistry::each() {
+        let store = format!("{}/org", registry.address());
+        Source::new().publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &store]).ends(0);
+        registry.remove_manifests("org/charts/temporal");
+        let refused = promote(&store, "nightly", "stable", &[]).ends(3);
+        refused.says(&["1.0.3 is not complete", "chart temporal", "charts/temporal@sha256:"]);
+        let history = alga(&["history", "stable", "--store", &store]).ends(1);
+        assert_eq!(history.stdout, "", "nothing was announced");
+        resolve(&["resolve", "stable", "--store", &store]).ends(3);
+        let verified = alga(&["verify", "nightly", "--store", &store]).ends(3).says(&["chart temporal manifest"]);
+        assert!(verified.stdout.contains("FAILED       chart    temporal  "), "{}", verified.stdout);
+    }
 }
 
 #[test]

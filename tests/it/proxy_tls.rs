@@ -212,35 +212,46 @@ fn a_registry_that_fails_for_a_time_is_waited_for_and_that_is_said() {
 
 /// As it is in companies: a registry behind TLS of their own, tokens of a server elsewhere, and a proxy on the way.
 #[test]
-fn docker_registry_with_tokens_is_published_to_over_tls_and_through_a_proxy() {
+fn registries_of_others_with_tokens_are_published_to_over_tls_and_through_a_proxy() {
     let tokens = TokenServer::start();
-    let Some((registry, ca)) = DockerRegistry::with_tokens(&tokens) else { return };
-    let (source, proxy) = (Source::new(), Proxy::to(registry.address()));
-    let path = source.path("../ca.pem");
-    std::fs::write(&path, format!("{ca}{}", tokens.ca)).expect("written");
-    let (path, url) = (path.display().to_string(), proxy.url());
-    let of = |password| {
-        let who = [("ALGA_REGISTRY_USERNAME", USER), ("ALGA_REGISTRY_TOKEN", password)];
-        [("HTTPS_PROXY", url.as_str()), who[0], who[1]]
-    };
-    let arguments = ["--ca-file", &path];
-    // The token server lets nobody in with another password, but to pull.
-    let refused = publish(&source, "registry.example/org", &arguments, &of("wrong-secret")).ends(4);
-    assert!(!refused.stderr.contains("wrong-secret"), "{}", refused.stderr);
-    refused.says(&["repository:org/", ":pull,push"]);
-    let before = tokens.queries().len();
-    publish(&source, "registry.example/org", &arguments, &of(PASSWORD)).ends(0);
-    assert!(proxy.heads().iter().all(|head| head.starts_with("CONNECT registry.example:443 ")), "{:?}", proxy.heads());
+    for (registry, ca) in DockerRegistry::each_with_tokens(&tokens) {
+        let (source, proxy) = (Source::new(), Proxy::to(registry.address()));
+        let path = source.path("../ca.pem");
+        std::fs::write(&path, format!("{ca}{}", tokens.ca)).expect("written");
+        let (path, url) = (path.display().to_string(), proxy.url());
+        let of = |password| {
+            let who = [("ALGA_REGISTRY_USERNAME", USER), ("ALGA_REGISTRY_TOKEN", password)];
+            [("HTTPS_PROXY", url.as_str()), who[0], who[1]]
+        };
+        // The token server is on another host: it is not asked unless that is said.
+        let untold = tokens.queries().len();
+        publish(&source, "registry.example/org", &["--ca-file", &path], &of(PASSWORD))
+            .ends(4)
+            .says(&["the token server https://127.0.0.1:", "pass `--auth-realm 127.0.0.1`"]);
+        assert_eq!(tokens.queries().len(), untold);
+        let arguments = ["--ca-file", &path, "--auth-realm", "127.0.0.1"];
+        // The token server lets nobody in with another password, but to pull.
+        let refused = publish(&source, "registry.example/org", &arguments, &of("wrong-secret")).ends(4);
+        assert!(!refused.stderr.contains("wrong-secret"), "{}", refused.stderr);
+        refused.says(&["repository:org/", ":pull,push"]);
+        let before = tokens.queries().len();
+        publish(&source, "registry.example/org", &arguments, &of(PASSWORD)).ends(0);
+        assert!(
+            proxy.heads().iter().all(|head| head.starts_with("CONNECT registry.example:443 ")),
+            "{:?}",
+            proxy.heads()
+        );
 
-    // One token serves all that is done with a repository.
-    let mut queries = tokens.queries().split_off(before);
-    queries.retain(|query| query.ends_with(":pull,push"));
-    let count = queries.len();
-    queries.sort();
-    queries.dedup();
-    assert_eq!((count, queries.len()), (7, 7), "{queries:?}");
+        // One token serves all that is done with a repository.
+        let mut queries = tokens.queries().split_off(before);
+        queries.retain(|query| query.ends_with(":pull,push"));
+        let count = queries.len();
+        queries.sort();
+        queries.dedup();
+        assert_eq!((count, queries.len()), (7, 7), "{queries:?}");
 
-    let mut resolve = resolving(&["resolve", "nightly", "--store", "registry.example/org", "--ca-file", &path]);
-    let resolved = run(resolve.env("HTTPS_PROXY", &url)).ends(0);
-    assert_eq!(resolved.json()["version"], "1.0.3");
+        let mut resolve = resolving(&["resolve", "nightly", "--store", "registry.example/org", "--ca-file", &path]);
+        let resolved = run(resolve.env("HTTPS_PROXY", &url)).ends(0);
+        assert_eq!(resolved.json()["version"], "1.0.3");
+    }
 }

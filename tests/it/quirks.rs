@@ -54,6 +54,8 @@ impl Place {
         let mut environment = vec![("ALGA_REGISTRY_USERNAME", USER), ("ALGA_REGISTRY_TOKEN", TOKEN)];
         if !self.registry.ca().is_empty() {
             environment.push(("SSL_CERT_FILE", certificate));
+            // Its token server is on another host.
+            arguments.extend(["--auth-realm", "127.0.0.2"]);
         }
         self.source.publish_in(&arguments, &environment)
     }

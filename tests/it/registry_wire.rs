@@ -210,22 +210,65 @@ async fn credentials_never_reach_another_host() {
     registry.fail(Fault::first("HEAD", "", Action::Status(401, realm, Vec::new())));
     let _ = store.read().resolve(&x, &tag("1.0")).await;
     let seen = elsewhere.log();
-    assert_eq!(seen.len(), 3, "{seen:?}");
+    assert_eq!(seen.len(), 2, "{seen:?}");
     assert!(seen.iter().all(|received| received.authorization.is_none()), "{seen:?}");
-    assert_eq!(seen[2].path, "/token");
+}
+
+/// As [`open`], with credentials that also go to a token server on the other host.
+fn open_with_realm(registry: &Registry, credentials: Credentials) -> Store {
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    let auth_realms = vec!["127.0.0.2".to_owned()];
+    let options = Options { credentials, auth_realms, ca: registry.certificates(), ..Options::default() };
+    Store::open(&location, options).expect("a store")
 }
 
 #[tokio::test]
-async fn a_token_server_elsewhere_gets_credentials_over_tls_alone() {
+async fn a_token_server_on_another_host_gets_credentials_when_it_is_named_and_over_tls_alone() {
     for (tls, kind) in [(true, None), (false, Some(Kind::Denied))] {
         let elsewhere = Elsewhere { tokens: true, tls, ..Elsewhere::default() };
         let registry = Registry::with(Setup { auth: tokens_for_alice(), elsewhere, ..Setup::default() });
-        let store = open(&registry, alice());
-        let pushed = store.push_blob(&repository("x"), &Content::new("x/y", "z")).await;
+        let push = async |store: &Store| store.push_blob(&repository("x"), &Content::new("x/y", "z")).await;
+        let foreign = || registry.log().into_iter().filter(|received| received.elsewhere).collect::<Vec<_>>();
+        let error = push(&open(&registry, alice())).await.expect_err("a foreign token server");
+        assert_eq!((error.kind(), foreign().len()), (Kind::Denied, 0), "{error}");
+        let way_out = if tls { "--auth-realm 127.0.0.2" } else { "only a token server with HTTPS" };
+        assert!(error.to_string().contains(way_out), "{error}");
+        let pushed = push(&open_with_realm(&registry, alice())).await;
         assert_eq!(pushed.as_ref().err().map(Error::kind), kind, "{pushed:?}");
-        let asked = registry.log().into_iter().find(|received| received.elsewhere).expect("a token was asked for");
-        assert_eq!((asked.path.as_str(), asked.authorization.is_some()), ("/token", tls));
+        assert_eq!(foreign().iter().any(|received| received.authorization.is_some()), tls);
+        assert!(foreign().iter().all(|received| received.path == "/token"));
+        // Whoever has no credentials may ask anybody for a token.
+        let _ = push(&anonymous(&registry)).await;
+        assert!(foreign().last().is_some_and(|received| received.authorization.is_none()));
     }
+}
+
+#[tokio::test]
+async fn an_upload_goes_to_another_host_over_tls_alone_and_that_is_said() {
+    let (registry, x, blob) = (Registry::start(), repository("x"), Content::new("x/y", "content"));
+    let elsewhere = Registry::with(Setup { tls: true, ..Setup::default() });
+    let session = |scheme: &str| {
+        // Another name of this machine.
+        let place = elsewhere.address().replace("127.0.0.1", "localhost");
+        vec![("Location".to_owned(), format!("{scheme}://{place}/v2/x/blobs/uploads/none?signature=s3cr3t"))]
+    };
+    registry.fail(Fault::first("POST", "/uploads/", Action::Status(202, session("http"), Vec::new())));
+    let error = anonymous(&registry).push_blob(&x, &blob).await.expect_err("not encrypted");
+    assert_eq!((error.kind(), elsewhere.connections()), (Kind::Refused, 0), "{error}");
+    assert!(
+        error.to_string().contains("another host and not encrypted") && !all_of(&error).contains("s3cr3t"),
+        "{error}"
+    );
+    registry.fail(Fault::first("POST", "/uploads/", Action::Status(202, session("https"), Vec::new())));
+    let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = std::sync::Arc::clone(&said);
+    let notice: Notice = std::sync::Arc::new(move |text| hears.lock().expect("whole").push(text.to_owned()));
+    let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
+    let store = Store::open(&location, Options { notice: Some(notice), insecure: true, ..Options::default() });
+    let _ = store.expect("a store").push_blob(&x, &blob).await;
+    let said = said.lock().expect("whole").join("\n");
+    assert!(said.contains("takes uploads at localhost, another host"), "{said}");
+    assert_eq!(elsewhere.lines(), ["PUT /v2/x/blobs/uploads/none"]);
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ impl StoreArgs {
         request.prefix.clone_from(&self.prefix);
         request.plain_http = self.plain_http;
         request.insecure = self.insecure;
+        request.auth_realms.extend_from_slice(&self.auth_realm);
         request.retry_for = self.retry_for.unwrap_or(retry_for);
         if let Some(path) = &self.ca_file {
             request.trust(path, "--ca-file")?;

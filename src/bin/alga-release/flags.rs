@@ -35,6 +35,9 @@ pub struct StoreArgs {
     /// Trust these CA certificates beside the system's (PEM)
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Send credentials to the token server on this host, when the registry names it
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub auth_realm: Vec<String>,
     /// Do not check whom the registry's certificate is of: everybody on the way can then read along and take its place
     #[arg(long, conflicts_with = "ca_file")]
     pub insecure: bool,

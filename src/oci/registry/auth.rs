@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::client::{Client, Operation, Request};
 use super::error::{self, shown_target, shown_url};
-use super::{Credentials, Error};
+use super::{Credentials, Error, realm};
 use crate::oci::Kind;
 
 /// Largest answer of a token server.
@@ -56,6 +56,8 @@ type Slot = Arc<tokio::sync::Mutex<Option<(Access, Authorization)>>>;
 pub(super) struct Authenticator {
     registry: Url,
     credentials: Credentials,
+    /// Hosts of token servers that credentials go to, beside those that belong to the registry.
+    realms: Vec<String>,
     basic: Option<Authorization>,
     /// The registry's last challenge: repositories after the first one ask for their token right away.
     challenge: Mutex<Option<Challenge>>,
@@ -63,7 +65,7 @@ pub(super) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(super) fn new(registry: &Url, credentials: Credentials) -> Self {
+    pub(super) fn new(registry: &Url, credentials: Credentials, realms: Vec<String>) -> Self {
         let basic = match &credentials {
             Credentials::Anonymous | Credentials::IdentityToken(_) => None,
             Credentials::Basic { username, password } => {
@@ -71,7 +73,8 @@ impl Authenticator {
                 Some(Arc::new(format!("Basic {}", BASE64_STANDARD.encode(pair.expose_secret())).into()))
             }
         };
-        Self { registry: registry.clone(), credentials, basic, challenge: Mutex::default(), slots: Mutex::default() }
+        let (challenge, slots) = (Mutex::default(), Mutex::default());
+        Self { registry: registry.clone(), credentials, realms, basic, challenge, slots }
     }
 
     /// What to send before the registry has asked: nothing, as long as it never has.
@@ -145,36 +148,40 @@ impl Authenticator {
         access: Access,
     ) -> Result<SecretString, Error> {
         let url = token_url(operation, realm, service, access)?;
-        let trusted = self.may_see_credentials(&url);
-        let credentials = self.basic.as_deref().filter(|_| trusted);
-        let withheld = !trusted && !matches!(self.credentials, Credentials::Anonymous);
+        let anonymous = matches!(self.credentials, Credentials::Anonymous);
+        if !anonymous && !realm::is_known(&self.registry, &url, &self.realms) {
+            return Err(unknown_realm(operation, &url));
+        }
         let request = match &self.credentials {
-            Credentials::IdentityToken(token) if trusted => exchange(&url, token),
+            Credentials::IdentityToken(token) => exchange(&url, token),
             _ => Request::new(Method::GET, url.clone()),
         };
-        let mut answer = client.send(operation, &request, credentials, TOKEN_LIMIT).await?;
+        let mut answer = client.send(operation, &request, self.basic.as_deref(), TOKEN_LIMIT).await?;
         let refused = matches!(answer.status.as_u16(), 401 | 403);
-        if refused && trusted && access == Access::Pull && !matches!(self.credentials, Credentials::Anonymous) {
+        if refused && access == Access::Pull && !anonymous {
             // An expired token shall not keep anybody from what the public can read.
             client.say(&format!("{} refuses the credentials: reading as the public", shown_url(&url)));
             answer = client.send(operation, &Request::new(Method::GET, url.clone()), None, TOKEN_LIMIT).await?;
         }
         if !answer.status.is_success() {
-            let note = if withheld {
-                format!("; it got no credentials, since {} is neither the registry nor HTTPS", shown_url(&url))
-            } else {
-                String::new()
-            };
-            return Err(error::token_refused(operation, &answer, &note));
+            return Err(error::token_refused(operation, &answer));
         }
         let token = if answer.whole { bearer(&answer.body) } else { None };
         token.ok_or_else(|| operation.error(Kind::Malformed, format!("{} sent no token", shown_url(&url))))
     }
+}
 
-    /// The registry itself, or any token server that it names over TLS.
-    fn may_see_credentials(&self, realm: &Url) -> bool {
-        realm.scheme() == "https" || realm.origin() == self.registry.origin()
-    }
+/// The registry names a token server that no credentials go to. It is not asked at all.
+fn unknown_realm(operation: &Operation, realm: &Url) -> Error {
+    let way_out = match (realm.scheme(), realm.host_str()) {
+        ("https", Some(host)) => format!("pass `--auth-realm {host}` if you trust it"),
+        _ => "only a token server with HTTPS gets them".to_owned(),
+    };
+    let reason = format!(
+        "the registry names the token server {}, and the credentials are not sent to that host: {way_out}",
+        shown_url(realm)
+    );
+    operation.error(Kind::Denied, reason)
 }
 
 /// The request for a token, as a URL.

@@ -109,9 +109,12 @@ pub(super) struct Client {
     patience: Patience,
 }
 
+/// Docker Hub's API.
+pub(super) const HUB: &str = "registry-1.docker.io";
+
 /// Where the API of a registry is: Docker Hub's is not where its images are said to be.
 fn api_host(host: &str) -> &str {
-    if matches!(host, "docker.io" | "index.docker.io") { "registry-1.docker.io" } else { host }
+    if matches!(host, "docker.io" | "index.docker.io") { HUB } else { host }
 }
 
 impl Client {
@@ -123,7 +126,7 @@ impl Client {
         let client = Self {
             patience: Patience::new(&options),
             permits: Arc::new(Semaphore::new(options.jobs.max(1))),
-            authenticator: Authenticator::new(&root, options.credentials),
+            authenticator: Authenticator::new(&root, options.credentials, options.auth_realms),
             root,
             ca: options.ca,
             insecure: options.insecure,

@@ -12,6 +12,9 @@ use super::read::stated_type;
 use super::{Error, Registry, Repository, error};
 use crate::oci::{Descriptor, Digest, Index, Kind, media_type};
 
+/// Manifests that may refer to one.
+const REFERRERS: usize = 1000;
+
 impl Registry {
     /// `HOST/PATH` of a repository.
     pub(crate) fn name_of(&self, repository: &Repository) -> String {
@@ -86,6 +89,10 @@ impl Registry {
             }
             let Some(page) = referrers_page(&operation, &answer)? else { return Ok(None) };
             referrers.extend(page.manifests);
+            if referrers.len() > REFERRERS {
+                let reason = format!("the registry lists more than {REFERRERS} manifests");
+                return Err(operation.error(Kind::TooLarge, reason));
+            }
         }
         Ok(Some(referrers))
     }

@@ -95,8 +95,8 @@ pub(super) fn refused(operation: &Operation, answer: &Answer) -> Error {
 }
 
 /// The token server gave no token.
-pub(super) fn token_refused(operation: &Operation, answer: &Answer, note: &str) -> Error {
-    Refusal::parse(&answer.body).error(operation, answer, Kind::Denied).adding(note)
+pub(super) fn token_refused(operation: &Operation, answer: &Answer) -> Error {
+    Refusal::parse(&answer.body).error(operation, answer, Kind::Denied)
 }
 
 pub(super) fn kind_of(status: StatusCode) -> Kind {

@@ -30,6 +30,11 @@ mod pages;
 #[cfg(feature = "publish")]
 mod probe;
 mod read;
+#[cfg(feature = "publish")]
+mod realm;
+#[cfg(not(feature = "publish"))]
+#[path = "realm_absent.rs"]
+mod realm;
 mod retry;
 #[cfg(feature = "publish")]
 mod tags;
@@ -62,7 +67,7 @@ pub enum Credentials {
     /// Nobody in particular.
     #[default]
     Anonymous,
-    /// A user and a password or token, for the registry's own host alone, or the token server that it names over HTTPS.
+    /// A user and a password or token, for the registry's own host alone, or a token server that belongs to it.
     Basic {
         /// The user.
         username: String,
@@ -79,6 +84,8 @@ pub enum Credentials {
 pub struct Options {
     /// Who asks.
     pub credentials: Credentials,
+    /// Hosts of token servers that the credentials go to over HTTPS, beside those that belong to the registry: `HOST` or `HOST:PORT`.
+    pub auth_realms: Vec<String>,
     /// Certificates to trust beside those of the system.
     pub ca: Certificates,
     /// Talk TLS to whoever answers, without looking at the certificate.
@@ -98,6 +105,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             credentials: Credentials::Anonymous,
+            auth_realms: Vec::new(),
             ca: Certificates::default(),
             insecure: false,
             jobs: 16,
@@ -110,9 +118,10 @@ impl Default for Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { credentials, ca, insecure, jobs, retry_for, notice, archive_prefix } = self;
+        let Self { credentials, auth_realms, ca, insecure, jobs, retry_for, notice, archive_prefix } = self;
         f.debug_struct("Options")
             .field("credentials", credentials)
+            .field("auth_realms", auth_realms)
             .field("ca", ca)
             .field("insecure", insecure)
             .field("jobs", jobs)

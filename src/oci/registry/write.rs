@@ -13,7 +13,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::auth::Access;
 use super::body::Body;
 use super::client::{Answer, Client, Operation, Request};
-use super::error::Refusal;
+use super::error::{Refusal, shown_target};
 use super::obstacle::{Written, write_refused};
 use super::read::content_digest;
 use super::{Error, Registry, Repository};
@@ -156,11 +156,27 @@ impl Registry {
 
     async fn finish_upload(&self, operation: &Operation, session: Url, content: &Content) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
+        self.check_session(operation, &session)?;
         let request = Request::new(Method::PUT, with_digest(session, digest))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .body(body_of(content));
         let answer = self.client.call(operation, &request, ANSWER_LIMIT).await?;
         if answer.status.is_success() { Ok(()) } else { Err(upload_refused(operation, &answer)) }
+    }
+
+    /// Refuses an upload that leads to another host without encryption: nobody vouches for who answers there. Says where another one goes.
+    fn check_session(&self, operation: &Operation, session: &Url) -> Result<(), Error> {
+        if session.host_str() == self.client.root.host_str() {
+            return Ok(());
+        }
+        let place = shown_target(session.as_str());
+        if session.scheme() != "https" {
+            let reason = format!("the registry sends the upload to `{place}`, which is another host and not encrypted");
+            return Err(operation.error(Kind::Refused, reason));
+        }
+        let host = session.host_str().unwrap_or_default();
+        self.client.say(&format!("{} takes uploads at {host}, another host", self.prefix.host()));
+        Ok(())
     }
 
     /// Where to send the blob, or nothing when it is there already. A mount that names no source is an upload like any other to

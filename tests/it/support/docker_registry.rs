@@ -1,12 +1,12 @@
-//! Debian's `docker-registry`, as an independent peer.
+//! Registries of others, as independent peers: Debian's `docker-registry`, which is distribution 2, and distribution 3.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::token_server::TokenServer;
-use super::{files_below, missing};
+use super::{files_below, missing, peer};
 
 /// How many free ports are tried.
 const PORTS: usize = 5;
@@ -18,7 +18,38 @@ pub const PASSWORD: &str = "docker-secret";
 /// Of the password, by bcrypt.
 const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuV1ceFQaoGHhr09XXIsl7c//3ORIUL0K";
 
-/// A running `docker-registry`. Killed on drop.
+/// What of `http` lets a registry speak TLS.
+const TLS: &str = ", tls: {certificate: 'HERE/tls.pem', key: 'HERE/tls.key'}";
+/// All of them.
+const PROGRAMS: [Program; 2] = [Program::Distribution2, Program::Distribution3];
+
+/// Which registry.
+#[derive(Clone, Copy, Debug)]
+enum Program {
+    Distribution2,
+    Distribution3,
+}
+
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Distribution2 => "docker-registry",
+            Self::Distribution3 => "distribution",
+        }
+    }
+
+    /// The program, or nothing when there is none; that is said.
+    fn find(self) -> Option<PathBuf> {
+        let name = self.name();
+        let found = peer(name);
+        if found.is_none() {
+            missing(&format!("{name} is missing; get it by `tests/peers/install --system`"));
+        }
+        found
+    }
+}
+
+/// A running registry. Killed on drop.
 #[derive(Debug)]
 pub struct DockerRegistry {
     child: Child,
@@ -27,18 +58,26 @@ pub struct DockerRegistry {
 }
 
 impl DockerRegistry {
-    /// Starts one, or says that there is none; with `ALGA_PEERS=require` in the environment that is a failure.
+    /// Starts `docker-registry`, or says that there is none; with `ALGA_PEERS=require` in the environment that is a failure.
     pub fn start() -> Option<Self> {
-        Self::with("")
+        Self::run(Program::Distribution2, "", "", &[])
     }
 
-    /// The same, that lets [`USER`] in alone, with [`PASSWORD`].
-    pub fn with_password() -> Option<Self> {
-        Self::with("auth: {htpasswd: {realm: test, path: 'HERE/htpasswd'}}\n")
+    /// Starts each registry that there is, one after the other. One that is missing is said to be, as by [`Self::start`].
+    pub fn each() -> impl Iterator<Item = Self> {
+        PROGRAMS.into_iter().filter_map(|program| Self::run(program, "", "", &[]))
+    }
+
+    /// The same, that let [`USER`] in alone, with [`PASSWORD`].
+    pub fn each_with_password() -> impl Iterator<Item = Self> {
+        let auth = "auth: {htpasswd: {realm: test, path: 'HERE/htpasswd'}}\n";
+        PROGRAMS
+            .into_iter()
+            .filter_map(move |program| Self::run(program, auth, "", &[("htpasswd", format!("{USER}:{HASH}\n"))]))
     }
 
     /// The same over TLS, for `registry.example`, with tokens of a server. Also whom TLS must trust.
-    pub fn with_tokens(server: &TokenServer) -> Option<(Self, String)> {
+    pub fn each_with_tokens(server: &TokenServer) -> impl Iterator<Item = (Self, String)> {
         let own = rcgen::generate_simple_self_signed(vec!["registry.example".to_owned()]).expect("a certificate");
         let files = [
             ("roots.pem", server.ca.clone()),
@@ -49,31 +88,28 @@ impl DockerRegistry {
             "auth: {{token: {{realm: '{}', service: registry.example, issuer: tests, rootcertbundle: 'HERE/roots.pem'}}}}\n",
             server.realm
         );
-        let tls = ", tls: {certificate: 'HERE/tls.pem', key: 'HERE/tls.key'}";
-        Self::run(&auth, tls, &files).map(|registry| (registry, own.cert.pem()))
+        PROGRAMS.into_iter().filter_map(move |program| {
+            Self::run(program, &auth, TLS, &files).map(|registry| (registry, own.cert.pem()))
+        })
     }
 
-    /// The same over TLS, for this machine's address. Also whom TLS must trust.
+    /// `docker-registry` over TLS, for this machine's address. Also whom TLS must trust.
     pub fn with_tls() -> Option<(Self, String)> {
         let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let files = [("tls.pem", own.cert.pem()), ("tls.key", own.signing_key.serialize_pem())];
-        let tls = ", tls: {certificate: 'HERE/tls.pem', key: 'HERE/tls.key'}";
-        Self::run("", tls, &files).map(|registry| (registry, own.cert.pem()))
-    }
-
-    fn with(more: &str) -> Option<Self> {
-        Self::run(more, "", &[("htpasswd", format!("{USER}:{HASH}\n"))])
+        Self::run(Program::Distribution2, "", TLS, &files).map(|registry| (registry, own.cert.pem()))
     }
 
     /// With more configuration, and more of its `http`, in both of which `HERE` is the registry's own directory with `files`.
-    fn run(more: &str, http: &str, files: &[(&str, String)]) -> Option<Self> {
+    fn run(program: Program, more: &str, http: &str, files: &[(&str, String)]) -> Option<Self> {
+        let path = program.find()?;
         // Somebody else may take the free port before the registry does.
-        let found = (0..PORTS).find_map(|_| Self::try_run(more, http, files).ok());
-        found.expect("docker-registry ends at once")
+        let found = (0..PORTS).find_map(|_| Self::try_run(&path, more, http, files).ok());
+        Some(found.unwrap_or_else(|| panic!("{} ends at once", program.name())))
     }
 
-    /// An error when it ended at once; nothing when there is no such program.
-    fn try_run(more: &str, http: &str, files: &[(&str, String)]) -> Result<Option<Self>, std::process::ExitStatus> {
+    /// An error when it ended at once.
+    fn try_run(program: &Path, more: &str, http: &str, files: &[(&str, String)]) -> Result<Self, ExitStatus> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let here = directory.path().display().to_string();
         for (name, text) in files {
@@ -86,27 +122,22 @@ impl DockerRegistry {
         );
         let path = directory.path().join("config.yml");
         std::fs::write(&path, configuration.replace("HERE", &here)).expect("a configuration");
-        let mut command = Command::new("docker-registry");
+        let mut command = Command::new(program);
+        // Distribution 3 sends traces to a server on this machine unless told otherwise.
+        command.env("OTEL_TRACES_EXPORTER", "none");
         command.arg("serve").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = match command.spawn() {
-            Ok(child) => child,
-            Err(cause) => {
-                missing(&format!("docker-registry is missing ({cause}); get it by `tests/peers/install --system`"));
-                return Ok(None);
-            }
-        };
-        let mut registry = Self { child, address, directory };
-        registry.wait().map(|()| Some(registry))
+        let mut registry = Self { child: command.spawn().expect("a registry"), address, directory };
+        registry.wait().map(|()| registry)
     }
 
     /// Until it answers.
-    fn wait(&mut self) -> Result<(), std::process::ExitStatus> {
+    fn wait(&mut self) -> Result<(), ExitStatus> {
         let start = Instant::now();
         while TcpStream::connect(&self.address).is_err() {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return Err(status);
             }
-            assert!(start.elapsed() < Duration::from_secs(20), "docker-registry does not answer");
+            assert!(start.elapsed() < Duration::from_secs(20), "the registry does not answer");
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())

@@ -30,7 +30,7 @@ use alga_release::oci::Certificates;
 pub use auth::{Auth, Tokens};
 pub use fault::{Action, Fault, Gate, Limit, Notice, Slow, Unreliable};
 pub use late::Late;
-pub use quirks::{Immutable, Quirks, Tags};
+pub use quirks::{Immutable, Quirks, Referrers, Tags};
 
 /// The address of the other host.
 const ELSEWHERE: &str = "127.0.0.2";

@@ -67,7 +67,7 @@ fn api(shared: &Shared, request: &Request) -> Response {
         ("PUT", "manifests") => put_manifest(shared, &mut state, request, &place),
         ("DELETE", "manifests" | "blobs") => delete(shared, &mut state, &place),
         ("GET", "tags") => tags::list(shared, &state, request, place.repository),
-        ("GET", "referrers") => referrers(shared, &state, &place),
+        ("GET", "referrers") => referrers(shared, &state, request, &place),
         _ => refusal(405, "UNSUPPORTED"),
     }
 }
@@ -245,8 +245,11 @@ fn delete(shared: &Shared, state: &mut State, place: &Place<'_>) -> Response {
 }
 
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
-fn referrers(shared: &Shared, state: &State, place: &Place<'_>) -> Response {
+fn referrers(shared: &Shared, state: &State, request: &Request, place: &Place<'_>) -> Response {
     let kind = shared.setup.quirks.referrers;
+    if kind == Referrers::Endless {
+        return endless_referrers(request, place);
+    }
     if kind == Referrers::Absent {
         return refusal(404, "MANIFEST_UNKNOWN");
     }
@@ -265,4 +268,17 @@ fn referrers(shared: &Shared, state: &State, place: &Place<'_>) -> Response {
     let manifests: Vec<Value> = named.collect();
     let index = serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
     Response::new(200).body(media_type, index.to_string())
+}
+
+fn endless_referrers(request: &Request, place: &Place<'_>) -> Response {
+    let page: usize = request.parameter("page").and_then(|page| page.parse().ok()).unwrap_or(0);
+    let made_up = |number: usize| {
+        let digest = digest_of(format!("{} {page} {number}", place.reference).as_bytes());
+        serde_json::json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 2 })
+    };
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let manifests: Vec<Value> = (0..100).map(made_up).collect();
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
+    let next = format!("</v2/{}/referrers/{}?page={}>; rel=\"next\"", place.repository, place.reference, page + 1);
+    Response::new(200).body(media_type, index.to_string()).header("Link", next)
 }

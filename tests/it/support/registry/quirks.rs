@@ -35,6 +35,8 @@ pub enum Referrers {
     Listed,
     /// Lists them, and the artifact type is lost on the way.
     WithoutType,
+    /// Lists a hundred made-up ones on each page, and there is always one page more.
+    Endless,
 }
 
 /// How tags are listed.
