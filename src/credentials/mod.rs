@@ -2,6 +2,7 @@
 //! some wins, and its name is told. Their values are in wiped types from the moment they are read, and no message shows them.
 
 mod auth_file;
+mod domain;
 mod error;
 mod helper;
 
@@ -15,6 +16,7 @@ use crate::oci::{Credentials, Prefix};
 use crate::system::{Environment, Programs, SecretBytes};
 use auth_file::{AuthFile, Entry};
 
+pub(crate) use domain::same_owner;
 pub use error::Error;
 pub(crate) use helper::HelperError;
 

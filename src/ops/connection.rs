@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Context, Error};
 use crate::config::Config;
 use crate::contents::{External, Reader};
-use crate::credentials::{Keychain, Login};
+use crate::credentials::{self, Keychain, Login};
 use crate::image::{self, Check};
 use crate::oci::{Certificates, Credentials, Location, Options, Prefix, ReadStore, Repository, Store};
 use crate::release::{self, Named, Release};
@@ -154,6 +154,7 @@ impl Connection {
         }
         let options = Options {
             auth_realms: request.auth_realms.clone(),
+            same_owner: credentials::same_owner,
             ca: request.certificates.clone(),
             insecure: request.insecure,
             retry_for: request.retry_for,

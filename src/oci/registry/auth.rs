@@ -13,7 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::client::{Client, Operation, Request};
 use super::error::{self, shown_target, shown_url};
-use super::{Credentials, Error, realm};
+use super::realm::Realms;
+use super::{Credentials, Error};
 use crate::oci::Kind;
 
 /// Largest answer of a token server.
@@ -56,8 +57,8 @@ type Slot = Arc<tokio::sync::Mutex<Option<(Access, Authorization)>>>;
 pub(super) struct Authenticator {
     registry: Url,
     credentials: Credentials,
-    /// Hosts of token servers that credentials go to, beside those that belong to the registry.
-    realms: Vec<String>,
+    /// To which token servers credentials go.
+    realms: Realms,
     basic: Option<Authorization>,
     /// The registry's last challenge: repositories after the first one ask for their token right away.
     challenge: Mutex<Option<Challenge>>,
@@ -65,7 +66,7 @@ pub(super) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(super) fn new(registry: &Url, credentials: Credentials, realms: Vec<String>) -> Self {
+    pub(super) fn new(registry: &Url, credentials: Credentials, realms: Realms) -> Self {
         let basic = match &credentials {
             Credentials::Anonymous | Credentials::IdentityToken(_) => None,
             Credentials::Basic { username, password } => {
@@ -149,7 +150,7 @@ impl Authenticator {
     ) -> Result<SecretString, Error> {
         let url = token_url(operation, realm, service, access)?;
         let anonymous = matches!(self.credentials, Credentials::Anonymous);
-        if !anonymous && !realm::is_known(&self.registry, &url, &self.realms) {
+        if !anonymous && !self.realms.has(&self.registry, &url) {
             return Err(unknown_realm(operation, &url));
         }
         let request = match &self.credentials {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::auth::{Access, Authenticator};
 use super::body::{Body, Failed};
 use super::error::{self, shown_target};
+use super::realm::Realms;
 use super::retry::Patience;
 use super::{Certificates, Error, Options, Prefix, tls};
 use crate::oci::{Kind, reference::is_loopback};
@@ -123,10 +124,11 @@ impl Client {
         let scheme = if prefix.plain_http() { "http" } else { "https" };
         let root = Url::parse(&format!("{scheme}://{}/v2/", api_host(prefix.host())))
             .map_err(|cause| failed("its address is not valid").caused_by(cause))?;
+        let realms = Realms { allowed: options.auth_realms.clone(), same_owner: options.same_owner };
         let client = Self {
             patience: Patience::new(&options),
             permits: Arc::new(Semaphore::new(options.jobs.max(1))),
-            authenticator: Authenticator::new(&root, options.credentials, options.auth_realms),
+            authenticator: Authenticator::new(&root, options.credentials, realms),
             root,
             ca: options.ca,
             insecure: options.insecure,

@@ -30,10 +30,6 @@ mod pages;
 #[cfg(feature = "publish")]
 mod probe;
 mod read;
-#[cfg(feature = "publish")]
-mod realm;
-#[cfg(not(feature = "publish"))]
-#[path = "realm_absent.rs"]
 mod realm;
 mod retry;
 #[cfg(feature = "publish")]
@@ -86,6 +82,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// Hosts of token servers that the credentials go to over HTTPS, beside those that belong to the registry: `HOST` or `HOST:PORT`.
     pub auth_realms: Vec<String>,
+    /// Whether two hosts belong to one owner, so that the credentials go to the token server on the other one, too.
+    pub same_owner: fn(&str, &str) -> bool,
     /// Certificates to trust beside those of the system.
     pub ca: Certificates,
     /// Talk TLS to whoever answers, without looking at the certificate.
@@ -101,11 +99,12 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Anonymous, 16 requests at once, no second attempt.
+    /// Anonymous, 16 requests at once, no second attempt. No two hosts belong to one owner.
     fn default() -> Self {
         Self {
             credentials: Credentials::Anonymous,
             auth_realms: Vec::new(),
+            same_owner: |_, _| false,
             ca: Certificates::default(),
             insecure: false,
             jobs: 16,
@@ -118,7 +117,8 @@ impl Default for Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { credentials, auth_realms, ca, insecure, jobs, retry_for, notice, archive_prefix } = self;
+        let Self { credentials, auth_realms, same_owner: _, ca, insecure, jobs, retry_for, notice, archive_prefix } =
+            self;
         f.debug_struct("Options")
             .field("credentials", credentials)
             .field("auth_realms", auth_realms)
@@ -128,7 +128,7 @@ impl std::fmt::Debug for Options {
             .field("retry_for", retry_for)
             .field("notice", &notice.is_some())
             .field("archive_prefix", archive_prefix)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
