@@ -47,7 +47,7 @@ fn incomplete(word: &str, error: &oci::Error) -> Error {
 }
 
 /// What to do about a release that cannot be read.
-pub(super) const SEND_AGAIN: &str = "Send the release again from the commit that it was published from: `alga-release publish --version VERSION --channel CHANNEL --repair`; copy it again where it was copied.";
+pub(super) const SEND_AGAIN: &str = "Send the release again from the commit that it was published from, with the same flags: `alga-release publish --version VERSION --channel CHANNEL --repair`; copy it again where it was copied.";
 
 impl Connection {
     /// Reads the release that a channel, version or digest names; `word` is how the user wrote it.

@@ -31,7 +31,7 @@ impl Help {
             };
         let publish = |target: &str| {
             format!(
-                "Send it again from the commit that the release was published from: \
+                "Send it again from the commit that the release was published from, with the same flags: \
                  `alga-release publish --version {version} {target} --store {store} --repair`."
             )
         };

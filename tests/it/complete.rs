@@ -101,6 +101,38 @@ fn everything_that_is_wrong_is_said_at_once_with_the_way_out() {
 }
 
 #[test]
+fn the_command_that_a_verification_names_mends_what_it_found() {
+    let (source, registry) = complete();
+    let verify = || alga(&["verify", "nightly", "--output", "json", "--store", &store(&registry)]);
+    for (repository, tag) in
+        [("org/charts/temporal", "0.1.0"), ("org/alga-appliance-config", "1.0.3"), (RELEASES, "1.0.3")]
+    {
+        for digest in blobs(&registry, repository, tag) {
+            let bytes = registry.blob(repository, &digest).expect("a blob");
+            for corrupted in [None, Some(flipped(&bytes))] {
+                match &corrupted {
+                    None => registry.remove_blob(repository, &digest),
+                    Some(other) => registry.put_blob(repository, &digest, other),
+                }
+                let report = verify().ends(3).json();
+                let checks = report["releases"][0]["checks"].as_array().expect("checks");
+                let help = checks.iter().find_map(|check| check["help"].as_str()).expect("a way out");
+                let command = help.split('`').nth(1).expect("a command");
+                let words = command.replace("VERSION", "1.0.3").replace("CHANNEL", "nightly");
+                let words: Vec<&str> = words.split(' ').collect();
+                assert_eq!(words[..2], ["alga-release", "publish"], "{help}");
+                let store = store(&registry);
+                let flags = ["--image-check", "require", "--control-plane", "1"];
+                let at = if words.contains(&"--store") { &[][..] } else { &["--store", &store] };
+                source.publish(&[&words[2..], at, &flags].concat()).ends(0);
+                verify().ends(0);
+                assert_eq!(registry.blob(repository, &digest), Some(bytes.clone()));
+            }
+        }
+    }
+}
+
+#[test]
 fn each_manifest_and_each_blob_is_read_once_before_a_move() {
     let registry = two_releases();
     promote(&registry, "1.0.3").ends(0);
