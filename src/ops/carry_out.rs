@@ -1,5 +1,6 @@
 //! The end of every verb that writes: observe, plan, compare with the approval, and carry the plan out.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::ready;
@@ -154,7 +155,7 @@ impl Carrying<'_> {
             executor.given_up.extend(seen.iter().cloned());
             executor.upload = None;
             self.wait(&error, attempt).await;
-            *planned = self.plan_again(first.as_ref()).await?;
+            *planned = self.plan_again(first.as_ref(), &executor.given_up).await?;
             if planned.plan.moves.is_none() {
                 return Ok(planned.observed.channel.serves.as_ref().map(|serves| serves.manifest.clone()));
             }
@@ -175,12 +176,12 @@ impl Carrying<'_> {
     }
 
     /// Plans again, unless the channel has moved since `first` to another release.
-    async fn plan_again(&self, first: Option<&Digest>) -> Result<Planned, Error> {
+    async fn plan_again(&self, first: Option<&Digest>, given_up: &BTreeSet<Tag>) -> Result<Planned, Error> {
         let (Some(moving), desired) = (self.moving, self.desired) else {
             unreachable!("only a move meets another one");
         };
         let repository = &desired.release.repository;
-        let channel =
+        let mut channel =
             plan::observe_channel(self.target.read(), repository, moving.channel, self.terms.accept_sequence, None)
                 .await?;
         if let Some(serves) = &channel.serves
@@ -189,6 +190,8 @@ impl Carrying<'_> {
         {
             return Err(plan::overtaken(repository, moving.channel, first, serves).into());
         }
+        // Whoever met others announces the move anew: an announcement that is given up tells them nothing any more.
+        channel.announced.retain(|one| !given_up.contains(&one.tag()));
         planned(self.target, desired, channel, Some(moving)).await
     }
 

@@ -60,7 +60,7 @@ impl<'a> Run<'a> {
         let record = adopted.map_or_else(|| record(moves, inputs), |announced| announced.record.clone());
         let artifact = release::channel_artifact(json, &record);
         let keep_alive = release::keep_alive_tag(name, *sequence, artifact.digest());
-        let others = observed.announced.iter().map(|one| (tag_of(name, one), self.is_old(&one.record)));
+        let others = observed.announced.iter().map(|one| (one.tag(), self.is_old(&one.record)));
         let others = others.filter(|(tag, _)| *tag != keep_alive);
         let (old, recent): (Vec<_>, Vec<_>) =
             others.partition(|(tag, old)| *old || self.executor.given_up.contains(tag));
@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
     /// Reads the channel, and refuses to go on beside an announcement that came after the plan was made.
     pub(super) async fn look_once(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
         let (others, ()) = try_join(self.others(channel), self.is_as_planned(channel)).await?;
-        let tags: Vec<Tag> = others.iter().map(|one| tag_of(&channel.moves.channel, one)).collect();
+        let tags: Vec<Tag> = others.iter().map(Announced::tag).collect();
         let Some(new) = tags.iter().position(|tag| !channel.under_way.contains(tag)) else { return Ok(()) };
         let seen = tags.iter().chain(&channel.under_way).chain(&channel.given_up).chain([&channel.keep_alive]);
         Err(ExecuteError::Rival {
@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
         };
         Err(ExecuteError::Rival {
             channel: channel.moves.channel.clone(),
-            tag: tag_of(&channel.moves.channel, rival),
+            tag: rival.tag(),
             who: who(None, &rival.record),
             seen: BTreeSet::new(),
             moved: true,
@@ -240,10 +240,6 @@ impl<'a> Run<'a> {
         let resolved = release::resolve(self.executor.store.read(), channel.repository, &selector).await.ok()?;
         Some((resolved.release.version, resolved.record))
     }
-}
-
-fn tag_of(channel: &Tag, announced: &Announced) -> Tag {
-    release::keep_alive_tag(channel, announced.record.sequence, &announced.manifest)
 }
 
 fn record(moves: &Move, inputs: &Inputs<'_>) -> Record {

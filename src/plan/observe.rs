@@ -54,6 +54,17 @@ pub struct Announced {
     pub record: Record,
 }
 
+impl Announced {
+    /// Returns the keep-alive tag of the move.
+    ///
+    /// # Panics
+    /// When the record is of no channel, which no announced move's is.
+    pub(crate) fn tag(&self) -> Tag {
+        let channel: Tag = self.record.name.parse().expect("it was read under a tag of the channel");
+        release::keep_alive_tag(&channel, self.record.sequence, &self.manifest)
+    }
+}
+
 /// A release that is published already.
 #[derive(Clone, Debug)]
 pub struct Existing {
