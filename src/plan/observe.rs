@@ -39,7 +39,7 @@ pub struct ObservedChannel {
     /// Moves beyond the one that the channel serves, as keep-alive tags announce them: interrupted, under way, or made and not yet
     /// shown by the registry. The lowest sequence number first.
     pub announced: Vec<Announced>,
-    /// The channel's JSON, where the store lost it and the release at hand is the one that it serves.
+    /// The channel with its JSON, where the store lost that and it could be made again of the release.
     pub damaged: Option<Damaged>,
     /// Keep-alive tags of later moves that do not count: others wrote them, or their number is too far away.
     pub ignored: Vec<Tag>,
@@ -221,16 +221,14 @@ pub(crate) async fn observe_channel(
     .await;
     let (serves, damaged) = match resolved {
         Ok(resolved) => (Some(ChannelState::from(resolved)), None),
-        Err(ResolveError::Store(error))
-            if ours.is_some() && matches!(error.kind(), Kind::NotFound | Kind::Mismatch) =>
-        {
-            match rescued(store, repository, channel, ours.unwrap_or_default()).await? {
+        // A manifest that is missing is named by its tag, a JSON that is missing by its digest.
+        Err(ResolveError::Store(error)) if error.is_not_found() && !error.reference().contains('@') => (None, None),
+        Err(ResolveError::Store(error)) if matches!(error.kind(), Kind::NotFound | Kind::Mismatch) => {
+            match rescued(store, repository, channel, ours).await? {
                 Some((serves, damaged)) => (Some(serves), Some(damaged)),
-                None if error.is_not_found() => (None, None),
                 None => return Err(error.into()),
             }
         }
-        Err(ResolveError::Store(error)) if error.is_not_found() => (None, None),
         Err(error) => return Err(error),
     };
     let recorded = serves.as_ref().and_then(|serves| {
@@ -256,23 +254,29 @@ impl From<Resolved> for ChannelState {
     }
 }
 
-/// Reads the manifest of a channel whose JSON is missing or wrong; nothing when the channel does not serve the release with the JSON
-/// `ours`, of which its own is made.
+/// Reads the manifest of a channel whose JSON is missing or wrong, and makes the JSON again: of the release `ours`, or else of the one that the
+/// record names. Nothing when that does not give the bytes that the manifest names.
 async fn rescued(
     store: &ReadStore,
     repository: &Repository,
     channel: &Tag,
-    ours: &[u8],
+    ours: Option<&[u8]>,
 ) -> Result<Option<(ChannelState, Damaged)>, ResolveError> {
-    let Some((descriptor, bytes)) = optional(store.manifest(repository, &Selector::Tag(channel.clone())).await)? else {
-        return Ok(None);
-    };
-    let parsed = Manifest::parse(&descriptor.media_type, &bytes).ok();
-    let json = release::with_channel(ours, channel).ok().zip(parsed);
-    let Some((json, manifest)) = json.filter(|(json, manifest)| Digest::of(json) == manifest.config.digest) else {
-        return Ok(None);
-    };
+    let (descriptor, bytes) = store.manifest(repository, &Selector::Tag(channel.clone())).await?;
+    let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
     let record = Record::from_annotations(&manifest.annotations);
+    let of_release = match (ours, &record) {
+        (Some(ours), _) => ours.to_vec(),
+        (None, Some(record)) => {
+            match release::resolve(store, repository, &Selector::Digest(record.release.clone())).await {
+                Ok(named) => named.json,
+                Err(_) => return Ok(None),
+            }
+        }
+        (None, None) => return Ok(None),
+    };
+    let json = release::with_channel(&of_release, channel).ok();
+    let Some(json) = json.filter(|json| Digest::of(json) == manifest.config.digest) else { return Ok(None) };
     let Ok(Release { version, .. }) = Release::parse(&json) else { return Ok(None) };
     let release = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
     let blob = Content::new(release::CONFIG_MEDIA_TYPE, json.clone());

@@ -256,3 +256,22 @@ fn the_json_of_a_channel_is_sent_again_as_well() {
         verify(&store, "stable").ends(0);
     }
 }
+
+/// A promotion replaces what is broken: the JSON of the release tells what the channel serves.
+#[test]
+fn a_channel_whose_own_json_is_broken_is_promoted_to() {
+    let source = Source::new();
+    with_images(&source, &["1.0.4"]);
+    for damage in [remove as Damage, corrupt as Damage] {
+        let registry = Registry::start();
+        let store = store(&registry);
+        publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+        let promote = || run(release().args(["promote", "--from", "nightly", "--to", "stable", "--store", &store]));
+        promote().ends(0);
+        publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+        let (before, blobs) = digests(&registry, RELEASES, "stable");
+        damage(&registry, &(RELEASES.to_owned(), blobs[0].clone(), None));
+        promote().ends(0);
+        assert_eq!(crate::support::published::record(&registry, "stable", "previous"), Some(before));
+    }
+}
