@@ -43,6 +43,8 @@ pub enum Obstacle {
     Size,
     /// The registry finds fault with the blob or the manifest.
     Content,
+    /// The registry keeps other bytes under a digest than that of the bytes that it was sent, or none, and deletes nothing.
+    KeepsOtherBytes,
 }
 
 /// A store operation that failed: what was attempted, on which reference, why.

@@ -7,7 +7,8 @@ use super::layout::Layout;
 use super::registry::{Access, Mounts, Registry, Upload};
 use super::store::Backing;
 use super::{
-    Content, Digest, Document, Error, Kind, Location, Options, Probe, ReadStore, Repository, Selector, Tag, media_type,
+    Content, Digest, Document, Error, Kind, Location, Obstacle, Options, Probe, ReadStore, Repository, Selector, Tag,
+    media_type,
 };
 
 /// A store that can be written. The caller knows every digest before a byte is sent.
@@ -211,6 +212,7 @@ impl Store {
 
 /// A store that keeps other bytes under a digest than were pushed under it.
 fn kept(repository: &Repository, digest: &Digest) -> Error {
-    let reason = "the right bytes were sent, and the registry still has none or others under this digest, which it does not delete: remove them from its storage";
-    Error::new(Kind::Refused, "replacing", format!("{repository}@{digest}"), reason)
+    let reason = "the right bytes were sent, and the registry still gives other bytes or none";
+    let kind = Kind::Blocked(Obstacle::KeepsOtherBytes);
+    Error::new(kind, "replacing", format!("{repository}@{digest}"), reason)
 }

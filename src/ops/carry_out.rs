@@ -207,9 +207,8 @@ impl Carrying<'_> {
             names.push(format!("and {} more", more.len()));
         }
         self.context.warn(&format!(
-            "{} of the tags look like later moves of the channel and do not count, because no such move is under them or their number is too \
-             far from the last one: {}; --accept-sequence N counts the number N",
-            ignored.len(),
+            "tags that look like later moves of the channel and do not count: {} (there is no such move under the tag, or its number is \
+             too far from that of the last move); `--accept-sequence N` counts the number N",
             names.join(", ")
         ));
     }

@@ -12,6 +12,9 @@ pub fn way_out(error: &oci::Error) -> Option<String> {
         }
         Obstacle::NoRepository => return Some(create(error.reference())),
         Obstacle::Quota => "free space in the registry, or have its quota raised",
+        Obstacle::KeepsOtherBytes => {
+            "remove what the registry keeps under this digest from its storage, or have it collected there, and run the same command again"
+        }
         Obstacle::Size => {
             "raise the largest request that the registry, or the proxy in front of it, takes (nginx: `client_max_body_size`)"
         }

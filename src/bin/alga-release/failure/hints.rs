@@ -189,7 +189,7 @@ fn of_other_plan(other: &OtherPlan) -> &'static str {
 }
 
 /// The way out where the store does not have what was published.
-const MEND: &str = "send it again with `alga-release publish --repair`, from the commit that was published";
+const MEND: &str = "run the same command with --repair: it sends charts, bundle and release again; push an image again where it comes from";
 
 fn of_execution(error: &ExecuteError) -> &'static str {
     match error {
