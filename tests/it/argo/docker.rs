@@ -2,8 +2,9 @@
 
 use super::manifests;
 use super::model::Phase::{Skipped, Succeeded};
-use super::model::{Cluster, Decision, Ran};
+use super::model::{Cluster, Ran};
 use super::stage::{NIGHTLY, RELEASE, images};
+use super::suspended::{Decision, End};
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::{GZIP, Image, tar};
 use crate::support::programs::{Source, alga, release, resolve, run};
@@ -47,7 +48,11 @@ impl Place {
 
     fn approve(&self) {
         let set = [("decision", "yes")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        self.cluster.decisions.borrow_mut().push_back(Decision { set: set.into(), meanwhile: None });
+        self.cluster.decisions.borrow_mut().push_back(Decision {
+            set: set.into(),
+            end: End::ResumedBySelector,
+            meanwhile: None,
+        });
     }
 
     /// The version that an appliance gets, and the move that gave it.

@@ -10,7 +10,7 @@ use super::manifests::{Object, by_name, list, tags, text, texts};
 /// The program of the templates.
 pub const PROGRAM: &str = "/usr/bin/alga-release";
 /// What is tried again, and nothing else.
-const RETRY: &str = "lastRetry.status == 'Error' || lastRetry.exitCode == '75'";
+const RETRY: &str = "lastRetry.exitCode in ['75', '137', '143'] || lastRetry.message == 'pod deleted' || lastRetry.exitCode == '-1' && !(lastRetry.message matches 'not found|remote ref|authentication|authorization|forbidden')";
 /// What a task can have come to.
 const STATES: [&str; 6] = ["Succeeded", "Failed", "Errored", "Skipped", "Omitted", "Daemoned"];
 
@@ -31,7 +31,7 @@ pub fn findings(objects: &[Object]) -> Vec<String> {
     found
 }
 
-struct Lint<'a> {
+pub struct Lint<'a> {
     objects: &'a [Object],
     /// By workflow template and template.
     templates: BTreeMap<(&'a str, &'a str), &'a Value>,
@@ -52,7 +52,7 @@ impl<'a> Lint<'a> {
     }
 
     /// The template that a task or a hook calls.
-    fn called(&self, object: &'a Object, call: &Value) -> Option<&'a Value> {
+    pub fn called(&self, object: &'a Object, call: &Value) -> Option<&'a Value> {
         if call.get("templateRef").is_some() {
             let reference = &call["templateRef"];
             return self.templates.get(&(text(&reference["name"]), text(&reference["template"]))).copied();
@@ -119,6 +119,7 @@ impl<'a> Lint<'a> {
         let annotations = texts(&object.json["metadata"]["annotations"]);
         let scope = Scope { lint: self, object, template: None, task: None, hook: false };
         found.extend(annotations.into_iter().flat_map(|text| scope.check(text)));
+        found.extend(super::durations::of_workflow(self, object));
         if object.kind() == "CronWorkflow" {
             found.extend(self.cron(object));
         }
@@ -153,7 +154,7 @@ impl<'a> Lint<'a> {
     }
 
     /// Every template that the entrypoint reaches by tasks.
-    fn reached(&self, object: &'a Object) -> Vec<&'a Value> {
+    pub fn reached(&self, object: &'a Object) -> Vec<&'a Value> {
         let mut left = vec![(object, json!({"template": object.spec()["entrypoint"]}))];
         let (mut reached, mut seen) = (Vec::new(), BTreeSet::new());
         while let Some((object, call)) = left.pop() {
@@ -162,11 +163,17 @@ impl<'a> Lint<'a> {
                 continue;
             }
             reached.push(template);
-            let owner = text(&call["templateRef"]["name"]);
-            let object = self.objects.iter().find(|one| one.is_argo() && one.name() == owner).unwrap_or(object);
+            let object = self.owner(object, &call);
             left.extend(list(&template["dag"]["tasks"]).iter().map(|task| (object, task.clone())));
         }
         reached
+    }
+
+    /// The workflow whose template a call names.
+    pub fn owner(&self, object: &'a Object, call: &Value) -> &'a Object {
+        let owner = call["templateRef"]["name"].as_str();
+        let named = self.objects.iter().find(|one| one.is_argo() && Some(one.name()) == owner);
+        named.unwrap_or(object)
     }
 
     fn template(&self, object: &'a Object, template: &'a Value) -> Vec<String> {
@@ -393,8 +400,12 @@ fn program(template: &Value, container: &Value) -> Vec<String> {
     let strategy = &template["retryStrategy"];
     if text(&strategy["expression"]) != RETRY || strategy["retryPolicy"] != "Always" || strategy.get("limit").is_none()
     {
-        found.push("retry: what is tried again is not what passes by itself".to_owned());
+        found.push("retry: it does not retry exactly transient failures and pods that were taken away".to_owned());
     }
+    if container["terminationMessagePolicy"] != "FallbackToLogsOnError" {
+        found.push("retry: the message of a failed attempt does not say why".to_owned());
+    }
+    found.extend(super::durations::of_retries(template));
     if text(&template["serviceAccountName"]) != "alga-release" {
         found.push("account: it does not carry its own".to_owned());
     }
@@ -448,19 +459,27 @@ impl Scope<'_> {
     fn check(&self, words: &str) -> Vec<String> {
         let mut found = Vec::new();
         for tag in tags(words) {
-            let names = match tag.strip_prefix('=') {
-                Some(expression) => match expression::parse(expression) {
-                    Ok(parsed) => names_of(&parsed),
-                    Err(cause) => {
-                        found.push(format!("scope: {cause}"));
-                        continue;
+            let simple = || Expression::Name { path: tag.split('.').map(ToOwned::to_owned).collect(), optional: false };
+            match tag.strip_prefix('=').map_or_else(|| Ok(simple()), expression::parse) {
+                Ok(parsed) => {
+                    if parsed.requires(&|name| self.may_be_unset(name)) {
+                        found.push(format!(
+                            "suspend: `{tag}` hangs after a resume by selector: read it by `?.` and `??`"
+                        ));
                     }
-                },
-                None => vec![tag.split('.').map(ToOwned::to_owned).collect()],
-            };
-            found.extend(names.iter().filter_map(|name| self.unknown(name)));
+                    found.extend(parsed.names().into_iter().filter_map(|name| self.unknown(name)));
+                }
+                Err(cause) => found.push(format!("scope: {cause}")),
+            }
         }
         found
+    }
+
+    /// Whether it is an output of a task that waits for somebody: Argo 3.7.16 sets none on a resume by selector.
+    fn may_be_unset(&self, name: &[String]) -> bool {
+        let [tasks, task, outputs, ..] = name else { return false };
+        let called = self.tasks().get(task.as_str()).and_then(|task| self.lint.called(self.object, task));
+        tasks == "tasks" && outputs == "outputs" && called.is_some_and(|template| template.get("suspend").is_some())
     }
 
     fn unknown(&self, name: &[String]) -> Option<String> {
@@ -514,8 +533,4 @@ impl Scope<'_> {
         let template = self.tasks().get(task).and_then(|task| self.lint.called(self.object, task));
         template.is_some_and(|template| by_name(&template["outputs"]["parameters"]).contains_key(output))
     }
-}
-
-fn names_of(expression: &Expression) -> Vec<expression::Path> {
-    expression.names().into_iter().cloned().collect()
 }

@@ -177,8 +177,36 @@ fn what_pods_may_do_and_whom_they_may_call() {
 }
 
 #[test]
+fn what_is_read_of_an_approval() {
+    let task = format!("{PROMOTION}/dag/tasks/2");
+    let old = json!("{{= tasks.approve.outputs.parameters['decision'] == 'yes' }}");
+    caught("suspend:", RELEASE, &format!("{task}/when"), old);
+    let old = json!("{{tasks.approve.outputs.parameters.reason}}");
+    caught("suspend:", RELEASE, &format!("{task}/arguments/parameters/4/value"), old);
+}
+
+#[test]
+fn durations() {
+    let strategy = format!("{PUBLISH}/retryStrategy");
+    let backoff = json!({"duration": "30s", "factor": "2", "maxDuration": "15m"});
+    caught("duration:", RELEASE, &format!("{strategy}/backoff"), backoff.clone());
+    caught("retry:", RELEASE, &format!("{strategy}/backoff"), backoff);
+    caught("retry:", RELEASE, &format!("{strategy}/backoff"), json!({"duration": "30s", "factor": "2"}));
+    caught("duration:", NIGHTLY, "/spec/workflowSpec/activeDeadlineSeconds", json!(7200));
+    caught("duration:", NIGHTLY, "/spec/workflowSpec/arguments/parameters/5/value", json!("16m"));
+    caught("duration:", NIGHTLY, "/spec/workflowSpec/arguments/parameters/5/value", json!("a while"));
+    caught("duration:", RELEASE, "/spec/activeDeadlineSeconds", json!(100_000));
+    caught("duration:", RELEASE, &format!("{APPROVE}/suspend/duration"), json!("48h"));
+    caught("duration:", RELEASE, &format!("{PUBLISH}/activeDeadlineSeconds"), json!("1200"));
+    caught("duration:", RELEASE, &format!("{strategy}/limit"), json!("9"));
+}
+
+#[test]
 fn runs() {
     caught("retry:", RELEASE, &format!("{PUBLISH}/retryStrategy/expression"), json!("lastRetry.exitCode != '0'"));
+    let old = json!("lastRetry.status == 'Error' || lastRetry.exitCode == '75'");
+    caught("retry:", RELEASE, &format!("{PUBLISH}/retryStrategy/expression"), old);
+    caught("retry:", RELEASE, &format!("{PUBLISH}/container/terminationMessagePolicy"), Value::Null);
     caught("retry:", RELEASE, &format!("{PUBLISH}/retryStrategy"), Value::Null);
     caught("lock:", RELEASE, &format!("{PUBLISH}/synchronization"), Value::Null);
     caught(

@@ -2,7 +2,9 @@
 //! real programs.
 
 mod argv;
+mod attempts;
 mod docker;
+mod durations;
 mod expression;
 mod kustomize;
 mod lint;
@@ -14,4 +16,5 @@ mod promotion;
 mod scenarios;
 mod schema;
 pub mod stage;
+mod suspended;
 mod upstream;

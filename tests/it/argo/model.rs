@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use super::attempts::Lost;
 use super::expression::{self, Outcome};
 use super::manifests::{self, Object, by_name, list, tags, text};
+use super::suspended::Decision;
 
 pub type Texts = BTreeMap<String, String>;
 pub type Model<T> = Result<T, String>;
@@ -33,6 +35,10 @@ pub struct Node {
     pub inputs: Texts,
     pub outputs: Texts,
     pub artifacts: Texts,
+    /// What Argo says of the node.
+    pub message: String,
+    /// How long its retries waited for one another, in seconds.
+    pub waited: u64,
     /// Standard error of the last attempt.
     pub said: String,
     pub tasks: BTreeMap<String, Self>,
@@ -64,15 +70,6 @@ pub struct Ran {
     pub notified: Texts,
 }
 
-/// What somebody does while a workflow waits.
-#[derive(Default)]
-pub struct Decision {
-    /// What is set before it is resumed; nothing at all is what time does.
-    pub set: Texts,
-    /// What happens meanwhile.
-    pub meanwhile: Option<Box<dyn FnOnce()>>,
-}
-
 /// The locks of a namespace.
 pub type Locks = Arc<Mutex<BTreeMap<String, Arc<Mutex<()>>>>>;
 
@@ -84,16 +81,16 @@ pub struct Cluster {
     /// By secret and key.
     pub secrets: BTreeMap<(String, String), String>,
     pub decisions: RefCell<VecDeque<Decision>>,
-    /// Pods that are lost after their program ended: template and attempt.
-    pub lost: BTreeSet<(&'static str, usize)>,
+    /// Pods whose end is not that of their program: by template and attempt.
+    pub lost: BTreeMap<(&'static str, usize), Lost>,
     pub locks: Locks,
 }
 
 /// What a text may name, where it stands.
 pub struct Scope<'a> {
-    workflow: &'a Texts,
-    inputs: &'a Texts,
-    tasks: &'a BTreeMap<String, Node>,
+    pub workflow: &'a Texts,
+    pub inputs: &'a Texts,
+    pub tasks: &'a BTreeMap<String, Node>,
 }
 
 /// What a template is called with.
@@ -119,7 +116,7 @@ impl Cluster {
             sources: BTreeMap::new(),
             secrets: secrets.into(),
             decisions: RefCell::default(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
             locks: Locks::default(),
         }
     }
@@ -249,63 +246,6 @@ impl Cluster {
         self.template(owner, template, &given, scope.workflow)
     }
 
-    fn suspend(&self, template: &Value, inputs: &Texts) -> Model<Node> {
-        only(&template["suspend"], &["duration"], "a suspend")?;
-        let mut node = Node::of(Phase::Succeeded);
-        let outputs = list(&template["outputs"]["parameters"]);
-        if outputs.is_empty() {
-            return Ok(node);
-        }
-        let decision = self.decisions.borrow_mut().pop_front().ok_or("somebody is asked, and nobody is there")?;
-        if let Some(meanwhile) = decision.meanwhile {
-            meanwhile();
-        }
-        for output in outputs {
-            let name = text(&output["name"]);
-            only(&output["valueFrom"], &["supplied", "default"], "a supplied output")?;
-            let default = output["valueFrom"]["default"].as_str().ok_or_else(|| format!("`{name}` has no default"))?;
-            inputs.get(name).ok_or_else(|| format!("`{name}` is not shown"))?;
-            let value = decision.set.get(name).map_or(default, String::as_str);
-            node.outputs.insert(name.to_owned(), value.to_owned());
-        }
-        Ok(node)
-    }
-
-    /// The pods of a template, one after the other, under its lock.
-    fn attempts(&self, template: &Value, inputs: &Texts, given: &Given) -> Model<Node> {
-        let nothing = (Texts::new(), BTreeMap::new());
-        let scope = Scope { workflow: &nothing.0, inputs, tasks: &nothing.1 };
-        let locks: Vec<Arc<Mutex<()>>> = self.locks_of(template, &scope)?;
-        let _held: Vec<_> =
-            locks.iter().map(|lock| lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)).collect();
-        let strategy = &template["retryStrategy"];
-        only(strategy, &["limit", "retryPolicy", "expression", "backoff"], "a retry strategy")?;
-        let limit: usize = text(&strategy["limit"]).parse().map_err(|_| "outside of the model: no limit of retries")?;
-        let mut codes = Vec::new();
-        loop {
-            let mut node = self.pod(template, &scope, given, codes.len())?;
-            codes.append(&mut node.codes);
-            let last = codes.last().copied().flatten();
-            let known = |path: &[String]| match path.join(".").as_str() {
-                "lastRetry.status" => Some(Outcome::Text(format!("{:?}", node.phase?))),
-                "lastRetry.exitCode" => Some(Outcome::Text(last.unwrap_or(-1).to_string())),
-                _ => None,
-            };
-            let again = node.phase != Some(Phase::Succeeded) && codes.len() <= limit;
-            if !again || !expression::parse(text(&strategy["expression"]))?.holds(&known)? {
-                return Ok(Node { codes, ..node });
-            }
-        }
-    }
-
-    fn locks_of(&self, template: &Value, scope: &Scope<'_>) -> Model<Vec<Arc<Mutex<()>>>> {
-        let Some(synchronization) = template.get("synchronization") else { return Ok(Vec::new()) };
-        only(synchronization, &["mutexes"], "the synchronization")?;
-        let mut all = self.locks.lock().map_err(|_| "a lock is broken")?;
-        let names = list(&synchronization["mutexes"]).iter().map(|mutex| scope.filled(text(&mutex["name"])));
-        names.map(|name| Ok(Arc::clone(all.entry(name?).or_default()))).collect()
-    }
-
     pub fn secret(&self, reference: &Value) -> Model<String> {
         let key = (text(&reference["name"]).to_owned(), text(&reference["key"]).to_owned());
         self.secrets.get(&key).cloned().ok_or_else(|| format!("no secret {key:?}"))
@@ -400,7 +340,11 @@ impl Scope<'_> {
         for tag in tags(words) {
             let value = if let Some(expression) = tag.strip_prefix('=') {
                 let known = |path: &[String]| self.value(path).map(Outcome::Text);
-                expression::parse(expression)?.holds(&known)?.to_string()
+                match expression::parse(expression)?.value(&known)? {
+                    Outcome::Text(text) => text,
+                    Outcome::Truth(truth) => truth.to_string(),
+                    Outcome::Nothing => return Err(format!("failed to evaluate {{{{{tag}}}}}")),
+                }
             } else {
                 let path: Vec<String> = tag.split('.').map(ToOwned::to_owned).collect();
                 self.value(&path).ok_or_else(|| format!("failed to resolve {{{{{tag}}}}}"))?

@@ -20,11 +20,20 @@ impl Cluster {
         let settings = ["image", "resources", "securityContext"];
         only(
             container,
-            &[&settings[..], &["command", "args", "env", "workingDir", "volumeMounts"]].concat(),
+            &[&settings[..], &["command", "args", "env", "workingDir", "volumeMounts", "terminationMessagePolicy"]]
+                .concat(),
             "a container",
         )?;
         if list(&container["command"]) != [PROGRAM] {
             return Err(format!("outside of the model: the command {}", container["command"]));
+        }
+        let lost = self.lost.iter().find(|((name, at), _)| *name == text(&template["name"]) && *at == attempt);
+        let lost = lost.map(|(_, lost)| {
+            let message = lost.message.to_owned();
+            (lost.ran, Node { codes: vec![lost.code], message, ..Node::of(lost.phase) })
+        });
+        if let Some((false, node)) = lost {
+            return Ok(node);
         }
         let volumes = Volumes::mounted(self, template)?;
         volumes.bring(template, given, scope)?;
@@ -49,9 +58,8 @@ impl Cluster {
             command.env(text(&variable["name"]), value);
         }
         let ended = run(&mut command);
-        let name = text(&template["name"]);
-        if self.lost.iter().any(|(template, lost)| *template == name && *lost == attempt) {
-            return Ok(Node { codes: vec![None], ..Node::of(Phase::Error) });
+        if let Some((_, node)) = lost {
+            return Ok(node);
         }
         volumes.collect(template, ended)
     }
@@ -140,6 +148,12 @@ impl Volumes {
             }
         }
         node.codes = vec![ended.code];
+        if let Some(code) = ended.code.filter(|code| *code != 0) {
+            // Kubernetes takes the end of the log when the policy says so, and Argo 3.7.16 puts it behind the code (`inferFailedReason`).
+            let log = template["container"]["terminationMessagePolicy"] == "FallbackToLogsOnError";
+            let log = if log { format!(": {}", ended.stderr) } else { String::new() };
+            node.message = format!("main: Error (exit code {code}){log}");
+        }
         node.said = ended.stderr;
         Ok(node)
     }

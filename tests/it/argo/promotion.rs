@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::attempts::Lost;
 use super::model::Phase::{Failed, Omitted, Skipped, Succeeded};
-use super::model::{Decision, Ran};
+use super::model::Ran;
 use super::stage::{NIGHTLY, RELEASE, Stage};
+use super::suspended::{Decision, End};
 use crate::support::programs::{release, run};
 use crate::support::published::{record, served, store, writes};
 use crate::support::root;
@@ -21,7 +23,7 @@ fn stage() -> Option<Stage> {
 
 fn decide(stage: &Stage, set: &[(&str, &str)], meanwhile: Option<Box<dyn FnOnce()>>) {
     let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    stage.cluster.decisions.borrow_mut().push_back(Decision { set, meanwhile });
+    stage.cluster.decisions.borrow_mut().push_back(Decision { set, meanwhile, end: End::ResumedBySelector });
 }
 
 fn promote(stage: &Stage) -> Ran {
@@ -41,16 +43,32 @@ fn what_was_approved_is_served() {
 }
 
 #[test]
-fn what_was_rejected_or_never_decided_is_not() {
-    let Some(stage) = stage() else { return };
-    let before = writes(&stage.registry);
-    // No; not a word; resumed by somebody who set nothing, which is what time does as well.
-    for set in [&[("decision", "no")][..], &[("decision", "Yes")], &[]] {
-        decide(&stage, set, None);
-        let ran = promote(&stage);
-        ran.root.is(Succeeded).task("promotion.promote").is(Skipped);
+fn a_workflow_ends_however_somebody_decides() {
+    let Some(mut stage) = stage() else { return };
+    let decisions = [None, Some("yes"), Some("no"), Some("Yes")];
+    let ends = [End::Resumed, End::ResumedBySelector, End::TimedOut, End::Stopped];
+    for (decision, reason) in decisions.into_iter().flat_map(|decision| [(decision, None), (decision, Some("why"))]) {
+        for end in ends {
+            let set = [("decision", decision), ("reason", reason)];
+            let set = set.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+            let case = format!("{decision:?} {reason:?} {end:?}");
+            let before = writes(&stage.registry);
+            stage.cluster.decisions.borrow_mut().push_back(Decision { set, end, meanwhile: None });
+            let ran = stage.try_run(PROMOTE, &[]).unwrap_or_else(|hangs| panic!("{case}: {hangs}"));
+            let promote = ran.root.task("promotion.promote").phase;
+            if decision == Some("yes") && end != End::Stopped {
+                assert_eq!((ran.root.phase, promote), (Some(Succeeded), Some(Succeeded)), "{case}");
+                let why = record(&stage.registry, "stable", "reason");
+                assert_eq!(why.as_deref(), Some(reason.unwrap_or("approved")), "{case}");
+                stage = self::stage().expect("git was there before");
+            } else {
+                let expected = if end == End::Stopped { (Failed, Omitted) } else { (Succeeded, Skipped) };
+                assert_eq!((ran.root.phase, promote), (Some(expected.0), Some(expected.1)), "{case}");
+                assert_eq!((stage.tag("stable"), writes(&stage.registry)), (None, before), "{case}");
+            }
+            assert_eq!(ran.notified["status"], format!("{:?}", ran.root.phase.expect("an end")), "{case}");
+        }
     }
-    assert_eq!((stage.tag("stable"), writes(&stage.registry)), (None, before));
 }
 
 #[test]
@@ -77,7 +95,9 @@ fn a_channel_that_moved_since_the_approval_stays_where_it_is() {
     decide(&stage, &[("decision", "yes")], Some(Box::new(somebody_else)));
     let ran = promote(&stage);
     let promote = ran.root.is(Failed).task("promotion.promote").is(Failed);
-    assert_eq!(promote.codes, [Some(3)]);
+    assert_eq!((promote.codes.as_slice(), promote.waited), (&[Some(3)][..], 0));
+    assert!(promote.message.starts_with("main: Error (exit code 3): "), "{}", promote.message);
+    assert!(promote.message.contains("hint: "), "{}", promote.message);
     assert!(promote.artifacts["report"].contains("exit code 3"));
     assert_eq!(served(&stage.registry, "stable")["version"], "1.0.3");
     assert_eq!(ran.notified["status"], "Failed");
@@ -133,7 +153,7 @@ fn a_roll_back_goes_to_what_was_served_before_and_says_why() {
 fn a_publication_whose_pod_was_lost_is_promoted_all_the_same() {
     let Some(mut stage) = stage() else { return };
     // The second attempt finds nothing to do, and says so: what is asked and promoted hangs on what the channels serve.
-    stage.cluster.lost.insert(("publish", 0));
+    stage.cluster.lost.insert(("publish", 0), Lost::DELETED);
     decide(&stage, &[("decision", "yes")], None);
     let ran = stage.publish("1.0.4", &[("promote-release", "true")]);
     assert_eq!(ran.root.is(Succeeded).task("publish").outputs["has-changes"], "false");
@@ -145,11 +165,15 @@ fn a_publication_whose_pod_was_lost_is_promoted_all_the_same() {
 #[test]
 fn a_promotion_whose_pods_were_lost_is_made_once() {
     let Some(mut stage) = stage() else { return };
-    stage.cluster.lost.extend([("diff", 0), ("promote", 0), ("promote", 1)]);
+    stage.cluster.lost.extend([
+        (("diff", 0), Lost::EVICTED),
+        (("promote", 0), Lost::DELETED),
+        (("promote", 1), Lost::KILLED),
+    ]);
     decide(&stage, &[("decision", "yes")], None);
     let ran = promote(&stage);
     let promote = ran.root.is(Succeeded).task("promotion.promote").is(Succeeded);
-    assert_eq!(promote.codes, [None, None, Some(0)]);
+    assert_eq!(promote.codes, [None, Some(137), Some(0)]);
     assert_eq!(promote.outputs["channel-digest"], stage.tag("stable").expect("the channel"));
     assert!(promote.artifacts["report"].contains("1.0.3"));
     assert_eq!(record(&stage.registry, "stable", "sequence").as_deref(), Some("1"));
@@ -159,11 +183,11 @@ fn a_promotion_whose_pods_were_lost_is_made_once() {
 fn a_roll_back_whose_pod_was_lost_is_not_taken_back_itself() {
     let Some(mut stage) = stage() else { return };
     stage.publish("1.0.4", &[]).root.is(Succeeded);
-    stage.cluster.lost.extend([("rollback-plan", 0), ("rollback-move", 0)]);
+    stage.cluster.lost.extend([(("rollback-plan", 0), Lost::DELETED), (("rollback-move", 0), Lost::SHUT_DOWN)]);
     let store = store(&stage.registry);
     let set = [("channel", "nightly"), ("reason", "login fails"), ("store", store.as_str()), ("retry-for", "0")];
     let node = stage.cluster.call(RELEASE, "rollback", &set).expect("inside of the model");
-    assert_eq!(node.is(Succeeded).task("move").codes, [None, Some(0)]);
+    assert_eq!(node.is(Succeeded).task("move").codes, [Some(143), Some(0)]);
     assert_eq!(node.outputs["channel-digest"], stage.tag("nightly").expect("the channel"));
     // What is previous to the roll-back is what it was made for to leave.
     assert_eq!(served(&stage.registry, "nightly")["version"], "1.0.3");

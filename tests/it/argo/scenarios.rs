@@ -3,6 +3,7 @@
 use crate::support::published::{RELEASES, record, served, state, store, writes};
 use crate::support::registry::{Action, Auth, Fault, Setup};
 
+use super::attempts::Lost;
 use super::manifests;
 use super::model::Phase::{Error, Failed, Omitted, Skipped, Succeeded};
 use super::model::{Cluster, Locks, Node};
@@ -106,7 +107,8 @@ fn missing_rights_are_not_tried_again_and_leave_a_report() {
     let Some(stage) = Stage::with(Setup { auth, ..Setup::default() }) else { return };
     let ran = stage.publish("1.0.3", &[PROMOTE]);
     let publish = ran.root.is(Failed).task("publish").is(Failed);
-    assert_eq!(publish.codes, [Some(4)]);
+    assert_eq!((publish.codes.as_slice(), publish.waited), (&[Some(4)][..], 0));
+    assert!(publish.message.starts_with("main: Error (exit code 4): "), "{}", publish.message);
     assert!(report(publish).contains("exit code 4"));
     assert!(publish.outputs.values().all(String::is_empty), "{:?}", publish.outputs);
     ran.root.task("promotion").is(Omitted);
@@ -122,7 +124,8 @@ fn a_refusal_is_not_tried_again_and_leaves_a_report() {
     let _other = stage.other_source("feature");
     let ran = stage.publish("1.0.3", &[("appliance-release-source-ref", "feature")]);
     let publish = ran.root.is(Failed).task("publish").is(Failed);
-    assert_eq!(publish.codes, [Some(3)]);
+    assert_eq!((publish.codes.as_slice(), publish.waited), (&[Some(3)][..], 0));
+    assert!(publish.message.contains("(exit code 3): ") && publish.message.contains("hint: "), "{}", publish.message);
     assert!(report(publish).contains("hint: "));
     assert_eq!(state(&stage.registry), before);
 }
@@ -130,7 +133,7 @@ fn a_refusal_is_not_tried_again_and_leaves_a_report() {
 #[test]
 fn a_pod_that_is_lost_after_its_work_is_run_again_and_finds_it_done() {
     let Some(mut stage) = Stage::new() else { return };
-    stage.cluster.lost.insert(("publish", 0));
+    stage.cluster.lost.insert(("publish", 0), Lost::DELETED);
     let ran = stage.publish("1.0.3", &[]);
     let publish = ran.root.is(Succeeded).task("publish").is(Succeeded);
     assert_eq!(publish.codes, [None, Some(0)]);
@@ -142,11 +145,28 @@ fn a_pod_that_is_lost_after_its_work_is_run_again_and_finds_it_done() {
 #[test]
 fn a_pod_that_is_lost_each_time_is_an_error() {
     let Some(mut stage) = Stage::new() else { return };
-    stage.cluster.lost.extend((0..4).map(|attempt| ("publish", attempt)));
+    stage.cluster.lost.extend((0..4).map(|attempt| (("publish", attempt), Lost::DELETED)));
     let ran = stage.publish("1.0.3", &[PROMOTE]);
     assert_eq!(ran.root.is(Error).task("publish").is(Error).codes, [None; 4]);
     ran.root.task("promotion").is(Omitted);
     assert_eq!(ran.notified["status"], "Error");
+}
+
+#[test]
+fn a_pod_that_was_taken_away_is_run_again_and_what_is_permanent_is_not() {
+    let Some(mut stage) = Stage::new() else { return };
+    let again = [Lost::DELETED, Lost::EVICTED, Lost::SHUT_DOWN, Lost::KILLED, Lost::GIT_AWAY];
+    let permanent = [Lost::NO_SUCH_REVISION, Lost::POD_REFUSED, Lost::NOT_STORED];
+    for lost in again.into_iter().chain(permanent) {
+        stage.cluster.lost.insert(("publish", 0), lost);
+        let ran = stage.publish("1.0.3", &[]);
+        let publish = ran.root.task("publish");
+        if permanent.contains(&lost) {
+            assert_eq!((publish.phase, publish.codes.len(), publish.waited), (Some(Error), 1, 0), "{lost:?}");
+        } else {
+            assert_eq!((publish.phase, publish.codes.len()), (Some(Succeeded), 2), "{lost:?}");
+        }
+    }
 }
 
 #[test]
