@@ -17,7 +17,7 @@ use crate::plan::{
 use crate::release::MoveKind;
 
 /// Over which time publishers that met spread their next attempts; doubled each time.
-const SPREAD: Duration = Duration::from_millis(500);
+const SPREAD: Duration = Duration::from_secs(1);
 /// Tags that a warning names.
 const NAMED: usize = 5;
 
@@ -170,7 +170,8 @@ impl Carrying<'_> {
 
     /// Waits until every publisher that was there has moved or never will, and then for a time of its own.
     async fn wait(&self, error: &ExecuteError, attempt: u32) {
-        let wait = plan::GRACE + oci::jittered(SPREAD * (1 << attempt.min(4)));
+        let spread = SPREAD * (1 << attempt.min(4));
+        let wait = plan::GRACE + oci::jittered(spread * 2).saturating_sub(spread);
         self.context.note(&format!("{error}; trying again in {:.1} s", wait.as_secs_f64()));
         self.context.clock.sleep(wait).await;
     }
