@@ -324,3 +324,25 @@ fn the_job_for_github_actions_publishes() {
     }
     assert!(stage.registry.tags(RELEASES).contains_key("1.0.4-nightly.7"));
 }
+
+#[test]
+fn a_publication_goes_on_when_its_standard_error_cannot_be_written() {
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    let gone = || std::io::pipe().expect("a pipe").1;
+    let ends = |command: &mut Command, code: i32| {
+        let status = command.stdout(std::process::Stdio::null()).status().expect("it starts");
+        assert_eq!(status.code(), Some(code), "{status}");
+    };
+    for (store, stderr) in [("full", std::process::Stdio::from(full())), ("gone", std::process::Stdio::from(gone()))] {
+        let source = Source::new();
+        let layout = format!("{}-{store}", source.layout());
+        let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout];
+        ends(source.publishing(&arguments).stderr(stderr), 0);
+        alga(&["verify", "nightly", "--offline", "--store", &layout]).ends(0);
+    }
+    // A failure keeps its exit code.
+    let failing = ["verify", "nightly", "--store", "oci-layout:/nonexistent"];
+    let code = alga(&failing).code.filter(|code| *code != 0).expect("a failure");
+    ends(release().args(failing).stderr(full()), code);
+    ends(release().args(failing).stderr(gone()), code);
+}

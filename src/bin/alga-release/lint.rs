@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let talk = Talk::new(&args.common.output);
     let mut report = checked(args, &talk)?;
     if args.fix {
-        eprint!("{}", output::in_log(&ops::mend(&report, Path::new(&args.subject), args.dry_run)?));
+        output::say(&output::in_log(&ops::mend(&report, Path::new(&args.subject), args.dry_run)?));
         if !args.dry_run {
             report = checked(args, &talk)?;
         }

@@ -1,5 +1,5 @@
 //! The publisher: arguments in, library calls, output and exit code out.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that talks to people")]
+
 #![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
 
 mod cli;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(code) => code,
         Err(failure) => {
-            eprint!("{}", output::in_log(&failure.text()));
+            output::say(&output::in_log(&failure.text()));
             outputs::annotate("error", &failure.text());
             ExitCode::from(failure.exit_code())
         }

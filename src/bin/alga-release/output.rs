@@ -55,6 +55,11 @@ pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
     write_stdout(&ops::json(value))
 }
 
+/// Writes to standard error. A reader that has gone away, or a full disk behind it, does not end the command in the middle of its work.
+pub fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// What is said while a command is at work.
 #[derive(Clone, Debug)]
 pub struct Talk {
@@ -79,7 +84,7 @@ impl Talk {
             (false, "info") => text,
             (false, _) => format!("{level}: {text}"),
         };
-        self.bars.suspend(|| eprintln!("{}", in_log(&line)));
+        self.bars.suspend(|| say(&format!("{}\n", in_log(&line))));
     }
 
     pub fn info(&self, text: &str) {

@@ -107,9 +107,7 @@ fn append(path: &Path, text: &str) -> Result<(), Failure> {
 pub fn annotate(level: &str, text: &str) {
     if environment::variable("GITHUB_ACTIONS").as_deref() == Some("true") {
         let text = alga_release::text::clean(text.trim_end());
-        eprintln!(
-            "::{level} title=alga-release::{}",
-            text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-        );
+        let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+        output::say(&format!("::{level} title=alga-release::{text}\n"));
     }
 }
