@@ -91,11 +91,8 @@ fn the_reports_of_a_workflow_show_under_the_policy_of_argo() {
     let preview = stage.run(&promote);
     let _other = stage.other_source("feature");
     let refused = stage.publish("1.0.3", &[("appliance-release-source-ref", "feature")]);
-    let reports = [
-        (&published, "publish", "published 1.0.3"),
-        (&preview, "preview", "1.0.3"),
-        (&refused, "publish", "exit code 3"),
-    ];
+    let reports =
+        [(&published, "publish", "published 1.0.3"), (&preview, "preview", "1.0.3"), (&refused, "plan", "exit code 3")];
     for (ran, task, words) in reports {
         let report = ran.root.task(task).artifacts["report"].clone();
         let dom = shown(&browser, report);

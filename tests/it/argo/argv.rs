@@ -21,13 +21,13 @@ fn the_program_takes_the_arguments_of_every_container() {
     let mut cluster = Cluster::new(manifests::shipped());
     cluster.sources.insert("main".to_owned(), source.path(""));
     let programs = programs();
-    assert_eq!(programs.len(), 6);
+    assert_eq!(programs.len(), 7);
     for (template, _) in &programs {
         let digest = format!("sha256:{}", "a".repeat(64));
         // Nobody listens there.
         let mut set = vec![("store", "127.0.0.1:1/org"), ("retry-for", "0")];
         let more: &[(&str, &str)] = match template.as_str() {
-            "publish" => &[("version", "1.0.3")],
+            "publish" | "publish-plan" => &[("version", "1.0.3")],
             "promote" => &[("from", "nightly"), ("if-plan", &digest), ("if-current", &digest)],
             "rollback-plan" => &[("reason", "-because")],
             "rollback-move" => &[("to", &digest), ("if-current", &digest), ("reason", "-because")],

@@ -10,6 +10,7 @@ pub type Path = Vec<String>;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expression {
     Text(String),
+    Truth(bool),
     /// A name; one that is read with `?.` may be missing, and has then no value.
     Name {
         path: Path,
@@ -133,6 +134,7 @@ fn single(left: &mut Tokens) -> Result<Expression, String> {
             Ok(inner)
         }
         Some(Token::Text(text)) => Ok(Expression::Text(text)),
+        Some(Token::Word(word)) if word == "true" || word == "false" => Ok(Expression::Truth(word == "true")),
         Some(Token::Word(word)) => name(left, &word),
         other => Err(format!("outside of the model: {other:?}")),
     }
@@ -164,7 +166,7 @@ impl Expression {
     /// Every name in it.
     pub fn names(&self) -> Vec<&Path> {
         match self {
-            Self::Text(_) => Vec::new(),
+            Self::Text(_) | Self::Truth(_) => Vec::new(),
             Self::Name { path, .. } => vec![path],
             Self::Not(inner) | Self::Among(inner, _) => inner.names(),
             Self::Both(_, a, b) => [a.names(), b.names()].concat(),
@@ -175,7 +177,7 @@ impl Expression {
     /// Whether a name in it, for which `wanted` holds, has to have a value.
     pub fn requires(&self, wanted: &dyn Fn(&[String]) -> bool) -> bool {
         match self {
-            Self::Text(_) => false,
+            Self::Text(_) | Self::Truth(_) => false,
             Self::Name { path, optional } => !optional && wanted(path),
             Self::Not(inner) | Self::Among(inner, _) => inner.requires(wanted),
             Self::Both(_, a, b) => a.requires(wanted) || b.requires(wanted),
@@ -187,6 +189,7 @@ impl Expression {
     pub fn value(&self, known: &dyn Fn(&[String]) -> Option<Outcome>) -> Result<Outcome, String> {
         match self {
             Self::Text(text) => Ok(Outcome::Text(text.clone())),
+            Self::Truth(truth) => Ok(Outcome::Truth(*truth)),
             Self::Name { path, optional } => known(path)
                 .or(optional.then_some(Outcome::Nothing))
                 .ok_or_else(|| format!("`{}` is not known here", path.join("."))),

@@ -64,7 +64,7 @@ fn one_entry_of_an_overlay_pins_the_image_everywhere() {
     let Some(objects) = built(&overlay) else { return };
     let images: Vec<&str> = templates(&objects).iter().map(|template| text(&template["container"]["image"])).collect();
     let images: Vec<&str> = images.into_iter().filter(|image| !image.is_empty()).collect();
-    assert!(images.len() == 6, "{images:?}");
+    assert!(images.len() == 7, "{images:?}");
     assert!(images.iter().all(|image| *image == format!("registry.example.com/alga-release@{digest}")), "{images:?}");
 }
 
@@ -76,7 +76,7 @@ fn without_an_artifact_repository_no_step_has_output_artifacts() {
     let templates = templates(&objects);
     assert!(templates.iter().all(|template| template["outputs"].get("artifacts").is_none()));
     let parameters = templates.iter().filter(|template| template["outputs"].get("parameters").is_some());
-    assert_eq!(parameters.count(), 7);
+    assert_eq!(parameters.count(), 8);
 }
 
 #[test]

@@ -108,13 +108,15 @@ fn names_in_their_scopes() {
     caught(
         "scope:",
         RELEASE,
-        "/metadata/annotations/workflows.argoproj.io~1title",
+        "/spec/workflowMetadata/annotations/workflows.argoproj.io~1title",
         json!("{{workflow.parameters.no}}"),
     );
+    let title = "/metadata/annotations/workflows.argoproj.io~1title";
+    caught("title:", RELEASE, title, json!("Release {{workflow.parameters.appliance-release-version}}"));
     let output = format!("{ROLLBACK}/outputs/parameters/0/valueFrom/parameter");
     caught("scope:", RELEASE, &output, json!("{{tasks.moved.outputs.parameters.digest}}"));
     caught("scope:", RELEASE, &output, json!("{{tasks.move.outputs.parameters.digets}}"));
-    caught("scope:", NIGHTLY, "/spec/workflowSpec/templates/0/dag/tasks/1/depends", Value::Null);
+    caught("scope:", NIGHTLY, "/spec/workflowSpec/templates/0/dag/tasks/2/depends", Value::Null);
 }
 
 #[test]
@@ -173,7 +175,16 @@ fn what_pods_may_do_and_whom_they_may_call() {
     caught("network:", "NetworkPolicy/alga-release", "/spec/policyTypes/0", json!("Egress"));
     caught("network:", "NetworkPolicy/alga-release", "/spec/ingress", json!([{}]));
     caught("network:", "NetworkPolicy/alga-release", "/spec/egress/-", json!({"to": []}));
+    caught("operator:", "Role/alga-release-operator", "/rules/2/resources/1", json!("pods/exec"));
     caught("namespace:", "Namespace/alga-release", "/metadata/labels", Value::Null);
+}
+
+#[test]
+fn choices_of_the_form() {
+    let when = "/spec/templates/0/dag/tasks/0/when";
+    caught("enum:", RELEASE, when, json!("{{= workflow.parameters['publish-appliance-release'] == 'true' }}"));
+    caught("enum:", RELEASE, "/spec/arguments/parameters/4/enum/-", json!("beta"));
+    caught("enum:", "alga-appliance-promote", when, Value::Null);
 }
 
 #[test]
@@ -209,6 +220,12 @@ fn runs() {
     caught("retry:", RELEASE, &format!("{PUBLISH}/container/terminationMessagePolicy"), Value::Null);
     caught("retry:", RELEASE, &format!("{PUBLISH}/retryStrategy"), Value::Null);
     caught("lock:", RELEASE, &format!("{PUBLISH}/synchronization"), Value::Null);
+    caught(
+        "lock:",
+        RELEASE,
+        &format!("{PUBLISH}/synchronization/mutexes/0/name"),
+        json!("alga-release-{{inputs.parameters.channel}}"),
+    );
     caught(
         "lock:",
         RELEASE,

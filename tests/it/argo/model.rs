@@ -68,6 +68,8 @@ pub struct Ran {
     pub root: Node,
     /// What the exit hook got.
     pub notified: Texts,
+    /// The annotations of the workflow: those of `workflowMetadata`. Argo 3.7.16 takes none of its template's (seen).
+    pub annotations: Texts,
 }
 
 /// The locks of a namespace.
@@ -130,13 +132,24 @@ impl Cluster {
     pub fn run(&self, name: &str, set: &[(&str, &str)]) -> Model<Ran> {
         let object = self.object(name)?;
         let spec = object.spec();
-        let settings = ["serviceAccountName", "securityContext", "activeDeadlineSeconds", "podGC", "ttlStrategy"];
+        let settings = [
+            "serviceAccountName",
+            "securityContext",
+            "activeDeadlineSeconds",
+            "podGC",
+            "ttlStrategy",
+            "workflowMetadata",
+        ];
         only(spec, &[&settings[..], &["entrypoint", "hooks", "arguments", "templates"]].concat(), name)?;
         let workflow = workflow_values(spec, set)?;
         let entrypoint = by_name(&spec["templates"]).get(text(&spec["entrypoint"])).copied().ok_or("no entrypoint")?;
         let root = self.template(object, entrypoint, &Given::default(), &workflow)?;
         let notified = self.notify(object, &workflow, root.phase)?;
-        Ok(Ran { root, notified })
+        only(&spec["workflowMetadata"], &["annotations"], "the metadata")?;
+        let scope = Scope { workflow: &workflow, inputs: &Texts::new(), tasks: &BTreeMap::new() };
+        let annotations = spec["workflowMetadata"]["annotations"].as_object().into_iter().flatten();
+        let annotations = annotations.map(|(name, value)| Ok((name.clone(), scope.filled(text(value))?)));
+        Ok(Ran { root, notified, annotations: annotations.collect::<Model<Texts>>()? })
     }
 
     /// Runs one template, as somebody's own workflow calls it.
@@ -238,6 +251,11 @@ impl Cluster {
             match scope.filled(text(when))?.as_str() {
                 "true" => {}
                 "false" => return Ok(Node::of(Phase::Skipped)),
+                // Argo 3.7.16 reads the result once more, as words: what is no condition is an error of the task (`shouldExecute`).
+                other if other.contains(' ') => {
+                    let message = format!("Invalid 'when' expression '{other}'");
+                    return Ok(Node { message, ..Node::of(Phase::Error) });
+                }
                 other => return Err(format!("outside of the model: when `{other}`")),
             }
         }
@@ -267,10 +285,7 @@ fn workflow_values(spec: &Value, set: &[(&str, &str)]) -> Model<Texts> {
         only(argument, &["name", "value", "enum", "description"], "an argument")?;
         let value = set.get(name).copied().or(argument["value"].as_str());
         let value = value.ok_or_else(|| format!("either value or valueFrom must be specified: {name}"))?;
-        let among = list(&argument["enum"]);
-        if !among.is_empty() && !among.iter().any(|one| one == value) {
-            return Err(format!("{name} cannot be {value}"));
-        }
+        // Argo 3.7.16 checks no `enum` of a workflow that is made of a template by `--from` or the API (seen).
         values.insert(format!("parameters.{name}"), value.to_owned());
     }
     Ok(values)

@@ -21,7 +21,8 @@ fn with_both_gates_off_nothing_is_asked_of_the_registry() {
     let Some(stage) = Stage::new() else { return };
     let ran = stage.run(&[]);
     ran.root.is(Succeeded);
-    ran.root.task("publish").is(Skipped);
+    ran.root.task("plan").is(Skipped);
+    ran.root.task("publish").is(Omitted);
     ran.root.task("preview").is(Skipped);
     ran.root.task("promotion").is(Skipped);
     assert!(stage.registry.log().is_empty());
@@ -62,9 +63,10 @@ fn publishing_again_changes_nothing() {
 fn a_dry_run_writes_nothing_and_says_what_it_would() {
     let Some(stage) = Stage::new() else { return };
     let ran = stage.publish("1.0.3", &[("dry-run", "true"), PROMOTE]);
-    let publish = ran.root.is(Succeeded).task("publish").is(Succeeded);
+    let publish = ran.root.is(Succeeded).task("plan").is(Succeeded);
+    ran.root.task("publish").is(Skipped);
     ran.root.task("preview").is(Omitted);
-    ran.root.task("promotion").is(Skipped);
+    ran.root.task("promotion").is(Omitted);
     assert_eq!((writes(&stage.registry), publish.outputs["channel-digest"].as_str()), (0, "none"));
     assert!(report(publish).contains("1.0.3") && report(publish).contains("sebastian"), "{}", report(publish));
 }
@@ -96,7 +98,8 @@ fn what_does_not_pass_is_given_up_after_four_attempts() {
     let Some(stage) = Stage::new() else { return };
     stage.registry.fail(Fault::every("", "", Action::status(503, "busy")));
     let ran = stage.publish("1.0.3", &[PROMOTE]);
-    assert_eq!(ran.root.is(Failed).task("publish").is(Failed).codes, [Some(75); 4]);
+    assert_eq!(ran.root.is(Failed).task("plan").is(Failed).codes, [Some(75); 4]);
+    ran.root.task("publish").is(Omitted);
     ran.root.task("promotion").is(Omitted);
     assert_eq!(ran.notified["status"], "Failed");
 }
@@ -106,11 +109,11 @@ fn missing_rights_are_not_tried_again_and_leave_a_report() {
     let auth = Auth::Basic { username: "robertisaacs".to_owned(), password: "another".to_owned() };
     let Some(stage) = Stage::with(Setup { auth, ..Setup::default() }) else { return };
     let ran = stage.publish("1.0.3", &[PROMOTE]);
-    let publish = ran.root.is(Failed).task("publish").is(Failed);
-    assert_eq!((publish.codes.as_slice(), publish.waited), (&[Some(4)][..], 0));
-    assert!(publish.message.starts_with("main: Error (exit code 4): "), "{}", publish.message);
-    assert!(report(publish).contains("exit code 4"));
-    assert!(publish.outputs.values().all(String::is_empty), "{:?}", publish.outputs);
+    let plan = ran.root.is(Failed).task("plan").is(Failed);
+    assert_eq!((plan.codes.as_slice(), plan.waited), (&[Some(4)][..], 0));
+    assert!(plan.message.starts_with("main: Error (exit code 4): "), "{}", plan.message);
+    assert!(report(plan).contains("exit code 4"));
+    assert!(plan.outputs.values().all(String::is_empty), "{:?}", plan.outputs);
     ran.root.task("promotion").is(Omitted);
     ran.root.task("preview").is(Omitted);
     assert_eq!(ran.notified["status"], "Failed");
@@ -123,10 +126,10 @@ fn a_refusal_is_not_tried_again_and_leaves_a_report() {
     let before = state(&stage.registry);
     let _other = stage.other_source("feature");
     let ran = stage.publish("1.0.3", &[("appliance-release-source-ref", "feature")]);
-    let publish = ran.root.is(Failed).task("publish").is(Failed);
-    assert_eq!((publish.codes.as_slice(), publish.waited), (&[Some(3)][..], 0));
-    assert!(publish.message.contains("(exit code 3): ") && publish.message.contains("hint: "), "{}", publish.message);
-    assert!(report(publish).contains("hint: "));
+    let plan = ran.root.is(Failed).task("plan").is(Failed);
+    assert_eq!((plan.codes.as_slice(), plan.waited), (&[Some(3)][..], 0));
+    assert!(plan.message.contains("(exit code 3): ") && plan.message.contains("hint: "), "{}", plan.message);
+    assert!(report(plan).contains("hint: "));
     assert_eq!(state(&stage.registry), before);
 }
 
@@ -170,6 +173,60 @@ fn a_pod_that_was_taken_away_is_run_again_and_what_is_permanent_is_not() {
 }
 
 #[test]
+fn a_source_or_an_artifact_repository_that_is_missing_is_found_before_anything_is_written() {
+    let Some(mut stage) = Stage::new() else { return };
+    for lost in [Lost::NO_SUCH_REVISION, Lost::NOT_STORED] {
+        stage.cluster.lost.insert(("publish-plan", 0), lost);
+        let ran = stage.publish("1.0.3", &[PROMOTE]);
+        assert_eq!(ran.root.is(Error).task("plan").is(Error).message, lost.message);
+        ran.root.task("publish").is(Omitted);
+        ran.root.task("promotion").is(Omitted);
+        assert_eq!(writes(&stage.registry), 0);
+    }
+}
+
+#[test]
+fn a_report_that_could_not_be_stored_is_said_and_nothing_is_published_again_for_it() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.cluster.lost.insert(("publish", 0), Lost::NOT_STORED);
+    let ran = stage.publish("1.0.3", &[]);
+    let publish = ran.root.is(Error).task("publish").is(Error);
+    assert_eq!((publish.codes.as_slice(), publish.message.as_str()), (&[Some(0)][..], Lost::NOT_STORED.message));
+    assert_eq!(served(&stage.registry, "nightly")["version"], "1.0.3");
+}
+
+#[test]
+fn a_value_that_the_form_does_not_offer_is_an_error_that_names_its_parameter() {
+    let Some(stage) = Stage::new() else { return };
+    let gates = ["publish-appliance-release", "promote-release", "dry-run"];
+    let gates = gates.into_iter().flat_map(|gate| ["True", "yes", "1", ""].map(|value| (gate, value)));
+    let channels = [("appliance-release-channel", "beta"), ("promote-to", "beta")];
+    for (name, value) in gates.chain(channels) {
+        let ran = stage.run(&[("publish-appliance-release", "true"), (name, value)]);
+        let message = &ran.root.is(Error).task("plan").is(Error).message;
+        assert!(message.contains(&format!("{name} has to be ")), "{name}={value}: {message}");
+        ran.root.task("publish").is(Omitted);
+        ran.root.task("preview").is(Omitted);
+        ran.root.task("promotion").is(Omitted);
+    }
+    let ran = stage.try_run("alga-appliance-promote", &[("to", "beta")]).expect("inside of the model");
+    let message = &ran.root.is(Error).task("promotion").is(Error).message;
+    assert!(message.contains("to has to be nightly or stable"), "{message}");
+    assert!(stage.registry.log().is_empty() && stage.cluster.locks.lock().expect("a lock").is_empty());
+}
+
+#[test]
+fn a_workflow_says_in_its_title_what_it_is_about() {
+    let Some(stage) = Stage::new() else { return };
+    let ran = stage.run(&[("appliance-release-version", "1.0.4")]);
+    assert_eq!(ran.annotations["workflows.argoproj.io/title"], "Appliance release 1.0.4");
+    let description = "Publish to nightly: false; promote to stable: false";
+    assert_eq!(ran.annotations["workflows.argoproj.io/description"], description);
+    let ran = stage.try_run(NIGHTLY, &[]).expect("inside of the model");
+    assert_eq!(ran.annotations["workflows.argoproj.io/title"], "Nightly 1.0.4-nightly.20261123");
+}
+
+#[test]
 fn two_workflows_at_once_are_one_publication() {
     let Some(stage) = Stage::new() else { return };
     let store = store(&stage.registry);
@@ -191,6 +248,8 @@ fn two_workflows_at_once_are_one_publication() {
     });
     assert!(changes.contains(&"true".to_owned()) && changes.contains(&"false".to_owned()), "{changes:?}");
     assert_eq!(record(&stage.registry, "nightly", "sequence").as_deref(), Some("1"));
+    let locks: Vec<String> = locks.lock().expect("the locks").keys().cloned().collect();
+    assert_eq!(locks, [format!("alga-release-{store}-nightly")]);
 }
 
 #[test]
