@@ -524,7 +524,7 @@ impl Scope<'_> {
             ["workflow", "name" | "namespace"] | ["workflow", "creationTimestamp", "Y" | "m" | "d"] => {
                 self.may_ask_the_form()
             }
-            ["workflow", "status"] => self.hook && self.template.is_none(),
+            ["workflow", "status" | "failures"] => self.hook && self.template.is_none(),
             ["tasks", task, "outputs", "parameters", output] => {
                 // The outputs of a dag are looked at when all of it has ended.
                 (self.task.is_none() || self.waits_for(task)) && self.gives(task, output)

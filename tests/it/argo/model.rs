@@ -55,6 +55,17 @@ impl Node {
         way.split('.').fold(self, |node, name| node.tasks.get(name).unwrap_or_else(|| panic!("no task {way}")))
     }
 
+    /// The attempts and nodes below it that failed, as Argo lists them; it gives a dag no message.
+    fn failures(&self) -> Vec<Value> {
+        let failed = |(name, node): (&String, &Self)| {
+            let last = node.codes.len().checked_sub(1).map_or_else(|| name.clone(), |last| format!("{name}({last})"));
+            let own = matches!(node.phase, Some(Phase::Failed | Phase::Error))
+                .then(|| serde_json::json!({"displayName": last, "message": node.message}));
+            own.into_iter().chain(node.failures()).collect::<Vec<_>>()
+        };
+        self.tasks.iter().flat_map(failed).collect()
+    }
+
     #[track_caller]
     pub fn is(&self, phase: Phase) -> &Self {
         assert_eq!(self.phase, Some(phase), "{self:#?}");
@@ -144,7 +155,7 @@ impl Cluster {
         let workflow = workflow_values(spec, set)?;
         let entrypoint = by_name(&spec["templates"]).get(text(&spec["entrypoint"])).copied().ok_or("no entrypoint")?;
         let root = self.template(object, entrypoint, &Given::default(), &workflow)?;
-        let notified = self.notify(object, &workflow, root.phase)?;
+        let notified = self.notify(object, &workflow, &root)?;
         only(&spec["workflowMetadata"], &["annotations"], "the metadata")?;
         let scope = Scope { workflow: &workflow, inputs: &Texts::new(), tasks: &BTreeMap::new() };
         let annotations = spec["workflowMetadata"]["annotations"].as_object().into_iter().flatten();
@@ -162,12 +173,15 @@ impl Cluster {
     }
 
     /// The exit hook, after whatever end.
-    fn notify(&self, object: &Object, workflow: &Texts, phase: Option<Phase>) -> Model<Texts> {
+    fn notify(&self, object: &Object, workflow: &Texts, root: &Node) -> Model<Texts> {
         only(&object.spec()["hooks"], &["exit"], "the hooks")?;
         let hook = &object.spec()["hooks"]["exit"];
         only(hook, &["templateRef", "arguments"], "the exit hook")?;
         let mut workflow = workflow.clone();
-        workflow.insert("status".to_owned(), format!("{:?}", phase.ok_or("a workflow without an end")?));
+        workflow.insert("status".to_owned(), format!("{:?}", root.phase.ok_or("a workflow without an end")?));
+        // Quoted once more: a JSON string (`operator.go` of 3.7.16; its own packages were asked what arrives).
+        let failures = Value::from(root.failures()).to_string();
+        workflow.insert("failures".to_owned(), Value::from(failures).to_string());
         let scope = Scope { workflow: &workflow, inputs: &Texts::new(), tasks: &BTreeMap::new() };
         let given = self.given(hook, &scope)?;
         let (owner, template) = self.called(object, hook)?;

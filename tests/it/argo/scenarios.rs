@@ -131,6 +131,12 @@ fn a_refusal_is_not_tried_again_and_leaves_a_report() {
     assert!(plan.message.contains("(exit code 3): ") && plan.message.contains("hint: "), "{}", plan.message);
     assert!(report(plan).contains("hint: "));
     assert_eq!(state(&stage.registry), before);
+    let failures: String = serde_json::from_str(&ran.notified["failures"]).expect("a JSON string");
+    let failures: serde_json::Value = serde_json::from_str(&failures).expect("JSON");
+    assert_eq!(
+        (&failures[0]["displayName"], &failures[0]["message"]),
+        (&"plan(0)".into(), &plan.message.as_str().into())
+    );
 }
 
 #[test]
