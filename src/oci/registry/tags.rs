@@ -51,13 +51,16 @@ impl Registry {
     async fn list(&self, operation: &Operation, last: &str, prefix: &str) -> Result<Listed, Error> {
         let mut pages = Pages::new(self, operation, &first_page(last));
         let (mut order, mut found) = (Order::Begun(last.to_owned()), Vec::new());
+        let mut is_whole = last.is_empty();
         while let Some(answer) = pages.next().await? {
             if takes_no_last(last, &answer) {
                 return Ok(Listed::Unordered);
             }
             let names = names(operation, &answer)?;
             order.check(operation, &names)?;
-            if order == Order::None && !last.is_empty() {
+            // No list that begins behind a name has that name: this registry ignores `last`, and sends the whole list.
+            is_whole |= names.iter().any(|name| name == last);
+            if order == Order::None && !is_whole {
                 return Ok(Listed::Unordered);
             }
             let wanted = names.iter().filter(|name| name.starts_with(prefix));
