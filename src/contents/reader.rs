@@ -91,15 +91,7 @@ impl Reader<'_> {
 
     /// As [`ReadStore::has`]; absent is an error.
     pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<(), Unread> {
-        let has = async |store: &ReadStore| match store.has(repository, descriptor).await {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let reference = format!("{repository}@{}", descriptor.digest);
-                Err(oci::Error::new(oci::Kind::NotFound, "looking for", reference, "it is not there"))
-            }
-            Err(error) => Err(error),
-        };
-        self.read(has).await
+        self.read(async |store| store.find(repository, descriptor).await).await
     }
 
     /// Does `tag` name this manifest? Who reads makes no difference here.

@@ -108,6 +108,15 @@ impl Error {
         &self.reason
     }
 
+    /// On which repository: the reference without tag and digest.
+    pub fn repository(&self) -> &str {
+        let name = self.reference.split('@').next().unwrap_or_default();
+        match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => name,
+            _ => name,
+        }
+    }
+
     /// Is something that was asked for simply not there?
     pub fn is_not_found(&self) -> bool {
         self.kind == Kind::NotFound

@@ -53,7 +53,19 @@ impl ReadStore {
         on_backing!(self, store => store.has(repository, descriptor))
     }
 
-    /// Reads a blob to its end, piece by piece, and holds it against its descriptor.
+    /// Asks for a blob or manifest that must be there.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it is absent, and when the store fails.
+    pub(crate) async fn find(&self, repository: &Repository, descriptor: &Descriptor) -> Result<(), Error> {
+        if self.has(repository, descriptor).await? {
+            return Ok(());
+        }
+        let reference = format!("{repository}@{}", descriptor.digest);
+        Err(Error::new(Kind::NotFound, "looking for", reference, "it is not there"))
+    }
+
+    /// Reads a blob to its end, piece by piece, and verifies it against its descriptor.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Mismatch`], and when the store fails.
@@ -61,10 +73,7 @@ impl ReadStore {
         let reference = || format!("{repository}@{}", descriptor.digest);
         let Backing::Registry(registry) = &self.backing else {
             // On a disk, whoever asks for a blob reads it.
-            if self.has(repository, descriptor).await? {
-                return Ok(());
-            }
-            return Err(Error::new(Kind::NotFound, "reading", reference(), "it is not there"));
+            return self.find(repository, descriptor).await;
         };
         let read = async || {
             let mut pieces = self.content(repository, descriptor).stream();

@@ -50,7 +50,7 @@ impl Store {
         &self.read
     }
 
-    /// Pushes a blob, unless the store has it. Pushing again is no error. Returns whether the store has seen the bytes now; otherwise it
+    /// Pushes a blob, unless the store has it. Pushing a blob again succeeds. Returns whether the bytes were sent; otherwise the store
     /// says that it has them.
     ///
     /// # Errors

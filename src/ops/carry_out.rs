@@ -178,9 +178,8 @@ impl Carrying<'_> {
 
     /// Plans again, unless the channel has moved since `first` to another release.
     async fn plan_again(&self, first: Option<&Digest>, given_up: &BTreeSet<Tag>) -> Result<Planned, Error> {
-        let (Some(moving), desired) = (self.moving, self.desired) else {
-            unreachable!("only a move meets another one");
-        };
+        let desired = self.desired;
+        let Some(moving) = self.moving else { unreachable!("only a move meets another one") };
         let repository = &desired.release.repository;
         let mut channel =
             plan::observe_channel(self.target.read(), repository, moving.channel, self.terms.accept_sequence, None)

@@ -2,7 +2,7 @@
 
 use crate::oci::{self, Kind, Obstacle};
 
-/// Returns what to change before the write is tried again; nothing for an error that is no obstacle.
+/// Returns what to change before the write is tried again; nothing for any other error.
 pub fn way_out(error: &oci::Error) -> Option<String> {
     let Kind::Blocked(obstacle) = error.kind() else { return None };
     let text = match obstacle {
@@ -10,7 +10,7 @@ pub fn way_out(error: &oci::Error) -> Option<String> {
             "let the registry move the tags of channels: exclude `stable`, `nightly` and every other channel from its rule for immutable tags. \
              Artifactory and Nexus name it the permission, or the policy, to overwrite"
         }
-        Obstacle::NoRepository => return Some(create(error.reference())),
+        Obstacle::NoRepository => return Some(create(error.repository())),
         Obstacle::Quota => "free space in the registry, or have its quota raised",
         Obstacle::KeepsOtherBytes => {
             "remove what the registry keeps under this digest from its storage, or have it collected there, and run the same command again"
@@ -25,13 +25,8 @@ pub fn way_out(error: &oci::Error) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Returns how to make the repository of a reference.
-fn create(reference: &str) -> String {
-    let name = reference.split('@').next().unwrap_or_default();
-    let name = match name.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => name,
-    };
+/// Returns how to make a repository, `HOST/PATH`.
+fn create(name: &str) -> String {
     let (host, path) = name.split_once('/').unwrap_or((name, name));
     let others = "`alga-release doctor` names every repository that is missing";
     if host.contains(".dkr.ecr") {

@@ -68,57 +68,45 @@ fn or_none(manifest: Option<&Digest>) -> String {
     manifest.map_or_else(|| "none".to_owned(), ToString::to_string)
 }
 
+/// The outcome of a report that has a plan: what all of them say in the same fields.
+macro_rules! outcome {
+    ($report:expr, $title:expr, $diff:expr, $channel:expr) => {{
+        let (markdown, html) = pages($diff, &$title, &$report.text());
+        Outcome {
+            digest: $report.digest.clone(),
+            version: $report.version.clone(),
+            has_changes: $report.has_changes,
+            plan_digest: Some($report.plan_digest.clone()),
+            channel_digest: $channel,
+            changes: json($report),
+            markdown,
+            html,
+            warnings: $report.warnings.clone(),
+        }
+    }};
+}
+
 impl From<&PublishReport> for Outcome {
     fn from(report: &PublishReport) -> Self {
         let channel = report.channel.as_ref();
-        let (markdown, html) = pages(report.diff.as_ref(), &format!("Release {}", report.version), &report.text());
-        Self {
-            digest: report.digest.clone(),
-            version: report.version.clone(),
-            has_changes: report.has_changes,
-            plan_digest: Some(report.plan_digest.clone()),
-            channel_digest: channel.map(|channel| or_none(channel.manifest.as_ref().or(channel.before.as_ref()))),
-            changes: json(report),
-            markdown,
-            html,
-            warnings: report.warnings.clone(),
-        }
+        let serves = channel.map(|channel| or_none(channel.manifest.as_ref().or(channel.before.as_ref())));
+        outcome!(report, format!("Release {}", report.version), report.diff.as_ref(), serves)
     }
 }
 
 impl From<&MoveReport> for Outcome {
     fn from(report: &MoveReport) -> Self {
         let before = report.before.as_ref().map(|before| &before.manifest);
-        let (markdown, html) = pages(report.diff.as_ref(), &format!("Channel {}", report.channel), &report.text());
-        Self {
-            digest: report.digest.clone(),
-            version: report.version.clone(),
-            has_changes: report.has_changes,
-            plan_digest: Some(report.plan_digest.clone()),
-            channel_digest: Some(or_none(report.manifest.as_ref().or(before))),
-            changes: json(report),
-            markdown,
-            html,
-            warnings: report.warnings.clone(),
-        }
+        let serves = or_none(report.manifest.as_ref().or(before));
+        outcome!(report, format!("Channel {}", report.channel), report.diff.as_ref(), Some(serves))
     }
 }
 
 impl From<&CopyReport> for Outcome {
     fn from(report: &CopyReport) -> Self {
         let channel = report.channel.as_ref();
-        let (markdown, html) = pages(None, &format!("Copy of release {}", report.version), &report.text());
-        Self {
-            digest: report.digest.clone(),
-            version: report.version.clone(),
-            has_changes: report.has_changes,
-            plan_digest: Some(report.plan_digest.clone()),
-            channel_digest: channel.map(|channel| or_none(channel.manifest.as_ref().or(channel.before.as_ref()))),
-            changes: json(report),
-            markdown,
-            html,
-            warnings: report.warnings.clone(),
-        }
+        let serves = channel.map(|channel| or_none(channel.manifest.as_ref().or(channel.before.as_ref())));
+        outcome!(report, format!("Copy of release {}", report.version), None, serves)
     }
 }
 

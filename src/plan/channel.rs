@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::execute::{ExecuteError, Inputs, Run, unknown};
 use super::kept::{Kept, Served, kept};
-use super::late::{LATEST, Seen};
+use super::late::{LATEST, Seen, late};
 use super::observe::{Announced, ChannelState};
 use super::planner::Move;
 use super::progress::Event;
@@ -273,10 +273,6 @@ fn is_an_answer(error: &oci::Error) -> bool {
 fn unconfirmed(channel: &Channel<'_>, source: oci::Error) -> ExecuteError {
     let (repository, channel) = (channel.repository.clone(), channel.moves.channel.clone());
     ExecuteError::Unconfirmed { repository, channel, source }
-}
-
-pub(super) fn late(reference: String, reason: &str) -> oci::Error {
-    oci::Error::new(oci::Kind::Unavailable, "reading", reference, format!("{reason}: the registry answers late"))
 }
 
 fn moved(

@@ -113,11 +113,7 @@ async fn present(store: &ReadStore, repository: &Repository, blob: &Content, rea
     if read {
         return store.read_through(repository, blob.descriptor()).await;
     }
-    if store.has(repository, blob.descriptor()).await? {
-        return Ok(());
-    }
-    let reference = format!("{repository}@{}", blob.descriptor().digest);
-    Err(Error::new(Kind::NotFound, "reading", reference, "it is not there"))
+    store.find(repository, blob.descriptor()).await
 }
 
 /// What is wrong, in words; a store that may answer later is an error.

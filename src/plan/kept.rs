@@ -38,7 +38,7 @@ pub(super) struct Kept {
 /// Reads what the keep-alive tags among `tags` announce beyond `served`. The sequence number `accepted` counts however far away it is.
 ///
 /// # Errors
-/// When the store fails. A tag that names something else, or nothing, is no failure.
+/// When the store fails. A tag that names something else, or nothing, is ignored.
 pub(super) async fn kept(
     store: &ReadStore,
     repository: &Repository,
@@ -93,7 +93,7 @@ impl Reading<'_> {
             };
             let sequence = announced.record.sequence;
             let follows = |(manifest, before): &(Digest, u64)| {
-                announced.record.previous.as_ref() == Some(manifest) && sequence - before.min(&sequence) <= JUMP
+                announced.record.previous.as_ref() == Some(manifest) && sequence.saturating_sub(*before) <= JUMP
             };
             if accepted == Some(sequence) || known.iter().any(follows) {
                 known.push((announced.manifest.clone(), sequence));

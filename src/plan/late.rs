@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::execute::Executor;
 use super::progress::{Event, Progress};
+use crate::oci::{Error, Kind};
 
 /// The first wait, doubled each time.
 const FIRST: Duration = Duration::from_millis(100);
@@ -54,4 +55,9 @@ impl Executor<'_> {
             pause = (pause * 2).min(LONGEST);
         }
     }
+}
+
+/// Returns the error of an answer that still shows an earlier state: it passes by itself.
+pub(super) fn late(reference: String, reason: &str) -> Error {
+    Error::new(Kind::Unavailable, "reading", reference, format!("{reason}: the registry answers late"))
 }

@@ -115,7 +115,7 @@ impl Observed {
 /// How closely artifacts are observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// By their tags; on a disk, where nobody vouches for the files, by their bytes too.
+    /// By their tags; on a disk, where no server verifies the files, by their bytes too.
     Tags,
     /// Every byte, so that what is missing or wrong is sent again.
     Bytes,

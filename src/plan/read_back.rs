@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::future::{join, join_all, try_join_all};
 use tokio::time::Instant;
 
-use super::channel::{Channel, late};
+use super::channel::Channel;
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use super::execute::{ExecuteError, Run};
-use super::late::{LATEST, Seen};
+use super::late::{LATEST, Seen, late};
 use crate::oci::{self, Digest, ReadStore, Repository, Selector};
 
 /// How long a package is taken to be on its way to the public.
@@ -159,7 +159,5 @@ fn is_private(error: &ExecuteError) -> bool {
 /// `HOST/PATH` of what was not readable.
 fn package(error: &ExecuteError) -> Option<String> {
     let ExecuteError::NotReadable { source, .. } = error else { return None };
-    let name = source.reference().split('@').next().unwrap_or_default();
-    let tag = name.rfind(':').filter(|colon| !name[*colon..].contains('/'));
-    Some(name[..tag.unwrap_or(name.len())].to_owned())
+    Some(source.repository().to_owned())
 }

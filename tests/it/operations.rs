@@ -1,18 +1,16 @@
 //! The operations are called in the test's own process: variables, programs, time and progress are what the caller hands in.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use alga_release::config::Config;
-use alga_release::image::Check;
 use alga_release::ops::{
-    self, Access, ChartsOf, Clock, Connection, Context, ControlPlane, DiffOrigin, DiffRequest, DiffSide, DoctorRequest,
-    Environment, Error, HistoryRequest, InUseRequest, Kind, NoPrograms, PackRequest, RevisionRequest, StoreRequest,
-    VerifyRequest,
+    self, Access, ChartsOf, Clock, Connection, Context, DiffOrigin, DiffRequest, DiffSide, DoctorRequest, Environment,
+    Error, HistoryRequest, InUseRequest, Kind, NoPrograms, PackRequest, RevisionRequest, StoreRequest, VerifyRequest,
 };
-use alga_release::plan::{Event, Progress};
 use jiff::Timestamp;
 
+use crate::support::in_process::{Heard, tree};
 use crate::support::programs::Source;
 use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 
@@ -30,18 +28,6 @@ impl Clock for Stopped {
     }
 }
 
-/// Keeps notes and warnings.
-#[derive(Debug, Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl Progress for Heard {
-    fn event(&self, event: &Event<'_>) {
-        if let Event::Note { text } | Event::Warning { text } = event {
-            self.0.lock().expect("a lock").push((*text).to_owned());
-        }
-    }
-}
-
 fn context(variables: &'static [(&str, &str)], now: &str) -> (Context, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
     let lookup = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
@@ -52,22 +38,6 @@ fn context(variables: &'static [(&str, &str)], now: &str) -> (Context, Arc<Heard
         progress: Arc::<Heard>::clone(&heard),
     };
     (context, heard)
-}
-
-fn tree(source: &Source) -> PackRequest {
-    PackRequest {
-        source: source.path(""),
-        version: "1.0.3".parse().expect("a version"),
-        channel: "nightly".parse().expect("a channel"),
-        images: std::collections::BTreeMap::new(),
-        control_plane: ControlPlane::None,
-        platform: "linux/amd64".parse().expect("a platform"),
-        image_check: Some(Check::Off),
-        revision: RevisionRequest { commit: Some("a".repeat(40)), source_url: None, epoch: Some(1_700_000_000) },
-        allow_dirty: false,
-        on_errors: alga_release::ops::OnErrors::Refuse,
-        render: alga_release::ops::Render::Off,
-    }
 }
 
 #[tokio::test]
@@ -92,7 +62,7 @@ async fn a_release_is_packed_compared_and_read_back_in_process() {
 
     let published =
         DiffSide { reference: "nightly".to_owned(), origin: DiffOrigin::Release("nightly".parse().expect("one")) };
-    let packed = DiffSide { reference: "./".to_owned(), origin: DiffOrigin::Tree(Box::new(tree(&source))) };
+    let packed = DiffSide { reference: "./".to_owned(), origin: DiffOrigin::Tree(Box::new(tree(&source, "1.0.3"))) };
     let request = DiffRequest { from: published, to: packed, rendered: false };
     let diff = Box::pin(ops::diff(request, &config, &connection, &connection, &context)).await.expect("a comparison");
     assert!(!diff.has_changes && diff.from.as_ref().is_some_and(|from| from.digest == diff.to.digest), "{diff:?}");
@@ -117,11 +87,14 @@ async fn an_error_says_what_it_means_for_the_caller() {
         Err(Kind::Refused)
     );
     let side = |revision| {
-        let request = PackRequest { revision, ..tree(&source) };
+        let request = PackRequest { revision, ..tree(&source, "1.0.3") };
         DiffSide { reference: "./".to_owned(), origin: DiffOrigin::Tree(Box::new(request)) }
     };
-    let request =
-        DiffRequest { from: side(tree(&source).revision), to: side(RevisionRequest::default()), rendered: false };
+    let request = DiffRequest {
+        from: side(tree(&source, "1.0.3").revision),
+        to: side(RevisionRequest::default()),
+        rendered: false,
+    };
     let diff = Box::pin(ops::diff(request, &config, &connection, &connection, &context)).await;
     assert!(matches!(diff, Err(Error::NoCommit { .. })), "{diff:?}");
 }

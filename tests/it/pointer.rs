@@ -6,32 +6,18 @@ use std::time::Duration;
 
 use alga_release::config::Config;
 use alga_release::credentials::Login;
-use alga_release::image::Check;
 use alga_release::oci::Credentials;
 use alga_release::ops::{
-    self, Access, Connection, Context, ControlPlane, Error, HistoryReport, HistoryRequest, Kind, MoveReport, MoveTerms,
-    NoPrograms, OnErrors, PackRequest, PromoteRequest, PublishReport, PublishRequest, Render, RevisionRequest,
-    RollbackRequest, StoreRequest,
+    self, Access, Connection, Context, Error, HistoryReport, HistoryRequest, Kind, MoveReport, MoveTerms, NoPrograms,
+    PromoteRequest, PublishReport, PublishRequest, RollbackRequest, StoreRequest,
 };
-use alga_release::plan::{Event, Progress};
 use serde_json::json;
 
 use crate::support::clock::VirtualClock;
+use crate::support::in_process::{Heard, tree};
 use crate::support::programs::Source;
 use crate::support::published::{RELEASES, digest_of, manifest, record, served, with_images};
 use crate::support::registry::{Late, Quirks, Registry, Setup};
-
-/// Keeps what is said.
-#[derive(Debug, Default)]
-struct Heard(std::sync::Mutex<Vec<String>>);
-
-impl Progress for Heard {
-    fn event(&self, event: &Event<'_>) {
-        if let Event::Note { text } | Event::Warning { text } = event {
-            self.0.lock().expect("a lock").push((*text).to_owned());
-        }
-    }
-}
 
 /// A registry, and publishers that share a clock with it.
 struct Bench {
@@ -78,19 +64,7 @@ impl Bench {
 
     async fn publish(&self, version: &str, terms: MoveTerms) -> Result<PublishReport, Error> {
         with_images(&self.source, &[version]);
-        let pack = PackRequest {
-            source: self.source.path(""),
-            version: version.parse().expect("a version"),
-            channel: "nightly".parse().expect("a channel"),
-            images: std::collections::BTreeMap::new(),
-            control_plane: ControlPlane::None,
-            platform: "linux/amd64".parse().expect("a platform"),
-            image_check: Some(Check::Off),
-            revision: RevisionRequest { commit: Some("a".repeat(40)), source_url: None, epoch: Some(1_700_000_000) },
-            allow_dirty: false,
-            on_errors: OnErrors::Refuse,
-            render: Render::Off,
-        };
+        let pack = tree(&self.source, version);
         let request = PublishRequest { pack, moves_channel: true, terms, repairs: false };
         let (context, connection) = (self.context(), self.connection().await);
         Box::pin(ops::publish(request, &self.config, &connection, &context)).await

@@ -123,7 +123,7 @@ fn spool(mut reader: Box<dyn Read + Send>, scratch: &Path, say: &dyn Fn(&str)) -
         }
         written += count as u64;
         counted.borrow_mut().limit = EMPTY + 2 * written;
-        // A disk must not be filled with what is no archive.
+        // Bytes that are not an archive must not fill the disk.
         scan.take(&buffer[..count])?;
         if form != Form::Plain && written > HARMLESS && written / RATIO > counted.borrow().count {
             return Err(Error::damaged(format!("it grows to more than {RATIO} times its size: that is no image")));

@@ -37,7 +37,7 @@ impl<'a> Pages<'a> {
         Self { registry, operation, next, seen: BTreeSet::new(), count: 0, bytes: 0 }
     }
 
-    /// Returns the next page, or an answer that is no success; nothing after the last page.
+    /// Returns the next page, or the answer of a request that failed; nothing after the last page.
     ///
     /// # Errors
     /// When the registry fails, when a page was read before, and [`Kind::TooLarge`] when there are too many.

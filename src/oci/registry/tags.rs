@@ -27,7 +27,7 @@ enum Listed {
 }
 
 impl Registry {
-    /// Returns the tags that start with `prefix`, in the registry's order. What is no valid tag is left out: some registries list
+    /// Returns the tags that start with `prefix`, in the registry's order. Names that are not valid tags are left out: some registries list
     /// digests.
     pub(crate) async fn tags(&self, repository: &Repository, prefix: &str) -> Result<Vec<Tag>, Error> {
         let operation = self.operation("listing the tags of", repository, "", Access::Pull);
@@ -76,7 +76,7 @@ impl Registry {
         Ok(if nothing { Listed::Nothing } else { Listed::Tags(found) })
     }
 
-    /// Returns whether the registry begins a list behind a name that is no tag, and sorts. Only then an empty answer says that there
+    /// Returns whether the registry starts a list after a name that does not exist as a tag, and sorts. Only then an empty answer says that there
     /// are no such tags.
     async fn sorts_tags(&self, operation: &Operation) -> Result<bool, Error> {
         let Some(answer) = Pages::new(self, operation, &first_page(FIRST)).next().await? else { return Ok(false) };
@@ -147,7 +147,7 @@ fn first_page(last: &str) -> String {
     if last.is_empty() { format!("tags/list?n={PAGE}") } else { format!("tags/list?n={PAGE}&last={last}") }
 }
 
-/// Returns whether the registry refuses to begin behind a name, which may be no tag. An absent repository is absent without it, too.
+/// Returns whether the registry refuses to start a list after a name that may not exist as a tag. A missing repository is missing without `last`, too.
 fn takes_no_last(last: &str, answer: &Answer) -> bool {
     let refused = answer.status.is_client_error() && kind_of(answer.status) != Kind::Denied;
     !last.is_empty() && refused && !Refusal::parse(&answer.body).has("NAME_UNKNOWN")

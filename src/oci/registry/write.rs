@@ -164,7 +164,7 @@ impl Registry {
         if answer.status.is_success() { Ok(()) } else { Err(upload_refused(operation, &answer)) }
     }
 
-    /// Refuses an upload that leads to another host without encryption: nobody vouches for who answers there. Says where another one goes.
+    /// Refuses an upload that leads to another host without encryption, since any host on the way could answer there. Reports an upload that leads to another host with encryption.
     fn check_session(&self, operation: &Operation, session: &Url) -> Result<(), Error> {
         if session.host_str() == self.client.root.host_str() {
             return Ok(());

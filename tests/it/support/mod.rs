@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod definitions;
 pub mod docker_registry;
 pub mod images;
+pub mod in_process;
 pub mod judge;
 pub mod planted;
 pub mod programs;
