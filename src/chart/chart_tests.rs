@@ -222,7 +222,7 @@ fn a_stamp_keeps_the_way_the_version_is_written() {
         let (tree, chart) = (disk.tree(), disk.load().expect("a chart"));
         let stamped = chart.pack(&tree, Versions::Stamped).expect("packed");
         let written = chart.pack(&tree, Versions::AsWritten).expect("packed");
-        assert_eq!(stamped.version, format!("1.2.3+{}", written.artifact.digest().short()));
+        assert_eq!(stamped.version, format!("1.2.3+{}", written.artifact.digest().short_hex()));
         assert_eq!(stamped.tag().as_str(), stamped.version.replace('+', "_"));
         let metadata = metadata::Metadata { version: stamped.version.clone(), ..chart.root.metadata.clone() };
         let text = chart.stamped_text(&metadata).expect("a text");

@@ -48,7 +48,7 @@ impl Chart {
         if versions == Versions::AsWritten {
             return Ok(unstamped);
         }
-        let digits = unstamped.artifact.digest().short();
+        let digits = unstamped.artifact.digest().short_hex();
         let metadata = Metadata { version: version::stamped(self.version(), digits), ..self.root.metadata.clone() };
         if let Err(cause) = Tag::of_version(&metadata.version) {
             return Err(Error::refused(self.root.place.clone(), cause.to_string())

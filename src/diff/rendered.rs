@@ -284,7 +284,7 @@ fn read(rendering: &Rendering, other: &Rendering, notes: &mut Vec<String>) -> Ve
             for key in ["data", "stringData"] {
                 let values = object.value.get_mut(key).and_then(Value::as_object_mut);
                 for value in values.into_iter().flat_map(|map| map.values_mut()) {
-                    *value = Value::String(format!("sha256:{}", Digest::of(value.to_string().as_bytes()).short()));
+                    *value = Value::String(Digest::of(value.to_string().as_bytes()).short().to_owned());
                 }
             }
         }

@@ -32,8 +32,13 @@ impl Digest {
         &self.0["sha256:".len()..]
     }
 
-    /// The first 12 hex digits: enough for a person to tell two digests apart.
+    /// Returns `sha256:` and the first 12 hex digits, the form of a digest in texts that a person reads but does not copy.
     pub fn short(&self) -> &str {
+        &self.0[.."sha256:".len() + 12]
+    }
+
+    /// Returns the first 12 hex digits without the algorithm, for names that contain a digest: versions, files, objects.
+    pub fn short_hex(&self) -> &str {
         &self.hex()[..12]
     }
 
@@ -125,5 +130,11 @@ mod tests {
         for text in ["", "sha256:", "sha256:abc", "sha512:00", &format!("sha256:{}", "A".repeat(64)), &"a".repeat(71)] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_short_digest_has_its_algorithm_and_12_digits() {
+        let digest = Digest::of(b"");
+        assert_eq!((digest.short(), digest.short_hex()), ("sha256:e3b0c44298fc", "e3b0c44298fc"));
     }
 }

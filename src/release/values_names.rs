@@ -35,7 +35,7 @@ pub(crate) fn values_hash(text: &str, set: &[SetValue], images: &BTreeMap<String
     });
     let resolved: BTreeMap<&str, &str> = resolved.collect();
     let content = serde_json::to_vec(&(text, resolved)).expect("text is JSON");
-    Digest::of(&content).short().to_owned()
+    Digest::of(&content).short_hex().to_owned()
 }
 
 /// Splits a name that ends with a hash.

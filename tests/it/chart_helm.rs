@@ -272,7 +272,7 @@ fn a_stamp_changes_the_version_and_nothing_else() {
         let written = pack(&root, &path, Versions::AsWritten);
         let stamped = pack(&root, &path, Versions::Stamped);
         let separator = if written.version.contains('+') { '.' } else { '+' };
-        assert_eq!(stamped.version, format!("{}{separator}{}", written.version, written.artifact.digest().short()));
+        assert_eq!(stamped.version, format!("{}{separator}{}", written.version, written.artifact.digest().short_hex()));
         let config: Json =
             serde_json::from_slice(stamped.artifact.blobs()[0].bytes().expect("in memory")).expect("JSON");
         assert_eq!(config["version"], stamped.version.as_str());

@@ -97,7 +97,7 @@ fn write(directory: &Path, rendering: &Rendering) -> io::Result<()> {
     for (at, object) in named.objects.iter_mut().enumerate() {
         let digest = alga_release::oci::Digest::of(object.text.as_bytes());
         let name = object.file.strip_suffix(".yaml").unwrap_or(&object.file);
-        object.file = format!("{at:04}-{name}-{}.yaml", digest.short());
+        object.file = format!("{at:04}-{name}-{}.yaml", digest.short_hex());
         place(directory, &object.file, object.text.as_bytes())?;
     }
     place(directory, INDEX, named.index().as_bytes())?;
