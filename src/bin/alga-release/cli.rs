@@ -1,4 +1,4 @@
-//! The commands, as people write them. Each command's own flags are in its file.
+//! The command line: one variant for each command. The flags of a command are in the file of that command.
 
 use clap::{Parser, Subcommand};
 
@@ -10,10 +10,7 @@ use crate::{config, copy, diff, doctor, history, image, in_use, lint, promote, p
     name = "alga-release",
     version,
     max_term_width = 100,
-    after_help = "\
-Exit codes: 0 done or nothing to do, 1 failed, 2 changes (with --detailed-exitcode alone),
-3 refused by a rule, 4 authentication or permission, 9 usage or configuration,
-75 temporary (try again later), 130 and 143 signals."
+    after_help = include_str!("help/alga-release.txt")
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -22,143 +19,49 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Publish a source tree: charts, config bundle, release manifest, and last the channel
-    #[command(after_help = "\
-Examples:
-  # into a directory of OCI layouts: no server, no account
-  alga-release publish . --version 1.0.3 --channel nightly --store oci-layout:out
-
-  # what would be published, with every digest; writes nothing
-  alga-release publish . --version 1.0.3 --channel nightly --dry-run
-
-  # to a registry, with a token from a file
-  ALGA_REGISTRY_TOKEN_FILE=/run/secrets/token ALGA_REGISTRY_USERNAME=me \\
-    alga-release publish . --version 1.0.3 --channel nightly --store ghcr.io/nine-minds
-
-  # other image tags than the tree's release.json says
-  alga-release publish . --version 1.0.4-rc1 --channel nightly --image algaCore=62cdce38")]
+    /// Publish a source tree: charts, config bundle and release manifest; then move the channel
+    #[command(after_help = include_str!("help/publish.txt"))]
     Publish(Box<publish::Args>),
-    /// Show what changes from one release to another
-    #[command(after_help = "\
-A and B are a channel, a version, a digest (sha256:…) or a source tree (./path, with --version).
-
-Examples:
-  # what customers of stable would get
-  alga-release diff stable nightly
-
-  # what publishing this tree would change, as a comment for a pull request
-  alga-release diff nightly ./ --version 1.0.4 --output markdown
-
-  # for a workflow: files to read, and exit code 2 when something changes
-  alga-release diff stable nightly --output-dir out --detailed-exitcode
-
-  # the same version in two stores
-  alga-release diff 1.0.3 1.0.3 --store ghcr.io/nine-minds --other-store oci-layout:mirror")]
+    /// Show what changes between two releases
+    #[command(after_help = include_str!("help/diff.txt"))]
     Diff(Box<diff::Args>),
-    /// Find what an appliance would refuse, without publishing it
-    #[command(after_help = "\
-Examples:
-  # the source tree in this directory; no request is sent
-  alga-release lint
-
-  # and what an upgrade of the appliances that follow stable would break
-  alga-release lint --against stable
-
-  # for a code scanner, or beside the lines of a pull request
-  alga-release lint --output sarif > lint.sarif
-  alga-release lint --output github
-
-  # what a rule is about
-  alga-release lint --explain values-broken
-
-Exit codes: 0 no errors, 3 an error was found.")]
+    /// Find errors that would show up only on an appliance, without publishing anything
+    #[command(after_help = include_str!("help/lint.txt"))]
     Lint(Box<lint::Args>),
-    /// Container images: the control plane's
+    /// Push the image of the control plane
     Image(Box<image::Args>),
-    /// Can I publish? Asks each repository of a release, without leaving anything behind
-    #[command(after_help = "\
-Examples:
-  # the repositories of the tree in this directory
-  alga-release doctor --store ghcr.io/nine-minds
-
-  # those of the release that a channel serves, for a program
-  alga-release doctor --channel stable --output json
-
-Exit codes: 0 all is well, 1 it is no registry, 3 something may not be written, or not be read by the
-public, 4 not authenticated, 75 the registry cannot be reached.")]
+    /// Check whether you can publish: asks every repository of a release, and leaves nothing behind
+    #[command(after_help = include_str!("help/doctor.txt"))]
     Doctor(doctor::Args),
-    /// Let a channel serve a release that is published already
-    #[command(after_help = "\
-Examples:
-  # what would move; the plan's digest and the channel's are what an approval speaks of
-  alga-release promote --from nightly --to stable --dry-run
-
-  # exactly that, and nothing that changed since
-  alga-release promote --from nightly --to stable --if-plan sha256:… --if-current sha256:…
-
-  # only what nightly has served for a day
-  alga-release promote --from nightly --to stable --min-age 24h
-
-  # from the registry of the builds to the one that customers read
-  alga-release promote --from nightly --to stable --store ci.example.com/alga \\
-    --to-store ghcr.io/nine-minds --rewrite-prefix")]
+    /// Move a channel to a release that is already published
+    #[command(after_help = include_str!("help/promote.txt"))]
     Promote(Box<promote::Args>),
-    /// Take a channel back to a release, deliberately
-    #[command(after_help = "\
-Examples:
-  alga-release rollback stable --to previous --reason 'login fails'
-  alga-release rollback stable --to 1.0.3 --reason 'login fails' --dry-run")]
+    /// Move a channel back to an older release
+    #[command(after_help = include_str!("help/rollback.txt"))]
     Rollback(Box<rollback::Args>),
-    /// Show what a channel has served: when, by whom, from where, why
-    #[command(after_help = "\
-Examples:
-  alga-release history stable
-  alga-release history stable --to-time 2026-11-20T17:00:00Z
-  alga-release history stable --moves 100 --output json")]
+    /// Show what a channel has served: when, who moved it, from where, and why
+    #[command(after_help = include_str!("help/history.txt"))]
     History(history::Args),
-    /// Read a release back: every byte and every reference
-    #[command(after_help = "\
-Examples:
-  alga-release verify stable
-  alga-release verify 1.0.3 --store oci-layout:/media/release --offline
-  alga-release verify --all-channels --output json")]
+    /// Verify a published release: every byte and every reference
+    #[command(after_help = include_str!("help/verify.txt"))]
     Verify(verify::Args),
-    /// List every tag and digest that retention rules of the registry must keep
-    #[command(after_help = "\
-Examples:
-  alga-release in-use --moves 10
-  alga-release in-use --format keep-list > keep.txt
-  alga-release in-use --moves 10 --prune-plan")]
+    /// List every tag and digest that the registry's retention rules must keep
+    #[command(after_help = include_str!("help/in-use.txt"))]
     InUse(in_use::Args),
-    /// Copy a whole release with everything that it names: to a mirror, to a disk, from a disk
-    #[command(after_help = "\
-REF is what --store serves; STORE is where it goes.
-
-Examples:
-  # onto a disk, every digest as it is
-  alga-release copy stable oci-archive:/media/release.tar
-
-  # from there to a registry that appliances without internet read, and let its channel serve it
-  alga-release copy 1.0.3 mirror.local:5000/alga --store oci-archive:/media/release.tar \\
-    --rewrite-prefix --channel stable
-
-  # how much would move
-  alga-release copy stable oci-layout:mirror --platform linux/amd64 --dry-run")]
+    /// Copy a release with everything that it names: to a mirror, to a disk, or from a disk
+    #[command(after_help = include_str!("help/copy.txt"))]
     Copy(Box<copy::Args>),
     /// Print the effective configuration and where each value came from
-    #[command(after_help = "\
-Examples:
-  alga-release config
-  alga-release config path/to/tree --output json")]
+    #[command(after_help = include_str!("help/config.txt"))]
     Config(config::Args),
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  alga-release completions bash > /etc/bash_completion.d/alga-release")]
+    #[command(after_help = include_str!("help/completions.txt"))]
     Completions {
-        /// The shell
+        /// Shell to print the script for
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    #[command(after_help = "Example:\n  alga-release man | man -l -")]
+    /// Print the manual page in roff
+    #[command(after_help = include_str!("help/man.txt"))]
     Man,
 }
 

@@ -23,16 +23,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Push an image out of the archive that a builder wrote, by its digest
-    #[command(after_help = "\
-Examples:
-  # what `docker save` writes, compressed or not
-  alga-release image push control-plane.tar.gz --tag 62cdce38 --store ghcr.io/nine-minds
-
-  # from the builder without a file between them
-  docker save control-plane:62cdce38 | alga-release image push - --store ghcr.io/nine-minds
-
-  # an OCI layout or archive; every digest stays
-  alga-release image push build/layout --tag 62cdce38 --output json")]
+    #[command(after_help = include_str!("help/image-push.txt"))]
     Push(PushArgs),
 }
 
