@@ -382,7 +382,7 @@ fn a_release_is_verified_and_compared_and_its_history_read_without_its_configura
             alga(&["diff", &version, tree.channel, "--output", "json"]).ends(0).json()["to"]["digest"],
             diff["to"]["digest"]
         );
-        let listed = alga(&["in-use", &reference, "--format", "keep-list"]).ends(0).stdout;
+        let listed = alga(&["in-use", &reference, "--output", "keep-list"]).ends(0).stdout;
         for (repository, tags) in &before {
             for tag in tags.keys() {
                 let name = format!("{}/{repository}:{tag}", registry.address());

@@ -264,7 +264,7 @@ fn foreign_words_in_a_record_do_not_steer_the_terminal() {
 
 /// Every `REPOSITORY:TAG` and `REPOSITORY@DIGEST` that is to be kept.
 fn keep_list(registry: &Registry, more: &[&str]) -> BTreeSet<String> {
-    let run = alga(&[&["in-use", "--format", "keep-list", "--store", &store(registry)], more].concat()).ends(0);
+    let run = alga(&[&["in-use", "--output", "keep-list", "--store", &store(registry)], more].concat()).ends(0);
     run.stdout.lines().map(ToOwned::to_owned).collect()
 }
 
@@ -368,7 +368,7 @@ fn a_prune_plan_spares_what_is_kept_what_is_not_a_move_and_everything_when_it_do
     registry.remove_manifest(RELEASES, &second.1);
     let run = alga(&["in-use", "--prune-plan", "--moves", "2", "--store", &store(&registry)]).ends(3);
     assert!(run.stdout.starts_with("nothing may be deleted"), "{}", run.stdout);
-    run.says(&["remove nothing"]);
+    run.says(&["do not delete anything"]);
 }
 
 #[test]
@@ -382,8 +382,8 @@ fn where_something_in_use_is_not_known_nothing_may_be_removed() {
     registry.remove_manifest(RELEASES, &kept(&registry, 2).1);
     let run = alga(&["in-use", "--store", &store, "--output", "json"]).ends(3);
     assert_eq!(run.json()["complete"], false);
-    run.says(&["history of nightly ends early", "remove nothing"]);
-    let empty = alga(&["in-use", "--format", "keep-list", "--store", &format!("{store}/typo")]).ends(3);
+    run.says(&["history of nightly ends early", "do not delete anything"]);
+    let empty = alga(&["in-use", "--output", "keep-list", "--store", &format!("{store}/typo")]).ends(3);
     assert_eq!(empty.stdout, "");
     empty.says(&["no channel serves anything"]);
 }

@@ -20,6 +20,8 @@ mod chart_helm;
 mod flux_fields;
 // No channel moves to a release that is not whole.
 mod complete;
+// Flags, variables and exit codes.
+mod command_line;
 // From store to store.
 mod copy;
 // A release that describes itself needs no configuration.

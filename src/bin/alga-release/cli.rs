@@ -1,7 +1,11 @@
 //! The command line: one variant for each command. The flags of a command are in the file of that command.
 
-use clap::{Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
 
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::flags::{ConfigurationArgs, LogArgs, StoreArgs};
 use crate::{config, copy, diff, doctor, history, image, in_use, lint, promote, publish, rollback, verify};
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
@@ -13,6 +17,15 @@ use crate::{config, copy, diff, doctor, history, image, in_use, lint, promote, p
     after_help = include_str!("help/alga-release.txt")
 )]
 pub struct Cli {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub configuration: ConfigurationArgs,
+    /// Format of the result on standard output, one of those of the command
+    #[arg(long, short, value_name = "FORMAT", help_heading = "Output")]
+    pub output: Option<OsString>,
+    #[command(flatten)]
+    pub log: LogArgs,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -63,6 +76,34 @@ pub enum Command {
     /// Print the manual page in roff
     #[command(after_help = include_str!("help/man.txt"))]
     Man,
+}
+
+/// Parses the command line.
+///
+/// # Errors
+/// When clap refuses the arguments, or when they ask for the help or the version.
+pub fn parse(mut arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = without_empty_variables(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(&arguments)?;
+    if let Some(format) = matches.get_one::<OsString>("output") {
+        // Each command has other formats. A format that is given before the command is therefore read again behind it.
+        let mut again = OsString::from("--output=");
+        again.push(format);
+        let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+        arguments.insert(end, again);
+        matches = command.try_get_matches_from_mut(arguments)?;
+    }
+    Cli::from_arg_matches(&matches)
+}
+
+/// Makes an empty environment variable mean the same as one that is not set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|flag| match flag.get_env() {
+        Some(name) if is_empty(name) => flag.env(Resettable::Reset),
+        _ => flag,
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 #[cfg(test)]

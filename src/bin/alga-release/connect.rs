@@ -22,6 +22,12 @@ impl StoreArgs {
 
     /// Returns the same with the time for which requests are repeated unless a flag says otherwise.
     pub fn request_with(&self, config: &Config, retry_for: Duration) -> Result<StoreRequest, Failure> {
+        if self.insecure && self.ca_file.is_some() {
+            return Err(Failure::usage("`--insecure` cannot be used with `--ca-file` (or ALGA_CA_FILE)"));
+        }
+        if self.username.is_some() != self.password_stdin {
+            return Err(Failure::usage("`--username` and `--password-stdin` must be used together"));
+        }
         let mut request = StoreRequest::new(config);
         if let Some(store) = &self.store {
             request.store.clone_from(store);

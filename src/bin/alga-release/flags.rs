@@ -23,50 +23,49 @@ pub struct Common<F: OutputFormat = Format> {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub struct StoreArgs {
-    /// The store: `HOST[:PORT][/PATH]`, `oci-layout:DIR`; to read from, `oci-archive:FILE`, too [default: the configured prefix]
-    #[arg(long, value_name = "STORE")]
+    /// Store: `HOST[:PORT][/PATH]`, `oci-layout:DIR`, or, to read from, `oci-archive:FILE` [default: the configured prefix]
+    #[arg(long, short, value_name = "STORE", global = true, env = "ALGA_STORE")]
     pub store: Option<String>,
-    /// Name under which appliances read it [default: the store, when it is a registry, else the configured one]
-    #[arg(long, value_name = "PREFIX")]
+    /// Registry and path under which appliances read the release [default: the store if it is a registry, else the configured prefix]
+    #[arg(long, value_name = "HOST/PATH", global = true, env = "ALGA_PREFIX")]
     pub prefix: Option<String>,
-    /// Talk plain HTTP to the registry (loopback needs no flag)
-    #[arg(long)]
+    /// Use plain HTTP for the registry; a registry on this machine needs no flag
+    #[arg(long, global = true)]
     pub plain_http: bool,
-    /// Trust these CA certificates beside the system's (PEM)
-    #[arg(long, value_name = "FILE")]
+    /// Trust the CA certificates in this PEM file as well as those of the system
+    #[arg(long, value_name = "FILE", global = true, env = "ALGA_CA_FILE")]
     pub ca_file: Option<PathBuf>,
-    /// Send credentials to the token server on this host, when the registry names it
-    #[arg(long, value_name = "HOST[:PORT]")]
+    /// Send credentials to the token server on this host if the registry names it (repeatable)
+    #[arg(long, value_name = "HOST[:PORT]", global = true)]
     pub auth_realm: Vec<String>,
-    /// Do not check whom the registry's certificate is of: everybody on the way can then read along and take its place
-    #[arg(long, conflicts_with = "ca_file")]
+    /// Accept any certificate: the connection may then be intercepted, and its content read or replaced
+    #[arg(long, global = true)]
     pub insecure: bool,
-    /// How long a request is tried again while the registry fails for a time: `90s`, `5m`, `1h`, `0` for never [default: 5m;
-    /// `doctor`: 0]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// How long to retry a request after transient errors: `90s`, `5m`, `1h`, `0` for no retry [default: 5m; `doctor`: 0]
+    #[arg(long, value_name = "DURATION", value_parser = duration, global = true, env = "ALGA_RETRY_FOR")]
     pub retry_for: Option<Duration>,
-    /// User at the registry [default: docker's and podman's credentials, `GH_TOKEN` and gh for ghcr.io, else nobody]
-    #[arg(long, requires = "password_stdin")]
+    /// User of the registry, with `--password-stdin` [default: credentials of docker or podman, or of gh for ghcr.io, else anonymous]
+    #[arg(long, value_name = "NAME", global = true)]
     pub username: Option<String>,
-    /// Read the password or token from standard input
-    #[arg(long, requires = "username")]
+    /// Read the password or token of `--username` from standard input
+    #[arg(long, global = true)]
     pub password_stdin: bool,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigurationArgs {
-    /// Configuration file [default: `alga-release.yaml` at the root of the source tree, or in this directory]
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file [default: `alga-release.yaml` in the source tree, or in this directory]
+    #[arg(long, short, value_name = "FILE", global = true, env = "ALGA_CONFIG")]
     pub config: Option<PathBuf>,
 }
 
-/// For commands that make a release.
+/// The flag of commands that make a release.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ProfileArgs {
-    /// Profile whose values the release carries
-    #[arg(long)]
+    /// Profile whose values go into the release [default: the configured profile]
+    #[arg(long, value_name = "NAME", env = "ALGA_PROFILE")]
     pub profile: Option<String>,
 }
 
@@ -74,14 +73,25 @@ pub struct ProfileArgs {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs<F: OutputFormat = Format> {
     /// Format of the result on standard output
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, short, value_enum, default_value_t)]
     pub output: F,
-    /// Format of what is said on standard error
-    #[arg(long, value_enum, default_value_t)]
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What a command writes to standard error.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct LogArgs {
+    /// Format of messages on standard error
+    #[arg(long, value_enum, default_value_t, global = true, env = "ALGA_LOG_FORMAT")]
     pub log_format: Format,
-    /// Say nothing but warnings and errors on standard error
-    #[arg(long, short)]
+    /// Print only warnings and errors on standard error
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Print more: `-v` for details, `-vv` for every request
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
 }
 
 /// What `--output` takes.

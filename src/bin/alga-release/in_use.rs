@@ -5,7 +5,7 @@ use clap::ValueEnum;
 
 use crate::connect;
 use crate::failure::Failure;
-use crate::flags::{Common, Format};
+use crate::flags::Common;
 use crate::output::{self, Talk};
 use crate::system;
 
@@ -14,27 +14,35 @@ pub struct Args {
     /// Channels, each also as HOST/PATH/REPOSITORY:CHANNEL [default: those of the configuration]
     #[arg(value_name = "CHANNEL")]
     channels: Vec<String>,
-    /// How many moves of each channel
+    /// Keep the releases of the last N moves of each channel
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     moves: u16,
-    /// Print what a retention job may delete: keep-alive tags of moves before those, with their manifests
-    #[arg(long, conflicts_with = "format")]
+    /// Print what a retention job may delete: the keep-alive tags of older moves, with their manifests
+    #[arg(long)]
     prune_plan: bool,
-    /// `keep-list`: REPOSITORY:TAG or REPOSITORY@DIGEST, one a line
-    #[arg(long, value_enum, conflicts_with = "output")]
-    format: Option<ListFormat>,
+    #[arg(long, hide = true)]
+    format: Option<String>,
     #[command(flatten)]
-    common: Common,
+    common: Common<ListFormat>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum ListFormat {
+    #[default]
     Text,
     Json,
+    /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`, one per line
     KeepList,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let format = args.common.output.output;
+    if let Some(format) = &args.format {
+        return Err(Failure::usage_hint("`--format` was replaced by `--output`", format!("pass `--output {format}`")));
+    }
+    if args.prune_plan && format == ListFormat::KeepList {
+        return Err(Failure::usage("`--prune-plan` cannot be used with `--output keep-list`"));
+    }
     let talk = Talk::new(&args.common.output);
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
     let names = args.channels.iter().map(|word| connect::locate_channel(word, &mut store, &mut config));
@@ -49,7 +57,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let report = connect::block_on(work)?;
     report.problems.iter().for_each(|problem| talk.warn(problem));
-    match args.format.unwrap_or(args.common.output.output.into()) {
+    match format {
         ListFormat::Json => output::write_json(&report)?,
         ListFormat::Text => output::write_text(&report.text())?,
         ListFormat::KeepList => output::write_stdout(report.keep_list().as_bytes())?,
@@ -57,16 +65,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if report.complete {
         return Ok(());
     }
-    let reason = format!("the list of what is in use in {} is not complete", report.store);
-    let hint = "remove nothing by this list; see alga-release history and verify, or ask for fewer --moves";
+    let reason = format!("the list of what is in use in {} is incomplete", report.store);
+    let hint = "do not delete anything by this list; run `alga-release history` and `alga-release verify`, or pass a smaller `--moves`";
     Err(Failure::refused(reason, hint))
-}
-
-impl From<Format> for ListFormat {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Text => Self::Text,
-            Format::Json => Self::Json,
-        }
-    }
 }

@@ -28,13 +28,13 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use cli::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let args = match Cli::try_parse() {
+    let args = match cli::parse(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();

@@ -71,10 +71,10 @@ pub struct Talk {
 impl Talk {
     pub fn new<F: OutputFormat>(args: &OutputArgs<F>) -> Self {
         let terminal = std::io::stderr().is_terminal() && environment::variable("CI").is_none();
-        let json = args.log_format == Format::Json;
-        let shown = terminal && !json && !args.quiet;
+        let json = args.log.log_format == Format::Json;
+        let shown = terminal && !json && !args.log.quiet;
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { json, quiet: args.quiet, bars: Arc::new(Bars::new(target)) }
+        Self { json, quiet: args.log.quiet, bars: Arc::new(Bars::new(target)) }
     }
 
     fn line(&self, level: &str, text: &str) {
