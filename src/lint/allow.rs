@@ -1,5 +1,5 @@
-//! Allowances: a comment beside what is found, an entry of the configuration, or a flag says that a finding is as it should be, and why.
-//! An allowance that allows nothing is a finding of its own, so that none outlives its reason.
+//! Allowances: a comment beside a finding, an entry of the configuration, or a flag states that a finding is intended, and why.
+//! An allowance that matches no finding is reported itself, so that allowances are removed when they are no longer needed.
 
 use std::collections::BTreeMap;
 
@@ -8,45 +8,45 @@ use super::rule::{Class, Rule, Severity};
 use super::settings::{By, Change, Settings, fits};
 use super::{Contents, Findings};
 
-/// What an allowance begins with, after the sign of a comment.
+/// Text that starts an allowance, after the comment sign.
 const WORDS: &str = "alga-lint: allow ";
 
-/// An allowance that fits no finding.
+/// Rule for an allowance that matches no finding.
 pub(super) static ALLOWANCE_UNUSED: Rule = Rule {
     id: "allowance-unused",
     class: Class::Checks,
     severity: Severity::Warning,
-    title: "an allowance allows nothing",
-    verdict: "Nothing fails. The reason for the allowance is gone, and a new finding of the same rule would be hidden.",
+    title: "an allowance matches no finding",
+    verdict: "Nothing fails. The reason for the allowance is gone, and the allowance would hide a new finding of the same rule.",
     example: "# alga-lint: allow values-unread-key read by a hook   (above a key that the chart reads)\n",
-    way_out: "Remove the allowance.",
+    way_out: "remove the allowance",
 };
 
-/// An allowance that cannot be read.
+/// Rule for an allowance that cannot be parsed.
 pub(super) static ALLOWANCE_INVALID: Rule = Rule {
     id: "allowance-invalid",
     class: Class::Checks,
     severity: Severity::Error,
-    title: "an allowance names no rule or gives no reason",
+    title: "an allowance has an unknown rule or no reason",
     verdict: "The allowance has no effect.",
     example: "# alga-lint: allow values-unread-key\n",
-    way_out: "Write `alga-lint: allow RULE REASON`, with one of the rules that `alga-release lint --explain` lists.",
+    way_out: "write `alga-lint: allow RULE REASON`; `alga-release lint --explain all` lists the rules",
 };
 
 pub(super) static RULES: &[&Rule] = &[&ALLOWANCE_UNUSED, &ALLOWANCE_INVALID];
 
-/// An allowance in a comment.
+/// An allowance in a comment of a file.
 #[derive(Debug)]
 struct Comment {
     rule: String,
     reason: String,
     line: usize,
-    /// Whether the comment has the line for itself: it is then for the line below it.
+    /// Whether the comment is alone on its line. Such a comment applies to the next line.
     alone: bool,
     used: bool,
 }
 
-/// Every allowance of a run.
+/// All allowances of a run, with a note of which were used.
 #[derive(Debug)]
 pub(super) struct Allowances<'a> {
     comments: BTreeMap<Located, Vec<Comment>>,
@@ -55,7 +55,7 @@ pub(super) struct Allowances<'a> {
 }
 
 impl<'a> Allowances<'a> {
-    /// Reads the comments of all files, and the settings.
+    /// Reads the allowances in the comments of all files, and those of the settings.
     pub(super) fn read(contents: &Contents<'_>, settings: &'a Settings) -> Self {
         let changes = settings.changes.iter().map(|change| (change, false)).collect();
         let mut allowances = Self { comments: BTreeMap::new(), changes, invalid: Findings::default() };
@@ -82,8 +82,9 @@ impl<'a> Allowances<'a> {
             let (rule, reason) = after.split_once(char::is_whitespace).unwrap_or((after, ""));
             if super::rule(rule).is_none() || reason.trim().is_empty() {
                 let place = Place { file: file.clone(), line: at + 1, span: None };
-                let what = if super::rule(rule).is_none() { "no known rule" } else { "no reason" };
-                self.invalid.add(&ALLOWANCE_INVALID, place, format!("the allowance has {what}"));
+                let known = super::rule(rule).is_some();
+                let message = if known { "the allowance lacks a reason" } else { "the allowance lacks a known rule" };
+                self.invalid.add(&ALLOWANCE_INVALID, place, message);
                 continue;
             }
             let comment =
@@ -92,7 +93,8 @@ impl<'a> Allowances<'a> {
         }
     }
 
-    /// Changes the severity of a finding, or returns the reason why it is allowed. `path` is what people call the file.
+    /// Applies the allowances to a finding: changes its severity, or returns the reason for which it is allowed. `path` is the path that
+    /// users know.
     pub(super) fn judge(&mut self, finding: &mut Finding, path: &str) -> Option<String> {
         let of_file = self.comments.get_mut(&finding.place.file).into_iter().flatten();
         for comment in of_file.filter(|comment| comment.rule == finding.rule.id) {
@@ -120,19 +122,19 @@ impl<'a> Allowances<'a> {
         }
     }
 
-    /// Returns a finding for each allowance that was of no use or could not be read.
+    /// Returns a finding for each allowance that matched nothing or could not be parsed.
     pub(super) fn unused(self) -> Findings {
         let mut found = self.invalid;
         for (file, comment) in self.comments.iter().flat_map(|(file, all)| all.iter().map(move |one| (file, one))) {
             if !comment.used {
                 let place = Place { file: file.clone(), line: comment.line, span: None };
-                found.add(&ALLOWANCE_UNUSED, place, format!("the allowance of `{}` allows nothing", comment.rule));
+                found.add(&ALLOWANCE_UNUSED, place, format!("the allowance of `{}` matches no finding", comment.rule));
             }
         }
         for (change, used) in self.changes {
             if let (By::Configuration(at), false) = (change.by, used) {
                 let place = Place { file: Located::Configuration, line: 1, span: None };
-                let message = format!("lint.rules[{at}]: nothing is found that the entry for `{}` fits", change.rule);
+                let message = format!("lint.rules[{at}]: the entry for `{}` matches no finding", change.rule);
                 found.add(&ALLOWANCE_UNUSED, place, message);
             }
         }

@@ -1,5 +1,5 @@
-//! What helm and kubectl say when they are asked, and what the objects that they make say of each other. The programs are better judges
-//! than the rules, where they are at hand; the rules do not need them.
+//! Findings from helm and kubectl, and from the objects that they render. If these programs are installed, they judge better than the
+//! rules, but the rules do not depend on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,90 +11,91 @@ use super::{Contents, Findings, Place};
 use crate::flux::Object;
 use crate::yaml;
 
-/// A chart that helm does not render.
+/// Rule for a chart that helm cannot render.
 pub(super) static HELM: Rule = Rule {
     id: "helm-refuses",
     class: Class::Templates,
     severity: Severity::Error,
     title: "helm cannot render a chart with the values of its HelmRelease",
-    verdict: "helm-controller says the same when it installs or upgrades the release. Found when helm is asked (`--render`).",
+    verdict: "helm-controller reports the same error when it installs or upgrades the release. This rule needs helm (`--render`).",
     example: "host: {{ required \"host is needed\" .Values.host }}   # and no values have it\n",
-    way_out: "Correct the template, or the values that it is rendered with.",
+    way_out: "correct the template, or the values that it is rendered with",
 };
 
-/// A directory that kustomize does not build.
+/// Rule for a directory that kustomize cannot build.
 pub(super) static KUSTOMIZE: Rule = Rule {
     id: "kustomize-refuses",
     class: Class::Builds,
     severity: Severity::Error,
     title: "kustomize cannot build a directory that Flux builds",
-    verdict: "kustomize-controller says the same: `kustomize build failed`. Found when kubectl is asked (`--render`).",
+    verdict: "kustomize-controller reports the same error: `kustomize build failed`. This rule needs kubectl or kustomize (`--render`).",
     example: "patches:\n  - target: {kind: HelmRelease, name: web}\n    patch: |-\n      - {op: remove, path: /spec/absent}\n",
-    way_out: "Correct what kustomize names.",
+    way_out: "correct the file or field that kustomize names",
 };
 
-/// An object that two releases make.
+/// Rule for an object that two Helm releases create.
 pub(super) static TWICE: Rule = Rule {
     id: "object-rendered-twice",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "two HelmReleases make the same object",
-    verdict: "The second installation fails: `exists and cannot be imported into the current release`. Found when helm is asked (`--render`).",
+    title: "two HelmReleases create the same object",
+    verdict: "The second installation fails: `exists and cannot be imported into the current release`. This rule needs helm (`--render`).",
     example: "# two charts with a ServiceAccount `worker`, installed into one namespace\n",
-    way_out: "Give the object a name that the release's name is a part of.",
+    way_out: "make the name of the release a part of the object's name",
 };
 
-/// An object in a namespace that does not exist.
+/// Rule for a rendered object whose namespace does not exist.
 pub(super) static NAMESPACE: Rule = Rule {
     id: "rendered-namespace-missing",
     class: Class::Reconciles,
     severity: Severity::Warning,
-    title: "a chart makes an object in a namespace that nothing creates",
-    verdict: "The installation fails: `namespaces \"NAME\" not found`. Found when helm is asked (`--render`).",
-    example: "metadata: {name: web, namespace: monitoring}   # in a template, and no Namespace `monitoring`\n",
-    way_out: "Create the namespace in the overlay, or add `Namespace/NAME` to `lint.external` in the configuration.",
+    title: "a chart creates an object in a namespace that does not exist",
+    verdict: "The installation fails: `namespaces \"NAME\" not found`. This rule needs helm (`--render`).",
+    example: "metadata: {name: web, namespace: monitoring}   # in a template; no Namespace `monitoring` exists\n",
+    way_out: "create the namespace in the overlay; if something else creates it, add `Namespace/NAME` to `lint.external` in the configuration",
 };
 
-/// An object of an API version that the cluster does not serve.
+/// Rule for an object of an API version that the cluster does not serve.
 pub(super) static API: Rule = Rule {
     id: "api-not-served",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "an object has an API version that the declared Kubernetes versions do not serve",
-    verdict: "`no matches for kind \"KIND\" in version \"VERSION\"`, when Flux or Helm applies the object. The versions are declared as \
-              `lint.kubernetes` in the configuration; without them this is not checked. Objects of charts are found when helm is asked (`--render`).",
+    title: "an object has an API version that the supported Kubernetes versions do not serve",
+    verdict: "Flux or Helm fails with `no matches for kind \"KIND\" in version \"VERSION\"` when it applies the object. This is checked if \
+              `lint.kubernetes` in the configuration declares the supported versions. Objects of charts are checked if helm is \
+              available (`--render`).",
     example: "apiVersion: policy/v1beta1   # and lint: {kubernetes: \"1.29-1.33\"}\nkind: PodDisruptionBudget\n",
-    way_out: "Use the API version that the message names.",
+    way_out: "use the API version that the message names",
 };
 
 pub(super) static RULES: &[&Rule] = &[&HELM, &KUSTOMIZE, &TWICE, &NAMESPACE, &API];
 
-/// What a program was asked for.
+/// A question to an external program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// To render a chart.
+    /// Renders a chart with the values of a HelmRelease.
     Chart {
-        /// Name of the chart.
+        /// Name of the chart in the release.
         chart: String,
-        /// Namespace and name of the release.
+        /// Namespace and name of the Helm release.
         release: String,
-        /// Namespace that objects without one go to.
+        /// Namespace for objects that do not set one.
         namespace: String,
     },
-    /// To build a directory below the overlay's root.
+    /// Builds a directory, given by its path below the overlay's root.
     Directory(String),
 }
 
-/// What a program answered.
+/// The answer of an external program.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// The question.
+    /// The question that was asked.
     pub asked: Asked,
-    /// The objects as YAML, or why there are none.
+    /// The objects as YAML, or the error message of the program.
     pub result: Result<Vec<u8>, String>,
 }
 
-/// Adds what the programs refuse, and what is wrong with the objects that they made.
+/// Adds a finding for each error of the programs, and findings about the objects that they rendered.
 pub(super) fn judged(contents: &Contents<'_>, answers: &[Answer], settings: &Settings, found: &mut Findings) {
     let range = settings.kubernetes;
     let mut seen: BTreeMap<String, &Answer> = BTreeMap::new();
@@ -114,10 +115,10 @@ pub(super) fn judged(contents: &Contents<'_>, answers: &[Answer], settings: &Set
             && let Asked::Chart { release: other, .. } = &other.asked
             && other != release
         {
-            found.add(&TWICE, object.place(), format!("`{other}` and `{release}` both make {id}"));
+            found.add(&TWICE, object.place(), format!("HelmReleases `{other}` and `{release}` both create {id}"));
         }
         if !namespaces.contains(object.namespace.as_str()) {
-            let message = format!("nothing creates the namespace `{}`, which {id} is in", object.namespace);
+            let message = format!("{id} is in the namespace `{}`, which does not exist", object.namespace);
             found.add(&NAMESPACE, object.place(), message);
         }
         if let Some(message) = range.and_then(|range| kubernetes::not_served(range, &object.version, &object.kind)) {
@@ -126,7 +127,7 @@ pub(super) fn judged(contents: &Contents<'_>, answers: &[Answer], settings: &Set
     }
 }
 
-/// Finds objects of the overlay whose API version is not served.
+/// Finds objects of the overlay whose API version the supported Kubernetes versions do not serve.
 pub(super) fn check(contents: &Contents<'_>, range: Option<Range>, found: &mut Findings) {
     let Some(range) = range else { return };
     for object in &contents.parts.objects {
@@ -138,7 +139,7 @@ pub(super) fn check(contents: &Contents<'_>, range: Option<Range>, found: &mut F
     }
 }
 
-/// Namespaces that exist, or that something creates.
+/// Returns the namespaces that exist or that the release creates.
 fn namespaces<'a>(contents: &'a Contents<'_>, made: &'a Made<'_>, settings: &'a Settings) -> BTreeSet<&'a str> {
     let appliance = &contents.config.appliance;
     let mut names = BTreeSet::from(["default", "kube-system", "kube-public", "kube-node-lease"]);
@@ -154,7 +155,7 @@ fn namespaces<'a>(contents: &'a Contents<'_>, made: &'a Made<'_>, settings: &'a 
     names
 }
 
-/// The objects that the programs made.
+/// The objects that the programs rendered.
 #[derive(Default)]
 struct Made<'a> {
     objects: Vec<MadeObject<'a>>,
@@ -166,7 +167,7 @@ struct MadeObject<'a> {
     kind: String,
     namespace: String,
     name: String,
-    /// Path of the template, below the directory above the chart's.
+    /// Path of the template, starting with the directory of the chart.
     template: Option<String>,
 }
 
@@ -217,7 +218,7 @@ impl MadeObject<'_> {
     }
 }
 
-/// Adds what helm refuses, at the template and line that it names.
+/// Adds the error of helm at the template and line that it names.
 fn helm(contents: &Contents<'_>, chart: &str, release: &str, reason: &str, found: &mut Findings) {
     let files = contents.charts.get(chart);
     let named = |(path, line): (&str, usize)| {
@@ -239,7 +240,7 @@ fn helm(contents: &Contents<'_>, chart: &str, release: &str, reason: &str, found
     found.add(&HELM, place, format!("helm cannot render `{release}`: {}", words(reason)));
 }
 
-/// Adds what kustomize refuses, at the file that it names.
+/// Adds the error of kustomize at the file that it names.
 fn kustomize(contents: &Contents<'_>, directory: &str, reason: &str, found: &mut Findings) {
     let own = contents.files.kustomization_file_of(directory);
     let named =
@@ -249,7 +250,7 @@ fn kustomize(contents: &Contents<'_>, directory: &str, reason: &str, found: &mut
     found.add(&KUSTOMIZE, place, format!("kustomize cannot build `{directory}`: {}", words(reason)));
 }
 
-/// Returns every `PATH:LINE` in a text whose path is of a template.
+/// Returns every `PATH:LINE` in a text whose path is a template.
 fn places(reason: &str) -> Vec<(&str, usize)> {
     let mut found = Vec::new();
     for word in reason.split(|character: char| character.is_whitespace() || "()\"'<>".contains(character)) {
@@ -259,13 +260,13 @@ fn places(reason: &str) -> Vec<(&str, usize)> {
             continue;
         }
         let line = parts.next().and_then(|line| line.parse().ok());
-        // "YAML parse error on PATH: ... yaml: line 5" has the line elsewhere, in what the template gave.
+        // "YAML parse error on PATH: ... yaml: line 5" counts lines of the rendered output, so that number is not used.
         found.push((path, line.unwrap_or(1)));
     }
     found
 }
 
-/// Returns the message of a program in one line, without its own words about failing.
+/// Returns the message of a program as one line, without the prefixes that only say that it failed.
 fn words(reason: &str) -> String {
     let reason = reason.trim_start_matches("it failed: ").trim_start_matches("Error: ");
     reason.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -276,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_that_helm_names_is_found() {
+    fn the_file_and_line_in_an_error_of_helm_are_found() {
         for (reason, expected) in [
             ("Error: execution error at (web/templates/a.yaml:5:3): no", ("web/templates/a.yaml", 5)),
             (

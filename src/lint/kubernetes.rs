@@ -1,8 +1,8 @@
-//! Which versions of Kubernetes serve which version of an API, as far as versions were removed since 1.16.
+//! Which versions of Kubernetes serve which API versions, for all API versions removed since Kubernetes 1.16.
 //!
 //! <https://kubernetes.io/docs/reference/using-api/deprecation-guide/>
 
-/// The minor versions of Kubernetes 1 that a product runs on, both ends included.
+/// The minor versions of Kubernetes 1 that a product supports, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
     oldest: u32,
@@ -10,7 +10,7 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// Reads `1.29`, `1.29-1.33` or `1.29+`.
+    /// Parses `1.29`, `1.29-1.33` or `1.29+`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let minor = |text: &str| text.trim().strip_prefix("1.")?.parse::<u32>().ok();
         let (oldest, newest) = match (text.split_once('-'), text.strip_suffix('+')) {
@@ -22,8 +22,8 @@ impl Range {
     }
 }
 
-/// An API version that was removed: kinds (all of the version where there are none), the first minor version without it, and what to
-/// use, with the first minor version that has it.
+/// A removed API version: the version, its kinds (all kinds if the list is empty), the first minor version without it, the replacement,
+/// and the first minor version that serves the replacement.
 type Removed = (&'static str, &'static [&'static str], u32, &'static str, u32);
 const REMOVED: &[Removed] = &[
     ("extensions/v1beta1", &["Ingress"], 22, "networking.k8s.io/v1", 19),
@@ -69,7 +69,7 @@ const REMOVED: &[Removed] = &[
     ("flowcontrol.apiserver.k8s.io/v1beta3", &[], 32, "flowcontrol.apiserver.k8s.io/v1", 29),
 ];
 
-/// Says why some of the Kubernetes versions do not serve an object; nothing where all do, as far as is known.
+/// Explains why some of the Kubernetes versions do not serve an object. Returns `None` if all of them do, or if the kind is not known.
 pub(crate) fn not_served(range: Range, version: &str, kind: &str) -> Option<String> {
     let of = |(removed, kinds, ..): &&Removed| *removed == version && (kinds.is_empty() || kinds.contains(&kind));
     if let Some((_, _, without, instead, _)) = REMOVED.iter().find(of).filter(|removed| range.newest >= removed.2) {
@@ -80,7 +80,7 @@ pub(crate) fn not_served(range: Range, version: &str, kind: &str) -> Option<Stri
     Some(format!("Kubernetes before 1.{since} does not serve {kind} in {version}"))
 }
 
-/// Kinds of Kubernetes' own that are in no namespace.
+/// Built-in kinds of Kubernetes that do not belong to a namespace.
 const CLUSTER_WIDE: [&str; 19] = [
     "APIService",
     "CSIDriver",
@@ -103,7 +103,7 @@ const CLUSTER_WIDE: [&str; 19] = [
     "ValidatingWebhookConfiguration",
 ];
 
-/// Tells whether objects of a kind are in no namespace.
+/// Reports whether objects of a kind do not belong to a namespace.
 pub(crate) fn is_cluster_wide(kind: &str) -> bool {
     CLUSTER_WIDE.contains(&kind)
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_read_and_an_api_outside_of_it_is_named() {
+    fn a_range_of_versions_is_parsed_and_an_api_version_outside_of_it_is_found() {
         let range = |text| Range::parse(text).expect("a range");
         assert_eq!(range("1.29-1.33"), Range { oldest: 29, newest: 33 });
         for text in ["", "29", "1.x", "1.33-1.29", "1.29-", "2.1"] {

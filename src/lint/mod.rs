@@ -1,7 +1,7 @@
-//! Findings about a release's contents: what kustomize, Flux, Helm or the appliance would refuse, before anything is published.
+//! Checks of a release's contents: they find what kustomize, Flux, Helm or the appliance would refuse, before anything is published.
 //!
-//! Each topic holds rules and the code that finds them. Rules read [`Contents`], which is the same for a source tree and for a release
-//! in a store, so that publishing, verifying, promoting and comparing judge alike.
+//! Each topic holds rules and the code that finds violations of them. The rules read [`Contents`], which has the same form for a source
+//! tree and for a release in a store. Publishing, verifying, promoting and comparing therefore report the same findings.
 
 mod allow;
 mod builds;
@@ -32,17 +32,17 @@ pub(crate) use run::Run;
 pub use settings::Settings;
 pub(crate) use written::Written;
 
-/// Rules that are checked together.
+/// A group of rules that are checked together.
 struct Topic {
-    /// Name for timings.
+    /// Name of the topic in the output of `lint --timings`.
     name: &'static str,
-    /// The rules, in the order of the catalogue.
+    /// The rules of the topic, in the order of the catalogue.
     rules: &'static [&'static [&'static Rule]],
-    /// Finds what they are about.
+    /// Adds the findings of the topic's rules.
     check: fn(&Contents<'_>, &mut Findings),
 }
 
-/// The topics that read nothing but the contents, in the order of the catalogue.
+/// The topics whose rules read only the contents, in the order of the catalogue.
 static TOPICS: &[Topic] = &[
     Topic { name: "renders", rules: &[renders::RULES], check: renders::check },
     Topic { name: "builds", rules: &[builds::RULES], check: builds::check },
@@ -52,15 +52,15 @@ static TOPICS: &[Topic] = &[
     Topic { name: "upgrade", rules: upgrade::RULES, check: upgrade::versions::check },
 ];
 
-/// The rules that need more than the contents.
+/// The rules that need more than the contents: packing, other programs, allowances.
 static OTHERS: &[&[&Rule]] = &[refusals::RULES, judged::RULES, allow::RULES];
 
-/// Returns every rule, in the order of the catalogue.
+/// Returns all rules in the order of the catalogue.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     TOPICS.iter().flat_map(|topic| topic.rules).chain(OTHERS).flat_map(|rules| rules.iter().copied())
 }
 
-/// Returns the rule with an id.
+/// Returns the rule with the given id.
 pub fn rule(id: &str) -> Option<&'static Rule> {
     rules().find(|rule| rule.id == id)
 }

@@ -1,25 +1,25 @@
-//! What packing refuses: a tree with such a mistake is not published, whatever the rules say.
+//! Errors of packing as findings. A tree with such an error cannot be published, whatever the rules allow.
 
 use super::finding::{Located, Place};
 use super::rule::{Class, Rule, Severity};
 use super::{Finding, Findings};
 use crate::source::Error;
 
-/// A tree that cannot be packed.
+/// Rule for errors that packing reports.
 pub(super) static UNPACKABLE: Rule = Rule {
     id: "unpackable",
     class: Class::Packages,
     severity: Severity::Error,
     title: "the tree cannot be packed into a release",
-    verdict: "`publish` fails before it sends anything: a chart that Helm cannot load, a file that Flux cannot read, \
-              or a HelmRelease that cannot be pinned to its chart.",
+    verdict: "`publish` fails before it sends anything, for example because Helm cannot load a chart, Flux cannot read a \
+              file, or a HelmRelease cannot be pinned to its chart.",
     example: "version: 1.10   # in Chart.yaml: Helm reads the number 1.1\n",
-    way_out: "Correct what the message names.",
+    way_out: "correct the error that the message names",
 };
 
 pub(super) static RULES: &[&Rule] = &[&UNPACKABLE];
 
-/// Adds the refusals of packing, each once. They cannot be allowed.
+/// Adds each error of packing once. These findings cannot be allowed.
 pub(super) fn add(errors: Vec<Error>, found: &mut Findings) {
     let mut seen: Vec<String> = Vec::new();
     for error in errors {

@@ -1,4 +1,4 @@
-//! Class "renders on the appliance": the values files, and what `alga-resolve render` writes into them.
+//! Class "renders on the appliance": the values files, and the values that `alga-resolve render` sets in them.
 
 use std::collections::BTreeSet;
 
@@ -12,85 +12,86 @@ use crate::oci::Digest;
 use crate::release::{Described, Release, ValueSource, ValuesReader};
 use crate::yaml::{self, Node};
 
-/// Most paths of values that are looked through for a near name.
+/// Limit of the paths of values among which a similar name is searched.
 const MOST_PATHS: usize = 10_000;
 
-/// A values file that cannot be parsed.
+/// Rule for a values file that cannot be parsed.
 pub(super) static VALUES_BROKEN: Rule = Rule {
     id: "values-broken",
     class: Class::Renders,
     severity: Severity::Error,
     title: "a values file of the profile is not one YAML mapping",
-    verdict: "`alga-resolve render` refuses the release when an appliance updates. Without the resolver, helm-controller would report \
-              \"unable to parse values\" and would not upgrade.",
+    verdict: "`alga-resolve render` refuses the release when an appliance updates, so the appliance keeps its present release. Without \
+              the resolver, helm-controller reports \"unable to parse values\" and does not upgrade.",
     example: "image: {tag: \"1.0\"   # the bracket is not closed\n",
-    way_out: "Correct the YAML at the line that is named: a values file is one mapping.",
+    way_out: "correct the YAML at the line that the message names; a values file is one mapping",
 };
 
-/// A key twice in one mapping of a values file.
+/// Rule for a key that occurs twice in a mapping of a values file.
 pub(super) static VALUES_DUPLICATE_KEY: Rule = Rule {
     id: "values-duplicate-key",
     class: Class::Renders,
     severity: Severity::Error,
-    title: "a mapping of a values file has a key twice",
-    verdict: "`alga-resolve render` refuses the release when an appliance updates. Helm alone would take one of the two without a word.",
+    title: "a mapping of a values file contains a key twice",
+    verdict: "`alga-resolve render` refuses the release when an appliance updates, so the appliance keeps its present release. Helm \
+              alone would take one of the two values without a message.",
     example: "replicas: 1\nreplicas: 2\n",
-    way_out: "Remove one of the two.",
+    way_out: "remove one of the two keys",
 };
 
-/// A value that the appliance cannot set.
+/// Rule for a release that the appliance cannot render.
 pub(super) static RENDER_REFUSED: Rule = Rule {
     id: "render-refused",
     class: Class::Renders,
     severity: Severity::Error,
-    title: "the appliance cannot set its own values, or cannot make the objects of the release",
-    verdict: "`alga-resolve render` refuses the release when an appliance updates, and the appliance stays on the release that it runs.",
-    example: "image: \"1.0\"   # appliance.values sets image.tag, and `image` is a text\n",
-    way_out: "Make room for the value where `appliance.values` sets it, or change the path there.",
+    title: "the appliance cannot set its own values, or cannot create the objects of the release",
+    verdict: "`alga-resolve render` refuses the release when an appliance updates, so the appliance keeps its present release.",
+    example: "image: \"1.0\"   # appliance.values sets image.tag, but `image` is a string\n",
+    way_out: "make the values a mapping where `appliance.values` sets a value, or change the path in `appliance.values`",
 };
 
-/// An unknown source of a value.
+/// Rule for an unknown source of an appliance value.
 pub(super) static INJECTION_SOURCE: Rule = Rule {
     id: "injection-source-unknown",
     class: Class::Renders,
     severity: Severity::Error,
     title: "`appliance.values` takes a value from an unknown source",
-    verdict: "Nothing fails: the word itself becomes the value, on every appliance.",
+    verdict: "Nothing fails: every appliance uses the misspelt word itself as the value.",
     example: "appliance:\n  values:\n    - {release: web, path: ingress.host, from: hots}\n",
-    way_out: "Write `image:KEY`, `app-url`, `host` or `domain-suffix`; a fixed text is written `literal:TEXT`.",
+    way_out: "write `image:KEY`, `app-url`, `host` or `domain-suffix`; for a fixed text, write `literal:TEXT`",
 };
 
-/// A path that is in no values.
+/// Rule for an appliance value at a path that no values have.
 pub(super) static INJECTION_PATH: Rule = Rule {
     id: "injection-path-unknown",
     class: Class::Renders,
     severity: Severity::Warning,
     title: "`appliance.values` sets a path that neither the values nor the chart's defaults have",
-    verdict: "Nothing fails: the value is added, and the chart most likely does not read it.",
+    verdict: "Nothing fails: the appliance adds the value, but the chart most likely does not read it.",
     example: "appliance:\n  values:\n    - {release: web, path: imgae.tag, from: image:web}\n",
-    way_out: "Correct the path, or add it to the chart's values.yaml.",
+    way_out: "correct the path, or add it to the chart's values.yaml",
 };
 
-/// A values file that nothing reads.
+/// Rule for a values file that no HelmRelease reads.
 pub(super) static VALUES_FILE_UNREAD: Rule = Rule {
     id: "values-file-unread",
     class: Class::Renders,
     severity: Severity::Warning,
     title: "no HelmRelease reads a values file of the profile",
-    verdict: "Nothing fails: the release is installed without these values.",
-    example: "# profiles/lab/values/wbe.lab.yaml, and the HelmRelease reads appliance-values-web\n",
-    way_out: "Name the file after the values that a HelmRelease reads, or remove it.",
+    verdict: "Nothing fails: Helm installs the release without these values.",
+    example: "# profiles/lab/values/wbe.lab.yaml, but the HelmRelease reads appliance-values-web\n",
+    way_out: "name the file after the values that a HelmRelease reads, or remove the file",
 };
 
-/// A setting for values that do not exist.
+/// Rule for an appliance value of a release without values.
 pub(super) static INJECTION_UNUSED: Rule = Rule {
     id: "injection-unused",
     class: Class::Renders,
     severity: Severity::Warning,
     title: "`appliance.values` sets a value of a release that reads no values",
-    verdict: "Nothing fails: the value is set nowhere, and the chart runs with its default.",
+    verdict: "Nothing fails: the value is not set, and the chart runs with its default.",
     example: "appliance:\n  values:\n    - {release: wbe, path: image.tag, from: image:web}\n",
-    way_out: "Correct the name of the release, or add its values file to the profile and a `valuesFrom` to the HelmRelease.",
+    way_out: "correct the name of the release, or add its values file to the profile and a `valuesFrom` to the HelmRelease",
 };
 
 pub(super) static RULES: &[&Rule] = &[
@@ -103,7 +104,7 @@ pub(super) static RULES: &[&Rule] = &[
     &VALUES_FILE_UNREAD,
 ];
 
-/// Checks the values files of the profile, and renders the release as an appliance does.
+/// Checks the values files of the profile, and renders the release in the same way as an appliance.
 pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     let mut broken = BTreeSet::new();
     for (path, bytes) in contents.profile_values() {
@@ -118,32 +119,32 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     rendering.check(&broken, found);
 }
 
-/// Checks one values file; tells whether it can be read.
+/// Checks one values file, and reports whether it can be used.
 fn values(path: &str, bytes: &[u8], found: &mut Findings) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        found.add(&VALUES_BROKEN, Place::overlay_line(path, 1), "the file is not UTF-8");
+        found.add(&VALUES_BROKEN, Place::overlay_line(path, 1), "the values file is not valid UTF-8");
         return false;
     };
     let documents = match yaml::parse(text) {
         Ok(documents) => documents,
         Err(cause) => {
             let place = Place::overlay_column(path, text, cause.line, cause.column);
-            found.add(&VALUES_BROKEN, place, format!("broken YAML: {}", cause.reason));
+            found.add(&VALUES_BROKEN, place, format!("invalid YAML: {}", cause.reason));
             return false;
         }
     };
     if let Err((line, reason)) = strict(text, &documents) {
-        found.add(&VALUES_BROKEN, Place::overlay_line(path, line), format!("broken YAML: {reason}"));
+        found.add(&VALUES_BROKEN, Place::overlay_line(path, line), format!("invalid YAML: {reason}"));
         return false;
     }
     let mut roots = documents.iter().filter_map(|document| document.root.as_ref());
     let Some(root) = roots.next() else { return true };
     if !root.is_mapping() && !root.is_null() {
-        found.add(&VALUES_BROKEN, Place::overlay(path, root), "the values are not a mapping");
+        found.add(&VALUES_BROKEN, Place::overlay(path, root), "the values file does not contain a mapping");
         return false;
     }
     if let Some(second) = roots.next() {
-        let message = "the file has a second document: values are one document";
+        let message = "the values file contains a second YAML document: expected one document";
         found.add(&VALUES_BROKEN, Place::overlay_line(path, second.line), message);
         return false;
     }
@@ -155,7 +156,7 @@ fn values(path: &str, bytes: &[u8], found: &mut Findings) -> bool {
     true
 }
 
-/// Checks the sources in the configuration's table of values.
+/// Checks the sources of the entries of `appliance.values` in the configuration.
 fn injections(contents: &Contents<'_>, found: &mut Findings) {
     if contents.configuration.is_none() {
         return;
@@ -165,16 +166,17 @@ fn injections(contents: &Contents<'_>, found: &mut Findings) {
             Some(ValueSource::Image(key)) => !contents.config.images.contains_key(key),
             source => source.is_none(),
         };
-        // The compiled table is for every tree, and what does not fit one of them is left out.
+        // The built-in table is meant for every tree, so entries of it that do not fit a tree are ignored.
         if !unknown || !contents.config.given.contains_key("appliance.values") {
             continue;
         }
-        let message = format!("`{}` is not a source of values", injection.from.escape_debug());
+        let message = format!("unknown source `{}` of a value", injection.from.escape_debug());
         let finding = found.add(&INJECTION_SOURCE, configured(contents, at, "from"), message);
         let images: Vec<String> = contents.config.images.keys().map(|key| format!("image:{key}")).collect();
         let known = ["app-url", "host", "domain-suffix"].into_iter().chain(images.iter().map(String::as_str));
         if let Some(near) = nearest(&injection.from, known) {
-            finding.help(format!("Did you mean `{near}`? A fixed text is written `literal:{}`.", injection.from));
+            let text = format!("did you mean `{near}`? for a fixed text, write `literal:{}`", injection.from);
+            finding.help(text);
             let text = contents.configuration.as_deref().unwrap_or_default();
             let documents = yaml::parse(text).unwrap_or_default();
             if let Some(node) = entry(&documents, at).and_then(|entry| entry.get(&["from"])) {
@@ -194,13 +196,13 @@ fn configured(contents: &Contents<'_>, at: usize, field: &str) -> Place {
     }
 }
 
-/// Returns an entry of `appliance.values` of a configuration.
+/// Returns an entry of `appliance.values` by its index.
 fn entry(documents: &[yaml::Document], at: usize) -> Option<&Node> {
     let root = documents.iter().find_map(|document| document.root.as_ref())?;
     root.get(&["appliance", "values"])?.items().get(at)
 }
 
-/// A release that is rendered as an appliance renders it, with a host that stands for any.
+/// A release that is rendered as on an appliance, with example values for the host.
 struct Rendering<'a> {
     contents: &'a Contents<'a>,
     release: &'a Release,
@@ -233,7 +235,7 @@ impl Rendering<'_> {
             if broken.contains(&self.path(&reader.file)) {
                 continue;
             }
-            // Rendering stops at the first thing that it refuses; each text by itself shows the others.
+            // Rendering stops at the first error, so each values file is rendered separately to find all errors.
             let alone = whole.is_err() || !broken.is_empty();
             let text =
                 if alone { appliance::rendered_values(self.release, &options, reader).map(drop) } else { Ok(()) };
@@ -273,7 +275,7 @@ impl Rendering<'_> {
         found.add(&RENDER_REFUSED, place, message);
     }
 
-    /// Finds the paths that are set and that neither the values nor the chart's defaults have.
+    /// Finds the paths that the appliance sets but that neither the values nor the chart's defaults have.
     fn paths(&self, reader: &ValuesReader, found: &mut Findings) {
         if self.contents.configuration.is_none() || reader.set.is_empty() {
             return;
@@ -294,8 +296,10 @@ impl Rendering<'_> {
             if set.path.contains('\\') || has(&defaults) || has(&values) {
                 continue;
             }
-            let message =
-                format!("neither the values of `{}` nor the defaults of its chart have `{}`", reader.release, set.path);
+            let message = format!(
+                "neither the values of `{}` nor the chart's defaults have the path `{}`",
+                reader.release, set.path
+            );
             let entries = &self.contents.config.appliance.values;
             let at = entries.iter().position(|one| one.path == set.path && reader.file.starts_with(&one.release));
             let finding =
@@ -303,7 +307,7 @@ impl Rendering<'_> {
             let known: Vec<String> =
                 defaults.iter().chain(&values).filter_map(|one| one.root.as_ref()).flat_map(paths_of).collect();
             if let Some(near) = nearest(&set.path, known.iter().map(String::as_str)) {
-                finding.help(format!("Did you mean `{near}`?"));
+                finding.help(format!("did you mean `{near}`?"));
             }
         }
     }
@@ -313,7 +317,7 @@ impl Rendering<'_> {
         for file in self.release.profile_values.keys() {
             if !readers.iter().any(|reader| reader.file == *file) {
                 let place = Place::overlay_line(&self.path(file), 1);
-                found.add(&VALUES_FILE_UNREAD, place, "no HelmRelease reads these values");
+                found.add(&VALUES_FILE_UNREAD, place, "no HelmRelease reads this values file");
             }
         }
         if self.contents.configuration.is_none() || !self.contents.config.given.contains_key("appliance.values") {
@@ -325,18 +329,18 @@ impl Rendering<'_> {
                     || reader.values_of(&self.release.values_profile) == Some(injection.release.as_str())
             };
             if !readers.iter().any(of) {
-                let message = format!("no HelmRelease reads values of `{}`", injection.release.escape_debug());
+                let message = format!("no HelmRelease `{}` reads values", injection.release.escape_debug());
                 found.add(&INJECTION_UNUSED, configured(self.contents, at, "release"), message);
             }
         }
     }
 }
 
-/// Returns the paths of all values below a mapping.
+/// Returns the paths of all values below a mapping, at most [`MOST_PATHS`].
 fn paths_of(root: &Node) -> Vec<String> {
     let mut paths = Vec::new();
     let mut left = vec![(String::new(), root)];
-    // Aliases can stand for more keys than fit into memory.
+    // YAML aliases can expand to more keys than fit into memory.
     while let Some((path, node)) = left.pop().filter(|_| paths.len() < MOST_PATHS) {
         for entry in node.entries() {
             let Some(key) = entry.key.as_str() else { continue };

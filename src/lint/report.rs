@@ -1,4 +1,4 @@
-//! From findings to a report: their places as people know them, and what is allowed with which reason.
+//! The report of a run: findings with the paths that users know, and allowed findings with their reasons.
 
 use std::time::Duration;
 
@@ -13,95 +13,95 @@ use super::{Contents, Findings};
 use crate::config::FILE_NAME;
 use crate::yaml::edit::{Edit, apply};
 
-/// Version of the report's JSON, `docs/schemas/lint.json`.
+/// Version of the report's JSON format, `docs/schemas/lint.json`.
 const SCHEMA: &str = "alga.release.lint/v1";
-/// Longest line of a file that a report shows, in bytes.
+/// Longest line, in bytes, that a report quotes from a file.
 const LONGEST_EXCERPT: usize = 240;
 
-/// What the checks found, for people and programs.
+/// The result of all checks, for people and programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// Version of the format: [`SCHEMA`].
     pub schema: &'static str,
-    /// What was checked: a directory, or a reference.
+    /// The directory or the reference that was checked.
     pub subject: String,
-    /// What was found and is not allowed, in the order of places.
+    /// Findings that are not allowed, sorted by place.
     pub findings: Vec<Reported>,
-    /// What was found and is allowed.
+    /// Findings that are allowed, with their reasons.
     pub allowed: Vec<Reported>,
-    /// The programs that were asked beside the program's own checks.
+    /// The external programs (helm, kubectl) that took part in the checks.
     pub judges: Vec<Judge>,
-    /// How long each topic took, where that was asked for.
+    /// Duration of each topic; empty unless requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub timings: Vec<Timing>,
-    /// Why errors do not refuse the release, where the caller said so.
+    /// Reason that the caller gave for publishing despite errors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignored_because: Option<String>,
 }
 
-/// A finding, placed in a file as people know it.
+/// A finding with the path of its file as users know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reported {
-    /// The rule.
+    /// The rule that is violated.
     pub rule: &'static Rule,
-    /// What the rule is about.
+    /// The stage at which the violation shows.
     pub class: Class,
-    /// How bad it is.
+    /// Severity, after the configuration was applied.
     pub severity: Severity,
-    /// Path of the file.
+    /// Path of the file below the root of the source tree or of the bundle.
     pub file: String,
-    /// Line, from 1.
+    /// Line number, counted from 1.
     pub line: usize,
-    /// Column, from 1, in characters.
+    /// Column, counted from 1 in characters.
     pub column: usize,
-    /// Number of characters from there on that the finding is about; 0 where only the line is known.
+    /// Number of characters that the finding covers; 0 if only the line is known.
     pub width: usize,
-    /// What is wrong.
+    /// What is wrong, in lowercase without a final period.
     pub message: String,
-    /// What to do.
+    /// What to do: a hint that begins with a verb.
     pub help: String,
-    /// The line of the file, unless it is a secret or too long to show.
+    /// The line of the file, unless it contains a secret or is too long to quote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<String>,
-    /// What `--fix` makes of the line, where the finding can be mended mechanically.
+    /// The line as `--fix` rewrites it, if the violation can be fixed automatically.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<Fix>,
-    /// Why it is allowed, where it is.
+    /// The reason for which the finding is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A line that is replaced.
+/// A line and its replacement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fix {
     /// The line as it is.
     pub from: String,
-    /// The line as it is to be.
+    /// The line after the fix.
     pub to: String,
 }
 
-/// A program that was asked to judge, or that could not be.
+/// An external program that checked the contents, or the reason why it did not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Judge {
-    /// Name of the program.
+    /// Name of the program: `helm`, `kubectl` or `kustomize`.
     pub name: String,
-    /// Its version; nothing when it was not asked.
+    /// Version of the program; `None` if it did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Why it was not asked.
+    /// The reason why the program did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_asked: Option<String>,
 }
 
-/// How long the rules of a topic took.
+/// Duration of the checks of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Timing {
-    /// Name of the topic.
+    /// Name of the topic, as in the module's list.
     pub topic: &'static str,
-    /// How long the rules took, in microseconds.
+    /// Duration in microseconds.
     pub micros: u64,
 }
 
@@ -112,7 +112,7 @@ impl Timing {
 }
 
 impl Report {
-    /// Makes a report of findings. `written` knows the files as their author wrote them.
+    /// Creates a report from findings. `written` maps lines of the bundle to the lines that the author wrote.
     pub(crate) fn new(
         subject: &str,
         contents: &Contents<'_>,
@@ -147,7 +147,7 @@ impl Report {
         report
     }
 
-    /// Orders the findings by places as people know them, each once.
+    /// Sorts the findings by the places that users know, and removes duplicates.
     fn sort(&mut self) {
         let key = |one: &Reported| (one.file.clone(), one.line, one.column, one.rule.id, one.message.clone());
         self.findings.sort_by_cached_key(key);
@@ -155,17 +155,17 @@ impl Report {
         self.allowed.sort_by_cached_key(key);
     }
 
-    /// Returns the number of findings of a severity.
+    /// Returns the number of findings with the given severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// Tells whether an appliance would fail.
+    /// Reports whether at least one finding is an error.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }
 
-    /// Returns the number of findings in words: `2 errors, 1 warning`.
+    /// Returns the number of findings in words, such as `2 errors, 1 warning`.
     pub fn summary(&self) -> String {
         super::render::summary(self)
     }
@@ -176,7 +176,7 @@ impl Report {
     }
 }
 
-/// Returns the path under which people know a file.
+/// Returns the path of a file as users know it.
 fn path_of(file: &Located, contents: &Contents<'_>, written: &Written<'_>) -> String {
     match file {
         Located::Configuration => FILE_NAME.to_owned(),
@@ -231,7 +231,7 @@ fn text_of<'a>(file: &Located, contents: &'a Contents<'_>) -> Option<&'a str> {
     }
 }
 
-/// Returns edits as the replacement of a line; nothing where they go beyond it.
+/// Returns edits as the replacement of one line, or `None` if an edit is outside of the line.
 fn line_fix(text: &str, line: usize, edits: &[Edit]) -> Option<Fix> {
     let from = text.lines().nth(line.checked_sub(1)?)?;
     let start = from.as_ptr().addr() - text.as_ptr().addr();
@@ -245,7 +245,7 @@ fn line_fix(text: &str, line: usize, edits: &[Edit]) -> Option<Fix> {
     Some(Fix { from: from.to_owned(), to })
 }
 
-/// Returns the column, the width and the line's text of a place.
+/// Returns the column, the width and the quoted line of a place.
 fn spot(text: &str, line: usize, span: Option<&std::ops::Range<usize>>) -> (usize, usize, Option<String>) {
     let content = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let start = content.as_ptr().addr().saturating_sub(text.as_ptr().addr());

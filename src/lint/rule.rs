@@ -1,16 +1,16 @@
-//! What a rule is: an entry of the catalogue that `lint --explain` prints and `docs/lint.md` holds.
+//! The type of a rule: an entry of the catalogue that `lint --explain` prints and that `docs/lint.md` contains.
 
 use serde::{Serialize, Serializer};
 
-/// How bad a finding is.
+/// Severity of a finding, from least to most severe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Something could not be checked.
     Note,
-    /// It installs, and it may not do what its author expects.
+    /// The release installs, but may not behave as its author expects.
     Warning,
-    /// The appliance would fail. A release with an error is not published and not promoted.
+    /// The appliance would fail. A release with an error is neither published nor promoted.
     Error,
 }
 
@@ -24,35 +24,35 @@ impl Severity {
         }
     }
 
-    /// Reads the word.
+    /// Parses the word that [`Self::as_str`] returns.
     pub(crate) fn parse(word: &str) -> Option<Self> {
         [Self::Note, Self::Warning, Self::Error].into_iter().find(|severity| severity.as_str() == word)
     }
 }
 
-/// What a rule is about: who would notice, and when.
+/// Stage at which a violation of a rule shows, and the program that reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// `alga-resolve render` on the appliance.
+    /// `alga-resolve render` refuses the release on the appliance.
     Renders,
-    /// kustomize, when Flux builds a directory of the bundle.
+    /// kustomize fails when Flux builds a directory of the bundle.
     Builds,
-    /// Flux's controllers and the API server, when they apply the built objects.
+    /// Flux's controllers or the API server refuse the built objects.
     Reconciles,
-    /// Helm, when it loads a chart.
+    /// Helm fails when it loads a chart.
     Packages,
-    /// Helm, when it parses and runs a chart's templates.
+    /// Helm fails when it parses and executes a chart's templates.
     Templates,
-    /// Helm, when it holds values to a chart's schema.
+    /// Helm fails when it validates values against a chart's schema.
     Schema,
-    /// Nobody but the users: a value that nothing reads, an image that nothing sets.
+    /// No program fails, but a value is never read, or an image is never set.
     Meaning,
-    /// An appliance that runs an older release.
+    /// The upgrade of an appliance that runs an older release fails.
     Upgrade,
-    /// Whoever finds a secret in what is published.
+    /// Anyone who can read the registry gets a secret.
     Secrets,
-    /// The checks themselves: allowances.
+    /// The configuration of the checks themselves is wrong: allowances.
     Checks,
 }
 
@@ -80,30 +80,30 @@ impl Class {
             Self::Packages => "Loads in Helm",
             Self::Templates => "Templates parse and run",
             Self::Schema => "Values fit the chart's schema",
-            Self::Meaning => "Means what it says",
+            Self::Meaning => "Works as written",
             Self::Upgrade => "Survives an upgrade",
-            Self::Secrets => "Holds no secrets",
+            Self::Secrets => "Contains no secrets",
             Self::Checks => "The checks themselves",
         }
     }
 }
 
-/// A rule. Rules are compared by their ids.
+/// A rule with its explanation. Rules are compared by their ids.
 #[derive(Debug)]
 pub struct Rule {
-    /// Stable name: lower case, words joined by `-`.
+    /// Stable identifier: lowercase words joined by `-`.
     pub id: &'static str,
-    /// What the rule is about.
+    /// The stage at which a violation shows.
     pub class: Class,
-    /// How bad a finding of the rule is, unless the configuration says otherwise.
+    /// Severity of a finding, unless the configuration changes it.
     pub severity: Severity,
-    /// What is wrong, in one line.
+    /// What is wrong, as one line in lowercase without a final period.
     pub title: &'static str,
-    /// What the real program says or does, and when.
+    /// What the real program reports or does, and when, in whole sentences.
     pub verdict: &'static str,
-    /// A few lines that the rule finds.
+    /// A few lines that violate the rule.
     pub example: &'static str,
-    /// What to do, in whole sentences.
+    /// What to do: begins with a verb in lowercase and has no final period, as every hint does.
     pub way_out: &'static str,
 }
 

@@ -11,30 +11,30 @@ use super::{Contents, Findings, TOPICS, Topic, refusals, upgrade};
 use crate::source;
 use crate::system::Clock;
 
-/// What is checked, and what is known beside it.
+/// The input of a run.
 pub(crate) struct Run<'a> {
     /// What the report calls the contents.
     pub subject: &'a str,
-    /// The contents.
+    /// The contents that are checked.
     pub contents: &'a Contents<'a>,
-    /// The release that the appliances run: what an upgrade from there would break is found too.
+    /// The release that the appliances run now. If it is given, the run also finds what an upgrade from it would break.
     pub against: Option<&'a Contents<'a>>,
-    /// The files as their author wrote them.
+    /// Maps lines of the bundle to the lines that the author wrote.
     pub written: Written<'a>,
-    /// What findings become.
+    /// Allowances and changed severities.
     pub settings: &'a Settings,
-    /// Why packing refused the contents.
+    /// Errors of packing, which become findings.
     pub refusals: Vec<source::Error>,
-    /// What other programs answered.
+    /// Answers of helm and kubectl.
     pub answers: &'a [Answer],
-    /// The programs that were asked.
+    /// The external programs that ran, or were missing.
     pub judges: Vec<Judge>,
-    /// Measures how long each topic takes, where that is asked for.
+    /// Clock for the duration of each topic; `None` if no durations are requested.
     pub clock: Option<&'a dyn Clock>,
 }
 
 impl<'a> Run<'a> {
-    /// Checks contents alone.
+    /// Creates a run that checks contents without an older release or external programs.
     pub(crate) fn new(
         subject: &'a str,
         contents: &'a Contents<'a>,
@@ -45,7 +45,7 @@ impl<'a> Run<'a> {
         Self { subject, contents, against: None, written, settings, refusals, answers: &[], judges, clock: None }
     }
 
-    /// Runs every check.
+    /// Runs all checks and returns the report.
     pub(crate) fn report(self) -> Report {
         let (mut found, mut timings) = (Findings::default(), Vec::new());
         for (topic, (of_topic, taken)) in TOPICS.iter().zip(self.topics()) {
@@ -65,7 +65,7 @@ impl<'a> Run<'a> {
         report
     }
 
-    /// Runs the checks of each topic on a thread of its own. A panic in one of them goes on here.
+    /// Runs the checks of each topic on its own thread. A panic in one of the threads is resumed on the caller's thread.
     fn topics(&self) -> Vec<(Findings, Option<Duration>)> {
         let (contents, clock) = (self.contents, self.clock);
         let run = |topic: &Topic| {

@@ -1,5 +1,5 @@
-//! Secrets in charts, values and overlay: whoever can read the registry has them. Few shapes, each with few false alarms. A secret is
-//! never part of a message, and the text at its place is not shown.
+//! Secrets in charts, values and the overlay, which anyone who can read the registry gets. The rules know few forms of secrets, each
+//! with few false alarms. A secret never becomes part of a message, and the line that contains it is not printed.
 
 mod password;
 mod token;
@@ -16,21 +16,21 @@ pub(super) static PRIVATE_KEY: Rule = Rule {
     id: "secret-private-key",
     class: Class::Secrets,
     severity: Severity::Error,
-    title: "a file holds a private key",
-    verdict: "The key is published: everybody who can read the registry has it, and it stays there when a later release removes it.",
+    title: "a file contains a private key",
+    verdict: "The key is published: anyone who can read the registry has it, and it stays there when a later release removes it.",
     example: "tls.key: |\n  -----BEGIN PRIVATE KEY-----\n  ...\n",
-    way_out: "Remove the key and replace it by a new one; create the Secret on the appliance, or encrypt it with SOPS. If the key protects \
-              nothing, allow the finding with a reason.",
+    way_out: "remove the key and replace it with a new one; create the Secret on the appliance, or encrypt it with SOPS; if the key \
+              protects nothing, allow the finding with a reason",
 };
 
 pub(super) static TOKEN: Rule = Rule {
     id: "secret-token",
     class: Class::Secrets,
     severity: Severity::Error,
-    title: "a file holds an access token",
-    verdict: "The token is published: everybody who can read the registry can use it, and it stays there when a later release removes it.",
+    title: "a file contains an access token",
+    verdict: "The token is published: anyone who can read the registry can use it, and it stays there when a later release removes it.",
     example: "githubToken: ghp_...\n",
-    way_out: "Revoke the token and remove it; create the Secret on the appliance, or encrypt it with SOPS.",
+    way_out: "revoke the token and remove it from the file; create the Secret on the appliance, or encrypt it with SOPS",
 };
 
 pub(super) static PASSWORD: Rule = Rule {
@@ -38,24 +38,24 @@ pub(super) static PASSWORD: Rule = Rule {
     class: Class::Secrets,
     severity: Severity::Warning,
     title: "a value looks like a password",
-    verdict: "The value is published: everybody who can read the registry has it, and all appliances share it.",
+    verdict: "The value is published: anyone who can read the registry has it, and all appliances share it.",
     example: "database:\n  password: (a text that looks random)\n",
-    way_out: "Create the password on the appliance, and refer to its Secret. If it protects nothing, allow the finding with a reason.",
+    way_out: "create the password on the appliance and refer to its Secret; if it protects nothing, allow the finding with a reason",
 };
 
 pub(super) static PLAIN_SECRET: Rule = Rule {
     id: "secret-plain",
     class: Class::Secrets,
     severity: Severity::Warning,
-    title: "the overlay has a Secret that is not encrypted",
-    verdict: "The Secret is published: everybody who can read the registry has it. Base64 does not hide it.",
+    title: "the overlay contains a Secret that is not encrypted",
+    verdict: "The Secret is published: anyone who can read the registry has it. Base64 does not hide the content.",
     example: "kind: Secret\nstringData: {password: ...}\n",
-    way_out: "Create the Secret on the appliance, or encrypt it with SOPS.",
+    way_out: "create the Secret on the appliance, or encrypt it with SOPS",
 };
 
 pub(super) static RULES: &[&Rule] = &[&PRIVATE_KEY, &TOKEN, &PASSWORD, &PLAIN_SECRET];
 
-/// Checks every text of the release.
+/// Checks every text file of the release.
 pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     for (path, bytes) in contents.files.bytes() {
         let place = |line, span| Place { span, ..Place::overlay_line(path, line) };
@@ -88,10 +88,10 @@ fn file(path: &str, bytes: &[u8], place: &dyn Fn(usize, Option<Range<usize>>) ->
         let line = line_of(text, hit.span.start);
         if lines.insert((line, hit.what)) {
             let rule = if hit.is_key { &PRIVATE_KEY } else { &TOKEN };
-            found.add(rule, place(line, Some(hit.span)), format!("this looks like {}", hit.what)).secret();
+            found.add(rule, place(line, Some(hit.span)), format!("the text looks like {}", hit.what)).secret();
         }
     }
-    // Templates are not YAML, and definitions are large and have no values.
+    // Templates are not YAML, and CustomResourceDefinitions are large and contain no values.
     let other = ["templates/", "crds/"].iter().any(|directory| path.contains(directory));
     let values = has_extension(path, &["yaml", "yml"]) && !other && password::may_be_in(text);
     let documents = if values { yaml::parse(text).unwrap_or_default() } else { Vec::new() };
@@ -105,7 +105,7 @@ fn file(path: &str, bytes: &[u8], place: &dyn Fn(usize, Option<Range<usize>>) ->
     }
 }
 
-/// Returns the line of a byte, from 1.
+/// Returns the line of a byte offset, counted from 1.
 fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes()[..at].split(|b| *b == b'\n').count()
 }

@@ -1,4 +1,4 @@
-//! What the configuration and the caller say about rules: severities with a reason, what exists outside of the overlay, allowances.
+//! The settings of the checks: changed severities with their reasons, objects that exist outside of the overlay, and allowances.
 
 use serde::Deserialize;
 
@@ -7,38 +7,38 @@ use super::rule::Severity;
 use crate::config::{Config, FILE_NAME, nearest};
 use crate::source::{Error, Place};
 
-/// What findings become.
+/// Settings from the configuration and from flags.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Changes of severity, the last that fits counts.
+    /// Changed severities. If several match a finding, the last one applies.
     pub(super) changes: Vec<Change>,
-    /// Objects that the cluster has without the overlay: `KIND/NAMESPACE/NAME`.
+    /// Objects that exist in the cluster without the overlay, as `KIND/NAMESPACE/NAME`.
     pub(super) external: Vec<String>,
-    /// The versions of Kubernetes that the product runs on.
+    /// The versions of Kubernetes that the product supports.
     pub(super) kubernetes: Option<Range>,
 }
 
-/// One change of severity.
+/// A change of the severity of one rule.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
-    /// Id of the rule.
+    /// Id of the rule that is changed.
     pub rule: String,
-    /// Files that the change is for, as a pattern; all of them where it is absent.
+    /// Pattern for the files to which the change applies; `None` for all files.
     pub path: Option<String>,
-    /// The new severity; nothing allows the finding.
+    /// The new severity; `None` allows the finding.
     pub severity: Option<Severity>,
-    /// Reason for the change, for the report.
+    /// Reason for the change, which the report prints.
     pub reason: String,
-    /// Who says so, for an allowance that allows nothing.
+    /// Source of the change. An unused entry of the configuration is reported; an unused flag is not.
     pub by: By,
 }
 
-/// Who changes a severity.
+/// Source of a changed severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// An entry of `lint.rules` in the configuration, by its index.
+    /// An entry of `lint.rules` in the configuration, with its index.
     Configuration(usize),
-    /// `--allow`.
+    /// The flag `--allow` of the command line.
     Flag,
 }
 
@@ -65,7 +65,7 @@ impl Settings {
     /// Reads the section `lint` of the configuration.
     ///
     /// # Errors
-    /// When the section has another form, names an unknown rule, or gives no reason.
+    /// Fails if the section has an invalid form, names an unknown rule, or lacks a reason.
     pub fn of(config: &Config) -> Result<Self, Error> {
         let Some(section) = &config.lint else { return Ok(Self::default()) };
         if !section.is_object() {
@@ -82,12 +82,12 @@ impl Settings {
             let path = format!("lint.rules[{at}]");
             known(&entry.rule).map_err(|cause| wrong(&path, &cause))?;
             if entry.reason.trim().is_empty() {
-                return Err(wrong(&path, "missing reason: say why the severity is another one here"));
+                return Err(wrong(&path, "missing reason: expected a text that explains the changed severity"));
             }
             let severity = match entry.severity.as_str() {
                 "off" => None,
                 word => Some(Severity::parse(word).ok_or_else(|| {
-                    wrong(&path, &format!("invalid severity `{word}`: expected off, note, warning or error"))
+                    wrong(&path, &format!("invalid severity `{word}`: expected `off`, `note`, `warning` or `error`"))
                 })?),
             };
             let Entry { rule, path, reason, .. } = entry;
@@ -96,10 +96,10 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Allows the findings of rules, whatever file they are in.
+    /// Allows all findings of the given rules, in every file.
     ///
     /// # Errors
-    /// When a rule is unknown.
+    /// Fails if a rule is unknown.
     pub fn allowing(mut self, rules: &[String], reason: Option<&str>) -> Result<Self, Error> {
         for rule in rules {
             known(rule).map_err(|cause| Error::usage(Place::file("--allow"), cause))?;
@@ -123,10 +123,10 @@ fn wrong(path: &str, reason: &str) -> Error {
     Error::usage(Place::file(FILE_NAME), format!("{path}: {reason}"))
 }
 
-/// Tells whether a pattern fits a path: `*` fits within a part, `**` fits any number of parts.
+/// Reports whether a pattern matches a path: `*` matches within a path component, `**` matches any number of components.
 pub(super) fn fits(pattern: &str, path: &str) -> bool {
     let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
-    // Whether the patterns up to here fit the parts up to there, one row for each pattern.
+    // Each row says, for one more component of the pattern, which prefixes of the path match so far.
     let mut row: Vec<bool> = (0..=path.len()).map(|at| at == 0).collect();
     for part in pattern {
         let mut next = vec![false; path.len() + 1];
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_fits_within_parts_and_across_them() {
+    fn a_single_star_matches_one_component_and_a_double_star_matches_several() {
         for (pattern, path, expected) in [
             ("a/b.yaml", "a/b.yaml", true),
             ("a/*.yaml", "a/b.yaml", true),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_section_of_the_configuration_is_checked() {
+    fn an_invalid_section_of_the_configuration_is_refused() {
         let rule = super::super::rules().next().expect("a rule").id;
         let section = serde_json::json!({"rules": [{"rule": rule, "severity": "off", "reason": "a test"}]});
         assert_eq!(Settings::of(&with(section)).expect("read").changes.len(), 1);

@@ -1,36 +1,36 @@
-//! The overlay as its author wrote it: publishing changes some of its files, and a finding names the author's line.
+//! The overlay as its author wrote it. Publishing rewrites some files, but a finding must name the author's line.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-/// The files that publishing changed, and where the overlay is.
+/// The files that publishing changed, and the directory of the overlay.
 #[derive(Debug)]
 pub(crate) struct Written<'a> {
     overlay: &'a str,
     changed: Option<&'a BTreeMap<String, Vec<u8>>>,
-    /// For each changed file that was asked for: the author's line of each line.
+    /// The author's line for each line of a changed file, computed when a file is first needed.
     lines: RefCell<BTreeMap<String, Vec<usize>>>,
 }
 
 impl<'a> Written<'a> {
-    /// Knows the overlay in a directory of the source tree, and those of its files that publishing changed.
+    /// Creates the mapping for an overlay in a source tree. `changed` holds the original content of the files that publishing changed.
     pub(crate) fn in_tree(overlay: &'a str, changed: &'a BTreeMap<String, Vec<u8>>) -> Self {
         Self { overlay, changed: Some(changed), lines: RefCell::default() }
     }
 
-    /// Knows nothing but the bundle.
+    /// Creates the mapping for a bundle, whose files are reported as they are.
     pub(crate) fn in_bundle() -> Self {
         Self { overlay: "bundle", changed: None, lines: RefCell::default() }
     }
 
-    /// Returns the directory under which people know the overlay's files.
+    /// Returns the directory that users know as the root of the overlay's files.
     pub(super) fn overlay(&self) -> &str {
         self.overlay
     }
 
-    /// Returns the author's line for a line of a file whose text in the bundle is `text`.
+    /// Returns the author's line for a line of a file whose content in the bundle is `text`.
     pub(super) fn line(&self, path: &str, text: &str, line: usize) -> usize {
         let Some(original) = self.changed.and_then(|changed| changed.get(path)) else { return line };
         let mut lines = self.lines.borrow_mut();
@@ -40,7 +40,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Returns, for each line of `now`, the line of `before` that it comes from; for a line that is new, the line before which it was put.
+/// Returns, for each line of `now`, the corresponding line of `before`. An added line corresponds to the line that follows it.
 fn authors_lines(before: &str, now: &str) -> Vec<usize> {
     let (before, now): (Vec<&str>, Vec<&str>) = (before.lines().collect(), now.lines().collect());
     let last = before.len().max(1);
@@ -65,13 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_the_authors_line() {
+    fn a_line_of_the_bundle_maps_to_the_line_that_the_author_wrote() {
         let before = "a\nb\nsourceRef\n  git\nc\nd\n";
         let now = "a\nb\nchartRef\nc\nadded\nd\n";
         assert_eq!(authors_lines(before, now), [1, 2, 3, 5, 6, 6]);
         let changed = BTreeMap::from([("x.yaml".to_owned(), before.as_bytes().to_vec())]);
         let written = Written::in_tree("flux", &changed);
         assert_eq!(written.line("x.yaml", now, 4), 5);
-        assert_eq!(written.line("y.yaml", now, 4), 4, "a file that publishing does not change");
+        assert_eq!(written.line("y.yaml", now, 4), 4, "an unchanged file");
     }
 }

@@ -1,4 +1,4 @@
-//! From tokens to a tree: the pipelines inside of actions, with their commands, operands and terms.
+//! Parses the pipelines inside of actions, with their commands, operands and terms.
 
 use super::parse::{Error, Parser};
 use super::token::Kind;
@@ -38,13 +38,13 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads the variables on the left of `:=` or `=`, and whether it is `=`.
+    /// Parses the variables on the left of `:=` or `=`, and reports whether the sign is `=`.
     fn declarations(&mut self, context: &str) -> Result<(Vec<String>, bool), Error> {
         let mut declared = Vec::new();
         while self.peek_after_spaces() == Kind::Variable {
             let index = self.next();
             let name = self.written(index).to_owned();
-            // Go looks at the token behind the variable and at the next that is no space.
+            // Go examines the token after the variable, and the next token that is not a space.
             let behind = self.peek_after_spaces();
             let comma = behind == Kind::Char && self.written(self.at) == ",";
             if !matches!(behind, Kind::Assign | Kind::Declare) && !comma {
@@ -100,7 +100,7 @@ impl Parser<'_> {
         if operands.is_empty() { Err(self.error("empty command")) } else { Ok(Command { operands }) }
     }
 
-    /// Reads a term and the fields right behind it; nothing when the next token is none.
+    /// Parses a term and the fields directly after it. Returns `None` if the next token does not start a term.
     fn operand(&mut self) -> Result<Option<Operand>, Error> {
         self.skip_spaces();
         let index = self.at;

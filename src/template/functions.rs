@@ -1,15 +1,15 @@
-//! The functions that a template of a chart may call.
+//! The functions that the templates of a chart may call.
 
-/// Which versions of Helm know a function.
+/// The versions of Helm that define a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Every Helm 4.
+    /// Every version of Helm 4.
     Always,
-    /// Helm 4.3 and later, which is newer than the Helm in Flux's helm-controller 1.6.
+    /// Only Helm 4.3 and later, which is newer than the Helm in Flux's helm-controller 1.6.
     Since43,
 }
 
-/// Returns who knows the function; nothing when Helm says that it is not defined.
+/// Returns the versions of Helm that define the function, or `None` if no version does.
 pub fn known(name: &str) -> Option<Known> {
     if SINCE_4_3.binary_search(&name).is_ok() {
         return Some(Known::Since43);
@@ -23,13 +23,13 @@ pub fn functions() -> impl Iterator<Item = &'static str> {
     [GO, HELM, SPRIG, SINCE_4_3].into_iter().flatten().copied()
 }
 
-/// Those of `text/template`.
+/// The functions of Go's `text/template`, sorted.
 const GO: &[&str] = &[
     "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print", "printf",
     "println", "slice", "urlquery",
 ];
 
-/// Those that Helm adds.
+/// The functions that Helm adds, sorted.
 const HELM: &[&str] = &[
     "fromJson",
     "fromJsonArray",
@@ -49,7 +49,7 @@ const HELM: &[&str] = &[
     "tpl",
 ];
 
-/// Those that Helm 4.3 added.
+/// The functions that Helm 4.3 added, sorted.
 const SINCE_4_3: &[&str] = &[
     "durationDays",
     "durationHours",
@@ -64,7 +64,7 @@ const SINCE_4_3: &[&str] = &[
     "mustToDuration",
 ];
 
-/// Those of Sprig 3.3, without `env` and `expandenv`, which Helm takes out.
+/// The functions of Sprig 3.3, sorted, without `env` and `expandenv`, which Helm removes.
 const SPRIG: &[&str] = &[
     "abbrev",
     "abbrevboth",
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lists_are_sorted_for_the_search() {
+    fn the_lists_are_sorted_for_binary_search() {
         for list in [GO, HELM, SINCE_4_3, SPRIG] {
             assert!(list.is_sorted());
         }

@@ -1,6 +1,6 @@
 //! Numbers, characters and strings by the rules of Go's `strconv`.
 
-/// Reads a string in `"` or `` ` ``, quotes included. Bytes that are not UTF-8 become replacement characters.
+/// Parses a string in `"` or `` ` ``, including the quotes. Bytes that are not UTF-8 become replacement characters.
 pub(super) fn string(written: &str) -> Option<String> {
     if let Some(raw) = written.strip_prefix('`') {
         return Some(raw.strip_suffix('`')?.replace('\r', ""));
@@ -18,7 +18,7 @@ pub(super) fn string(written: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Why a character constant, quotes included, is not one.
+/// Checks a character constant, including the quotes, and returns Go's error message if it is invalid.
 pub(super) fn check_character(written: &str) -> Result<(), String> {
     let rest = written.strip_prefix('\'').unwrap_or(written);
     match unit(rest, '\'') {
@@ -33,7 +33,7 @@ enum Unit {
     Byte(u8),
 }
 
-/// Reads one character or escape of what is quoted by `quote`.
+/// Parses one character or escape sequence inside of the quotes `quote`.
 fn unit(text: &str, quote: char) -> Option<(Unit, &str)> {
     let mut chars = text.chars();
     let first = chars.next()?;
@@ -75,7 +75,7 @@ fn digits(text: &str, count: usize, radix: u32) -> Option<(u32, &str)> {
     Some((u32::from_str_radix(digits, radix).ok()?, &text[count..]))
 }
 
-/// Why a number is not one.
+/// Checks a number, and returns Go's error message if it is invalid.
 pub(super) fn check_number(written: &str) -> Result<(), String> {
     if written.strip_suffix('i').is_some_and(is_float) || is_integer(written) {
         return Ok(());
@@ -83,11 +83,11 @@ pub(super) fn check_number(written: &str) -> Result<(), String> {
     if !is_float(written) {
         return Err(format!("illegal number syntax: {written:?}"));
     }
-    // A float without any of these would be an integer that fits no type.
+    // A float without any of these characters is an integer that is too large for every integer type.
     if written.contains(['.', 'e', 'E', 'p', 'P']) { Ok(()) } else { Err(format!("integer overflow: {written:?}")) }
 }
 
-/// Why a complex number, `1+2i`, is not one.
+/// Checks a complex number such as `1+2i`, and returns Go's error message if it is invalid.
 pub(super) fn check_complex(written: &str) -> Result<(), String> {
     let middle = written.rfind(['+', '-']).unwrap_or(0);
     let (real, imaginary) = written.split_at(middle);
@@ -95,7 +95,7 @@ pub(super) fn check_complex(written: &str) -> Result<(), String> {
     if valid { Ok(()) } else { Err("syntax error scanning complex number".to_owned()) }
 }
 
-/// Does it fit 64 bits, signed or not?
+/// Reports whether the text is an integer that fits into 64 bits, signed or unsigned.
 fn is_integer(written: &str) -> bool {
     let (negative, unsigned) = match written.as_bytes().first() {
         Some(b'-') => (true, &written[1..]),
@@ -122,7 +122,7 @@ fn is_integer(written: &str) -> bool {
     }
 }
 
-/// Each underscore is between digits; the prefix of a base counts as one.
+/// Reports whether each underscore is between digits. The prefix of a base counts as a digit.
 fn has_good_underscores(written: &str) -> bool {
     let unsigned = written.strip_prefix(['+', '-']).unwrap_or(written);
     let bytes = unsigned.as_bytes();
@@ -142,7 +142,7 @@ fn has_good_underscores(written: &str) -> bool {
     last != '_'
 }
 
-/// A float that is finite in 64 bits.
+/// Reports whether the text is a float that is finite in 64 bits.
 fn is_float(written: &str) -> bool {
     let unsigned = written.strip_prefix(['+', '-']).unwrap_or(written);
     if !has_good_underscores(written) && unsigned.contains('_') {
@@ -156,7 +156,7 @@ fn is_float(written: &str) -> bool {
     numeric && bare.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// Digits, a dot among them, and an exponent of two that is required.
+/// Reports whether the text, without `0x`, is a hexadecimal float: digits with an optional dot, and a required binary exponent.
 fn is_hex_float(hex: &str) -> bool {
     let Some((mantissa, exponent)) = hex.split_once(['p', 'P']) else { return false };
     let digits = mantissa.replacen('.', "", 1);

@@ -1,5 +1,5 @@
-//! Go's `text/template` as Helm uses it: whether a template parses, with the same verdict as Go, and its tree. Helm refuses a
-//! chart as soon as one of its templates does not parse, whether it is rendered or not.
+//! Go's `text/template` as Helm uses it: accepts and refuses the same templates as Go, and returns the tree of a template. Helm refuses a
+//! chart if any of its templates cannot be parsed, even one that is not rendered.
 
 mod expression;
 mod functions;
@@ -17,7 +17,7 @@ pub(crate) use uses::of as uses_of;
 pub use uses::{Name, Use};
 pub use visit::operands;
 
-/// The deepest nesting of blocks and parentheses that is read. Go has a limit of 10,000 for parentheses and none for blocks.
+/// Limit of the nesting of blocks and parentheses. Go allows 10,000 levels of parentheses and any number of blocks.
 pub const DEPTH_LIMIT: usize = 100;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From tokens to a tree: the actions of Go's grammar, with Go's verdicts and its words for them.
+//! Parses the actions of Go's grammar into a tree, with the same verdicts and error messages as Go.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,16 +9,16 @@ use super::literal;
 use super::token::{Kind, Token, Tokens, tokens};
 use super::tree::{Arm, Branch, Definition, Node, Template};
 
-/// Why a template does not parse.
+/// An error of the parser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Byte of the text where the parser stopped, which is where Go says it stopped.
+    /// Byte offset at which the parser stopped, the same as in Go's error message.
     pub at: usize,
-    /// Byte of the `{{` of the action or block that was not closed.
+    /// Byte offset of the `{{` of the innermost action or block that is still open.
     pub opened: Option<usize>,
-    /// The reason, as Go words it.
+    /// The reason in Go's words.
     pub reason: String,
-    /// Is the template nested deeper than [`DEPTH_LIMIT`]? Then Go may well take it.
+    /// Whether the template is nested deeper than [`DEPTH_LIMIT`]. Go may accept such a template.
     pub too_deep: bool,
 }
 
@@ -33,7 +33,7 @@ impl std::error::Error for Error {}
 /// Parses the text of a template.
 ///
 /// # Errors
-/// When Go refuses the template, or it is nested deeper than [`DEPTH_LIMIT`].
+/// Fails if Go refuses the template, or if the template is nested deeper than [`DEPTH_LIMIT`].
 pub fn parse(text: &str) -> Result<Template, Error> {
     let mut parser = Parser {
         text,
@@ -50,14 +50,14 @@ pub fn parse(text: &str) -> Result<Template, Error> {
     Ok(Template { body, definitions: parser.found })
 }
 
-/// What a list of nodes ends with.
+/// The keyword that ends a list of nodes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     End,
     Else,
 }
 
-/// What a template that is being parsed knows: `define` and `block` start anew.
+/// The variables and loops of the template that is being parsed. `define` and `block` start with an empty scope.
 #[derive(Default)]
 pub(super) struct Scope {
     pub(super) variables: Vec<String>,
@@ -67,16 +67,16 @@ pub(super) struct Scope {
 pub(super) struct Parser<'t> {
     text: &'t str,
     tokens: Tokens,
-    /// Index of the next token.
+    /// Index of the next token to parse.
     pub(super) at: usize,
-    /// Index of the last token that was asked for: where Go says that it stopped.
+    /// Index of the last token that was examined. Go reports errors at this token.
     furthest: usize,
     depth: usize,
     pub(super) scope: Scope,
-    /// The `{{` of the blocks that are open.
+    /// Byte offsets of the `{{` of the open blocks.
     opened: Vec<usize>,
     found: Vec<Definition>,
-    /// Whether the template that has this name so far renders nothing.
+    /// For each defined name, whether its definition so far renders nothing.
     empty: BTreeMap<String, bool>,
 }
 
@@ -90,7 +90,7 @@ impl Parser<'_> {
         self.token(self.at).kind
     }
 
-    /// Takes the next token; returns its index.
+    /// Consumes the next token and returns its index.
     pub(super) fn next(&mut self) -> usize {
         self.peek();
         self.at += 1;
@@ -147,10 +147,10 @@ impl Parser<'_> {
         if self.kind(index) == kind { Ok(index) } else { Err(self.unexpected(index, context)) }
     }
 
-    /// Goes one level deeper.
+    /// Parses something one level deeper, up to [`DEPTH_LIMIT`].
     pub(super) fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         if self.depth == DEPTH_LIMIT {
-            let reason = format!("blocks and parentheses are nested more than {DEPTH_LIMIT} deep");
+            let reason = format!("blocks and parentheses are nested more than {DEPTH_LIMIT} levels deep");
             return Err(Error { too_deep: true, ..self.error(reason) });
         }
         self.depth += 1;
@@ -159,7 +159,7 @@ impl Parser<'_> {
         Ok(read)
     }
 
-    /// Reads the whole file.
+    /// Parses the whole file.
     fn file(&mut self) -> Result<Vec<Node>, Error> {
         let mut body = Vec::new();
         while self.peek() != Kind::Eof {
@@ -193,7 +193,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Reads the body of `define` and `block`.
+    /// Parses the body of `define` and `block`.
     fn defined(&mut self, name: String, span: Range<usize>, context: &str) -> Result<(), Error> {
         let (body, ending) = self.list()?;
         if ending == Ending::Else {
@@ -214,7 +214,7 @@ impl Parser<'_> {
         body.iter().all(|node| matches!(node, Node::Text(span) if self.text[span.clone()].trim().is_empty()))
     }
 
-    /// Reads up to `end` or `else`.
+    /// Parses nodes up to `end` or `else`.
     fn list(&mut self) -> Result<(Vec<Node>, Ending), Error> {
         let mut nodes = Vec::new();
         while self.peek_after_spaces() != Kind::Eof {
@@ -276,7 +276,7 @@ impl Parser<'_> {
         Ok(Node::Jump)
     }
 
-    /// Reads `if`, `range` and `with` after their word, with all `else if` and `else with`, which share one `end`.
+    /// Parses `if`, `range` and `with` after the keyword, with all `else if` and `else with`, which share one `end`.
     fn control(&mut self, kind: Kind) -> Result<Node, Error> {
         let variables = self.scope.variables.len();
         let mut arms = Vec::new();

@@ -1,12 +1,12 @@
 use super::*;
 
-/// Returns the reason of the refusal; empty when the text parses.
+/// Returns the reason why the text cannot be parsed; empty if it can.
 fn refusal(text: &str) -> String {
     parse(text).err().map(|error| error.reason).unwrap_or_default()
 }
 
 #[test]
-fn what_go_takes_parses() {
+fn templates_that_go_accepts_are_parsed() {
     let texts = [
         "",
         "}} is text outside of an action",
@@ -30,7 +30,7 @@ fn what_go_takes_parses() {
 }
 
 #[test]
-fn what_go_refuses_is_refused_with_its_words() {
+fn templates_that_go_refuses_fail_with_the_message_of_go() {
     let texts = [
         ("{{ .a", "unclosed action"),
         ("{{ .a }", "unexpected \"}\" in operand"),
@@ -75,7 +75,7 @@ fn what_go_refuses_is_refused_with_its_words() {
 }
 
 #[test]
-fn an_error_has_the_place_where_go_stops_and_that_of_the_block_which_is_open() {
+fn an_error_names_the_place_where_go_stops_and_the_open_block() {
     let text = "a: {{ .a }}\n{{ if .b }}\nb: 1\n";
     let error = parse(text).expect_err("the block has no end");
     assert_eq!(error.at, text.len());
@@ -84,14 +84,14 @@ fn an_error_has_the_place_where_go_stops_and_that_of_the_block_which_is_open() {
 }
 
 #[test]
-fn what_is_nested_too_deep_is_refused_for_that_reason() {
+fn a_template_that_is_nested_too_deeply_fails_with_that_reason() {
     let nested = |depth| format!("{}.{}", "(".repeat(depth), ")".repeat(depth));
     assert!(parse(&format!("{{{{ {} }}}}", nested(DEPTH_LIMIT))).is_ok());
     for text in [format!("{{{{ {} }}}}", nested(100_000)), "{{ if .a }}".repeat(100_000)] {
         assert!(parse(&text).expect_err("too deep").too_deep);
     }
     let chain = format!("{{{{ if .a }}}}{}{{{{ end }}}}", "{{ else if .b }}".repeat(100_000));
-    assert!(parse(&chain).is_ok(), "a chain is not nested");
+    assert!(parse(&chain).is_ok(), "a chain of `else if` is not nested");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_tree_has_operands_with_their_fields_and_places() {
 }
 
 #[test]
-fn uses_say_whether_they_are_conditional_and_whether_the_name_is_computed() {
+fn uses_record_whether_they_are_conditional_and_whether_the_name_is_computed() {
     let text = "{{ template \"a\" . }}{{ include \"b\" . }}{{ if include \"c\" . }}{{ include (print \"d\") . }}{{ end }}\
                 {{ and .x (include \"e\" .) }}{{ define \"f\" }}{{ include \"g\" . }}{{ end }}";
     let template = parse(text).expect("a template");

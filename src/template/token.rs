@@ -1,11 +1,11 @@
-//! From a text to tokens, as Go's lexer makes them: text outside of actions is trimmed, comments are gone.
+//! Splits a text into tokens by the rules of Go's lexer. Text outside of actions is trimmed, and comments are removed.
 
 use std::ops::Range;
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The text cannot be read any further: [`Tokens::error`] says why.
+    /// The rest of the text is invalid; [`Tokens::error`] contains the reason.
     Error,
     Eof,
     Text,
@@ -17,7 +17,7 @@ pub(super) enum Kind {
     Pipe,
     Assign,
     Declare,
-    /// Any other printable ASCII character.
+    /// Any other printable ASCII character, such as a comma.
     Char,
     Bool,
     CharConstant,
@@ -43,7 +43,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The kinds of words that are no function.
+    /// Reports whether the kind is a keyword, which cannot be the name of a function.
     pub(super) fn is_keyword(self) -> bool {
         use Kind::{Block, Break, Continue, Define, Dot, Else, End, If, Nil, Range, Template, With};
         matches!(self, Block | Break | Continue | Define | Dot | Else | End | If | Nil | Range | Template | With)
@@ -60,11 +60,11 @@ pub(super) struct Token {
 /// All tokens of a text. The last one is [`Kind::Eof`] or [`Kind::Error`].
 pub(super) struct Tokens {
     pub(super) all: Vec<Token>,
-    /// Why the last token is an error.
+    /// Reason for the error, if the last token is one.
     pub(super) error: String,
 }
 
-/// Reads the tokens of a text.
+/// Splits a text into tokens.
 pub(super) fn tokens(text: &str) -> Tokens {
     let mut lexer = Lexer { text, start: 0, at: 0, parentheses: 0, found: Vec::new() };
     let error = lexer.text().err().unwrap_or_default();
@@ -75,7 +75,7 @@ pub(super) fn tokens(text: &str) -> Tokens {
 
 struct Lexer<'t> {
     text: &'t str,
-    /// Start of the token that is read.
+    /// Start of the current token.
     start: usize,
     at: usize,
     parentheses: usize,
@@ -86,7 +86,8 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
-/// Go asks for letters and decimal digits; other numerals and marks are taken as well here, since no name in use has them.
+/// Reports whether a character may be part of a name. Go allows letters and decimal digits. Other numerals and marks are accepted here
+/// as well, because no name in use contains them.
 fn is_alphanumeric(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
@@ -130,7 +131,7 @@ impl Lexer<'_> {
         self.skip(spaces);
     }
 
-    /// Reads text and actions to the end.
+    /// Reads text and actions up to the end.
     fn text(&mut self) -> Result<(), String> {
         while let Some(found) = self.rest().find("{{") {
             let delimiter = self.at + found;
@@ -176,7 +177,7 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// Is a right delimiter next, and does it trim?
+    /// Returns whether a right delimiter at this position trims, or `None` if there is no right delimiter.
     fn right_delimiter(&self) -> Option<bool> {
         let rest = self.rest();
         if has_right_trim(rest) && rest[2..].starts_with("}}") {
@@ -185,7 +186,7 @@ impl Lexer<'_> {
         rest.starts_with("}}").then_some(false)
     }
 
-    /// Reads the next token of an action. Returns whether the action has ended.
+    /// Reads the next token of an action, and reports whether the action has ended.
     fn inside(&mut self) -> Result<bool, String> {
         if let Some(trims) = self.right_delimiter() {
             if self.parentheses > 0 {
@@ -231,7 +232,7 @@ impl Lexer<'_> {
         Ok(false)
     }
 
-    /// The first space has been read. The last one may belong to a right delimiter that trims.
+    /// Reads spaces after the first one. The last space may belong to a right delimiter that trims.
     fn space(&mut self) {
         while self.peek().is_some_and(is_space) {
             self.at += 1;
@@ -258,7 +259,7 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// Reads the letters after a `.` or `$`.
+    /// Reads the letters after `.` or `$`.
     fn name(&mut self, kind: Kind, alone: Kind) -> Result<(), String> {
         if self.at_terminator() {
             self.emit(alone);
@@ -358,7 +359,7 @@ impl Lexer<'_> {
     }
 }
 
-/// A character as Go's `%#U` writes it.
+/// Formats a character in the same way as Go's `%#U`.
 fn code_point(c: Option<char>) -> String {
     match c {
         Some(c) if c.is_control() => format!("U+{:04X}", u32::from(c)),

@@ -1,31 +1,31 @@
-//! Which templates a template renders by name.
+//! The templates that a template renders by name.
 
 use std::ops::Range;
 
 use super::tree::{Branch, Node, Pipeline, Template, Term};
 
-/// A use of another template by `template`, `block` or `include`.
+/// A use of another template through `template`, `block` or `include`.
 #[derive(Clone, Debug)]
 pub struct Use {
-    /// Which one.
+    /// Name of the used template.
     pub name: Name,
     /// Bytes of the name in the text.
     pub span: Range<usize>,
-    /// Is it inside of `if`, `with`, `range`, `and` or `or`, so that values decide whether it is rendered?
+    /// Whether the use is inside of `if`, `with`, `range`, `and` or `or`, so that values decide whether it is rendered.
     pub conditional: bool,
 }
 
-/// The name of a template that is used.
+/// The name of a used template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
-    /// Written as a constant.
+    /// The name is a constant in the text.
     Constant(String),
-    /// Computed when the template is rendered.
+    /// The name is computed when the template is rendered.
     Computed,
 }
 
 impl Template {
-    /// Returns the templates that the file uses itself, without those that its definitions use.
+    /// Returns the templates that the file itself uses, without those that its definitions use.
     pub fn uses(&self) -> Vec<Use> {
         of(&self.body)
     }
@@ -64,7 +64,7 @@ impl Uses<'_> {
         }
     }
 
-    /// The first condition is always evaluated.
+    /// Adds the uses in a block. Only the first condition is evaluated in every case.
     fn branch(&mut self, branch: &Branch) {
         for (index, arm) in branch.arms.iter().enumerate() {
             let mut uses = Uses { found: self.found, conditional: self.conditional || index > 0 };
@@ -92,7 +92,7 @@ impl Uses<'_> {
             }
             for operand in &command.operands {
                 if let Term::Parenthesised(inner) = &operand.term {
-                    // Go evaluates the arguments of `and` and `or` only as far as they decide.
+                    // Go evaluates the arguments of `and` and `or` only until one of them decides the result.
                     let lazy = matches!(function, "and" | "or");
                     let mut uses = Uses { found: self.found, conditional: self.conditional || lazy };
                     uses.pipeline(inner);

@@ -1,8 +1,8 @@
-//! Every operand of a template.
+//! Visits every operand of a template.
 
 use super::tree::{Branch, Node, Operand, Pipeline, Term};
 
-/// Calls `visit` with every operand of a body, those in parentheses after the parentheses themselves.
+/// Calls `visit` with every operand of a body. A parenthesised operand comes before the operands inside of it.
 pub fn operands<'t>(body: &'t [Node], visit: &mut impl FnMut(&'t Operand)) {
     for node in body {
         match node {

@@ -1,4 +1,4 @@
-//! What `lint` finds stops a publication before the first request, and a promotion before the first write.
+//! Findings of `lint` stop a publication before the first request, and a promotion before the first write.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn read(source: &Source, path: &str) -> String {
     std::fs::read_to_string(source.path(path)).expect("a file")
 }
 
-/// Replaces a text of a file.
+/// Replaces a text in a file of the tree.
 #[track_caller]
 fn change(source: &Source, path: &str, from: &str, to: &str) {
     let text = read(source, path);
@@ -28,7 +28,7 @@ fn change(source: &Source, path: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn what_an_appliance_would_refuse_is_not_published_and_no_request_is_sent() {
+fn a_tree_that_an_appliance_would_refuse_is_not_published_and_no_request_is_sent() {
     let broken: [(&str, &str, &str, &str, &str); 3] = [
         ("values-broken", VALUES, "image:", "image: [", VALUES),
         ("values-from-key", RELEASE, "single-node.yaml", "singel-node.yaml", RELEASE),
@@ -49,7 +49,7 @@ fn what_an_appliance_would_refuse_is_not_published_and_no_request_is_sent() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_named_in_one_run() {
+fn all_errors_are_reported_in_one_run() {
     let source = Source::new();
     change(&source, VALUES, "image:", "image: [");
     change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
@@ -59,7 +59,7 @@ fn everything_that_is_wrong_is_named_in_one_run() {
 }
 
 #[test]
-fn a_publication_in_spite_of_errors_says_why_and_neither_verifies_nor_moves_on() {
+fn a_release_published_despite_errors_records_the_reason_and_is_neither_verified_nor_promoted() {
     let (source, registry) = (Source::new(), Registry::start());
     change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
     let address = store(&registry);
@@ -84,7 +84,7 @@ fn a_publication_in_spite_of_errors_says_why_and_neither_verifies_nor_moves_on()
 }
 
 #[test]
-fn findings_are_risks_of_a_comparison() {
+fn findings_are_risks_in_a_comparison() {
     let (source, registry) = (Source::new(), Registry::start());
     let address = store(&registry);
     source.publish(&publish(&address, &[])).ends(0);
@@ -134,25 +134,31 @@ fn explained(rule: &str) -> String {
 }
 
 #[test]
-fn the_page_of_the_catalogue_is_the_catalogue() {
+fn the_page_of_the_catalogue_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lint.md");
     let page = explained("all");
     if std::env::vars().any(|(key, _)| key == "ALGA_UPDATE") {
         std::fs::write(path, &page).expect("written");
     }
     let current = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(page == current, "docs/lint.md is stale: run this test with ALGA_UPDATE=1");
+    assert!(page == current, "docs/lint.md is out of date: run this test with ALGA_UPDATE=1");
+    let mut in_code = false;
+    for line in page.lines() {
+        in_code ^= line.starts_with("```");
+        assert!(in_code || line.chars().count() < 120, "a line of prose has 120 columns or more: {line}");
+    }
 }
 
 #[test]
-fn every_rule_is_explained_in_whole_sentences() {
+fn every_rule_is_explained_in_whole_sentences_and_has_a_hint() {
     for rule in alga_release::lint::rules() {
         let id = rule.id;
         assert!(id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{id}");
-        assert!(rule.way_out.ends_with('.'), "{id}: {}", rule.way_out);
+        let hint = rule.way_out;
+        assert!(!hint.ends_with('.') && hint.starts_with(|first: char| first.is_ascii_lowercase()), "{id}: {hint}");
         assert!(rule.verdict.ends_with('.'), "{id}: {}", rule.verdict);
         assert!(!rule.title.ends_with('.') && !rule.example.is_empty(), "{id}");
-        assert!(explained(id).contains(rule.way_out), "{id}");
+        assert!(explained(id).contains(&hint[1..]), "{id}");
     }
 }
 
@@ -161,7 +167,7 @@ fn the_formats_for_other_programs_name_file_line_and_rule() {
     let source = Source::new();
     change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
     let root = source.path("").display().to_string();
-    // The ids of rules hold words that no other output may hold.
+    // The identifiers of rules contain words that the shared helper forbids in any other output.
     let output = release().args(["lint", &root, "--output", "sarif"]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(3));
     let sarif: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -179,7 +185,7 @@ fn the_formats_for_other_programs_name_file_line_and_rule() {
 }
 
 #[test]
-fn what_is_mended_mechanically_is_shown_first_and_then_written() {
+fn automatic_fixes_are_shown_by_a_dry_run_and_then_written() {
     let source = Source::new();
     let before = read(&source, RELEASE);
     change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
@@ -196,7 +202,7 @@ fn what_is_mended_mechanically_is_shown_first_and_then_written() {
     alga(&["lint", "1.0.3", "--store", &source.layout(), "--dry-run"]).ends(9);
 }
 
-/// A text of aliases that stands for more nodes than fit into memory; each line begins with `indent`.
+/// Returns YAML aliases that expand to more nodes than fit into memory. Each line begins with `indent`.
 fn bomb(indent: &str) -> String {
     let line = |depth: usize| match depth {
         0 => format!("{indent}a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"),
@@ -209,7 +215,7 @@ fn bomb(indent: &str) -> String {
 }
 
 #[test]
-fn hostile_files_give_findings_and_neither_crash_nor_run_for_ever() {
+fn hostile_files_cause_findings_but_no_crash_and_no_endless_run() {
     let million = (0..1_000_000).fold(String::from("image: {}\nlines:\n"), |text, line| text + &format!("- {line}\n"));
     let deep = format!("image: {}{}\n", "[".repeat(100_000), "]".repeat(100_000));
     let template = "ee/helm/email-service/templates/service.yaml";
@@ -250,7 +256,7 @@ fn the_report_of_a_refused_publication_names_the_findings() {
 }
 
 #[test]
-fn an_unknown_image_among_the_values_of_the_appliance_is_named_with_its_line_and_mended() {
+fn an_unknown_image_in_the_appliance_values_is_reported_with_its_line_and_can_be_fixed() {
     let source = Source::new();
     source.write(
         "alga-release.yaml",
@@ -264,7 +270,7 @@ fn an_unknown_image_among_the_values_of_the_appliance_is_named_with_its_line_and
 }
 
 #[test]
-fn values_meet_the_schema_also_where_the_named_configuration_has_another_prefix_than_the_store() {
+fn values_are_checked_against_the_schema_even_if_the_named_configuration_has_another_prefix_than_the_store() {
     let (source, registry) = (Source::new(), Registry::start());
     let values = "ee/appliance/flux/profiles/single-node/values/alga-core.single-node.yaml";
     source.append(values, "pgbouncer: 7\n");

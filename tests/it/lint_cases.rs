@@ -1,8 +1,8 @@
-//! Each directory of `tests/cases/lint`, but for `base`, is one rule: what is in `triggers/` is put over the small tree in `base/` and
-//! gives exactly one finding of the rule; what is in `near/` gives none.
+//! Each directory of `tests/cases/lint`, except `base`, belongs to one rule. Each case is a small tree: the files of `base/`, overlaid by
+//! the files of the case. The files in `triggers/` cause exactly one finding of the rule; the files in `near/` cause none.
 //!
-//! A file named `REMOVED` lists paths that are deleted, one a line. What is in `against/` is put over `base/` and is what the appliances run:
-//! the others are checked as upgrades from there.
+//! A file named `REMOVED` lists paths that are deleted, one per line. If there is a directory `against/`, its tree is published first, and
+//! the other two trees are checked as upgrades from that release. A file named `judges` lists the programs that the rule needs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use crate::support::programs::{alga, release, run};
 use crate::support::{files_below, require};
 
-/// A clock that is never asked.
+/// A clock that never moves, because the checks do not need the time.
 #[derive(Debug)]
 pub struct Still;
 
@@ -35,7 +35,7 @@ fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/lint")
 }
 
-/// Makes the small tree with what a case puts over it.
+/// Creates the small tree, overlaid by the files of a case.
 fn tree(over: &Path) -> tempfile::TempDir {
     let tree = tempfile::tempdir().expect("a directory");
     for from in [cases().join("base"), over.to_path_buf()] {
@@ -53,7 +53,7 @@ fn tree(over: &Path) -> tempfile::TempDir {
     tree
 }
 
-/// Checks a tree as it is, with its own configuration.
+/// Checks a tree with its own configuration.
 fn report(tree: &Path) -> Report {
     let config = fs::read_to_string(tree.join(FILE_NAME)).expect("a configuration");
     let config = Config::parse(&config, FILE_NAME).expect("valid");
@@ -74,7 +74,7 @@ fn found(report: &Report, rule: &str) -> Vec<String> {
     of_rule.map(|finding| format!("{}:{}: {}", finding.file, finding.line, finding.message)).collect()
 }
 
-/// Returns the same for a rule that asks programs; nothing where they are missing.
+/// Returns the findings of a rule that needs external programs, or `None` if the programs are missing.
 fn found_by_judges(tree: &Path, rule: &str, judges: &str) -> Option<Vec<String>> {
     let programs: Vec<PathBuf> = judges.lines().map(require).collect::<Option<_>>()?;
     let directories = programs.iter().filter_map(|program| program.parent()).map(Path::to_path_buf);
@@ -86,7 +86,7 @@ fn found_by_judges(tree: &Path, rule: &str, judges: &str) -> Option<Vec<String>>
     Some(findings.filter(|finding| finding["rule"] == rule).map(ToString::to_string).collect())
 }
 
-/// Checks a tree as an upgrade from another one, which is published before.
+/// Publishes an older tree, and returns the findings of a rule about the upgrade from it to another tree.
 fn found_against(tree: &Path, old: &Path, rule: &str) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let store = format!("oci-layout:{}", directory.path().join("store").display());
@@ -104,7 +104,7 @@ fn found_against(tree: &Path, old: &Path, rule: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_rule_has_a_case_that_it_finds_once_and_a_near_one_that_it_does_not_find() {
+fn every_rule_has_a_case_with_one_finding_and_a_near_case_without_one() {
     let mut wrong = Vec::new();
     let rules: BTreeSet<&str> = lint::rules().map(|rule| rule.id).collect();
     for rule in &rules {
@@ -132,14 +132,14 @@ fn every_rule_has_a_case_that_it_finds_once_and_a_near_one_that_it_does_not_find
     for entry in fs::read_dir(cases()).expect("the cases") {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");
         if name != "base" && !rules.contains(name.as_str()) {
-            wrong.push(format!("{name}: there is no such rule"));
+            wrong.push(format!("{name}: no rule has this name"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn the_small_tree_has_no_finding() {
+fn the_small_tree_has_no_findings() {
     let report = report(&cases().join("base"));
     assert_eq!(report.findings, []);
 }

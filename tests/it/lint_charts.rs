@@ -1,4 +1,4 @@
-//! What lint says of charts: nothing of ordinary ones, and of values what Helm itself makes of them.
+//! Checks of charts: ordinary charts have no findings, and values are merged in the same way as in Helm.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,10 +10,10 @@ use crate::support::judge::judge;
 use crate::support::programs::alga;
 use crate::support::{missing, root};
 
-/// How many charts are generated, each with other values.
+/// Number of generated charts, each with other values.
 const SEEDS: u64 = 120;
 
-/// Returns the findings of a tree.
+/// Returns the findings for a tree.
 fn findings(tree: &Path, more: &[&str]) -> Vec<Json> {
     let tree = tree.display().to_string();
     let arguments = ["lint", &tree, "--render", "off", "--output", "json"];
@@ -21,7 +21,7 @@ fn findings(tree: &Path, more: &[&str]) -> Vec<Json> {
     report["findings"].as_array().expect("findings").clone()
 }
 
-/// Tells on which line of which file each finding of these severities is.
+/// Returns the rule, place and message of each finding with one of the given severities.
 fn shown(findings: &[Json], severities: &[&str]) -> Vec<String> {
     let of = findings.iter().filter(|finding| severities.contains(&finding["severity"].as_str().unwrap_or_default()));
     of.map(|finding| format!("{} {}:{} {}", finding["rule"], finding["file"], finding["line"], finding["message"]))
@@ -29,9 +29,9 @@ fn shown(findings: &[Json], severities: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn ordinary_charts_have_no_error_and_at_most_two_warnings_a_tree() {
+fn ordinary_charts_have_no_errors_and_at_most_two_warnings_per_tree() {
     let mut trees = vec![(root("charts-fixtures"), None), (root("tests/trees/ordinary"), None)];
-    #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
+    #[expect(clippy::disallowed_methods, reason = "tests find their data through the environment")]
     match std::env::var_os("ALGA_TREES").map(PathBuf::from) {
         Some(more) => trees.push((more.join("monitoring"), Some(root("tests/trees/monitoring.yaml")))),
         None => missing("public charts are missing: ALGA_TREES names a directory with the tree `monitoring`"),
@@ -67,7 +67,7 @@ fn helm_renders_each_of_the_ordinary_charts_with_its_values() {
     }
 }
 
-/// The same numbers from the same seed, on every machine (xorshift64).
+/// A generator of the same numbers for the same seed on every machine (xorshift64).
 struct Random(u64);
 
 impl Random {
@@ -94,7 +94,7 @@ impl Random {
         }
     }
 
-    /// Values with the names that mean something to Helm: those of subcharts, `global`, `tags`, `enabled`, `exports`.
+    /// Generates values with keys that Helm treats specially: names of subcharts, `global`, `tags`, `enabled`, `exports`.
     fn table(&mut self, depth: usize) -> String {
         let keys = ["a", "b", "global", "one", "two", "exports", if depth == 0 { "tags" } else { "enabled" }];
         let mut entries = vec![format!("z: {}", self.below(3))];
@@ -114,7 +114,7 @@ impl Random {
     }
 }
 
-/// A tree of charts with subcharts under names and aliases, with conditions, tags and imports.
+/// A tree of generated charts with subcharts under names and aliases, with conditions, tags and imports.
 struct Generated {
     directory: tempfile::TempDir,
     texts: Vec<[String; 2]>,
@@ -193,7 +193,7 @@ fn values_are_merged_as_helm_merges_them() {
         let objects = answer["objects"].as_str().expect("objects");
         let values = objects.lines().find_map(|line| line.strip_prefix("values: ")).expect("the values");
         let values: Json = serde_json::from_str(values).expect("JSON");
-        // A schema that takes these values and no others.
+        // This schema accepts exactly the values that Helm computed.
         let schema = json!({ "const": values }).to_string();
         tree.write(&format!("charts/c{seed}/values.schema.json"), &schema);
     }

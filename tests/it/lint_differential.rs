@@ -1,7 +1,7 @@
-//! Trees are broken at random, and the verdict of `lint` is compared with that of the real programs: what kustomize, Flux or Helm
-//! refuses must not be published, and what all of them accept must not be refused as something that they refuse.
+//! Damages trees at random, and compares the verdict of `lint` with that of the real programs. A tree that kustomize, Flux or Helm
+//! refuses must not be published, and a tree that all of them accept must not be refused.
 //!
-//! `ALGA_SEEDS=FIRST..LAST` runs other seeds than the fixed ones, and prints the rates.
+//! `ALGA_SEEDS=FIRST..LAST` runs other seeds than the default ones, and prints the rates.
 
 mod mutants;
 
@@ -22,36 +22,39 @@ use crate::support::judge::judge;
 use crate::support::programs::{alga, resolve};
 use mutants::{Mutant, Random, Tree, mutant};
 
-/// Seeds of the fixed run.
+/// Seeds of the default run.
 const SEEDS: std::ops::Range<u64> = 0..200;
 
-/// Most of what a judge refuses that may pass, in percent.
+/// Limit of the trees that a judge refuses but `lint` accepts, in percent.
 const MOST_MISSED: usize = 2;
-/// The same for what only running the templates shows: `lint --render` asks Helm for that.
+/// The same limit for errors that only executing the templates shows. `lint --render` runs Helm to find these errors.
 const MOST_RENDERED: usize = 15;
 
-/// What is known to differ: a part of the description of the mutant with its verdict, and the reason.
+/// Known differences: a part of the mutant's description and verdict, and the reason.
 const KNOWN: &[(&str, &str)] = &[
-    ("values-duplicate-key", "Helm takes the last of two equal keys in silence, which its author does not mean"),
-    ("comments must be separated", "the YAML specification wants a blank before `#`; the parser of kustomize does not"),
+    ("values-duplicate-key", "Helm silently takes the last of two equal keys, which is not what the author intends"),
+    (
+        "comments must be separated",
+        "the YAML specification requires a space before `#`, but kustomize's parser does not",
+    ),
 ];
 
-/// What the judges and `lint` say about a tree.
+/// The verdicts of the judges and of `lint` on one tree.
 #[derive(Default)]
 struct Verdict {
-    /// Why a judge refuses the tree.
+    /// Reasons for which a judge refuses the tree.
     refused: Vec<String>,
-    /// Why `kustomize build` refuses what Flux accepts.
+    /// Reasons for which `kustomize build` refuses a build that Flux accepts.
     warned: Vec<String>,
-    /// Errors of `lint`.
+    /// Errors that `lint` reports.
     errors: Vec<String>,
-    /// Errors of `lint` of the classes that the judges decide.
+    /// Errors of `lint` in the classes that the judges can confirm.
     judged: Vec<String>,
-    /// What `lint` says it did not check.
+    /// Rules for which `lint` reports that something is not checked.
     unchecked: Vec<String>,
 }
 
-/// Questions to the judge, each asked once.
+/// Questions to the judge, without duplicates.
 #[derive(Default)]
 struct Questions {
     list: Vec<Json>,
@@ -84,7 +87,7 @@ fn write(files: &BTreeMap<String, Vec<u8>>, directory: &Path) {
     }
 }
 
-/// An object that a build gave: its text and its root.
+/// An object in the output of a build, as text and as JSON.
 struct Built {
     text: String,
     root: Json,
@@ -100,7 +103,7 @@ fn built(answer: &Json) -> Vec<Built> {
     objects.filter_map(read).collect()
 }
 
-/// A tree with its directory, and what is asked about it.
+/// A damaged tree in its directory, with the results so far.
 struct Case<'t> {
     tree: &'t Tree,
     mutant: Mutant,
@@ -122,7 +125,7 @@ impl<'t> Case<'t> {
         self.tree.config.overlay.trim_matches('/')
     }
 
-    /// Asks for the builds that were not asked for yet; returns the indices of the answers.
+    /// Adds questions about the builds from index `from` on, and returns the indices of the answers.
     fn ask_builds(&self, from: usize, questions: &mut Questions) -> Vec<usize> {
         let overlay = self.overlay();
         let files = settled(&self.mutant.files, &format!("{overlay}/"));
@@ -146,7 +149,7 @@ impl<'t> Case<'t> {
         }
     }
 
-    /// Adds the directories that Kustomizations among the objects apply.
+    /// Adds the directories that Kustomizations among the built objects apply.
     fn follow(&mut self) {
         let overlay = self.overlay();
         for one in &self.objects {
@@ -165,7 +168,7 @@ impl<'t> Case<'t> {
         }
     }
 
-    /// Asks Helm about the HelmReleases whose charts are in the tree, and whose values are known.
+    /// Adds questions about the HelmReleases whose charts are in the tree and whose values are known.
     fn ask_charts(&self, questions: &mut Questions) -> Vec<usize> {
         let releases = self.objects.iter().filter(|one| one.root["kind"] == "HelmRelease");
         releases.filter_map(|one| self.ask_chart(&one.root, questions)).collect()
@@ -195,7 +198,7 @@ impl<'t> Case<'t> {
         Some(questions.ask(identity, question))
     }
 
-    /// Returns what an appliance writes into the values of a release.
+    /// Returns the values that an appliance sets for a Helm release.
     fn injected(&self, release: &str) -> Vec<String> {
         let of = self.tree.config.appliance.values.iter().filter(|one| one.release == release);
         let nested = |one: &Injection| {
@@ -212,7 +215,7 @@ impl<'t> Case<'t> {
         of.map(nested).collect()
     }
 
-    /// Returns the text of an item of `valuesFrom`.
+    /// Returns the text that an item of `valuesFrom` refers to.
     fn values(&self, from: &Json, release: &Json) -> Option<String> {
         let (name, key) = (from["name"].as_str()?, from["valuesKey"].as_str().unwrap_or("values.yaml"));
         if from["kind"] != "ConfigMap" || from["targetPath"].is_string() {
@@ -231,7 +234,7 @@ impl<'t> Case<'t> {
         String::from_utf8(bytes.clone()).ok()
     }
 
-    /// Publishes the tree whatever `lint` says, and asks the resolver for what an appliance makes of it.
+    /// Publishes the tree despite all errors, and reports whether the publisher or the resolver refuses it.
     fn resolver_refuses(&self) -> bool {
         let scratch = tempfile::tempdir().expect("a directory");
         let store = format!("oci-layout:{}", scratch.path().display());
@@ -274,7 +277,7 @@ impl<'t> Case<'t> {
     }
 }
 
-/// Asks every judge about every case; returns nothing when there is no judge.
+/// Asks every judge about every case. Returns `None` if the judge is not available.
 fn judged(cases: &mut [Case<'_>]) -> Option<()> {
     let mut from = vec![0; cases.len()];
     loop {
@@ -304,7 +307,7 @@ fn judged(cases: &mut [Case<'_>]) -> Option<()> {
     Some(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a switch of the tests themselves")]
+#[expect(clippy::disallowed_methods, reason = "this variable configures only the tests")]
 fn seeds() -> (std::ops::Range<u64>, bool) {
     let Ok(text) = std::env::var("ALGA_SEEDS") else { return (SEEDS, false) };
     let (first, last) = text.split_once("..").expect("ALGA_SEEDS=FIRST..LAST");
@@ -312,7 +315,7 @@ fn seeds() -> (std::ops::Range<u64>, bool) {
 }
 
 #[test]
-fn every_tree_is_accepted_as_it_is() {
+fn undamaged_trees_are_accepted() {
     let trees = Tree::all();
     let whole = |tree| Case::new(tree, Mutant { files: tree.files.clone(), done: String::new() });
     let mut cases: Vec<Case<'_>> = trees.iter().map(whole).collect();
@@ -332,7 +335,7 @@ fn every_tree_is_accepted_as_it_is() {
 }
 
 #[test]
-fn what_a_real_program_refuses_is_found_and_nothing_else_is_refused() {
+fn lint_finds_what_the_real_programs_refuse_and_refuses_nothing_else() {
     let trees = Tree::all();
     let (seeds, rates) = seeds();
     let notes: BTreeMap<&str, usize> = trees
@@ -375,7 +378,7 @@ fn what_a_real_program_refuses_is_found_and_nothing_else_is_refused() {
     let known = |text: &String| KNOWN.iter().any(|(part, _)| text.contains(part));
     let unknown = |list: &[String]| list.iter().filter(|text| !known(text)).cloned().collect::<Vec<_>>().join("\n");
     let said = format!(
-        "{count} trees, {refused} refused; {} of those missed, and {} by what templates give; {} refused wrongly",
+        "{count} trees, {refused} refused; missed: {}, and {} in the output of templates; refused wrongly: {}",
         missed.len(),
         rendered.len(),
         wrong.len()
@@ -390,12 +393,12 @@ fn what_a_real_program_refuses_is_found_and_nothing_else_is_refused() {
     assert!(missed.is_empty() && wrong.is_empty(), "{said}\nMISSED\n{missed}\nWRONG\n{wrong}");
 }
 
-/// Tells whether Helm refuses what a template gives, which only running the template shows.
+/// Reports whether Helm refuses the output of a template, which only executing the template shows.
 fn is_of_output(judge: &str) -> bool {
     judge.starts_with("helm: ") && (judge.contains("YAML parse error on ") || judge.contains("executing \""))
 }
 
-/// Lints on both halves at once.
+/// Runs `lint` on two halves of the cases at the same time.
 fn lint(cases: &mut [Case<'_>]) {
     let half = cases.len().div_ceil(2).max(1);
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! The verdict on values under a schema is that of Helm, for each draft and keyword.
+//! Compares the validation of values against schemas with Helm, for each draft and keyword.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::support::judge::judge;
 use crate::support::programs::alga;
 
-/// Values for the key `v`.
+/// Values of the key `v`, in YAML.
 const VALUES: [&str; 22] = [
     "null",
     "true",
@@ -34,7 +34,7 @@ const VALUES: [&str; 22] = [
     "\"2026-01-01\"",
 ];
 
-/// Schemas of the key `v`. What is not a valid schema has its own verdict.
+/// Returns schemas for the key `v`, some of which are invalid themselves.
 fn schemas() -> Vec<Json> {
     vec![
         json!({"type": "integer"}),
@@ -79,7 +79,7 @@ const DRAFTS: [Option<&str>; 5] = [
     Some("https://json-schema.org/draft/2020-12/schema"),
 ];
 
-/// One chart for each schema, and a HelmRelease of it for each value.
+/// A chart for one schema. The tree contains a HelmRelease of the chart for each value.
 struct Case {
     chart: String,
     schema: Json,
@@ -100,7 +100,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn values_under_a_schema_get_the_verdict_of_helm() {
+fn values_get_the_same_verdict_from_a_schema_as_in_helm() {
     let tree = tempfile::tempdir().expect("a directory");
     let write = |path: &str, text: &str| {
         let path = tree.path().join(path);

@@ -1,4 +1,4 @@
-//! The verdict on a template is that of Helm, on real templates that are broken at random.
+//! Compares the parser of templates with Helm, on real templates that are damaged at random.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::support::judge::judge;
 use crate::support::{files_below, root};
 
-/// How many broken templates the test makes.
+/// Number of damaged templates in a run.
 const MUTATIONS: usize = 3000;
 
-/// What a mutation inserts: delimiters, words of the grammar, literals at their limits, and what is none.
+/// Pieces that a mutation inserts: delimiters, keywords, literals at their limits, and invalid ones.
 const PIECES: [&str; 64] = [
     "{{",
     "}}",
@@ -79,7 +79,7 @@ const PIECES: [&str; 64] = [
     "\n",
 ];
 
-/// The same numbers from the same seed, on every machine (xorshift64).
+/// A generator of the same numbers for the same seed on every machine (xorshift64).
 struct Random(u64);
 
 impl Random {
@@ -91,9 +91,9 @@ impl Random {
     }
 }
 
-/// The templates of the fixtures, of the trees of the tests and, where `ALGA_TREES` names them, of public charts.
+/// Returns the templates of the fixtures, of the test trees and, if `ALGA_TREES` is set, of public charts.
 fn real_templates() -> Vec<String> {
-    #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
+    #[expect(clippy::disallowed_methods, reason = "tests find their data through the environment")]
     let trees = std::env::var_os("ALGA_TREES").map(PathBuf::from);
     let mut texts = Vec::new();
     for directory in [Some(root("charts-fixtures")), Some(root("tests/trees")), trees].into_iter().flatten() {
@@ -104,7 +104,7 @@ fn real_templates() -> Vec<String> {
     texts
 }
 
-/// The places where a word or a sign starts, and the end.
+/// Returns the offsets at which a word or a sign starts, and the end of the text.
 fn places(text: &str) -> Vec<usize> {
     let class = |c: char| (c.is_alphanumeric(), c.is_whitespace());
     let starts = text.char_indices().scan(None, |before, (at, c)| {
@@ -115,7 +115,7 @@ fn places(text: &str) -> Vec<usize> {
     starts.flatten().chain([text.len()]).collect()
 }
 
-/// A part of a template with one to three changes.
+/// Returns a part of a template with one to three changes.
 fn broken(templates: &[String], random: &mut Random) -> String {
     let whole = &templates[random.below(templates.len())];
     let around = places(whole);
@@ -145,7 +145,7 @@ fn broken(templates: &[String], random: &mut Random) -> String {
 }
 
 #[test]
-fn a_broken_template_gets_the_verdict_of_helm_with_the_same_line() {
+fn a_damaged_template_gets_the_same_verdict_and_line_as_in_helm() {
     let templates = real_templates();
     let mut random = Random(0x2545_F491_4F6C_DD1D);
     let mut texts = templates.clone();
@@ -158,7 +158,7 @@ fn a_broken_template_gets_the_verdict_of_helm_with_the_same_line() {
         assert_eq!(own.is_none(), answer["ok"] == true, "{own:?}\n{answer}\n{text}");
         let Some(own) = own else { continue };
         refused += 1;
-        // Go gives the line of the `block`, and this parser that of the `else` in it.
+        // Go reports the line of the `block`; this parser reports that of the `else` in it.
         if !own.reason.ends_with("in block clause") {
             let line = format!(":{})", 1 + text[..own.at].matches('\n').count());
             let verdict = answer["error"].as_str().expect("a reason");
@@ -169,7 +169,7 @@ fn a_broken_template_gets_the_verdict_of_helm_with_the_same_line() {
 }
 
 #[test]
-fn every_function_that_is_known_is_defined_in_helm_and_no_other() {
+fn exactly_the_functions_that_helm_defines_are_known() {
     let unknown = ["env", "expandenv", "nosuch", "toYAML", "getHostByname", "fromYamlarray", "html5", "templates"];
     let names: Vec<&str> = template::functions().chain(unknown).collect();
     let questions: Vec<_> = names

@@ -1,5 +1,5 @@
-//! The objects that Flux applies: those of the appliance's own Kustomization, and of each Kustomization of the overlay that is applied
-//! itself. An object that nothing applies concerns neither Flux nor the API server.
+//! The objects that Flux applies: those of the appliance's own Kustomization, and those of each Kustomization of the overlay that is
+//! itself applied. Neither Flux nor the API server sees an object that no Kustomization applies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,66 +9,66 @@ use crate::lint::{Contents, Settings};
 use crate::path::{below, parent};
 use crate::release::{Installation, ValuesReader};
 
-/// Directory that the appliance's own Kustomization applies.
+/// Directory that the appliance's own Kustomization applies, below the overlay's root.
 const BASE: &str = "base";
-/// Most objects that are followed; one that several Kustomizations apply counts several times.
+/// Limit of the objects that are followed. An object that several Kustomizations apply counts several times.
 const MOST_OBJECTS: usize = 100_000;
-/// Most Kustomizations that are followed.
+/// Limit of the Kustomizations that are followed.
 const MOST_APPLIERS: usize = 1_000;
-/// Most objects among which a similar name is looked for.
+/// Limit of the objects among which a similar name is searched.
 const MOST_SIMILAR: usize = 5_000;
 
-/// A Kustomization, and what is built of its directory.
+/// A Kustomization and the build of its directory.
 #[derive(Debug)]
 pub(in crate::lint) struct Applier<'a> {
-    /// The object; nothing for the appliance's own Kustomization.
+    /// The object in the overlay; `None` for the appliance's own Kustomization.
     pub kustomization: Option<&'a Kustomization<'a>>,
-    /// Name of the Kustomization.
+    /// Name of the Kustomization in the cluster.
     pub name: String,
-    /// Namespace of the Kustomization.
+    /// Namespace of the Kustomization, if it is known.
     pub namespace: Option<String>,
-    /// Index of the Kustomization that applies this one's object; nothing for the appliance's own.
+    /// Index of the Kustomization that applies this object; `None` for the appliance's own Kustomization.
     pub parent: Option<usize>,
-    /// What is built of its directory.
+    /// The files and kustomization files that the build of the directory uses.
     pub build: Build,
 }
 
-/// An object, as one Kustomization applies it.
+/// An object as one Kustomization applies it.
 #[derive(Clone, Debug)]
 pub(in crate::lint) struct AppliedObject<'a> {
-    /// The object as its file has it.
+    /// The object as written in its file.
     pub object: Object<'a>,
-    /// The namespace in which the object ends, where the object or anything on the way says one.
+    /// The object's namespace after the build, if the object or a kustomization file sets one.
     pub namespace: Option<String>,
-    /// Index of the Kustomization.
+    /// Index of the Kustomization that applies the object.
     pub by: usize,
 }
 
-/// Everything that Flux applies.
+/// All objects that Flux applies.
 #[derive(Debug)]
 pub(in crate::lint) struct Applied<'a> {
-    /// What all of it is read from.
+    /// The contents that contain the objects.
     pub contents: &'a Contents<'a>,
-    /// The Kustomizations, each after the one that applies it.
+    /// The Kustomizations. Each one comes after the one that applies it.
     pub appliers: Vec<Applier<'a>>,
-    /// The objects, in the order of the Kustomizations and then of their builds.
+    /// The objects in the order of the Kustomizations and of their builds.
     pub objects: Vec<AppliedObject<'a>>,
-    /// How an appliance installs the release, where the release could be packed.
+    /// How an appliance installs the release; `None` if the release could not be packed.
     pub installation: Option<Installation>,
-    /// File and line of what changes names on the way, so that those in the files are not those in the cluster.
+    /// File and line of a setting that changes names, so that the names in the files differ from those in the cluster.
     pub renamed: Option<(String, usize)>,
-    /// Whether all objects are known: a Kustomization with another source than the bundle applies what is not in the overlay.
+    /// Whether all objects are known. A Kustomization with a source other than the bundle applies objects that are not in the overlay.
     pub complete: bool,
-    /// Objects that the cluster has without the overlay: `KIND/NAMESPACE/NAME`, or `KIND/NAME`.
+    /// Objects that exist in the cluster without the overlay, as `KIND/NAMESPACE/NAME` or `KIND/NAME`.
     external: Vec<String>,
-    /// Indices of the objects, by kind and name.
+    /// Indices of the objects by kind and name.
     named: BTreeMap<(&'a str, &'a str), Vec<usize>>,
-    /// Texts or kinds of the patches of each Kustomization.
+    /// For each Kustomization, the texts or target kinds of its patches.
     patches: Vec<Vec<String>>,
 }
 
 impl<'a> Applied<'a> {
-    /// Follows the appliance's own Kustomization.
+    /// Follows the Kustomizations, starting with the appliance's own.
     pub(in crate::lint) fn of(contents: &'a Contents<'a>) -> Self {
         let described = contents.described();
         let mut applied = Self {
@@ -90,44 +90,44 @@ impl<'a> Applied<'a> {
         applied
     }
 
-    /// Returns the name of the root objects: the `OCIRepository` and the Kustomization of the bundle.
+    /// Returns the name of the bundle's `OCIRepository` and Kustomization.
     pub(in crate::lint) fn source_name(&self) -> &str {
         let configured = self.contents.config.appliance.source_name.as_str();
         self.installation.as_ref().map_or(configured, |installation| &installation.source_name)
     }
 
-    /// Returns the namespace of the root objects.
+    /// Returns the namespace of the bundle's `OCIRepository` and Kustomization.
     pub(in crate::lint) fn flux_namespace(&self) -> &str {
         let configured = self.contents.config.appliance.flux_namespace.as_str();
         self.installation.as_ref().map_or(configured, |installation| &installation.flux_namespace)
     }
 
-    /// Returns the values that the release provides.
+    /// Returns the values that the release provides to HelmReleases.
     pub(in crate::lint) fn values(&self) -> &[ValuesReader] {
         self.installation.as_ref().map_or(&[], |installation| &installation.values)
     }
 
-    /// Returns each object once, however many Kustomizations apply it.
+    /// Returns each object once, even if several Kustomizations apply it.
     pub(in crate::lint) fn each_object(&self) -> Vec<&AppliedObject<'a>> {
         let mut seen = BTreeSet::new();
         self.objects.iter().filter(|one| seen.insert(place(&one.object))).collect()
     }
 
-    /// Returns the HelmReleases, each once for every namespace and Kustomization.
+    /// Returns the HelmReleases, once for each namespace and Kustomization.
     pub(in crate::lint) fn releases(&self) -> impl Iterator<Item = (&AppliedObject<'a>, &'a HelmRelease<'a>)> {
         let mut typed = BTreeMap::new();
         typed.extend(self.contents.parts.releases.iter().map(|release| (place(&release.object), release)));
         self.objects.iter().filter_map(move |one| Some((one, *typed.get(&place(&one.object))?)))
     }
 
-    /// Returns the sources, each once for every namespace and Kustomization.
+    /// Returns the sources, once for each namespace and Kustomization.
     pub(in crate::lint) fn sources(&self) -> impl Iterator<Item = (&AppliedObject<'a>, &'a Source<'a>)> {
         let mut typed = BTreeMap::new();
         typed.extend(self.contents.parts.sources.iter().map(|source| (place(&source.object), source)));
         self.objects.iter().filter_map(move |one| Some((one, *typed.get(&place(&one.object))?)))
     }
 
-    /// Tells whether the configuration says that the cluster has an object without the overlay.
+    /// Reports whether the configuration declares that the cluster has an object without the overlay.
     pub(in crate::lint) fn is_external(&self, kind: &str, namespace: Option<&str>, name: &str) -> bool {
         let namespace = namespace.unwrap_or_default();
         let fits = |pattern: &str, text: &str| pattern == "*" || pattern == text;
@@ -142,7 +142,7 @@ impl<'a> Applied<'a> {
         })
     }
 
-    /// Finds an applied object; a namespace that is absent on either side fits.
+    /// Finds an applied object. A namespace that is missing on either side matches every namespace.
     pub(in crate::lint) fn find(&self, kind: &str, namespace: Option<&str>, name: &str) -> Option<&AppliedObject<'a>> {
         let indices = self.named.get(&(kind, name))?;
         indices.iter().map(|at| &self.objects[*at]).find(|one| {
@@ -151,13 +151,13 @@ impl<'a> Applied<'a> {
         })
     }
 
-    /// Returns the name of an object of a kind that is similar to another one.
+    /// Returns the name of an object of the given kind that is similar to a name.
     pub(in crate::lint) fn similar(&self, kind: &str, name: &str) -> Option<String> {
         let of_kind = self.objects.iter().take(MOST_SIMILAR).filter(|one| one.object.kind() == kind);
         nearest(name, of_kind.map(|one| one.object.name()))
     }
 
-    /// Tells whether a patch may change an object.
+    /// Reports whether a patch may change an object.
     pub(in crate::lint) fn may_be_patched(&self, one: &AppliedObject<'a>) -> bool {
         let kind = one.object.kind();
         let pattern = |text: &str| text.contains(['*', '|', '.', '[', '(']) && !text.contains('\n');
@@ -165,7 +165,7 @@ impl<'a> Applied<'a> {
         patches.any(|text| text.is_empty() || text.contains(kind) || pattern(text))
     }
 
-    /// Tells whether Flux replaces variables in an object.
+    /// Reports whether Flux replaces variables in an object.
     pub(in crate::lint) fn substitutes(&self, one: &AppliedObject<'a>) -> bool {
         let post_build = self.appliers[one.by].kustomization.and_then(|one| one.post_build.as_ref());
         let marks = ["labels", "annotations"];
@@ -175,13 +175,13 @@ impl<'a> Applied<'a> {
         post_build.is_some() && !disabled
     }
 
-    /// Tells whether a source is the bundle. A tree that could not be packed is not rewritten: its source of that name is still git's.
+    /// Reports whether a source is the bundle. A tree that could not be packed is not rewritten, so its source is still the git repository.
     pub(in crate::lint) fn is_bundle(&self, kind: &str, name: &str) -> bool {
         name == self.source_name() && (kind == "OCIRepository" || self.contents.release.is_none())
     }
 
-    /// Returns the directory of the bundle that a Kustomization applies; nothing where its source is another than the bundle, and for
-    /// a path that leads out of the bundle.
+    /// Returns the directory of the bundle that a Kustomization applies. Returns `None` for another source, and for a path outside of
+    /// the bundle.
     pub(in crate::lint) fn directory_of(&self, one: &Kustomization<'_>) -> Option<String> {
         let directory = one.directory().filter(|_| self.is_bundle(one.source_kind(), one.source_name()))?;
         if self.contents.release.is_some() {
@@ -192,7 +192,7 @@ impl<'a> Applied<'a> {
         Some(below.trim_start_matches('/').to_owned())
     }
 
-    /// Returns the directories that are built, each with its Kustomization.
+    /// Returns the directories that Flux builds, each with its Kustomization.
     pub(super) fn roots(&self) -> Vec<(Option<&'a Kustomization<'a>>, String)> {
         let root = |applier: &Applier<'a>| match applier.kustomization {
             Some(one) => Some((Some(one), self.directory_of(one)?)),
@@ -214,7 +214,7 @@ impl<'a> Applied<'a> {
             self.take_objects(at);
             for index in first..self.objects.len() {
                 let one = &self.objects[index];
-                // A Kustomization that two others apply is followed once.
+                // A Kustomization that two others apply is followed only once.
                 let Some(child) = children.remove(&place(&one.object)) else { continue };
                 let namespace = one.namespace.clone();
                 self.push_child(child, namespace, at);
@@ -223,7 +223,7 @@ impl<'a> Applied<'a> {
         }
     }
 
-    /// Adds a Kustomization; nothing is built of one whose source is another than the bundle.
+    /// Adds a Kustomization. Its directory is built only if its source is the bundle.
     fn push_child(&mut self, child: &'a Kustomization<'a>, namespace: Option<String>, parent: usize) {
         if self.appliers.len() >= MOST_APPLIERS {
             return;
@@ -266,7 +266,7 @@ impl<'a> Applied<'a> {
         patches
     }
 
-    /// Returns what tells which kinds a patch is for: the pattern of its target, or all of its text; nothing where it may be any.
+    /// Returns a text that tells which kinds a patch changes: the kind of its target, or the whole patch. An empty text means any kind.
     fn text_of(&self, patch: &Patch<'_>, directory: &str) -> String {
         if let Some(kind) = patch.target_kind {
             return kind.to_owned();
@@ -285,7 +285,7 @@ impl<'a> Applied<'a> {
     }
 }
 
-/// What tells an object from all others of the bundle.
+/// Returns the file, document and path that identify an object in the bundle.
 fn place<'a>(object: &Object<'a>) -> (&'a str, usize, String) {
     (object.file, object.document, object.path.clone())
 }

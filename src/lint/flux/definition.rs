@@ -1,4 +1,4 @@
-//! Flux's objects against Flux's resource definitions: what the API server refuses when Flux applies an object.
+//! Checks Flux's objects against Flux's resource definitions, as the API server does when Flux applies an object.
 
 use crate::config::nearest;
 use crate::flux::SOURCE;
@@ -9,49 +9,49 @@ use crate::yaml::{Node, Style, Value};
 use super::applied::{Applied, AppliedObject};
 use super::fields::{Field, Kind, Type};
 
-/// Most nodes of one object that are checked: aliases can make a small text large.
+/// Limit of the nodes of one object that are checked, because YAML aliases can make a small text large.
 const MOST_NODES: usize = 100_000;
 
 pub(super) static UNKNOWN_FIELD: Rule = Rule {
     id: "flux-unknown-field",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a Flux object has a field that Flux does not know",
-    verdict: "Flux applies on the server's side, and the API server answers `field not declared in schema`. Nothing of the Kustomization \
-              is applied.",
+    title: "a Flux object has an unknown field",
+    verdict: "Flux uses server-side apply, and the API server answers `field not declared in schema`. Flux applies nothing of the \
+              Kustomization.",
     example: "kind: HelmRelease\nspec:\n  intervall: 10m\n",
-    way_out: "Correct the name of the field, or remove it.",
+    way_out: "correct the name of the field, or remove the field",
 };
 
 pub(super) static WRONG_TYPE: Rule = Rule {
     id: "flux-wrong-type",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a field of a Flux object has a value of another type",
-    verdict: "The API server refuses the object when Flux applies it: `must be of type string`. Nothing of the Kustomization is applied.",
+    title: "a field of a Flux object has a value of the wrong type",
+    verdict: "The API server refuses the object when Flux applies it: `must be of type string`. Flux applies nothing of the Kustomization.",
     example: "kind: HelmRelease\nspec:\n  interval: 10\n",
-    way_out: "Write a value of the type that is expected; quote a text that looks like a number or a boolean.",
+    way_out: "write a value of the expected type, and put quotes around strings that look like numbers or booleans",
 };
 
 pub(super) static MISSING_FIELD: Rule = Rule {
     id: "flux-missing-field",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a Flux object lacks a field that Flux requires",
-    verdict: "The API server refuses the object when Flux applies it: `Required value`. Nothing of the Kustomization is applied.",
+    title: "a Flux object lacks a required field",
+    verdict: "The API server refuses the object when Flux applies it: `Required value`. Flux applies nothing of the Kustomization.",
     example: "kind: Kustomization\nspec:\n  interval: 10m\n  sourceRef: {kind: OCIRepository, name: platform}   # no `prune`\n",
-    way_out: "Add the field.",
+    way_out: "add the field",
 };
 
 pub(super) static BAD_VALUE: Rule = Rule {
     id: "flux-bad-value",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a field of a Flux object has a value that Flux does not take",
+    title: "a field of a Flux object has a value that Flux refuses",
     verdict: "The API server refuses the object when Flux applies it: `should match '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$'`, or \
-              `Unsupported value`. Nothing of the Kustomization is applied.",
+              `Unsupported value`. Flux applies nothing of the Kustomization.",
     example: "kind: HelmRelease\nspec:\n  interval: 5d\n",
-    way_out: "Write one of the values that Flux takes; a duration is a number with `ms`, `s`, `m` or `h`, such as `120h`.",
+    way_out: "write one of the values that Flux accepts; a duration is a number with `ms`, `s`, `m` or `h`, such as `120h`",
 };
 
 pub(super) static CONTRADICTION: Rule = Rule {
@@ -60,9 +60,9 @@ pub(super) static CONTRADICTION: Rule = Rule {
     severity: Severity::Error,
     title: "fields of a Flux object exclude or require each other",
     verdict: "The API server refuses the object when Flux applies it, with the message of the definition's own rule, such as `either \
-              chart or chartRef must be set`. Nothing of the Kustomization is applied.",
+              chart or chartRef must be set`. Flux applies nothing of the Kustomization.",
     example: "kind: HelmRelease\nspec:\n  chart: {spec: {chart: web}}\n  chartRef: {kind: OCIRepository, name: web}\n",
-    way_out: "Keep one of the fields that exclude each other, or add the one that is required.",
+    way_out: "keep one of the fields that exclude each other, or add the required field",
 };
 
 pub(super) static NOT_CHECKED: Rule = Rule {
@@ -70,15 +70,15 @@ pub(super) static NOT_CHECKED: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Note,
     title: "a Flux object is not checked",
-    verdict: "Nothing is known: the fields of this kind, or the names that objects have after kustomize changed them, are not checked.",
+    verdict: "The object may be valid or not. The checks do not know the fields of this kind, or the names that kustomize gives to objects.",
     example: "apiVersion: source.toolkit.fluxcd.io/v1\nkind: Bucket\n",
-    way_out: "Check the object with `flux build` or on a cluster.",
+    way_out: "check the object with `flux build`, or on a test cluster",
 };
 
 pub(super) static RULES: &[&Rule] =
     &[&UNKNOWN_FIELD, &WRONG_TYPE, &MISSING_FIELD, &BAD_VALUE, &CONTRADICTION, &NOT_CHECKED];
 
-/// A rule that a definition has beside its fields, written by hand: kind, path of the mapping, what holds there, and the words.
+/// A condition of a definition, written by hand: the kind, the path of the mapping, the condition, and its message.
 type Condition = (&'static str, &'static [&'static str], fn(&Node) -> bool, &'static str);
 
 static CONDITIONS: &[Condition] = &[
@@ -133,7 +133,7 @@ fn has(node: &Node, key: &str) -> bool {
 /// Checks every object that Flux applies.
 pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
     if let Some((file, line)) = &applied.renamed {
-        let message = "not checked: references between objects, because their names are changed here";
+        let message = "references between objects are not checked, because this setting changes their names";
         found.add(&NOT_CHECKED, Place::overlay_line(file, *line), message);
     }
     for one in applied.each_object() {
@@ -144,7 +144,7 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
             let text = applied.contents.text(one.object.file).unwrap_or_default();
             Check { one, text, patched, substituted, left: MOST_NODES, found }.object(kind);
         } else if matches!(one.object.kind(), "Bucket" | "ExternalArtifact") && one.object.group() == SOURCE {
-            let message = format!("not checked: the fields of {}", named(one));
+            let message = format!("the fields of {} are not checked", named(one));
             found.add(&NOT_CHECKED, Place::overlay(one.object.file, one.object.node), message);
         }
     }
@@ -152,9 +152,9 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
 
 struct Check<'c, 'a> {
     one: &'c AppliedObject<'a>,
-    /// Text of the file.
+    /// Text of the object's file.
     text: &'c str,
-    /// Whether a patch may add what the file lacks.
+    /// Whether a patch may add missing fields.
     patched: bool,
     /// Whether Flux replaces variables before it applies the object.
     substituted: bool,
@@ -167,12 +167,12 @@ impl Check<'_, '_> {
         self.found.add(rule, Place::overlay(self.one.object.file, node), message)
     }
 
-    /// Offers the text that was probably meant.
+    /// Adds a finding, and offers a similar text as its replacement.
     fn add_with_near(&mut self, rule: &'static Rule, node: &Node, message: String, near: Option<String>) {
         let text = self.text;
         let finding = self.add(rule, node, message);
         let Some(near) = near else { return };
-        finding.help(format!("Did you mean `{near}`?"));
+        finding.help(format!("did you mean `{near}`?"));
         if !text.is_empty() && !node.is_alias() {
             finding.rename(text, node, &near);
         }
@@ -196,7 +196,7 @@ impl Check<'_, '_> {
     }
 
     fn unknown(&mut self, key: &Node, path: &str, near: Option<String>) {
-        let message = format!("{} has no field `{}`", self.one.object.kind(), shown(path));
+        let message = format!("unknown field `{}` of a {}", shown(path), self.one.object.kind());
         self.add_with_near(&UNKNOWN_FIELD, key, message, near);
     }
 
@@ -253,7 +253,7 @@ impl Check<'_, '_> {
             Value::Sequence { .. } => "a list".to_owned(),
             Value::Mapping { .. } => "a mapping".to_owned(),
             _ => match Written::of(node) {
-                Written::Text => "a text".to_owned(),
+                Written::Text => "a string".to_owned(),
                 _ => format!("`{}`", shown(node.as_str().unwrap_or_default())),
             },
         };
@@ -265,7 +265,7 @@ impl Check<'_, '_> {
             let expected = match field.holds {
                 Type::Integer => "a whole number",
                 Type::Boolean => "true or false",
-                _ => "a text",
+                _ => "a string",
             };
             return self.wrong(node, path, expected);
         };
@@ -274,7 +274,7 @@ impl Check<'_, '_> {
         }
         match (field.holds, Written::of(node)) {
             (Type::String, Written::Integer | Written::Fraction | Written::Boolean) => {
-                self.wrong(node, path, "a text");
+                self.wrong(node, path, "a string");
             }
             (Type::Integer, Written::Text | Written::Boolean | Written::Fraction) => {
                 self.wrong(node, path, "a whole number");
@@ -295,14 +295,14 @@ impl Check<'_, '_> {
         } else if most.is_some_and(|most| characters > most) {
             Some(format!("expected at most {} characters, found {characters}", most.unwrap_or_default()))
         } else if fewest.is_some_and(|fewest| characters < fewest) {
-            Some("expected a text that is not empty".to_owned())
+            Some("expected a string that is not empty".to_owned())
         } else {
             let pattern = field.pattern.as_ref().filter(|pattern| !pattern.is_match(text));
-            pattern.map(|pattern| format!("expected a text that matches `{}`", pattern.text))
+            pattern.map(|pattern| format!("expected a string that matches `{}`", pattern.text))
         };
         let Some(reason) = reason else { return };
         let near = nearest(text, field.one_of.iter().copied());
-        let message = format!("invalid `{}` `{}`: {reason}", shown(path), shown(text));
+        let message = format!("invalid value `{}` of `{}`: {reason}", shown(text), shown(path));
         self.add_with_near(&BAD_VALUE, node, message, near);
     }
 
@@ -311,7 +311,7 @@ impl Check<'_, '_> {
         for (of, path, holds, words) in CONDITIONS {
             let mapping = node.get(path).filter(|node| node.is_mapping());
             if let Some(mapping) = mapping.filter(|mapping| *of == kind && !self.patched && !holds(mapping)) {
-                let message = format!("{}, `{}`: {words}", named(self.one), path.join("."));
+                let message = format!("invalid {}: in `{}`, {words}", named(self.one), path.join("."));
                 self.add(&CONTRADICTION, mapping, message);
             }
         }
@@ -331,14 +331,14 @@ fn one_of(values: &[&str]) -> String {
     }
 }
 
-/// How the readers of YAML on the way to the API server take a scalar.
+/// Type of a scalar for the YAML parsers between the file and the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     Text,
     Integer,
     Fraction,
     Boolean,
-    /// Readers disagree.
+    /// The parsers do not agree on the type.
     Unclear,
 }
 

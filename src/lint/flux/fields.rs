@@ -1,4 +1,4 @@
-//! The fields of Flux's objects: names, types and bounds, as Flux's resource definitions say them. `fields.txt` is generated from those
+//! The fields of Flux's objects, with their types and limits, from Flux's resource definitions. `fields.txt` is generated from the
 //! definitions (`tests/it/flux_fields.rs`).
 
 use std::sync::{LazyLock, OnceLock};
@@ -9,63 +9,63 @@ const TABLE: &str = include_str!("fields.txt");
 
 static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| parse(TABLE));
 
-/// One version of a kind of Flux's objects.
+/// One version of a kind of Flux object.
 #[derive(Debug)]
 pub(super) struct Kind {
-    /// `GROUP/VERSION`, as objects write it.
+    /// `GROUP/VERSION`, as in the `apiVersion` of objects.
     api_version: &'static str,
-    /// The kind, as objects write it.
+    /// The kind, as in the `kind` of objects.
     name: &'static str,
-    /// `spec`.
+    /// The field `spec` with all its inner fields.
     pub(super) spec: Field,
 }
 
-/// What a field holds.
+/// Type of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
-    /// A text.
+    /// A string in quotes or without quotes.
     String,
-    /// A whole number.
+    /// A whole number, without a fraction.
     Integer,
-    /// `true` or `false`.
+    /// The boolean `true` or `false`.
     Boolean,
-    /// A mapping whose keys are the inner fields, or any keys where the only inner field is `{}`.
+    /// A mapping. Its keys are the inner fields, or any keys if the only inner field is `{}`.
     Object,
-    /// A list of the only inner field.
+    /// A list. The only inner field describes its items.
     Array,
     /// A value of any type.
     Any,
 }
 
-/// A field of an object.
+/// A field of an object, with its constraints.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// Its key; `[]` for the items of a list, `{}` for the values of a mapping with any keys.
+    /// The key; `[]` for the items of a list, `{}` for the values of a mapping with any keys.
     pub(super) name: &'static str,
-    /// Whether the API server refuses an object without it.
+    /// Whether the API server refuses an object without the field.
     pub(super) required: bool,
-    /// What it holds.
+    /// Type of the field's value.
     pub(super) holds: Type,
-    /// Fewest and most characters of a text.
+    /// Minimum and maximum length of a string, in characters.
     pub(super) length: (Option<usize>, Option<usize>),
-    /// The texts that are allowed; empty where others are too.
+    /// The allowed strings; empty if every string is allowed.
     pub(super) one_of: Vec<&'static str>,
-    /// What a text must match.
+    /// The pattern that a string must match.
     pub(super) pattern: Option<Pattern>,
-    /// The fields below it.
+    /// The fields below this field.
     pub(super) inner: Vec<Field>,
 }
 
-/// A pattern, which is compiled when a value is compared with it: an overlay uses few of them.
+/// A pattern that is compiled when it is first used, because an overlay uses few of the patterns.
 #[derive(Debug)]
 pub(super) struct Pattern {
-    /// The pattern as Flux's definition has it.
+    /// The pattern as written in Flux's definition.
     pub(super) text: &'static str,
     regex: OnceLock<Option<Regex>>,
 }
 
 impl Pattern {
-    /// Tells whether a value fits; a pattern that cannot be compiled fits all.
+    /// Reports whether a value matches. A pattern that cannot be compiled matches every value.
     pub(super) fn is_match(&self, value: &str) -> bool {
         let regex = self.regex.get_or_init(|| Regex::new(self.text).ok());
         regex.as_ref().is_none_or(|regex| regex.is_match(value))
@@ -73,19 +73,19 @@ impl Pattern {
 }
 
 impl Kind {
-    /// Finds a kind in a version.
+    /// Finds a kind in the given version.
     pub(super) fn of(api_version: &str, kind: &str) -> Option<&'static Self> {
         KINDS.iter().find(|one| one.api_version == api_version && one.name == kind)
     }
 }
 
 impl Field {
-    /// Returns the field of this one's with a name.
+    /// Returns the inner field with the given name.
     pub(super) fn field(&self, name: &str) -> Option<&Self> {
         self.inner.iter().find(|field| field.name == name)
     }
 
-    /// Returns the field that describes each item of the list, or each value of the mapping.
+    /// Returns the field that describes each item of a list, or each value of a mapping.
     pub(super) fn each(&self) -> Option<&Self> {
         self.inner.first().filter(|field| matches!(field.name, "[]" | "{}"))
     }
@@ -101,7 +101,7 @@ fn parse(table: &'static str) -> Vec<Kind> {
     kinds
 }
 
-/// Reads the lines that are indented by `depth` blanks, each with the lines below it.
+/// Parses the lines that are indented by `depth` spaces, each with the lines below it.
 fn fields(lines: &mut std::iter::Peekable<std::str::Lines<'static>>, depth: usize) -> Vec<Field> {
     let mut found = Vec::new();
     let indented = |line: &&str| line.len() - line.trim_start().len() == depth;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_table_is_understood() {
+    fn every_line_of_the_table_is_parsed() {
         let fields: Vec<&Field> = KINDS.iter().flat_map(|kind| all(&kind.spec)).collect();
         assert_eq!(fields.len() + KINDS.len(), TABLE.lines().count());
         let patterns = fields.iter().filter(|field| field.pattern.is_some()).count();
@@ -163,12 +163,12 @@ mod tests {
         let known = ["minLength", "maxLength", "enum", "pattern"];
         let facts = TABLE.split([' ', '\n']).filter_map(|word| word.split_once('=')).map(|(key, _)| key);
         let unknown: Vec<&str> = facts.filter(|fact| !known.contains(fact)).collect();
-        assert!(unknown.is_empty(), "facts that the rules do not check: {unknown:?}");
+        assert!(unknown.is_empty(), "the rules do not check these facts: {unknown:?}");
         assert!(fields.iter().filter(|field| field.holds == Type::Any).all(|field| field.name == "values"));
     }
 
     #[test]
-    fn a_kind_is_found_in_the_version_that_is_served() {
+    fn a_kind_is_found_only_in_the_version_that_flux_serves() {
         let spec = &Kind::of("helm.toolkit.fluxcd.io/v2", "HelmRelease").unwrap().spec;
         let interval = spec.field("interval").unwrap();
         assert!(interval.required && interval.holds == Type::String);

@@ -1,4 +1,4 @@
-//! Metadata of all objects, and the data of ConfigMaps and Secrets: what the API server refuses of any kind.
+//! Metadata of all objects, and the data of ConfigMaps and Secrets: values that the API server refuses for any kind.
 
 use crate::appliance::{is_data_key, is_object_name};
 use crate::config::nearest;
@@ -13,50 +13,50 @@ pub(super) static NAME: Rule = Rule {
     id: "object-name",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "an object has a name that Kubernetes does not take",
+    title: "an object has a name that Kubernetes refuses",
     verdict: "The API server refuses the object: `a lowercase RFC 1123 subdomain must consist of ...`. Flux applies nothing of the \
               Kustomization.",
     example: "kind: HelmRelease\nmetadata: {name: Web_Server}\n",
-    way_out: "Write lowercase letters, digits, `-` and `.`, with a letter or digit at both ends.",
+    way_out: "use lowercase letters, digits, `-` and `.`, with a letter or digit at both ends",
 };
 
 pub(super) static LABEL: Rule = Rule {
     id: "label-invalid",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a label or annotation is one that Kubernetes does not take",
+    title: "Kubernetes refuses a label or annotation",
     verdict: "The API server refuses the object: `a valid label must be an empty string or consist of alphanumeric characters`, or \
               `expected string`. Flux applies nothing of the Kustomization.",
     example: "metadata:\n  labels: {owner: \"the platform team\", critical: true}\n",
-    way_out: "Quote values that look like numbers or booleans. A label has at most 63 letters, digits, `-`, `_` and `.`, with a letter or \
-              digit at both ends; an annotation may have any text.",
+    way_out: "put quotes around values that look like numbers or booleans; a label has at most 63 letters, digits, `-`, `_` and `.`, with a \
+              letter or digit at both ends; an annotation may contain any text",
 };
 
 pub(super) static FIELD: Rule = Rule {
     id: "metadata-unknown-field",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "`metadata` has a field that Kubernetes does not know",
-    verdict: "Flux applies on the server's side, and the API server answers `field not declared in schema`. Nothing of the Kustomization \
-              is applied.",
+    title: "`metadata` has an unknown field",
+    verdict: "Flux uses server-side apply, and the API server answers `field not declared in schema`. Flux applies nothing of the \
+              Kustomization.",
     example: "metadata:\n  lables: {app: web}\n",
-    way_out: "Correct the name of the field, or remove it.",
+    way_out: "correct the name of the field, or remove the field",
 };
 
 pub(super) static DATA: Rule = Rule {
     id: "data-invalid",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a ConfigMap or Secret has data that Kubernetes does not take",
-    verdict: "The API server refuses the object: a key has other characters than letters, digits, `-`, `_` and `.`, a value is not a text, \
-              `data` of a Secret is not base64, or all of it is larger than 1 MiB. Flux applies nothing of the Kustomization.",
+    title: "a ConfigMap or Secret has data that Kubernetes refuses",
+    verdict: "The API server refuses the object, and Flux applies nothing of the Kustomization. Keys consist of letters, digits, `-`, `_` and \
+              `.`; values are strings; `data` of a Secret is base64; and all data together has at most 1 MiB.",
     example: "kind: ConfigMap\ndata:\n  replicas: 3\n",
-    way_out: "Quote values that look like numbers or booleans; write plain texts of a Secret in `stringData`.",
+    way_out: "put quotes around values that look like numbers or booleans; write plain texts of a Secret in `stringData`",
 };
 
 pub(super) static RULES: &[&Rule] = &[&NAME, &LABEL, &FIELD, &DATA];
 
-/// Fields of `metadata`, of every kind.
+/// Fields that `metadata` has for every kind.
 const FIELDS: [&str; 15] = [
     "annotations",
     "creationTimestamp",
@@ -74,7 +74,7 @@ const FIELDS: [&str; 15] = [
     "selfLink",
     "uid",
 ];
-/// Most bytes of the data of one ConfigMap or Secret.
+/// Limit of the data in one ConfigMap or Secret, in bytes.
 const DATA_LIMIT: usize = 1 << 20;
 
 pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
@@ -87,7 +87,7 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
             &["spec", "template", "metadata"],
             &["spec", "jobTemplate", "spec", "template", "metadata"],
         ] {
-            // Below `spec`, only these kinds are known to have metadata of pods.
+            // Only these workloads are known to have metadata of pods below `spec`.
             let workload = matches!(one.object.group(), "apps" | "batch");
             if let Some(metadata) = one.object.node.get(path).filter(|_| path.len() == 1 || workload) {
                 check.metadata(metadata);
@@ -116,19 +116,29 @@ impl Check<'_, '_> {
 
     fn name(&mut self) {
         let object = &self.one.object;
-        // Names of roles are parts of a path, and may have colons.
+        // The API server allows colons in the names of RBAC roles and bindings.
         let roles = object.group() == "rbac.authorization.k8s.io";
         let Some(node) = object.node.get(&["metadata", "name"]).filter(|_| !roles) else { return };
         let Some(text) = node.as_str().filter(|text| !self.is_variable(text)) else { return };
         let label = matches!((object.group(), object.kind()), ("", "Namespace" | "Service"));
         let fits = if label { text.len() <= 63 && !text.contains('.') } else { true };
         if !is_object_name(text) || !fits {
-            self.add(&NAME, node, format!("invalid name `{}` of a {}", shown(text), shown(object.kind())));
+            let message = format!("invalid name `{}` of a {}", shown(text), shown(object.kind()));
+            let expected = if label {
+                "at most 63 lowercase letters, digits and `-`"
+            } else {
+                "lowercase letters, digits, `-` and `.`"
+            };
+            self.add(&NAME, node, format!("{message}: expected {expected}"));
         } else if !matches!(Written::of(node), Written::Text | Written::Unclear) {
             self.add(
                 &NAME,
                 node,
-                format!("the name `{}` of a {} is not a text: quote it", shown(text), shown(object.kind())),
+                format!(
+                    "the name `{}` of a {} is not a string: put quotes around it",
+                    shown(text),
+                    shown(object.kind())
+                ),
             );
         }
     }
@@ -138,8 +148,8 @@ impl Check<'_, '_> {
             let Some(key) = entry.key.as_str().filter(|key| !FIELDS.contains(key)) else { continue };
             let near = nearest(key, FIELDS.into_iter());
             let place = Place::overlay(self.one.object.file, &entry.key);
-            let finding = self.found.add(&FIELD, place, format!("`metadata` has no field `{}`", shown(key)));
-            near.map(|near| finding.help(format!("Did you mean `{near}`?")));
+            let finding = self.found.add(&FIELD, place, format!("unknown field `{}` in `metadata`", shown(key)));
+            near.map(|near| finding.help(format!("did you mean `{near}`?")));
         }
         for (part, labels) in [("labels", true), ("annotations", false)] {
             for entry in metadata.get(&[part]).map(Node::entries).unwrap_or_default() {
@@ -156,7 +166,7 @@ impl Check<'_, '_> {
         }
         let Some(value) = entry.value.as_str() else {
             if !entry.value.is_null() {
-                self.add(&LABEL, &entry.value, format!("the {word} `{}` is not a text", shown(key)));
+                self.add(&LABEL, &entry.value, format!("the value of the {word} `{}` is not a string", shown(key)));
             }
             return;
         };
@@ -164,7 +174,8 @@ impl Check<'_, '_> {
             return;
         }
         if !matches!(Written::of(&entry.value), Written::Text | Written::Unclear) {
-            self.add(&LABEL, &entry.value, format!("the {word} `{}` is not a text: quote it", shown(key)));
+            let message = format!("the value of the {word} `{}` is not a string: put quotes around it", shown(key));
+            self.add(&LABEL, &entry.value, message);
         } else if is_label && !value.is_empty() && !is_label_value(value) {
             self.add(&LABEL, &entry.value, format!("invalid value `{}` of the label `{}`", shown(value), shown(key)));
         }
@@ -184,7 +195,7 @@ impl Check<'_, '_> {
             }
         }
         if size > DATA_LIMIT {
-            self.add(&DATA, node, format!("the {kind} has {size} bytes of data, more than {DATA_LIMIT}"));
+            self.add(&DATA, node, format!("the {kind} has {size} bytes of data: at most {DATA_LIMIT} are allowed"));
         }
     }
 
@@ -193,7 +204,7 @@ impl Check<'_, '_> {
             return;
         }
         if value.as_str().is_none() || !matches!(Written::of(value), Written::Text | Written::Unclear) {
-            self.add(&DATA, value, format!("the value of `{}` in `{part}` is not a text", shown(key)));
+            self.add(&DATA, value, format!("the value of `{}` in `{part}` is not a string", shown(key)));
             return;
         }
         let encoded = part == "binaryData" || part == "data" && self.one.object.kind() == "Secret";
@@ -205,7 +216,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// Tells whether Go's decoder takes the text, which skips line ends.
+/// Reports whether Go's decoder accepts the text. The decoder ignores line ends.
 fn is_base64(text: &str) -> bool {
     let bytes: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\n' | b'\r')).collect();
     let padding = bytes.iter().rev().take_while(|b| **b == b'=').count();
@@ -231,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_and_data_are_those_that_the_api_server_takes() {
+    fn labels_and_data_are_valid_if_the_api_server_accepts_them() {
         for key in ["app", "app.kubernetes.io/name", "a_b-c.d"] {
             assert!(is_label_key(key), "{key}");
         }

@@ -1,5 +1,5 @@
-//! What Flux refuses, or waits for without an end, after the bundle is published: Flux's objects against Flux's own definitions, and
-//! the references between them.
+//! Objects that Flux or the API server refuses after the bundle is published, or that Flux waits for without end. The rules check Flux's
+//! objects against Flux's own definitions, and the references between the objects.
 
 mod applied;
 mod definition;
@@ -19,7 +19,7 @@ use super::{Contents, Findings, Rule};
 use crate::flux::Kustomization;
 pub(super) use applied::{Applied, AppliedObject};
 
-/// The rules, a list for each file.
+/// The rules of this topic, one list for each file.
 pub(super) static RULES: &[&[&Rule]] = &[
     definition::RULES,
     versions::RULES,
@@ -34,7 +34,7 @@ pub(super) static RULES: &[&[&Rule]] = &[
     own_objects::RULES,
 ];
 
-/// Checks the objects that Flux applies.
+/// Checks all objects that Flux applies.
 pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     let applied = Applied::of(contents);
     definition::check(&applied, found);
@@ -50,7 +50,7 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
     versions::check(&applied, found);
 }
 
-/// Returns every directory of the bundle that Flux builds, with the Kustomization that says so; the appliance's own has none.
+/// Returns each directory of the bundle that Flux builds, with its Kustomization. The appliance's own Kustomization is `None`.
 pub(super) fn roots<'a>(contents: &'a Contents<'a>) -> Vec<(Option<&'a Kustomization<'a>>, String)> {
     Applied::of(contents).roots()
 }

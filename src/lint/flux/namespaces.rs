@@ -1,4 +1,4 @@
-//! Namespaces: each object has one, and each one is created by something.
+//! Namespaces: each object needs one, and something must create each namespace.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,9 @@ pub(super) static UNSET: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Error,
     title: "an object has no namespace",
-    verdict: "Flux answers `namespace not specified` and applies nothing of the Kustomization.",
+    verdict: "Flux reports `namespace not specified` and applies nothing of the Kustomization.",
     example: "kind: HelmRelease\nmetadata: {name: web}   # and no kustomization file sets a namespace\n",
-    way_out: "Write `metadata.namespace`, or `namespace` in the kustomization file.",
+    way_out: "write `metadata.namespace`, or set `namespace` in the kustomization file",
 };
 
 pub(super) static MISSING: Rule = Rule {
@@ -23,16 +23,16 @@ pub(super) static MISSING: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Warning,
     title: "the overlay does not create a namespace that it uses",
-    verdict: "Unless something outside of the overlay creates the namespace, the API server answers `namespaces \"NAME\" not found`: Flux \
-              applies nothing of the Kustomization, or Helm does not install the release.",
-    example: "kind: HelmRelease\nspec:\n  targetNamespace: web   # and the overlay has no Namespace `web`\n",
-    way_out: "Add the Namespace, set `install.createNamespace: true` of the HelmRelease, or, if the cluster has the namespace without the \
-              overlay, add `Namespace/NAME` to `lint.external` in the configuration.",
+    verdict: "Unless something outside of the overlay creates the namespace, the API server answers `namespaces \"NAME\" not found`. Then \
+              Flux applies nothing of the Kustomization, or Helm does not install the release.",
+    example: "kind: HelmRelease\nspec:\n  targetNamespace: web   # the overlay has no Namespace `web`\n",
+    way_out: "add the Namespace, or set `install.createNamespace: true` in the HelmRelease; if the cluster has the namespace without the \
+              overlay, add `Namespace/NAME` to `lint.external` in the configuration",
 };
 
 pub(super) static RULES: &[&Rule] = &[&UNSET, &MISSING];
 
-/// Kinds that are in a namespace, with their groups.
+/// Groups with their kinds that belong to a namespace.
 static NAMESPACED: &[(&str, &[&str])] = &[
     (
         "",
@@ -60,7 +60,7 @@ static NAMESPACED: &[(&str, &[&str])] = &[
     ("source.toolkit.fluxcd.io", &["OCIRepository", "HelmRepository", "HelmChart", "GitRepository", "Bucket"]),
 ];
 
-/// Tells whether objects of the kind are in a namespace; no for a kind that is not known.
+/// Reports whether the object belongs to a namespace. The answer is no for an unknown kind.
 fn is_namespaced(one: &AppliedObject<'_>) -> bool {
     let (group, kind) = (one.object.group(), one.object.kind());
     NAMESPACED.iter().any(|(of, kinds)| *of == group && kinds.contains(&kind))
@@ -100,7 +100,7 @@ fn is_absent(applied: &Applied<'_>, created: &BTreeSet<&str>, namespace: &str) -
     !variable && !created.contains(namespace) && !applied.is_external("Namespace", None, namespace)
 }
 
-/// Returns the namespaces that the overlay, its releases, the appliance or the cluster itself creates.
+/// Returns the namespaces that the overlay, its Helm releases, the appliance or the cluster creates.
 fn created<'a>(applied: &'a Applied<'_>) -> BTreeSet<&'a str> {
     let mut created = BTreeSet::from(["default", "kube-system", "kube-public", "kube-node-lease"]);
     created.insert(applied.flux_namespace());

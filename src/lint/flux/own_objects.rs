@@ -1,5 +1,5 @@
-//! Objects that the appliance makes itself, objects that nothing applies, Secrets that nothing decrypts, and files
-//! whose names collide.
+//! Objects that the appliance creates itself, objects that no Kustomization applies, Secrets that Flux does not decrypt, and files
+//! whose names differ only in case.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,11 @@ pub(super) static APPLIANCE_OBJECT: Rule = Rule {
     id: "appliance-object",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "the overlay has an object that the appliance makes itself",
-    verdict: "Flux and the appliance both apply the object and undo each other's changes; when a later release does not have it, `prune` \
-              deletes what the appliance needs.",
+    title: "the overlay contains an object that the appliance creates itself",
+    verdict: "Flux and the appliance both apply the object and undo each other's changes. When a later release no longer contains the \
+              object, `prune` deletes it, although the appliance needs it.",
     example: "kind: OCIRepository\nmetadata: {name: alga-appliance, namespace: flux-system}\n",
-    way_out: "Remove the object from the overlay: the appliance makes it from the release.",
+    way_out: "remove the object from the overlay; the appliance creates it from the release",
 };
 
 pub(super) static UNAPPLIED: Rule = Rule {
@@ -26,31 +26,31 @@ pub(super) static UNAPPLIED: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Warning,
     title: "no Kustomization applies a HelmRelease or Kustomization of the overlay",
-    verdict: "Flux does not know the object: no kustomization file that Flux builds lists its file.",
+    verdict: "The object does not reach the cluster, because no kustomization file that Flux builds lists its file.",
     example: "# base/apps/kustomization.yaml does not list web.yaml, which has a HelmRelease\n",
-    way_out: "List the file in the kustomization file of a directory that is applied, or remove it.",
+    way_out: "list the file in the kustomization file of a directory that Flux applies, or remove the file",
 };
 
 pub(super) static ENCRYPTED: Rule = Rule {
     id: "secret-not-decrypted",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "an encrypted Secret is applied by a Kustomization that does not decrypt",
-    verdict: "Flux answers `is SOPS encrypted, configuring decryption is required` and applies nothing of the Kustomization.",
-    example: "kind: Secret\nsops: {version: 3.9.0}   # and its Kustomization has no `decryption`\n",
-    way_out: "Add `decryption: {provider: sops, secretRef: {name: ...}}` to the Kustomization. The appliance's own Kustomization of `base` \
-              does not decrypt.",
+    title: "a Kustomization without decryption applies an encrypted Secret",
+    verdict: "Flux reports `is SOPS encrypted, configuring decryption is required` and applies nothing of the Kustomization.",
+    example: "kind: Secret\nsops: {version: 3.9.0}   # its Kustomization has no `decryption`\n",
+    way_out: "add `decryption: {provider: sops, secretRef: {name: ...}}` to the Kustomization; the appliance's own Kustomization of `base` \
+              does not decrypt, so move the Secret to another one",
 };
 
 pub(super) static FILE_NAME: Rule = Rule {
     id: "file-name-case",
     class: Class::Reconciles,
     severity: Severity::Warning,
-    title: "two files of the overlay differ in upper and lower case alone",
-    verdict: "Nothing fails in Flux. On a file system that does not tell upper from lower case, the two are one file, and whoever checks out \
-              the tree there publishes something else.",
+    title: "the names of two files of the overlay differ only in case",
+    verdict: "Nothing fails in Flux. But a file system that ignores case holds only one of the two files, so publishing from such a checkout \
+              produces a different release.",
     example: "base/web.yaml\nbase/Web.yaml\n",
-    way_out: "Rename one of the files.",
+    way_out: "rename one of the files",
 };
 
 pub(super) static RULES: &[&Rule] = &[&APPLIANCE_OBJECT, &UNAPPLIED, &ENCRYPTED, &FILE_NAME];
@@ -60,7 +60,7 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
         if is_appliances(applied, one) {
             let node = one.object.node.get(&["metadata", "name"]).unwrap_or(one.object.node);
             let message =
-                format!("the appliance makes the {} `{}` itself", one.object.kind(), shown(one.object.name()));
+                format!("the appliance itself creates the {} `{}`", one.object.kind(), shown(one.object.name()));
             found.add(&APPLIANCE_OBJECT, Place::overlay(one.object.file, node), message);
         }
     }
@@ -125,7 +125,7 @@ fn file_names(applied: &Applied<'_>, found: &mut Findings) {
     let mut lower: BTreeMap<String, &str> = BTreeMap::new();
     for path in applied.contents.files.bytes().keys() {
         if let Some(other) = lower.insert(path.to_lowercase(), path) {
-            let message = format!("`{}` and `{}` differ in upper and lower case alone", shown(other), shown(path));
+            let message = format!("the names `{}` and `{}` differ only in case", shown(other), shown(path));
             found.add(&FILE_NAME, Place::overlay_line(path, 1), message);
         }
     }

@@ -1,4 +1,4 @@
-//! References from one Flux object to another: `dependsOn`, health checks, the sources of charts and directories.
+//! References between Flux objects: `dependsOn`, health checks, and the sources of charts and directories.
 
 use crate::config::nearest;
 use crate::flux::{HELM, KUSTOMIZE, Reference, Scalar};
@@ -12,11 +12,12 @@ pub(super) static DEPENDENCY_MISSING: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Error,
     title: "`dependsOn` names an object that does not exist",
-    verdict: "Flux waits for ever: `dependency 'NAMESPACE/NAME' is not ready` or `not found`. `dependsOn` of a HelmRelease names \
-              HelmReleases, that of a Kustomization names Kustomizations, and without a namespace both mean their own.",
+    verdict: "Flux waits forever: `dependency 'NAMESPACE/NAME' is not ready` or `not found`. `dependsOn` of a HelmRelease names \
+              HelmReleases, and that of a Kustomization names Kustomizations. A name without a namespace refers to the object's own \
+              namespace.",
     example: "kind: HelmRelease\nspec:\n  dependsOn: [{name: databse}]\n",
-    way_out: "Correct name and namespace, or remove the entry. If the cluster has the object without the overlay, add \
-              `KIND/NAMESPACE/NAME` to `lint.external` in the configuration.",
+    way_out: "correct the name and the namespace, or remove the entry; if the cluster has the object without the overlay, add \
+              `KIND/NAMESPACE/NAME` to `lint.external` in the configuration",
 };
 
 pub(super) static HEALTH_CHECK_MISSING: Rule = Rule {
@@ -24,22 +25,22 @@ pub(super) static HEALTH_CHECK_MISSING: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Error,
     title: "a health check names a Flux object that does not exist",
-    verdict: "The Kustomization fails after its time limit, in every interval: `health check failed`. What depends on it is never applied.",
+    verdict: "The Kustomization fails at its timeout, in every interval: `health check failed`. Flux never applies objects that depend on it.",
     example: "kind: Kustomization\nspec:\n  healthChecks:\n    - {apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, name: wbe}\n",
-    way_out: "Correct name and namespace, or remove the check. If the cluster has the object without the overlay, add \
-              `KIND/NAMESPACE/NAME` to `lint.external` in the configuration.",
+    way_out: "correct the name and the namespace, or remove the check; if the cluster has the object without the overlay, add \
+              `KIND/NAMESPACE/NAME` to `lint.external` in the configuration",
 };
 
 pub(super) static SOURCE_MISSING: Rule = Rule {
     id: "source-missing",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a source is referred to that does not exist",
-    verdict: "Flux does nothing for the object: `Source 'OCIRepository/NAMESPACE/NAME' not found`. Without a namespace, a reference means \
-              the namespace of the object that has it.",
+    title: "an object refers to a source that does not exist",
+    verdict: "Flux never installs or applies the object: `Source 'OCIRepository/NAMESPACE/NAME' not found`. A reference without a \
+              namespace refers to the namespace of the object that contains it.",
     example: "kind: HelmRelease\nspec:\n  chartRef: {kind: OCIRepository, name: wbe}\n",
-    way_out: "Correct kind, name and namespace. If the cluster has the source without the overlay, add `KIND/NAMESPACE/NAME` to \
-              `lint.external` in the configuration.",
+    way_out: "correct the kind, name and namespace; if the cluster has the source without the overlay, add `KIND/NAMESPACE/NAME` to \
+              `lint.external` in the configuration",
 };
 
 pub(super) static PATH_MISSING: Rule = Rule {
@@ -47,14 +48,14 @@ pub(super) static PATH_MISSING: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Error,
     title: "a Kustomization applies a directory that the bundle does not have",
-    verdict: "Flux answers `kustomization path not found: stat ...: no such file or directory`, and applies nothing.",
+    verdict: "Flux reports `kustomization path not found: stat ...: no such file or directory`, and applies nothing.",
     example: "kind: Kustomization\nspec:\n  path: ./base/platfrom\n",
-    way_out: "Correct `spec.path`, which starts at the overlay's root, or remove the ignore rule that leaves the directory out.",
+    way_out: "correct `spec.path`, which is relative to the overlay's root, or remove the ignore rule that excludes the directory",
 };
 
 pub(super) static RULES: &[&Rule] = &[&DEPENDENCY_MISSING, &HEALTH_CHECK_MISSING, &SOURCE_MISSING, &PATH_MISSING];
 
-/// What a reference means.
+/// The target of a reference.
 struct Meant<'r, 'a> {
     applied: &'r Applied<'a>,
     kind: &'r str,
@@ -65,7 +66,7 @@ struct Meant<'r, 'a> {
 pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
     paths(applied, found);
     if applied.renamed.is_some() {
-        return; // names in the files are not those in the cluster
+        return; // The names in the files differ from those in the cluster.
     }
     for (one, release) in applied.releases() {
         for reference in &release.depends_on {
@@ -101,7 +102,7 @@ impl<'r, 'a> Meant<'r, 'a> {
     ) -> Option<Self> {
         let namespace = reference.namespace.map(|namespace| namespace.text).or(from.namespace.as_deref());
         let name = reference.name.filter(|name| !name.text.is_empty())?;
-        // A variable has its value only on the appliance.
+        // The value of a variable is known only on the appliance.
         let variable = applied.substitutes(from) && reference.scalars().any(|scalar| scalar.text.contains("${"));
         (!variable).then_some(Self { applied, kind, name, namespace })
     }
@@ -120,21 +121,27 @@ impl<'r, 'a> Meant<'r, 'a> {
         format!("{} `{namespace}{}`", self.kind, shown(self.name.text))
     }
 
-    /// Says where an object of that name is instead.
+    /// Returns a hint about an object with the same name in another place.
     fn instead(&self) -> Option<String> {
         let elsewhere = self.applied.find(self.kind, None, self.name.text);
         if let Some(namespace) = elsewhere.and_then(|one| one.namespace.as_deref()) {
-            return Some(format!("There is one in the namespace `{}`: write `namespace`.", shown(namespace)));
+            return Some(format!(
+                "the object exists in the namespace `{0}`; if it is meant, add `namespace: {0}` to the reference",
+                shown(namespace)
+            ));
         }
         let in_files = self.applied.contents.parts.objects.iter();
         let unapplied = in_files.clone().find(|one| one.kind() == self.kind && one.name() == self.name.text);
         if let Some(unapplied) = unapplied {
-            return Some(format!("{} has it, and no Kustomization applies that file.", shown(unapplied.file)));
+            return Some(format!(
+                "apply the file {}, which contains the object, in a Kustomization",
+                shown(unapplied.file)
+            ));
         }
         let others = ["HelmRelease", "Kustomization", "OCIRepository", "HelmRepository", "GitRepository", "HelmChart"];
         let mut others = others.into_iter().filter(|kind| *kind != self.kind);
         let kind = others.find(|kind| self.applied.find(kind, None, self.name.text).is_some())?;
-        Some(format!("The object of that name is a {kind}, and a {} is expected here.", self.kind))
+        Some(format!("refer to a {}; the object with this name is a {kind}", self.kind))
     }
 }
 
@@ -145,7 +152,7 @@ fn report(rule: &'static Rule, from: &AppliedObject<'_>, meant: &Meant<'_, '_>, 
     if let Some(instead) = meant.instead() {
         finding.help(instead);
     } else if let Some(near) = near {
-        finding.help(format!("Did you mean `{}`?", shown(&near)));
+        finding.help(format!("did you mean `{}`?", shown(&near)));
         let text = meant.applied.contents.text(from.object.file).unwrap_or_default();
         if !text.is_empty() && !meant.name.node.is_alias() {
             finding.rename(text, meant.name.node, &near);
@@ -176,7 +183,7 @@ fn health_check(applied: &Applied<'_>, from: &AppliedObject<'_>, reference: &Ref
     let kind = match (group.split('/').next(), reference.kind.map(|kind| kind.text)) {
         (Some(HELM), Some("HelmRelease")) => "HelmRelease",
         (Some(KUSTOMIZE), Some("Kustomization")) => "Kustomization",
-        _ => return, // a chart may bring it
+        _ => return, // A chart may create objects of other kinds.
     };
     let Some(meant) = Meant::of(applied, from, reference, kind) else { return };
     if !meant.exists() {
@@ -190,7 +197,7 @@ fn source(applied: &Applied<'_>, from: &AppliedObject<'_>, reference: Option<&Re
     let Some((reference, kind)) = reference.and_then(|reference| Some((reference, reference.kind?.text))) else {
         return;
     };
-    // The fields' own rule refuses another kind.
+    // The rule for invalid field values refuses other kinds.
     if !["OCIRepository", "HelmRepository", "GitRepository", "Bucket", "HelmChart"].contains(&kind) {
         return;
     }
@@ -216,10 +223,10 @@ fn paths(applied: &Applied<'_>, found: &mut Findings) {
         if !exists {
             let directories = applied.contents.files.bytes().keys().map(|file| crate::path::parent(file));
             let near = nearest(path.text.trim_start_matches("./"), directories);
-            let message = format!("the bundle has no directory `{}`", shown(path.text));
+            let message = format!("the bundle does not contain the directory `{}`", shown(path.text));
             let finding = found.add(&PATH_MISSING, Place::overlay(one.object.file, path.node), message);
             if let Some(near) = near {
-                finding.help(format!("Did you mean `./{}`?", shown(&near)));
+                finding.help(format!("did you mean `./{}`?", shown(&near)));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Sources of charts and files: URLs and references that Flux cannot use, and charts that are not pinned.
+//! Sources of charts and files: invalid URLs and digests, and charts without a fixed version.
 
 use crate::flux::{HelmRelease, Source, SourceKind};
 use crate::lint::{Class, Findings, Place, Rule, Severity};
@@ -12,9 +12,9 @@ pub(super) static DIGEST: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Error,
     title: "an OCIRepository has an invalid digest",
-    verdict: "Flux answers `failed to determine artifact digest: cannot parse hash`, and what uses the source waits for ever.",
+    verdict: "Flux reports `failed to determine artifact digest: cannot parse hash`, and every object that uses the source waits forever.",
     example: "kind: OCIRepository\nspec:\n  ref: {digest: 9933f58f8bf4}\n",
-    way_out: "Write `sha256:` and the 64 digits of the digest of the artifact's manifest, not of the archive in it.",
+    way_out: "write `sha256:` and the 64 hex digits of the digest of the artifact's manifest, not of the archive in it",
 };
 
 pub(super) static URL: Rule = Rule {
@@ -22,31 +22,31 @@ pub(super) static URL: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Error,
     title: "a source has a URL that Flux cannot use",
-    verdict: "Flux stops to reconcile the source: `URLInvalid`, and what uses it waits for ever.",
+    verdict: "Flux stops reconciling the source with `URLInvalid`, and every object that uses the source waits forever.",
     example: "kind: OCIRepository\nspec:\n  url: oci://registry.example.com/charts/web:1.2.3\n",
-    way_out: "Write a tag or digest in `spec.ref`. A HelmRepository with an `oci://` URL needs `type: oci`, and one with `type: oci` needs \
-              an `oci://` URL.",
+    way_out: "write a tag or digest in `spec.ref`, not in the URL; use `type: oci` in a HelmRepository if and only if its URL starts with \
+              `oci://`",
 };
 
 pub(super) static NOT_PINNED: Rule = Rule {
     id: "source-not-pinned",
     class: Class::Reconciles,
     severity: Severity::Warning,
-    title: "a chart or source of others has no fixed version",
-    verdict: "Flux installs whatever the newest version is, so that appliances of one release differ, and change without a release.",
+    title: "a chart or a source from elsewhere has no fixed version",
+    verdict: "Flux installs the newest version, so appliances with the same release differ, and change without a new release.",
     example: "kind: HelmRelease\nspec:\n  chart:\n    spec: {chart: cert-manager, version: 1.x, sourceRef: {kind: HelmRepository, name: jetstack}}\n",
-    way_out: "Write an exact version, or the digest.",
+    way_out: "write an exact version or a digest",
 };
 
 pub(super) static LAYER_SELECTOR: Rule = Rule {
     id: "chart-layer-selector",
     class: Class::Reconciles,
     severity: Severity::Warning,
-    title: "an OCIRepository of a chart does not select the chart's layer",
-    verdict: "Flux takes the first layer, which is not always the chart, unpacks it and packs it again without images, archives and other \
-              files that it leaves out of sources.",
-    example: "kind: OCIRepository\nspec:\n  url: oci://registry.example.com/charts/web   # and a HelmRelease has it as `chartRef`\n",
-    way_out: "Add `layerSelector: {mediaType: application/vnd.cncf.helm.chart.content.v1.tar+gzip, operation: copy}`.",
+    title: "an OCIRepository for a chart does not select the layer of the chart",
+    verdict: "Flux takes the first layer, which is not always the chart, unpacks it, and packs it again without images, archives and other \
+              files that Flux excludes from sources.",
+    example: "kind: OCIRepository\nspec:\n  url: oci://registry.example.com/charts/web   # a HelmRelease uses it as `chartRef`\n",
+    way_out: "add `layerSelector: {mediaType: application/vnd.cncf.helm.chart.content.v1.tar+gzip, operation: copy}`",
 };
 
 pub(super) static RULES: &[&Rule] = &[&DIGEST, &URL, &NOT_PINNED, &LAYER_SELECTOR];
@@ -65,7 +65,7 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
             SourceKind::GitRepository | SourceKind::Bucket | SourceKind::HelmChart => {}
         }
     }
-    // A tree that could not be packed has its own charts in git still.
+    // In a tree that could not be packed, the HelmReleases still refer to charts in git.
     let packed = applied.contents.release.is_some();
     for (one, release) in applied.releases().filter(|(one, _)| packed && !applied.may_be_patched(one)) {
         helm_release(applied, one, release, found);
@@ -85,13 +85,15 @@ fn oci_repository(applied: &Applied<'_>, one: &AppliedObject<'_>, source: &Sourc
     if let Some(url) = source.url {
         let last = url.text.rsplit('/').next().unwrap_or_default();
         if url.text.matches('/').count() > 2 && last.contains([':', '@']) && !is_variable(url.text) {
-            let message = format!("the URL of the OCIRepository `{name}` has a tag or digest: `{}`", shown(last));
+            let message = format!("the URL of the OCIRepository `{name}` contains a tag or digest: `{}`", shown(last));
             found.add(&URL, place(one, url.node), message);
         }
     }
     if let Some(digest) = source.digest.filter(|digest| !digest.text.is_empty() && !is_variable(digest.text)) {
         if digest.text.parse::<crate::oci::Digest>().is_err() {
-            let message = format!("invalid digest `{}`: expected `sha256:` and 64 digits", shown(digest.text));
+            let digest_text = shown(digest.text);
+            let message =
+                format!("invalid digest `{digest_text}`: expected `sha256:` followed by 64 lowercase hex digits");
             found.add(&DIGEST, place(one, digest.node), message);
         }
         return;
@@ -100,7 +102,7 @@ fn oci_repository(applied: &Applied<'_>, one: &AppliedObject<'_>, source: &Sourc
     let moving = source.semver.is_none() && source.tag.is_none_or(|tag| matches!(tag.text, "" | "latest"));
     if (range || moving) && applied.contents.release.is_some() {
         let node = source.semver.or(source.tag).map_or(one.object.node, |scalar| scalar.node);
-        found.add(&NOT_PINNED, place(one, node), format!("the OCIRepository `{name}` follows the newest version"));
+        found.add(&NOT_PINNED, place(one, node), format!("the OCIRepository `{name}` has no fixed version or digest"));
     }
 }
 
@@ -112,13 +114,13 @@ fn helm_repository(one: &AppliedObject<'_>, source: &Source<'_>, found: &mut Fin
         found.add(
             &URL,
             place(one, url.node),
-            format!("the HelmRepository `{name}` has an `oci://` URL and no `type: oci`"),
+            format!("the HelmRepository `{name}` has an `oci://` URL but lacks `type: oci`"),
         );
     } else if is_oci && !url.text.starts_with("oci://") {
         found.add(
             &URL,
             place(one, url.node),
-            format!("the HelmRepository `{name}` has `type: oci` and no `oci://` URL"),
+            format!("the HelmRepository `{name}` has `type: oci`, but its URL does not start with `oci://`"),
         );
     }
 }
@@ -129,7 +131,7 @@ fn helm_release(applied: &Applied<'_>, one: &AppliedObject<'_>, release: &HelmRe
         let sources = &applied.contents.parts.sources;
         let source = Source::referred(sources, SourceKind::OciRepository, &reference, &release.object);
         if source.is_some_and(|source| source.field("layerSelector").is_none()) {
-            let message = format!("the OCIRepository of the chart of `{name}` selects no layer");
+            let message = format!("the OCIRepository with the chart of `{name}` lacks `layerSelector`");
             found.add(&LAYER_SELECTOR, place(one, reference.node), message);
         }
     }
@@ -142,7 +144,7 @@ fn helm_release(applied: &Applied<'_>, one: &AppliedObject<'_>, release: &HelmRe
     }
 }
 
-/// Tells whether a text is a version of three numbers, and no range.
+/// Reports whether a text is a version of three numbers and not a range.
 fn is_exact(version: &str) -> bool {
     let version = version.strip_prefix(['=', 'v']).unwrap_or(version);
     let core = version.split(['-', '+']).next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Variables that Flux replaces in what it built, when a Kustomization has `postBuild`: every `${` of every object is one then, also
-//! in scripts, templates and patterns.
+//! Variables that Flux replaces in the built objects of a Kustomization with `postBuild`. Flux then treats every `${` in every object as
+//! a variable, even in scripts, templates and patterns.
 
 use crate::flux::PostBuild;
 use crate::lint::{Class, Findings, Place, Rule, Severity};
@@ -11,23 +11,22 @@ pub(super) static BROKEN: Rule = Rule {
     id: "substitution-broken",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a text has a `${` that Flux cannot replace",
-    verdict: "The Kustomization has `postBuild`, so Flux reads every `${` as a variable. It answers `bad substitution` or `missing closing \
-              brace` and applies nothing of the Kustomization.",
+    title: "a text contains a `${` that Flux cannot replace",
+    verdict: "The Kustomization has `postBuild`, so Flux reads every `${` as a variable. Flux reports `bad substitution` or `missing closing \
+              brace`, and applies nothing of the Kustomization.",
     example: "kind: ConfigMap\ndata:\n  script.js: |\n    console.log(`${item.name}`)\n",
-    way_out: "Write `$${` for a `${` of the text itself, or set the annotation `kustomize.toolkit.fluxcd.io/substitute: disabled` on the \
-              object.",
+    way_out: "write `$${` for a literal `${`, or set the annotation `kustomize.toolkit.fluxcd.io/substitute: disabled` on the object",
 };
 
 pub(super) static UNSET: Rule = Rule {
     id: "substitution-unset",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a text has a variable that its Kustomization does not set",
-    verdict: "Flux 2.9 answers `variable not set (strict mode)` and applies nothing of the Kustomization; Flux 2.8 and older replace the \
-              variable by nothing, and say nothing.",
-    example: "kind: Kustomization\nspec:\n  postBuild: {substitute: {domain: example.com}}   # and an object says `${domian}`\n",
-    way_out: "Set the variable, write a default (`${name:=value}`), or write `$${name}` if the text itself has a `${`.",
+    title: "a text contains a variable that its Kustomization does not set",
+    verdict: "Flux 2.9 reports `variable not set (strict mode)` and applies nothing of the Kustomization. Flux 2.8 and older replace the \
+              variable with an empty string, without a message.",
+    example: "kind: Kustomization\nspec:\n  postBuild: {substitute: {domain: example.com}}   # an object contains `${domian}`\n",
+    way_out: "set the variable, write a default (`${name:=value}`), or write `$${name}` for a literal `${name}`",
 };
 
 pub(super) static RULES: &[&Rule] = &[&BROKEN, &UNSET];
@@ -44,7 +43,7 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
                     found.add(&BROKEN, Place::overlay(one.object.file, node), message);
                 }
                 Some(Problem::Unset(name)) => {
-                    let message = format!("nothing sets the variable `{}`", shown(name));
+                    let message = format!("no `postBuild` setting defines the variable `{}`", shown(name));
                     found.add(&UNSET, Place::overlay(one.object.file, node), message);
                 }
                 None => {}
@@ -55,18 +54,18 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Problem<'t> {
-    /// The `${` at this byte cannot be read.
+    /// The byte offset of a `${` that cannot be parsed.
     Broken(usize),
     Unset(&'t str),
 }
 
-/// Returns the first `${` that Flux refuses, read as its own parser does.
+/// Returns the first `${` that Flux refuses. The text is parsed by the rules of Flux's own parser.
 fn first_problem<'t>(text: &'t str, variables: &PostBuild<'_>) -> Option<Problem<'t>> {
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
         let after = &rest[dollar + 1..];
         let Some(inside) = after.strip_prefix('{') else {
-            // `$$` stands for one that is none of a variable.
+            // `$$` is an escaped `$` and does not start a variable.
             rest = after.strip_prefix('$').unwrap_or(after);
             continue;
         };
@@ -90,7 +89,7 @@ fn first_problem<'t>(text: &'t str, variables: &PostBuild<'_>) -> Option<Problem
     None
 }
 
-/// Tells whether one or two `,` or `^` and the closing brace follow.
+/// Reports whether one or two `,` or `^` follow, and then the closing brace.
 fn changes_case(next: &str) -> bool {
     let end = next.find(|c: char| !matches!(c, ',' | '^')).unwrap_or(next.len());
     end <= 2 && next[end..].starts_with('}')
@@ -106,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_read_as_fluxs_own_parser_reads_them() {
+    fn variables_are_parsed_by_the_rules_of_flux() {
         let variables = PostBuild { substitute: vec!["a"], has_more: false };
         for text in
             ["$x", "$(x)", "${a}", "$${x}", "${x:-d}", "${x:=d}", "${x=d}", "${#x}", "${x^^}", "${a}-${a}", "$$$${x}"]

@@ -1,4 +1,4 @@
-//! How often Flux asks and tries again.
+//! The intervals at which Flux reconciles objects and retries.
 
 use crate::lint::{Class, Findings, Place, Rule, Severity};
 use crate::text::shown;
@@ -11,9 +11,9 @@ pub(super) static SHORT_INTERVAL: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Warning,
     title: "a Flux object is reconciled several times a minute",
-    verdict: "Flux works without an end, and registries limit the rate of requests.",
+    verdict: "Flux works without pause, and registries limit the rate of requests.",
     example: "kind: HelmRelease\nspec:\n  interval: 5s\n",
-    way_out: "Write an interval of a minute or more: Flux reacts to a new release at once, whatever the interval is.",
+    way_out: "set an interval of at least one minute; Flux installs a new release at once, whatever the interval is",
 };
 
 pub(super) static RETRY: Rule = Rule {
@@ -21,16 +21,16 @@ pub(super) static RETRY: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Warning,
     title: "a Kustomization with a long interval has no `retryInterval`",
-    verdict: "After a failure, such as a registry that is not reached for a moment, Flux tries again only after the whole interval.",
+    verdict: "After a failure, such as a registry that is unreachable for a moment, Flux retries only after the whole interval.",
     example: "kind: Kustomization\nspec:\n  interval: 1h\n",
-    way_out: "Add `retryInterval: 1m`.",
+    way_out: "add `retryInterval: 1m`",
 };
 
 pub(super) static RULES: &[&Rule] = &[&SHORT_INTERVAL, &RETRY];
 
-/// Shortest interval, in milliseconds, that is not found.
+/// Shortest interval, in milliseconds, that is accepted.
 const SHORT: f64 = 60_000.0;
-/// Shortest interval, in milliseconds, that needs one for retries.
+/// Shortest interval, in milliseconds, that requires a `retryInterval`.
 const LONG: f64 = 1_800_000.0;
 
 pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
@@ -46,12 +46,12 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
         }
         let retries = one.object.node.get(&["spec", "retryInterval"]).is_some() || applied.may_be_patched(one);
         if kind == "Kustomization" && milliseconds >= LONG && !retries {
-            found.add(&RETRY, place(interval), format!("Kustomization `{name}` tries again only after its interval"));
+            found.add(&RETRY, place(interval), format!("Kustomization `{name}` retries only after its whole interval"));
         }
     }
 }
 
-/// Reads a duration as Go writes it, without a sign.
+/// Parses a duration in Go's format, without a sign, into milliseconds.
 fn milliseconds(text: &str) -> Option<f64> {
     let (mut rest, mut sum) = (text, 0.0);
     while !rest.is_empty() {
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_writes_them() {
+    fn durations_are_parsed_in_the_format_of_go() {
         for (text, expected) in
             [("10m", Some(600_000.0)), ("1h30m", Some(5_400_000.0)), ("1.5s", Some(1500.0)), ("20ms", Some(20.0))]
         {

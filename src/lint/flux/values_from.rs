@@ -1,4 +1,4 @@
-//! `valuesFrom` of HelmReleases: each ConfigMap and Secret must be one that the release provides or that the overlay has.
+//! `valuesFrom` of HelmReleases: the release must provide, or the overlay contain, each ConfigMap and Secret.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ pub(super) static MISSING: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Error,
     title: "`valuesFrom` names a ConfigMap that does not exist",
-    verdict: "The HelmRelease is never installed: `could not find ConfigMap 'NAMESPACE/NAME'`. The appliance provides a ConfigMap for each \
-              values file of the release's profile that a HelmRelease reads; the overlay may have others, in the namespace of the \
+    verdict: "Flux never installs the HelmRelease: `could not find ConfigMap 'NAMESPACE/NAME'`. The appliance provides one ConfigMap for each \
+              values file of the release's profile that a HelmRelease reads. The overlay may contain others, in the namespace of the \
               HelmRelease.",
     example: "kind: HelmRelease\nspec:\n  valuesFrom:\n    - {kind: ConfigMap, name: appliance-values-wbe}\n",
-    way_out: "Correct the name, or add the values file `profiles/PROFILE/values/NAME.PROFILE.yaml`. If the cluster has the ConfigMap \
-              without the overlay, add `ConfigMap/NAMESPACE/NAME` to `lint.external` in the configuration.",
+    way_out: "correct the name, or add the values file `profiles/PROFILE/values/NAME.PROFILE.yaml`; if the cluster has the ConfigMap \
+              without the overlay, add `ConfigMap/NAMESPACE/NAME` to `lint.external` in the configuration",
 };
 
 pub(super) static KEY: Rule = Rule {
@@ -29,10 +29,10 @@ pub(super) static KEY: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Error,
     title: "`valuesFrom` reads a key that the ConfigMap does not have",
-    verdict: "The HelmRelease is never installed: `missing key 'KEY' in ConfigMap 'NAMESPACE/NAME'`. Without `valuesKey`, the key is \
-              `values.yaml`. The key of values that the release provides is the name of their file.",
+    verdict: "Flux never installs the HelmRelease: `missing key 'KEY' in ConfigMap 'NAMESPACE/NAME'`. The default of `valuesKey` is \
+              `values.yaml`. For values that the release provides, the key is the name of their file.",
     example: "kind: HelmRelease\nspec:\n  valuesFrom:\n    - {kind: ConfigMap, name: appliance-values-web, valuesKey: web.singel-node.yaml}\n",
-    way_out: "Correct `valuesKey`.",
+    way_out: "correct `valuesKey`",
 };
 
 pub(super) static SECRET_MISSING: Rule = Rule {
@@ -40,33 +40,34 @@ pub(super) static SECRET_MISSING: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Warning,
     title: "`valuesFrom` names a Secret that the overlay does not have",
-    verdict: "Unless something outside of the overlay creates the Secret, the HelmRelease is never installed: `could not find Secret`.",
+    verdict: "Unless something outside of the overlay creates the Secret, Flux never installs the HelmRelease: `could not find Secret`.",
     example: "kind: HelmRelease\nspec:\n  valuesFrom:\n    - {kind: Secret, name: database-password}\n",
-    way_out: "If the cluster has the Secret without the overlay, add `Secret/NAMESPACE/NAME` to `lint.external` in the configuration.",
+    way_out: "add the Secret; if the cluster has the Secret without the overlay, add `Secret/NAMESPACE/NAME` to `lint.external` in the \
+              configuration",
 };
 
 pub(super) static HASHED: Rule = Rule {
     id: "values-from-hashed",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "`valuesFrom` names a ConfigMap or Secret whose name gets a hash",
-    verdict: "kustomize appends a hash to the generated name and does not change `valuesFrom`, so the HelmRelease is never installed: \
+    title: "`valuesFrom` names a ConfigMap or Secret whose generated name ends in a hash",
+    verdict: "kustomize appends a hash to the generated name but does not change `valuesFrom`, so Flux never installs the HelmRelease: \
               `could not find ConfigMap`.",
-    example: "configMapGenerator:\n  - {name: web-values, files: [values.yaml]}   # and a HelmRelease reads `web-values`\n",
-    way_out: "Set `generatorOptions: {disableNameSuffixHash: true}`.",
+    example: "configMapGenerator:\n  - {name: web-values, files: [values.yaml]}   # a HelmRelease reads `web-values`\n",
+    way_out: "set `generatorOptions: {disableNameSuffixHash: true}`",
 };
 
 pub(super) static RULES: &[&Rule] = &[&MISSING, &KEY, &SECRET_MISSING, &HASHED];
 
-/// A ConfigMap or Secret that exists.
+/// A ConfigMap or Secret that exists in the overlay.
 struct Held {
-    /// Its keys; nothing where they cannot be known.
+    /// Keys of its data; `None` if they are not known.
     keys: Option<BTreeSet<String>>,
-    /// Whether the name that the cluster has ends in a hash.
+    /// Whether kustomize appends a hash to its name.
     hashed: bool,
 }
 
-/// A read of one key.
+/// An item of `valuesFrom` that reads one key.
 struct Read<'r, 'a> {
     applied: &'r Applied<'a>,
     from: &'r AppliedObject<'a>,
@@ -109,7 +110,7 @@ impl<'a> Read<'_, 'a> {
         match self.held() {
             Some(Held { hashed: true, .. }) => {
                 let message = format!(
-                    "the name of the {} `{}` gets a hash, which is not in `valuesFrom`",
+                    "kustomize appends a hash to the name of the {} `{}`, but `valuesFrom` names it without the hash",
                     self.kind,
                     shown(self.name)
                 );
@@ -120,7 +121,7 @@ impl<'a> Read<'_, 'a> {
                 let near = nearest(self.key, keys.iter().map(String::as_str));
                 let finding = self.add(&KEY, self.key_node(), message, found);
                 if let Some(near) = near {
-                    finding.help(format!("Did you mean `{}`?", shown(&near)));
+                    finding.help(format!("did you mean `{}`?", shown(&near)));
                     self.rename(finding, self.key_node(), &near);
                 }
             }
@@ -152,14 +153,14 @@ impl<'a> Read<'_, 'a> {
         found.add(rule, Place::overlay(self.from.object.file, node), message)
     }
 
-    /// Offers another text for a scalar of the HelmRelease.
+    /// Offers to replace a scalar of the HelmRelease.
     fn rename(&self, finding: &mut Finding, node: &Node, to: &str) {
         if let Some(text) = self.applied.contents.text(self.from.object.file) {
             finding.rename(text, node, to);
         }
     }
 
-    /// Tells whether the appliance makes the ConfigMap out of values of the release, with the key that is read.
+    /// Reports whether the appliance creates the ConfigMap, with the key, from values of the release.
     fn is_provided(&self) -> bool {
         let namespace = self.namespace();
         if self.applied.installation.is_none() {
@@ -173,7 +174,7 @@ impl<'a> Read<'_, 'a> {
         })
     }
 
-    /// The appliance makes every key that is asked for. A key that is the name of a file, but not of one that exists, is a slip.
+    /// Checks a key that the appliance provides. The appliance creates any key, but a key like the name of a missing file is a mistake.
     fn provided_key(&self, found: &mut Findings) {
         if !has_extension(self.key, &["yaml", "yml"]) || self.key == ValuesFrom::DEFAULT_KEY {
             return;
@@ -185,15 +186,15 @@ impl<'a> Read<'_, 'a> {
         let own = self.applied.values().iter().find(|reader| reader.config_map == self.name && reader.key == self.key);
         let own = own.map(|reader| reader.file.as_str()).unwrap_or_default();
         if !values.contains(&self.key) && self.key != own && !self.is_generated_in_profile() {
-            let message = format!("no profile has a values file `{}`", shown(self.key));
+            let message = format!("no profile contains a values file `{}`", shown(self.key));
             let near = nearest(self.key, values.iter().copied()).unwrap_or_else(|| own.to_owned());
             let finding = self.add(&KEY, self.key_node(), message, found);
-            finding.help(format!("Did you mean `{}`?", shown(&near)));
+            finding.help(format!("did you mean `{}`?", shown(&near)));
             self.rename(finding, self.key_node(), &near);
         }
     }
 
-    /// Tells whether a kustomization file of a profile generates the ConfigMap with the key.
+    /// Reports whether a kustomization file of a profile generates the ConfigMap with the key.
     fn is_generated_in_profile(&self) -> bool {
         let files = self.applied.contents.files.kustomization_files();
         files.filter(|file| file.file.starts_with("profiles/")).any(|file| {
@@ -202,7 +203,7 @@ impl<'a> Read<'_, 'a> {
         })
     }
 
-    /// Finds the object in the overlay, or the generator that makes it.
+    /// Finds the object in the overlay, or the generator that creates it.
     fn held(&self) -> Option<Held> {
         if let Some(one) = self.applied.find(self.kind, self.namespace(), self.name) {
             let patched = self.applied.may_be_patched(one);
@@ -225,7 +226,7 @@ impl<'a> Read<'_, 'a> {
     }
 
     fn secret(&self, found: &mut Findings) {
-        // What creates a Secret (an ExternalSecret, a Certificate) names it somewhere.
+        // An object that creates a Secret (an ExternalSecret, a Certificate) contains the name of the Secret.
         let makes = |one: &&AppliedObject<'_>| {
             !matches!(
                 one.object.kind(),
@@ -236,13 +237,13 @@ impl<'a> Read<'_, 'a> {
         if others.any(|one| one.object.node.walk().iter().any(|node| node.as_str() == Some(self.name))) {
             return;
         }
-        let message = format!("the overlay has no Secret `{}`", self.written());
+        let message = format!("the overlay does not contain the Secret `{}`", self.written());
         self.add(&SECRET_MISSING, self.name_node(), message, found);
     }
 
     fn missing(&self, found: &mut Findings) {
         let message = format!(
-            "neither the release nor the overlay has a ConfigMap `{}` with the key `{}`",
+            "neither the release nor the overlay contains a ConfigMap `{}` with the key `{}`",
             self.written(),
             shown(self.key)
         );
@@ -263,7 +264,7 @@ impl<'a> Read<'_, 'a> {
         let elsewhere = self.applied.find(self.kind, None, self.name);
         if let Some(namespace) = elsewhere.and_then(|one| one.namespace.as_deref()) {
             return Some(format!(
-                "There is one in the namespace `{}`, and only that of the HelmRelease counts.",
+                "move the ConfigMap from the namespace `{}` to the namespace of the HelmRelease",
                 shown(namespace)
             ));
         }
@@ -272,17 +273,17 @@ impl<'a> Read<'_, 'a> {
         if let Some(of) = self.name.strip_prefix(&config.appliance.values_prefix) {
             let file = format!("{of}.{profile}.yaml");
             if !self.has_values_file(&file) {
-                return Some(format!("The profile `{}` has no values file `{}`.", shown(profile), shown(&file)));
+                return Some(format!(
+                    "add the values file `{}` to the profile `{}`, or correct the name",
+                    shown(&file),
+                    shown(profile)
+                ));
             }
-            return Some(format!(
-                "The key `{}` is the name of other values: write `{}`.",
-                shown(self.key),
-                shown(&file)
-            ));
+            return Some(format!("write `valuesKey: {}`, the name of the values file", shown(&file)));
         }
         let provided = self.applied.values().iter().map(|reader| reader.config_map.as_str());
         let near = self.applied.similar(self.kind, self.name).or_else(|| nearest(self.name, provided))?;
-        Some(format!("Did you mean `{}`?", shown(&near)))
+        Some(format!("did you mean `{}`?", shown(&near)))
     }
 }
 
@@ -297,7 +298,7 @@ fn keys_of(one: &AppliedObject<'_>) -> Option<BTreeSet<String>> {
     Some(keys)
 }
 
-/// Finds the generator of a name in a kustomization file.
+/// Finds the generator with the given name in a kustomization file.
 fn generated(file: &KustomizationFile<'_>, key: &str, name: &str) -> Option<Held> {
     let items = file.root.get(&[key]).map(Node::items).unwrap_or_default();
     let item = items.iter().find(|item| item.text_at(&["name"]) == Some(name))?;

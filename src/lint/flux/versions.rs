@@ -1,4 +1,4 @@
-//! Kinds and versions of Flux's API that a Flux of the last releases serves.
+//! Kinds and API versions that recent releases of Flux and Kubernetes serve.
 
 use crate::config::nearest;
 use crate::flux::{HELM, KUSTOMIZE, SOURCE};
@@ -14,7 +14,7 @@ pub(super) static UNKNOWN: Rule = Rule {
     title: "an object has a kind or version that Flux does not serve",
     verdict: "The API server answers `no matches for kind`, and Flux applies nothing of the Kustomization.",
     example: "apiVersion: helm.toolkit.fluxcd.io/v3\nkind: HelmRelease\n",
-    way_out: "Correct `apiVersion` and `kind`. Flux 2.6 and later serve sources and Kustomizations in `v1`, and HelmReleases in `v2`.",
+    way_out: "correct `apiVersion` and `kind`; Flux 2.6 and later serve sources and Kustomizations as `v1`, and HelmReleases as `v2`",
 };
 
 pub(super) static OLD: Rule = Rule {
@@ -22,25 +22,25 @@ pub(super) static OLD: Rule = Rule {
     class: Class::Reconciles,
     severity: Severity::Warning,
     title: "an object has a version that Flux 2.8 and later do not serve",
-    verdict: "On Flux 2.8 and later, the API server answers `no matches for kind`, and Flux applies nothing of the Kustomization. The \
+    verdict: "With Flux 2.8 and later, the API server answers `no matches for kind`, and Flux applies nothing of the Kustomization. The \
               fields of such an object are not checked.",
     example: "apiVersion: source.toolkit.fluxcd.io/v1beta2\nkind: OCIRepository\n",
-    way_out: "Write `v1` for sources and Kustomizations and `v2` for HelmReleases, which Flux serves since 2.6.",
+    way_out: "write `v1` for sources and Kustomizations and `v2` for HelmReleases, which Flux serves since 2.6",
 };
 
 pub(super) static KUBERNETES: Rule = Rule {
     id: "kubernetes-kind-unknown",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "an object has a kind that Kubernetes does not have in that group",
+    title: "an object has a kind that Kubernetes does not have in its group",
     verdict: "The API server answers `no matches for kind`, and Flux applies nothing of the Kustomization.",
     example: "apiVersion: v1\nkind: ConfigMapp\n",
-    way_out: "Correct `kind`, or the group in `apiVersion`.",
+    way_out: "correct `kind`, or the group in `apiVersion`",
 };
 
 pub(super) static RULES: &[&Rule] = &[&UNKNOWN, &OLD, &KUBERNETES];
 
-/// Group, kind, the versions that every Flux since 2.6 serves, and those that only 2.6 and 2.7 serve.
+/// A group, a kind, the versions that every Flux since 2.6 serves, and the versions that only 2.6 and 2.7 serve.
 type Served = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
 
 static SERVED: &[Served] = &[
@@ -74,30 +74,30 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
             let message = format!("`{group}` has no kind `{}`", shown(kind));
             let near = nearest(kind, of_group.map(|served| served.1));
             let finding = found.add(&UNKNOWN, Place::overlay(file, node), message);
-            near.map(|near| finding.help(format!("Did you mean `{near}`?")));
+            near.map(|near| finding.help(format!("did you mean `{near}`?")));
             continue;
         };
         if served.3.contains(&version) {
             let message = format!("Flux 2.8 and later do not serve {kind} in `{version}`");
-            found.add(&OLD, Place::overlay(file, api), message).help(format!("Write `{group}/{}`.", served.2[0]));
+            found.add(&OLD, Place::overlay(file, api), message).help(format!("write `{group}/{}`", served.2[0]));
         } else if !served.2.contains(&version) {
             let message = format!("Flux does not serve {kind} in `{}`", shown(version));
-            found.add(&UNKNOWN, Place::overlay(file, api), message).help(format!("Write `{group}/{}`.", served.2[0]));
+            found.add(&UNKNOWN, Place::overlay(file, api), message).help(format!("write `{group}/{}`", served.2[0]));
         }
     }
 }
 
-/// A group that differs from Flux's by a slip.
+/// Reports a group that is a misspelt group of Flux.
 fn other_group(group: &str, kind: &str, place: &Place, found: &mut Findings) {
     let served = SERVED.iter().filter(|served| served.1 == kind).map(|served| served.0);
     let edits_allowed = group.contains("fluxcd") || group.contains("toolkit");
     if let Some(near) = nearest(group, served).filter(|_| edits_allowed) {
         let message = format!("unknown group `{}` of the kind `{}`", shown(group), shown(kind));
-        found.add(&UNKNOWN, place.clone(), message).help(format!("Did you mean `{near}`?"));
+        found.add(&UNKNOWN, place.clone(), message).help(format!("did you mean `{near}`?"));
     }
 }
 
-/// Kubernetes' own groups with their kinds.
+/// The built-in groups of Kubernetes with their kinds.
 static KINDS: &[(&str, &[&str])] = &[
     (
         "",
@@ -130,7 +130,7 @@ static KINDS: &[(&str, &[&str])] = &[
     ("apiextensions.k8s.io", &["CustomResourceDefinition"]),
 ];
 
-/// A kind that differs from one of Kubernetes' own by a slip; others may be of a Kubernetes that is newer.
+/// Reports a kind that is a misspelt kind of Kubernetes. Other unknown kinds may belong to a newer Kubernetes.
 fn kubernetes(one: &AppliedObject<'_>, group: &str, found: &mut Findings) {
     let kind = one.object.kind();
     let Some((_, kinds)) = KINDS.iter().find(|(of, kinds)| *of == group && !kinds.contains(&kind)) else { return };
@@ -141,12 +141,12 @@ fn kubernetes(one: &AppliedObject<'_>, group: &str, found: &mut Findings) {
         (Some((group, _)), _) => (
             true,
             if group.is_empty() {
-                "The kind is in the core group: `v1`.".to_owned()
+                "write `apiVersion: v1`; the kind belongs to the core group".to_owned()
             } else {
-                format!("The kind is in the group `{group}`.")
+                format!("correct `apiVersion`; the kind belongs to the group `{group}`")
             },
         ),
-        (None, Some(near)) => (true, format!("Did you mean `{near}`?")),
+        (None, Some(near)) => (true, format!("did you mean `{near}`?")),
         (None, None) => (false, String::new()),
     };
     if expected && one.object.node.text_at(&["apiVersion"]).is_some() {

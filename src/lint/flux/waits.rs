@@ -1,5 +1,5 @@
-//! Who waits for whom: `dependsOn`, `wait` and health checks of Kustomizations, `dependsOn` of HelmReleases, and that an object exists
-//! only when the Kustomization that has it is applied. A circle in this graph never becomes ready, and Flux does not say why.
+//! The graph of waiting: `dependsOn`, `wait` and health checks of Kustomizations, `dependsOn` of HelmReleases, and the fact that an object
+//! exists only after its Kustomization has been applied. A cycle in this graph never becomes ready, and Flux does not report the cause.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,28 +15,28 @@ pub(super) static CYCLE: Rule = Rule {
     id: "depends-on-cycle",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "objects depend on each other in a circle",
-    verdict: "None of them ever becomes ready: `dependency is not ready`. A circle of Kustomizations also keeps Flux from reacting to a \
+    title: "objects depend on each other in a cycle",
+    verdict: "None of the objects ever becomes ready: `dependency is not ready`. A cycle of Kustomizations also keeps Flux from applying a \
               new revision of their source.",
     example: "kind: HelmRelease\nmetadata: {name: web}\nspec:\n  dependsOn: [{name: web}]\n",
-    way_out: "Remove one of the dependencies.",
+    way_out: "remove one of the dependencies",
 };
 
 pub(super) static DEADLOCK: Rule = Rule {
     id: "wait-deadlock",
     class: Class::Reconciles,
     severity: Severity::Error,
-    title: "a Kustomization waits for something that is applied only when the Kustomization is ready",
-    verdict: "The Kustomization fails after its time limit: `health check failed`. What depends on it is never applied.",
+    title: "a Kustomization waits for an object that is applied only after the Kustomization is ready",
+    verdict: "The Kustomization fails at its timeout: `health check failed`. Flux never applies objects that depend on it.",
     example: "kind: Kustomization\nmetadata: {name: platform}\nspec:\n  wait: true   # applies a HelmRelease that depends on one of `apps`\n\
               ---\nkind: Kustomization\nmetadata: {name: apps}\nspec:\n  dependsOn: [{name: platform}]\n",
-    way_out: "Apply both in one Kustomization, turn the dependency around, or name in `healthChecks`, instead of `wait: true`, only what \
-              can become ready by itself.",
+    way_out: "apply both in one Kustomization, or reverse the dependency; or replace `wait: true` by `healthChecks` for the objects that can \
+              become ready on their own",
 };
 
 pub(super) static RULES: &[&Rule] = &[&CYCLE, &DEADLOCK];
 
-/// A state that others wait for.
+/// A state of an object that other objects wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     /// The Kustomization with this index is applied.
@@ -47,14 +47,14 @@ enum State {
     Installed(usize),
 }
 
-/// The waiting of one state for another, and where it is written.
+/// An edge of the graph: the state that is waited for, and the place in a file that demands it.
 #[derive(Clone, Copy, Debug)]
 struct Wait<'a> {
     to: State,
     at: Option<(&'a str, &'a Node)>,
 }
 
-/// Checks the whole graph.
+/// Checks the graph for cycles.
 pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
     let graph = Graph::of(applied);
     for circle in graph.circles() {
@@ -62,7 +62,7 @@ pub(super) fn check(applied: &Applied<'_>, found: &mut Findings) {
     }
 }
 
-/// Indices by namespace and name.
+/// Indices of objects by namespace and name.
 type ByName = BTreeMap<(Option<String>, String), usize>;
 
 struct Graph<'a> {
@@ -144,12 +144,12 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Returns, for each group of states that wait for each other, the shortest circle through its first state.
+    /// Returns one shortest cycle for each group of states that wait for each other.
     fn circles(&self) -> Vec<Vec<(State, Wait<'a>)>> {
         self.groups().iter().filter_map(|group| group.iter().find_map(|state| self.circle(*state))).collect()
     }
 
-    /// Returns the shortest way from a state back to itself.
+    /// Returns the shortest path from a state back to itself.
     fn circle(&self, start: State) -> Option<Vec<(State, Wait<'a>)>> {
         let mut from: BTreeMap<State, (State, Wait<'a>)> = BTreeMap::new();
         let mut queue = VecDeque::from([start]);
@@ -172,7 +172,7 @@ impl<'a> Graph<'a> {
         None
     }
 
-    /// Returns the groups of states that all wait for each other, and the states that wait for themselves; Kosaraju's two walks.
+    /// Returns the groups of states that all wait for each other, and the states that wait for themselves, by Kosaraju's algorithm.
     fn groups(&self) -> Vec<Vec<State>> {
         let mut back: BTreeMap<State, Vec<State>> = BTreeMap::new();
         for (from, waits) in &self.waits {
@@ -216,7 +216,7 @@ impl<'a> Graph<'a> {
         let releases = circle.iter().filter(|(state, _)| matches!(state, State::Installed(_))).count();
         let waits = circle.iter().any(|(state, wait)| matches!(state, State::Ready(_)) && wait.at.is_some());
         let rule = if releases == circle.len() || !waits { &CYCLE } else { &DEADLOCK };
-        let (first, rest) = names.split_first().expect("a circle has two names");
+        let (first, rest) = names.split_first().expect("a cycle has two names");
         let message = format!("{first} waits for {}", rest.join(", which waits for "));
         found.add(rule, Place::overlay(place.0, place.1), message);
     }
@@ -237,7 +237,7 @@ fn by_name(applied: &Applied<'_>) -> ByName {
     by_name
 }
 
-/// Walks from a state without recursion and appends the states in the order in which they are finished.
+/// Walks the graph from a state without recursion, and appends each state after all its successors.
 fn walk(start: State, to: impl Fn(&State) -> Vec<State>, seen: &mut BTreeSet<State>, finished: &mut Vec<State>) {
     if !seen.insert(start) {
         return;
@@ -258,7 +258,7 @@ fn walk(start: State, to: impl Fn(&State) -> Vec<State>, seen: &mut BTreeSet<Sta
     }
 }
 
-/// An expression decides instead of the readiness.
+/// Reports whether a dependency requires the other object to be ready. With `readyExpr`, an expression decides instead.
 fn needs_ready(reference: &Reference<'_>) -> bool {
     reference.node.get(&["readyExpr"]).is_none()
 }

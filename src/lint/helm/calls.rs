@@ -1,5 +1,5 @@
-//! What the functions of templates do with the values that they are given: some pass them on, some look at a key, and all others read
-//! the whole.
+//! The effect of template functions on values: some functions return their arguments, some only test a key, and all others read their
+//! arguments completely.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::follow::Follower;
 use super::reads::{How, Item, Meaning};
 
 impl Follower<'_, '_, '_> {
-    /// Follows a call. A piped argument is the last one.
+    /// Follows a call. A piped value is the last argument.
     pub(super) fn call(&mut self, name: &str, arguments: &[Meaning]) -> Meaning {
         let name = plain(name);
         match (name.as_str(), arguments) {
@@ -57,7 +57,7 @@ impl Follower<'_, '_, '_> {
         }
     }
 
-    /// Notes all arguments.
+    /// Records reads of all arguments.
     pub(super) fn all(&mut self, arguments: &[Meaning], how: How) {
         for argument in arguments {
             self.note(argument, how);
@@ -73,7 +73,7 @@ impl Follower<'_, '_, '_> {
         let given = joined(given);
         let names: Vec<String> = template.texts().map(str::to_owned).collect();
         if names.is_empty() {
-            // Which template it is, is not known.
+            // The name of the template is not constant, so any template may be called.
             self.note(&given, How::Whole);
         }
         for name in names {
@@ -82,7 +82,7 @@ impl Follower<'_, '_, '_> {
         Meaning::default()
     }
 
-    /// `tpl`: constant texts and files are followed; those in values are followed from the start.
+    /// Follows `tpl` for constant texts and files. Texts in values are followed from the start.
     fn run(&mut self, text: &Meaning, given: &Meaning) -> Meaning {
         self.note(text, How::Whole);
         for item in &text.0 {
@@ -102,7 +102,7 @@ impl Follower<'_, '_, '_> {
     }
 }
 
-/// The name without `must`, which changes only what an error does.
+/// Returns the name without the prefix `must`, which changes only the handling of errors.
 fn plain(name: &str) -> String {
     let Some(rest) = name.strip_prefix("must").filter(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase())) else {
         return name.to_owned();
@@ -114,7 +114,7 @@ fn joined(arguments: &[Meaning]) -> Meaning {
     arguments.iter().cloned().fold(Meaning::default(), Meaning::join)
 }
 
-/// A table of constant keys; with other keys, any of the values may be under each.
+/// Returns the meaning of `dict` with constant keys. If a key is not constant, any key may have any of the values.
 fn dict(arguments: &[Meaning]) -> Meaning {
     let mut entries: BTreeMap<String, Meaning> = BTreeMap::new();
     for pair in arguments.chunks(2) {
@@ -131,7 +131,7 @@ fn dict(arguments: &[Meaning]) -> Meaning {
     Meaning::one(Item::Dict(entries))
 }
 
-/// Texts that were made out of files.
+/// Returns the items that come from files.
 fn files(arguments: &[Meaning]) -> Meaning {
     let items = arguments.iter().flat_map(|argument| &argument.0);
     Meaning(items.filter(|item| matches!(item, Item::Files(_))).cloned().collect())

@@ -1,4 +1,4 @@
-//! A chart with its subcharts, its templates parsed and its values read, once for all rules and all HelmReleases.
+//! A chart with its subcharts, parsed templates and values. Each chart is read once for all rules and HelmReleases.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,50 +8,50 @@ use crate::lint::{ChartFiles, Located, Place};
 use crate::template::{self, Template};
 use crate::yaml::{self, Node};
 
-/// The deepest nesting of subcharts that is read; the loader of charts has the same.
+/// Limit of the nesting of subcharts, the same as in the loader of charts.
 const DEPTH_LIMIT: usize = 32;
 
-/// A chart or subchart.
+/// A published chart or a subchart.
 #[derive(Debug)]
 pub(super) struct Chart<'a> {
-    /// Name of the published chart that it is or is part of.
+    /// Name of the published chart that this chart is, or belongs to.
     pub(super) root: &'a str,
-    /// Its directory below that of the published chart: empty, or `charts/NAME/`, or deeper.
+    /// Directory below that of the published chart: empty, `charts/NAME/`, or a deeper one.
     pub(super) directory: String,
-    /// Name in its Chart.yaml.
+    /// Name in the chart's own Chart.yaml.
     pub(super) name: String,
-    /// Is its type `library`? Then only its partials are parsed, and none is rendered.
+    /// Whether the type is `library`. Helm parses only the partials of a library, and renders none of its files.
     pub(super) library: bool,
-    /// Its Chart.yaml.
+    /// The parsed Chart.yaml, if it is valid.
     pub(super) metadata: Option<Node>,
-    /// `dependencies`, in their order.
+    /// The entries of `dependencies`, in their order.
     pub(super) dependencies: Vec<Dependency>,
     /// The files below `templates/` that Helm parses.
     pub(super) templates: Vec<File<'a>>,
-    /// What is in its other files, for `.Files`.
+    /// Content of the other files, which templates reach through `.Files`.
     pub(super) files: Vec<&'a [u8]>,
-    /// What values.yaml says.
+    /// The parsed values.yaml, or an error.
     pub(super) values: Result<Table, Unreadable>,
-    /// The text of values.schema.json.
+    /// Content of values.schema.json, if it exists.
     pub(super) schema: Option<&'a [u8]>,
-    /// The charts in `charts/`.
+    /// The subcharts in the directory `charts/`.
     pub(super) subcharts: Vec<Chart<'a>>,
 }
 
-/// An entry of `dependencies`.
+/// An entry of `dependencies` in Chart.yaml.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dependency {
     pub(super) name: String,
     pub(super) alias: Option<String>,
-    /// Paths of values that switch it on or off; the first that is set counts.
+    /// Paths of values that enable or disable the dependency. The first one that is set decides.
     pub(super) conditions: Vec<String>,
     pub(super) tags: Vec<String>,
-    /// Tables of the subchart that the parent takes over: paths in the subchart and in the parent.
+    /// Tables that the parent imports, as pairs of the path in the subchart and the path in the parent.
     pub(super) imports: Vec<(String, String)>,
 }
 
 impl Dependency {
-    /// Returns the name under which the parent has the values of the subchart.
+    /// Returns the key of the subchart's values in the values of the parent.
     pub(super) fn key(&self) -> &str {
         self.alias.as_deref().unwrap_or(&self.name)
     }
@@ -60,21 +60,21 @@ impl Dependency {
 /// A file that Helm parses as a template.
 #[derive(Debug)]
 pub(super) struct File<'a> {
-    /// Path below the directory of its chart.
+    /// Path below the directory of the chart.
     pub(super) path: &'a str,
     pub(super) text: Cow<'a, str>,
     pub(super) parsed: Result<Template, template::Error>,
 }
 
 impl File<'_> {
-    /// Is its output an object or a note, and not only what other templates use?
+    /// Reports whether Helm renders the file itself. Files that start with `_` only define templates.
     pub(super) fn is_rendered(&self) -> bool {
         !self.path.rsplit('/').next().unwrap_or_default().starts_with('_')
     }
 }
 
 impl<'a> Chart<'a> {
-    /// Reads a published chart.
+    /// Reads a published chart with its subcharts.
     pub(super) fn open(files: &'a ChartFiles, sources: &mut Sources) -> Self {
         let paths = files.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
         Self::read(&files.name, String::new(), &paths, sources, 0)
@@ -120,7 +120,7 @@ impl<'a> Chart<'a> {
         chart
     }
 
-    /// Names a place in one of its files.
+    /// Returns a place in one of the chart's files.
     pub(super) fn place(&self, path: &str, text: &str, span: std::ops::Range<usize>) -> Place {
         let before = text.get(..span.start).unwrap_or(text);
         let line = 1 + before.matches('\n').count();
@@ -138,13 +138,13 @@ impl<'a> Chart<'a> {
         found
     }
 
-    /// Returns its templates that parsed.
+    /// Returns the templates that could be parsed.
     pub(super) fn parsed(&self) -> impl Iterator<Item = (&File<'a>, &Template)> {
         self.templates.iter().filter_map(|file| Some((file, file.parsed.as_ref().ok()?)))
     }
 }
 
-/// The first document of a text that was checked when the chart was loaded.
+/// Returns the first document of a text that the loader of charts has checked.
 fn document(text: Option<&str>) -> Option<Node> {
     yaml::parse(text?).ok()?.into_iter().next()?.root
 }
@@ -177,7 +177,7 @@ fn import(node: &Node) -> Option<(String, String)> {
     Some((node.text_at(&["child"])?.to_owned(), node.text_at(&["parent"])?.to_owned()))
 }
 
-/// Is it a file that templates can read by `.Files`?
+/// Reports whether templates can read the file through `.Files`.
 fn is_file(path: &str) -> bool {
     let special = ["Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json"].contains(&path);
     !special && !path.starts_with("templates/") && !path.starts_with("charts/")
@@ -192,7 +192,7 @@ fn templates<'a>(files: &BTreeMap<&'a str, &'a [u8]>, library: bool) -> Vec<File
     read.filter(|file| !library || !file.is_rendered()).collect()
 }
 
-/// The files of each subchart, by the name of its directory.
+/// Returns the files of each subchart, by the name of its directory.
 fn subcharts<'a>(files: &BTreeMap<&'a str, &'a [u8]>) -> BTreeMap<&'a str, BTreeMap<&'a str, &'a [u8]>> {
     let mut found: BTreeMap<&str, BTreeMap<&str, &[u8]>> = BTreeMap::new();
     for (path, bytes) in files.range("charts/"..).take_while(|(path, _)| path.starts_with("charts/")) {

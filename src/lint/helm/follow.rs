@@ -1,5 +1,5 @@
-//! Follows the templates of a chart as Helm would run them, with all branches, to find the values that they read. What cannot be
-//! followed counts as reading everything that it is given.
+//! Follows the templates of a chart through all branches, to find the values that they read. An expression that cannot be followed
+//! counts as reading everything that is passed to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,24 +7,24 @@ use super::chart::Chart;
 use super::reads::{How, Item, Meaning, Reads};
 use crate::template::{self, Branch, Command, Node, Operand, Pipeline, Term};
 
-/// Most nodes of templates that are followed in one chart.
+/// Limit of the template nodes that are followed in one chart.
 const BUDGET: usize = 200_000;
-/// Deepest nesting of blocks, across templates that use each other.
+/// Limit of the nesting of blocks, across templates that use each other.
 const DEEPEST: usize = 120;
-/// Most things that one expression may stand for, and most keys of a table that is passed on.
+/// Limit of the items that one expression may mean, and of the keys of a table that is passed on.
 const WIDEST: usize = 24;
 
-/// What a published chart and its subcharts read.
+/// The values that a published chart and its subcharts read.
 #[derive(Debug)]
 pub(super) struct Read<'c, 'a> {
-    /// The charts, the published one first.
+    /// The charts, starting with the published one.
     pub(super) charts: Vec<&'c Chart<'a>>,
-    /// What each of them reads of its own values.
+    /// For each chart, the reads of its own values.
     pub(super) reads: Vec<Reads>,
 }
 
-/// Follows all templates that Helm renders. `texts` are those in values that may be templates themselves. Returns nothing when a
-/// template does not parse.
+/// Follows all templates that Helm renders. `texts` are strings in values that may be templates themselves. Returns `None` if a template
+/// cannot be parsed.
 pub(super) fn follow<'c, 'a>(root: &'c Chart<'a>, texts: &[&str]) -> Option<Read<'c, 'a>> {
     let charts = root.all();
     if charts.iter().any(|chart| chart.templates.iter().any(|file| file.parsed.is_err())) {
@@ -54,7 +54,7 @@ pub(super) fn follow<'c, 'a>(root: &'c Chart<'a>, texts: &[&str]) -> Option<Read
     Some(Read { charts, reads })
 }
 
-/// What a block does with the value behind its word.
+/// The keyword of a block, which decides what the dot means inside of the block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     If,
@@ -62,7 +62,7 @@ enum Kind {
     Range,
 }
 
-/// The variables of a template that is followed.
+/// The dot and the variables of a template that is followed.
 pub(super) struct Scope {
     dot: Meaning,
     root: Meaning,
@@ -74,7 +74,7 @@ impl Scope {
         Self { dot: given.clone(), root: given, variables: Vec::new() }
     }
 
-    /// Returns what a variable stands for. `$` may be declared anew.
+    /// Returns the meaning of a variable. A template may declare `$` again.
     fn variable(&self, name: &str) -> Meaning {
         let found = self.variables.iter().rev().find(|(of, _)| of == name).map(|(_, meaning)| meaning);
         let root = (name == "$").then_some(&self.root);
@@ -86,14 +86,14 @@ pub(super) struct Follower<'f, 'c, 'a> {
     pub(super) charts: &'f [&'c Chart<'a>],
     defined: BTreeMap<&'c str, Vec<&'c [Node]>>,
     reads: Vec<Reads>,
-    /// What was followed already: name of a template, and what it was given.
+    /// The calls that were followed already: the name of a template and its argument.
     seen: BTreeSet<(String, Meaning)>,
     left: usize,
     depth: usize,
 }
 
 impl Follower<'_, '_, '_> {
-    /// Notes that what an expression stands for is read.
+    /// Records that the values an expression means are read.
     pub(super) fn note(&mut self, meaning: &Meaning, how: How) {
         for item in &meaning.0 {
             match item {
@@ -153,7 +153,7 @@ impl Follower<'_, '_, '_> {
         }
     }
 
-    /// Gives the variables of a pipeline their meaning. What is assigned again, `=`, is not followed any further.
+    /// Assigns a meaning to the variables of a pipeline. A variable that is assigned again with `=` is not followed any further.
     fn bind(&mut self, pipeline: &Pipeline, meaning: &Meaning, scope: &mut Scope) {
         if pipeline.assigns {
             self.note(meaning, How::Whole);
@@ -164,7 +164,7 @@ impl Follower<'_, '_, '_> {
         }
     }
 
-    /// Follows a block. Inside of `with` the dot is the value, inside of `range` each of its elements.
+    /// Follows a block. Inside of `with`, the dot is the value; inside of `range`, the dot is each of its elements.
     fn branch(&mut self, branch: &Branch, kind: Kind, scope: &mut Scope) {
         let variables = scope.variables.len();
         for arm in &branch.arms {
@@ -186,7 +186,7 @@ impl Follower<'_, '_, '_> {
         scope.variables.truncate(variables);
     }
 
-    /// Follows the template of a name, once for each thing that it is given.
+    /// Follows the template with the given name, once for each argument.
     pub(super) fn named(&mut self, name: &str, given: Meaning) {
         let given = self.bounded(given);
         let Some(bodies) = self.defined.get(name).cloned() else { return };
@@ -198,7 +198,7 @@ impl Follower<'_, '_, '_> {
         }
     }
 
-    /// Follows a text as a template, as `tpl` does. What does not parse is none.
+    /// Follows a text as a template, as `tpl` does. A text that cannot be parsed is ignored.
     pub(super) fn text(&mut self, text: &str, given: &Meaning) {
         self.left = self.left.saturating_sub(1 + text.len() / 16);
         if !text.contains("{{") || self.depth >= DEEPEST || self.left == 0 {
@@ -213,7 +213,7 @@ impl Follower<'_, '_, '_> {
         self.depth -= 1;
     }
 
-    /// Gives up on what is too wide to be followed: it counts as read.
+    /// Stops following a meaning with too many items, which then counts as read.
     pub(super) fn bounded(&mut self, meaning: Meaning) -> Meaning {
         if meaning.0.len() <= WIDEST && height(&meaning) <= 4 {
             return meaning;
@@ -237,14 +237,14 @@ impl Follower<'_, '_, '_> {
         if let Term::Function(name) = &first.term {
             let by_path = rest.first().is_some_and(is_base_path);
             let meaning = if name == "include" && by_path {
-                // The checksum of another file: that file is rendered anyway.
+                // This idiom computes the checksum of another file, and that file is rendered anyway.
                 Meaning::default()
             } else {
                 self.call(name, &arguments)
             };
             return first.fields.iter().fold(meaning, |meaning, field| meaning.field(field));
         }
-        // A method, such as `.Files.Get` and `.Capabilities.APIVersions.Has`.
+        // The term is a method, such as `.Files.Get` and `.Capabilities.APIVersions.Has`.
         self.all(&arguments, How::Whole);
         self.operand(first, scope)
     }
@@ -261,7 +261,7 @@ impl Follower<'_, '_, '_> {
         operand.fields.iter().fold(base, |meaning, field| self.subchart(&meaning, field).join(meaning.field(field)))
     }
 
-    /// `.Subcharts.NAME`
+    /// Returns the meaning of `.Subcharts.NAME`.
     fn subchart(&self, meaning: &Meaning, name: &str) -> Meaning {
         let of = |item: &Item| match item {
             Item::Subcharts(parent) => {
@@ -274,7 +274,7 @@ impl Follower<'_, '_, '_> {
     }
 }
 
-/// Does it start from `.Template.BasePath`?
+/// Reports whether an operand starts with `.Template.BasePath`.
 fn is_base_path(operand: &Operand) -> bool {
     let reads = |operand: &Operand| operand.fields.ends_with(&["Template".to_owned(), "BasePath".to_owned()]);
     match &operand.term {

@@ -1,4 +1,4 @@
-//! The values that a HelmRelease gives to its chart, merged as helm-controller merges them.
+//! The values that a HelmRelease gives to its chart, merged in the same way as in helm-controller.
 
 use super::chart::Chart;
 use super::value::{At, Content, Placed, Sources, Table, from_node, read};
@@ -9,7 +9,7 @@ use crate::lint::{Contents, Located, Place};
 use crate::path::join;
 use crate::release::{SetValue, ValueSource, ValuesReader};
 
-/// What stands for the address of an appliance, which is not known here.
+/// Example address of an appliance, because the real address is not known here.
 const HOST: &str = "appliance.example.com";
 
 /// A HelmRelease with its chart and its values.
@@ -17,20 +17,20 @@ const HOST: &str = "appliance.example.com";
 pub(super) struct Given<'c, 'a> {
     pub(super) release: HelmRelease<'a>,
     pub(super) chart: &'c Chart<'c>,
-    /// All values that are known, merged.
+    /// All known values, merged.
     pub(super) values: Table,
-    /// What each text says, before the appliance sets anything in it.
+    /// The values in each source, before the appliance sets its own values.
     pub(super) written: Vec<(usize, Table)>,
-    /// Why not all values are known.
+    /// The reason why some values are not known.
     pub(super) unknown: Option<String>,
-    /// Paths of values that only an appliance knows.
+    /// Paths of values that are known only on an appliance.
     pub(super) placeholders: Vec<Vec<String>>,
     /// Paths of all values that the appliance sets.
     pub(super) set: Vec<Vec<String>>,
 }
 
 impl Given<'_, '_> {
-    /// Names the HelmRelease itself.
+    /// Returns the place of the HelmRelease itself.
     pub(super) fn place(&self) -> Place {
         Place::overlay(self.release.object.file, self.release.object.node)
     }
@@ -72,12 +72,12 @@ pub(super) fn all<'c, 'a>(
     all
 }
 
-/// The texts of values that the release carries, and the ConfigMaps in which the appliance writes them.
+/// Returns the values files of the release, with the ConfigMaps that the appliance creates from them.
 fn readers(contents: &Contents<'_>) -> Vec<ValuesReader> {
     contents.installation().map(|installation| installation.values).unwrap_or_default()
 }
 
-/// Tells whether a patch of the overlay may change the values of a HelmRelease.
+/// Reports whether a patch of the overlay may change the values of a HelmRelease.
 fn patches_values(contents: &Contents<'_>) -> bool {
     let of_files = contents
         .files
@@ -128,17 +128,17 @@ impl<'a> Reader<'_, 'a> {
                     self.written.push((source, table.clone()));
                     self.layers.push(table);
                 }
-                Err(_) => self.unknown = Some("`spec.values` cannot be read".to_owned()),
+                Err(_) => self.unknown = Some("`spec.values` cannot be parsed".to_owned()),
             }
         }
     }
 
     fn layer(&mut self, release: &HelmRelease<'a>, from: &ValuesFrom<'a>) -> Result<Table, String> {
         let Some(key) = from.config_map() else {
-            return Err("values come from a Secret or from an object without a name".to_owned());
+            return Err("some values come from a Secret or from an object without a name".to_owned());
         };
         if key.target_path.is_some() {
-            return Err(format!("`targetPath` puts a text of the ConfigMap {} into the values", key.name));
+            return Err(format!("`targetPath` inserts a text of the ConfigMap {} into the values", key.name));
         }
         let namespace = release.object.namespace();
         let fits = |reader: &&ValuesReader| {
@@ -152,9 +152,9 @@ impl<'a> Reader<'_, 'a> {
         self.of_overlay(&key.name, &key.key, namespace)
     }
 
-    /// Reads a file of the profile, with what the appliance sets in it.
+    /// Reads a values file of the profile, with the values that the appliance sets in it.
     fn of_profile(&mut self, reader: &ValuesReader) -> Result<Table, String> {
-        let unread = || format!("the values file {} cannot be read", reader.file);
+        let unread = || format!("the values file {} cannot be read or parsed", reader.file);
         let (path, bytes) = self
             .contents
             .profile_values()
@@ -218,7 +218,7 @@ fn content(literal: Literal) -> Content {
     }
 }
 
-/// Sets the value at a path; tables that are absent are made.
+/// Sets the value at a path, and creates missing tables on the way.
 fn put(table: &mut Table, path: &[String], content: Content, near: &At) {
     let Some((key, rest)) = path.split_first() else { return };
     let there = table.get(key).and_then(|value| value.at.clone()).unwrap_or_else(|| near.clone());

@@ -1,4 +1,4 @@
-//! Class "means what it says": image tags in values that change by themselves, or that the release's own images do not reach.
+//! Class "works as written": image tags in values that can change their meaning, or that ignore the images of the release.
 
 use std::collections::BTreeMap;
 
@@ -7,42 +7,42 @@ use super::value::{Content, Placed, Sources, Table};
 use crate::lint::{Class, Contents, Findings, Located, Place, Rule, Severity};
 use crate::release::Installation;
 
-/// A tag that names another image tomorrow.
+/// Rule for a tag that can name another image later.
 pub(super) static IMAGE_LATEST: Rule = Rule {
     id: "image-latest",
     class: Class::Meaning,
     severity: Severity::Warning,
     title: "an image in the values has the tag `latest`",
-    verdict: "Each node pulls what the tag names at that time. Two appliances with the same release run different programs.",
+    verdict: "Each node pulls the image that the tag names at that time, so two appliances with the same release run different programs.",
     example: "image: {repository: docker.io/library/redis, tag: latest}\n",
-    way_out: "Name a version, best with its digest.",
+    way_out: "write a version, if possible with its digest",
 };
 
-/// An image that no value receives.
+/// Rule for an image that no value receives.
 pub(super) static IMAGE_UNRECEIVED: Rule = Rule {
     id: "image-unreceived",
     class: Class::Meaning,
     severity: Severity::Warning,
     title: "no value receives an image of the release",
-    verdict: "Publishing checks the image and its tag is in the release, and no appliance runs it.",
-    example: "images: {web: web}   # and no entry of `appliance.values` has `from: image:web`\n",
-    way_out: "Add an entry to `appliance.values`, or remove the image from `images`.",
+    verdict: "The publisher checks the image, and its tag is in the release, but no appliance runs the image.",
+    example: "images: {web: web}   # no entry of `appliance.values` has `from: image:web`\n",
+    way_out: "add an entry to `appliance.values`, or remove the image from `images`",
 };
 
-/// A tag that stays, whatever the release says.
+/// Rule for a fixed tag of an image that the release provides.
 pub(super) static IMAGE_TAG_UNREACHED: Rule = Rule {
     id: "image-tag-unreached",
     class: Class::Meaning,
     severity: Severity::Warning,
-    title: "the tag of an image of the release is fixed in the values",
-    verdict: "The HelmRelease runs the tag that is written, not that of the release's `images`.",
-    example: "image: {repository: registry.example.com/lint/web, tag: \"1.0.0\"}   # and `appliance.values` does not set this tag\n",
-    way_out: "Add an entry to `appliance.values` that sets the tag from the image.",
+    title: "the values fix the tag of an image of the release",
+    verdict: "The HelmRelease runs the tag in the values, not the tag in the release's `images`.",
+    example: "image: {repository: registry.example.com/lint/web, tag: \"1.0.0\"}   # `appliance.values` does not set this tag\n",
+    way_out: "add an entry to `appliance.values` that sets the tag from the image",
 };
 
 pub(super) static RULES: &[&Rule] = &[&IMAGE_LATEST, &IMAGE_UNRECEIVED, &IMAGE_TAG_UNREACHED];
 
-/// Checks that every image of the release is set in some values.
+/// Finds images of the release that no value receives.
 pub(super) fn unreceived(contents: &Contents<'_>, found: &mut Findings) {
     let Some(release) = contents.release else { return };
     let Some(Installation { values: readers, .. }) = contents.installation() else { return };
@@ -69,7 +69,7 @@ pub(super) fn check(
 ) {
     let prefix = contents.config.prefix.trim_end_matches('/');
     let named = |repository: &str| {
-        // A repository of another registry has its host.
+        // A repository in another registry starts with the host of the registry.
         let elsewhere = repository.split('/').next().is_some_and(|host| host.contains(['.', ':']));
         if elsewhere { repository.to_owned() } else { format!("{prefix}/{repository}") }
     };
@@ -79,7 +79,7 @@ pub(super) fn check(
 }
 
 struct Images<'r, 'c, 'a> {
-    /// Repositories of the release's images, with their keys.
+    /// Repositories of the release's images, with the keys of the images.
     repositories: BTreeMap<String, &'r str>,
     given: &'r Given<'c, 'a>,
     sources: &'r Sources,
@@ -88,13 +88,13 @@ struct Images<'r, 'c, 'a> {
 
 impl Images<'_, '_, '_> {
     fn table(&mut self, table: &Table, path: &mut Vec<String>) {
-        // What is switched off runs no image.
+        // A component with `enabled: false` runs no image.
         if table.get("enabled").is_some_and(|value| matches!(value.content, Content::Bool(false))) {
             return;
         }
         if let Some((key, tag)) = self.fixed(table, path) {
             let place = tag.at.as_ref().map_or_else(|| self.given.place(), |at| self.sources.place(at));
-            let message = format!("the tag of the image `{}` is fixed here", key.escape_debug());
+            let message = format!("the values fix the tag of the image `{}` of the release", key.escape_debug());
             self.found.add(&IMAGE_TAG_UNREACHED, place, message);
         }
         for (key, value) in table {
@@ -123,7 +123,7 @@ impl Images<'_, '_, '_> {
         }
     }
 
-    /// An image of the release with a tag that the appliance does not set.
+    /// Returns the key of a release image in a table, with its tag, if the appliance does not set the tag.
     fn fixed<'t>(&self, table: &'t Table, path: &[String]) -> Option<(String, &'t Placed)> {
         let repository = text(table.get("repository")?)?;
         let key = self.repositories.get(repository)?;

@@ -1,4 +1,4 @@
-//! The keys that a chart knows at a place of its values: those that templates read, and those that a schema names.
+//! The keys that a chart knows at a position in its values: keys that templates read, and keys that a schema declares.
 
 use std::collections::BTreeSet;
 
@@ -8,36 +8,36 @@ use super::chart::Dependency;
 use super::follow::Read;
 use super::reads::Cursor;
 
-/// Most schemas that are followed in one place.
+/// Limit of the schemas that are followed at one position.
 const WIDEST: usize = 64;
 
-/// A part of a schema, with the whole that its references are in.
+/// A part of a schema, with the whole schema for its references.
 #[derive(Clone, Copy, Debug)]
 struct Part<'r> {
     whole: &'r Json,
     part: &'r Json,
 }
 
-/// A place in the values of a chart.
+/// A position in the values of a chart.
 #[derive(Clone, Debug)]
 pub(super) struct Known<'r, 'c, 'a> {
     read: &'r Read<'c, 'a>,
     schemas: &'r [Option<Json>],
-    /// The charts of which this is all of the values.
+    /// Indices of the charts whose values start at this position.
     charts: Vec<usize>,
     cursor: Cursor<'r>,
     parts: Vec<Part<'r>>,
 }
 
 impl<'r, 'c, 'a> Known<'r, 'c, 'a> {
-    /// The values of the published chart. `schemas` are those of the charts.
+    /// Returns the root of the published chart's values. `schemas` are the schemas of the charts.
     pub(super) fn root(read: &'r Read<'c, 'a>, schemas: &'r [Option<Json>]) -> Self {
         let mut root = Self { read, schemas, charts: Vec::new(), cursor: Cursor::default(), parts: Vec::new() };
         root.enter(0);
         root
     }
 
-    /// Adds what a chart knows of all of its values.
+    /// Adds the keys that a chart knows at the root of its values.
     fn enter(&mut self, chart: usize) {
         self.charts.push(chart);
         self.cursor.join(Cursor::at([&self.read.reads[chart]]));
@@ -46,7 +46,7 @@ impl<'r, 'c, 'a> Known<'r, 'c, 'a> {
         }
     }
 
-    /// Goes to the value of a key; to an item of a list without one.
+    /// Moves to the value of a key, or to an item of a list if `key` is `None`.
     pub(super) fn go(&self, key: Option<&str>) -> Self {
         let mut next = Self {
             charts: Vec::new(),
@@ -78,17 +78,17 @@ impl<'r, 'c, 'a> Known<'r, 'c, 'a> {
         next
     }
 
-    /// Is the value read or named, at least in part?
+    /// Reports whether the value is read or declared, at least in part.
     pub(super) fn is_known(&self) -> bool {
         self.cursor.is_read() || !self.parts.is_empty()
     }
 
-    /// May everything below be read?
+    /// Reports whether every value below may be read.
     pub(super) fn is_opaque(&self) -> bool {
         self.cursor.is_opaque() || self.parts.iter().any(|part| part.is_opaque())
     }
 
-    /// Are the items of a list known one by one?
+    /// Reports whether the items of a list are known one by one.
     pub(super) fn has_items(&self) -> bool {
         self.cursor.reads_items()
     }
@@ -101,7 +101,7 @@ impl<'r, 'c, 'a> Known<'r, 'c, 'a> {
 }
 
 impl Part<'_> {
-    /// Goes to the schemas of a property, or of the items.
+    /// Returns the schemas of a property, or of the items if `key` is `None`.
     fn go(self, key: Option<&str>) -> Vec<Self> {
         let below = |word: &str| self.part.get(word);
         let found: Vec<&Json> = match key {
@@ -117,14 +117,14 @@ impl Part<'_> {
         found.into_iter().flat_map(|part| resolved(Self { whole: self.whole, part })).collect()
     }
 
-    /// Says nothing about what is below.
+    /// Reports whether the schema says nothing about the values below.
     fn is_opaque(self) -> bool {
         let says = ["properties", "patternProperties", "items", "allOf", "anyOf", "oneOf", "$ref"];
         !says.iter().any(|word| self.part.get(word).is_some())
     }
 }
 
-/// A part with all parts that hold at the same place.
+/// Returns a part with all parts that apply at the same position.
 fn resolved(part: Part<'_>) -> Vec<Part<'_>> {
     let (mut found, mut open) = (Vec::new(), vec![part]);
     while let Some(Part { whole, part }) = open.pop() {

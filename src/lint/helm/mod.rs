@@ -1,4 +1,4 @@
-//! What Helm says about the charts of a release, and about the values that its HelmReleases give them.
+//! Checks of the release's charts, and of the values that its HelmReleases give to the charts, as Helm judges them.
 
 mod calls;
 mod chart;
@@ -24,16 +24,16 @@ use given::Given;
 use value::Sources;
 use values::Enabled;
 
-/// The rules of each topic, in the order of the catalogue.
+/// The rules of this topic, one list for each file, in the order of the catalogue.
 pub(super) static RULES: &[&[&Rule]] =
     &[packages::RULES, templates::RULES, run::RULES, schema::RULES, unread::RULES, images::RULES];
 
-/// The charts and subcharts that a release may render.
+/// The charts and subcharts that at least one HelmRelease may render.
 #[derive(Debug, Default)]
 struct Reached {
-    /// Names of published charts that some HelmRelease installs.
+    /// Names of the published charts that a HelmRelease installs.
     installed: BTreeSet<String>,
-    /// Name of the published chart, and directory of a chart in it.
+    /// Name of the published chart, and the directory of the chart or subchart in it.
     charts: BTreeSet<(String, String)>,
 }
 
@@ -47,7 +47,7 @@ impl Reached {
         }
     }
 
-    /// Tells whether some HelmRelease renders the chart, or none installs the published chart that it is part of.
+    /// Reports whether a HelmRelease renders the chart, or no HelmRelease installs the published chart that contains it.
     fn has(&self, chart: &Chart<'_>) -> bool {
         !self.installed.contains(chart.root) || self.charts.contains(&(chart.root.to_owned(), chart.directory.clone()))
     }
@@ -71,7 +71,7 @@ pub(super) fn check(contents: &Contents<'_>, found: &mut Findings) {
             Err(no_table) => schema::no_table(given, &no_table, &sources, found),
         }
     }
-    // Running templates takes as long as all the rest.
+    // Executing the templates takes as long as all other checks together, so it runs on its own thread.
     let run = || {
         let mut found = Findings::default();
         for (given, enabled, values) in &merged {

@@ -1,4 +1,4 @@
-//! Class "loads in Helm": what Helm says of a Chart.yaml that it can load.
+//! Class "loads in Helm": errors and warnings about a Chart.yaml or values.yaml, and about the installation of a chart.
 
 use std::sync::LazyLock;
 
@@ -11,54 +11,54 @@ use crate::kustomize::strict;
 use crate::lint::{ChartFiles, Class, Findings, Place, Rule, Severity};
 use crate::yaml;
 
-/// A range of Kubernetes versions that cannot be read.
+/// Rule for a range of Kubernetes versions that cannot be parsed.
 pub(super) static CHART_KUBE_VERSION: Rule = Rule {
     id: "chart-kube-version",
     class: Class::Packages,
     severity: Severity::Error,
-    title: "the kubeVersion of a chart is not a range of versions",
-    verdict: "Helm says \"chart requires kubeVersion: … which is incompatible with Kubernetes …\", whatever the version of the cluster is.",
+    title: "the `kubeVersion` of a chart is not a valid range of versions",
+    verdict: "Helm reports \"chart requires kubeVersion: … which is incompatible with Kubernetes …\" on every version of Kubernetes.",
     example: "kubeVersion: at least 1.25\n",
-    way_out: "Write a range such as `>=1.25.0-0`. The `-0` takes the versions of cloud vendors too.",
+    way_out: "write a range such as `>=1.25.0-0`; the `-0` also allows the versions of cloud vendors",
 };
 
-/// A library that is installed.
+/// Rule for a library chart that is installed.
 pub(super) static CHART_LIBRARY_INSTALLED: Rule = Rule {
     id: "chart-library-installed",
     class: Class::Packages,
     severity: Severity::Error,
     title: "a HelmRelease installs a library chart",
-    verdict: "helm says \"library charts are not installable\". helm-controller installs a release without any object.",
+    verdict: "helm reports \"library charts are not installable\". helm-controller installs a release without any objects.",
     example: "type: library   # in the Chart.yaml of a chart that a HelmRelease names\n",
-    way_out: "Make the library a dependency of a chart that is installed, or remove `type: library`.",
+    way_out: "make the library a dependency of a chart that is installed, or remove `type: library`",
 };
 
-/// A key that Helm ignores.
+/// Rule for a key of Chart.yaml that Helm ignores.
 pub(super) static CHART_UNKNOWN_KEY: Rule = Rule {
     id: "chart-unknown-key",
     class: Class::Packages,
     severity: Severity::Warning,
-    title: "a key of a Chart.yaml that Helm does not know",
-    verdict: "Helm ignores the key, and `helm package` removes it. `helm lint` warns: \"unknown field\".",
-    example: "apVersion: 1.2.3   # appVersion\n",
-    way_out: "Correct the key, or move what it says to `annotations`.",
+    title: "Chart.yaml contains a key that Helm does not know",
+    verdict: "Helm ignores the key, and `helm package` removes it. `helm lint` warns about it: \"unknown field\".",
+    example: "apVersion: 1.2.3   # `appVersion` is the correct name\n",
+    way_out: "correct the key, or move its value to `annotations`",
 };
 
-/// A values.yaml that Helm cannot read.
+/// Rule for a values.yaml that Helm cannot parse.
 pub(super) static CHART_VALUES_BROKEN: Rule = Rule {
     id: "chart-values-broken",
     class: Class::Packages,
     severity: Severity::Error,
-    title: "Helm cannot read the values.yaml of a chart",
-    verdict: "Helm says \"cannot load values.yaml: … found character that cannot start any token\", when it loads the chart.",
+    title: "Helm cannot parse the values.yaml of a chart",
+    verdict: "Helm reports \"cannot load values.yaml: … found character that cannot start any token\" when it loads the chart.",
     example: "image:\n\ttag: 1.2.3   # indented with a tab\n",
-    way_out: "Indent with blanks. An empty line must not have a tab either.",
+    way_out: "use spaces instead of tabs, also on empty lines",
 };
 
 pub(super) static RULES: &[&Rule] =
     &[&CHART_KUBE_VERSION, &CHART_LIBRARY_INSTALLED, &CHART_UNKNOWN_KEY, &CHART_VALUES_BROKEN];
 
-/// The keys of a Chart.yaml.
+/// The keys that a Chart.yaml may contain.
 const KEYS: [&str; 17] = [
     "annotations",
     "apiVersion",
@@ -78,11 +78,11 @@ const KEYS: [&str; 17] = [
     "type",
     "version",
 ];
-/// The keys of a dependency.
+/// The keys that a dependency may contain.
 const DEPENDENCY_KEYS: [&str; 8] =
     ["alias", "condition", "enabled", "import-values", "name", "repository", "tags", "version"];
 
-/// What Helm's library for versions takes as one range, after `a - b` was rewritten: comparisons with blanks or commas between them.
+/// A range as Helm's version library accepts it, after `a - b` was rewritten: comparisons separated by spaces or commas.
 static RANGE: LazyLock<Regex> = LazyLock::new(|| {
     let version = r"v?[0-9xX|*]+(\.[0-9xX|*]+)?(\.[0-9xX|*]+)?(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?";
     let one = format!(r"(=||!=|>|<|>=|=>|<=|=<|~|~>|\^)[ \t\n\f\r]*{version}");
@@ -92,12 +92,11 @@ static RANGE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!(r"^{blank}{term}{blank}(([ \t\n\f\r]+|,{blank}){term}{blank})*$")).expect("a valid pattern")
 });
 
-/// Checks the Chart.yaml of a published chart and of its subcharts.
 /// Checks the values.yaml of a published chart and of its subcharts.
 pub(super) fn values(chart: &ChartFiles, found: &mut Findings) {
     let own = |path: &str| path == "values.yaml" || (path.starts_with("charts/") && path.ends_with("/values.yaml"));
     for path in chart.files.keys().filter(|path| own(path)) {
-        // What Helm refuses and the loader here takes has a tab.
+        // The YAML parser here accepts tabs in places where Helm's parser does not.
         let Some(text) = chart.text(path).filter(|text| text.contains('\t')) else { continue };
         let Ok(documents) = yaml::parse(text) else { continue };
         if let Err((line, reason)) = strict(text, &documents) {
@@ -106,6 +105,7 @@ pub(super) fn values(chart: &ChartFiles, found: &mut Findings) {
     }
 }
 
+/// Checks the Chart.yaml of a published chart and of its subcharts.
 pub(super) fn check(chart: &Chart<'_>, found: &mut Findings) {
     for chart in chart.all() {
         let Some(metadata) = &chart.metadata else { continue };
@@ -115,7 +115,8 @@ pub(super) fn check(chart: &Chart<'_>, found: &mut Findings) {
         if let Some(node) = metadata.get(&["kubeVersion"])
             && let Some(range) = node.as_str().filter(|range| !is_range(range))
         {
-            let message = format!("`{}` is not a range of versions", range.escape_debug());
+            let message =
+                format!("invalid kubeVersion `{}`: expected a range such as `>=1.25.0-0`", range.escape_debug());
             found.add(&CHART_KUBE_VERSION, place(node), message);
         }
         let dependencies = metadata.get(&["dependencies"]).map(crate::yaml::Node::items).unwrap_or_default();
@@ -126,20 +127,24 @@ pub(super) fn check(chart: &Chart<'_>, found: &mut Findings) {
                 if keys.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                     continue;
                 }
-                let finding =
-                    found.add(&CHART_UNKNOWN_KEY, place(key), format!("unknown key `{}`", name.escape_debug()));
+                let finding = found.add(
+                    &CHART_UNKNOWN_KEY,
+                    place(key),
+                    format!("unknown key `{}` in Chart.yaml", name.escape_debug()),
+                );
                 if let Some(near) = nearest(name, keys.iter().copied()) {
-                    finding.help(format!("Did you mean `{near}`?"));
+                    finding.help(format!("did you mean `{near}`?"));
                 }
             }
         }
     }
 }
 
-/// Checks that what a HelmRelease installs can be installed.
+/// Finds HelmReleases of charts that cannot be installed.
 pub(super) fn installed(given: &Given<'_, '_>, found: &mut Findings) {
     if given.chart.library {
-        let message = format!("`{}` is a library chart", given.chart.name.escape_debug());
+        let name = given.chart.name.escape_debug();
+        let message = format!("the HelmRelease installs `{name}`, which is a library chart");
         found.add(&CHART_LIBRARY_INSTALLED, given.place(), message);
     }
 }
@@ -153,7 +158,7 @@ mod tests {
     use super::is_range;
 
     #[test]
-    fn ranges_are_those_that_helm_takes() {
+    fn a_range_is_valid_if_helm_accepts_it() {
         for range in [
             ">=1.25.0-0",
             ">= 1.25",

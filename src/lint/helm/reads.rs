@@ -1,29 +1,29 @@
-//! Which values a chart reads: paths from `.Values`, found by following its templates.
+//! The values that a chart reads: paths below `.Values` that following its templates finds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A step from a table or list to what is in it.
+/// One step from a table or list to a value in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
-    /// The value of a key.
+    /// The step to the value of a key.
     Key(String),
-    /// Any of the values, as by `range`.
+    /// The step to any of the values, as in `range`.
     Any,
 }
 
-/// How much of a value is read.
+/// Extent to which a value is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
-    /// Whether it is there, or of which kind it is.
+    /// Only the existence or the type of the value matters.
     Looked,
-    /// With everything in it.
+    /// The value matters with everything below it.
     Whole,
 }
 
-/// Most steps of a path. What is deeper is read as a whole.
+/// Longest path that is recorded. Values below it count as read completely.
 const LONGEST: usize = 24;
 
-/// What is read of a value.
+/// The reads of a value and of the values below it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reads {
     looked: bool,
@@ -33,7 +33,7 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Notes that a value is read.
+    /// Records that the value at a path is read.
     pub(super) fn mark(&mut self, path: &[Step], how: How) {
         let mut node = self;
         for step in path {
@@ -48,18 +48,18 @@ impl Reads {
         }
     }
 
-    /// Tells whether everything is read, so that nothing can be said.
+    /// Reports whether the whole value is read, so that no key below it is unread.
     pub(super) fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// Tells whether nothing is known about what is below: templates read it, and no key of it.
+    /// Reports whether the keys below are not known: templates read the value but no key of it.
     fn is_opaque(&self) -> bool {
         self.whole || (self.looked && self.below.is_empty() && self.any.is_none())
     }
 }
 
-/// The places in several [`Reads`] that a path of a value leads to.
+/// The positions in several [`Reads`] that belong to one path of a value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cursor<'r>(Vec<&'r Reads>);
 
@@ -68,7 +68,7 @@ impl<'r> Cursor<'r> {
         Self(reads.into_iter().collect())
     }
 
-    /// Goes to the value of a key; an item of a list has none.
+    /// Moves to the value of a key, or to an item of a list if `key` is `None`.
     pub(super) fn go(&self, key: Option<&str>) -> Self {
         let below = |reads: &&'r Reads| {
             let named = key.and_then(|key| reads.below.get(key));
@@ -81,47 +81,47 @@ impl<'r> Cursor<'r> {
         self.0.extend(other.0);
     }
 
-    /// Is the value read, at least in part?
+    /// Reports whether the value is read, at least in part.
     pub(super) fn is_read(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// Is everything below read, or may it be?
+    /// Reports whether every value below may be read.
     pub(super) fn is_opaque(&self) -> bool {
         self.0.iter().any(|reads| reads.is_opaque())
     }
 
-    /// Are items of a list read one by one?
+    /// Reports whether templates read the items of a list one by one.
     pub(super) fn reads_items(&self) -> bool {
         self.0.iter().any(|reads| reads.any.is_some())
     }
 
-    /// Returns the keys that are read here.
+    /// Returns the keys that templates read here.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'r str> {
         self.0.iter().flat_map(|reads| reads.below.keys().map(String::as_str))
     }
 }
 
-/// What an expression may stand for. Empty: nothing that comes out of values.
+/// The items that an expression may mean. The set is empty for an expression without values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Meaning(pub(super) BTreeSet<Item>);
 
-/// One thing that an expression may stand for. A chart is named by its index.
+/// One item that an expression may mean. A chart is identified by its index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Item {
-    /// What a template is given when Helm renders it: `.Values`, `.Chart`, `.Release`.
+    /// The root of a rendered template, with `.Values`, `.Chart` and `.Release`.
     Root(usize),
-    /// A part of the values.
+    /// A part of the values of a chart.
     Values(usize, Vec<Step>),
-    /// `.Subcharts`
+    /// The object `.Subcharts` of a chart.
     Subcharts(usize),
-    /// `.Files`, and texts out of it.
+    /// The object `.Files` of a chart, and texts from the files.
     Files(usize),
-    /// What `dict` made.
+    /// A table that `dict` creates.
     Dict(BTreeMap<String, Meaning>),
-    /// What `list` made.
+    /// A list that `list` creates.
     List(Meaning),
-    /// A constant text.
+    /// A constant string in the template.
     Text(String),
 }
 
@@ -135,7 +135,7 @@ impl Meaning {
         self
     }
 
-    /// Returns the constant texts.
+    /// Returns the constant strings among the items.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|item| match item {
             Item::Text(text) => Some(text.as_str()),
@@ -143,7 +143,7 @@ impl Meaning {
         })
     }
 
-    /// Returns the parts of values one step below: by a key where it is a constant, else any.
+    /// Returns the items one step below: under the constant keys, or under any key if no key is constant.
     pub(super) fn step(&self, keys: &Self) -> Self {
         let keys: Vec<&str> = keys.texts().collect();
         if keys.is_empty() {
@@ -153,7 +153,7 @@ impl Meaning {
         below.fold(Self::default(), Self::join)
     }
 
-    /// Returns what a key of it stands for.
+    /// Returns the items under a key.
     pub(super) fn field(&self, key: &str) -> Self {
         let mut found = Self::default();
         for item in &self.0 {
@@ -177,7 +177,7 @@ impl Meaning {
         found
     }
 
-    /// Returns what any of its elements stands for.
+    /// Returns the items that any element may be.
     pub(super) fn element(&self) -> Self {
         let mut found = Self::default();
         for item in &self.0 {
@@ -188,7 +188,7 @@ impl Meaning {
                 Item::Files(chart) => drop(found.0.insert(Item::Files(*chart))),
                 Item::Dict(entries) => found = entries.values().cloned().fold(found, Self::join),
                 Item::List(items) => found = found.join(items.clone()),
-                // Whoever walks through everything that a template is given reads all values.
+                // A loop over the root of a template reads all values.
                 Item::Root(chart) => drop(found.0.insert(Item::Values(*chart, Vec::new()))),
                 Item::Subcharts(_) | Item::Text(_) => {}
             }

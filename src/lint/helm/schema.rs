@@ -1,5 +1,5 @@
-//! Class "values fit the chart's schema": the merged values of a HelmRelease against values.schema.json of its chart and of the
-//! subcharts that are switched on.
+//! Class "values fit the chart's schema": validates the merged values of a HelmRelease against the values.schema.json of its chart and
+//! of the enabled subcharts.
 
 use std::collections::BTreeMap;
 
@@ -13,67 +13,67 @@ use super::value::{self, Sources, Table};
 use super::values::{Enabled, NoTable};
 use crate::lint::{Class, Findings, Place, Rule, Severity};
 
-/// Values that a schema refuses.
+/// Rule for values that a schema refuses.
 pub(super) static VALUES_SCHEMA: Rule = Rule {
     id: "values-schema",
     class: Class::Schema,
     severity: Severity::Error,
     title: "the schema of a chart refuses the values of a HelmRelease",
-    verdict: "Helm says \"values don't meet the specifications of the schema(s) in the following chart(s)\" when it installs or \
-              upgrades the release; the HelmRelease stays failed. A `format` that does not fit is a warning.",
+    verdict: "Helm reports \"values don't meet the specifications of the schema(s) in the following chart(s)\" when it installs or \
+              upgrades the release. The HelmRelease stays failed. A violated `format` is a warning.",
     example: "replicas: two   # values.schema.json: {\"properties\": {\"replicas\": {\"type\": \"integer\"}}}\n",
-    way_out: "Change the value, or the chart's values.schema.json.",
+    way_out: "change the value, or change the chart's values.schema.json",
 };
 
-/// A schema that is none.
+/// Rule for a schema that is invalid itself.
 pub(super) static SCHEMA_INVALID: Rule = Rule {
     id: "schema-invalid",
     class: Class::Schema,
     severity: Severity::Error,
-    title: "the values.schema.json of a chart is not a valid schema",
-    verdict: "Helm compiles the schema before it renders the chart, and refuses to install it.",
+    title: "the values.schema.json of a chart is not a valid JSON schema",
+    verdict: "Helm compiles the schema before it renders the chart, and refuses to install the chart.",
     example: "{\"type\": \"object\", \"properties\": {\"replicas\": {\"type\": \"int\"}}}\n",
-    way_out: "Correct the schema. `helm lint` checks it too.",
+    way_out: "correct the schema; `helm lint` checks the schema too",
 };
 
-/// Values or a schema that cannot be known here.
+/// Rule for values or a schema that the checks cannot know.
 pub(super) static SCHEMA_NOT_CHECKED: Rule = Rule {
     id: "schema-not-checked",
     class: Class::Schema,
     severity: Severity::Note,
     title: "values are not checked against the schema of their chart",
-    verdict: "Helm may refuse the values when it installs the release. Secrets and other objects of the cluster cannot be read here, and \
-              a schema that is on the network is not fetched. Helm fetches it on the appliance.",
+    verdict: "Helm may refuse the values when it installs the release. The checks cannot read Secrets and other objects of the cluster, and \
+              they do not fetch schemas from the network, but Helm on the appliance does.",
     example: "valuesFrom:\n  - {kind: Secret, name: web-values}\n",
-    way_out: "Keep in Secrets only what the schema does not require, and put the schemas that are referred to into the chart.",
+    way_out: "keep in Secrets only values that the schema does not require, and put the referenced schemas into the chart",
 };
 
-/// Values of a subchart that are not a mapping.
+/// Rule for values of a subchart that are not a mapping.
 pub(super) static SUBCHART_VALUES: Rule = Rule {
     id: "subchart-values",
     class: Class::Schema,
     severity: Severity::Error,
     title: "the values of a subchart are not a mapping",
-    verdict: "Helm says \"type mismatch on SUBCHART\" and renders nothing.",
+    verdict: "Helm reports \"type mismatch on SUBCHART\" and renders nothing. The HelmRelease stays failed.",
     example: "postgresql: true   # where postgresql is a subchart\n",
-    way_out: "Give the subchart a mapping. `SUBCHART: {enabled: false}` switches it off where Chart.yaml has that condition.",
+    way_out: "write a mapping; to disable the subchart, write `SUBCHART: {enabled: false}` if Chart.yaml has that condition",
 };
 
 pub(super) static RULES: &[&Rule] = &[&VALUES_SCHEMA, &SCHEMA_INVALID, &SCHEMA_NOT_CHECKED, &SUBCHART_VALUES];
 
-/// Most findings that one chart in one HelmRelease may have.
+/// Limit of the findings for one chart in one HelmRelease.
 const LIMIT: usize = 20;
 
-/// What a schema turned out to be.
+/// The result of compiling a schema.
 #[derive(Debug)]
 enum Compiled {
     Valid(Box<Validator>),
-    /// It refers to a schema elsewhere.
+    /// The schema refers to a schema on the network.
     Remote(String),
     Invalid(String),
 }
 
-/// The schemas of all charts, each compiled once.
+/// The schemas of all charts. Each schema is compiled once.
 #[derive(Debug, Default)]
 pub(super) struct Schemas {
     compiled: BTreeMap<(String, String), Compiled>,
@@ -82,12 +82,12 @@ pub(super) struct Schemas {
 /// Reports that the values of a subchart are not a table.
 pub(super) fn no_table(given: &Given<'_, '_>, error: &NoTable, sources: &Sources, found: &mut Findings) {
     let place = error.value.at.as_ref().map_or_else(|| given.place(), |at| sources.place(at));
-    let message = format!("`{}` is not a mapping, and a subchart has its values there", error.path.escape_debug());
+    let message = format!("`{}` contains the values of a subchart: expected a mapping", error.path.escape_debug());
     found.add(&SUBCHART_VALUES, place, message);
 }
 
 impl Schemas {
-    /// Checks the values that a HelmRelease renders its chart with against the schemas of the chart and of its subcharts.
+    /// Validates the values of a HelmRelease against the schemas of its chart and of the subcharts.
     pub(super) fn check(
         &mut self,
         given: &Given<'_, '_>,
@@ -131,7 +131,7 @@ fn compile(schema: &[u8]) -> Compiled {
         Ok(schema) => schema,
         Err(cause) => return Compiled::Invalid(cause.to_string()),
     };
-    // Patterns as in Go: without looking ahead or behind.
+    // Go's regular expressions have no look-around, so patterns with look-around are invalid.
     let options = jsonschema::options().offline().with_pattern_options(PatternOptions::regex());
     match options.build(&schema) {
         Ok(validator) => Compiled::Valid(Box::new(validator)),
@@ -145,7 +145,7 @@ fn compile(schema: &[u8]) -> Compiled {
     }
 }
 
-/// The first reference of a schema, or the dialect, that is an address elsewhere.
+/// Returns the first reference or dialect of a schema that is an address on the network.
 fn remote(schema: &Json) -> Option<String> {
     let mut open = vec![schema];
     while let Some(node) = open.pop() {
@@ -179,16 +179,19 @@ impl Checked<'_, '_, '_> {
         let file = || Place::chart(chart.root, &format!("{}values.schema.json", chart.directory), 1, None);
         match compiled {
             Compiled::Invalid(reason) => {
-                self.found.add(&SCHEMA_INVALID, file(), format!("the schema is not valid: {}", one_line(reason)));
+                self.found.add(&SCHEMA_INVALID, file(), format!("invalid JSON schema: {}", one_line(reason)));
             }
             Compiled::Remote(address) => {
-                let message =
-                    format!("not checked: the schema refers to `{}`, which is not fetched", address.escape_debug());
+                let message = format!(
+                    "the values are not checked: the schema refers to `{}`, which is not fetched",
+                    address.escape_debug()
+                );
                 self.found.add(&SCHEMA_NOT_CHECKED, file(), message);
             }
             Compiled::Valid(_) if self.given.unknown.is_some() => {
                 let reason = self.given.unknown.as_deref().unwrap_or_default();
-                let message = format!("not checked against the schema of `{}`: {reason}", chart.name.escape_debug());
+                let name = chart.name.escape_debug();
+                let message = format!("the values are not checked against the schema of `{name}`: {reason}");
                 self.found.add(&SCHEMA_NOT_CHECKED, self.given.place(), message);
             }
             Compiled::Valid(validator) => {
@@ -202,7 +205,7 @@ impl Checked<'_, '_, '_> {
 
     fn error(&mut self, chart: &Chart<'_>, error: &ValidationError<'_>, values: &Table, path: &[String]) {
         use ValidationErrorKind::{ContentEncoding, ContentMediaType, Format, FromUtf8};
-        // Helm does not check these.
+        // Helm does not check these keywords.
         if matches!(error.kind(), ContentEncoding { .. } | ContentMediaType { .. } | FromUtf8 { .. }) {
             return;
         }
@@ -226,7 +229,7 @@ impl Checked<'_, '_, '_> {
         }
     }
 
-    /// Is the value, or one above or below it, one that only an appliance knows?
+    /// Reports whether the value, or one above it, is known only on an appliance.
     fn is_placeholder(&self, path: &[String], keys: &[String]) -> bool {
         let full: Vec<&String> = path.iter().chain(keys).collect();
         self.given.placeholders.iter().any(|placeholder| {
@@ -236,12 +239,12 @@ impl Checked<'_, '_, '_> {
     }
 }
 
-/// The keys of a JSON pointer.
+/// Returns the keys in a JSON pointer.
 fn keys(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-/// The place of the value at a path, or of the nearest value above it that has one.
+/// Returns the place of the value at a path, or of the nearest value above it with a place.
 fn place<'v>(values: &'v Table, keys: &[String]) -> Option<&'v value::At> {
     let (first, rest) = keys.split_first()?;
     let mut value = values.get(first)?;

@@ -1,4 +1,4 @@
-//! Class "templates parse and run": what Helm says when it parses the templates of a chart, and what it finds missing when it runs them.
+//! Class "templates parse and run": templates of a chart that Helm cannot parse, and templates that use undefined ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,50 +9,50 @@ use crate::config::nearest;
 use crate::lint::{Class, Findings, Rule, Severity};
 use crate::template::{self, Known, Name, Node, Term};
 
-/// A template that Go does not parse.
+/// Rule for a template that Go refuses.
 pub(super) static TEMPLATE_INVALID: Rule = Rule {
     id: "template-invalid",
     class: Class::Templates,
     severity: Severity::Error,
-    title: "a template of a chart does not parse",
-    verdict: "Helm says \"parse error at (CHART/templates/FILE:LINE)\" when it installs or upgrades the release, whether the template \
-              is rendered or not; the HelmRelease stays failed.",
+    title: "a template of a chart cannot be parsed",
+    verdict: "Helm reports \"parse error at (CHART/templates/FILE:LINE)\" when it installs or upgrades the release, even if the template \
+              is not rendered. The HelmRelease stays failed.",
     example: "{{- if .Values.ingress.enabled }}\nkind: Ingress\n",
-    way_out: "Correct the template at the line that is named.",
+    way_out: "correct the template at the line that the message names",
 };
 
-/// A template that is used and defined nowhere.
+/// Rule for the use of a template that no file defines.
 pub(super) static TEMPLATE_UNDEFINED: Rule = Rule {
     id: "template-undefined",
     class: Class::Templates,
     severity: Severity::Error,
-    title: "a template uses another one that is defined nowhere",
-    verdict: "Helm says `error calling include: template: no template \"NAME\" associated with template \"gotpl\"` when it renders the \
-              chart. Inside of a condition it does so only when the condition holds, which is a warning.",
+    title: "a template uses another template that is not defined",
+    verdict: "Helm reports `error calling include: template: no template \"NAME\" associated with template \"gotpl\"` when it renders the \
+              chart. Inside of a condition, Helm fails only if the condition is true, so this is a warning.",
     example: "labels: {{- include \"web.lables\" . | nindent 4 }}\n",
-    way_out: "Correct the name, or define the template in the chart or in a chart that it depends on.",
+    way_out: "correct the name, or define the template in the chart or in a chart that it depends on",
 };
 
-/// A function that only Helm 4.3 knows.
+/// Rule for a function that only Helm 4.3 and later define.
 pub(super) static TEMPLATE_RECENT_FUNCTION: Rule = Rule {
     id: "template-recent-function",
     class: Class::Templates,
     severity: Severity::Warning,
     title: "a template calls a function that helm-controller may not have yet",
-    verdict: "helm 4.3 has the function. helm-controller up to 1.6, which has an older Helm, says \"function not defined\".",
+    verdict: "Helm 4.3 has the function. helm-controller 1.6 and older contain an older Helm and report \"function not defined\".",
     example: "{{ durationSeconds .Values.timeout }}\n",
-    way_out: "Write the value in the unit that the chart needs, or make sure that the appliance's Flux has Helm 4.3.",
+    way_out: "write the value in the unit that the chart needs, or make sure that the Flux of the appliance contains Helm 4.3",
 };
 
-/// A template that was not parsed to its end.
+/// Rule for a template that is too deeply nested for the checks.
 pub(super) static TEMPLATE_NOT_CHECKED: Rule = Rule {
     id: "template-not-checked",
     class: Class::Templates,
     severity: Severity::Note,
-    title: "a template is nested too deep to be checked",
-    verdict: "Helm may well take the template. The checks read at most 100 levels of blocks and parentheses.",
+    title: "a template is nested too deeply to be checked",
+    verdict: "Helm may accept the template. The checks support at most 100 levels of blocks and parentheses.",
     example: "{{ ((((… .Values.port …)))) }}\n",
-    way_out: "Split the template with `define` and `include`.",
+    way_out: "split the template with `define` and `include`",
 };
 
 pub(super) static RULES: &[&Rule] =
@@ -72,7 +72,7 @@ pub(super) fn check(chart: &Chart<'_>, reached: &Reached, found: &mut Findings) 
             }
         }
     }
-    // Without the names that a broken template defines, nothing can be said about those that others use.
+    // A template that cannot be parsed may define any name, so the check for undefined names needs all templates.
     if parses {
         Uses::of(chart).check(reached, found);
     }
@@ -82,7 +82,7 @@ fn invalid(chart: &Chart<'_>, file: &File<'_>, error: &template::Error, reached:
     let rest_of_line = |at: usize| at..file.text[at..].find('\n').map_or(file.text.len(), |length| at + length);
     let stopped = chart.place(file.path, &file.text, rest_of_line(error.at));
     if error.too_deep {
-        found.add(&TEMPLATE_NOT_CHECKED, stopped, format!("not checked: {}", error.reason));
+        found.add(&TEMPLATE_NOT_CHECKED, stopped, format!("the template is not checked: {}", error.reason));
         return;
     }
     let opened = error.opened.map(|at| chart.place(file.path, &file.text, rest_of_line(at)));
@@ -91,12 +91,16 @@ fn invalid(chart: &Chart<'_>, file: &File<'_>, error: &template::Error, reached:
     let undefined = error.reason.strip_prefix("function \"").and_then(|rest| rest.split('"').next());
     let near = undefined.and_then(|name| nearest(name, template::functions()));
     let help = match (&opened, near) {
-        (_, Some(near)) => Some(format!("Did you mean `{near}`?")),
-        (Some(_), _) if at_end => Some(format!("Close it: Go reads to line {}, the end of the file.", stopped.line)),
-        (Some(opened), _) => Some(format!("The block or action around it begins in line {}.", opened.line)),
+        (_, Some(near)) => Some(format!("did you mean `{near}`?")),
+        (Some(_), _) if at_end => {
+            Some(format!("close the block or action: it is still open at the end of the file, line {}", stopped.line))
+        }
+        (Some(opened), _) => {
+            Some(format!("correct the template; the enclosing block or action begins in line {}", opened.line))
+        }
         _ => None,
     };
-    // A missing `end` shows at the end of the file; the block that lacks it is the better place.
+    // Go reports a missing `end` at the end of the file, but the block without `end` is the place to correct.
     let place = opened.filter(|_| at_end).unwrap_or(stopped);
     let finding = found.add(&TEMPLATE_INVALID, place, error.reason.clone());
     finding.help.clone_from(&help);
@@ -113,13 +117,17 @@ fn recent_functions(chart: &Chart<'_>, file: &File<'_>, parsed: &template::Templ
                 && template::known(name) == Some(Known::Since43)
             {
                 let place = chart.place(file.path, &file.text, operand.span.clone());
-                found.add(&TEMPLATE_RECENT_FUNCTION, place, format!("`{name}` is a function of Helm 4.3 and later"));
+                found.add(
+                    &TEMPLATE_RECENT_FUNCTION,
+                    place,
+                    format!("only Helm 4.3 and later have the function `{name}`"),
+                );
             }
         });
     }
 }
 
-/// A body with the file that it is in.
+/// The body of a template, with its chart and file.
 #[derive(Clone, Copy)]
 struct Body<'c, 'a> {
     chart: &'c Chart<'a>,
@@ -127,7 +135,7 @@ struct Body<'c, 'a> {
     nodes: &'c [Node],
 }
 
-/// The templates of a published chart, by the names under which they are used.
+/// The templates of a published chart, by name.
 struct Uses<'c, 'a> {
     root: &'c Chart<'a>,
     defined: BTreeMap<&'c str, Vec<Body<'c, 'a>>>,
@@ -149,7 +157,7 @@ impl<'c, 'a> Uses<'c, 'a> {
         uses
     }
 
-    /// Follows the uses from the files that are rendered.
+    /// Follows the uses of templates, starting with the files that Helm renders.
     fn check(&self, reached: &Reached, found: &mut Findings) {
         let mut open: Vec<(Body<'_, '_>, bool)> = Vec::new();
         for chart in self.root.all().into_iter().filter(|chart| !chart.library) {
@@ -183,21 +191,21 @@ impl<'c, 'a> Uses<'c, 'a> {
         let Undefined { body, span, name, surely } = undefined;
         let place = body.chart.place(body.file.path, &body.file.text, span.clone());
         let shown = name.escape_debug();
-        let finding = found.add(&TEMPLATE_UNDEFINED, place, format!("the template `{shown}` is defined nowhere"));
+        let finding = found.add(&TEMPLATE_UNDEFINED, place, format!("the template `{shown}` is not defined"));
         if !surely {
             finding.severity(Severity::Warning);
         }
         if let Some(near) = nearest(name, self.defined.keys().copied()) {
-            finding.help(format!("Did you mean `{near}`?"));
+            finding.help(format!("did you mean `{near}`?"));
         }
     }
 }
 
-/// A use of a name that nothing defines.
+/// A use of a template that no file defines.
 struct Undefined<'c, 'a> {
     body: Body<'c, 'a>,
     span: Range<usize>,
     name: String,
-    /// Is it rendered whatever the values are?
+    /// Whether the template is rendered for all values.
     surely: bool,
 }

@@ -1,4 +1,4 @@
-//! Values that nothing reads: most are misspelt.
+//! Values that no template reads. Most of them are misspelt.
 
 use std::collections::BTreeMap;
 
@@ -13,27 +13,27 @@ use super::value::{At, Content, Placed, Sources, Table};
 use crate::config::nearest;
 use crate::lint::{Class, Findings, Located, Rule, Severity};
 
-/// A key that no template reads.
+/// Rule for a key that no template reads.
 pub(super) static VALUES_UNREAD_KEY: Rule = Rule {
     id: "values-unread-key",
     class: Class::Meaning,
     severity: Severity::Warning,
-    title: "a value that no template and no schema of the chart reads",
-    verdict: "Helm installs the release and ignores the value. The appliance runs with the chart's default instead.",
+    title: "neither a template nor the schema of the chart uses a value",
+    verdict: "Helm installs the release and ignores the value, so the appliance runs with the chart's default instead.",
     example: "replicaCounts: 3   # the chart reads .Values.replicaCount\n",
-    way_out: "Correct the key, or remove it.",
+    way_out: "correct the key, or remove it",
 };
 
 pub(super) static RULES: &[&Rule] = &[&VALUES_UNREAD_KEY];
 
-/// A key that is not read by a chart.
+/// A key that the chart does not read.
 struct Unread {
     at: At,
     message: String,
     near: Option<String>,
 }
 
-/// Checks the values that are written for each HelmRelease. A file that several of them use may have keys for each.
+/// Checks the values of each HelmRelease. A file that several HelmReleases use may contain keys for each of their charts.
 pub(super) fn check(charts: &[Chart<'_>], all: &[Given<'_, '_>], sources: &Sources, found: &mut Findings) {
     let mut uses: BTreeMap<&Located, usize> = BTreeMap::new();
     let mut unread: BTreeMap<(&Located, Vec<String>), Vec<Unread>> = BTreeMap::new();
@@ -60,12 +60,12 @@ pub(super) fn check(charts: &[Chart<'_>], all: &[Given<'_, '_>], sources: &Sourc
         let Some(Unread { at, message, near }) = of_key.pop() else { continue };
         let finding = found.add(&VALUES_UNREAD_KEY, sources.place(&at), message);
         if let Some(near) = near {
-            finding.help(format!("Did you mean `{near}`?"));
+            finding.help(format!("did you mean `{near}`?"));
         }
     }
 }
 
-/// A published chart with all keys that it knows.
+/// A published chart with all keys that it reads or declares.
 struct Checked<'c, 'a> {
     name: &'c str,
     read: Read<'c, 'a>,
@@ -73,7 +73,7 @@ struct Checked<'c, 'a> {
 }
 
 impl<'c, 'a> Checked<'c, 'a> {
-    /// Follows the templates of a chart; returns nothing when that cannot be done, or nothing comes out of it.
+    /// Follows the templates of a chart. Returns `None` if they cannot be followed, or if they read all values.
     fn new<'t>(chart: &'c Chart<'a>, given: impl Iterator<Item = &'t Table>) -> Option<Self> {
         let mut texts: Vec<&str> = Vec::new();
         let own: Vec<&Chart<'_>> = chart.all();
@@ -148,7 +148,7 @@ impl<'c, 'a> Checked<'c, 'a> {
     }
 }
 
-/// Notes what Helm itself reads: conditions, tags, and what a parent imports.
+/// Records the values that Helm itself reads: conditions, tags, and imports of the parent chart.
 fn switches(read: &mut Read<'_, '_>) {
     let steps = |path: &str| -> Vec<Step> { path.split('.').map(|key| Step::Key(key.to_owned())).collect() };
     for (index, chart) in read.charts.iter().enumerate() {

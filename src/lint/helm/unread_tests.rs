@@ -4,7 +4,7 @@ use super::*;
 use crate::lint::ChartFiles;
 use crate::lint::helm::value::read;
 
-/// Returns the paths of the values that a chart with this template does not read.
+/// Returns the paths of the values that a chart with the given template does not read.
 fn unread(template: &str, values: &str) -> Vec<String> {
     let files: BTreeMap<String, Vec<u8>> = [
         ("Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
@@ -22,7 +22,7 @@ fn unread(template: &str, values: &str) -> Vec<String> {
 }
 
 #[test]
-fn templates_are_followed_to_the_keys_that_they_read() {
+fn following_templates_finds_the_keys_that_they_read() {
     let all = "{a: {b: 1, c: {d: 2}}, list: [{x: 1, w: 2}], map: {k: {x: 1, w: 2}}}";
     let rest = |read: &[&str]| -> Vec<String> {
         let keys = ["a", "a.b", "a.c", "list", "list.0.w", "map", "map.k.w"];
@@ -56,7 +56,7 @@ fn templates_are_followed_to_the_keys_that_they_read() {
 }
 
 #[test]
-fn what_cannot_be_followed_is_not_reported() {
+fn values_that_cannot_be_followed_are_not_reported() {
     let values = "{unknown: 1, file: 2}";
     for template in [
         "{{ toYaml .Values }}",
@@ -72,12 +72,12 @@ fn what_cannot_be_followed_is_not_reported() {
     assert_eq!(
         unread("{{ .Release.Name }}", "{a: \"{{ .Values.b }}\", b: 1}"),
         ["a"],
-        "texts in values may be templates"
+        "strings in values may be templates"
     );
 }
 
 #[test]
-fn templates_that_use_each_other_without_end_are_followed_to_one() {
+fn following_templates_that_use_each_other_endlessly_stops() {
     let nested = "{{ define \"a\" }}{{ include \"b\" (dict \"x\" .) }}{{ end }}{{ define \"b\" }}{{ include \"a\" (list . .x) }}{{ end }}";
     let file = "{{ include \"a\" .Values.a }}";
     assert!(!unread(&format!("{nested}{file}"), "{a: 1, other: 2}").contains(&"a".to_owned()));

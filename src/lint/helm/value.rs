@@ -1,4 +1,4 @@
-//! Values as Helm reads them, each with the place in the text that set it.
+//! Values as Helm parses them, each with the place in the text that sets it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,53 +9,53 @@ use crate::chart::{Scalar, scalar};
 use crate::lint::{Located, Place};
 use crate::yaml::{self, Node, Value as Written};
 
-/// Most values that are read out of one text, aliases followed.
+/// Limit of the values that are read from one text, with aliases expanded.
 const LIMIT: usize = 200_000;
 
-/// The files that values come from.
+/// The files that contain the values.
 #[derive(Debug, Default)]
 pub(super) struct Sources(Vec<Located>);
 
 impl Sources {
-    /// Adds a file; returns its index.
+    /// Adds a file and returns its index.
     pub(super) fn add(&mut self, file: Located) -> usize {
         self.0.push(file);
         self.0.len() - 1
     }
 
-    /// Returns the file of an index.
+    /// Returns the file with the given index.
     pub(super) fn file(&self, source: usize) -> &Located {
         &self.0[source]
     }
 
-    /// Returns the place of a value.
+    /// Returns the place of a value in its file.
     pub(super) fn place(&self, at: &At) -> Place {
         Place { file: self.0[at.source].clone(), line: at.line, span: at.span.clone() }
     }
 }
 
-/// Where a value was set.
+/// Position of a value in its file.
 #[derive(Clone, Debug)]
 pub(super) struct At {
-    /// Index in [`Sources`].
+    /// Index of the file in [`Sources`].
     pub(super) source: usize,
     pub(super) line: usize,
-    /// Bytes of the file's text; nothing where the text is inside of another one.
+    /// Byte range in the file's text; `None` if the text is embedded in another one.
     pub(super) span: Option<Range<usize>>,
 }
 
-/// Values by their keys.
+/// A mapping of keys to values.
 pub(super) type Table = BTreeMap<String, Placed>;
 
-/// A value.
+/// A value with the place that sets it.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
-    /// Where its key was written; nothing for what Helm adds itself.
+    /// Place of the value's key; `None` for values that Helm adds itself.
     pub(super) at: Option<At>,
     pub(super) content: Content,
 }
 
-/// What a value is.
+/// The content of a value, by type.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     Null,
@@ -66,7 +66,7 @@ pub(super) enum Content {
     Table(Table),
 }
 
-/// Why a text of values cannot be read. Another rule, or the loader of charts, has said so.
+/// A text of values that cannot be parsed. Another rule, or the loader of charts, reports the reason.
 #[derive(Clone, Debug)]
 pub(super) struct Unreadable;
 
@@ -89,7 +89,7 @@ impl Placed {
         }
     }
 
-    /// Calls `visit` with every text in it.
+    /// Calls `visit` with every string in the value.
     pub(super) fn texts<'v>(&'v self, visit: &mut impl FnMut(&'v str)) {
         match &self.content {
             Content::Text(text) => visit(text),
@@ -99,7 +99,7 @@ impl Placed {
         }
     }
 
-    /// Returns the value as JSON, for a schema.
+    /// Returns the value as JSON, for validation against a schema.
     pub(super) fn json(&self) -> Json {
         match &self.content {
             Content::Null => Json::Null,
@@ -112,12 +112,12 @@ impl Placed {
     }
 }
 
-/// Returns a table as JSON.
+/// Returns a table as a JSON object.
 pub(super) fn json(table: &Table) -> Map<String, Json> {
     table.iter().map(|(key, value)| (key.clone(), value.json())).collect()
 }
 
-/// Reads a text of values: all of its documents, the later ones stronger. `line` is how many lines are before the text in its file.
+/// Parses a text of values. Later documents override earlier ones. `line` is the number of lines before the text in its file.
 pub(super) fn read(text: &str, source: usize, line: usize) -> Result<Table, Unreadable> {
     let documents = yaml::parse(text).map_err(|_| Unreadable)?;
     let mut table = Table::new();
@@ -128,7 +128,7 @@ pub(super) fn read(text: &str, source: usize, line: usize) -> Result<Table, Unre
     Ok(table)
 }
 
-/// Reads a mapping. `spans` tells whether the spans of the nodes are of the file's text.
+/// Reads a mapping. `spans` says whether the spans of the nodes are byte ranges of the file.
 pub(super) fn from_node(root: &Node, source: usize, line: usize, spans: bool) -> Result<Table, Unreadable> {
     if !root.is_mapping() {
         return Err(Unreadable);
@@ -179,7 +179,7 @@ impl Reader {
     }
 }
 
-/// A float as Helm hands it to a schema: without a fraction it is a whole number.
+/// Converts a float as Helm does for a schema: a float without a fraction becomes an integer.
 fn number(value: f64) -> Option<Number> {
     if value.fract() == 0.0 && value.abs() < 9e15 {
         #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]

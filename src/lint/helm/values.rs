@@ -1,4 +1,4 @@
-//! Values merged as Helm merges them: those of a HelmRelease over those of the chart, over those of its subcharts.
+//! Merging of values as in Helm: the values of a HelmRelease override those of the chart, which override those of its subcharts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use super::chart::{Chart, Dependency};
 use super::value::{Content, Placed, Table};
 
-/// Most keys of a path under which values are imported.
+/// Limit of the keys in a path under which values are imported.
 const PATH_LIMIT: usize = 100;
 
-/// Merges values into weaker ones, as helm-controller does with the texts of `valuesFrom`: tables are merged, all else is replaced.
+/// Merges values into weaker ones, as helm-controller does for `valuesFrom`: tables are merged, and all other values are replaced.
 pub(super) fn merge(weak: &mut Table, strong: Table) {
     for (key, value) in strong {
         match (weak.get_mut(&key).and_then(Placed::table_mut), value) {
@@ -21,30 +21,30 @@ pub(super) fn merge(weak: &mut Table, strong: Table) {
     }
 }
 
-/// A chart as it takes part in one release: under its alias, without the subcharts that are switched off.
+/// A chart in one release: under its alias, and without disabled subcharts.
 #[derive(Debug)]
 pub(super) struct Enabled<'c, 'a> {
     pub(super) chart: &'c Chart<'a>,
-    /// Its name, or its alias in the parent.
+    /// Name of the chart, or its alias in the parent chart.
     pub(super) name: &'c str,
-    /// Its own values, with what it imports from its subcharts.
+    /// The chart's own values, with the values that it imports from its subcharts.
     values: Cow<'c, Table>,
     pub(super) subcharts: Vec<Enabled<'c, 'a>>,
 }
 
-/// A subchart whose values are not a table: Helm refuses to render the release.
+/// A value of a subchart that is not a table. Helm refuses to render such a release.
 #[derive(Debug)]
 pub(super) struct NoTable {
-    /// Path of the value.
+    /// Path of the value, with dots between the keys.
     pub(super) path: String,
     pub(super) value: Placed,
 }
 
 impl<'c, 'a> Enabled<'c, 'a> {
-    /// Takes the chart as it is switched by values.
+    /// Returns the chart with the subcharts that the values enable.
     ///
     /// # Errors
-    /// When the values of a subchart are not a table.
+    /// Fails if the values of a subchart are not a table.
     pub(super) fn of(chart: &'c Chart<'a>, given: &Table) -> Result<Self, NoTable> {
         let mut all = Self::whole(chart, &chart.name);
         all.switch(given, "")?;
@@ -52,15 +52,15 @@ impl<'c, 'a> Enabled<'c, 'a> {
         Ok(all)
     }
 
-    /// Takes the chart with all of its subcharts, under their own names.
+    /// Returns the chart with all its subcharts, under their own names.
     fn whole(chart: &'c Chart<'a>, name: &'c str) -> Self {
         let subcharts = chart.subcharts.iter().map(|subchart| Self::whole(subchart, &subchart.name)).collect();
         let values = chart.values.as_ref().map_or_else(|_| Cow::Owned(Table::new()), Cow::Borrowed);
         Self { chart, name, values, subcharts }
     }
 
-    /// Names the subcharts by their aliases, and removes those that tags and conditions switch off. `path` is where the chart's values
-    /// are, with a dot at its end. Helm merges the defaults of a subchart into the values of the root to read its conditions.
+    /// Names the subcharts by their aliases, and removes those that tags and conditions disable. `path` is the path of the chart's values,
+    /// with a dot at the end. Helm evaluates conditions on the values of the root merged with the defaults of the subcharts.
     fn switch(&mut self, values: &Table, path: &str) -> Result<(), NoTable> {
         let dependencies = &self.chart.dependencies;
         if dependencies.is_empty() {
@@ -81,7 +81,7 @@ impl<'c, 'a> Enabled<'c, 'a> {
         Ok(())
     }
 
-    /// Takes over the values of the subcharts, and what they export, weaker than the chart's own.
+    /// Adds the values and exports that the chart imports from its subcharts. The chart's own values take precedence.
     fn import(&mut self) -> Result<(), NoTable> {
         for subchart in &mut self.subcharts {
             subchart.import()?;
@@ -106,17 +106,17 @@ impl<'c, 'a> Enabled<'c, 'a> {
         Ok(())
     }
 
-    /// Returns the values that the chart is rendered with; those of its subcharts are under their names.
+    /// Returns the values that Helm renders the chart with. The values of each subchart are under its name.
     ///
     /// # Errors
-    /// When the values of a subchart are not a table.
+    /// Fails if the values of a subchart are not a table.
     pub(super) fn coalesced(&self, given: Table) -> Result<Table, NoTable> {
         let mut values = given;
         self.coalesce(&mut values, "", false)?;
         Ok(values)
     }
 
-    /// Adds what the chart and its subcharts say to stronger values. `merges` keeps what is null.
+    /// Adds the values of the chart and its subcharts to stronger values. `merges` keeps null values.
     fn coalesce(&self, values: &mut Table, path: &str, merges: bool) -> Result<(), NoTable> {
         self.coalesce_own(values, merges);
         for subchart in &self.subcharts {
@@ -158,7 +158,7 @@ impl<'c, 'a> Enabled<'c, 'a> {
     }
 }
 
-/// Do tags and conditions leave the dependency on? The first condition that is a boolean decides.
+/// Reports whether tags and conditions enable the dependency. The first condition with a boolean value decides.
 fn is_on(dependency: &Dependency, values: &Table, path: &str) -> bool {
     let tags = values.get("tags").and_then(Placed::table);
     let tagged: Vec<bool> = dependency.tags.iter().filter_map(|tag| boolean(tags?.get(tag)?)).collect();
@@ -175,7 +175,7 @@ fn boolean(value: &Placed) -> Option<bool> {
     }
 }
 
-/// The value at a path of keys joined by dots.
+/// Returns the value at a path of keys that are joined by dots.
 pub(super) fn at<'v>(values: &'v Table, path: &str) -> Option<&'v Placed> {
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
     let value = values.get(first)?;
@@ -185,7 +185,7 @@ pub(super) fn at<'v>(values: &'v Table, path: &str) -> Option<&'v Placed> {
     }
 }
 
-/// A table under a path; `.` is the root.
+/// Wraps a table in the tables of a path; `.` is the root.
 fn nested(path: &str, table: Table) -> Table {
     if path == "." || path.split('.').count() > PATH_LIMIT {
         return table;
@@ -195,7 +195,7 @@ fn nested(path: &str, table: Table) -> Table {
     })
 }
 
-/// Puts the parent's `global` into that of a subchart: for tables the parent's keys are stronger.
+/// Merges the parent's `global` into that of a subchart. Keys of the parent's tables take precedence.
 fn take_globals(values: &mut Table, parent: Option<Placed>) {
     let parent = match parent {
         None => Table::new(),
@@ -226,7 +226,7 @@ fn take_globals(values: &mut Table, parent: Option<Placed>) {
     }
 }
 
-/// Adds weaker values to stronger ones. Unless nulls are kept, a null removes the weaker value.
+/// Adds weaker values to stronger ones. A null removes the weaker value, unless `keep_null` is set.
 fn coalesce_tables(strong: &mut Table, weak: Table, keep_null: bool) {
     for (key, value) in weak {
         match strong.get_mut(&key) {
@@ -247,7 +247,7 @@ fn coalesce_tables(strong: &mut Table, weak: Table, keep_null: bool) {
     }
 }
 
-/// Removes what is null in tables.
+/// Removes null values from tables.
 fn clean(value: &mut Placed) {
     if let Some(table) = value.table_mut() {
         table.retain(|_, value| !value.is_null());

@@ -1,4 +1,4 @@
-//! Findings as commands to GitHub's runner, which shows them beside the lines of a pull request.
+//! Findings as workflow commands, which GitHub shows beside the lines of a pull request.
 //!
 //! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
 
@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::lint::{Report, Severity};
 use crate::text::clean;
 
-/// Returns one command for each finding.
+/// Returns one workflow command for each finding.
 pub fn github(report: &Report) -> String {
     let mut text = String::new();
     for finding in &report.findings {
@@ -24,12 +24,12 @@ pub fn github(report: &Report) -> String {
     text
 }
 
-/// Escapes the text of a command.
+/// Escapes the text of a workflow command.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Escapes the value of a property.
+/// Escapes the value of a property of a workflow command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

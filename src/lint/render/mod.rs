@@ -1,4 +1,4 @@
-//! A report as people and other programs read it.
+//! Renderings of a report for people and for other programs.
 
 mod github;
 mod sarif;

@@ -1,4 +1,4 @@
-//! Findings in SARIF 2.1.0, which code scanners and editors read.
+//! Findings in SARIF 2.1.0, a format for code scanners and editors.
 //!
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::lint::{Report, Reported, Severity, rules};
 
-/// Returns the log of one run.
+/// Returns the SARIF log of one run.
 pub fn sarif(report: &Report) -> Value {
     let rules: Vec<Value> = rules()
         .map(|rule| {
@@ -60,7 +60,7 @@ fn result(finding: &Reported) -> Value {
     result
 }
 
-/// Returns a path as a relative URI reference.
+/// Returns a path as a relative URI reference, with percent-encoding.
 fn uri(path: &str) -> String {
     let mut uri = String::with_capacity(path.len());
     for byte in path.bytes() {

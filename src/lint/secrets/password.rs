@@ -1,11 +1,11 @@
-//! Passwords: texts that look random under keys that are named like one.
+//! Passwords: values that look random, under keys whose names suggest a secret.
 
 use crate::yaml::{Node, Value};
 
-/// Words in the name of a key for a secret.
+/// Words in the names of keys for secrets.
 const WORDS: [&str; 9] =
     ["password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "credential"];
-/// Endings of keys that name where a secret is, or what it is like, instead of the secret.
+/// Endings of keys whose value is not the secret itself but its location or a property of it.
 const OTHERS: [&str; 30] = [
     "name",
     "ref",
@@ -38,7 +38,7 @@ const OTHERS: [&str; 30] = [
     "algorithm",
     "checksum",
 ];
-/// Words in the value of a placeholder.
+/// Words that mark a value as a placeholder.
 const PLACEHOLDERS: [&str; 14] = [
     "changeme",
     "change-me",
@@ -55,17 +55,17 @@ const PLACEHOLDERS: [&str; 14] = [
     "xxxx",
     "insecure",
 ];
-/// Shortest password that is found.
+/// Length of the shortest password that is reported, in bytes.
 const SHORTEST: usize = 12;
 
-/// Tells whether a text has a key for a secret at all: most files have not, and need not be parsed.
+/// Reports whether a text may contain a key for a secret. Most files do not, so they need not be parsed.
 pub(super) fn may_be_in(text: &str) -> bool {
     ["assw", "assphrase", "ecret", "oken", "pi", "ccess", "rivate", "redential", "ASSW", "ECRET", "OKEN"]
         .iter()
         .any(|word| text.contains(word))
 }
 
-/// Returns the keys and nodes of what looks like a password.
+/// Returns the keys and nodes of all values that look like passwords.
 pub(super) fn all(root: &Node) -> Vec<(&str, &Node)> {
     let mut found = Vec::new();
     for node in root.walk() {
@@ -76,7 +76,7 @@ pub(super) fn all(root: &Node) -> Vec<(&str, &Node)> {
                 found.push((key, &entry.value));
             }
         }
-        // The variables of a container.
+        // An environment variable of a container has its name and its value in two keys.
         let name = node.text_at(&["name"]).filter(|name| is_secret_key(name));
         let value = node.entry("value").map(|entry| &entry.value);
         let value = value.filter(|value| !value.is_alias() && value.as_str().is_some_and(is_random));
@@ -90,7 +90,7 @@ fn is_secret_key(key: &str) -> bool {
     WORDS.iter().any(|word| lower.contains(word)) && !OTHERS.iter().any(|ending| lower.ends_with(ending))
 }
 
-/// Tells whether a text is as random as a generated password: mixed characters, and none of what names and references consist of.
+/// Reports whether a text looks like a generated password: mixed characters, and no sign of a name or a reference.
 fn is_random(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let reference = text.contains(|c: char| c.is_whitespace() || !c.is_ascii())
@@ -114,7 +114,7 @@ fn is_random(text: &str) -> bool {
     (hex || mixed) && entropy(text) >= 3.0
 }
 
-/// Returns how often neighbours are of different kinds: in names of several words, it is seldom.
+/// Counts the neighbouring characters of different kinds. Names of several words have few of them.
 fn changes(text: &str) -> usize {
     let kind = |b: u8| match b {
         b'a'..=b'z' => 0,
@@ -125,7 +125,7 @@ fn changes(text: &str) -> usize {
     text.as_bytes().windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count()
 }
 
-/// Returns Shannon's entropy, in bits a character.
+/// Returns the Shannon entropy in bits per character.
 #[expect(clippy::cast_precision_loss, reason = "texts are short")]
 fn entropy(text: &str) -> f64 {
     let mut counts = [0_usize; 256];
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_texts_are_passwords_and_names_and_references_are_not() {
+    fn random_texts_are_passwords_but_names_and_references_are_not() {
         for text in ["k3Yz9QpT5wLm", "aB3$dE5gH7jK", "7f3b9c2e8a1d4f6b0c5e7a9d2b4f6c8e", "Tr0ub4dor&3xK9!"] {
             assert!(is_random(text), "{text}");
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_secrets_are_not_those_that_refer_to_them() {
+    fn keys_that_refer_to_secrets_are_not_keys_of_secrets() {
         for key in ["password", "dbPassword", "API_KEY", "adminToken", "clientSecret", "POSTGRES_PASSWORD"] {
             assert!(is_secret_key(key), "{key}");
         }

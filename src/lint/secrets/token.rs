@@ -1,62 +1,62 @@
-//! Secrets that are known by their shape, wherever they are in a text.
+//! Secrets that can be recognised by their form, anywhere in a text.
 
 use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// A secret in a text.
+/// A secret that was found in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hit {
-    /// What it is, with its article.
+    /// Kind of the secret in words, with its article.
     pub what: &'static str,
-    /// Whether it is a private key.
+    /// Whether the secret is a private key.
     pub is_key: bool,
-    /// Its bytes.
+    /// Bytes of the text that contain the secret.
     pub span: Range<usize>,
 }
 
-/// A token: its beginning, the fewest characters after that, the further characters beside letters and digits, and what it is.
+/// Form of a token: its prefix, the minimum length after the prefix, the allowed characters besides letters and digits, and its name.
 type Shape = (&'static str, usize, &'static str, &'static str);
 
 static SHAPES: &[Shape] = &[
-    ("ghp_", 36, "", "a token of GitHub"),
-    ("gho_", 36, "", "a token of GitHub"),
-    ("ghu_", 36, "", "a token of GitHub"),
-    ("ghs_", 36, "", "a token of GitHub"),
-    ("ghr_", 36, "", "a token of GitHub"),
-    ("github_pat_", 50, "_", "a token of GitHub"),
-    ("glpat-", 20, "_-", "a token of GitLab"),
-    ("glrt-", 20, "_-", "a token of GitLab"),
-    ("gldt-", 20, "_-", "a token of GitLab"),
-    ("AKIA", 16, "", "an access key of AWS"),
-    ("ASIA", 16, "", "an access key of AWS"),
-    ("AIza", 35, "_-", "an API key of Google"),
-    ("xoxb-", 24, "-", "a token of Slack"),
-    ("xoxp-", 24, "-", "a token of Slack"),
-    ("xoxa-", 24, "-", "a token of Slack"),
-    ("xapp-", 24, "-", "a token of Slack"),
-    ("dckr_pat_", 20, "_-", "a token of Docker Hub"),
-    ("npm_", 36, "", "a token of npm"),
-    ("hf_", 34, "", "a token of Hugging Face"),
-    ("sk_live_", 24, "", "an API key of Stripe"),
-    ("rk_live_", 24, "", "an API key of Stripe"),
-    ("SG.", 60, "_-.", "an API key of SendGrid"),
+    ("ghp_", 36, "", "a GitHub token"),
+    ("gho_", 36, "", "a GitHub token"),
+    ("ghu_", 36, "", "a GitHub token"),
+    ("ghs_", 36, "", "a GitHub token"),
+    ("ghr_", 36, "", "a GitHub token"),
+    ("github_pat_", 50, "_", "a GitHub token"),
+    ("glpat-", 20, "_-", "a GitLab token"),
+    ("glrt-", 20, "_-", "a GitLab token"),
+    ("gldt-", 20, "_-", "a GitLab token"),
+    ("AKIA", 16, "", "an AWS access key"),
+    ("ASIA", 16, "", "an AWS access key"),
+    ("AIza", 35, "_-", "a Google API key"),
+    ("xoxb-", 24, "-", "a Slack token"),
+    ("xoxp-", 24, "-", "a Slack token"),
+    ("xoxa-", 24, "-", "a Slack token"),
+    ("xapp-", 24, "-", "a Slack token"),
+    ("dckr_pat_", 20, "_-", "a Docker Hub token"),
+    ("npm_", 36, "", "an npm token"),
+    ("hf_", 34, "", "a Hugging Face token"),
+    ("sk_live_", 24, "", "a Stripe API key"),
+    ("rk_live_", 24, "", "a Stripe API key"),
+    ("SG.", 60, "_-.", "a SendGrid API key"),
     ("AGE-SECRET-KEY-1", 50, "", "a private key of age"),
 ];
 
-/// Base64 of `-----BEGIN`.
+/// Start of the base64 encoding of `-----BEGIN`.
 const ENCODED_PEM: &str = "LS0tLS1CRUdJTi";
-/// Most bytes of base64 that are decoded at a place.
+/// Limit of the base64 text that is decoded at one place, in bytes.
 const MOST_ENCODED: usize = 16 << 10;
 
-/// Returns all secrets, in the order of the text.
+/// Returns all secrets in the order of the text.
 pub(super) fn all(text: &str) -> Vec<Hit> {
     let bytes = text.as_bytes();
     let mut hits: Vec<Hit> = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        // The first two bytes tell almost all places apart at once.
+        // Comparing two bytes excludes almost all positions quickly.
         let starts = match (bytes[at], bytes.get(at + 1).copied().unwrap_or_default()) {
             (b'-', b'-') => at == 0 || bytes[at - 1] != b'-',
             (b'"', b'a') => true,
@@ -83,7 +83,7 @@ pub(super) fn all(text: &str) -> Vec<Hit> {
     hits
 }
 
-/// Tells whether a byte continues a word, so that no token begins behind it.
+/// Reports whether a byte continues a word, so that no token starts after it.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'/' | b'-')
 }
@@ -93,7 +93,7 @@ fn hit(text: &str, at: usize) -> Option<Hit> {
     match rest.as_bytes()[0] {
         b'-' => pem(rest).map(|end| Hit { what: "a private key", is_key: true, span: at..at + end }),
         b'"' => docker_auth(rest).map(|span| Hit {
-            what: "the password of a registry",
+            what: "the password for a registry",
             is_key: false,
             span: at + span.start..at + span.end,
         }),
@@ -115,7 +115,7 @@ fn token(rest: &str) -> Option<(&'static str, usize)> {
     secret.then_some((*what, prefix.len() + end))
 }
 
-/// Tells a random text from a placeholder such as `xxxxxxxx` or `EXAMPLE`.
+/// Reports whether a text looks random, unlike placeholders such as `xxxxxxxx` or `EXAMPLE`.
 fn is_random(text: &str) -> bool {
     let mut seen: Vec<u8> = text.bytes().collect();
     seen.sort_unstable();
@@ -127,14 +127,14 @@ fn is_random(text: &str) -> bool {
             .any(|word| lower.contains(word))
 }
 
-/// Returns the end of the first line of a private key's body, at the beginning of a text.
+/// Returns the end of the header of a private key that starts the text and has a plausible body.
 fn pem(rest: &str) -> Option<usize> {
     let head = rest.strip_prefix("-----BEGIN ")?;
     let (kind, body) = head.split_once("-----")?;
     if kind.len() > 40 || !kind.ends_with("PRIVATE KEY") {
         return None;
     }
-    // Line ends may be written as `\n`, and lines may be indented.
+    // The key may be written with `\n` for line ends, and its lines may be indented.
     let body = body.get(..2000).unwrap_or(body).replace("\\n", "\n").replace("\\r", "");
     let is_body = |line: &&str| {
         let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
@@ -164,14 +164,14 @@ fn encoded_key(rest: &str) -> Option<usize> {
     pem(&String::from_utf8_lossy(&decoded)).map(|_| text.len())
 }
 
-/// A JSON in base64: a JSON web token, or a docker configuration.
+/// Recognises JSON in base64: a JSON web token, or a docker configuration.
 fn encoded_json(rest: &str) -> Option<(&'static str, usize)> {
     let head = rest.starts_with("eyJ").then(|| base64_at(rest))?;
     if head.starts_with("eyJhdXRocyI6") {
         let decoded = decoded(head)?;
         let json = String::from_utf8_lossy(&decoded).into_owned();
         let at = json.char_indices().filter(|(_, c)| *c == '"').find(|(at, _)| docker_auth(&json[*at..]).is_some());
-        return at.map(|_| ("the password of a registry in base64", head.len()));
+        return at.map(|_| ("the password for a registry in base64", head.len()));
     }
     let body = rest[head.len()..].strip_prefix('.').filter(|body| body.starts_with("eyJ"))?;
     let body = base64_at(body);
@@ -181,7 +181,7 @@ fn encoded_json(rest: &str) -> Option<(&'static str, usize)> {
     (is_token && header.is_some()).then_some(("a JSON web token", head.len() + body.len() + signature.len() + 2))
 }
 
-/// Returns the value of `"auth": "..."` when it is a name and a password.
+/// Returns the value of `"auth": "..."` if it decodes to a name and a password.
 fn docker_auth(rest: &str) -> Option<Range<usize>> {
     let value = rest.strip_prefix("\"auth\"")?.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
     let text = base64_at(value);
@@ -206,26 +206,26 @@ mod tests {
         all(text).into_iter().map(|hit| hit.what).collect()
     }
 
-    // Written in two parts, so that the file itself holds no token.
+    // The token is written in two parts so that this file does not contain a token.
     fn token(prefix: &str, length: usize) -> String {
         let random = "aB3dE5gH7jK9mN2pQ4rS6tU8vW1xY0zC3bV5nM7k".repeat(3);
         format!("{prefix}{}", &random[..length])
     }
 
     #[test]
-    fn tokens_are_known_by_their_shape_and_placeholders_are_not() {
+    fn tokens_are_recognised_by_their_form_and_placeholders_are_ignored() {
         for shape in SHAPES.iter().filter(|shape| !shape.0.ends_with("IA")) {
             let text = format!("key: \"{}\" # x", token(shape.0, shape.1));
             assert_eq!(whats(&text), [shape.3], "{}", shape.0);
             let text = format!("key: {}{}", shape.0, "x".repeat(shape.1));
             assert_eq!(whats(&text), Vec::<&str>::new(), "{text}");
         }
-        assert_eq!(whats(&format!("a=AKIA{}", "Q3EGRV7XKMTPZ2WD")), ["an access key of AWS"]);
+        assert_eq!(whats(&format!("a=AKIA{}", "Q3EGRV7XKMTPZ2WD")), ["an AWS access key"]);
         assert!(whats("AKIAIOSFODNN7EXAMPLE ghp_short xghp_ npm_config_cache sk_live_ eyJ hf_").is_empty());
     }
 
     #[test]
-    fn private_keys_are_found_plain_in_one_line_and_in_base64() {
+    fn private_keys_are_found_in_several_lines_in_one_line_and_in_base64() {
         let pem = format!("-----BEGIN {} KEY-----\n  {BODY}\n  -----END", "RSA PRIVATE");
         assert_eq!(whats(&pem), ["a private key"]);
         assert_eq!(whats(&pem.replace('\n', "\\n")), ["a private key"]);
@@ -241,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn registries_and_web_tokens_are_found_in_base64() {
+    fn registry_passwords_and_web_tokens_are_found_in_base64() {
         let auth = STANDARD.encode("robot:k3Yz9QpT5w");
         let json = format!("{{\"auths\":{{\"r.io\":{{\"auth\":\"{auth}\"}}}}}}");
-        assert_eq!(whats(&json), ["the password of a registry"]);
-        assert_eq!(whats(&STANDARD.encode(&json)), ["the password of a registry in base64"]);
+        assert_eq!(whats(&json), ["the password for a registry"]);
+        assert_eq!(whats(&STANDARD.encode(&json)), ["the password for a registry in base64"]);
         assert!(whats(&json.replace(&auth, &STANDARD.encode("user:password"))).is_empty());
         assert!(whats("{\"auth\": \"basic\"} \"auth\": true").is_empty());
         let [head, body] =
@@ -256,7 +256,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[-A-Za-z0-9é{}\":.,=+/ \n]{0,200}") {
+                fn no_text_causes_a_panic(text in "[-A-Za-z0-9é{}\":.,=+/ \n]{0,200}") {
             let _ = all(&text);
             let _ = all(&format!("\"auth\":\"{text}"));
             let _ = all(&format!("eyJ{text} LS0tLS1CRUdJTi{text}"));

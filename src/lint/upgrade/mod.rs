@@ -1,5 +1,5 @@
-//! What an upgrade of a running appliance would break: what Kubernetes refuses to change, and what is deleted and not the same when it
-//! is created again. An installation from nothing shows none of it.
+//! What breaks when a running appliance is upgraded: changes that Kubernetes refuses, and objects that are deleted and cannot be
+//! restored. A new installation shows none of these problems.
 
 mod charts;
 mod objects;
@@ -11,10 +11,10 @@ use super::{Contents, Findings, Place, Rule};
 use crate::flux::{File, Object};
 use crate::yaml::Node;
 
-/// The rules, a list for each file.
+/// The rules of this topic, one list for each file.
 pub(super) static RULES: &[&[&Rule]] = &[objects::RULES, releases::RULES, charts::RULES, versions::RULES];
 
-/// Checks the way from an older release, which appliances run, to this one.
+/// Checks the upgrade from an older release, which appliances run, to this one.
 pub(super) fn check(old: &Contents<'_>, new: &Contents<'_>, found: &mut Findings) {
     let (from, to) = (Applied::of(old), Applied::of(new));
     objects::check(&from, &to, found);
@@ -22,7 +22,7 @@ pub(super) fn check(old: &Contents<'_>, new: &Contents<'_>, found: &mut Findings
     charts::check(old, new, found);
 }
 
-/// Returns a place for what only the older release has: in the same file, or in the kustomization file beside it.
+/// Returns a place for an object that only the older release has: its file, or the kustomization file next to it.
 fn place_of_removed(object: &Object<'_>, new: &Contents<'_>) -> Place {
     let directory = crate::path::parent(object.file);
     let beside = crate::path::join(directory, "kustomization.yaml");
@@ -31,7 +31,7 @@ fn place_of_removed(object: &Object<'_>, new: &Contents<'_>) -> Place {
     Place::overlay_line(file.unwrap_or(object.file), 1)
 }
 
-/// Returns the node at a path as [`Node::differences`] writes it, or the nearest one above it.
+/// Returns the node at a path in the form of [`Node::differences`], or the nearest existing node above it.
 fn node_at<'n>(root: &'n Node, path: &str) -> &'n Node {
     let mut node = root;
     for part in path.split(['.', '[']) {
@@ -48,7 +48,7 @@ fn node_at<'n>(root: &'n Node, path: &str) -> &'n Node {
     node
 }
 
-/// Returns the objects of a text that may be none of YAML.
+/// Returns the objects in a parsed file.
 fn objects_of<'f>(path: &'f str, file: &'f File) -> Vec<Object<'f>> {
     Object::of_documents(path, &file.documents)
 }

@@ -1,4 +1,4 @@
-//! Objects of the overlay: removed ones, which Flux deletes, and changed ones, which Kubernetes may refuse.
+//! Changes of the overlay's objects: removed objects, which Flux deletes, and changed objects, which Kubernetes may refuse.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,35 +13,35 @@ pub(super) static REMOVED: Rule = Rule {
     id: "upgrade-object-lost",
     class: Class::Upgrade,
     severity: Severity::Error,
-    title: "an upgrade deletes what cannot be had again",
-    verdict: "Flux deletes what it applied and no longer finds: with a Namespace everything in it, with a PersistentVolumeClaim its data, \
-              with a CustomResourceDefinition every object of that kind.",
-    example: "# the running release has a Namespace `data`, and this one has not\n",
-    way_out: "Keep the object, or release it first with the annotation `kustomize.toolkit.fluxcd.io/prune: disabled` and remove it in the \
-              release after. If the loss is meant, allow the finding with a reason.",
+    title: "an upgrade deletes something that cannot be restored",
+    verdict: "Flux deletes an object that it applied and that the release no longer contains. A Namespace is deleted with everything in it, \
+              a PersistentVolumeClaim with its data, and a CustomResourceDefinition with every object of its kind.",
+    example: "# the running release contains a Namespace `data`; this release does not\n",
+    way_out: "keep the object, or first publish a release that sets `kustomize.toolkit.fluxcd.io/prune: disabled` on it, and remove it in the \
+              release after that; if the loss is intended, allow the finding with a reason",
 };
 
 pub(super) static NEEDED: Rule = Rule {
     id: "upgrade-object-needed",
     class: Class::Upgrade,
     severity: Severity::Error,
-    title: "an upgrade deletes an object that another one still names",
-    verdict: "Flux deletes what it applied and no longer finds. Pods that name the object do not start any more, and objects in a deleted \
-              namespace are not applied.",
-    example: "# the running release has a ConfigMap `settings`, this one has not, and a Deployment still mounts it\n",
-    way_out: "Keep the object, or remove what names it.",
+    title: "an upgrade deletes an object that is still used",
+    verdict: "Flux deletes an object that it applied and that the release no longer contains. Pods that use the object no longer start, and \
+              objects in a deleted namespace are not applied.",
+    example: "# the running release has a ConfigMap `settings`; this release does not, but a Deployment still mounts it\n",
+    way_out: "keep the object, or remove the references to it",
 };
 
 pub(super) static IMMUTABLE: Rule = Rule {
     id: "upgrade-immutable-field",
     class: Class::Upgrade,
     severity: Severity::Error,
-    title: "an upgrade changes a field that Kubernetes does not change",
-    verdict: "The API server answers `field is immutable`, and Flux applies nothing of the Kustomization, on every appliance that has the \
-              older release.",
+    title: "an upgrade changes a field that Kubernetes does not allow to change",
+    verdict: "The API server answers `field is immutable`, and Flux applies nothing of the Kustomization on appliances that run the older \
+              release.",
     example: "kind: Deployment\nspec:\n  selector: {matchLabels: {app: web, tier: front}}   # `tier` is new\n",
-    way_out: "Keep the value, give the object another name, or set the annotation `kustomize.toolkit.fluxcd.io/force: Enabled`, with which \
-              Flux deletes the object and creates it again.",
+    way_out: "keep the value, give the object another name, or set the annotation `kustomize.toolkit.fluxcd.io/force: Enabled`, so that \
+              Flux deletes the object and creates it again",
 };
 
 pub(super) static RULES: &[&Rule] = &[&REMOVED, &NEEDED, &IMMUTABLE];
@@ -73,13 +73,13 @@ pub(super) fn check(from: &Applied<'_>, to: &Applied<'_>, found: &mut Findings) 
     }
 }
 
-/// Tells whether Flux deletes the object when no Kustomization has it any more.
+/// Reports whether Flux deletes the object when no Kustomization contains it any more.
 fn is_deleted(from: &Applied<'_>, one: &AppliedObject<'_>) -> bool {
     let keeps = |key: &str, value: &str| {
         let of = |part: &str| one.object.node.text_at(&["metadata", part, key]);
         [of("annotations"), of("labels")].into_iter().flatten().any(|found| found.eq_ignore_ascii_case(value))
     };
-    // The appliance's own Kustomization prunes.
+    // The appliance's own Kustomization has `prune: true`.
     let prunes = from.appliers[one.by].kustomization.is_none_or(|kustomization| {
         kustomization.prune && kustomization.object.node.text_at(&["spec", "deletionPolicy"]) != Some("Orphan")
     });
@@ -90,15 +90,15 @@ fn removed(one: &AppliedObject<'_>, to: &Applied<'_>, found: &mut Findings) {
     let what = lost(one.object.kind()).filter(|_| one.object.group() != HELM && one.object.kind() != "Kustomization");
     if let Some(user) = to.objects.iter().find_map(|user| names(user, one)) {
         let (user, node) = user;
-        let message = format!("{} is deleted, and {} still needs it", named(&one.object), named(&user.object));
+        let message = format!("the upgrade deletes {}, but {} still uses it", named(&one.object), named(&user.object));
         found.add(&NEEDED, Place::overlay(user.object.file, node), message);
     } else if let Some(what) = what {
-        let message = format!("{} is deleted: {what}", named(&one.object));
+        let message = format!("the upgrade deletes {}: {what}", named(&one.object));
         found.add(&REMOVED, place_of_removed(&one.object, to.contents), message);
     }
 }
 
-/// Keys whose mapping, or whose text, names an object of a kind in the same namespace.
+/// Keys that name an object of a kind in the same namespace, in a mapping with `name` or directly.
 const REFERENCES: [(&str, &[&str]); 4] = [
     ("ConfigMap", &["configMap", "configMapRef", "configMapKeyRef"]),
     ("Secret", &["secretName", "secretRef", "secretKeyRef", "certSecretRef"]),
@@ -106,7 +106,7 @@ const REFERENCES: [(&str, &[&str]); 4] = [
     ("PersistentVolumeClaim", &["claimName"]),
 ];
 
-/// Returns where an object names another one.
+/// Returns the node at which an object refers to another one.
 fn names<'o, 'a>(user: &'o AppliedObject<'a>, one: &AppliedObject<'_>) -> Option<(&'o AppliedObject<'a>, &'a Node)> {
     let (kind, name) = (one.object.kind(), one.object.name());
     if kind == "Namespace" {
@@ -137,7 +137,7 @@ fn changed(one: &AppliedObject<'_>, now: &AppliedObject<'_>, to: &Applied<'_>, f
     if forced || force(now.object.node) || to.substitutes(now) {
         return;
     }
-    // A Job that is finished is deleted then, and created again.
+    // A finished Job with a time to live is deleted and created again.
     let short_lived = one.object.node.get(&["spec", "ttlSecondsAfterFinished"]).is_some();
     if one.object.kind() == "Job" && short_lived {
         return;
@@ -147,13 +147,14 @@ fn changed(one: &AppliedObject<'_>, now: &AppliedObject<'_>, to: &Applied<'_>, f
         let content =
             fixed && ["data", "binaryData", "stringData", "immutable"].iter().any(|root| is_below(&path, root));
         if content || is_immutable(one.object.kind(), &path) && !is_default(&path, one.object.node, now.object.node) {
-            let message = format!("`{}` of {} cannot be changed", shown(&path), named(&now.object));
+            let message =
+                format!("the upgrade changes the immutable field `{}` of {}", shown(&path), named(&now.object));
             found.add(&IMMUTABLE, Place::overlay(now.object.file, node_at(now.object.node, &path)), message);
         }
     }
 }
 
-/// Texts that a field has when it is not written.
+/// Default values that Kubernetes sets when a field is not written.
 const DEFAULTS: [(&str, &str); 7] = [
     ("type", "Opaque"),
     ("reclaimPolicy", "Delete"),
@@ -164,7 +165,7 @@ const DEFAULTS: [(&str, &str); 7] = [
     ("spec.completionMode", "NonIndexed"),
 ];
 
-/// Tells whether a field is absent on one side, and has its default on the other.
+/// Reports whether a field is absent on one side and has its default value on the other.
 fn is_default(path: &str, from: &Node, to: &Node) -> bool {
     let keys: Vec<&str> = path.split('.').collect();
     let Some((_, default)) = DEFAULTS.iter().find(|(of, _)| *of == path) else { return false };

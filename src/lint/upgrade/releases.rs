@@ -1,4 +1,4 @@
-//! HelmReleases: a release under another name is another one to Helm, which uninstalls the old one with everything in it.
+//! Changes of HelmReleases. Helm treats a release under another name as a new one, so Flux uninstalls the old one with all its objects.
 
 use super::place_of_removed;
 use crate::flux::HelmRelease;
@@ -11,12 +11,12 @@ pub(super) static REPLACED: Rule = Rule {
     id: "upgrade-release-replaced",
     class: Class::Upgrade,
     severity: Severity::Error,
-    title: "an upgrade uninstalls a Helm release and installs it anew",
-    verdict: "Name, namespace, `releaseName`, `targetNamespace` and `storageNamespace` tell Helm which release it is. With another one, \
-              Flux uninstalls the old release, with its volumes and Secrets as far as the chart does not keep them, and installs a new one.",
+    title: "an upgrade uninstalls a Helm release and installs a new one",
+    verdict: "Helm identifies a release by name, namespace, `releaseName`, `targetNamespace` and `storageNamespace`. If one of them changes, \
+              Flux uninstalls the old release, including volumes and Secrets that the chart does not keep, and installs a new one.",
     example: "kind: HelmRelease\nmetadata: {name: web-server}   # was `web`, with the same chart in the same namespace\n",
-    way_out: "Keep the names; a HelmRelease with another name keeps its Helm release with `releaseName` and `storageNamespace` only when the \
-              old HelmRelease is suspended and removed without `prune` first. If the loss is meant, allow the finding with a reason.",
+    way_out: "keep the names; to rename a HelmRelease but keep its Helm release, first suspend the old HelmRelease and remove it without \
+              `prune`, then set `releaseName` and `storageNamespace`; if the loss is intended, allow the finding with a reason",
 };
 
 pub(super) static VALUES_DROPPED: Rule = Rule {
@@ -24,9 +24,9 @@ pub(super) static VALUES_DROPPED: Rule = Rule {
     class: Class::Upgrade,
     severity: Severity::Warning,
     title: "a HelmRelease no longer reads values of the release",
-    verdict: "Nothing fails. The HelmRelease is upgraded to the chart's own defaults, without what the profile and the appliance set before.",
+    verdict: "Nothing fails: Helm upgrades to the chart's own defaults, without the values that the profile and the appliance set before.",
     example: "kind: HelmRelease   # had `valuesFrom` with the ConfigMap `appliance-values-web`\n",
-    way_out: "Add `valuesFrom` again, or allow the finding with a reason.",
+    way_out: "add `valuesFrom` again, or allow the finding with a reason",
 };
 
 pub(super) static RULES: &[&Rule] = &[&REPLACED, &VALUES_DROPPED];
@@ -55,7 +55,7 @@ fn is_same(a: &AppliedObject<'_>, b: &AppliedObject<'_>) -> bool {
     a.object.name() == b.object.name() && a.namespace == b.namespace
 }
 
-/// Where the chart's objects go.
+/// Returns the namespace into which the chart's objects are installed.
 fn target<'r>(one: &'r AppliedObject<'_>, release: &'r HelmRelease<'_>) -> Option<&'r str> {
     release.target_namespace.or(one.namespace.as_deref())
 }
@@ -79,11 +79,11 @@ fn moved(
     if let Some((field, _)) = differs.iter().find(|(_, differs)| *differs) {
         let node = now.object.node.get(&["spec", field]).or_else(|| now.object.node.get(&["metadata", "name"]));
         let place = Place::overlay(now.object.file, node.unwrap_or(now.object.node));
-        found.add(&REPLACED, place, format!("`{field}` of the HelmRelease `{name}` is another one"));
+        found.add(&REPLACED, place, format!("the upgrade changes `{field}` of the HelmRelease `{name}`"));
     }
 }
 
-/// A new HelmRelease with the chart and the target of one that is gone.
+/// Reports a removed HelmRelease, and finds a new one with the same chart and target.
 fn renamed(
     (was, release): (&AppliedObject<'_>, &HelmRelease<'_>),
     from: &Applied<'_>,
@@ -100,11 +100,10 @@ fn renamed(
     let old_name = shown(release.object.name());
     if let Some((now, renewed)) = successor {
         let node = now.object.node.get(&["metadata", "name"]).unwrap_or(now.object.node);
-        let message =
-            format!("the HelmRelease `{old_name}` becomes `{}`, with the same chart", shown(renewed.object.name()));
+        let message = format!("the upgrade renames the HelmRelease `{old_name}` to `{}`", shown(renewed.object.name()));
         found.add(&REPLACED, Place::overlay(now.object.file, node), message);
     } else {
-        let message = format!("the HelmRelease `{old_name}` is removed: Flux uninstalls it");
+        let message = format!("the HelmRelease `{old_name}` is removed, so Flux uninstalls it");
         found.add(&REPLACED, place_of_removed(&release.object, to.contents), message).severity(Severity::Warning);
     }
 }
@@ -125,8 +124,7 @@ fn values(
     };
     if to.installation.is_some() && reads(from, was) && !reads(to, now) {
         let node = now.object.node.get(&["metadata", "name"]).unwrap_or(now.object.node);
-        let message =
-            format!("the HelmRelease `{}` read values of the release, and reads none now", shown(now.object.name()));
+        let message = format!("the HelmRelease `{}` no longer reads values of the release", shown(now.object.name()));
         found.add(&VALUES_DROPPED, Place::overlay(now.object.file, node), message);
     }
 }

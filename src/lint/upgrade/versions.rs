@@ -1,5 +1,5 @@
-//! A chart's version in fields that Kubernetes never changes. Flux appends the digest to the version of a chart that is pinned by
-//! digest, so that such a field differs in every release.
+//! Chart versions in fields that Kubernetes does not allow to change. Flux appends the digest to the version of a chart that is pinned
+//! by digest, so such a field differs in every release.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,16 @@ pub(super) static CHART_VERSION: Rule = Rule {
     id: "chart-version-immutable",
     class: Class::Upgrade,
     severity: Severity::Warning,
-    title: "a template has the chart's version in a field that cannot change",
-    verdict: "The chart's version differs in every release: Flux appends the digest to it. The API server answers `field is immutable`, and \
-              every upgrade of the HelmRelease fails.",
+    title: "a template uses the chart's version in a field that cannot change",
+    verdict: "The chart's version differs in every release, because Flux appends the digest. The API server answers `field is immutable`, \
+              and every upgrade of the HelmRelease fails.",
     example: "kind: Deployment\nspec:\n  selector:\n    matchLabels:\n      helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}\n",
-    way_out: "Use labels without the version in selectors, claims and templates of Jobs: name and instance.",
+    way_out: "use labels without the version (name and instance) in selectors, volume claims and templates of Jobs",
 };
 
 pub(super) static RULES: &[&Rule] = &[&CHART_VERSION];
 
-/// Most definitions that are followed from one to the next.
+/// Limit of the rounds in which definitions that render the version are searched.
 const MOST_STEPS: usize = 1000;
 
 pub(in crate::lint) fn check(contents: &Contents<'_>, found: &mut Findings) {
@@ -33,14 +33,14 @@ pub(in crate::lint) fn check(contents: &Contents<'_>, found: &mut Findings) {
             for at in templates.versions(&template.body) {
                 let line = text.as_bytes()[..at].split(|b| *b == b'\n').count() - 1;
                 let Some(field) = immutable_field(text, line).filter(|_| lines.insert(line)) else { continue };
-                let message = format!("the version of the chart `{}` is in {field}", shown(&chart.name));
+                let message = format!("{field} contains the version of the chart `{}`", shown(&chart.name));
                 found.add(&CHART_VERSION, Place::chart(&chart.name, path, line + 1, None), message);
             }
         }
     }
 }
 
-/// The templates of a chart and its subcharts, and the names of those that render the chart's version.
+/// The templates of a chart and its subcharts, and the names of the definitions that render the chart's version.
 struct Templates<'c> {
     parsed: BTreeMap<&'c str, (&'c str, Template)>,
     with_version: BTreeSet<String>,
@@ -73,7 +73,7 @@ impl<'c> Templates<'c> {
         templates
     }
 
-    /// Returns the bytes at which a body renders the chart's version, itself or by a template that it includes.
+    /// Returns the byte offsets at which a body renders the chart's version, directly or through an included template.
     fn versions(&self, body: &[template::Node]) -> Vec<usize> {
         let mut found = Vec::new();
         let mut after_include = false;
@@ -91,7 +91,7 @@ impl<'c> Templates<'c> {
         found
     }
 
-    /// Returns the bytes of `{{ template }}` actions, which have a name instead of an operand.
+    /// Returns the byte offsets of `{{ template }}` actions, whose name is not an operand.
     fn uses(&self, body: &[template::Node]) -> Vec<usize> {
         let mut open = vec![body];
         let mut found = Vec::new();
@@ -113,13 +113,13 @@ impl<'c> Templates<'c> {
     }
 }
 
-/// Tells whether a template may define others, or may have a field that cannot change.
+/// Reports whether a template may contain definitions or a field that cannot change.
 fn is_of_interest(text: &str) -> bool {
     ["define", "block", "selector:", "volumeClaimTemplates:", "kind: Job"].iter().any(|word| text.contains(word))
 }
 
-/// Names the field of a workload that a line, from 0, is in, if Kubernetes never changes it. The indentation alone tells, because a
-/// template is not YAML yet.
+/// Returns the name of the workload's immutable field that a line, counted from 0, belongs to, or `None`. The indentation decides,
+/// because a template is not YAML yet.
 fn immutable_field(text: &str, line: usize) -> Option<&'static str> {
     let lines: Vec<&str> = text.lines().collect();
     let is_separator = |line: &&str| line.starts_with("---");
@@ -127,7 +127,7 @@ fn immutable_field(text: &str, line: usize) -> Option<&'static str> {
     let last = lines[line..].iter().position(is_separator).map_or(lines.len(), |at| line + at);
     let document = &lines[first..last];
     let kind = document.iter().find_map(|line| line.strip_prefix("kind:"))?.trim().trim_matches(['"', '\'']);
-    // Hooks are deleted and created again.
+    // Helm deletes hooks and creates them again.
     if document.iter().any(|line| line.contains("helm.sh/hook\"") || line.contains("helm.sh/hook:")) {
         return None;
     }
@@ -140,10 +140,10 @@ fn immutable_field(text: &str, line: usize) -> Option<&'static str> {
     }
 }
 
-/// Returns the keys above a line of a template.
+/// Returns the keys above a line of a template, from the outermost one.
 fn path_of<'t>(lines: &[&'t str], at: usize) -> Vec<&'t str> {
     let line = lines[at];
-    // A block of text that is indented by a function belongs to the keys that are indented less.
+    // A block that a function indents belongs to the keys with less indentation.
     let indented = line.split_once("indent ").and_then(|(_, rest)| {
         let digits = rest.trim_start();
         let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_found_in_selectors_claims_and_jobs_and_nowhere_else() {
+    fn the_version_is_found_only_in_selectors_claims_and_jobs() {
         let deployment = "kind: Deployment\nmetadata:\n  labels:\n    {{- include \"all\" . | nindent 4 }}\nspec:\n  selector:\n    \
                           matchLabels:\n      {{- include \"outer\" . | nindent 6 }}\n  template:\n    metadata:\n      labels:\n        \
                           {{- include \"all\" . | nindent 8 }}\n";

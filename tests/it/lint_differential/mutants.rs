@@ -1,4 +1,4 @@
-//! Trees, and what a careless hand makes of them.
+//! Source trees, and random mistakes in copies of them.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The trees that are broken.
+    /// Returns the trees from which the mutants are made.
     pub fn all() -> Vec<Self> {
         let trees = [
             ("fixture", "charts-fixtures"),
@@ -33,7 +33,7 @@ impl Tree {
     }
 }
 
-/// The same numbers from the same seed, on every machine (xorshift64).
+/// A generator of the same numbers for the same seed on every machine (xorshift64).
 pub struct Random(u64);
 
 impl Random {
@@ -57,14 +57,14 @@ impl Random {
     }
 }
 
-/// A broken copy of a tree.
+/// A copy of a tree with one mistake.
 pub struct Mutant {
     pub files: BTreeMap<String, Vec<u8>>,
-    /// What was done, in one line.
+    /// Description of the mistake in one line.
     pub done: String,
 }
 
-/// Breaks a tree once.
+/// Copies a tree and makes one mistake in the copy.
 pub fn mutant(tree: &Tree, random: &mut Random) -> Mutant {
     loop {
         let mut files = tree.files.clone();
@@ -150,7 +150,7 @@ fn change_line(lines: &mut Vec<String>, at: usize, random: &mut Random) -> Optio
     }
 }
 
-/// Changes one line.
+/// Returns a line with one mistake.
 fn changed(line: &str, random: &mut Random) -> Option<(&'static str, String)> {
     match random.below(8) {
         0 | 1 => Some(("misspell", misspelt(line, random)?)),

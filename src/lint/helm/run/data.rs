@@ -1,4 +1,4 @@
-//! Data of templates that are run.
+//! Values during the execution of templates.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use crate::lint::helm::value::{Content, Placed, Table};
 
-/// Most values in one that is printed.
+/// Limit of the nested values in a value that is printed.
 const LARGEST: usize = 100_000;
 
-/// A value in a template.
+/// A value in an executed template.
 #[derive(Clone, Debug)]
 pub(super) enum Data {
     Nil,
@@ -19,9 +19,9 @@ pub(super) enum Data {
     Float(f64),
     Text(Rc<str>),
     List(Rc<Vec<Data>>),
-    /// Shared: `set` changes it for everybody who has it.
+    /// A map that is shared by all references to it, because `set` changes it in place.
     Map(Rc<RefCell<BTreeMap<String, Data>>>),
-    /// Something that is not known here.
+    /// A value that is not known here, such as `.Capabilities`.
     Unknown,
 }
 
@@ -53,7 +53,7 @@ impl Data {
         }
     }
 
-    /// Go's truth: nothing that is empty.
+    /// Returns Go's truth value: empty values are false. Returns `None` for an unknown value.
     pub(super) fn truth(&self) -> Option<bool> {
         Some(match self {
             Self::Nil => false,
@@ -67,7 +67,7 @@ impl Data {
         })
     }
 
-    /// The word for its type in Go's messages.
+    /// Returns the name of the type in Go's messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Nil => "invalid",
@@ -81,7 +81,7 @@ impl Data {
         }
     }
 
-    /// Is something unknown in it? What is too large to be looked through is taken for unknown, tables that hold themselves among it.
+    /// Reports whether the value contains something unknown. Values that are too large, or that contain themselves, count as unknown.
     pub(super) fn is_unknown(&self) -> bool {
         self.unknown_within(&mut LARGEST.to_owned(), 0)
     }
@@ -99,7 +99,7 @@ impl Data {
         }
     }
 
-    /// Returns the text that Go prints for it.
+    /// Returns the text that Go prints for the value.
     pub(super) fn print(&self) -> Option<String> {
         if self.is_unknown() { None } else { Some(self.printed()) }
     }
@@ -129,7 +129,7 @@ impl Data {
         if matches!(self, Self::Nil) { "<nil>".to_owned() } else { self.printed() }
     }
 
-    /// Returns it as YAML, in JSON's form, which is YAML too.
+    /// Returns the value as YAML, with scalars in the form of JSON.
     pub(super) fn yaml(&self) -> Option<String> {
         if self.is_unknown() {
             return None;
@@ -139,7 +139,7 @@ impl Data {
         Some(out.trim().to_owned())
     }
 
-    /// Returns it as JSON.
+    /// Returns the value as JSON.
     pub(super) fn json(&self) -> Option<serde_json::Value> {
         if self.is_unknown() { None } else { Some(self.as_json()) }
     }
@@ -187,7 +187,7 @@ fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < 9e15).then_some(value as i64)
 }
 
-/// As Go prints a float: with an exponent from 21 digits on.
+/// Formats a float in the same way as Go: with an exponent from 21 digits on.
 fn float(value: f64) -> String {
     let shortest = format!("{value:e}");
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));

@@ -1,4 +1,4 @@
-//! Runs templates: Go's rules for blocks, variables and fields.
+//! Executes templates by Go's rules for blocks, variables and fields.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,46 +11,46 @@ use crate::lint::Place;
 use crate::lint::helm::chart::{Chart, File};
 use crate::template::{self, Branch, Command, Node, Operand, Pipeline, Term};
 
-/// Most nodes that are run for one HelmRelease.
+/// Limit of the nodes that are executed for one HelmRelease.
 const BUDGET: usize = 300_000;
-/// Deepest nesting of blocks, across templates that use each other.
+/// Limit of the nesting of blocks, across templates that use each other.
 const DEEPEST: usize = 120;
-/// Most bytes that one file may render.
+/// Limit of the output of one file, in bytes.
 const LONGEST: usize = 4 << 20;
 
-/// A body with the text that it is in.
+/// The body of a template, with the text that contains it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Body<'c> {
     pub(super) text: &'c str,
     pub(super) nodes: &'c [Node],
-    /// The chart and the file; nothing for a text that `tpl` runs.
+    /// The chart and the file; `None` for a text that `tpl` executes.
     pub(super) file: Option<(&'c Chart<'c>, &'c File<'c>)>,
 }
 
-/// Why a file is not run to its end.
+/// The reason why the execution of a file stops.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// Helm fails, at a place in a file or in a text that is not in one.
+    /// Helm fails. The place is `None` in a text that is not part of a file.
     Failed { place: Option<Place>, message: String },
-    /// What comes next is not known.
+    /// The result is not known.
     Unsure,
 }
 
 pub(super) type Run<T> = Result<T, Stop>;
 
-/// Says that Helm fails.
+/// Returns an error that Helm would report.
 pub(super) fn fail<T>(message: impl Into<String>) -> Run<T> {
     Err(Stop::Failed { place: None, message: message.into() })
 }
 
-/// Runs the templates of one HelmRelease.
+/// Executes the templates of one HelmRelease.
 pub(super) struct Runner<'c> {
     defined: BTreeMap<Cow<'c, str>, Vec<Body<'c>>>,
     left: usize,
     depth: usize,
 }
 
-/// The variables of a template that is run.
+/// The dot and the variables of a template that is executed.
 struct Scope {
     dot: Data,
     root: Data,
@@ -85,7 +85,7 @@ impl<'c> Runner<'c> {
         Self { defined, left: BUDGET, depth: 0 }
     }
 
-    /// Renders a file.
+    /// Renders one file with the given root.
     pub(super) fn file(&mut self, body: Body<'_>, given: Data) -> Run<Output> {
         let mut output = Output::default();
         self.body(body, body.nodes, &mut Scope::new(given), &mut output)?;
@@ -201,23 +201,23 @@ impl<'c> Runner<'c> {
         Ok(())
     }
 
-    /// Renders a template by its name.
+    /// Renders the template with the given name.
     pub(super) fn named(&mut self, name: &str, given: Data) -> Run<Output> {
         match self.defined.get(name).map(Vec::as_slice) {
             Some([body]) => self.file(*body, given),
-            // A constant name that is defined nowhere has a rule of its own.
+            // The rule `template-undefined` reports a constant name without a definition.
             None if name.contains('/') => fail(format!("no template {name:?}")),
             _ => Err(Stop::Unsure),
         }
     }
 
-    /// Renders a text, as `tpl` does.
+    /// Renders a text as a template, as `tpl` does.
     pub(super) fn text(&mut self, text: &str, given: Data) -> Run<Output> {
         match template::parse(text) {
             Ok(parsed) if parsed.definitions.is_empty() => {
                 self.file(Body { text, nodes: &parsed.body, file: None }, given)
             }
-            Err(error) if !error.too_deep => fail(format!("a value is run as a template and does not parse: {error}")),
+            Err(error) if !error.too_deep => fail(format!("`tpl` cannot parse a value as a template: {error}")),
             _ => Err(Stop::Unsure),
         }
     }
@@ -250,7 +250,7 @@ impl<'c> Runner<'c> {
         let mut arguments = Vec::new();
         for operand in rest {
             let data = self.operand(of, operand, scope)?;
-            // `and` and `or` evaluate their arguments only as far as they decide.
+            // Go evaluates the arguments of `and` and `or` only until one of them decides the result.
             let decides = |data: &Data| data.truth().map(|truth| truth == (name == "or"));
             if matches!(name.as_str(), "and" | "or") && decides(&data).ok_or(Stop::Unsure)? {
                 return Ok(data);
@@ -277,7 +277,7 @@ impl<'c> Runner<'c> {
     }
 }
 
-/// Reads fields, one after the other. What is nil at the start stays nil; what becomes nil on the way has no fields.
+/// Reads fields one after the other. Go ignores fields of a value that is nil from the start, but fails if a field becomes nil on the way.
 fn fields(data: Data, names: &[String]) -> Run<Data> {
     let mut data = data;
     for (index, name) in names.iter().enumerate() {
@@ -292,7 +292,7 @@ fn fields(data: Data, names: &[String]) -> Run<Data> {
     Ok(data)
 }
 
-/// Gives a failure its place, unless it has one further inside.
+/// Adds a place to a failure, unless the failure has a more specific one.
 fn placed(stop: Stop, of: Body<'_>, span: &Range<usize>) -> Stop {
     match (stop, of.file) {
         (Stop::Failed { place: None, message }, Some((chart, file))) => {
@@ -318,7 +318,7 @@ fn number(written: &str) -> Data {
     int.or_else(|_| written.parse().map(Data::Float)).unwrap_or(Data::Unknown)
 }
 
-/// Returns a text that functions take; nothing when it is not known.
+/// Returns a string argument of a function, or `None` if it is not known.
 pub(super) fn string(data: &Data) -> Run<Option<Rc<str>>> {
     match data {
         Data::Text(text) => Ok(Some(text.clone())),

@@ -1,4 +1,4 @@
-//! The functions of templates that are run. What is not here has an unknown result.
+//! The functions that executed templates may call. The result of a function that is not listed here is unknown.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use super::data::Data;
 use super::execute::{Run, Runner, Stop, fail, string};
 use crate::oci::Digest;
 
-/// Most bytes of text that a function takes or makes.
+/// Limit of the text that a function accepts or returns, in bytes.
 const LONGEST: usize = 1 << 20;
 
-/// How many arguments functions take that take a fixed number.
+/// Number of arguments of the functions that require a fixed number.
 const ARITY: [(&str, usize); 37] = [
     ("include", 2),
     ("tpl", 2),
@@ -55,7 +55,10 @@ impl Runner<'_> {
         if let Some((_, count)) = ARITY.iter().find(|(of, _)| *of == name)
             && arguments.len() != *count
         {
-            return fail(format!("wrong number of args for {name}: want {count} got {}", arguments.len()));
+            return fail(format!(
+                "wrong number of arguments for `{name}`: expected {count}, found {}",
+                arguments.len()
+            ));
         }
         let length = |data: &Data| if let Data::Text(text) = data { text.len() } else { 0 };
         if arguments.iter().map(length).sum::<usize>() > LONGEST {
@@ -236,7 +239,7 @@ fn texts(name: &str, arguments: &[Data]) -> Option<Run<Data>> {
             })
         }
         ("printf", [Data::Text(format), rest @ ..]) => text(printf(format, rest)),
-        // Go puts blanks between operands of which neither is a text.
+        // Go separates operands by a space only if neither is a string, so only strings are supported.
         ("print", all) => text(all.iter().map(|data| matches!(data, Data::Text(_)).then(|| data.print())?).collect()),
         ("trunc", [Data::Int(count), data]) => string(data).map(|data| {
             let cut = |data: &str| match usize::try_from(*count) {
@@ -272,14 +275,14 @@ fn texts(name: &str, arguments: &[Data]) -> Option<Run<Data>> {
     })
 }
 
-/// Returns a digest in hex; that of what is not known has as many digits.
+/// Returns a digest in hex. For an unknown value, a placeholder with the same number of digits is returned.
 fn sha256(data: &Data) -> Run<Data> {
     let text = if matches!(data, Data::Unknown) { None } else { string(data)? };
     let digest = text.map(|text| Digest::of(text.as_bytes()).to_string().replacen("sha256:", "", 1));
     Ok(Data::text(digest.unwrap_or_else(|| "0".repeat(64))))
 }
 
-/// Returns the items of a list, or one value alone, as one text; null items are left out, as Sprig does it.
+/// Joins the items of a list, or returns a single value as text. Null items are left out, as in Sprig.
 fn join(separator: &str, data: &Data) -> Option<String> {
     match data {
         Data::List(items) => {
@@ -308,7 +311,7 @@ fn pair(name: &str, part: &str, data: &str) -> Data {
     }
 }
 
-/// The simple verbs; nothing for others, and for arguments that do not fit them.
+/// Formats a text with simple verbs. Returns `None` for other verbs, and for arguments that do not match the verbs.
 fn printf(format: &str, arguments: &[Data]) -> Option<String> {
     let (mut out, mut rest, mut next) = (String::new(), format, arguments.iter());
     while let Some((before, after)) = rest.split_once('%') {

@@ -1,5 +1,5 @@
-//! Runs the templates of a chart with the values of a HelmRelease, as far as that is certain: a file stops at the first thing that is not
-//! known here, and nothing is said of it.
+//! Executes the templates of a chart with the values of a HelmRelease, as far as the result is certain. Execution of a file stops at the
+//! first value that is not known here, and the file is then not reported.
 
 mod data;
 mod execute;
@@ -15,33 +15,33 @@ use crate::yaml::{self, Node as Written};
 use data::Data;
 use execute::{Body, Runner, Stop};
 
-/// A template that fails.
+/// Rule for a template whose execution fails.
 pub(super) static TEMPLATE_FAILS: Rule = Rule {
     id: "template-fails",
     class: Class::Templates,
     severity: Severity::Error,
     title: "a template fails with the values of a HelmRelease",
-    verdict: "Helm says \"execution error at (CHART/templates/FILE:LINE)\", \"nil pointer evaluating interface {}\" or the like when it \
-              installs or upgrades the release; the HelmRelease stays failed.",
-    example: "{{ .Values.ingress.host }}   # and there are no values under `ingress`\n",
-    way_out: "Set the value that the template needs, or let the template do without it.",
+    verdict: "Helm reports \"execution error at (CHART/templates/FILE:LINE)\", \"nil pointer evaluating interface {}\" or a similar error \
+              when it installs or upgrades the release. The HelmRelease stays failed.",
+    example: "{{ .Values.ingress.host }}   # there are no values under `ingress`\n",
+    way_out: "set the value that the template needs, or change the template so that it works without the value",
 };
 
-/// A template that renders something else than YAML.
+/// Rule for a template that renders invalid output.
 pub(super) static TEMPLATE_OUTPUT: Rule = Rule {
     id: "template-output",
     class: Class::Templates,
     severity: Severity::Error,
-    title: "a template renders something that is not an object in YAML",
-    verdict: "Helm says \"YAML parse error on CHART/templates/FILE\" when it installs or upgrades the release; the HelmRelease stays \
+    title: "a template renders something that is not a YAML object",
+    verdict: "Helm reports \"YAML parse error on CHART/templates/FILE\" when it installs or upgrades the release. The HelmRelease stays \
               failed.",
-    example: "metadata:\n  labels: {{ toYaml .Values.labels }}   # where `nindent` is missing\n",
-    way_out: "Correct the template. `helm template --debug` shows what it renders.",
+    example: "metadata:\n  labels: {{ toYaml .Values.labels }}   # `nindent` is missing\n",
+    way_out: "correct the template; `helm template --debug` shows its output",
 };
 
 pub(super) static RULES: &[&Rule] = &[&TEMPLATE_FAILS, &TEMPLATE_OUTPUT];
 
-/// Runs all templates of a HelmRelease.
+/// Executes all templates of a HelmRelease.
 pub(super) fn check<'c>(given: &Given<'c, '_>, enabled: &Enabled<'c, 'c>, values: &Table, found: &mut Findings) {
     let charts = given.chart.all();
     if given.unknown.is_some() || charts.iter().any(|chart| chart.templates.iter().any(|file| file.parsed.is_err())) {
@@ -88,7 +88,7 @@ fn broken(chart: &Chart<'_>, file: &File<'_>, output: &Output, found: &mut Findi
     }
 }
 
-/// What a template is given.
+/// Returns the root object that Helm passes to a template.
 fn root(given: &Given<'_, '_>, enabled: &Enabled<'_, '_>, values: Data, is_root: bool, path: &str) -> Data {
     let text = |text: &str| Data::text(text);
     let table = |entries: Vec<(&str, Data)>| {
@@ -130,13 +130,13 @@ fn root(given: &Given<'_, '_>, enabled: &Enabled<'_, '_>, values: Data, is_root:
     ])
 }
 
-/// What a file rendered.
+/// The output of an executed file.
 #[derive(Debug, Default)]
 struct Output {
     text: String,
-    /// Bytes of the output, and the bytes of the template that they come from.
+    /// Pairs of a byte offset in the output and the byte offset in the template that it comes from.
     marks: Vec<(usize, usize)>,
-    /// Something that is not known is in it.
+    /// Whether the output contains something unknown.
     unknown: bool,
 }
 
@@ -144,12 +144,12 @@ impl Output {
     fn source_of(&self, at: usize) -> usize {
         let after = self.marks.partition_point(|(out, _)| *out <= at);
         let Some((out, source)) = self.marks[..after].last() else { return 0 };
-        // Within a text the distance is the same; in what an action wrote, the action is the place.
+        // Inside of copied text, the distance to the mark is the same. Output of an action belongs to the action.
         let next = self.marks.get(after).map_or(usize::MAX, |(_, source)| *source);
         (source + (at - out)).min(next)
     }
 
-    /// Returns where the output stops being objects in YAML, and why.
+    /// Returns the offset at which the output stops being YAML objects, and the reason.
     fn broken(&self, path: &str) -> Option<(usize, String)> {
         if self.unknown || path.ends_with("NOTES.txt") {
             return None;
@@ -172,7 +172,7 @@ impl Output {
     }
 }
 
-/// The parts of an output between lines that start with `---`.
+/// Returns the parts of an output between lines that start with `---`.
 fn documents(text: &str) -> Vec<&str> {
     let (mut found, mut start, mut at) = (Vec::new(), 0, 0);
     for line in text.split_inclusive('\n') {
@@ -189,33 +189,38 @@ fn documents(text: &str) -> Vec<&str> {
 fn wrong(document: &str) -> Option<(usize, String)> {
     let documents = match yaml::parse(document) {
         Ok(documents) => documents,
-        Err(cause) => return Some((cause.line, format!("what it renders is not YAML: {}", cause.reason))),
+        Err(cause) => {
+            return Some((cause.line, format!("the output of the template is not valid YAML: {}", cause.reason)));
+        }
     };
     if let Err((line, reason)) = strict(document, &documents) {
-        return Some((line, format!("what it renders is not YAML: {reason}")));
+        return Some((line, format!("the output of the template is not valid YAML: {reason}")));
     }
     let root = documents.into_iter().find_map(|document| document.root)?;
     if root.is_null() {
         return None;
     }
     if !root.is_mapping() {
-        return Some((root.line, "what it renders is not an object".to_owned()));
+        return Some((root.line, "the output of the template is not a mapping".to_owned()));
     }
     let metadata = root.get(&["metadata"]).filter(|node| !node.is_null());
     if let Some(node) = metadata.filter(|node| !node.is_mapping()) {
-        return Some((node.line, "what it renders has `metadata` that is not a mapping".to_owned()));
+        return Some((node.line, "`metadata` in the output of the template is not a mapping".to_owned()));
     }
     let texts = [&["apiVersion"][..], &["kind"], &["metadata", "name"]];
     let bad = texts.into_iter().filter_map(|path| root.get(path)).find(|node| is_other(node));
     if let Some(node) = bad {
-        return Some((node.line, "what it renders has a name, kind or apiVersion that is not a string".to_owned()));
+        return Some((
+            node.line,
+            "the name, kind or apiVersion in the output of the template is not a string".to_owned(),
+        ));
     }
     let annotations = root.get(&["metadata", "annotations"]).map(Written::entries).unwrap_or_default();
     let bad = annotations.iter().find(|entry| !entry.is_merge() && is_other(&entry.value));
-    bad.map(|entry| (entry.value.line, "what it renders has an annotation that is not a string".to_owned()))
+    bad.map(|entry| (entry.value.line, "an annotation in the output of the template is not a string".to_owned()))
 }
 
-/// Is it a table or a list? Helm takes every scalar for a string here.
+/// Reports whether the node is a table or a list. Helm accepts every scalar as a string here.
 fn is_other(node: &Written) -> bool {
     crate::chart::scalar(node).is_none()
 }
