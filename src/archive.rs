@@ -1,5 +1,5 @@
-//! Reproducible tar and gzip, both directions: the same files give the same bytes on any machine, and what others packed
-//! is hostile until it was read within bounds.
+//! Reproducible tar and gzip, in both directions. The same files give the same bytes on any machine, and archives of
+//! other programs are read within limits, because they may be hostile.
 
 use std::fmt;
 use std::io::{self, BufWriter, Read, Write};
@@ -12,7 +12,7 @@ use tar::{EntryType, Header};
 use crate::oci::tar::is_safe;
 use crate::oci::{Digest, Hasher};
 
-/// Modification time of every file: 1980-01-01T00:00:00Z, the earliest that zip-minded tools can hold.
+/// Modification time of every file: 1980-01-01T00:00:00Z, the earliest time that the ZIP format can express.
 pub(crate) const MODIFIED: u64 = 315_532_800;
 
 const BUFFER: usize = 32 << 10;
@@ -20,21 +20,21 @@ const BLOCK: usize = 512;
 const NAME: usize = 100;
 const PREFIX: usize = 155;
 
-/// A finished archive.
+/// A complete archive, compressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// The gzip stream.
+    /// Bytes of the gzip stream.
     pub bytes: Vec<u8>,
-    /// Digest of the tar inside, uncompressed.
+    /// Digest of the uncompressed tar archive.
     pub diff_id: Digest,
-    /// Count of bytes of that tar.
+    /// Size of the uncompressed tar archive, in bytes.
     pub tar_size: u64,
 }
 
-/// Packs files into a gzip stream, one after the other. The tar is never whole in memory.
+/// Packs files into a gzip stream, one after another. The tar archive is never in memory as a whole.
 #[derive(Debug)]
 pub struct Writer {
-    /// Buffered: with every write, however small, the encoder clears a buffer of 32 KiB.
+    /// Buffered, because the encoder clears a buffer of 32 KiB with every write.
     gzip: BufWriter<GzEncoder<Vec<u8>>>,
     hasher: Hasher,
     size: u64,
@@ -47,16 +47,16 @@ impl Default for Writer {
 }
 
 impl Writer {
-    /// An archive without files.
+    /// Returns a writer for an archive without files.
     pub fn new() -> Self {
         let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));
         Self { gzip: BufWriter::with_capacity(BUFFER, gzip), hasher: Hasher::new(), size: 0 }
     }
 
-    /// Appends a file, mode 0644. The order of the calls is the order of the archive.
+    /// Appends a file with mode 0644. Files are stored in the order of the calls.
     ///
     /// # Panics
-    /// Never: memory takes every write.
+    /// Never: a write to memory does not fail.
     pub fn file(&mut self, path: &str, bytes: &[u8]) {
         let mut header = Header::new_ustar();
         match Name::of(path) {
@@ -76,7 +76,7 @@ impl Writer {
         self.entry(header, EntryType::Regular, bytes);
     }
 
-    /// The PAX header before a file whose path does not fit into ustar.
+    /// Writes the PAX header of a file whose path does not fit into a ustar header.
     ///
     /// <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13_03>
     fn extended_path(&mut self, path: &str) {
@@ -103,17 +103,17 @@ impl Writer {
     fn write(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
-        self.gzip.write_all(bytes).expect("memory takes every write");
+        self.gzip.write_all(bytes).expect("a write to memory does not fail");
     }
 
-    /// Ends the archive: two blocks of zeros, no further padding.
+    /// Ends the archive with two blocks of zeros and no further padding.
     ///
     /// # Panics
-    /// Never: memory takes every write.
+    /// Never: a write to memory does not fail.
     pub fn finish(mut self) -> Packed {
         self.write(&[0; 2 * BLOCK]);
-        let gzip = self.gzip.into_inner().expect("memory takes every write");
-        let bytes = gzip.finish().expect("memory takes every write");
+        let gzip = self.gzip.into_inner().expect("a write to memory does not fail");
+        let bytes = gzip.finish().expect("a write to memory does not fail");
         Packed { bytes, diff_id: self.hasher.finish(), tar_size: self.size }
     }
 }
@@ -127,13 +127,13 @@ pub fn write<P: AsRef<str>, B: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, 
     writer.finish()
 }
 
-/// How a path is written.
+/// The part of a header that a path is written to.
 enum Name {
-    /// In the name field.
+    /// The name field of the header.
     Short,
-    /// Before and behind the `/` at this byte.
+    /// The prefix and name fields, split at the `/` at this byte.
     Split(usize),
-    /// In a PAX header.
+    /// A PAX header before the file.
     Extended,
 }
 
@@ -153,7 +153,7 @@ impl Name {
     }
 }
 
-/// The name for readers that do not know PAX: what is ASCII of it, cut.
+/// Sets the name for programs that do not know PAX: the ASCII characters, truncated.
 fn set_ascii_name(header: &mut Header, name: &str) {
     let ascii = name.bytes().filter(|b| b.is_ascii() && *b != 0).take(NAME);
     for (field, byte) in header.as_old_mut().name.iter_mut().zip(ascii) {
@@ -161,7 +161,7 @@ fn set_ascii_name(header: &mut Header, name: &str) {
     }
 }
 
-/// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
+/// Formats `LENGTH KEY=VALUE\n`, where the length includes its own digits.
 fn pax_record(key: &str, value: &str) -> String {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + rest.to_string().len();
@@ -171,27 +171,27 @@ fn pax_record(key: &str, value: &str) -> String {
     format!("{length} {key}={value}\n")
 }
 
-/// Bounds of what [`read`] takes in.
+/// Limits for [`read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes of the uncompressed tar.
+    /// Most bytes of the uncompressed tar archive.
     pub total: u64,
     /// Most bytes of one file.
     pub file: u64,
 }
 
-/// An archive that is not read, and why.
+/// The reason why an archive is not read.
 #[derive(Debug)]
 pub enum Refused {
-    /// No gzip, no tar, or cut off.
+    /// The bytes are not a gzip stream or not a tar archive, or are truncated.
     Damaged(io::Error),
-    /// More than [`Limits::total`] bytes.
+    /// The archive is larger than [`Limits::total`] bytes.
     TooLarge(u64),
-    /// A file of more than [`Limits::file`] bytes.
+    /// A file is larger than [`Limits::file`] bytes.
     FileTooLarge(String, u64),
-    /// A path that is absolute, empty, not UTF-8, or leaves the archive.
+    /// A path is absolute, empty, not UTF-8, or leads outside the archive.
     Path(String),
-    /// Neither file nor directory.
+    /// An entry is neither a file nor a directory.
     Special(String),
 }
 
@@ -199,13 +199,17 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged(cause) => write!(f, "the archive is damaged: {}", cause.to_string().escape_debug()),
-            Self::TooLarge(limit) => write!(f, "the archive holds more than {limit} bytes"),
+            Self::TooLarge(limit) => write!(f, "the archive is larger than the limit of {limit} bytes"),
             Self::FileTooLarge(path, limit) => {
-                write!(f, "`{}` in the archive is larger than {limit} bytes", path.escape_debug())
+                write!(f, "`{}` in the archive is larger than the limit of {limit} bytes", path.escape_debug())
             }
-            Self::Path(path) => write!(f, "the path `{}` in the archive is not safe", path.escape_debug()),
+            Self::Path(path) => write!(f, "unsafe path `{}` in the archive", path.escape_debug()),
             Self::Special(path) => {
-                write!(f, "`{}` in the archive is a link or device: only files are read", path.escape_debug())
+                write!(
+                    f,
+                    "`{}` in the archive is a link or device, expected only files and directories",
+                    path.escape_debug()
+                )
             }
         }
     }
@@ -213,14 +217,16 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Reads the files of a gzipped tar in their order. Directories are skipped; GNU long names and PAX paths are understood.
+/// Reads the files of a gzipped tar archive in their order. Directories are skipped. Long names of GNU tar and PAX
+/// paths are supported.
 ///
 /// # Errors
-/// Everything but files and directories, unsafe paths, damage, and whatever exceeds `limits`.
+/// When an entry is neither a file nor a directory, when a path is unsafe, when the archive is damaged or exceeds
+/// `limits`.
 pub fn read(gzip: &[u8], limits: Limits) -> Result<Vec<(String, Vec<u8>)>, Refused> {
     let mut stream = Bounded { inner: MultiGzDecoder::new(gzip), left: limits.total, exceeded: false };
     let result = read_tar(&mut stream, limits).and_then(|files| {
-        // The checksum of the gzip stream stands behind what tar wants to see.
+        // The tar reader stops before the checksum at the end of the gzip stream, so the rest is read, too.
         io::copy(&mut stream, &mut io::sink()).map_err(Refused::Damaged)?;
         Ok(files)
     });
@@ -256,7 +262,7 @@ fn read_tar(stream: &mut impl Read, limits: Limits) -> Result<Vec<(String, Vec<u
     Ok(files)
 }
 
-/// Ends with an error, not silently, when more comes than is allowed.
+/// A reader that fails, instead of ending silently, when there are more bytes than allowed.
 struct Bounded<R> {
     inner: R,
     left: u64,
@@ -271,7 +277,7 @@ impl<R: Read> Read for Bounded<R> {
             return Ok(count);
         }
         self.exceeded = true;
-        Err(io::Error::other("more than is allowed"))
+        Err(io::Error::other("more bytes than allowed"))
     }
 }
 

@@ -25,7 +25,7 @@ fn the_bytes_never_change() {
 }
 
 #[test]
-fn what_is_written_is_read_back_in_its_order() {
+fn files_are_read_back_in_the_order_of_writing() {
     let files = read(&sample().bytes, LIMITS).expect("own archive");
     let names: Vec<_> = files.iter().map(|(path, bytes)| (path.len(), bytes.len())).collect();
     assert_eq!(names, [(12, 8), (171, 5), (205, 0), (4, 9)]);
@@ -72,7 +72,7 @@ fn hostile_archives_are_refused() {
 }
 
 #[test]
-fn a_gzip_stream_that_is_cut_or_flipped_is_refused() {
+fn a_truncated_or_changed_gzip_stream_is_refused() {
     let whole = sample().bytes;
     assert!(read(&whole[..whole.len() - 1], LIMITS).is_err());
     let mut flipped = whole.clone();
@@ -82,7 +82,7 @@ fn a_gzip_stream_that_is_cut_or_flipped_is_refused() {
 }
 
 #[test]
-fn long_names_of_gnu_tar_are_understood() {
+fn long_names_of_gnu_tar_are_supported() {
     let name = format!("c/{}", "n".repeat(300));
     let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     let mut header = Header::new_gnu();

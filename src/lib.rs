@@ -1,33 +1,35 @@
-//! Publishes Helm charts, a Flux overlay and a release manifest as one release to an OCI store, and resolves it on an appliance.
+//! Publishes Helm charts, a Flux overlay and a release manifest as one release to an OCI store, and resolves the
+//! release on an appliance.
 //!
-//! Modules of the publisher, behind the feature `publish`:
-//! - [`ops`]: the operations, each from a plain request to a finished report
-//! - `credentials`: finds the credentials for a registry, wherever they are kept
-//! - `system`: variables, programs and time, as the program hands them in
-//! - `diff`: compares two releases for people who decide
-//! - [`lint`]: finds what the appliance would refuse in a release's contents
-//! - `plan`: makes a plan from what a store should hold and what it holds, and carries it out
-//! - `verify`: checks whether everything that a release names is there and is what it should be
-//! - `contents`: opens a release once, into typed parts
+//! Modules of the publisher only, behind the feature `publish`:
+//! - [`ops`]: the operations, each from a plain request to a complete report
+//! - `credentials`: finds the credentials for a registry in all places that may hold them
+//! - `system`: environment variables, programs and time, which the program passes in
+//! - `diff`: compares two releases for the people who approve a change
+//! - [`lint`]: finds what an appliance would refuse in the contents of a release
+//! - `plan`: plans how to change a store from its present to its desired content, and executes the plan
+//! - `verify`: checks that everything that a release names exists and has the expected content
+//! - `contents`: opens a release once, as typed parts
 //! - `chart`: packs a Helm chart on disk into an artifact
 //! - `overlay`: loads a Flux overlay, rewrites it, and packs it into the bundle
-//! - `image`: reads image archives, and pins the images of a release
-//! - `kustomize`: builds the directories that Flux applies, in memory, with what kustomize would refuse
-//! - `flux`: Flux's objects and kustomize's files as typed values, with their places in the text
-//! - `source`: reads the user's tree and its git repository
-//! - [`template`]: Go's templates as Helm uses them: whether they parse, and their tree
-//! - `archive`: reads and writes tar and gzip, reproducibly
+//! - `image`: reads image archives, and resolves the images of a release to digests
+//! - `kustomize`: builds the directories that Flux applies, in memory, and finds what kustomize would refuse
+//! - `flux`: Flux objects and kustomization files as typed values with their positions in the text
+//! - `source`: reads the user's source tree and its git repository
+//! - [`template`]: parses Go templates as Helm uses them
+//! - `archive`: reads and writes tar and gzip reproducibly
 //! - `path`: paths below a root, with `/` on every system
 //!
 //! Modules of both programs:
 //! - [`appliance`]: what an appliance does with a release
-//! - [`release`]: the product's schema: the release manifest, the channel, what a release names, and how they are read
-//! - [`config`]: what differs from vendor to vendor
+//! - [`release`]: the schemas of the release manifest and the channel manifest, and how they are resolved
+//! - [`config`]: the settings that differ from vendor to vendor
 //! - [`oci`]: the OCI specifications and the kinds of store
-//! - [`yaml`]: reads YAML and edits its text by spans
+//! - [`yaml`]: parses YAML and edits its text in place
 //! - [`text`]: makes text from outside safe to show to people
 //!
-//! A module uses only what is to the right of it in a line of this drawing, and what that uses (held by `tests/it/house.rs`):
+//! A module uses only the modules to its right in a line of this drawing, and those that they use (`tests/it/house.rs`
+//! checks this):
 //!
 //! ```text
 //! bin/alga-release -> ops -> {credentials, lint, diff} -> {verify, plan} -> contents -> {chart, overlay, image} -> {source, archive, flux, release}
@@ -37,9 +39,9 @@
 //! {source, archive, flux} -> {oci, yaml, path}
 //! {credentials, lint, plan} -> system
 //! ```
-// What is `pub` is the API of the crate: what its operations speak of, and what the resolver and the tests need.
+// Public items are the API of the crate: the types of its operations, and what the resolver and the tests need.
 #![warn(unreachable_pub)]
-// The resolver is built of a part of what the publisher uses. What neither of them uses shows in the publisher's build.
+// The resolver is built from a part of the code that the publisher uses. Unused code shows in the publisher's build.
 #![cfg_attr(not(feature = "publish"), allow(dead_code, unreachable_pub, unused_imports))]
 
 pub mod appliance;

@@ -1,6 +1,6 @@
-//! What an operation gets from the machine that it runs on: environment variables, programs and time.
+//! Access to the machine that an operation runs on: environment variables, programs and time.
 //!
-//! The library reads none of them itself. The program hands them in, and a test hands in what it wants to test with.
+//! The library does not access them itself. The program passes them in, and a test passes in its own.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::SecretBox;
 
-/// Bytes that are wiped when they are dropped and that no message shows.
+/// Bytes that are wiped when they are dropped, and that no message shows.
 pub type SecretBytes = SecretBox<Vec<u8>>;
 
 /// The environment variables of a process. Some of them are secret, so they are looked up by name and never listed.
@@ -21,7 +21,7 @@ pub struct Environment(Arc<Lookup>);
 type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
 impl Environment {
-    /// Creates an environment from a function that looks a variable up.
+    /// Creates an environment from a function that looks up a variable.
     pub fn new(lookup: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static) -> Self {
         Self(Arc::new(lookup))
     }
@@ -42,7 +42,7 @@ impl Environment {
 }
 
 impl Default for Environment {
-    /// An environment without variables.
+    /// An environment without any variables.
     fn default() -> Self {
         Self::new(|_| None)
     }
@@ -54,20 +54,20 @@ impl std::fmt::Debug for Environment {
     }
 }
 
-/// One run of a program.
+/// The parameters for running a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// Path of the program, or its name, which is then looked up on the path.
+    /// Path of the program, or its name, which is looked up in `PATH`.
     pub program: &'a Path,
     /// Arguments after the program's own name.
     pub arguments: &'a [&'a str],
     /// Standard input of the program.
     pub input: &'a [u8],
-    /// All variables of the program; `None` passes on those of this process.
+    /// All variables of the program; `None` passes on the variables of this process.
     pub variables: Option<&'a [(&'a str, &'a OsStr)]>,
-    /// Working directory of the program; `None` is the one of this process.
+    /// Working directory of the program; `None` means that of this process.
     pub directory: Option<&'a Path>,
-    /// Number of bytes that the program may print.
+    /// Most bytes that the program may print.
     pub limit: usize,
     /// Time after which the program is stopped.
     pub patience: Duration,
@@ -75,51 +75,51 @@ pub struct Call<'a> {
     pub keeps_errors: bool,
 }
 
-/// What a program that ended by itself has printed.
+/// The output of a program that ended by itself.
 #[derive(Debug)]
 pub struct Ended {
     /// Whether the exit code is 0.
     pub success: bool,
-    /// Standard output.
+    /// Standard output, which may hold secrets.
     pub output: SecretBytes,
-    /// Standard error, empty unless it was to be kept.
+    /// Standard error, empty unless [`Call::keeps_errors`] is set.
     pub errors: Vec<u8>,
 }
 
-/// A program that gave no answer.
+/// The reason why a program gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// There is no such program, or it may not be run.
-    #[error("it cannot be started: {0}")]
+    /// The program does not exist, or may not be run.
+    #[error("cannot be started: {0}")]
     Start(std::io::Error),
-    /// Reading what it prints failed.
-    #[error("it cannot be read: {0}")]
+    /// Reading the output of the program failed.
+    #[error("its output cannot be read: {0}")]
     Read(std::io::Error),
-    /// It did not end in time.
-    #[error("it did not end within {} s and was stopped", .0.as_secs_f64())]
+    /// The program did not end in time.
+    #[error("did not end within {} s and was stopped", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// It printed more than [`Call::limit`].
-    #[error("it printed more than {0} bytes and was stopped")]
+    /// The program printed more than [`Call::limit`] bytes.
+    #[error("printed more than {0} bytes and was stopped")]
     TooLong(usize),
 }
 
 impl RunError {
-    /// Returns whether there is no such program.
+    /// Returns whether the program does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Start(cause) if cause.kind() == std::io::ErrorKind::NotFound)
     }
 }
 
-/// Runs programs.
+/// Runs and finds programs on the machine.
 pub trait Programs: std::fmt::Debug + Send + Sync {
-    /// Runs a program to its end.
+    /// Runs a program and waits for its end.
     fn run<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Ended, RunError>>;
 
-    /// Returns the path of a program that is found by its name.
+    /// Returns the path of a program with this name.
     fn find(&self, name: &str) -> Option<PathBuf>;
 }
 
-/// No program at all: for callers that start none.
+/// A machine without programs, for callers that start none.
 #[derive(Clone, Copy, Debug)]
 pub struct NoPrograms;
 
@@ -135,9 +135,9 @@ impl Programs for NoPrograms {
 
 /// Tells the time and waits.
 pub trait Clock: std::fmt::Debug + Send + Sync {
-    /// Returns the present time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// Waits for a time.
+    /// Waits for the given time.
     fn sleep(&self, time: Duration) -> BoxFuture<'_, ()>;
 }

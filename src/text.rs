@@ -1,11 +1,11 @@
-//! Text from outside, for people: nothing that another side wrote may steer a terminal or hide what stands around it.
+//! Makes text from outside safe to show to people: it cannot control a terminal or hide the text around it.
 
 use std::fmt::Write as _;
 
-/// Characters of foreign text in a message.
+/// Most characters of foreign text in a message.
 const SHOWN: usize = 300;
 
-/// Control characters escaped, and what reorders or hides the text around it; lines stay.
+/// Escapes control characters, and characters that reorder or hide the text around them. Line ends stay.
 pub fn clean(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -14,7 +14,7 @@ pub fn clean(text: &str) -> String {
     escaped
 }
 
-/// As [`clean`], in one line, and cut.
+/// Escapes as [`clean`] does, on one line, and truncates to 300 characters.
 pub fn shown(text: &str) -> String {
     let mut escaped = String::new();
     for (count, character) in text.trim().chars().enumerate() {
@@ -27,9 +27,10 @@ pub fn shown(text: &str) -> String {
     escaped
 }
 
-/// JSON with the same meaning, in which nothing steers a terminal: what JSON lets stand in a string is written as an escape.
+/// Returns JSON with the same meaning in which nothing controls a terminal. Such characters are valid in JSON strings
+/// and become escapes.
 pub fn json(text: String) -> String {
-    // It may stand in the log of a job.
+    // The JSON may be printed to the log of a CI job, whose runner executes commands in it.
     let text = COMMANDS.iter().fold(text, |text, command| {
         if text.contains(command) { text.replace(command, &format!("#\\u0023{}", &command[2..])) } else { text }
     });
@@ -50,10 +51,10 @@ pub fn json(text: String) -> String {
     escaped
 }
 
-/// What begins a command to the runner of GitHub Actions and to that of Azure Pipelines, anywhere in a line.
+/// Start of a command to the runner of GitHub Actions and of Azure Pipelines, at any position in a line.
 const COMMANDS: [&str; 2] = ["##[", "##vso["];
 
-/// For the log of a job, whose runner takes commands from it: none of its lines is one.
+/// Escapes commands to the runner of a CI job, which it would execute when they are in the job's log.
 ///
 /// <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands>
 pub fn inert(text: &str) -> String {
@@ -66,7 +67,7 @@ pub fn inert(text: &str) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
-/// Steers a terminal, or cannot be seen and changes how the text around it is shown.
+/// Returns whether a character controls a terminal, or is invisible and changes how the text around it is shown.
 pub(crate) fn is_unseen(character: char) -> bool {
     let hidden = matches!(character,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_text_is_escaped_and_cut() {
+    fn foreign_text_is_escaped_and_truncated() {
         assert_eq!(shown("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\u{d}\\u{a}\\u{202e}c");
         assert_eq!(shown(&"x".repeat(5000)).chars().count(), SHOWN + 1);
         assert_eq!(shown("p\u{ad}ay\u{61c}\u{e0041}"), "p\\u{ad}ay\\u{61c}\\u{e0041}");
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn json_means_the_same_and_steers_no_terminal() {
+    fn escaped_json_has_the_same_meaning_and_controls_no_terminal() {
         let value = serde_json::json!({ "a\u{9b}": "\u{1b}[2J \u{9b}31m\u{7f}\u{202e}\u{e0041} é → 😀\n\t\"\\" });
         let plain = serde_json::to_string_pretty(&value).expect("JSON");
         let escaped = json(plain.clone());
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_of_a_log_is_a_command_to_the_runner() {
+    fn no_line_of_an_escaped_log_is_a_command_to_the_runner() {
         let text = "a :: b\n  ::set-output name=x::y\n::error::z\n\t ::a\n+##[set-output name=x]y ##vso[a]\n## [a]\n";
         let expected = "a :: b\n  \\u{3a}:set-output name=x::y\n\\u{3a}:error::z\n\t \\u{3a}:a\n\
                         +#\\u{23}[set-output name=x]y #\\u{23}vso[a]\n## [a]\n";

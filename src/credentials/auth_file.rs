@@ -1,4 +1,5 @@
-//! Docker's `config.json` and podman's `auth.json`: the same file with different habits. No message ever quotes its content.
+//! Docker's `config.json` and podman's `auth.json`, which have the same format with different conventions. Messages
+//! never quote their content.
 //!
 //! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>
 
@@ -14,16 +15,16 @@ use super::{Error, SecretText, read_file};
 use crate::oci::Credentials;
 use crate::system::SecretBytes;
 
-/// As docker and podman decode it: with or without padding.
+/// Base64 with or without padding, as docker and podman decode it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Under which name Docker Hub's credentials are kept.
+/// Key of Docker Hub's credentials.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// A file with credentials.
+/// A file with credentials of docker or podman.
 #[derive(Debug)]
 pub(super) struct AuthFile {
     path: PathBuf,
@@ -38,7 +39,7 @@ struct Content {
     creds_store: Option<String>,
 }
 
-/// What such a file holds for one registry.
+/// The entry for one registry.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub(super) struct Entry {
@@ -49,7 +50,7 @@ pub(super) struct Entry {
 }
 
 impl AuthFile {
-    /// Reads a file; `None` when there is no such file.
+    /// Reads a file. Returns `None` when the file does not exist or is empty.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
         let broken = |reason: String| Error::File { path: path.to_owned(), reason };
         let bytes = match read_file(path) {
@@ -63,14 +64,14 @@ impl AuthFile {
         if bytes.trim_ascii().is_empty() {
             return Ok(None);
         }
-        // The parser's own message may quote the content.
+        // The parser's message may quote the content.
         let content: Content = serde_json::from_slice(bytes).map_err(|cause| {
-            let what = if cause.is_data() { "not of the form that docker and podman write" } else { "not JSON" };
+            let what = if cause.is_data() { "not in the format of docker and podman" } else { "not JSON" };
             broken(format!("{what} at line {}, column {}", cause.line(), cause.column()))
         })?;
         let helpers = content.cred_helpers.iter().flat_map(BTreeMap::values).chain(&content.creds_store);
         if helpers.into_iter().any(|helper| helper.contains(['/', '\\', '\0'])) {
-            return Err(broken("the name of a credential helper is no path".to_owned()));
+            return Err(broken("invalid name of a credential helper: expected a name, not a path".to_owned()));
         }
         Ok(Some(Self { path: path.to_owned(), content }))
     }
@@ -79,13 +80,13 @@ impl AuthFile {
         &self.path
     }
 
-    /// Returns the credential helper for this registry alone.
+    /// Returns the credential helper for this registry only.
     pub(crate) fn helper_for(&self, name: &str) -> Option<&str> {
         let helpers = self.content.cred_helpers.as_ref()?;
         longest(helpers, name, |helper| !helper.is_empty()).map(|(_, helper)| helper.as_str())
     }
 
-    /// Returns the entry for a registry. Credential helpers leave empty entries behind, which do not count.
+    /// Returns the entry for a registry. Empty entries, which credential helpers leave behind, do not count.
     pub(crate) fn entry_for(&self, name: &str) -> Option<(&str, &Entry)> {
         longest(self.content.auths.as_ref()?, name, |entry| !entry.is_empty())
     }
@@ -102,7 +103,7 @@ impl Entry {
         absent(&self.auth) && absent(&self.password) && absent(&self.identitytoken)
     }
 
-    /// Returns the credentials of the entry; `None` when `auth` cannot be read.
+    /// Returns the credentials of the entry, or `None` when `auth` is invalid.
     pub(super) fn credentials(&self) -> Option<Credentials> {
         if let Some(token) = self.identitytoken.as_ref().filter(|token| !token.is_empty()) {
             return Some(Credentials::IdentityToken(token.0.clone()));
@@ -113,13 +114,13 @@ impl Entry {
         };
         let decoded: SecretBytes = SecretBox::new(Box::new(BASE64.decode(auth.0.expose_secret().trim()).ok()?));
         let (username, password) = std::str::from_utf8(decoded.expose_secret()).ok()?.split_once(':')?;
-        // Docker pads with zeroes.
+        // Docker pads passwords with zero bytes.
         let password = password.trim_end_matches('\0');
         Some(Credentials::Basic { username: username.to_owned(), password: password.into() })
     }
 }
 
-/// The entry with the longest key that is `name` or a part of it that ends where a name of the path does.
+/// Returns the entry with the longest key that equals `name` or a leading part of its path.
 fn longest<'a, T>(
     entries: &'a BTreeMap<String, T>,
     name: &str,
@@ -130,13 +131,14 @@ fn longest<'a, T>(
     let matching = usable.filter_map(|(key, entry)| {
         let wanted = canonical(key);
         let matches = name.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        // As written beats what old versions of docker wrote.
+        // A bare key has precedence over one with a scheme, as old versions of docker wrote them.
         matches.then_some(((wanted.len(), !key.contains("://")), key.as_str(), entry))
     });
     matching.max_by_key(|(rank, ..)| *rank).map(|(_, key, entry)| (key, entry))
 }
 
-/// `HOST[/PATH]` of a key. One with a scheme is a registry's address: its path names none of its repositories.
+/// Returns `HOST[/PATH]` of a key. A key with a scheme is the address of a registry, whose path does not name
+/// repositories.
 fn canonical(key: &str) -> String {
     let name = match key.split_once("://") {
         Some((_, address)) => address.split('/').next().unwrap_or_default(),
@@ -150,7 +152,7 @@ fn canonical(key: &str) -> String {
     path.map_or_else(|| host.clone(), |path| format!("{host}/{path}"))
 }
 
-/// What a credential helper is asked for.
+/// Returns the server name that a credential helper is asked for.
 pub(crate) fn server_of(name: &str) -> String {
     let name = canonical(name);
     match name.split('/').next().unwrap_or_default() {
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hub_has_many_names() {
+    fn docker_hub_is_found_under_all_its_names() {
         let file = file(r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}},"credHelpers":{"docker.io":"x"}}"#);
         for name in ["docker.io/library/redis", "index.docker.io/a", "registry-1.docker.io/a"] {
             assert_eq!((file.entry_for(name).is_some(), file.helper_for(name)), (true, Some("x")), "{name}");
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_read_in_every_form() {
+    fn entries_are_parsed_in_every_form() {
         let credentials = |json: &str| {
             let entry: Entry = serde_json::from_str(json).unwrap();
             match entry.credentials() {
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_a_helper_left_empty_are_none() {
+    fn empty_entries_of_a_credential_helper_do_not_count() {
         let file =
             file(r#"{"auths":{"a.example":{},"b.example":{"auth":""}},"credsStore":"desktop","credHelpers":null}"#);
         assert!(file.entry_for("a.example").is_none() && file.entry_for("b.example").is_none());

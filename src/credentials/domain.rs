@@ -1,8 +1,9 @@
-//! Who owns a host, by Mozilla's list of public suffixes: below them, domains are registered by different people.
+//! Finds out whether two hosts belong to one owner, by Mozilla's list of public suffixes, below which anyone can
+//! register a domain.
 
 use std::net::IpAddr;
 
-/// Returns whether one owner registered the domain of both hosts. Addresses have no owner.
+/// Returns whether both hosts are below one registered domain. IP addresses have no owner.
 pub(crate) fn same_owner(a: &str, b: &str) -> bool {
     let registered = |host: &'_ str| {
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();

@@ -1,13 +1,13 @@
-//! Credentials that cannot be used. No message quotes a value.
+//! Errors of reading credentials. Messages never quote a value.
 
 use std::path::PathBuf;
 
 use super::HelperError;
 
-/// Credentials that cannot be read.
+/// The reason why credentials cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file of docker or podman is broken.
+    /// A credentials file of docker or podman is invalid.
     #[error("cannot read credentials from {}: {reason}", path.display())]
     File {
         /// Path of the file.
@@ -15,8 +15,8 @@ pub enum Error {
         /// What is wrong with the file.
         reason: String,
     },
-    /// One entry of such a file is broken.
-    #[error("{}: `auth` of `{}` is not the base64 of `user:password`", path.display(), key.escape_debug())]
+    /// One entry of such a file is invalid.
+    #[error("{}: invalid `auth` of `{}`: expected `user:password` in base64", path.display(), key.escape_debug())]
     Entry {
         /// Path of the file.
         path: PathBuf,
@@ -24,23 +24,23 @@ pub enum Error {
         key: String,
     },
     /// A credential helper that such a file names failed.
-    #[error("asking {program} for the credentials of {server}, as {} says: {cause}", path.display())]
+    #[error("cannot get the credentials of {server} from {program}, which {} names: {cause}", path.display())]
     Helper {
         /// Name of the helper.
         program: String,
-        /// Server whose credentials were asked for.
+        /// Server whose credentials were requested.
         server: String,
         /// Path of the file that names the helper.
         path: PathBuf,
-        /// Why the helper gave no answer.
+        /// The reason why the helper gave no answer.
         cause: HelperError,
     },
-    /// A password or token that was given to this program cannot be used.
+    /// A password or token that was passed to this program is invalid.
     #[error("{place}: {reason}")]
     Given {
-        /// Where the password or token was read.
+        /// The source of the password or token.
         place: String,
-        /// Why it cannot be used.
+        /// The reason why it is invalid.
         reason: String,
     },
 }

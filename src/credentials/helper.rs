@@ -1,4 +1,4 @@
-//! Programs that give credentials. No message shows what they print, and each of them has a time limit.
+//! Runs programs that print credentials. Messages never show their output, and each program has a time limit.
 //!
 //! <https://github.com/docker/docker-credential-helpers#development>
 
@@ -11,20 +11,20 @@ use super::{LIMIT, SecretText};
 use crate::oci::Credentials;
 use crate::system::{Call, Ended, Programs, RunError};
 
-/// How long a program that gives credentials may take.
+/// Longest time that a program may take to print credentials.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A credential helper that gave no answer.
+/// The reason why a credential helper gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HelperError {
-    /// It did not run to its end.
+    /// The helper did not run to its end.
     #[error(transparent)]
     Run(RunError),
-    /// It ended with a code other than 0, and not because it has no credentials.
-    #[error("it failed")]
+    /// The helper ended with an exit code other than 0, and not because it has no credentials.
+    #[error("it ended with an error")]
     Failed,
-    /// It does not speak the protocol of credential helpers.
-    #[error("its answer is not the one of a credential helper")]
+    /// The output does not follow the protocol of credential helpers.
+    #[error("its output does not follow the protocol of credential helpers")]
     Malformed,
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn print(
     programs.run(call).await
 }
 
-/// Asks a credential helper for the credentials of a server; `None` when the helper has none.
+/// Asks a credential helper for the credentials of a server. Returns `None` when the helper has none.
 pub(super) async fn ask(
     programs: &dyn Programs,
     program: &str,

@@ -1,5 +1,6 @@
-//! The credentials with which a registry is asked. They are looked for in many places in a fixed order; the first place that has
-//! some wins, and its name is told. Their values are in wiped types from the moment they are read, and no message shows them.
+//! Finds the credentials for a registry. Several places are searched in a fixed order. The first place that has
+//! credentials wins, and its name is reported. The values are in types that wipe their memory, and no message shows
+//! them.
 
 mod auth_file;
 mod domain;
@@ -20,9 +21,9 @@ pub(crate) use domain::same_owner;
 pub use error::Error;
 pub(crate) use helper::HelperError;
 
-/// Size of the largest file with credentials, and of the longest answer of a program that gives some.
+/// Largest credentials file, and longest output of a program that prints credentials, in bytes.
 const LIMIT: usize = 1 << 20;
-/// User name that goes with a token where none was given: registries that take tokens ignore the name.
+/// User name for a token without one. Registries that accept tokens ignore the name.
 const TOKEN_USER: &str = "token";
 
 /// Text in a JSON document that is secret from the moment it is parsed.
@@ -42,12 +43,12 @@ impl SecretText {
     }
 }
 
-/// Credentials, and where they were found.
+/// Credentials together with the place where they were found.
 #[derive(Clone, Debug, Default)]
 pub struct Login {
-    /// What a registry is asked with.
+    /// The credentials that are sent to the registry.
     pub credentials: Credentials,
-    /// The place where the credentials were found, for people; never a value.
+    /// The place where the credentials were found, for people. It contains no secret.
     pub source: String,
 }
 
@@ -60,7 +61,8 @@ impl Login {
         Self::new(Credentials::Anonymous, format!("none, anonymous{why}"))
     }
 
-    /// Reads the password of a user from a file or a pipe; `source` names it. A line end after the password is dropped.
+    /// Reads the password of a user from a file or a pipe, which `source` names. A line end after the password is
+    /// dropped.
     ///
     /// # Errors
     /// When the name has a `:` or a control character, and when the password is not one line of UTF-8 text.
@@ -77,31 +79,32 @@ impl Login {
         Ok(Self::new(Credentials::Basic { username: username.to_owned(), password }, source))
     }
 
-    /// Returns whether a registry is asked without credentials.
+    /// Returns whether requests are sent without credentials.
     pub(crate) fn is_anonymous(&self) -> bool {
         matches!(self.credentials, Credentials::Anonymous)
     }
 }
 
-/// Every place where credentials may be.
+/// All places that may hold credentials.
 #[derive(Clone, Debug)]
 pub struct Keychain {
-    /// Credentials for the store's own registry alone.
+    /// Credentials for the store's own registry only.
     given: Option<Login>,
-    /// Docker's file and podman's, in this order, whether they exist or not.
+    /// The credentials files of docker and podman, in this order, whether they exist or not.
     files: Vec<PathBuf>,
     environment: Environment,
     programs: Arc<dyn Programs>,
 }
 
 impl Keychain {
-    /// Creates a keychain without credentials of its own: for any registry, it finds what docker, podman and GitHub's tools keep.
+    /// Creates a keychain without own credentials. It finds what docker, podman and GitHub's tools store, for any
+    /// registry.
     pub fn kept(environment: &Environment, programs: &Arc<dyn Programs>) -> Self {
         let (environment, programs) = (environment.clone(), Arc::clone(programs));
         Self { given: None, files: auth_files(&environment), environment, programs }
     }
 
-    /// Adds the credentials for the store's own registry: `login`, or what the variables of this program give.
+    /// Adds the credentials for the store's own registry: `login`, or those in the variables of this program.
     ///
     /// # Errors
     /// When a token in a variable, or in the file that a variable names, cannot be read.
@@ -116,7 +119,7 @@ impl Keychain {
     /// Finds the credentials for the store's own registry.
     ///
     /// # Errors
-    /// When a file with credentials is broken, or the program that the file names for this registry fails.
+    /// When a credentials file is invalid, or the helper that it names for this registry fails.
     pub(crate) async fn for_store(&self, prefix: &Prefix) -> Result<Login, Error> {
         match &self.given {
             Some(login) => Ok(login.clone()),
@@ -124,10 +127,11 @@ impl Keychain {
         }
     }
 
-    /// Finds the credentials for any registry, or repository in it (`HOST[/PATH]`), without those for the store's own registry.
+    /// Finds the credentials for any registry or repository (`HOST[/PATH]`). Those for the store's own registry are not
+    /// used.
     ///
     /// # Errors
-    /// As [`Self::for_store`].
+    /// In the same cases as [`Self::for_store`].
     pub(crate) async fn for_registry(&self, name: &str) -> Result<Login, Error> {
         for path in &self.files {
             let Some(file) = AuthFile::read(path)? else { continue };
@@ -141,7 +145,7 @@ impl Keychain {
         Ok(Login::anonymous(""))
     }
 
-    /// Finds what a file has for a registry, in itself or by the program that it names.
+    /// Finds the credentials for a registry in a file, or with the helper that the file names.
     async fn in_file(&self, file: &AuthFile, name: &str) -> Result<Option<Login>, Error> {
         if let Some(helper) = file.helper_for(name)
             && let Some(found) = self.ask(file, helper, name).await?
@@ -158,7 +162,7 @@ impl Keychain {
         }
     }
 
-    /// Asks a credential helper.
+    /// Asks a credential helper that a file names.
     async fn ask(&self, file: &AuthFile, helper: &str, name: &str) -> Result<Option<Login>, Error> {
         let program = format!("docker-credential-{helper}");
         let server = auth_file::server_of(name);
@@ -170,7 +174,7 @@ impl Keychain {
         }
     }
 
-    /// Finds what GitHub's own tools know, which is good at its registry alone.
+    /// Finds the credentials of GitHub's own tools, which are only valid for GitHub's registry.
     async fn of_github(&self) -> Result<Login, Error> {
         for name in ["GH_TOKEN", "GITHUB_TOKEN"] {
             if let Some(token) = self.environment.text(name) {
@@ -189,7 +193,7 @@ impl Keychain {
     }
 }
 
-/// Reads the variables of this program.
+/// Reads the credentials in the variables of this program.
 fn of_variables(environment: &Environment) -> Result<Option<Login>, Error> {
     let username = environment.text("ALGA_REGISTRY_USERNAME").unwrap_or_else(|| TOKEN_USER.to_owned());
     if let Some(token) = environment.text("ALGA_REGISTRY_TOKEN") {
@@ -205,12 +209,13 @@ fn secret(text: String) -> SecretBytes {
     SecretBox::new(Box::new(text.into_bytes()))
 }
 
-/// A password as a file or a pipe holds it, perhaps with a line end.
+/// Parses a password from a file or a pipe, which may end with a line end.
 fn one_line(bytes: &SecretBytes, place: &str) -> Result<SecretString, Error> {
-    let text = std::str::from_utf8(bytes.expose_secret()).map_err(|_| Error::given(place, "not UTF-8"))?;
+    let text = std::str::from_utf8(bytes.expose_secret())
+        .map_err(|_| Error::given(place, "invalid password or token: expected UTF-8 text"))?;
     let line = text.trim_end_matches(['\r', '\n']);
     if line.is_empty() || line.contains(['\r', '\n', '\0']) {
-        return Err(Error::given(place, "the password or token must be one line"));
+        return Err(Error::given(place, "invalid password or token: expected one line"));
     }
     Ok(line.into())
 }
@@ -219,18 +224,18 @@ fn read_file(path: &Path) -> std::io::Result<SecretBytes> {
     read_bounded(std::fs::File::open(path)?)
 }
 
-/// Reads everything without leaving copies behind: the memory is taken at once.
+/// Reads everything into memory that is allocated at once, so that no copies of a secret are left behind.
 fn read_bounded(from: impl Read) -> std::io::Result<SecretBytes> {
     let mut bytes = SecretBox::new(Box::new(Vec::with_capacity(LIMIT + 1)));
     let buffer = secrecy::ExposeSecretMut::expose_secret_mut(&mut bytes);
     from.take(LIMIT as u64 + 1).read_to_end(buffer)?;
     if bytes.expose_secret().len() > LIMIT {
-        return Err(std::io::Error::other("it is larger than 1 MiB"));
+        return Err(std::io::Error::other("larger than the limit of 1 MiB"));
     }
     Ok(bytes)
 }
 
-/// Returns where docker keeps credentials, then where podman does.
+/// Returns the paths of the credentials files of docker, then of podman.
 fn auth_files(environment: &Environment) -> Vec<PathBuf> {
     let home = environment.path("HOME");
     let docker = environment.path("DOCKER_CONFIG").or_else(|| home.as_ref().map(|home| home.join(".docker")));

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use super::reference::{InvalidReference, Prefix, Repository, has_host, invalid};
 
-/// A repository below a prefix that is known from elsewhere, or one of another registry.
+/// A repository below a store's prefix, or a repository of another registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnyRepository {
-    /// A repository below the prefix.
+    /// A repository below the prefix. Its name does not include the prefix.
     Own(Repository),
     /// A repository of another registry, or of the same registry outside the prefix.
     External {
-        /// The host, without a path.
+        /// The host and port, without a path.
         registry: Prefix,
         /// The full path in the registry.
         repository: Repository,
@@ -28,14 +28,15 @@ impl AnyRepository {
         prefix.strip(name).map_or_else(|| external(name), |repository| Ok(Self::Own(repository)))
     }
 
-    /// Returns the name without the host when it is below `prefix`, whichever way it was written.
+    /// Turns an external repository below `prefix` into [`AnyRepository::Own`], so that two spellings of one name are
+    /// equal.
     #[must_use]
     pub fn below(self, prefix: &Prefix) -> Self {
         let own = self.external_name().and_then(|name| prefix.strip(&name));
         own.map_or(self, Self::Own)
     }
 
-    /// Returns `HOST/PATH`, where `prefix` is what the repository is relative to.
+    /// Returns `HOST/PATH`. An own repository is relative to `prefix`.
     pub fn name(&self, prefix: &Prefix) -> String {
         match self {
             Self::Own(repository) => prefix.name_of(repository),
@@ -43,7 +44,7 @@ impl AnyRepository {
         }
     }
 
-    /// Returns `HOST/PATH` of a repository of another registry.
+    /// Returns `HOST/PATH` of a repository of another registry, and `None` for an own repository.
     pub(crate) fn external_name(&self) -> Option<String> {
         match self {
             Self::Own(_) => None,
@@ -58,7 +59,7 @@ fn external(name: &str) -> Result<AnyRepository, InvalidReference> {
     Ok(AnyRepository::External { registry: Prefix::parse(host, false)?, repository: path.parse()? })
 }
 
-/// A name whose first part has a dot or a port, or is `localhost`, is of another registry: Docker tells names apart in the same way.
+/// Takes a name for one of another registry when its first part has a dot or a port, or is `localhost`, as Docker does.
 impl FromStr for AnyRepository {
     type Err = InvalidReference;
 
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_host_is_of_another_registry() {
+    fn a_name_with_a_host_belongs_to_another_registry() {
         for text in ["app-core", "team/app"] {
             assert!(matches!(parse(text), AnyRepository::Own(_)), "{text}");
         }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_below_the_prefix_is_own_however_it_is_written() {
+    fn a_name_below_the_prefix_is_own_in_every_spelling() {
         let prefix = Prefix::parse("r.io/team", false).expect("a prefix");
         let own = AnyRepository::Own("app".parse().expect("a repository"));
         assert_eq!(parse("r.io/team/app").below(&prefix), own);

@@ -1,20 +1,20 @@
-//! A manifest and all that it names, packed: every digest is known before a store is touched.
+//! A manifest with everything that it names, packed: every digest is known before the first request to a store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Content, Descriptor, Digest, Document, Index, Manifest, media_type};
 
-/// A manifest with its blobs.
+/// A manifest with its blobs, and for an index with the manifests that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     manifest: Document,
-    /// The manifests that an index names.
+    /// Manifests that an index names.
     manifests: Vec<Document>,
     blobs: Vec<Content>,
 }
 
 impl Artifact {
-    /// Packs an OCI image manifest around `config` and `layers`. A blob that stands twice is kept once.
+    /// Packs an OCI image manifest around `config` and `layers`. A blob that occurs twice is kept once.
     pub fn pack(
         artifact_type: Option<&str>,
         config: Content,
@@ -32,34 +32,34 @@ impl Artifact {
         Self::of(manifest, Vec::new(), std::iter::once(config).chain(layers).collect())
     }
 
-    /// What is packed already: a manifest, or an index with the manifests that it names, and all their blobs. What stands twice is
-    /// kept once.
+    /// Builds an artifact from a manifest that is already packed: an image manifest with its blobs, or an index with
+    /// its manifests and all their blobs. Content that occurs twice is kept once.
     pub fn of(manifest: Document, manifests: Vec<Document>, blobs: Vec<Content>) -> Self {
         let manifests = each_once(manifests, Document::descriptor);
         Self { manifest, manifests, blobs: each_once(blobs, Content::descriptor) }
     }
 
-    /// Returns the manifest.
+    /// Returns the manifest or index.
     pub fn manifest(&self) -> &Document {
         &self.manifest
     }
 
-    /// Descriptor of the manifest.
+    /// Returns the descriptor of the manifest.
     pub fn descriptor(&self) -> &Descriptor {
         self.manifest.descriptor()
     }
 
-    /// Digest of the manifest: the artifact's identity.
+    /// Returns the digest of the manifest, which identifies the artifact.
     pub fn digest(&self) -> &Digest {
         &self.descriptor().digest
     }
 
-    /// Where it is an index, the manifests that it names: stored by their digests, before it.
+    /// Returns the manifests that an index names. They are stored by digest, before the index.
     pub fn manifests(&self) -> &[Document] {
         &self.manifests
     }
 
-    /// Where it is an index, how many of the manifests that it names it does not carry: platforms that were left.
+    /// Returns how many manifests of an index are not part of this artifact, because their platforms were left out.
     pub fn absent(&self) -> usize {
         if !media_type::is_index(&self.descriptor().media_type) {
             return 0;
@@ -71,23 +71,23 @@ impl Artifact {
         named.iter().filter(|manifest| !carried(&manifest.digest)).count()
     }
 
-    /// Returns the config that the manifest names; an index names none.
+    /// Returns the config that the manifest names. An index has none.
     pub fn config(&self) -> Option<&Content> {
         let manifest = Manifest::parse(&self.descriptor().media_type, self.manifest.bytes()).ok()?;
         self.blobs.iter().find(|blob| blob.descriptor().digest == manifest.config.digest)
     }
 
-    /// Config and layers, of all manifests, each once.
+    /// Returns the configs and layers of all manifests, each once.
     pub fn blobs(&self) -> &[Content] {
         &self.blobs
     }
 
-    /// Count of all bytes.
+    /// Returns the size of all contents in bytes.
     pub fn size(&self) -> u64 {
         self.contents().map(|content| content.descriptor().size).sum()
     }
 
-    /// Everything, in the order of storing.
+    /// Returns all contents in the order in which they are stored.
     pub fn contents(&self) -> impl Iterator<Item = &Content> {
         let manifests = self.manifests.iter().chain([&self.manifest]).map(Document::content);
         self.blobs.iter().chain(manifests)

@@ -1,5 +1,5 @@
-//! Bytes together with what they are. A digest is known before the first byte moves; where the bytes lie in a file or in another
-//! store, they are held against it on their way, and never are in memory as a whole.
+//! Bytes together with their descriptor. A digest is known before the first byte moves. Bytes in a file or in another
+//! store are verified while they are copied, and are never in memory as a whole.
 
 use std::fs::File;
 use std::io;
@@ -18,17 +18,17 @@ use super::registry::Registry;
 use super::store::mismatch;
 use super::{Descriptor, Digest, Error, Hasher, Kind, Repository};
 
-/// What is read at once. Many contents are on their way at the same time, and of each there are two or three pieces in memory.
+/// Bytes that are read at once. Many contents are copied at the same time, each with two or three pieces in memory.
 const CHUNK: u64 = 128 << 10;
 
-/// Some content and its descriptor.
+/// Content together with its descriptor.
 #[derive(Clone, Debug)]
 pub struct Content {
     descriptor: Descriptor,
     source: Source,
 }
 
-/// Where the bytes are.
+/// The place that the bytes are read from.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Memory(Bytes),
@@ -36,7 +36,7 @@ pub(super) enum Source {
     Registry(Remote),
 }
 
-/// The same bytes under the same description; wherever they are, the digest says which they are.
+/// Two contents are equal when their descriptors are: the digest identifies the bytes, wherever they are.
 impl PartialEq for Content {
     fn eq(&self, other: &Self) -> bool {
         self.descriptor == other.descriptor
@@ -46,31 +46,31 @@ impl PartialEq for Content {
 impl Eq for Content {}
 
 impl Content {
-    /// Describes `bytes`, once.
+    /// Computes the descriptor of `bytes`, once.
     pub fn new(media_type: &str, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self { descriptor: Descriptor::of(media_type, &bytes), source: Source::Memory(bytes) }
     }
 
-    /// Content that lies in a file and is described already. Whoever stores it stores nothing else: at its end the digest is held
-    /// against what was read.
+    /// Returns content that is read from a file and is already described. The digest is verified at the end of every
+    /// read, so other bytes are never stored.
     pub fn in_file(descriptor: Descriptor, range: FileRange) -> Self {
         Self { descriptor, source: Source::File(range) }
     }
 
-    /// Content that lies in a registry. It is read when it is stored elsewhere, as often as that takes.
+    /// Returns content that is read from a registry each time it is stored elsewhere.
     pub(super) fn in_registry(descriptor: Descriptor, registry: Arc<Registry>, repository: Repository) -> Self {
         let remote = Remote { registry, repository, taken: Arc::default() };
         Self { descriptor, source: Source::Registry(remote) }
     }
 
-    /// What it is.
+    /// Returns the descriptor of the content.
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// Returns the bytes that the descriptor describes, unless they are in a file or a registry, whence they are never read as a
-    /// whole: layers of container images.
+    /// Returns the bytes, or `None` when they are in a file or a registry. Such content, for example image layers, is
+    /// never read as a whole.
     pub fn bytes(&self) -> Option<&Bytes> {
         match &self.source {
             Source::Memory(bytes) => Some(bytes),
@@ -78,7 +78,8 @@ impl Content {
         }
     }
 
-    /// How many bytes were taken from where it is by now, the last time that it was sent; nothing for content in memory.
+    /// Returns how many bytes the current or last copy has read from the file or registry, and `None` for content in
+    /// memory.
     pub fn progress(&self) -> Option<u64> {
         match &self.source {
             Source::Memory(_) => None,
@@ -88,8 +89,8 @@ impl Content {
         }
     }
 
-    /// The bytes from the start, in pieces. The last piece comes only after all of them were found to have the digest, so that
-    /// nothing else can arrive as a whole.
+    /// Returns the bytes from the start, in pieces. The last piece follows only after the digest has been verified, so
+    /// that wrong content is never received as a whole.
     pub(super) fn stream(&self) -> BoxStream<'static, io::Result<Bytes>> {
         match &self.source {
             Source::Memory(bytes) => stream::iter([Ok(bytes.clone())]).boxed(),
@@ -102,21 +103,21 @@ impl Content {
         &self.source
     }
 
-    /// The same bytes, annotated where a manifest names them.
+    /// Adds an annotation to the descriptor.
     #[must_use]
     pub(crate) fn annotated(mut self, key: &str, value: &str) -> Self {
         self.descriptor = self.descriptor.annotated(key, value);
         self
     }
 
-    /// The same bytes, with the artifact type that their manifest states.
+    /// Sets the artifact type in the descriptor to the one that the manifest states.
     pub(super) fn typed(mut self, artifact_type: Option<&str>) -> Self {
         self.descriptor.artifact_type = artifact_type.map(ToOwned::to_owned);
         self
     }
 }
 
-/// A part of a file, read by position: any number of readers at once, each from the start.
+/// A part of a file that is read by position, so that any number of readers can read it at once.
 #[derive(Clone, Debug)]
 pub struct FileRange {
     file: Place,
@@ -128,22 +129,22 @@ pub struct FileRange {
 #[derive(Clone, Debug)]
 enum Place {
     Open(Arc<File>),
-    /// Opened for each read: a store has more files than a process may have open.
+    /// A path that is opened for each read, because a store has more files than a process may have open.
     Closed(Arc<Path>),
 }
 
 impl FileRange {
-    /// `length` bytes from `offset` on.
+    /// Returns the range of `length` bytes that starts at `offset`.
     pub fn new(file: Arc<File>, offset: u64, length: u64) -> Self {
         Self { file: Place::Open(file), offset, length, taken: Arc::default() }
     }
 
-    /// All `length` bytes of a file.
+    /// Returns the range of all `length` bytes of a file.
     pub(super) fn at(path: PathBuf, length: u64) -> Self {
         Self { file: Place::Closed(path.into()), offset: 0, length, taken: Arc::default() }
     }
 
-    /// Count of bytes.
+    /// Returns the length in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -162,8 +163,8 @@ impl FileRange {
         Ok(bytes)
     }
 
-    /// Reads the whole range and compares it with `digest`. A thread for blocking work reads and hashes one piece at a time, so
-    /// that the caller's thread is free, and little is left to be done when the caller is cancelled.
+    /// Reads the whole range and compares it with `digest`. A thread for blocking work reads and hashes one piece at a
+    /// time, so that the caller's thread is free and a cancelled call ends soon.
     pub(super) async fn has_digest(&self, digest: &Digest) -> io::Result<bool> {
         let mut pieces = std::pin::pin!(self.verified(digest));
         while let Some(piece) = pieces.next().await {
@@ -175,7 +176,7 @@ impl FileRange {
         Ok(true)
     }
 
-    /// As [`Content::stream`].
+    /// Returns the pieces as [`Content::stream`] does.
     fn verified(&self, digest: &Digest) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
         let first = Reading { range: self.clone(), digest: digest.clone(), position: 0, hasher: Hasher::new() };
         stream::unfold(Some(first.ahead()), |reading| async {
@@ -187,7 +188,7 @@ impl FileRange {
     }
 }
 
-/// A range, read up to a position.
+/// The state of reading a range up to a position.
 struct Reading {
     range: FileRange,
     digest: Digest,
@@ -198,7 +199,7 @@ struct Reading {
 type Piece = (Bytes, Option<Reading>);
 
 impl Reading {
-    /// Reads and hashes the next piece while the last one is on its way.
+    /// Reads and hashes the next piece while the previous one is being sent.
     fn ahead(self) -> JoinHandle<io::Result<Piece>> {
         spawn_blocking(|| self.next())
     }
@@ -216,7 +217,7 @@ impl Reading {
     }
 }
 
-/// A blob of a registry.
+/// A blob in a registry.
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
     pub registry: Arc<Registry>,
@@ -225,7 +226,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// As [`Content::stream`].
+    /// Returns the pieces as [`Content::stream`] does.
     fn verified(&self, descriptor: &Descriptor) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
         let (remote, descriptor) = (self.clone(), descriptor.clone());
         let opened = async move {
@@ -240,7 +241,7 @@ impl Remote {
     }
 }
 
-/// A blob on its way out of a registry: one piece behind what has arrived.
+/// A blob that is being downloaded. It gives out each piece only when the next one has arrived.
 struct Download {
     remote: Remote,
     descriptor: Descriptor,
@@ -270,7 +271,8 @@ impl Download {
         })
     }
 
-    /// Gives the piece before it; nothing where there is none, or there are more bytes than there should be.
+    /// Takes a new piece and returns the one before it. Returns `None` for the first piece, and when there are more
+    /// bytes than described.
     fn take(&mut self, piece: Bytes) -> Option<Bytes> {
         self.hasher.update(&piece);
         self.position += piece.len() as u64;
@@ -279,7 +281,7 @@ impl Download {
         before.filter(|_| self.position <= self.descriptor.size)
     }
 
-    /// The last piece, or why it must not be had.
+    /// Returns the last piece, or an error when the bytes do not match the descriptor.
     fn finish(self) -> Option<io::Result<Bytes>> {
         let Self { remote, descriptor, hasher, position, held } = self;
         let found = hasher.finish();
@@ -291,12 +293,13 @@ impl Download {
     }
 }
 
-/// What a file holds is not what the digest says.
+/// A file whose bytes do not have the digest of the descriptor.
 #[derive(Debug, thiserror::Error)]
-#[error("its bytes have the digest {0}")]
+#[error("the bytes have the digest {0}")]
 struct Changed(Digest);
 
-/// What it means for whoever stores the content that it could not be read to its end, and when it is worth another attempt.
+/// Classifies a failure to read content for the operation that stores it: kind, reason, and the wait before a retry
+/// when a retry may help.
 pub(super) fn unreadable(cause: &io::Error) -> (Kind, String, Option<Duration>) {
     let inner = cause.get_ref();
     if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<Error>()) {
@@ -304,8 +307,10 @@ pub(super) fn unreadable(cause: &io::Error) -> (Kind, String, Option<Duration>) 
     }
     let changed = inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Changed>);
     match cause.kind() {
-        _ if changed => (Kind::Mismatch, format!("its file holds something else: {cause}"), None),
-        io::ErrorKind::UnexpectedEof => (Kind::Mismatch, "its file is too short".to_owned(), None),
+        _ if changed => (Kind::Mismatch, format!("its file has changed: {cause}"), None),
+        io::ErrorKind::UnexpectedEof => {
+            (Kind::Mismatch, "its file is shorter than its descriptor states".to_owned(), None)
+        }
         _ => (Kind::Io, format!("its file cannot be read: {cause}"), None),
     }
 }

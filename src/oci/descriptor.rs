@@ -1,4 +1,4 @@
-//! What a piece of content is, without its bytes.
+//! The descriptor of content, without its bytes.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 use super::Digest;
 use super::json::Shape;
 
-/// Media type, digest and size in bytes of some content.
+/// Media type, digest and size of some content.
 ///
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md>
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// RFC 6838 media type.
+    /// Media type of the content (RFC 6838).
     pub media_type: String,
-    /// Digest of the bytes.
+    /// SHA-256 digest of the bytes.
     pub digest: Digest,
-    /// Count of bytes.
+    /// Length of the content in bytes.
     pub size: u64,
-    /// Media type of the artifact, where a manifest is described.
+    /// Media type of the artifact, when the content is a manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// Annotations on the descriptor itself, not on what it names.
+    /// Annotations of the descriptor itself, not of the content.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Any further field, kept as it is.
+    /// All other fields, kept unchanged.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
 }
@@ -44,7 +44,7 @@ pub(super) static SHAPE: Shape = Shape {
     foreign: &[],
 };
 
-/// `features` is Docker's.
+/// The platform of a descriptor. The field `features` is Docker's.
 static PLATFORM: Shape = Shape {
     fields: &[
         ("architecture", None),
@@ -58,7 +58,7 @@ static PLATFORM: Shape = Shape {
 };
 
 impl Descriptor {
-    /// Describes `bytes`.
+    /// Computes the descriptor of `bytes`.
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
         Self {
             media_type: media_type.to_owned(),
@@ -70,7 +70,7 @@ impl Descriptor {
         }
     }
 
-    /// The same with one annotation more.
+    /// Adds one annotation to the descriptor.
     #[must_use]
     pub(crate) fn annotated(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), value.to_owned());

@@ -1,4 +1,4 @@
-//! Content identity: `sha256:<hex>`, valid by construction.
+//! The identity of content: `sha256:<hex>`, valid by construction.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -7,27 +7,27 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// A sha256 content digest in its canonical text form, `sha256:` and 64 lower-case hex digits.
+/// A SHA-256 content digest in its canonical form: `sha256:` followed by 64 lowercase hex digits.
 ///
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md#digests>
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// A text that is no digest.
+/// A text that is not a valid digest.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a digest: want `sha256:` and 64 lower-case hex digits")]
+#[error("invalid digest `{0}`: expected `sha256:` followed by 64 lowercase hex digits")]
 pub struct InvalidDigest(String);
 
 impl Digest {
-    /// Digest of `bytes`.
+    /// Computes the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// The 64 hex digits, without the algorithm.
+    /// Returns the 64 hex digits, without the algorithm.
     pub fn hex(&self) -> &str {
         &self.0["sha256:".len()..]
     }
@@ -42,28 +42,28 @@ impl Digest {
         &self.hex()[..12]
     }
 
-    /// The canonical text.
+    /// Returns the canonical text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Hashes a stream.
+/// Computes the digest of a stream.
 #[derive(Debug, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {
-    /// An empty hash.
+    /// Returns a hasher that has read no bytes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes to the hash.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all that was taken.
+    /// Returns the digest of all bytes.
     pub fn finish(self) -> Digest {
         let mut text = String::with_capacity(71);
         text.push_str("sha256:");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_the_canonical_form_is_refused() {
+    fn every_other_form_than_the_canonical_one_is_refused() {
         for text in ["", "sha256:", "sha256:abc", "sha512:00", &format!("sha256:{}", "A".repeat(64)), &"a".repeat(71)] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Content, Descriptor};
 
-/// A manifest or an index as it is stored. Unlike a [`Content`], its bytes are always in memory.
+/// A manifest or an index with its stored bytes. Unlike those of a [`Content`], the bytes are always in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     content: Content,
@@ -12,7 +12,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// Describes `bytes`, once.
+    /// Computes the descriptor of `bytes`, once.
     pub fn new(media_type: &str, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self { content: Content::new(media_type, bytes.clone()), bytes }
@@ -28,12 +28,12 @@ impl Document {
         &self.bytes
     }
 
-    /// Returns the same as something to be stored.
+    /// Returns the document as content that can be stored.
     pub fn content(&self) -> &Content {
         &self.content
     }
 
-    /// The same bytes, with the artifact type that they state as a manifest.
+    /// Sets the artifact type in the descriptor to the one that the manifest states.
     pub(super) fn typed(self, artifact_type: Option<&str>) -> Self {
         Self { content: self.content.typed(artifact_type), bytes: self.bytes }
     }

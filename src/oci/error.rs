@@ -1,53 +1,54 @@
-//! What can go wrong between this program and a store.
+//! Errors of a store operation.
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
-/// What an [`Error`] means for the caller.
+/// The class of an [`Error`], for the caller's decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// There is no such repository, tag, manifest or blob.
+    /// The repository, tag, manifest or blob does not exist.
     NotFound,
-    /// What was read is not what its digest says.
+    /// The content does not have the digest by which it was requested.
     Mismatch,
-    /// What was read is larger than the bound, or than its descriptor says.
+    /// The content is larger than a limit, or than its descriptor states.
     TooLarge,
-    /// What was read does not follow its specification.
+    /// The content does not follow its specification.
     Malformed,
-    /// The store refuses what is against its rules: a manifest whose blobs are absent, a directory that is something else.
+    /// The operation violates a rule of the store: the blobs of a manifest are missing, or a directory is not a
+    /// directory of layouts.
     Refused,
-    /// A tag names something else than it should: somebody else moved it.
+    /// The tag does not point to the expected manifest, because another publisher moved it.
     Conflict,
-    /// The registry does not take what is written, and would not take it another time.
+    /// The registry refuses the write until a person changes something.
     Blocked(Obstacle),
-    /// No or wrong credentials, or no permission.
+    /// The credentials are missing or wrong, or lack a permission.
     Denied,
-    /// The store cannot be reached, or says that it will be back.
+    /// The store cannot be reached, or asks for a later retry.
     Unavailable,
-    /// Nobody who is trusted vouches for the store: its TLS certificate.
+    /// The TLS certificate of the registry is not trusted.
     Untrusted,
-    /// The file system of a layout.
+    /// The file system of a layout or archive failed.
     Io,
 }
 
-/// What keeps a registry from taking a write until a person changes something.
+/// The reason why a registry refuses a write until a person changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The tag names another manifest, and a rule of the registry keeps the tag from being moved.
+    /// The tag points to another manifest, and a rule of the registry keeps the tag from being moved.
     ImmutableTag,
-    /// The repository does not exist, and the registry makes none for a push.
+    /// The repository does not exist, and the registry does not create one for a push.
     NoRepository,
-    /// The registry, or this part of it, is full.
+    /// The registry, or the project in it, is full.
     Quota,
-    /// The registry, or a proxy in front of it, does not take this many bytes.
+    /// The registry, or a proxy in front of it, does not accept this many bytes.
     Size,
-    /// The registry finds fault with the blob or the manifest.
+    /// The registry rejects the content of the blob or manifest.
     Content,
-    /// The registry keeps other bytes under a digest than that of the bytes that it was sent, or none, and deletes nothing.
+    /// The registry stores other bytes under a digest than were pushed, or none, and does not delete them.
     KeepsOtherBytes,
 }
 
-/// A store operation that failed: what was attempted, on which reference, why.
+/// A store operation that failed. The message names what was attempted, on which reference, and why it failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{attempted} {reference}: {reason}")]
 pub struct Error {
@@ -55,60 +56,60 @@ pub struct Error {
     attempted: &'static str,
     reference: String,
     reason: String,
-    /// It may pass by itself, after this long at the earliest.
+    /// Shortest wait before a retry, when a retry may help.
     retry_after: Option<Duration>,
     #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// `attempted` is a gerund: "reading", "pushing".
+    /// Builds an error. `attempted` is a gerund: "reading", "pushing".
     pub fn new(kind: Kind, attempted: &'static str, reference: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { kind, attempted, reference: reference.into(), reason: reason.into(), retry_after: None, source: None }
     }
 
-    /// The same with its cause.
+    /// Adds the error that caused this one.
     #[must_use]
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The same, which may pass by itself, after `wait` at the earliest.
+    /// Marks the error as transient: a retry may help after `wait`.
     #[must_use]
     pub(super) fn passing(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// The same with more to say.
+    /// Appends `text` to the reason.
     #[must_use]
     pub(super) fn adding(mut self, text: &str) -> Self {
         self.reason.push_str(text);
         self
     }
 
-    /// When it is worth another attempt, if it is.
+    /// Returns how long to wait before a retry, and `None` when a retry does not help.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// For decisions.
+    /// Returns the class of the error.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// On which reference.
+    /// Returns the reference that the operation was attempted on.
     pub fn reference(&self) -> &str {
         &self.reference
     }
 
-    /// Why, without what was attempted.
+    /// Returns the reason, without what was attempted.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// On which repository: the reference without tag and digest.
+    /// Returns the repository: the reference without tag and digest.
     pub fn repository(&self) -> &str {
         let name = self.reference.split('@').next().unwrap_or_default();
         match name.rsplit_once(':') {
@@ -117,16 +118,16 @@ impl Error {
         }
     }
 
-    /// Is something that was asked for simply not there?
+    /// Returns whether the requested content does not exist.
     pub fn is_not_found(&self) -> bool {
         self.kind == Kind::NotFound
     }
 }
 
-/// Nothing where what was asked for is simply not there.
+/// Turns [`Kind::NotFound`] into `None`.
 ///
 /// # Errors
-/// All others stay.
+/// Every other error, unchanged.
 pub fn optional<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),

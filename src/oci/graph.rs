@@ -1,4 +1,4 @@
-//! Everything that hangs on a manifest: what it names, and what refers to it. Blobs are named, not read.
+//! Reads a manifest together with everything that it names and everything that refers to it. Blobs are named, not read.
 
 use std::collections::BTreeSet;
 
@@ -13,28 +13,29 @@ use super::{
     media_type, optional,
 };
 
-/// Manifests that one index may name, and that may refer to one.
+/// Most manifests that one index may name, and most manifests that may refer to one artifact.
 const MANIFESTS: usize = 1000;
-/// How far signatures of signatures are followed.
+/// Most levels of referrers that are followed, for example signatures of signatures.
 const DEPTH: usize = 4;
-/// What the tags start with that hang something on a manifest.
+/// Start of every tag that attaches content to a manifest.
 pub(crate) const ATTACHED_PREFIX: &str = "sha256-";
-/// What is hung on a manifest by a tag of its name: cosign's signatures, attestations and bills of material.
+/// Ends of the tags by which cosign attaches signatures, attestations and bills of material to a manifest.
 ///
 /// <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>
 const SUFFIXES: [&str; 3] = [".sig", ".att", ".sbom"];
 
-/// What refers to a manifest, or to one of those that it names.
+/// Everything that refers to an artifact or to a manifest that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attached {
-    /// By what each says of itself: the manifests that name a subject, as they are described, with everything that they name.
+    /// Manifests with a `subject`: the digest of the subject, the descriptor of the referrer, and the referrer with
+    /// everything that it names.
     pub referrers: Vec<(Digest, Descriptor, Artifact)>,
-    /// By tags: `sha256-<hex>.sig` and the like.
+    /// Artifacts attached by tag, such as `sha256-<hex>.sig`.
     pub tagged: Vec<(Tag, Artifact)>,
 }
 
 impl ReadStore {
-    /// A blob to be stored elsewhere, where it is read piece by piece. Nothing is read yet.
+    /// Returns a blob that can be stored elsewhere and is then read piece by piece. Nothing is read yet.
     pub fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
         match &self.backing {
             Backing::Registry(registry) => {
@@ -48,21 +49,21 @@ impl ReadStore {
     /// Returns whether the store has this blob or manifest.
     ///
     /// # Errors
-    /// When the store fails; absent is `Ok(false)`.
+    /// When the store fails. Missing content is `Ok(false)`.
     pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         on_backing!(self, store => store.has(repository, descriptor))
     }
 
-    /// Asks for a blob or manifest that must be there.
+    /// Checks that a blob or manifest exists.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when it is absent, and when the store fails.
+    /// [`Kind::NotFound`] when it does not exist; when the store fails.
     pub(crate) async fn find(&self, repository: &Repository, descriptor: &Descriptor) -> Result<(), Error> {
         if self.has(repository, descriptor).await? {
             return Ok(());
         }
         let reference = format!("{repository}@{}", descriptor.digest);
-        Err(Error::new(Kind::NotFound, "looking for", reference, "it is not there"))
+        Err(Error::new(Kind::NotFound, "looking for", reference, "not found"))
     }
 
     /// Reads a blob to its end, piece by piece, and verifies it against its descriptor.
@@ -72,7 +73,7 @@ impl ReadStore {
     pub(crate) async fn read_through(&self, repository: &Repository, descriptor: &Descriptor) -> Result<(), Error> {
         let reference = || format!("{repository}@{}", descriptor.digest);
         let Backing::Registry(registry) = &self.backing else {
-            // On a disk, whoever asks for a blob reads it.
+            // `find` reads and verifies the bytes of a store on a disk.
             return self.find(repository, descriptor).await;
         };
         let read = async || {
@@ -89,11 +90,11 @@ impl ReadStore {
         registry.persist(read).await
     }
 
-    /// A manifest, and of an index the manifests that it names and `keep` wants; on a disk, those of them that are there. An index
-    /// inside an index is followed once.
+    /// Reads a manifest, and for an index the manifests that it names and that `keep` accepts. A store on a disk may
+    /// lack some of them. An index inside an index is followed once.
     ///
     /// # Errors
-    /// When the store fails or something is not there, and for manifests that are none.
+    /// When the store fails, when content is missing, and when a manifest is invalid.
     pub async fn artifact(
         &self,
         repository: &Repository,
@@ -111,7 +112,7 @@ impl ReadStore {
                 break;
             }
             if level == 2 || manifests.len() + wanted.len() > MANIFESTS {
-                let reason = "it names indexes inside of indexes, or more manifests than any image has";
+                let reason = "the index has more than two levels, or names more than 1,000 manifests";
                 return Err(Error::new(
                     Kind::Malformed,
                     "reading",
@@ -121,7 +122,7 @@ impl ReadStore {
             }
             let reads = wanted.iter().map(|child| async {
                 match self.named_manifest(repository, child).await {
-                    // A disk may hold some platforms alone.
+                    // A store on a disk may hold some platforms only.
                     Err(error) if error.is_not_found() && self.path().is_some() => Ok(Err(error)),
                     read => read.map(Ok),
                 }
@@ -136,24 +137,25 @@ impl ReadStore {
                 manifests.push(Document::new(&child.media_type, bytes));
             }
         }
-        // Leaves first, so that each is there before it is named.
+        // Image manifests come before indexes, so that each manifest is stored before the index that names it.
         manifests.sort_by_key(|content| media_type::is_index(&content.descriptor().media_type));
         let manifest = Document::new(&descriptor.media_type, bytes).typed(artifact_type.as_deref());
         Ok(Artifact::of(manifest, manifests, blobs))
     }
 
-    /// Reads a manifest that an index names, and checks that the store calls it what the index does.
+    /// Reads a manifest that an index names, and checks that store and index agree on its media type.
     async fn named_manifest(&self, repository: &Repository, named: &Descriptor) -> Result<(Descriptor, Bytes), Error> {
         let (descriptor, bytes) = self.manifest(repository, &Selector::Digest(named.digest.clone())).await?;
         if descriptor.media_type == named.media_type {
             return Ok((descriptor, bytes));
         }
         let [expected, found] = [&named.media_type, &descriptor.media_type].map(|text| text.escape_debug());
-        let reason = format!("invalid media type `{found}`: expected `{expected}`, as the index says that names it");
+        let reason =
+            format!("invalid media type `{found}`: expected `{expected}`, as in the index that names the manifest");
         Err(Error::new(Kind::Malformed, "reading", format!("{repository}@{}", named.digest), reason))
     }
 
-    /// Returns the manifests that an index names; the blobs that an image manifest names are added to `blobs`.
+    /// Returns the manifests that an index names, and adds the blobs that an image manifest names to `blobs`.
     fn names(&self, repository: &Repository, parsed: Parsed, blobs: &mut Vec<Content>) -> Vec<Descriptor> {
         match parsed {
             Parsed::Index(index) => index.manifests,
@@ -165,7 +167,8 @@ impl ReadStore {
         }
     }
 
-    /// What refers to an artifact or to a manifest of it, by `subject` or by one of the repository's `tags`.
+    /// Reads everything that refers to an artifact or to one of its manifests, by `subject` or by one of the
+    /// repository's `tags`.
     ///
     /// # Errors
     /// When the store fails.
@@ -191,7 +194,7 @@ impl ReadStore {
                 return Err(too_many(repository, artifact.digest()));
             }
             let reads = new.iter().map(|(_, descriptor)| async {
-                // What was removed since it was listed refers to nothing any more.
+                // A referrer that was removed after it was listed no longer counts.
                 optional(self.artifact(repository, &Selector::Digest(descriptor.digest.clone()), &|_| true).await)
             });
             let read = try_join_all(reads).await?;
@@ -218,7 +221,7 @@ impl ReadStore {
         Ok(attached)
     }
 
-    /// The manifests that name `subject`, as the store describes them. Where a registry does not know, its tag `sha256-<hex>` does.
+    /// Lists the manifests that name `subject`. Where a registry keeps no such list, the tag `sha256-<hex>` holds it.
     ///
     /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
     async fn referring(
@@ -238,7 +241,7 @@ impl ReadStore {
         Ok(referring)
     }
 
-    /// Does the store itself know what refers to a manifest? A registry that does not wants a tag that says it.
+    /// Returns whether the store itself lists the referrers of a manifest. Other registries need a tag that lists them.
     ///
     /// # Errors
     /// When the store fails.
@@ -249,7 +252,7 @@ impl ReadStore {
         }
     }
 
-    /// An index under a tag; an empty one where there is none.
+    /// Reads the index under a tag. A missing tag gives an empty index.
     ///
     /// # Errors
     /// When the store fails.
@@ -264,7 +267,7 @@ impl ReadStore {
 }
 
 fn too_many(repository: &Repository, subject: &Digest) -> Error {
-    let reason = format!("more than {MANIFESTS} manifests refer to it");
+    let reason = format!("more than {MANIFESTS} manifests refer to this manifest, which is the limit");
     Error::new(Kind::TooLarge, "listing what refers to", format!("{repository}@{subject}"), reason)
 }
 
@@ -276,14 +279,14 @@ fn parse(repository: &Repository, manifest: &Descriptor, bytes: &[u8]) -> Result
     })
 }
 
-/// The tag under which what refers to `subject` is listed where the registry does not list it.
+/// Returns the tag that lists the referrers of `subject` in a registry that does not list them itself.
 ///
 /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema>
 pub(crate) fn referrers_tag(subject: &Digest) -> Tag {
     format!("{ATTACHED_PREFIX}{}", subject.hex()).parse().expect("a digest makes a tag")
 }
 
-/// The tags that may hang something on an artifact, or on a manifest of it.
+/// Returns the tags that may attach content to an artifact or to one of its manifests.
 pub(crate) fn attached_tags(artifact: &Artifact) -> Vec<Tag> {
     let manifests = artifact.manifests().iter().chain([artifact.manifest()]);
     let tags = manifests.map(|manifest| referrers_tag(&manifest.descriptor().digest)).flat_map(|tag| {

@@ -1,4 +1,4 @@
-//! The OCI image index: its bytes, and the one function that reads them.
+//! The OCI image index, and the only function that parses one.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::json::{self, Shape};
 use super::{Descriptor, descriptor, media_type};
 
-/// An index of manifests. Field order is the order of the written bytes.
+/// An index of manifests. The order of the fields is their order in the written bytes.
 ///
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md>
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Index {
-    /// Always 2.
+    /// Version of the format, always 2.
     pub schema_version: u32,
-    /// Some registries refuse an index without it.
+    /// Media type of the index. Some registries refuse an index without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// Media type of the artifact, when it is not a container image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// In order.
+    /// The manifests, in the order of the document.
     pub manifests: Vec<Descriptor>,
     /// The manifest that this index refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Box<Descriptor>>,
-    /// Sorted by key.
+    /// Annotations, written in the order of their keys.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Any further field, kept as it is.
+    /// All other fields, kept unchanged.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
 }
@@ -46,7 +46,8 @@ static SHAPE: Shape = Shape {
     foreign: &["config", "layers"],
 };
 
-/// What is read from the bytes. An [`Index`] itself cannot be deserialized, so that nothing reads one past [`Index::parse`].
+/// The fields of the document. An [`Index`] itself cannot be deserialized, so that every index goes through
+/// [`Index::parse`].
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields {
@@ -63,7 +64,7 @@ struct Fields {
 }
 
 impl Index {
-    /// An index of this program's own making.
+    /// Returns an index that this program writes.
     pub fn new(manifests: Vec<Descriptor>) -> Self {
         Self {
             schema_version: 2,
@@ -76,10 +77,10 @@ impl Index {
         }
     }
 
-    /// Parses an index that the store, or the descriptor of the index, calls a `media_type`.
+    /// Parses an index. `media_type` is what the store, or a descriptor, states for it.
     ///
     /// # Errors
-    /// As [`super::Manifest::parse`].
+    /// In the same cases as [`super::Manifest::parse`].
     pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, serde_json::Error> {
         media_type::expect(media_type, media_type::INDEXES, "an image index")?;
         let fields: Fields = json::read(bytes, &SHAPE)?;

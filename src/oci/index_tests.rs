@@ -41,7 +41,7 @@ fn a_duplicate_key_is_refused_in_every_object() {
 }
 
 #[test]
-fn a_key_that_folds_to_a_field_is_refused_in_place_of_the_field_and_beside_it() {
+fn a_key_that_differs_from_a_field_in_case_only_is_refused_with_and_without_the_field() {
     for (json, named) in [
         (r#"{"schemaVersion":2,"Manifests":[]}"#.to_owned(), "`Manifests`: expected `manifests`"),
         (index(r#","manifest\u017f":[]"#), "`manifestſ`: expected `manifests`"),
@@ -53,7 +53,7 @@ fn a_key_that_folds_to_a_field_is_refused_in_place_of_the_field_and_beside_it() 
 }
 
 #[test]
-fn an_index_that_is_an_image_manifest_as_well_is_refused() {
+fn an_index_that_is_also_an_image_manifest_is_refused() {
     for key in ["config", "layers", "Config", "layer\u{17f}"] {
         let refusal = refusal(&index(&format!(r#","{key}":null"#)));
         assert!(refusal.contains("both an image manifest and an index"), "{refusal}");
@@ -61,7 +61,7 @@ fn an_index_that_is_an_image_manifest_as_well_is_refused() {
 }
 
 #[test]
-fn an_index_has_the_media_type_that_it_was_served_as() {
+fn an_index_must_have_the_media_type_that_it_is_served_as() {
     let (bare, docker) = (index(""), index(&format!(r#","mediaType":"{DOCKER_MANIFEST_LIST}""#)));
     for (media_type, json) in [(IMAGE_INDEX, &bare), (DOCKER_MANIFEST_LIST, &bare), (DOCKER_MANIFEST_LIST, &docker)] {
         assert!(Index::parse(media_type, json.as_bytes()).is_ok(), "{media_type}: {json}");
@@ -80,7 +80,7 @@ proptest! {
         let _ = Index::parse(&text, text.as_bytes());
     }
 
-    /// Close to an index, so that the later rules are met, too.
+    /// Generates text close to an index, so that it reaches the later checks.
     #[test]
     fn no_key_or_value_panics(key: String, value in prop_oneof![".*", Just("{}".to_owned()), "[0-9\\[\\]{}\",:a-z]*"]) {
         let key = serde_json::to_string(&key).expect("JSON");

@@ -1,23 +1,24 @@
-//! JSON that every reader understands in the same way. Readers differ in which value of a duplicate key they take (RFC 8259,
-//! section 4), and Go's `encoding/json` takes a key for a field that differs from it in case only, so what is checked here could
-//! differ from what another program uses.
+//! JSON that every program understands in the same way. Programs differ in which value of a duplicate key they use (RFC
+//! 8259, section 4), and Go's `encoding/json` ignores the case of keys. Without these checks, this program could verify
+//! one value while another program uses a different one.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// The fields that readers know of one kind of object.
+/// The fields that programs know of one kind of object.
 #[derive(Debug)]
 pub(super) struct Shape {
-    /// Each field with the shape of the object in it, or of each object in the list in it. Free maps and plain values have none.
+    /// Each field with the shape of the object, or of each object of the list, in it. Free maps and plain values have
+    /// no shape.
     pub fields: &'static [(&'static str, Option<&'static Shape>)],
-    /// Fields of another kind of document, for which some readers would take this one.
+    /// Fields of another kind of document. With one of them, some programs would take the document for that kind.
     pub foreign: &'static [&'static str],
 }
 
 impl Shape {
-    /// Returns the shape of what is under `key`, or why the object may not have this key.
+    /// Returns the shape of the value of `key`, or the reason why the object may not have this key.
     fn below(&self, key: &str) -> Result<Option<&'static Shape>, String> {
         if let Some((_, shape)) = self.fields.iter().find(|(field, _)| *field == key) {
             return Ok(*shape);
@@ -27,13 +28,16 @@ impl Shape {
             return Err(format!("invalid key `{shown}`: expected `{field}`; some readers ignore the case of a key"));
         }
         if self.foreign.iter().any(|field| folds_to(key, field)) {
-            return Err(format!("invalid key `{shown}`: a manifest with it is both an image manifest and an index"));
+            return Err(format!(
+                "invalid key `{shown}`: a manifest with this key is both an image manifest and an index"
+            ));
         }
         Ok(None)
     }
 }
 
-/// Compares as Go's `strings.EqualFold` does. `field` is ASCII, and only two characters outside of ASCII fold into it.
+/// Compares two keys as Go's `strings.EqualFold` does. `field` is ASCII, and only two characters outside ASCII fold
+/// into ASCII.
 fn folds_to(key: &str, field: &str) -> bool {
     let folded = key.chars().map(|character| match character {
         '\u{17f}' => 's',
@@ -43,19 +47,20 @@ fn folds_to(key: &str, field: &str) -> bool {
     folded.eq(field.chars().map(|character| character.to_ascii_lowercase()))
 }
 
-/// Reads an object of the given shape.
+/// Parses an object of the given shape.
 ///
 /// # Errors
-/// When an object has a key twice, or one that other readers take for another; also when it is not a `T`.
+/// When an object has a duplicate key, or a key that differs from a known one in case only; when the JSON does not
+/// describe a `T`.
 pub(super) fn read<T: DeserializeOwned>(json: &[u8], shape: &'static Shape) -> Result<T, serde_json::Error> {
     check(json, Some(shape))?;
     serde_json::from_slice(json)
 }
 
-/// Checks that no object in `json` has a key twice.
+/// Checks that no object in `json` has a duplicate key.
 ///
 /// # Errors
-/// Names the key; also when `json` is not JSON.
+/// Names the duplicate key. Also when `json` is not JSON.
 pub(crate) fn each_key_once(json: &[u8]) -> Result<(), serde_json::Error> {
     check(json, None)
 }
@@ -66,7 +71,7 @@ fn check(json: &[u8], shape: Option<&'static Shape>) -> Result<(), serde_json::E
     deserializer.end()
 }
 
-/// Any value, checked and dropped. The shape is that of an object in the value's place.
+/// Checks any value and drops it. The shape applies to an object in the value's place.
 #[derive(Clone, Copy)]
 struct Checked(Option<&'static Shape>);
 
@@ -142,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_folds_to_a_field_as_in_go() {
+    fn keys_are_compared_as_go_compares_them() {
         for key in ["disks", "DISKS", "Disks", "di\u{17f}ks", "dis\u{212a}s", "DI\u{17f}\u{212a}\u{17f}"] {
             assert!(folds_to(key, "disks"), "{key}");
         }

@@ -1,4 +1,4 @@
-//! The OCI image manifest: its bytes, and the one function that reads them.
+//! The OCI image manifest, and the only function that parses one.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::json::{self, Shape};
 use super::{Descriptor, descriptor, media_type};
 
-/// An image manifest. Field order is the order of the written bytes.
+/// An image manifest. The order of the fields is their order in the written bytes.
 ///
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md>
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// Always 2.
+    /// Version of the format, always 2.
     pub schema_version: u32,
-    /// Always written, since some registries refuse a manifest without it. Other programs leave it out.
+    /// Media type of the manifest. This program always writes it, since some registries refuse a manifest without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// Media type of the artifact, when it is not a container image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// The config blob.
+    /// Descriptor of the config blob.
     pub config: Descriptor,
-    /// The layers, in order.
+    /// Descriptors of the layers, in order.
     pub layers: Vec<Descriptor>,
-    /// The manifest that this one refers to: the image that a signature signs.
+    /// The manifest that this one refers to, for example the image that a signature signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Box<Descriptor>>,
-    /// Sorted by key.
+    /// Annotations, written in the order of their keys.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -46,7 +46,8 @@ static SHAPE: Shape = Shape {
     foreign: &["manifests"],
 };
 
-/// What is read from the bytes. A [`Manifest`] itself cannot be deserialized, so that nothing reads one past [`Manifest::parse`].
+/// The fields of the document. A [`Manifest`] itself cannot be deserialized, so that every manifest goes through
+/// [`Manifest::parse`].
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields {
@@ -62,7 +63,7 @@ struct Fields {
 }
 
 impl Manifest {
-    /// A manifest of this program's own making.
+    /// Returns a manifest that this program writes.
     pub fn new(config: Descriptor, layers: Vec<Descriptor>, annotations: BTreeMap<String, String>) -> Self {
         Self {
             schema_version: 2,
@@ -75,12 +76,12 @@ impl Manifest {
         }
     }
 
-    /// Parses a manifest that the store, or the descriptor of the manifest, calls a `media_type`.
+    /// Parses a manifest. `media_type` is what the store, or a descriptor, states for it.
     ///
     /// # Errors
-    /// When other readers may understand the bytes differently: an object has a duplicate key, or one that differs from a known
-    /// field in case only; the manifest is an index as well (CVE-2021-41190); its own media type is not `media_type`. Also when
-    /// it is not an image manifest.
+    /// When other programs may understand the bytes differently: an object has a duplicate key or a key that differs
+    /// from a known field in case only, the manifest is also an index (CVE-2021-41190), or its own media type is not
+    /// `media_type`. Also when the bytes are not an image manifest.
     pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, serde_json::Error> {
         media_type::expect(media_type, media_type::IMAGE_MANIFESTS, "an image manifest")?;
         let fields: Fields = json::read(bytes, &SHAPE)?;

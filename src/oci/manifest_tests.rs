@@ -21,7 +21,7 @@ fn refusal(json: &str) -> String {
 }
 
 #[test]
-fn a_manifest_is_read_with_all_that_the_specification_has() {
+fn a_manifest_with_every_field_of_the_specification_is_accepted() {
     let more = descriptor(
         r#","urls":["https://a.example/"],"data":"","artifactType":"a/b","annotations":{"size":"x","Size":"y"},
            "platform":{"os":"linux","architecture":"arm64","variant":"v8","os.version":"1","os.features":[],"features":[]}"#,
@@ -36,7 +36,7 @@ fn a_manifest_is_read_with_all_that_the_specification_has() {
 }
 
 #[test]
-fn a_manifest_of_our_own_is_read_back() {
+fn a_manifest_that_this_program_writes_is_read_back() {
     let config = Descriptor::of("x/y", b"");
     let annotations = BTreeMap::from([("key".to_owned(), "value".to_owned())]);
     let written = Manifest::new(config.clone(), vec![config], annotations);
@@ -58,7 +58,7 @@ fn a_duplicate_key_is_refused_in_every_object() {
 }
 
 #[test]
-fn a_key_that_folds_to_a_field_is_refused_in_place_of_the_field_and_beside_it() {
+fn a_key_that_differs_from_a_field_in_case_only_is_refused_with_and_without_the_field() {
     let without_layers = format!(r#"{{"schemaVersion":2,"config":{},"Layers":[]}}"#, descriptor(""));
     for (json, named) in [
         (without_layers, "`Layers`: expected `layers`"),
@@ -74,7 +74,7 @@ fn a_key_that_folds_to_a_field_is_refused_in_place_of_the_field_and_beside_it() 
 }
 
 #[test]
-fn a_manifest_that_is_an_index_as_well_is_refused() {
+fn a_manifest_that_is_also_an_index_is_refused() {
     for key in ["manifests", "Manifests", "manifest\u{17f}"] {
         let refusal = refusal(&manifest(&format!(r#","{key}":null"#)));
         assert!(refusal.contains("both an image manifest and an index"), "{refusal}");
@@ -82,7 +82,7 @@ fn a_manifest_that_is_an_index_as_well_is_refused() {
 }
 
 #[test]
-fn a_manifest_has_the_media_type_that_it_was_served_as() {
+fn a_manifest_must_have_the_media_type_that_it_is_served_as() {
     let (bare, docker) = (manifest(""), manifest(&format!(r#","mediaType":"{DOCKER_MANIFEST}""#)));
     for (media_type, json) in [(IMAGE_MANIFEST, &bare), (DOCKER_MANIFEST, &bare), (DOCKER_MANIFEST, &docker)] {
         assert!(Manifest::parse(media_type, json.as_bytes()).is_ok(), "{media_type}: {json}");
@@ -101,7 +101,7 @@ proptest! {
         let _ = Manifest::parse(&text, text.as_bytes());
     }
 
-    /// Close to a manifest, so that the later rules are met, too.
+    /// Generates text close to a manifest, so that it reaches the later checks.
     #[test]
     fn no_key_or_value_panics(key: String, value in prop_oneof![".*", Just("{}".to_owned()), "[0-9\\[\\]{}\",:a-z]*"]) {
         let key = serde_json::to_string(&key).expect("JSON");

@@ -1,4 +1,4 @@
-//! The OCI specifications: content, names, and the kinds of store. Knows nothing of what the artifacts are for.
+//! The OCI specifications: content, names and the kinds of store. This module does not know what the artifacts are for.
 
 mod any_repository;
 mod descriptor;

@@ -1,21 +1,21 @@
-//! A manifest of either kind, where a reader does not know beforehand which one it has.
+//! A manifest or an index, for code that does not know beforehand which of them it reads.
 
 use super::{Descriptor, Digest, Index, Manifest, media_type};
 
 /// A parsed manifest or index.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    /// Names a config and layers.
+    /// An image manifest, which names a config and layers.
     Manifest(Manifest),
-    /// Names manifests.
+    /// An index, which names manifests.
     Index(Index),
 }
 
 impl Parsed {
-    /// Parses the bytes as what `media_type` says.
+    /// Parses the bytes according to `media_type`.
     ///
     /// # Errors
-    /// As [`Manifest::parse`] and [`Index::parse`].
+    /// In the same cases as [`Manifest::parse`] and [`Index::parse`].
     pub(crate) fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, serde_json::Error> {
         if media_type::is_index(media_type) {
             return Index::parse(media_type, bytes).map(Self::Index);
@@ -41,8 +41,8 @@ impl Parsed {
 }
 
 impl Descriptor {
-    /// Describes a manifest as a list of referrers does, with its artifact type and its annotations. Returns `None` when the manifest
-    /// does not refer to `subject`.
+    /// Describes a manifest as a list of referrers does, with its artifact type and annotations. Returns `None` when
+    /// the manifest does not refer to `subject`.
     ///
     /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers>
     pub(crate) fn referring(media_type: &str, bytes: &[u8], subject: &Digest) -> Option<Self> {

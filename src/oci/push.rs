@@ -1,4 +1,4 @@
-//! The writing half of the seam.
+//! The writing half of the store interface.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use super::{
     media_type,
 };
 
-/// A store that can be written. The caller knows every digest before a byte is sent.
+/// A store that can be written to. Every digest is known before the first byte is sent.
 #[derive(Debug)]
 pub struct Store {
     read: ReadStore,
     target: Target,
 }
 
-/// What `read` reads, without the kind of store that is never pushed to.
+/// The kinds of store that can be pushed to.
 #[derive(Debug)]
 enum Target {
     Registry(Arc<Registry>, Mounts),
@@ -26,10 +26,11 @@ enum Target {
 }
 
 impl Store {
-    /// Opens a store for writing. Nothing is written yet; a registry is asked for the right to push from the first request on.
+    /// Opens a store for writing. Nothing is written yet. Every request to a registry asks for the permission to push.
     ///
     /// # Errors
-    /// As [`ReadStore::open`]; [`Kind::Refused`] for an archive, which [`super::archive::write`] writes.
+    /// In the same cases as [`ReadStore::open`]; [`Kind::Refused`] for an archive, which [`super::archive::write`]
+    /// writes.
     pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
         let (backing, target) = match location {
             Location::Registry(prefix) => {
@@ -45,16 +46,16 @@ impl Store {
         Ok(Self { read: ReadStore { backing }, target })
     }
 
-    /// The reading half.
+    /// Returns the store for reading.
     pub fn read(&self) -> &ReadStore {
         &self.read
     }
 
-    /// Pushes a blob, unless the store has it. Pushing a blob again succeeds. Returns whether the bytes were sent; otherwise the store
-    /// says that it has them.
+    /// Pushes a blob unless the store has it. Pushing the same blob again succeeds. Returns whether the bytes were
+    /// sent.
     ///
     /// # Errors
-    /// When the store refuses or fails.
+    /// When the store refuses the blob or fails.
     pub async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<bool, Error> {
         match &self.target {
             Target::Registry(registry, mounts) => registry.push_blob(repository, content, mounts).await,
@@ -62,11 +63,11 @@ impl Store {
         }
     }
 
-    /// Pushes a blob whatever the store says that it has, and reads it back. What the store keeps all the same is deleted and pushed
-    /// again.
+    /// Pushes a blob even if the store reports that it has it, and reads it back. If the store still returns other
+    /// bytes, the blob is deleted and pushed again.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when the store goes on keeping other bytes under the digest; when it fails.
+    /// [`Kind::Blocked`] when the store keeps other bytes under the digest; when the store fails.
     pub(crate) async fn replace_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         let Target::Registry(registry, mounts) = &self.target else {
             return self.push_blob(repository, content).await.map(drop);
@@ -81,11 +82,11 @@ impl Store {
         if self.is_whole(repository, content).await? { Ok(()) } else { Err(kept(repository, digest)) }
     }
 
-    /// Pushes a manifest under `tag`, whatever the store says that it has, and reads it back. What the store keeps all the same is deleted,
-    /// with all its tags, and pushed again.
+    /// Pushes a manifest under `tag` even if the store reports that it has it, and reads it back. If the store still
+    /// returns other bytes, the manifest is deleted with all its tags and pushed again.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when the store goes on keeping other bytes under the digest; when it fails.
+    /// [`Kind::Blocked`] when the store keeps other bytes under the digest; when the store fails.
     pub(crate) async fn replace_manifest(
         &self,
         repository: &Repository,
@@ -114,11 +115,11 @@ impl Store {
         }
     }
 
-    /// Opens an upload for a blob that [`Self::push_blob_into`] pushes later, so that its first round trip costs no time then.
-    /// Nothing is written by it. A directory needs none: absent.
+    /// Opens an upload for a blob that [`Self::push_blob_into`] pushes later, which saves a round trip then. Nothing is
+    /// written. Returns `None` for a directory, which needs no upload.
     ///
     /// # Errors
-    /// When the registry refuses or fails.
+    /// When the registry refuses the upload or fails.
     pub(crate) async fn open_upload(&self, repository: &Repository) -> Result<Option<Upload>, Error> {
         match &self.target {
             Target::Registry(registry, _) => registry.open_upload(repository).await.map(Some),
@@ -126,10 +127,10 @@ impl Store {
         }
     }
 
-    /// Pushes a blob into an upload that was opened for it.
+    /// Pushes a blob into an upload that is already open.
     ///
     /// # Errors
-    /// When the registry refuses, fails, or has forgotten the upload.
+    /// When the registry refuses the blob, fails, or has forgotten the upload.
     pub(crate) async fn push_blob_into(&self, upload: &Upload, content: &Content) -> Result<(), Error> {
         match &self.target {
             Target::Registry(registry, mounts) => registry.push_blob_into(upload, content, mounts).await,
@@ -137,19 +138,19 @@ impl Store {
         }
     }
 
-    /// Gives up an upload that is not needed. A registry that does not hear it forgets the upload by itself after a while.
+    /// Cancels an upload that is not needed. A registry that does not receive the request drops the upload after a
+    /// while.
     pub(crate) async fn cancel_upload(&self, upload: Upload) {
         if let Target::Registry(registry, _) = &self.target {
             registry.cancel_upload(upload).await;
         }
     }
 
-    /// Pushes a manifest by its digest, or under `tag`, which then names it: one request for both. The tag is neither looked
-    /// at before nor after: there is no compare-and-swap on a registry's tags, so the caller reads it right before and right
-    /// after.
+    /// Pushes a manifest by its digest, or under `tag` in the same request. The tag is not read: registries have no
+    /// compare-and-swap for tags, so the caller reads it right before and right after.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when a blob that it names is absent.
+    /// [`Kind::Refused`] when the manifest names a blob that is missing.
     pub async fn push_manifest(
         &self,
         repository: &Repository,
@@ -162,7 +163,7 @@ impl Store {
         }
     }
 
-    /// What the store lets us do with a repository: read it, and with `push` write to it. Nothing is left behind.
+    /// Checks whether the store allows reading a repository, and with `push` writing to it. Leaves nothing behind.
     pub(crate) async fn probe(&self, repository: &Repository, push: bool) -> Probe {
         match &self.target {
             Target::Registry(registry, _) => registry.probe(repository, push).await,
@@ -170,12 +171,13 @@ impl Store {
         }
     }
 
-    /// Pushes a manifest as [`Self::push_manifest`] does, under a tag that others move too and that names `from` now. In a directory
-    /// this is a compare-and-swap under the layout's lock. A registry has none: after an attempt that failed, the tag is read
-    /// again before the next attempt, so that a move that somebody else made in between is not overwritten.
+    /// Pushes a manifest as [`Self::push_manifest`] does, under a tag that other publishers may move and that points to
+    /// `from` now. In a directory, this is a compare-and-swap under the layout's lock. A registry has none. After a
+    /// failed attempt the tag is therefore read again, so that a retry does not overwrite the move of another
+    /// publisher.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] when the tag names something else by then, [`Kind::Refused`] when a blob is absent.
+    /// [`Kind::Conflict`] when the tag points to another manifest, [`Kind::Refused`] when a blob is missing.
     pub async fn move_tag(
         &self,
         repository: &Repository,
@@ -189,30 +191,31 @@ impl Store {
         }
     }
 
-    /// Deletes a manifest with all its tags. Best effort: many registries do not allow it. A directory keeps it.
+    /// Deletes a manifest with all its tags. Failures are ignored, because many registries do not allow it. A directory
+    /// keeps the manifest.
     pub(crate) async fn delete_manifest(&self, repository: &Repository, digest: &Digest) {
         if let Target::Registry(registry, _) = &self.target {
             registry.delete_manifest(repository, digest).await;
         }
     }
 
-    /// Lets `tag` name a manifest that is there.
+    /// Makes `tag` point to a manifest that exists.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when the manifest is absent.
+    /// [`Kind::NotFound`] when the manifest does not exist.
     pub async fn tag(&self, repository: &Repository, tag: &Tag, digest: &Digest) -> Result<(), Error> {
         let (descriptor, bytes) = self.read.manifest(repository, &Selector::Digest(digest.clone())).await?;
         if !media_type::is_manifest(&descriptor.media_type) {
-            let reason = format!("`{}` is no manifest", descriptor.media_type);
+            let reason = format!("invalid media type `{}`: expected that of a manifest", descriptor.media_type);
             return Err(Error::new(Kind::Malformed, "tagging", format!("{repository}@{digest}"), reason));
         }
         self.push_manifest(repository, &Document::new(&descriptor.media_type, bytes), Some(tag)).await
     }
 }
 
-/// A store that keeps other bytes under a digest than were pushed under it.
+/// Returns the error for a store that keeps other bytes under a digest than were pushed.
 fn kept(repository: &Repository, digest: &Digest) -> Error {
-    let reason = "the right bytes were sent, and the registry still gives other bytes or none";
+    let reason = "the correct bytes were pushed, but the registry still returns other bytes or none";
     let kind = Kind::Blocked(Obstacle::KeepsOtherBytes);
     Error::new(kind, "replacing", format!("{repository}@{digest}"), reason)
 }

@@ -1,4 +1,5 @@
-//! Names: where something is stored and under which tag or digest. Parsed at the edge, never again.
+//! The names of stored content: prefixes, repositories, tags and references. They are parsed once, where they enter the
+//! program.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Digest;
 
-/// A text that is no valid name.
+/// A text that is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a valid {what}: {reason}")]
+#[error("invalid {what} `{text}`: {reason}")]
 pub struct InvalidReference {
     what: &'static str,
     text: String,
@@ -23,7 +24,7 @@ pub(super) fn invalid(what: &'static str, text: &str, reason: &'static str) -> I
 macro_rules! text_type {
     ($name:ident) => {
         impl $name {
-            /// The text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -56,26 +57,27 @@ pub struct Repository(String);
 text_type!(Repository);
 
 impl Repository {
-    /// The repository `name` below this one.
+    /// Returns the repository `name` below this one.
     ///
     /// # Errors
-    /// When `name` is no repository path.
+    /// When `name` is not a valid repository path.
     pub fn join(&self, name: &str) -> Result<Self, InvalidReference> {
         format!("{}/{name}", self.0).parse()
     }
 
-    /// Where a directory keeps `repository` of another registry: no repository of its own has such a name.
+    /// Returns the name under which a directory keeps `repository` of another registry. It is not a valid name for an
+    /// own repository.
     pub fn kept(registry: &Prefix, repository: &Self) -> Self {
         Self(format!("_external/{}/{}", registry.host().replace(':', "_"), registry.full_path(repository)))
     }
 
-    /// The last component.
+    /// Returns the last component of the path.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// Returns whether the text matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn is_path_component(text: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -92,30 +94,30 @@ impl FromStr for Repository {
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
         if text.len() > 255 {
-            return Err(invalid("repository", text, "it is longer than 255 characters"));
+            return Err(invalid("repository", text, "expected at most 255 characters"));
         }
         if !text.split('/').all(is_path_component) {
             return Err(invalid(
                 "repository",
                 text,
-                "want lower-case letters, digits and single separators (`.`, `_`, `-`) between `/`",
+                "expected lowercase letters, digits and single separators (`.`, `_`, `-`) between `/`",
             ));
         }
         Ok(Self(text.to_owned()))
     }
 }
 
-/// A tag: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
+/// A tag of a manifest: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(String);
 text_type!(Tag);
 
 impl Tag {
-    /// Returns the tag of a version. Versions may have a `+` and tags may not: the usual tag has a `_` in its place.
+    /// Returns the tag of a version. A `+` is not allowed in tags and becomes `_`, as is usual.
     ///
     /// # Errors
-    /// When the version has another character that no tag has.
+    /// When the version contains another character that tags do not allow.
     pub(crate) fn of_version(version: &str) -> Result<Self, InvalidReference> {
         version.replace('+', "_").parse()
     }
@@ -132,17 +134,21 @@ impl FromStr for Tag {
         if valid {
             Ok(Self(text.to_owned()))
         } else {
-            Err(invalid("tag", text, "want letters, digits, `_`, `.` and `-`, at most 128, the first no `.` or `-`"))
+            Err(invalid(
+                "tag",
+                text,
+                "expected at most 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`",
+            ))
         }
     }
 }
 
-/// Which manifest of a repository: the one under a tag, or the one with a digest.
+/// Selects a manifest of a repository, by tag or by digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
-    /// May move.
+    /// The manifest that the tag points to now.
     Tag(Tag),
-    /// Never moves.
+    /// The manifest with this digest, which never changes.
     Digest(Digest),
 }
 
@@ -160,14 +166,16 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
         if text.contains(':') {
-            text.parse().map(Self::Digest).map_err(|_| invalid("tag or digest", text, "want `<tag>` or `sha256:<hex>`"))
+            text.parse()
+                .map(Self::Digest)
+                .map_err(|_| invalid("tag or digest", text, "expected `<tag>` or `sha256:<hex>`"))
         } else {
             text.parse().map(Self::Tag)
         }
     }
 }
 
-/// A registry and a path in it, below which the repositories of a store are: `ghcr.io/example`.
+/// A registry and a path in it, which the names of a store's repositories are relative to: `ghcr.io/example`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix {
     host: String,
@@ -176,16 +184,17 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// Parses `[http://|https://]HOST[:PORT][/PATH]`. Without a scheme, loopback names are plain HTTP and all others HTTPS;
-    /// `plain_http` makes all of them plain. Decided by the text alone, since it enters published bytes.
+    /// Parses `[http://|https://]HOST[:PORT][/PATH]`. Without a scheme, loopback names use plain HTTP and all others
+    /// HTTPS; `plain_http` selects plain HTTP for all of them. Only the text decides, since it becomes part of
+    /// published bytes.
     ///
     /// # Errors
-    /// When host, port or path are not valid.
+    /// When the host, the port or the path is invalid.
     pub fn parse(text: &str, plain_http: bool) -> Result<Self, InvalidReference> {
         let (scheme, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Some(true), rest),
             Some(("https", rest)) => (Some(false), rest),
-            Some(_) => return Err(invalid("registry", text, "want `HOST[:PORT][/PATH]`")),
+            Some(_) => return Err(invalid("registry", text, "expected `HOST[:PORT][/PATH]`")),
             None => (None, text),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -193,27 +202,27 @@ impl Prefix {
             Some((host, path)) => (host, Some(path.parse()?)),
             None => (rest, None),
         };
-        let name = host_name(host).ok_or_else(|| invalid("registry", text, "the host is not valid"))?;
+        let name = host_name(host).ok_or_else(|| invalid("registry", text, "invalid host"))?;
         let plain_http = scheme.unwrap_or(plain_http || is_loopback(name));
         Ok(Self { host: host.to_owned(), path, plain_http })
     }
 
-    /// Host and port as written.
+    /// Returns host and port as written.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Without TLS?
+    /// Returns whether the registry is reached without TLS.
     pub fn plain_http(&self) -> bool {
         self.plain_http
     }
 
-    /// Is it on this machine, by its name alone?
+    /// Returns whether the host name refers to this machine, without resolving it.
     pub(crate) fn is_loopback(&self) -> bool {
         host_name(&self.host).is_some_and(is_loopback)
     }
 
-    /// The full path of a repository of this prefix in its registry.
+    /// Returns the full path of a repository of this prefix in its registry.
     pub fn full_path(&self, repository: &Repository) -> String {
         match &self.path {
             Some(path) => format!("{path}/{repository}"),
@@ -221,12 +230,12 @@ impl Prefix {
         }
     }
 
-    /// `HOST/PATH/REPOSITORY`: how the rest of the world names a repository of this prefix.
+    /// Returns `HOST/PATH/REPOSITORY`, the name of a repository outside this prefix.
     pub fn name_of(&self, repository: &Repository) -> String {
         format!("{}/{}", self.host, self.full_path(repository))
     }
 
-    /// The repository below this prefix that `name` (`HOST/PATH/REPOSITORY`) names, when it is one.
+    /// Returns the repository that `name` (`HOST/PATH/REPOSITORY`) refers to, when it is below this prefix.
     pub fn strip(&self, name: &str) -> Option<Repository> {
         name.strip_prefix(&self.to_string())?.strip_prefix('/')?.parse().ok()
     }
@@ -239,7 +248,7 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// The host without its port, when both are well-formed.
+/// Returns the host without its port, when both are valid.
 fn host_name(host: &str) -> Option<&str> {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
@@ -260,23 +269,23 @@ fn host_name(host: &str) -> Option<&str> {
     (valid_port && valid_name).then_some(name)
 }
 
-/// Says whether the first part of a name is a host, as Docker tells hosts from paths.
+/// Returns whether the first part of a name is a host, by the rule that Docker uses.
 pub(crate) fn has_host(first: &str) -> bool {
     first.contains(['.', ':', '[']) || first == "localhost"
 }
 
-/// Is it this machine, by its name alone?
+/// Returns whether a host name refers to this machine, without resolving it.
 pub(super) fn is_loopback(name: &str) -> bool {
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A manifest of a repository, by digest: `HOST/PATH@sha256:…`. What needs immutable content takes nothing less.
+/// A reference to a manifest by digest: `HOST/PATH@sha256:…`. Its type shows where only immutable content is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pinned {
-    /// `HOST/PATH`.
+    /// Name of the repository, `HOST/PATH`.
     pub repository: String,
-    /// Of the manifest.
+    /// Digest of the manifest in the repository.
     pub digest: Digest,
 }
 
@@ -298,19 +307,19 @@ impl TryFrom<String> for Pinned {
     fn try_from(text: String) -> Result<Self, InvalidReference> {
         match text.parse::<Reference>()? {
             Reference { repository, digest: Some(digest), .. } => Ok(Self { repository, digest }),
-            Reference { .. } => Err(invalid("pinned reference", &text, "want `<repository>@sha256:<hex>`")),
+            Reference { .. } => Err(invalid("pinned reference", &text, "expected `<repository>@sha256:<hex>`")),
         }
     }
 }
 
-/// Any reference to a manifest in any registry: `HOST/PATH[:TAG][@DIGEST]`, with a host always.
+/// A reference to a manifest in any registry: `HOST/PATH[:TAG][@DIGEST]`. The host is required.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// `HOST/PATH`.
+    /// Name of the repository, `HOST/PATH`.
     pub repository: String,
-    /// After the `:`.
+    /// The tag after the `:`.
     pub tag: Option<Tag>,
-    /// After the `@`.
+    /// The digest after the `@`.
     pub digest: Option<Digest>,
 }
 
@@ -321,7 +330,7 @@ impl FromStr for Reference {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => {
                 let digest =
-                    digest.parse().map_err(|_| invalid("reference", text, "want `@sha256:<hex>` at the end"))?;
+                    digest.parse().map_err(|_| invalid("reference", text, "expected `@sha256:<hex>` at the end"))?;
                 (name, Some(digest))
             }
             None => (text, None),
@@ -333,7 +342,7 @@ impl FromStr for Reference {
         };
         let host = repository.split('/').next().unwrap_or_default();
         if !has_host(host) || !repository.contains('/') || repository.ends_with('/') || text.contains("://") {
-            return Err(invalid("reference", text, "want `HOST/PATH:TAG` or `HOST/PATH@sha256:<hex>`"));
+            return Err(invalid("reference", text, "expected `HOST/PATH:TAG` or `HOST/PATH@sha256:<hex>`"));
         }
         Prefix::parse(repository, false)?;
         Ok(Self { repository: repository.to_owned(), tag, digest })

@@ -47,7 +47,7 @@ fn plain_http_is_decided_by_the_text() {
 }
 
 #[test]
-fn a_prefix_names_its_repositories_and_knows_them_again() {
+fn a_prefix_names_its_repositories_and_parses_the_names_back() {
     let prefix = Prefix::parse("ghcr.io/nine-minds/", false).expect("valid");
     let charts: Repository = "charts/temporal".parse().expect("valid");
     assert_eq!(prefix.name_of(&charts), "ghcr.io/nine-minds/charts/temporal");
@@ -57,7 +57,7 @@ fn a_prefix_names_its_repositories_and_knows_them_again() {
 }
 
 #[test]
-fn references_have_a_host_and_keep_port_and_tag_apart() {
+fn references_have_a_host_and_tell_its_port_from_the_tag() {
     let reference: Reference = "localhost:5000/a/b:1.0".parse().expect("valid");
     assert_eq!(reference.repository, "localhost:5000/a/b");
     assert_eq!(reference.tag.expect("tag").as_str(), "1.0");
@@ -84,7 +84,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn no_text_makes_a_name_that_is_not_itself_again(text in "[ -~ä]{0,40}|[a-z0-9]{1,8}(\\.[a-z]{2,3})?(:[0-9]{1,5})?(/[a-z0-9._-]{1,9}){0,3}(:[A-Za-z0-9._-]{1,9})?") {
+    fn every_valid_name_is_formatted_as_it_was_parsed(text in "[ -~ä]{0,40}|[a-z0-9]{1,8}(\\.[a-z]{2,3})?(:[0-9]{1,5})?(/[a-z0-9._-]{1,9}){0,3}(:[A-Za-z0-9._-]{1,9})?") {
         if let Ok(repository) = text.parse::<Repository>() {
             assert_eq!(repository.as_str(), text);
         }

@@ -1,4 +1,4 @@
-//! Repositories that are copied to other names: what a text says by an old name, it says by the new one afterwards.
+//! Repositories that are copied to other names, and the replacement of the old names in texts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,36 +6,37 @@ use std::ops::Range;
 
 use super::{InvalidReference, Prefix, Repository, has_host};
 
-/// Names under which Docker Hub is known, the usual one first.
+/// Hosts under which Docker Hub is known, the usual one first.
 const DOCKER_HUB: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
-/// Where Docker Hub keeps images that are named by one word.
+/// First path component of Docker Hub's images with a one-word name.
 const LIBRARY: &str = "library";
-/// What stands between two parts of a repository's name.
+/// Separators between the parts of a repository name.
 const SEPARATORS: [char; 4] = ['.', '_', '-', '/'];
 
-/// Which repositories have other names, and below which prefixes they lie.
+/// The new names of repositories, and the prefixes of the store before and after.
 #[derive(Clone, Debug)]
 pub struct Relocation {
-    /// `HOST/PATH` → `HOST/PATH`, with every spelling of Docker Hub's names.
+    /// Old `HOST/PATH` → new `HOST/PATH`, in every spelling of Docker Hub's names.
     names: BTreeMap<String, String>,
     from: Prefix,
     to: Prefix,
 }
 
-/// A name that still says the old prefix.
+/// A name in a text that still starts with the old prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mention {
-    /// Line, from 1.
+    /// Number of the line, starting at 1.
     pub line: usize,
-    /// As it stands there, with its tag or digest.
+    /// The name as written, with its tag or digest.
     pub text: String,
 }
 
 impl Relocation {
-    /// From old to new names, each `HOST/PATH` without scheme, tag or digest; `from` and `to` are the prefixes of the store.
+    /// Builds a relocation from old to new names, each `HOST/PATH` without scheme, tag or digest. `from` and `to` are
+    /// the prefixes of the store.
     ///
     /// # Errors
-    /// When a name is none.
+    /// When a name is not `HOST/PATH`.
     pub fn new(names: &BTreeMap<String, String>, from: Prefix, to: Prefix) -> Result<Self, InvalidReference> {
         for name in names.keys().chain(names.values()) {
             require_name(name)?;
@@ -45,27 +46,28 @@ impl Relocation {
         for (old, new) in moved() {
             all.extend(hub_spellings(old).into_iter().map(|spelling| (spelling, new.clone())));
         }
-        // What is given says more than what follows from it.
+        // An explicit name has precedence over one derived from another spelling.
         all.extend(moved().map(|(old, new)| (old.clone(), new.clone())));
         Ok(Self { names: all, from, to })
     }
 
-    /// The prefix that names are taken from.
+    /// Returns the prefix of the old names.
     pub fn from(&self) -> &Prefix {
         &self.from
     }
 
-    /// The prefix that they are brought to.
+    /// Returns the prefix of the new names.
     pub fn to(&self) -> &Prefix {
         &self.to
     }
 
-    /// The new name of a repository, as `HOST/PATH` or as Docker reads a name without a host.
+    /// Returns the new name of a repository, given as `HOST/PATH` or as Docker reads a name without a host.
     pub fn name(&self, old: &str) -> Option<&str> {
         self.names.get(old).or_else(|| self.names.get(&docker_name(old))).map(String::as_str)
     }
 
-    /// Every old name in a text that stands there as a whole, and its new name; in order, none overlapping.
+    /// Finds every old name that occurs as a whole name in a text. Returns its position and its new name, in order and
+    /// without overlaps.
     pub fn matches<'a>(&'a self, text: &str) -> Vec<(Range<usize>, &'a str)> {
         let mut found = Vec::new();
         for (old, new) in &self.names {
@@ -85,7 +87,7 @@ impl Relocation {
         found
     }
 
-    /// The text with new names.
+    /// Replaces the old names in a text.
     pub fn replaced<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let matches = self.matches(text);
         if matches.is_empty() {
@@ -102,7 +104,7 @@ impl Relocation {
         Cow::Owned(out)
     }
 
-    /// Every mention of the old prefix that is no new name: it still points to the origin.
+    /// Finds every name with the old prefix that has no new name, and therefore still points to the origin.
     pub fn left(&self, text: &str) -> Vec<Mention> {
         let prefix = self.from.to_string();
         if prefix == self.to.to_string() {
@@ -129,15 +131,15 @@ impl Relocation {
     }
 }
 
-/// Refuses what is no `HOST/PATH`.
+/// Checks that a name is `HOST/PATH`.
 fn require_name(name: &str) -> Result<(), InvalidReference> {
-    // A host alone, and one behind a scheme, fail as the repository that they are not.
+    // A bare host, or one with a scheme, fails as an invalid repository.
     let (host, path) = name.split_once('/').unwrap_or((name, ""));
     path.parse::<Repository>()?;
     Prefix::parse(host, false).map(drop)
 }
 
-/// A name as Docker reads it: one without a host is Docker Hub's, and one word is in `library`.
+/// Returns the full name of an image as Docker reads it: without a host on Docker Hub, and a single word in `library`.
 pub(crate) fn docker_name(name: &str) -> String {
     let hub = DOCKER_HUB[0];
     let path = match name.split_once('/') {
@@ -148,7 +150,7 @@ pub(crate) fn docker_name(name: &str) -> String {
     if path.contains('/') { format!("{hub}/{path}") } else { format!("{hub}/{LIBRARY}/{path}") }
 }
 
-/// A reference as its name and the tag or digest behind it, with the `:` or `@`.
+/// Splits a reference into its name and the rest: tag or digest, with the `:` or `@`.
 pub(crate) fn split_name(reference: &str) -> (&str, &str) {
     let name = reference.find('@').unwrap_or(reference.len());
     let path = reference[..name].rfind('/').unwrap_or(0);
@@ -156,7 +158,7 @@ pub(crate) fn split_name(reference: &str) -> (&str, &str) {
     reference.split_at(end)
 }
 
-/// The same repository of Docker Hub under all names that have a host.
+/// Returns every spelling, with a host, of a repository on Docker Hub.
 fn hub_spellings(name: &str) -> Vec<String> {
     let full = docker_name(name);
     let Some(path) = full.strip_prefix(DOCKER_HUB[0]).and_then(|rest| rest.strip_prefix('/')) else {
@@ -171,16 +173,16 @@ fn in_reference(c: char) -> bool {
     c.is_ascii_alphanumeric() || SEPARATORS.contains(&c) || matches!(c, ':' | '@')
 }
 
-/// May a name begin here? Behind a `:` it may: no reference goes on with a host there.
+/// Returns whether a name can start at a position. It can after a `:`, because no reference contains a host there.
 fn starts_name(text: &str, at: usize) -> bool {
     let before = &text[..at];
     let Some(last) = before.chars().next_back() else { return true };
-    // `\n` in quotes or in a script is a line end, not the letter.
+    // In quotes or in a script, `\n` is a line end and not a letter.
     let escaped = ["\\n", "\\t", "\\r"].iter().any(|escape| before.ends_with(escape));
     last == ':' || escaped || before.ends_with("://") || !(in_reference(last) || last == '%')
 }
 
-/// Does the text behind a name make another name of it? A variable may.
+/// Returns whether the text after a name makes it part of another name. A variable may do so.
 fn goes_on(rest: &str) -> bool {
     let behind = rest.trim_start_matches(SEPARATORS);
     let next = behind.chars().next();
@@ -193,7 +195,7 @@ fn goes_on(rest: &str) -> bool {
     next.is_some_and(|c| !closes(c))
 }
 
-/// Is a prefix the beginning of another word only?
+/// Returns whether a prefix is only the start of a longer word.
 fn is_longer_word(rest: &str) -> bool {
     let next = rest.trim_start_matches(['.', '_', '-']).chars().next();
     next.is_some_and(|c| c.is_ascii_alphanumeric())

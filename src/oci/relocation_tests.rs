@@ -17,7 +17,7 @@ fn usual() -> Relocation {
 }
 
 #[test]
-fn a_name_is_replaced_where_it_stands_as_a_whole() {
+fn a_name_is_replaced_where_it_occurs_as_a_whole() {
     let relocation = usual();
     for before in [
         "",
@@ -72,7 +72,7 @@ fn a_name_is_replaced_where_it_stands_as_a_whole() {
 }
 
 #[test]
-fn a_part_of_another_name_stays() {
+fn a_part_of_another_name_is_not_replaced() {
     let relocation = usual();
     for text in [
         "ghcr.io/a/web-worker",
@@ -107,7 +107,7 @@ fn a_part_of_another_name_stays() {
 }
 
 #[test]
-fn the_longest_name_that_stands_there_is_the_one() {
+fn the_longest_name_is_replaced() {
     let text =
         "oci://ghcr.io/a/charts oci://ghcr.io/a/charts/ oci://ghcr.io/a/charts/web ghcr.io/a/web:1,ghcr.io/a/web:2";
     let expected = "oci://mirror:5000/b/charts oci://mirror:5000/b/charts/ oci://mirror:5000/b/charts/web mirror:5000/b/web:1,mirror:5000/b/web:2";
@@ -115,14 +115,14 @@ fn the_longest_name_that_stands_there_is_the_one() {
 }
 
 #[test]
-fn every_name_of_docker_hub_with_a_host_is_the_same_repository() {
+fn every_spelling_of_docker_hub_with_a_host_is_the_same_repository() {
     let new = "mirror:5000/b/external/docker.io/library/redis";
     for host in ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"] {
         assert_eq!(usual().replaced(&format!("{host}/library/redis:7")), format!("{new}:7"), "{host}");
         assert_eq!(usual().replaced(&format!("{host}/redis@sha256:0")), format!("{new}@sha256:0"), "{host}");
     }
     for text in ["redis", "redis:7", "library/redis", "temporalio/auto-setup:1"] {
-        assert_eq!(usual().replaced(text), text, "words are no names to a text");
+        assert_eq!(usual().replaced(text), text, "names without a host are not replaced in texts");
     }
     for name in ["redis", "library/redis", "docker.io/redis"] {
         assert_eq!(usual().name(name), Some(new), "{name}");
@@ -132,14 +132,14 @@ fn every_name_of_docker_hub_with_a_host_is_the_same_repository() {
 }
 
 #[test]
-fn names_that_change_places_do_so_once() {
+fn each_name_is_replaced_only_once() {
     let names = [("ghcr.io/a/web", "ghcr.io/a/b/web"), ("ghcr.io/a/b/web", "ghcr.io/a/b/b/web")];
     let relocation = relocation(&names, "ghcr.io/a", "ghcr.io/a/b");
     assert_eq!(relocation.replaced("ghcr.io/a/web ghcr.io/a/b/web"), "ghcr.io/a/b/web ghcr.io/a/b/b/web");
 }
 
 #[test]
-fn what_is_relocated_stays_so_and_the_same_names_change_nothing() {
+fn relocating_twice_and_relocating_to_the_same_names_change_nothing() {
     let text = "a: ghcr.io/a/web:1\nb: docker.io/redis\n";
     let once = usual().replaced(text).into_owned();
     assert_ne!(once, text);
@@ -150,7 +150,7 @@ fn what_is_relocated_stays_so_and_the_same_names_change_nothing() {
 }
 
 #[test]
-fn what_still_names_the_origin_is_found_with_its_line() {
+fn a_name_that_still_points_to_the_origin_is_found_with_its_line() {
     let left = |relocation: &Relocation, text: &str| {
         relocation
             .left(text)
@@ -184,7 +184,7 @@ fn names_with_a_scheme_a_tag_or_a_digest_are_refused() {
 }
 
 #[test]
-fn a_reference_is_split_behind_its_name() {
+fn a_reference_is_split_after_its_name() {
     for (reference, name, rest) in [
         ("redis", "redis", ""),
         ("redis:7", "redis", ":7"),

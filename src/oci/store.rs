@@ -1,4 +1,4 @@
-//! The reading half of the seam. Whoever holds a [`ReadStore`] cannot write.
+//! The reading half of the store interface. Code that receives a [`ReadStore`] cannot write.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,29 +11,31 @@ use super::reference::invalid;
 use super::registry::{Access, Options, Registry};
 use super::{Descriptor, Digest, Error, InvalidReference, Kind, Prefix, Repository, Selector, Tag};
 
-/// Largest manifest that is read: what registries must accept at least.
+/// Largest manifest in bytes that is read. Registries must accept manifests up to this size.
 const MANIFEST_LIMIT: u64 = 4 << 20;
 
-/// Where a store is: the only switch on its kind.
+/// The location of a store, which also selects its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// `HOST[:PORT][/PATH]`.
+    /// A registry: `HOST[:PORT][/PATH]`.
     Registry(Prefix),
-    /// `oci-layout:DIR`: a directory of OCI image layouts, one a repository.
+    /// `oci-layout:DIR`: a directory with one OCI image layout for each repository.
     Layout(PathBuf),
-    /// `oci-archive:FILE`: one file, an OCI image layout in a tar.
+    /// `oci-archive:FILE`: one file with an OCI image layout in a tar archive.
     Archive(PathBuf),
 }
 
 impl Location {
-    /// Parses what `--store` takes; `plain_http` as for [`Prefix::parse`].
+    /// Parses the value of `--store`. `plain_http` has the same meaning as for [`Prefix::parse`].
     ///
     /// # Errors
-    /// When it is neither a registry nor `oci-layout:DIR` nor `oci-archive:FILE`.
+    /// When the text is neither a registry nor `oci-layout:DIR` nor `oci-archive:FILE`.
     pub fn parse(text: &str, plain_http: bool) -> Result<Self, InvalidReference> {
         match text.strip_prefix("oci-archive:") {
             None => {}
-            Some("" | "-") => return Err(invalid("archive", text, "want `oci-archive:FILE`, a file and no pipe")),
+            Some("" | "-") => {
+                return Err(invalid("archive", text, "expected `oci-archive:FILE` with a file, not a pipe"));
+            }
             Some(file) => return Ok(Self::Archive(PathBuf::from(file))),
         }
         match text.strip_prefix("oci-layout:") {
@@ -66,7 +68,7 @@ pub struct ReadStore {
     pub(super) backing: Backing,
 }
 
-/// Calls the same method of whichever store it is.
+/// Calls the same method on every kind of store.
 macro_rules! on_backing {
     ($store:expr, $inner:ident => $call:expr) => {
         match &$store.backing {
@@ -81,7 +83,7 @@ impl ReadStore {
     /// Opens a store. No request is sent and nothing is created.
     ///
     /// # Errors
-    /// When TLS cannot be set up, when a directory is something other than layouts, when an archive is none.
+    /// When TLS cannot be set up, when a directory holds files that are not layouts, when an archive is invalid.
     pub fn open(location: &Location, options: Options) -> Result<Self, Error> {
         let backing = match location {
             Location::Registry(prefix) => Backing::Registry(Arc::new(Registry::open(prefix, options, Access::Pull)?)),
@@ -91,7 +93,7 @@ impl ReadStore {
         Ok(Self { backing })
     }
 
-    /// The directory or the file, where the store is on a disk: nobody vouches for the bytes there.
+    /// Returns the path of a store on a disk. Content read from there has no other check than its digest.
     pub fn path(&self) -> Option<&Path> {
         match &self.backing {
             Backing::Registry(_) => None,
@@ -100,11 +102,11 @@ impl ReadStore {
         }
     }
 
-    /// The part of a directory of layouts, or of an archive, that keeps the images of another registry; nothing where the store is a registry,
-    /// which keeps its own alone.
+    /// Returns the part of a directory or archive that holds the images of another registry. A registry holds only its
+    /// own images and gives `None`.
     ///
     /// # Errors
-    /// As [`ReadStore::open`].
+    /// In the same cases as [`ReadStore::open`].
     pub fn external(&self, registry: &Prefix) -> Result<Option<Self>, Error> {
         match &self.backing {
             Backing::Registry(_) => Ok(None),
@@ -117,15 +119,16 @@ impl ReadStore {
         }
     }
 
-    /// Which manifest a tag names now.
+    /// Returns the digest of the manifest that a tag points to now.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when there is no such tag or repository.
+    /// [`Kind::NotFound`] when the tag or the repository does not exist.
     pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
         on_backing!(self, store => store.resolve(repository, tag))
     }
 
-    /// Reads a manifest, in one request: its descriptor and its bytes, verified where it is asked for by digest.
+    /// Reads a manifest in one request: its descriptor and its bytes. The bytes are verified when the selector is a
+    /// digest.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Mismatch`], [`Kind::TooLarge`].
@@ -140,7 +143,7 @@ impl ReadStore {
         }
     }
 
-    /// Reads a blob of at most `limit` bytes and holds it against its descriptor: size, digest, nothing left over.
+    /// Reads a blob of at most `limit` bytes and verifies its size and digest.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Mismatch`], [`Kind::TooLarge`].
@@ -152,7 +155,7 @@ impl ReadStore {
     ) -> Result<Bytes, Error> {
         let reference = || format!("{repository}@{}", descriptor.digest);
         if descriptor.size > limit {
-            let reason = format!("{} bytes are more than the {limit} that are read here", descriptor.size);
+            let reason = format!("size is {} bytes, more than the limit of {limit} bytes", descriptor.size);
             return Err(Error::new(Kind::TooLarge, "reading", reference(), reason));
         }
         let bytes = on_backing!(self, store => store.blob(repository, descriptor))?;
@@ -169,6 +172,6 @@ pub(super) fn mismatch(reference: &str, found: &Digest) -> Error {
         Kind::Mismatch,
         "reading",
         reference,
-        format!("the bytes have another digest, {found}: corrupted or forged"),
+        format!("digest mismatch: the content has the digest {found}, so it is corrupted or forged"),
     )
 }

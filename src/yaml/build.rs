@@ -1,4 +1,4 @@
-//! From the parser's events to nodes, within bounds: whatever the text, it ends, and soon.
+//! Builds nodes from the parser's events. Limits on depth and size bound the time that any text takes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,29 +8,29 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle}
 
 use super::node::{Anchor, Comment, Document, Entry, Node, Style, Value};
 
-/// Nesting, with aliases followed.
+/// Deepest nesting, with aliases followed.
 const MOST_DEPTH: usize = 100;
-/// Nodes of a text as written.
+/// Most nodes of a text as written.
 const MOST_NODES: usize = 1_000_000;
-/// Nodes of a document with all aliases followed.
+/// Most nodes of a document with all aliases followed.
 const MOST_EXPANDED: usize = 4_000_000;
 
-/// The text is no YAML, or more than is read.
+/// A text that is not valid YAML, or exceeds a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {reason}")]
 pub struct ParseError {
-    /// Line, from 1.
+    /// Number of the line, starting at 1.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// Column in characters, starting at 1.
     pub column: usize,
-    /// What is wrong there.
+    /// What is wrong at this place.
     pub reason: String,
 }
 
-/// Reads all documents of a text.
+/// Parses all documents of a text.
 ///
 /// # Errors
-/// When the text is no YAML, is nested too deeply, or its aliases multiply it.
+/// When the text is not valid YAML, is nested too deeply, or has too many nodes, counted with aliases followed.
 pub fn parse(text: &str) -> Result<Vec<Document>, ParseError> {
     let mut builder = Builder { text, ..Builder::default() };
     let mut events = events(text)?.into_iter().peekable();
@@ -52,7 +52,7 @@ fn events(text: &str) -> Result<Vec<(Event<'_>, Span)>, ParseError> {
     for event in Parser::new_from_str_with_options(text, options) {
         events.push(event.map_err(|error| scan_error(&error))?);
         if events.len() > 2 * MOST_NODES {
-            return Err(too_much(events.last().map_or(1, |(_, span)| span.start.line())));
+            return Err(too_many(events.last().map_or(1, |(_, span)| span.start.line()), MOST_NODES));
         }
     }
     Ok(events)
@@ -63,8 +63,8 @@ fn scan_error(error: &ScanError) -> ParseError {
     ParseError { line: marker.line().max(1), column: marker.col() + 1, reason: error.kind().to_string() }
 }
 
-fn too_much(line: usize) -> ParseError {
-    ParseError { line, column: 1, reason: "more nodes than are read here".to_owned() }
+fn too_many(line: usize, limit: usize) -> ParseError {
+    ParseError { line, column: 1, reason: format!("more than {limit} nodes, which is the limit") }
 }
 
 fn bytes(span: &Span) -> Range<usize> {
@@ -72,7 +72,7 @@ fn bytes(span: &Span) -> Range<usize> {
     range.start..range.end.max(range.start)
 }
 
-/// A node and what it costs.
+/// A complete node with its height and its number of nodes.
 struct Built {
     node: Node,
     height: usize,
@@ -117,7 +117,7 @@ impl Builder<'_> {
             }
             Event::Alias(id) => {
                 let Some((target, height, expanded)) = self.anchored.get(&id).cloned() else {
-                    return fail("the alias stands inside of the node that it names");
+                    return fail("the alias is inside the node that it refers to");
                 };
                 self.last_end = range.end;
                 let node = node(Value::Alias { id, target });
@@ -144,7 +144,7 @@ impl Builder<'_> {
 
     fn start_document(&mut self, range: &Range<usize>, explicit: bool) {
         self.anchored.clear();
-        // Without `---` the parser says that it starts with the content, which of a block scalar comes after the header.
+        // Without `---`, the parser reports the content as the start, which for a block scalar is after its header.
         if explicit {
             self.last_end = range.end;
         }
@@ -160,7 +160,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A scalar's own bytes: with the header of a block scalar, without the blank lines below it.
+    /// Corrects the span of a scalar: it includes the header of a block scalar, but not the blank lines after it.
     fn settle(&mut self, mut node: Node) -> Node {
         let Value::Scalar { text, style } = &mut node.value else { return node };
         match style {
@@ -176,7 +176,7 @@ impl Builder<'_> {
                 node.span = start..end.max(header_end);
             }
             Style::Plain if node.span.is_empty() => {
-                text.clear(); // the parser says `~` where nothing is written
+                text.clear(); // The parser reports `~` for a missing value.
                 let end = self.text[..node.span.start].trim_end().len().max(self.last_end);
                 let at = end.min(node.span.start);
                 node.span = at..at;
@@ -220,7 +220,7 @@ impl Builder<'_> {
             self.anchored.insert(anchor.id, (Arc::new(node.clone()), height, expanded));
         }
         if self.nodes > MOST_NODES {
-            return Err(too_much(node.line));
+            return Err(too_many(node.line, MOST_NODES));
         }
         let Some(parent) = self.open.last_mut() else {
             if let Some(document) = self.documents.last_mut() {
@@ -231,7 +231,7 @@ impl Builder<'_> {
         parent.height = parent.height.max(height);
         parent.expanded = parent.expanded.saturating_add(expanded);
         if parent.expanded > MOST_EXPANDED {
-            return Err(too_much(node.line));
+            return Err(too_many(node.line, MOST_EXPANDED));
         }
         parent.children.push(node);
         Ok(())
@@ -265,7 +265,7 @@ fn style_of(style: ScalarStyle) -> Style {
     }
 }
 
-/// The first `|` or `>` at or after `from` that stands in no comment.
+/// Returns the position of the first `|` or `>` at or after `from` that is not in a comment.
 fn block_header(text: &str, from: usize) -> Option<usize> {
     let rest = text.get(from..)?;
     let mut in_comment = false;

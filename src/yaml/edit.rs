@@ -1,22 +1,22 @@
-//! Edits of a text by the places of its nodes. Whatever no edit covers stays byte for byte.
+//! Edits a text at the positions of its nodes. Bytes that no edit covers stay unchanged.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::node::{Comment, Entry, Node, Style, Value};
 
-/// Bytes to be replaced, and by what.
+/// A replacement of some bytes of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// Bytes of the text; empty to insert.
+    /// The bytes that are replaced; empty to insert.
     pub range: Range<usize>,
-    /// Stands there afterwards.
+    /// The text that replaces them.
     pub text: String,
 }
 
 /// Edits that cannot be applied together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("two edits touch the same bytes, or bytes that the text does not have")]
+#[error("two edits overlap, or an edit is outside the text")]
 pub struct Conflict;
 
 impl Edit {
@@ -25,10 +25,10 @@ impl Edit {
     }
 }
 
-/// Applies `edits`, in any order.
+/// Applies `edits`, which may be in any order.
 ///
 /// # Errors
-/// When two of them overlap or one lies outside of the text.
+/// When two of them overlap or one is outside the text.
 pub fn apply(text: &str, mut edits: Vec<Edit>) -> Result<String, Conflict> {
     edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
     let mut out = String::with_capacity(text.len() + edits.iter().map(|edit| edit.text.len()).sum::<usize>());
@@ -43,7 +43,7 @@ pub fn apply(text: &str, mut edits: Vec<Edit>) -> Result<String, Conflict> {
     Ok(out)
 }
 
-/// How the lines of a text end: as its first one.
+/// Returns the line ending of a text, which is that of its first line.
 pub(crate) fn line_ending(text: &str) -> &'static str {
     match text.find('\n') {
         Some(at) if text[..at].ends_with('\r') => "\r\n",
@@ -51,7 +51,7 @@ pub(crate) fn line_ending(text: &str) -> &'static str {
     }
 }
 
-/// Does every reader, of YAML 1.1 and 1.2, take the plain scalar for a string?
+/// Returns whether every reader of YAML 1.1 and 1.2 takes the plain scalar for a string.
 pub(super) fn is_plain_string(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let words = ["", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "<<", "="];
@@ -65,7 +65,7 @@ pub(super) fn is_plain_string(text: &str) -> bool {
     !(words.contains(&lower.as_str()) || based || odd_float || number || clock_or_date)
 }
 
-/// Can it stand without quotes anywhere, and is it a string then?
+/// Returns whether a text can be written without quotes in any place and is then a string.
 fn is_safe_plain(text: &str) -> bool {
     let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'/' | b'-');
     is_plain_string(text)
@@ -74,7 +74,7 @@ fn is_safe_plain(text: &str) -> bool {
         && !text.starts_with("...")
 }
 
-/// A scalar in double quotes.
+/// Formats a scalar in double quotes.
 pub fn quoted(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);
     out.push('"');
@@ -95,7 +95,7 @@ pub fn quoted(value: &str) -> String {
     out
 }
 
-/// A scalar that reads as the string `value`, with quotes where it needs them.
+/// Formats a scalar that parses as the string `value`, with quotes if it needs them.
 pub(crate) fn scalar(value: &str) -> String {
     if is_safe_plain(value) { value.to_owned() } else { quoted(value) }
 }
@@ -108,7 +108,8 @@ fn styled(style: Style, value: &str) -> String {
     }
 }
 
-/// Gives a scalar (or the alias in its place) another value, in the quotes that it has. A block scalar becomes a quoted one.
+/// Replaces the value of a scalar, or of the alias in its place, and keeps its quotes. A block scalar becomes a quoted
+/// one.
 pub fn replace_scalar(text: &str, node: &Node, value: &str) -> Edit {
     let style = match &node.value {
         Value::Scalar { style, .. } => *style,
@@ -124,13 +125,13 @@ pub fn replace_scalar(text: &str, node: &Node, value: &str) -> Edit {
     Edit { range: node.span.clone(), text: new }
 }
 
-/// The first byte of the line that `at` is on; a byte order mark is no part of the line.
+/// Returns the start of the line that contains `at`. A byte order mark is not part of the line.
 pub(crate) fn line_start(text: &str, at: usize) -> usize {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     if start == 0 && text.starts_with('\u{feff}') { '\u{feff}'.len_utf8().min(at) } else { start }
 }
 
-/// The end of the line that `at` is on, without its line ending.
+/// Returns the end of the line that contains `at`, without the line ending.
 pub(crate) fn line_end(text: &str, at: usize) -> usize {
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     if text[at..end].ends_with('\r') { end - 1 } else { end }
@@ -140,7 +141,7 @@ fn after_line(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
 }
 
-/// Where an entry begins: at its key or the `?` before it.
+/// Returns the start of an entry: its key, or the `?` before it.
 pub(crate) fn entry_start(text: &str, entry: &Entry) -> usize {
     let key = entry.key.full_span().start;
     let before = text[..key].trim_end_matches([' ', '\t', '\r', '\n']);
@@ -149,7 +150,7 @@ pub(crate) fn entry_start(text: &str, entry: &Entry) -> usize {
     if question && alone(before.len() - 1) { before.len() - 1 } else { key }
 }
 
-/// Where an entry ends: with its value, or its colon.
+/// Returns the end of an entry: the end of its value, or of its colon.
 pub(crate) fn entry_end(text: &str, entry: &Entry) -> usize {
     let end = entry.key.span.end.max(entry.value.span.end).max(entry.value.anchor.as_ref().map_or(0, |a| a.span.end));
     if entry.value.span.is_empty() && entry.value.anchor.is_none() && entry.value.tag.is_none() {
@@ -162,13 +163,13 @@ pub(crate) fn entry_end(text: &str, entry: &Entry) -> usize {
     end
 }
 
-/// Does the comment have its line for itself?
+/// Returns whether a comment is alone on its line.
 pub(crate) fn is_own_line(text: &str, comment: &Comment) -> bool {
     text[line_start(text, comment.span.start)..comment.span.start].trim().is_empty()
 }
 
-/// The bytes of an entry of a block mapping, from its key to the end of its last line, with the comment there and the
-/// deeper indented comments below. Without the last line ending.
+/// Returns the bytes of an entry of a block mapping, from its key to the end of its last line, with the comment on that
+/// line and the more deeply indented comments below. The last line ending is not included.
 pub(crate) fn block_entry(text: &str, comments: &[Comment], entry: &Entry) -> Range<usize> {
     let start = entry_start(text, entry);
     let column = start - line_start(text, start);
@@ -187,7 +188,7 @@ pub(crate) fn block_entry(text: &str, comments: &[Comment], entry: &Entry) -> Ra
     start..end
 }
 
-/// Takes an entry out of a mapping; of a block, with its whole lines.
+/// Removes an entry from a mapping. In a block mapping, its whole lines are removed.
 pub(crate) fn remove_entry(text: &str, mapping: &Node, index: usize) -> Option<Edit> {
     let Value::Mapping { entries, flow } = &mapping.value else { return None };
     let entry = entries.get(index)?;
@@ -217,7 +218,7 @@ pub(crate) fn remove_entry(text: &str, mapping: &Node, index: usize) -> Option<E
     }
 }
 
-/// Puts `key: value` behind an entry of a mapping; `value` is YAML.
+/// Inserts `key: value` after an entry of a mapping. `value` is YAML.
 pub(crate) fn insert_after(text: &str, mapping: &Node, index: usize, key: &str, value: &str) -> Option<Edit> {
     let Value::Mapping { entries, flow } = &mapping.value else { return None };
     let entry = entries.get(index)?;
@@ -231,7 +232,7 @@ pub(crate) fn insert_after(text: &str, mapping: &Node, index: usize, key: &str, 
     Some(Edit::insert(line_end(text, end), format!("{}{indent}{key}: {value}", line_ending(text))))
 }
 
-/// `key` in the quotes of the key beside it.
+/// Formats `key` with the quotes of the key beside it.
 pub(crate) fn like_key(beside: &Node, key: &str) -> String {
     match &beside.value {
         Value::Scalar { style, .. } => styled(*style, key),
@@ -239,11 +240,12 @@ pub(crate) fn like_key(beside: &Node, key: &str) -> String {
     }
 }
 
-/// Appends strings to the sequence under `key` of a mapping, which may be absent. Nothing when there is something else.
+/// Appends strings to the sequence at `key` of a mapping, which may be missing. Returns `None` when the value is not a
+/// sequence.
 pub(crate) fn append_items(text: &str, mapping: &Node, key: &str, items: &[String]) -> Option<Edit> {
     let ending = line_ending(text);
     let Some(entry) = mapping.entry(key) else { return append_entry(text, mapping, key, items) };
-    // In JSON everything is in double quotes, the keys above all.
+    // In JSON, all strings and keys need double quotes.
     let json = mapping.is_flow() && matches!(entry.key.value, Value::Scalar { style: Style::Double, .. });
     let items: Vec<String> = items.iter().map(|item| if json { quoted(item) } else { scalar(item) }).collect();
     if entry.value.is_null() {
@@ -273,12 +275,12 @@ pub(crate) fn append_items(text: &str, mapping: &Node, key: &str, items: &[Strin
     })
 }
 
-/// Each item behind `before`.
+/// Joins the items, with `before` in front of each.
 fn each(items: &[String], before: &str) -> String {
     items.iter().flat_map(|item| [before, item.as_str()]).collect()
 }
 
-/// A list in the place of nothing.
+/// Inserts a list as the value of an entry without a value.
 fn fill_null(text: &str, mapping: &Node, entry: &Entry, items: &[String]) -> Edit {
     if mapping.is_flow() {
         return Edit::insert(entry_end(text, entry), format!(" [{}]", items.join(", ")));

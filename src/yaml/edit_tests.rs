@@ -38,7 +38,7 @@ fn a_scalar_keeps_its_quotes() {
     assert_eq!(replaced("a:\r\n  # c\r\n  b\r\n", &["a"], "x"), "a:\r\n  # c\r\n  x\r\n");
 }
 
-/// Found by fuzzing: without `---` the document began behind the header of its block scalar.
+/// Found by fuzzing: without `---`, the document started after the header of its block scalar.
 #[test]
 fn a_block_scalar_may_be_the_whole_document() {
     for before in ["", "# > c\n", "--- ", "--- # > c\n", "\u{feff}", "a: 1\n...\n", "a: |\n  b\n...\n"] {
@@ -52,7 +52,7 @@ fn a_block_scalar_may_be_the_whole_document() {
 }
 
 #[test]
-fn an_entry_goes_with_its_lines_or_its_comma() {
+fn an_entry_is_removed_with_its_lines_or_its_comma() {
     assert_eq!(removed("a: 1\nb: 2 # c\nd: 3\n", &[], "b"), "a: 1\nd: 3\n");
     assert_eq!(removed("a: 1\nb:\n  2", &[], "b"), "a: 1\n");
     assert_eq!(removed("{a: 1, b: 2, c: 3}", &[], "a"), "{b: 2, c: 3}");
@@ -64,7 +64,7 @@ fn an_entry_goes_with_its_lines_or_its_comma() {
 }
 
 #[test]
-fn an_item_joins_a_list_in_the_style_of_the_list() {
+fn an_item_is_appended_in_the_style_of_the_list() {
     assert_eq!(appended("r:\n  -  a # c\n  # d\nx: 1\n", &["b", "c"]), "r:\n  -  a # c\n  -  b\n  -  c\n  # d\nx: 1\n");
     assert_eq!(appended("r: [a, ]\r\n", &["b"]), "r: [a, b, ]\r\n");
     assert_eq!(appended("r: []\n", &["b", "c"]), "r: [b, c]\n");
@@ -76,7 +76,7 @@ fn an_item_joins_a_list_in_the_style_of_the_list() {
 }
 
 #[test]
-fn edits_that_touch_are_refused() {
+fn overlapping_edits_are_refused() {
     let edit = |range: Range<usize>| Edit { range, text: String::new() };
     assert_eq!(apply("abc", vec![edit(0..2), edit(1..3)]), Err(Conflict));
     assert_eq!(apply("abc", vec![edit(2..9)]), Err(Conflict));
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn another_value_changes_the_target_alone(
+    fn replacing_a_value_changes_nothing_else(
         shape in prop::sample::select(vec![
             "a: 1\nt: @\nb: [x]\n", "t: @ # c\r\nb: 2", "{a: 1, t: @, b: 2}", "x: &x 1\nt:\n  # c\n  @\nb: *x\n", "? t\n: @\nb: |\n  x\n",
         ]),

@@ -1,5 +1,5 @@
-//! The only room that knows the syntax of YAML: reading a text into nodes that know where they stand, and editing the
-//! text by those places, so that everything else stays byte for byte.
+//! The only module that knows the syntax of YAML. It parses a text into nodes that know their positions, and edits the
+//! text at these positions, so that all other bytes stay unchanged.
 
 mod build;
 pub mod edit;

@@ -1,67 +1,68 @@
-//! A document as a tree of nodes, each with its place in the text.
+//! A document as a tree of nodes, each with its position in the text.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// One document of a stream.
+/// One document of a YAML text.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// Its content; absent when there is none but comments.
+    /// The root node; `None` when the document has only comments.
     pub root: Option<Node>,
-    /// Bytes of the text, from the document's start to its end.
+    /// Bytes of the document in the text.
     pub span: Range<usize>,
-    /// The comments in and before it, in order.
+    /// The comments in and before the document, in order.
     pub comments: Vec<Comment>,
 }
 
 /// A comment, from its `#` to the end of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
-    /// Bytes of the text.
+    /// Bytes of the comment in the text.
     pub span: Range<usize>,
-    /// Line, from 1.
+    /// Number of the line, starting at 1.
     pub line: usize,
 }
 
-/// How a scalar is written.
+/// The notation of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Without quotes.
+    /// Plain, without quotes.
     Plain,
-    /// `'…'`
+    /// In single quotes: `'…'`.
     Single,
-    /// `"…"`
+    /// In double quotes: `"…"`.
     Double,
-    /// `|`
+    /// A literal block: `|`.
     Literal,
-    /// `>`
+    /// A folded block: `>`.
     Folded,
 }
 
-/// The `&name` of a node.
+/// The anchor of a node, `&name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// Unique in its document, though names may stand twice.
+    /// A number that is unique in the document, even if a name is used twice.
     pub id: usize,
-    /// Without the `&`.
+    /// The name, without the `&`.
     pub name: String,
-    /// Bytes of `&name`.
+    /// Bytes of `&name` in the text.
     pub span: Range<usize>,
 }
 
 /// A node of the tree.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// What it is.
+    /// Content of the node.
     pub value: Value,
-    /// Bytes of the text, without anchor, tag and the blanks around it. Empty where the value is left out.
+    /// Bytes of the node in the text, without its anchor, its tag and the blanks around it. Empty when the value is
+    /// missing.
     pub span: Range<usize>,
-    /// Line of its first byte, from 1.
+    /// Line of the first byte, starting at 1.
     pub line: usize,
-    /// Its `&name`.
+    /// The anchor, when the node has one.
     pub anchor: Option<Anchor>,
-    /// Its tag as written and the bytes of it.
+    /// The tag as written, and its bytes in the text.
     pub tag: Option<(String, Range<usize>)>,
 }
 
@@ -70,30 +71,30 @@ pub struct Node {
 pub enum Value {
     /// A single value. Its text is unescaped and unfolded.
     Scalar {
-        /// The text.
+        /// The text, unescaped and unfolded.
         text: String,
-        /// As written.
+        /// The notation in the text.
         style: Style,
     },
-    /// `- a` or `[a]`
+    /// A sequence: `- a` or `[a]`.
     Sequence {
-        /// In order.
+        /// The items in the order of the text.
         items: Vec<Node>,
-        /// `[a]`?
+        /// Whether the sequence is written as `[a]`.
         flow: bool,
     },
-    /// `a: b` or `{a: b}`
+    /// A mapping: `a: b` or `{a: b}`.
     Mapping {
-        /// In order.
+        /// The entries in the order of the text.
         entries: Vec<Entry>,
-        /// `{a: b}`?
+        /// Whether the mapping is written as `{a: b}`.
         flow: bool,
     },
-    /// `*name`, with the node that it stands for.
+    /// An alias, `*name`, with the node that it refers to.
     Alias {
-        /// Of the anchor, [`Anchor::id`].
+        /// Number of the anchor, [`Anchor::id`].
         id: usize,
-        /// The anchored node.
+        /// The node with the anchor.
         target: Arc<Node>,
     },
 }
@@ -101,14 +102,14 @@ pub enum Value {
 /// An entry of a mapping.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Left of the colon.
+    /// The node before the colon.
     pub key: Node,
-    /// Right of the colon.
+    /// The node after the colon.
     pub value: Node,
 }
 
 impl Node {
-    /// The node that an alias stands for, else the node itself.
+    /// Returns the node that an alias refers to, or the node itself.
     pub fn resolved(&self) -> &Self {
         let mut node = self;
         while let Value::Alias { target, .. } = &node.value {
@@ -117,14 +118,14 @@ impl Node {
         node
     }
 
-    /// From its anchor or tag, whichever comes first, to its end.
+    /// Returns the bytes of the node with its anchor and tag.
     pub(crate) fn full_span(&self) -> Range<usize> {
         let anchor = self.anchor.as_ref().map_or(self.span.start, |anchor| anchor.span.start);
         let tag = self.tag.as_ref().map_or(self.span.start, |(_, span)| span.start);
         self.span.start.min(anchor).min(tag)..self.span.end
     }
 
-    /// The text of a scalar, whatever its type; nothing for null and for collections.
+    /// Returns the text of a scalar of any type, and `None` for null and for collections.
     pub fn as_str(&self) -> Option<&str> {
         match &self.resolved().value {
             Value::Scalar { text, .. } if !self.is_null() => Some(text),
@@ -132,18 +133,18 @@ impl Node {
         }
     }
 
-    /// Absent, `~` or `null`?
+    /// Returns whether the value is missing, `~` or `null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.resolved().value, Value::Scalar { text, style: Style::Plain }
             if self.resolved().tag.is_none() && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    /// Is it an alias?
+    /// Returns whether the node is an alias.
     pub(crate) fn is_alias(&self) -> bool {
         matches!(self.value, Value::Alias { .. })
     }
 
-    /// Is it a scalar that every reader takes for a string?
+    /// Returns whether the node is a scalar that every reader takes for a string.
     pub fn is_string(&self) -> bool {
         match &self.resolved().value {
             Value::Scalar { text, style: Style::Plain } => super::edit::is_plain_string(text),
@@ -152,7 +153,7 @@ impl Node {
         }
     }
 
-    /// The items of a sequence; none for anything else.
+    /// Returns the items of a sequence, and an empty slice for other nodes.
     pub fn items(&self) -> &[Self] {
         match &self.resolved().value {
             Value::Sequence { items, .. } => items,
@@ -160,7 +161,7 @@ impl Node {
         }
     }
 
-    /// The entries of a mapping as written, `<<` among them; none for anything else.
+    /// Returns the entries of a mapping as written, with `<<` among them, and an empty slice for other nodes.
     pub fn entries(&self) -> &[Entry] {
         match &self.resolved().value {
             Value::Mapping { entries, .. } => entries,
@@ -168,27 +169,27 @@ impl Node {
         }
     }
 
-    /// Is it a mapping?
+    /// Returns whether the node is a mapping.
     pub(crate) fn is_mapping(&self) -> bool {
         matches!(self.resolved().value, Value::Mapping { .. })
     }
 
-    /// Is it a sequence?
+    /// Returns whether the node is a sequence.
     pub(crate) fn is_sequence(&self) -> bool {
         matches!(self.resolved().value, Value::Sequence { .. })
     }
 
-    /// Is it a collection in `{}` or `[]`?
+    /// Returns whether the node is a collection in `{}` or `[]`.
     pub(crate) fn is_flow(&self) -> bool {
         matches!(self.value, Value::Mapping { flow: true, .. } | Value::Sequence { flow: true, .. })
     }
 
-    /// The entry of this very mapping with the key; not one that is merged in.
+    /// Returns the entry of this mapping with the key. Merged mappings are not searched.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key.as_str() == Some(key))
     }
 
-    /// The value under a key, with `<<` merged in.
+    /// Returns the value of a key, also from merged mappings.
     pub(crate) fn value_of(&self, key: &str) -> Option<&Self> {
         if let Some(entry) = self.entry(key) {
             return Some(&entry.value);
@@ -196,7 +197,7 @@ impl Node {
         self.merged().into_iter().find_map(|merged| merged.value_of(key))
     }
 
-    /// The mappings that `<<` merges in, the strongest first.
+    /// Returns the mappings that `<<` merges, in decreasing precedence.
     pub fn merged(&self) -> Vec<&Self> {
         let mut found = Vec::new();
         for entry in self.entries().iter().filter(|entry| entry.is_merge()) {
@@ -209,17 +210,17 @@ impl Node {
         found
     }
 
-    /// The node at a path of keys, aliases followed and `<<` merged in.
+    /// Returns the node at a path of keys, with aliases followed and merged mappings searched.
     pub fn get(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, key| node.value_of(key))
     }
 
-    /// The text of the scalar at a path of keys.
+    /// Returns the text of the scalar at a path of keys.
     pub fn text_at(&self, path: &[&str]) -> Option<&str> {
         self.get(path)?.as_str()
     }
 
-    /// The first key, in the order of the text, that stands twice in one mapping.
+    /// Returns the first key in the text that occurs twice in one mapping.
     pub fn duplicate_key(&self) -> Option<&Self> {
         let mut stack = vec![self];
         let mut first: Option<&Self> = None;
@@ -243,7 +244,7 @@ impl Node {
         if self.is_alias() { &[] } else { self.entries() }
     }
 
-    /// This node and all below it as written, aliases not followed, in the order of the text.
+    /// Returns this node and all nodes below it in the order of the text. Aliases are not followed.
     pub fn walk(&self) -> Vec<&Self> {
         let mut found = Vec::new();
         let mut stack = vec![self];
@@ -260,7 +261,8 @@ impl Node {
         found
     }
 
-    /// Where two trees differ as data, as paths (`spec.chart`, `resources`); styles, order of keys and comments do not count.
+    /// Returns the paths (`spec.chart`, `resources`) where two trees differ as data. Styles, comments and the order of
+    /// keys do not count.
     pub fn differences(&self, other: &Self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         differ(self, other, "", &mut found);
@@ -269,7 +271,7 @@ impl Node {
 }
 
 impl Entry {
-    /// `<<: …`?
+    /// Returns whether the entry is a merge, `<<: …`.
     pub(crate) fn is_merge(&self) -> bool {
         matches!(&self.key.value, Value::Scalar { text, style: Style::Plain } if text == "<<")
     }

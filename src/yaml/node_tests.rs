@@ -7,7 +7,7 @@ fn root(text: &str) -> Node {
 }
 
 #[test]
-fn every_node_knows_its_bytes() {
+fn every_node_has_the_span_of_its_bytes() {
     let text = "\u{feff}a: &x !!str 'q'\r\nb: # c\r\n  >-\r\n  folded\r\n  text\r\n\r\nc: {d: [*x, e], }\r\n? f\r\n: g\r\nh:\r\n# end";
     let node = root(text);
     let slice = |path: &[&str]| &text[node.get(path).expect("there").span.clone()];
@@ -23,7 +23,7 @@ fn every_node_knows_its_bytes() {
 }
 
 #[test]
-fn merges_are_seen_through() {
+fn merged_mappings_are_searched() {
     let node = root("base: &b {x: 1, y: 2}\nmore: {<<: *b, y: 3}\nmost: {<<: [{x: 0}, *b]}\n");
     assert_eq!(node.text_at(&["more", "x"]), Some("1"));
     assert_eq!(node.text_at(&["more", "y"]), Some("3"));
@@ -31,13 +31,13 @@ fn merges_are_seen_through() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_found() {
+fn a_duplicate_key_is_found() {
     assert_eq!(root("a: 1\nb: {c: 1, 'c': 2}\nd: 1\nd: 2\n").duplicate_key().map(|key| key.line), Some(2));
     assert!(root("a: &x {b: 1}\nc: *x\n").duplicate_key().is_none());
 }
 
 #[test]
-fn aliases_neither_turn_in_circles_nor_multiply_the_text() {
+fn recursive_and_multiplying_aliases_are_refused() {
     assert!(parse("a: &x [*x]\n").is_err());
     let mut laughs = "a0: &a0 [l, l, l, l, l, l, l, l, l, l]\n".to_owned();
     for at in 1..12 {
@@ -55,7 +55,7 @@ fn aliases_neither_turn_in_circles_nor_multiply_the_text() {
 }
 
 #[test]
-fn streams_of_all_shapes_are_read() {
+fn streams_of_several_documents_are_parsed() {
     let documents = parse("# only\n---\n...\n%YAML 1.2\n---\na: 1\n...\n---\n# nothing\n---\n{b: 2}").expect("valid");
     let roots: Vec<bool> = documents.iter().map(|document| document.root.is_some()).collect();
     assert_eq!(roots, [false, true, false, true]);

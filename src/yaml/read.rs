@@ -1,6 +1,6 @@
-//! From nodes to values of one's own, by serde: so that one reader of YAML serves both what is edited and what is only read.
-//! Plain scalars have the types of YAML 1.2's core schema where the value does not ask for one; where it asks for text, every
-//! scalar is the text that stands there.
+//! Converts nodes to typed values with serde, so that one parser serves both files that are edited and files that are
+//! only read. Plain scalars have the types of YAML 1.2's core schema, unless the target type is a string: then every
+//! scalar is the text as written.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use serde::forward_to_deserialize_any;
 
 use super::{Entry, Node, Style, Value, parse};
 
-/// A text that is not what was asked for.
+/// A text that cannot be converted to the target type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError {
-    /// Line, from 1, where it is known.
+    /// Number of the line, starting at 1, if it is known.
     pub line: Option<usize>,
-    /// What is wrong there.
+    /// What is wrong at this place.
     pub reason: String,
 }
 
@@ -41,22 +41,22 @@ impl ReadError {
         Self { line: Some(line), reason: reason.into() }
     }
 
-    /// The innermost place holds.
+    /// Sets the line, unless an inner value has set it already.
     fn at(self, line: usize) -> Self {
         Self { line: self.line.or(Some(line)), ..self }
     }
 }
 
-/// Reads the one document of a text; one without content is an empty mapping.
+/// Converts the only document of a text. A document without content is an empty mapping.
 ///
 /// # Errors
-/// When it is no YAML, holds several documents or a key twice, or is not what `T` takes.
+/// When the text is not valid YAML, has several documents or a duplicate key, or does not match `T`.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
     let documents = parse(text).map_err(|cause| ReadError::new(cause.line, cause.reason))?;
     let mut roots = documents.iter().filter_map(|document| document.root.as_ref());
     let first = roots.next().filter(|root| !root.is_null());
     if let Some(second) = roots.next() {
-        return Err(ReadError::new(second.line, "a second document, and one is read"));
+        return Err(ReadError::new(second.line, "expected one document, found a second document"));
     }
     let Some(root) = first else { return T::deserialize(Entries { left: Vec::new(), value: None }.into_value()) };
     if let Some(key) = root.duplicate_key() {
@@ -65,7 +65,7 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
     T::deserialize(Reader(root))
 }
 
-/// A node that is read.
+/// A node that is being converted.
 struct Reader<'de>(&'de Node);
 
 impl<'de> Reader<'de> {
@@ -87,7 +87,7 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// A scalar without quotes, by the core schema.
+/// Converts a scalar without quotes by the core schema.
 fn plain<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, ReadError> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return visitor.visit_unit(),
@@ -104,7 +104,8 @@ fn plain<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, ReadE
         }
         _ => digits(unsigned).then(|| text.parse().ok()),
     };
-    let too_large = || ReadError { line: None, reason: format!("the number `{text}` is not kept as it is: quote it") };
+    let too_large =
+        || ReadError { line: None, reason: format!("cannot represent the number `{text}` exactly: quote it") };
     if let Some(number) = whole {
         let number: i128 = number.ok_or_else(too_large)?;
         return match (u64::try_from(number), i64::try_from(number)) {
@@ -163,12 +164,12 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         let line = self.line();
-        let text = self.0.as_str().ok_or_else(|| ReadError::new(line, "want one word"))?;
+        let text = self.0.as_str().ok_or_else(|| ReadError::new(line, "expected a single word"))?;
         let word: StrDeserializer<'_, ReadError> = text.into_deserializer();
         visitor.visit_enum(word).map_err(|error| error.at(line))
     }
 
-    /// serde would take a sequence for the fields in their order.
+    /// Refuses a sequence, which serde would assign to the fields in order.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -198,24 +199,25 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
     }
 }
 
-/// What is left of a mapping, the last entry first, and the value of the key that was given last.
+/// The remaining entries of a mapping in reverse order, and the value of the last key.
 struct Entries<'de> {
     left: Vec<&'de Entry>,
     value: Option<&'de Node>,
 }
 
 impl<'de> Entries<'de> {
-    /// Of a mapping, with what `<<` merges in: its own entries hold, and of those merged the first.
+    /// Collects the entries of a mapping and of the mappings that `<<` merges. Own entries have precedence, then those
+    /// of the first merged mapping.
     fn of(mapping: &'de Node) -> Result<Self, ReadError> {
         let mut left: Vec<&Entry> = Vec::new();
         let mut sources = vec![mapping];
         while let Some(source) = sources.pop() {
             if !source.is_mapping() {
-                return Err(ReadError::new(source.line, "want a mapping to merge"));
+                return Err(ReadError::new(source.line, "expected a mapping to merge"));
             }
             for entry in source.entries().iter().filter(|entry| !entry.is_merge()) {
                 let key =
-                    entry.key.as_str().ok_or_else(|| ReadError::new(entry.key.line, "want a key that is text"))?;
+                    entry.key.as_str().ok_or_else(|| ReadError::new(entry.key.line, "expected a key that is text"))?;
                 if !left.iter().any(|other| other.key.as_str() == Some(key)) {
                     left.push(entry);
                 }
@@ -296,16 +298,16 @@ mod tests {
     }
 
     #[test]
-    fn text_is_what_stands_there() {
+    fn a_string_is_the_text_as_written() {
         let read: BTreeMap<String, String> = from_str("a: 1.10\nb: 007\nc: yes\nd: 'x'\n").unwrap();
         assert_eq!(read.into_values().collect::<Vec<_>>(), ["1.10", "007", "yes", "x"]);
         let error = from_str::<BTreeMap<String, String>>("a: b\nc:\n  - d\n").unwrap_err();
         assert_eq!(error.line, Some(3), "{error}");
-        assert!(from_str::<BTreeMap<String, String>>("a:\n").is_err(), "null is no text");
+        assert!(from_str::<BTreeMap<String, String>>("a:\n").is_err(), "null is not text");
     }
 
     #[test]
-    fn aliases_are_followed_and_merges_give_what_is_not_said() {
+    fn aliases_are_followed_and_merges_add_missing_keys() {
         let text = "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc:\n  <<: [*a, *b]\n  x: 9\nd: *a\n";
         let read = json_of(text).unwrap();
         assert_eq!(read["c"], json!({ "x": 9, "y": 2, "z": 4 }));
@@ -315,14 +317,14 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "read, and looked at by nobody")]
+    #[allow(dead_code, reason = "only parsed, never used")]
     struct Strict {
         name: String,
         public: Option<bool>,
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line() {
+    fn errors_state_their_line() {
         for (text, line, word) in [
             ("name: a\nnam: b\n", 2, "unknown field `nam`"),
             ("name: a\npublic: no\n", 2, "invalid type: string \"no\""),
@@ -341,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_an_empty_mapping() {
+    fn a_text_without_content_is_an_empty_mapping() {
         for text in ["", "# a\n", "---\n", "~\n", "--- # a\n...\n"] {
             assert_eq!(from_str::<BTreeMap<String, String>>(text), Ok(BTreeMap::new()), "{text:?}");
         }

@@ -174,11 +174,11 @@ fn a_directory_that_is_something_else_is_left_alone() {
     let source = Source::new();
     std::fs::create_dir_all(source.store()).expect("a directory");
     std::fs::write(source.store().join("letter.txt"), "mine").expect("written");
-    let run = publish(&source, &[]).says(&["holds other things"]);
+    let run = publish(&source, &[]).says(&["holds files that are not OCI layouts"]);
     assert!(matches!(run.code, Some(1 | 3 | 9)), "{run:?}");
     assert_eq!(std::fs::read_dir(source.store()).expect("a directory").count(), 1);
     std::fs::write(source.store().join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}").expect("written");
-    publish(&source, &[]).says(&["one OCI layout"]);
+    publish(&source, &[]).says(&["is itself an OCI layout"]);
     assert_eq!(std::fs::read_dir(source.store()).expect("a directory").count(), 2);
 }
 

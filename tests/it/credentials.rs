@@ -230,16 +230,18 @@ fn a_helper_that_is_missing_or_fails_is_named_and_never_quoted() {
 
     machine.docker(&serde_json::json!({ "credHelpers": { &host: "fixture" } }));
     machine.answers("failure", "locked: the secret is s3cret-of-helper");
-    let run = machine.publish(&registry, &[], &[]).ends(4).says(&["docker-credential-fixture", "it failed"]);
+    let run = machine.publish(&registry, &[], &[]).ends(4).says(&["docker-credential-fixture", "ended with an error"]);
     assert!(!run.stderr.contains("s3cret"), "{}", run.stderr);
     for answer in [r#"{"Username":"a","Secret":["s3cret"]}"#, "s3cret", r#"{"Username":"s3cret"}"#] {
         machine.answers(&host, answer);
-        let run =
-            machine.publish(&registry, &[], &[]).ends(4).says(&["docker-credential-fixture", "its answer is not"]);
+        let run = machine
+            .publish(&registry, &[], &[])
+            .ends(4)
+            .says(&["docker-credential-fixture", "does not follow the protocol"]);
         assert!(!run.stderr.contains("s3cret"), "{}", run.stderr);
     }
     machine.docker(&serde_json::json!({ "credHelpers": { &host: "../../bin/sh" } }));
-    machine.publish(&registry, &[], &[]).ends(9).says(&["no path"]);
+    machine.publish(&registry, &[], &[]).ends(9).says(&["expected a name, not a path"]);
     assert!(registry.log().is_empty());
 }
 
@@ -308,17 +310,17 @@ fn a_broken_file_is_named_with_the_place_and_never_quoted() {
     let (machine, registry) = (Machine::new(), registry_of("a", "b"));
     let host = registry.address();
     for (json, what) in [
-        (r#"{"auths": "s3cret"}"#.to_owned(), "not of the form that docker and podman write at line 1"),
-        (format!(r#"{{"auths":{{"{host}":{{"auth":["s3cret"]}}}}}}"#), "not of the form"),
+        (r#"{"auths": "s3cret"}"#.to_owned(), "not in the format of docker and podman at line 1"),
+        (format!(r#"{{"auths":{{"{host}":{{"auth":["s3cret"]}}}}}}"#), "not in the format of"),
         (r#"{"auths": {s3cret"#.to_owned(), "not JSON at line 1, column"),
-        (format!(r#"{{"auths":{{"{host}":{{"auth":"s3cret"}}}}}}"#), "is not the base64 of"),
+        (format!(r#"{{"auths":{{"{host}":{{"auth":"s3cret"}}}}}}"#), "invalid `auth` of"),
     ] {
         machine.write(".docker/config.json", &json);
         let run = machine.publish(&registry, &[], &[]).ends(9).says(&[".docker/config.json", what]);
         assert!(!run.stderr.contains("s3cret"), "{}", run.stderr);
     }
     machine.write(".docker/config.json", &"x".repeat((1 << 20) + 1));
-    machine.publish(&registry, &[], &[]).ends(9).says(&["larger than 1 MiB"]);
+    machine.publish(&registry, &[], &[]).ends(9).says(&["larger than the limit of 1 MiB"]);
     assert!(registry.log().is_empty());
     // What was given by hand needs no file.
     machine.publish(&registry, &[], &[("ALGA_REGISTRY_TOKEN", "x")]).ends(4).says(&["401"]);

@@ -165,13 +165,13 @@ fn nothing_but_a_copy_writes_an_archive() {
     let (source, scratch) = (Source::new(), tempfile::tempdir().expect("a directory"));
     let path = scratch.path().join("release.tar");
     let location = format!("oci-archive:{}", path.display());
-    let refused = ["an archive is written as a whole, by a copy alone"];
+    let refused = ["an archive cannot be changed, only written as a whole"];
     source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &location]).ends(1).says(&refused);
     assert!(!path.exists());
     let error = Store::open(&Location::Archive(path), Options::default()).expect_err("refused");
     assert_eq!(error.kind(), Kind::Refused);
     for none in ["oci-archive:", "oci-archive:-"] {
-        run(release().args(["verify", "nightly", "--store", none])).ends(9).says(&["want `oci-archive:FILE`"]);
+        run(release().args(["verify", "nightly", "--store", none])).ends(9).says(&["expected `oci-archive:FILE`"]);
     }
 }
 

@@ -204,8 +204,7 @@ fn a_registry_that_fails_for_a_time_is_waited_for_and_that_is_said() {
     let run = source.publish(&[&arguments[..], &["--retry-for", "1h", "--log-format", "json"]].concat()).ends(0);
     let said: Vec<serde_json::Value> =
         run.stderr.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
-    let waits =
-        |line: &&serde_json::Value| line["message"].as_str().is_some_and(|text| text.contains("trying again in"));
+    let waits = |line: &&serde_json::Value| line["message"].as_str().is_some_and(|text| text.contains("retrying in"));
     assert_eq!(said.iter().filter(waits).count(), 1, "{}", run.stderr);
     assert!(registry.tags(RELEASES).contains_key("nightly"));
 }

@@ -184,7 +184,7 @@ fn where_the_registry_keeps_a_wrong_blob_that_is_said() {
     corrupt(&registry, &(CHART.to_owned(), blobs[0].clone(), None));
     let refused = publish(&source, &registry, "1.0.3", "nightly", &["--repair"]);
     assert!(matches!(refused.code, Some(1 | 3)), "{refused:?}");
-    refused.says(&[&blobs[0], "still gives other bytes or none", "from its storage"]);
+    refused.says(&[&blobs[0], "still returns other bytes or none", "from its storage"]);
     // What is only missing is sent all the same.
     registry.remove_blob(CHART, &blobs[0]);
     publish(&source, &registry, "1.0.3", "nightly", &["--repair"]).ends(0);
@@ -236,7 +236,7 @@ fn docker_registry_gets_back_what_its_storage_lost() {
     source.publish(&arguments("1.0.4")).ends(3);
     let kept = source.publish(&[&arguments("1.0.3")[..], &["--repair"]].concat());
     assert!(matches!(kept.code, Some(1 | 3)), "{kept:?}");
-    kept.says(&["still gives other bytes or none", "from its storage"]);
+    kept.says(&["still returns other bytes or none", "from its storage"]);
 }
 
 /// The JSON of a channel is that of its release with another `channel`: it is made again of the release.

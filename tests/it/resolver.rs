@@ -135,7 +135,7 @@ fn an_answer_of_another_media_type_than_a_release_has_is_refused() {
     let bytes = serde_json::to_vec(&manifest).expect("JSON");
     let digest = alga_release::oci::Digest::of(&bytes).to_string();
     registry.put_manifest(RELEASES, Some("nightly"), &digest, "application/json", &bytes);
-    ask(&registry, "nightly", &[]).ends(1).says(&["alga-appliance-release:nightly", "states what it is"]);
+    ask(&registry, "nightly", &[]).ends(1).says(&["alga-appliance-release:nightly", "missing media type"]);
 }
 
 /// A new dependency of the resolver is a reviewed line in the list.
@@ -233,7 +233,7 @@ fn a_config_that_is_or_claims_to_be_huge_is_not_even_asked_for() {
         let digest = put_claiming(&registry, &size.into(), &huge);
         let run = ask(&registry, "stable", &[]).ends(1);
         assert_eq!(run.stdout, "");
-        run.says(&[&digest, &size.to_string(), "are more than the 4194304 that are read here"]);
+        run.says(&[&digest, &size.to_string(), "more than the limit of 4194304 bytes"]);
         assert!(registry.lines().iter().all(|line| !line.contains("/blobs/")), "{:?}", registry.lines());
     }
     for size in [serde_json::json!(-1), serde_json::json!(1e300), serde_json::json!("12")] {

@@ -57,7 +57,7 @@ async fn whatever_passes_by_itself_is_waited_out_at_every_request() {
         let (_, bytes) = store.read().manifest(&repository("x"), &Selector::Tag(tag("1.0"))).await.expect("read");
         assert_eq!(bytes, *artifact.manifest().bytes(), "{fault:?}");
         let said = said.lock().expect("a lock");
-        assert!(said.iter().all(|line| line.contains("trying again in ")), "{said:?}");
+        assert!(said.iter().all(|line| line.contains("retrying in ")), "{said:?}");
         assert!(!said.is_empty() && said.len() <= 5, "{fault:?}: {said:?}");
     }
 }
@@ -119,7 +119,7 @@ async fn patience_has_an_end() {
     // Who asks for more than there is, gets no second request.
     let (error, requests) = fails(&registry, Duration::from_secs(5), with_header(429, "Retry-After", "3600")).await;
     assert_eq!((error.kind(), requests), (Kind::Unavailable, 1));
-    assert!(error.to_string().contains("left alone for 60 min 0 s"), "{error}");
+    assert!(error.to_string().contains("retry after 60 min 0 s"), "{error}");
     // And nothing overflows.
     let endless = with_header(429, "Retry-After", "18446744073709551615");
     let (error, requests) = fails(&registry, LONG, endless).await;

@@ -1,4 +1,5 @@
-//! Without the feature `publish`, archives cannot be read, so that the program without it has no tar code.
+//! The archive store of a build without the feature `publish`. It refuses every archive, so that the resolver needs no
+//! tar code.
 
 use std::convert::Infallible;
 use std::future::Ready;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 
 use crate::oci::{Descriptor, Digest, Error, Kind, Prefix, Repository, Selector, Tag};
 
-/// There is none.
+/// An archive, which cannot exist in this build.
 #[derive(Debug)]
 pub struct Archive(Infallible);
 
@@ -18,7 +19,7 @@ impl Archive {
     /// Refuses to open an archive.
     ///
     /// # Errors
-    /// Always.
+    /// Always fails with [`Kind::Refused`].
     pub fn open(path: &Path, _: &str) -> Result<Self, Error> {
         let reason =
             "this program cannot read archives: copy the archive into a directory (oci-layout:DIR) or a registry first";
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn an_archive_is_refused_with_a_way_out() {
-        let error = Archive::open(Path::new("x.tar"), "").expect_err("there is none");
+        let error = Archive::open(Path::new("x.tar"), "").expect_err("no archive can be opened");
         assert_eq!(error.kind(), Kind::Refused);
         assert!(error.to_string().contains("oci-archive:x.tar: this program cannot read archives"), "{error}");
     }

@@ -1,12 +1,14 @@
-//! One file that holds artifacts of several repositories and registries: an OCI image layout in an uncompressed tar, which other
-//! programs read.
+//! One file that holds artifacts of several repositories and registries: an OCI image layout in an uncompressed tar
+//! archive, which other programs can read.
 //!
-//! First `oci-layout` and `index.json`, then the manifests, then all other blobs, both in the order of their digests, each once
-//! however many artifacts share it. So a reader of a pipe knows all that follows, and what of it is missing at home, before the
-//! first large blob. The same content gives the same bytes.
+//! `oci-layout` and `index.json` come first, then the manifests, then all other blobs. Manifests and blobs are in the
+//! order of their digests, each once, however many artifacts share them. A program that reads the archive from a pipe
+//! therefore knows everything that follows, and which blobs its own store lacks, before the first large blob. The same
+//! content gives the same bytes.
 //!
-//! In `index.json`, each tagged manifest stands as `HOST/PATH:TAG`, each that has no tag as `HOST/PATH@sha256:…`; what an index
-//! names itself has no entry. An annotation says below which prefix the repositories of the store are; all others are external.
+//! `index.json` names each tagged manifest `HOST/PATH:TAG`, and each manifest without a tag `HOST/PATH@sha256:…`.
+//! Manifests that an index names have no entry of their own. An annotation holds the prefix of the store's own
+//! repositories; all other repositories are external.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
@@ -23,21 +25,22 @@ use std::path::Path;
 
 use super::{Error, Kind};
 
-/// What the marker file says.
+/// Content of the `oci-layout` file.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// Why nothing is pushed to an archive.
+/// Returns the error for an attempt to push into an archive.
 pub(super) fn written_as_a_whole(path: &Path) -> Error {
-    let reason = "an archive is written as a whole, by a copy alone: name a registry or a directory of layouts";
+    let reason =
+        "an archive cannot be changed, only written as a whole by a copy: pass a registry or a directory of layouts";
     Error::new(Kind::Refused, "opening", name_of(path), reason)
 }
 
-/// For messages.
+/// Formats the path as messages name an archive.
 fn name_of(path: &Path) -> String {
     format!("oci-archive:{}", path.display())
 }
 
-/// In a layout, the file of a blob.
+/// Returns the path of a blob's file inside a layout.
 fn member(digest: &super::Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }

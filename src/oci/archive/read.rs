@@ -1,4 +1,5 @@
-//! Reading archives: one pass over the headers when it is opened, then every content by its position.
+//! Reads archives: opening one reads all headers in one pass, and every content is then read at its position in the
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -15,46 +16,48 @@ use crate::oci::{
     Content, Descriptor, Digest, Error, FileRange, Index, Kind, Parsed, Prefix, Repository, Selector, Tag, media_type,
 };
 
-/// Largest `index.json` that is read: room for some ten thousand manifests.
+/// Largest `index.json` in bytes: room for about ten thousand manifests.
 const INDEX_LIMIT: u64 = 16 << 20;
-/// Largest manifest whose contents belong to its repository.
+/// Largest manifest in bytes whose blobs count as content of its repository.
 const MANIFEST_LIMIT: u64 = 4 << 20;
 const MARKER_LIMIT: u64 = 4096;
-/// Where no file has bytes.
+/// An offset at which no file has bytes.
 const NOWHERE: u64 = 1 << 62;
 
-/// An archive: the repositories below one prefix.
+/// One archive, seen through one prefix: it gives access to the repositories below that prefix.
 #[derive(Debug)]
 pub(crate) struct Archive {
     opened: Arc<Opened>,
     prefix: Prefix,
 }
 
-/// An archive whose headers and index were read.
+/// An open file whose headers and index have been read.
 #[derive(Debug)]
 struct Opened {
     path: PathBuf,
     file: Arc<File>,
     members: tar::MemberIndex,
-    /// By `HOST/PATH`.
+    /// Entries of the index, by the `HOST/PATH` of their repository.
     repositories: BTreeMap<String, Entries>,
 }
 
-/// What the index says of a repository.
+/// The index entries of one repository.
 #[derive(Debug, Default)]
 struct Entries {
     tags: BTreeMap<Tag, Digest>,
     manifests: Vec<Descriptor>,
-    /// Those and all that they name: contents are shared in the file, and yet belong to a repository.
+    /// Digests of the manifests and of everything that they name. Repositories share blobs in the file, but a blob is
+    /// only served from a repository that names it.
     holds: OnceLock<BTreeSet<Digest>>,
 }
 
 impl Archive {
-    /// Opens an archive and reads where everything is in it. `prefix_key` is the key of the annotation that has its prefix.
+    /// Opens an archive and reads its headers and index. `prefix_key` is the key of the annotation that holds its
+    /// prefix.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when there is no such file, [`Kind::Refused`] when it is compressed or no file, [`Kind::Malformed`]
-    /// when it is no such archive, or damaged.
+    /// [`Kind::NotFound`] when the file does not exist, [`Kind::Refused`] when it is compressed or not a regular file,
+    /// [`Kind::Malformed`] when it is damaged or is not an archive of this kind.
     pub(crate) fn open(path: &Path, prefix_key: &str) -> Result<Self, Error> {
         let file = Arc::new(plain_file(path)?);
         let members = tar::MemberIndex::read(file.clone()).and_then(|members| members.only_files().map(|()| members));
@@ -62,30 +65,33 @@ impl Archive {
         let marker = small(path, &members, "oci-layout", MARKER_LIMIT)?;
         let marker = serde_json::from_slice::<serde_json::Value>(&marker).ok();
         if marker.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str()) != Some("1.0.0") {
-            return Err(malformed(path, "its `oci-layout` file does not say version 1.0.0"));
+            return Err(malformed(path, "invalid `oci-layout` file: expected image layout version 1.0.0"));
         }
         let index = Index::parse(media_type::IMAGE_INDEX, &small(path, &members, "index.json", INDEX_LIMIT)?)
-            .map_err(|cause| malformed(path, "its `index.json` is broken").caused_by(cause))?;
+            .map_err(|cause| malformed(path, "invalid `index.json`").caused_by(cause))?;
         let prefix = index.annotations.get(prefix_key).ok_or_else(|| {
-            malformed(path, "its `index.json` does not say which prefix its names are below: it was not made by a copy")
+            malformed(
+                path,
+                "the archive was not written by a copy: its `index.json` does not state the prefix of its names",
+            )
         })?;
         let prefix = Prefix::parse(prefix, false)
-            .map_err(|cause| malformed(path, "its `index.json` names a prefix that is none").caused_by(cause))?;
+            .map_err(|cause| malformed(path, "invalid prefix in its `index.json`").caused_by(cause))?;
         let repositories = repositories(path, &members, index.manifests)?;
         Ok(Self { opened: Arc::new(Opened { path: path.to_owned(), file, members, repositories }), prefix })
     }
 
-    /// The images of another registry.
+    /// Returns the same archive with another registry as its prefix.
     ///
     /// # Errors
-    /// None: its host is one.
+    /// Never in practice: the host of a [`Prefix`] is a valid prefix.
     pub(crate) fn external(&self, registry: &Prefix) -> Result<Self, Error> {
         let prefix = Prefix::parse(registry.host(), registry.plain_http())
-            .map_err(|cause| malformed(self.path(), "no registry has such a name").caused_by(cause))?;
+            .map_err(|cause| malformed(self.path(), "invalid registry name").caused_by(cause))?;
         Ok(Self { opened: self.opened.clone(), prefix })
     }
 
-    /// Where the file is.
+    /// Returns the path of the archive file.
     pub(crate) fn path(&self) -> &Path {
         &self.opened.path
     }
@@ -98,15 +104,15 @@ impl Archive {
         let name = self.prefix.name_of(repository);
         self.opened.repositories.get(&name).ok_or_else(|| {
             let reference = format!("{}:{name}", name_of(self.path()));
-            Error::new(Kind::NotFound, "reading", reference, "there is no such repository in it")
+            Error::new(Kind::NotFound, "reading", reference, "the archive does not contain this repository")
         })
     }
 
     fn not_there(&self, repository: &Repository, selector: &Selector) -> Error {
-        Error::new(Kind::NotFound, "reading", self.reference(repository, selector), "it is not in it")
+        Error::new(Kind::NotFound, "reading", self.reference(repository, selector), "not found in the archive")
     }
 
-    /// Where the bytes of a manifest or blob of a repository are.
+    /// Returns the position of a manifest or blob of a repository.
     fn range(&self, repository: &Repository, digest: &Digest) -> Result<FileRange, Error> {
         let not_there = || self.not_there(repository, &Selector::Digest(digest.clone()));
         let entries = self.entries(repository)?;
@@ -118,7 +124,7 @@ impl Archive {
         found.ok_or_else(not_there)
     }
 
-    /// All of it, of at most `limit` bytes.
+    /// Reads a whole manifest or blob of at most `limit` bytes.
     fn read(&self, repository: &Repository, digest: &Digest, limit: u64) -> Result<Vec<u8>, Error> {
         let range = self.range(repository, digest)?;
         self.check_length(repository, digest, &range, limit)?;
@@ -136,12 +142,12 @@ impl Archive {
             return Ok(());
         }
         let reference = self.reference(repository, &Selector::Digest(digest.clone()));
-        Err(Error::new(Kind::TooLarge, "reading", reference, format!("it is larger than {limit} bytes")))
+        Err(Error::new(Kind::TooLarge, "reading", reference, format!("larger than the limit of {limit} bytes")))
     }
 
     fn cut_off(&self, repository: &Repository, digest: &Digest, cause: io::Error) -> Error {
         let reference = self.reference(repository, &Selector::Digest(digest.clone()));
-        Error::new(Kind::Io, "reading", reference, "the file system failed, or the file was cut off").caused_by(cause)
+        Error::new(Kind::Io, "reading", reference, "the file cannot be read, or was truncated").caused_by(cause)
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
@@ -183,15 +189,16 @@ impl Archive {
         read.map(Bytes::from).map_err(|cause| self.cut_off(repository, digest, cause))
     }
 
-    /// A blob, which is read where it lies when it is stored elsewhere.
+    /// Returns a blob that is read from its position in the archive when it is stored elsewhere.
     pub(crate) fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
         let range = self.range(repository, &descriptor.digest).ok().filter(|range| range.length() == descriptor.size);
-        // What is not there is as if it was cut off, for whoever reads it.
+        // A missing blob fails like a truncated file, when it is read.
         let range = range.unwrap_or_else(|| FileRange::new(self.opened.file.clone(), NOWHERE, descriptor.size));
         Content::in_file(descriptor.clone(), range)
     }
 
-    /// A file on a disk has nobody who vouches for it: its bytes are held against its digest.
+    /// Returns whether the archive holds the content. Unlike a registry, a file on a disk checks no digests, so the
+    /// bytes are read and verified.
     pub(crate) async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         let digest = &descriptor.digest;
         let range = match self.range(repository, digest) {
@@ -203,7 +210,7 @@ impl Archive {
             Ok(false) => Err(self.corrupted(repository, digest)),
             Err(cause) => {
                 let reference = self.reference(repository, &Selector::Digest(digest.clone()));
-                Err(Error::new(Kind::Io, "reading", reference, "the file system failed").caused_by(cause))
+                Err(Error::new(Kind::Io, "reading", reference, "an I/O error occurred").caused_by(cause))
             }
         }
     }
@@ -214,7 +221,7 @@ impl Archive {
         Ok(tags.filter(|tag| tag.as_str().starts_with(prefix)).cloned().collect())
     }
 
-    /// The manifests of the index that name `subject`, described with what they say of themselves.
+    /// Returns the manifests in the index that name `subject`, each with its own artifact type and annotations.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -228,51 +235,50 @@ impl Archive {
     }
 
     fn corrupted(&self, repository: &Repository, digest: &Digest) -> Error {
-        let reason = format!("`{}` does not hold what its name says: the archive is corrupted", member(digest));
+        let reason =
+            format!("the bytes of `{}` do not have the digest in its name: the archive is corrupted", member(digest));
         let reference = self.reference(repository, &Selector::Digest(digest.clone()));
         Error::new(Kind::Mismatch, "reading", reference, reason)
     }
 }
 
-/// A file that can be read by position and begins as no compressed one does.
+/// Opens a regular file that does not start like a compressed one.
 fn plain_file(path: &Path) -> Result<File, Error> {
     let failed = |cause: io::Error| {
         let missing = cause.kind() == io::ErrorKind::NotFound;
         let (kind, reason) =
-            if missing { (Kind::NotFound, "there is no such file") } else { (Kind::Io, "it cannot be opened") };
+            if missing { (Kind::NotFound, "the file does not exist") } else { (Kind::Io, "the file cannot be opened") };
         Error::new(kind, "opening", name_of(path), reason).caused_by(cause)
     };
     let refused = |reason: &str| Err(Error::new(Kind::Refused, "opening", name_of(path), reason));
-    // Looked at before: opening a pipe waits for its writer.
+    // Checked before the file is opened, because opening a pipe waits for its writer.
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
-        return refused("it is a directory; one of layouts is named as oci-layout:DIR");
+        return refused("the path is a directory: write a directory of layouts as oci-layout:DIR");
     }
     if !metadata.is_file() {
-        return refused("it is no plain file, and is read by position: write it to one first");
+        return refused("not a regular file: an archive is read by position, so write it to a file first");
     }
     let file = File::open(path).map_err(failed)?;
     let start = FileRange::new(Arc::new(file.try_clone().map_err(failed)?), 0, metadata.len()).read_at(0, 4);
     match start.map_err(failed)?.as_slice() {
-        [0x1f, 0x8b, ..] => refused("it is compressed by gzip, and is read by position: unpack it by `gzip -d` first"),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
-            refused("it is compressed by zstd, and is read by position: unpack it by `zstd -d` first")
-        }
+        [0x1f, 0x8b, ..] => refused("the file is compressed with gzip: unpack it with `gzip -d` first"),
+        [0x28, 0xb5, 0x2f, 0xfd] => refused("the file is compressed with zstd: unpack it with `zstd -d` first"),
         _ => Ok(file),
     }
 }
 
-/// The bytes of a small file of an archive.
+/// Reads a small file of an archive.
 fn small(path: &Path, members: &tar::MemberIndex, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let range = members.file(name).map_err(|error| broken(path, error))?;
-    let range = range.ok_or_else(|| malformed(path, format!("it is no OCI layout: it has no `{name}`")))?;
+    let range = range.ok_or_else(|| malformed(path, format!("not an OCI image layout: missing `{name}`")))?;
     if range.length() > limit {
-        return Err(malformed(path, format!("its `{name}` is larger than {limit} bytes")));
+        return Err(malformed(path, format!("its `{name}` is larger than the limit of {limit} bytes")));
     }
     range.read_at(0, limit).map_err(|cause| broken(path, tar::Error::reading(cause)))
 }
 
-/// The entries of an index by their repositories. What has no full name is in none of them: somebody else put it there.
+/// Groups the entries of an index by repository. Entries without a full name are left out: another program added them.
 fn repositories(
     path: &Path,
     members: &tar::MemberIndex,
@@ -282,7 +288,7 @@ fn repositories(
     for entry in manifests {
         let file = members.file(&member(&entry.digest)).map_err(|error| broken(path, error))?;
         if file.is_none_or(|file| file.length() != entry.size) {
-            let reason = format!("its `index.json` names {} of {} bytes, which is not in it", entry.digest, entry.size);
+            let reason = format!("its `index.json` names {} of {} bytes, which is missing", entry.digest, entry.size);
             return Err(malformed(path, reason));
         }
         let Some((repository, selector)) = names(&entry) else { continue };
@@ -293,14 +299,15 @@ fn repositories(
         };
         if other.is_some_and(|other| other != entry.digest) {
             let name = full_name(repository, &selector).escape_debug().to_string();
-            return Err(malformed(path, format!("its `index.json` says two things of {name}")));
+            return Err(malformed(path, format!("its `index.json` gives two digests for {name}")));
         }
         known.manifests.push(entry);
     }
     Ok(repositories)
 }
 
-/// The digests of manifests and of all that they name. What cannot be read names nothing, and fails when it is read itself.
+/// Returns the digests of manifests and of everything that they name. A manifest that cannot be read adds only its own
+/// digest; reading it fails later.
 fn held(members: &tar::MemberIndex, manifests: &[Descriptor]) -> BTreeSet<Digest> {
     let mut held = BTreeSet::new();
     let mut left = manifests.to_vec();

@@ -1,35 +1,35 @@
-//! Whether bytes that arrive are those of a tar, judged as they come: a pipe that is none, or that never ends, is refused before it fills a
-//! disk.
+//! Checks while bytes arrive whether they form a tar archive, so that a pipe that carries something else, or never
+//! ends, is refused before it fills a disk.
 
 use std::io::Read as _;
 
 use ::tar::{EntryType, Header};
 
-use super::tar::{BLOCK, ENTRIES, EXTENDED, Error, Extended, check, is_extended, size_of};
+use super::tar::{BLOCK, ENTRIES, EXTENDED, Error, Extended, check, is_extended, oversized_header, size_of};
 
-/// Largest file, in bytes, in a tar that is read from a pipe: no image has such a layer.
+/// Largest file in bytes in a tar archive that is read from a pipe. No image has a larger layer.
 const LARGEST: u64 = 64 << 30;
-/// Most bytes after the end of the entries: packers fill up their last record.
+/// Most bytes after the end of the entries. Packers pad their last record.
 const TRAILING: u64 = 16 << 20;
 
-/// What the next bytes are.
+/// The part of the archive that the next bytes belong to.
 #[derive(Debug)]
 enum Next {
-    /// The block of a header.
+    /// The 512-byte block of a header.
     Header,
-    /// The content of an extended header, of so many bytes, which says something about the entry that follows.
+    /// The content of an extended header, with its length in bytes. It describes the entry that follows.
     Extended(EntryType, usize),
-    /// Content, and what fills up its last block: so many bytes.
+    /// Content and the padding of its last block, with the bytes that are left.
     Content(u64),
-    /// What follows the end; so many bytes did.
+    /// The bytes after the end of the entries, with their count so far.
     Trailing(u64),
 }
 
-/// Takes the bytes of a tar in pieces.
+/// Checks a tar archive that arrives in pieces.
 #[derive(Debug)]
 pub(crate) struct Scan {
     next: Next,
-    /// The part of a header that has come.
+    /// Bytes of a header that has not arrived completely.
     pending: Vec<u8>,
     extended: Extended,
     entries: usize,
@@ -44,17 +44,17 @@ impl Default for Scan {
 }
 
 impl Scan {
-    /// Takes the next piece.
+    /// Checks the next piece of the archive.
     ///
     /// # Errors
-    /// As soon as the bytes cannot be those of an image's archive.
+    /// As soon as the bytes cannot belong to the archive of an image.
     pub(crate) fn take(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
             match &mut self.next {
                 Next::Trailing(count) => {
                     *count += bytes.len() as u64;
                     if *count > TRAILING {
-                        let reason = format!("more than {TRAILING} bytes follow the end of its entries");
+                        let reason = format!("more than {TRAILING} bytes follow the end of the entries");
                         return Err(Error::damaged(reason));
                     }
                     return Ok(());
@@ -78,7 +78,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Collects so many bytes, and reads them when they are complete.
+    /// Collects `length` bytes, and parses them when they are complete.
     fn collect(&mut self, bytes: &mut &[u8], length: u64) -> Result<(), Error> {
         let before = self.pending.len();
         let taken = bytes.take(length - before as u64).read_to_end(&mut self.pending).map_err(Error::reading)?;
@@ -100,14 +100,14 @@ impl Scan {
         let start = self.position - BLOCK;
         if block.iter().all(|byte| *byte == 0) {
             if start == 0 {
-                return Err(Error::damaged("it is no tar"));
+                return Err(Error::damaged("not a tar archive"));
             }
             self.next = Next::Trailing(0);
             return Ok(());
         }
         self.entries += 1;
         if self.entries > ENTRIES {
-            return Err(Error::damaged(format!("it has more than {ENTRIES} entries")));
+            return Err(Error::damaged(format!("the archive has more than {ENTRIES} entries, which is the limit")));
         }
         let header = Header::from_byte_slice(block);
         check(header, start)?;
@@ -116,9 +116,11 @@ impl Scan {
         self.next = match usize::try_from(size) {
             Ok(0) => Next::Header,
             Ok(length) if is_extended(kind) && size <= EXTENDED => Next::Extended(kind, length),
-            _ if is_extended(kind) => return Err(Error::damaged(format!("a header of {size} bytes is no header"))),
+            _ if is_extended(kind) => return Err(oversized_header(size)),
             _ if size > LARGEST => {
-                return Err(Error::damaged(format!("a file in it has {size} bytes, more than {LARGEST}")));
+                return Err(Error::damaged(format!(
+                    "a file in the archive has {size} bytes, more than the limit of {LARGEST}"
+                )));
             }
             _ => Next::Content(size.next_multiple_of(BLOCK)),
         };
@@ -144,33 +146,33 @@ mod tests {
         builder.into_inner().expect("a tar")
     }
 
-    /// In pieces of so many bytes.
+    /// Scans `bytes` in pieces of `piece` bytes.
     fn scan(bytes: &[u8], piece: usize) -> Result<(), Error> {
         let mut scan = Scan::default();
         bytes.chunks(piece).try_for_each(|piece| scan.take(piece))
     }
 
     #[test]
-    fn a_tar_is_a_tar_in_whatever_pieces_it_comes() {
+    fn a_tar_archive_is_accepted_in_pieces_of_any_size() {
         let long = "a/".repeat(90) + "b";
         let bytes = tar(&[("empty", 0), ("block", 512), (&long, 1000), ("last", 513)]);
         for piece in [1, 7, 511, 512, 513, 4096] {
             scan(&bytes, piece).expect("a tar");
-            scan(&[&bytes[..], &[0; 10240]].concat(), piece).expect("a tar with an end that is filled up");
+            scan(&[&bytes[..], &[0; 10240]].concat(), piece).expect("a tar archive with padding");
         }
     }
 
     #[test]
-    fn what_is_no_tar_is_refused_at_its_first_block_and_what_breaks_off_into_something_else_there() {
-        assert_eq!(scan(&[0; 512], 100).expect_err("zeroes").reason, "it is no tar");
-        assert_eq!(scan(&[b'y'; 512], 512).expect_err("text").reason, "it is no tar");
+    fn other_bytes_are_refused_at_the_first_block_that_is_not_a_header() {
+        assert_eq!(scan(&[0; 512], 100).expect_err("zeroes").reason, "not a tar archive");
+        assert_eq!(scan(&[b'y'; 512], 512).expect_err("text").reason, "not a tar archive");
         let mut bytes = tar(&[("a", 512), ("b", 1)]);
         bytes[1024 + 3] ^= 1;
-        assert_eq!(scan(&bytes, 512).expect_err("damaged").reason, "it is damaged at byte 1024");
+        assert_eq!(scan(&bytes, 512).expect_err("damaged").reason, "the archive is damaged at byte 1024");
     }
 
     #[test]
-    fn what_has_no_end_is_refused() {
+    fn an_archive_without_an_end_is_refused() {
         let bytes = tar(&[("a", 0)]);
         let mut endless = Scan::default();
         endless.take(&bytes).expect("a tar");
@@ -184,6 +186,8 @@ mod tests {
         header.set_path("large").expect("a name");
         header.set_size(1 << 60);
         header.set_cksum();
-        assert!(scan(header.as_bytes(), 512).expect_err("too large").reason.contains("more than 68719476736"));
+        assert!(
+            scan(header.as_bytes(), 512).expect_err("too large").reason.contains("more than the limit of 68719476736")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Where the files of a tar lie: one pass over its headers, nothing is unpacked. What is made to do harm is refused here.
+//! Finds the files of a tar archive in one pass over its headers, without unpacking it, and refuses archives that are
+//! made to do harm.
 //!
 //! <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13>
 
@@ -12,24 +13,26 @@ use tar::{EntryType, Header};
 use crate::oci::FileRange;
 
 pub(super) const BLOCK: u64 = 512;
-/// No image has so many files beside its layers, and no archive that is written here has so many blobs.
+/// Most entries that are read. No image archive has this many files, and no archive that this program writes has this
+/// many blobs.
 pub(super) const ENTRIES: usize = 100_000;
-/// All names and links together: they are kept in memory.
+/// Most bytes of all names and link targets together, which are kept in memory.
 const NAMES: usize = 32 << 20;
-/// Longest extended header.
+/// Longest extended header in bytes.
 pub(super) const EXTENDED: u64 = 1 << 20;
-/// How many links may lead from one to the next.
+/// Most links that are followed from one name to a file.
 const HOPS: usize = 8;
 
-/// A tar that is not read.
+/// The reason why a tar archive is not read.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Error {
-    /// It is no such archive, or damaged, or made to do harm; else it is the file system.
+    /// Whether the archive is at fault: it is not a tar archive, is damaged, or is made to do harm. Otherwise the file
+    /// system failed.
     pub damaged: bool,
-    /// What is wrong with it.
+    /// What is wrong, for messages.
     pub reason: String,
-    /// What the file system or a parser said.
+    /// The error of the file system or the parser.
     pub source: Option<io::Error>,
 }
 
@@ -38,24 +41,24 @@ impl Error {
         Self { damaged: true, reason: reason.into(), source: None }
     }
 
-    /// Reading the archive itself failed: what is cut off is damaged.
+    /// Converts an error that occurred while the archive was read. An archive that ends too early is damaged.
     pub(crate) fn reading(source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::UnexpectedEof => Self::damaged("it ends in its middle"),
+            io::ErrorKind::UnexpectedEof => Self::damaged("the archive is truncated"),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                Self { source: Some(source), ..Self::damaged("it is damaged") }
+                Self { source: Some(source), ..Self::damaged("the archive is damaged") }
             }
-            _ => Self { damaged: false, reason: "it cannot be read".to_owned(), source: Some(source) },
+            _ => Self { damaged: false, reason: "the archive cannot be read".to_owned(), source: Some(source) },
         }
     }
 }
 
-/// A tar file, and where its files lie in it.
+/// A tar archive and the positions of the files in it.
 #[derive(Debug)]
 pub(crate) struct MemberIndex {
     file: Arc<File>,
     entries: BTreeMap<String, Entry>,
-    /// Bytes of names and links.
+    /// Total length in bytes of names and link targets.
     names: usize,
 }
 
@@ -65,13 +68,13 @@ enum Entry {
         offset: u64,
         length: u64,
     },
-    /// Leads there, from the root.
+    /// A link with its target, relative to the root of the archive.
     Link(String),
-    /// Several files have the name: readers differ in which of them they see.
+    /// Several files have this name. Programs differ in which of them they use.
     Several,
 }
 
-/// What stands in headers before the one that it is about.
+/// The extended headers that describe the next entry.
 #[derive(Debug, Default)]
 pub(super) struct Extended {
     path: Option<Vec<u8>>,
@@ -80,10 +83,10 @@ pub(super) struct Extended {
 }
 
 impl MemberIndex {
-    /// Reads all headers.
+    /// Reads all headers of the archive.
     ///
     /// # Errors
-    /// When it is no tar, is cut off, or has paths, links or devices that no such archive has.
+    /// When the file is not a tar archive or is truncated, or when it contains unsafe paths, unsafe links or devices.
     pub(crate) fn read(file: Arc<File>) -> Result<Self, Error> {
         let length = file.metadata().map_err(Error::reading)?.len();
         let whole = FileRange::new(file.clone(), 0, length);
@@ -93,24 +96,28 @@ impl MemberIndex {
         for _ in 0..ENTRIES {
             let block = whole.read_at(position, BLOCK).map_err(Error::reading)?;
             if block.len() as u64 != BLOCK {
-                return Err(Error::damaged(if position == 0 { "it is no tar" } else { "it ends in its middle" }));
+                return Err(Error::damaged(if position == 0 {
+                    "not a tar archive"
+                } else {
+                    "the archive is truncated"
+                }));
             }
             if block.iter().all(|byte| *byte == 0) {
-                return if position == 0 { Err(Error::damaged("it is no tar")) } else { Ok(index) };
+                return if position == 0 { Err(Error::damaged("not a tar archive")) } else { Ok(index) };
             }
             let header = Header::from_byte_slice(&block);
             check(header, position)?;
             position += BLOCK;
             let size = size_of(header, &extended)?;
             let end = position.checked_add(size).filter(|end| *end <= length);
-            let end = end.ok_or_else(|| Error::damaged("it ends in its middle"))?;
+            let end = end.ok_or_else(|| Error::damaged("the archive is truncated"))?;
             index.enter(header, &whole, (position, size), &mut extended)?;
             position = end.next_multiple_of(BLOCK);
         }
-        Err(Error::damaged(format!("it has more than {ENTRIES} entries")))
+        Err(Error::damaged(format!("the archive has more than {ENTRIES} entries, which is the limit")))
     }
 
-    /// Takes in one entry whose bytes lie at `(offset, length)`.
+    /// Adds one entry whose bytes are at `(offset, length)`.
     fn enter(
         &mut self,
         header: &Header,
@@ -121,7 +128,7 @@ impl MemberIndex {
         let kind = header.entry_type();
         if is_extended(kind) {
             if length > EXTENDED {
-                return Err(Error::damaged(format!("a header of {length} bytes is no header")));
+                return Err(oversized_header(length));
             }
             let bytes = whole.read_at(offset, length).map_err(Error::reading)?;
             return extended.take(kind, bytes);
@@ -137,44 +144,44 @@ impl MemberIndex {
                 let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
                 let from = if kind == EntryType::Symlink { directory } else { "" };
                 let target = String::from_utf8(link.unwrap_or_default()).ok().and_then(|link| leads_to(from, &link));
-                let leaves = || Error::damaged(format!("the link `{}` leads out of it", name.escape_debug()));
+                let leaves = || Error::damaged(format!("the link `{}` leads outside the archive", name.escape_debug()));
                 let target = target.ok_or_else(leaves)?;
                 self.names += target.len();
                 Entry::Link(target)
             }
             _ => {
-                let reason = format!("`{}` is neither file, directory nor link", name.escape_debug());
+                let reason = format!("`{}` is neither a file, a directory nor a link", name.escape_debug());
                 return Err(Error::damaged(reason));
             }
         };
         self.names += name.len();
         if self.names > NAMES {
-            return Err(Error::damaged(format!("the names in it are longer than {NAMES} bytes")));
+            return Err(Error::damaged(format!("the names in the archive are longer than {NAMES} bytes in total")));
         }
         self.entries.entry(name).and_modify(|entry| *entry = Entry::Several).or_insert(entry);
         Ok(())
     }
 
-    /// Nothing but plain files, each once.
+    /// Checks that the archive contains only regular files, each once.
     ///
     /// # Errors
-    /// Names what else there is.
+    /// Names the first entry that is a link or a duplicate.
     pub(crate) fn only_files(&self) -> Result<(), Error> {
         for (name, entry) in &self.entries {
             let name = name.escape_debug();
             match entry {
                 Entry::File { .. } => {}
-                Entry::Link(_) => return Err(Error::damaged(format!("`{name}` in it is a link"))),
-                Entry::Several => return Err(Error::damaged(format!("`{name}` is in it more than once"))),
+                Entry::Link(_) => return Err(Error::damaged(format!("`{name}` is a link, expected a regular file"))),
+                Entry::Several => return Err(Error::damaged(format!("the archive contains `{name}` more than once"))),
             }
         }
         Ok(())
     }
 
-    /// The file of that name, by whatever links lead to it.
+    /// Returns the file with this name, following links.
     ///
     /// # Errors
-    /// When several files have the name, or links go in a circle.
+    /// When several files have the name, or when links form a cycle or a chain of more than 8.
     pub(crate) fn file(&self, name: &str) -> Result<Option<FileRange>, Error> {
         let mut name = name;
         for _ in 0..HOPS {
@@ -184,12 +191,18 @@ impl MemberIndex {
                     return Ok(Some(FileRange::new(self.file.clone(), *offset, *length)));
                 }
                 Some(Entry::Several) => {
-                    return Err(Error::damaged(format!("`{}` is in it more than once", name.escape_debug())));
+                    return Err(Error::damaged(format!(
+                        "the archive contains `{}` more than once",
+                        name.escape_debug()
+                    )));
                 }
                 Some(Entry::Link(target)) => name = target,
             }
         }
-        Err(Error::damaged(format!("the link `{}` leads nowhere", name.escape_debug())))
+        Err(Error::damaged(format!(
+            "the link to `{}` is part of a cycle or of a chain of more than {HOPS} links",
+            name.escape_debug()
+        )))
     }
 }
 
@@ -205,7 +218,7 @@ impl Extended {
         Ok(())
     }
 
-    /// `LENGTH KEY=VALUE\n`, each.
+    /// Parses pax records, each `LENGTH KEY=VALUE\n`.
     fn take_records(&mut self, bytes: &[u8]) -> Result<(), Error> {
         for record in tar::PaxExtensions::new(bytes) {
             let record = record.map_err(Error::reading)?;
@@ -214,10 +227,11 @@ impl Extended {
                 b"linkpath" => self.link = Some(record.value_bytes().to_vec()),
                 b"size" => {
                     let size = record.value().ok().and_then(|value| value.parse().ok());
-                    self.size = Some(size.ok_or_else(|| Error::damaged("a size in it is no number"))?);
+                    self.size =
+                        Some(size.ok_or_else(|| Error::damaged("a header has an invalid size: expected a number"))?);
                 }
                 key if key.starts_with(b"GNU.sparse.") => {
-                    return Err(Error::damaged("it has a file with holes left out, which no such archive has"));
+                    return Err(Error::damaged("the archive contains a sparse file, which is not supported"));
                 }
                 _ => {}
             }
@@ -226,46 +240,51 @@ impl Extended {
     }
 }
 
-/// Tells whether an entry says something about the one that follows.
+/// Returns whether an entry describes the entry that follows.
 pub(super) fn is_extended(kind: EntryType) -> bool {
     matches!(kind, EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink)
 }
 
-/// Is it a header? Its checksum says so.
+/// Verifies the checksum of a header.
 pub(super) fn check(header: &Header, position: u64) -> Result<(), Error> {
     let sum = header.as_bytes().iter().enumerate();
-    // The checksum's own field counts as spaces.
+    // The bytes of the checksum field count as spaces.
     let sum: u32 = sum.map(|(at, byte)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum();
     match header.cksum() {
         Ok(found) if found == sum => Ok(()),
-        _ if position == 0 => Err(Error::damaged("it is no tar")),
-        _ => Err(Error::damaged(format!("it is damaged at byte {position}"))),
+        _ if position == 0 => Err(Error::damaged("not a tar archive")),
+        _ => Err(Error::damaged(format!("the archive is damaged at byte {position}"))),
     }
 }
 
-/// Only files have bytes; some packers write the size of what a link leads to.
+/// Returns the size of an entry's content in bytes. Only files have content, although some packers write the size of a
+/// link's target.
 pub(super) fn size_of(header: &Header, extended: &Extended) -> Result<u64, Error> {
     if matches!(header.entry_type(), EntryType::Link | EntryType::Symlink | EntryType::Directory) {
         return Ok(0);
     }
     match extended.size {
         Some(size) => Ok(size),
-        None => header.entry_size().map_err(|_| Error::damaged("a size in it is no number")),
+        None => header.entry_size().map_err(|_| Error::damaged("a header has an invalid size: expected a number")),
     }
 }
 
+pub(super) fn oversized_header(size: u64) -> Error {
+    Error::damaged(format!("an extended header has {size} bytes, more than the limit of {EXTENDED}"))
+}
+
 fn safe_name(name: Vec<u8>) -> Result<String, Error> {
-    let unsafe_name = |name: &str| Error::damaged(format!("the name `{}` in it is not safe", name.escape_debug()));
+    let unsafe_name = |name: &str| Error::damaged(format!("unsafe path `{}` in the archive", name.escape_debug()));
     let name = String::from_utf8(name).map_err(|error| unsafe_name(&String::from_utf8_lossy(error.as_bytes())))?;
     let plain = name.trim_start_matches("./");
-    // The root itself.
+    // `.` and `./` are the root itself.
     if !plain.is_empty() && plain != "." && !is_safe(plain) {
         return Err(unsafe_name(&name));
     }
     Ok(plain.trim_end_matches('/').to_owned())
 }
 
-/// Where a link in `directory` leads, when it stays below the root.
+/// Returns the target of a link in `directory`, or `None` when the link leads outside the archive.
 fn leads_to(directory: &str, link: &str) -> Option<String> {
     if link.starts_with('/') || link.contains(['\\', '\0']) {
         return None;
@@ -281,7 +300,7 @@ fn leads_to(directory: &str, link: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// Relative, and nowhere upwards; whatever separator its packer used.
+/// Returns whether a path is relative and never goes up, with `/` or `\` as separator.
 pub(crate) fn is_safe(path: &str) -> bool {
     let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
     !path.is_empty()

@@ -1,4 +1,4 @@
-//! Writing an archive, from its first byte to its last: what belongs into it is known before.
+//! Writes an archive from its first byte to its last. The complete content is known before writing starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
@@ -19,42 +19,43 @@ use crate::oci::{
 };
 
 const BLOCK: u64 = 512;
-/// The end of a tar: two empty blocks.
+/// Two empty blocks, which mark the end of a tar archive.
 const END: [u8; 1024] = [0; 1024];
-/// From here on a size does not fit into the digits that POSIX has for it: GNU's form takes its place.
+/// Smallest size in bytes that does not fit into the digits of a POSIX header and is written in GNU's form.
 const LARGE: u64 = 1 << 33;
 
-/// An artifact and its name in an archive. One that has several tags has as many entries.
+/// An artifact and its name in an archive. An artifact with several tags has one entry for each tag.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
-    /// `HOST/PATH` of its repository.
+    /// Name of the repository, `HOST/PATH`.
     pub name: String,
-    /// Without, it is named by its digest.
+    /// Tag of the artifact. Without one, the artifact is named by its digest.
     pub tag: Option<Tag>,
-    /// The manifest and everything that it names.
+    /// The manifest with everything that it names.
     pub artifact: &'a Artifact,
 }
 
-/// How far the writing is, in bytes.
+/// The progress of writing an archive, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// What is being written.
+    /// The content that is being written.
     pub content: &'a Descriptor,
-    /// So much of it is.
+    /// Bytes of this content that are written.
     pub written: u64,
-    /// So much of all contents is.
+    /// Bytes of all contents that are written.
     pub written_of_all: u64,
-    /// Of all contents, each once.
+    /// Bytes of all contents together, each counted once.
     pub total: u64,
 }
 
-/// Writes an archive of `entries` to `path`, which holds the whole old file or nothing until all of it is on the disk. `prefix` is
-/// what the names of the store's own repositories are below; its annotation has `prefix_key`, by which the archive is opened
-/// again ([`crate::oci::Options::archive_prefix`]). The same entries give the same bytes, in whatever order.
+/// Writes an archive of `entries` to `path`. The file at `path` stays as it was until the whole archive is on disk.
+/// `prefix` is the prefix of the store's own repositories. It is stored in an annotation with the key `prefix_key`, by
+/// which the archive is opened again ([`crate::oci::Options::archive_prefix`]). The same entries give the same bytes,
+/// in any order.
 ///
 /// # Errors
-/// [`Kind::Refused`] when two artifacts have one name, when an artifact names what is not given, or when another process writes the
-/// same file; [`Kind::Mismatch`] when a content is not what its digest says; [`Kind::Io`].
+/// [`Kind::Refused`] when two artifacts have one name, when an artifact names content that is missing, or when another
+/// process writes the same file; [`Kind::Mismatch`] when content does not have its digest; [`Kind::Io`].
 pub async fn write(
     path: &Path,
     prefix_key: &str,
@@ -76,7 +77,7 @@ pub async fn write(
     unfinished.finish(path).await.map_err(|cause| failed(path, cause))
 }
 
-/// What goes into an archive, in order.
+/// The content of an archive, in the order of writing.
 struct Packed<'a> {
     index: Vec<u8>,
     manifests: BTreeMap<&'a Digest, &'a Document>,
@@ -99,8 +100,8 @@ impl<'a> Packed<'a> {
         Ok(packed)
     }
 
-    /// As every store does: a manifest whose contents are absent is refused. Of an index, platforms may be left out, since its
-    /// digest stays what it is; foreign layers are to be had elsewhere.
+    /// Refuses a manifest whose blobs are missing, as every store does. An index may lack platforms, since its digest
+    /// does not change, and foreign layers are served elsewhere.
     fn check(&self, path: &Path) -> Result<(), Error> {
         for (digest, manifest) in &self.manifests {
             let refused =
@@ -117,25 +118,25 @@ impl<'a> Packed<'a> {
                 continue;
             }
             if let Some(absent) = named.iter().find(|named| !there(named)) {
-                let reason = format!("it names {} ({}), which is not there", absent.digest, absent.media_type);
+                let reason = format!("the manifest names {} ({}), which is missing", absent.digest, absent.media_type);
                 return Err(refused(Kind::Refused, reason));
             }
         }
         Ok(())
     }
 
-    /// Of all contents, in bytes.
+    /// Returns the size of all contents in bytes.
     fn size(&self) -> u64 {
         self.contents().map(|content| content.descriptor().size).sum()
     }
 
-    /// In the order of writing.
+    /// Returns all contents in the order of writing.
     fn contents(&self) -> impl Iterator<Item = &'a Content> {
         self.manifests.values().map(|document| document.content()).chain(self.blobs.values().copied())
     }
 }
 
-/// The index, in the order of the names.
+/// Builds the index, sorted by name.
 fn index(path: &Path, entries: &[Entry<'_>]) -> Result<Index, Error> {
     let refused =
         |name: &str, reason: &str| Error::new(Kind::Refused, "writing", format!("{}:{name}", name_of(path)), reason);
@@ -147,7 +148,7 @@ fn index(path: &Path, entries: &[Entry<'_>]) -> Result<Index, Error> {
     let mut manifests = BTreeMap::new();
     for Entry { name, tag, artifact } in entries {
         if !is_name(name) {
-            return Err(refused(name, "want a repository's whole name: `HOST/PATH`"));
+            return Err(refused(name, "invalid repository name: expected `HOST/PATH`"));
         }
         let selector = match tag {
             Some(tag) => Selector::Tag(tag.clone()),
@@ -157,19 +158,19 @@ fn index(path: &Path, entries: &[Entry<'_>]) -> Result<Index, Error> {
         let full_name = full_name(name, &selector);
         let described = describe(artifact.manifest(), &full_name, tag.is_some());
         if manifests.get(&full_name).is_some_and(|other| *other != described) {
-            return Err(refused(&full_name, "two artifacts have this name"));
+            return Err(refused(&full_name, "two different artifacts have this name"));
         }
         manifests.insert(full_name, described);
     }
     Ok(Index::new(manifests.into_values().collect()))
 }
 
-/// `HOST/PATH`, as it will be read.
+/// Returns whether `name` is `HOST/PATH` in the spelling in which it is read back.
 fn is_name(name: &str) -> bool {
     name.contains('/') && Prefix::parse(name, false).is_ok_and(|parsed| parsed.to_string() == name)
 }
 
-/// A manifest as the index describes it: by its own bytes alone, wherever they were read.
+/// Describes a manifest for the index by its bytes alone, so that its origin does not change the archive.
 fn describe(manifest: &Document, name: &str, tagged: bool) -> Descriptor {
     let Descriptor { media_type, digest, size, .. } = manifest.descriptor().clone();
     let parsed = Parsed::parse(&media_type, manifest.bytes()).ok();
@@ -177,17 +178,17 @@ fn describe(manifest: &Document, name: &str, tagged: bool) -> Descriptor {
     let other = BTreeMap::new();
     let described = Descriptor { media_type, digest, size, artifact_type, annotations: BTreeMap::new(), other };
     let described = described.annotated(media_type::REF_NAME, name);
-    // By its digest alone, containerd finds it without a name.
+    // containerd finds an untagged manifest by its digest, without a name.
     if tagged { described.annotated(CONTAINERD_NAME, name) } else { described }
 }
 
-/// Writes members, one after the other.
+/// Writes the members of an archive one after another.
 struct Writer<'a> {
     path: &'a Path,
     file: &'a File,
-    /// In the file.
+    /// Position in the file, in bytes.
     position: u64,
-    /// Of all contents.
+    /// Bytes of all contents that are complete.
     written: u64,
     total: u64,
     progress: &'a dyn Fn(Progress<'_>),
@@ -222,7 +223,7 @@ impl Writer<'_> {
         self.pad()
     }
 
-    /// Piece by piece, held against its digest on the way; always from here on, however often it is attempted.
+    /// Copies content piece by piece and verifies its digest. A retry starts again at the same position.
     async fn copy(&self, content: &Content) -> Result<(), Error> {
         let descriptor = content.descriptor();
         let wrong =
@@ -247,17 +248,20 @@ impl Writer<'_> {
         if written == descriptor.size {
             return Ok(());
         }
-        Err(wrong(Kind::Mismatch, format!("it has other than the {} bytes that are described", descriptor.size)))
+        Err(wrong(
+            Kind::Mismatch,
+            format!("the content does not have the {} bytes that its descriptor states", descriptor.size),
+        ))
     }
 
-    /// Up to the next whole block.
+    /// Pads the file to a multiple of 512 bytes.
     fn pad(&mut self) -> Result<(), Error> {
         let missing = self.position.next_multiple_of(BLOCK) - self.position;
         self.bytes(&END[..usize::try_from(missing).unwrap_or_default()])
     }
 }
 
-/// Of a plain file: no owner, no time.
+/// Returns the header of a regular file, without owner or time.
 fn header(name: &str, size: u64) -> Header {
     let mut header = if size < LARGE { Header::new_ustar() } else { Header::new_gnu() };
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
@@ -272,13 +276,14 @@ fn header(name: &str, size: u64) -> Header {
 }
 
 fn failed(path: &Path, cause: io::Error) -> Error {
-    Error::new(Kind::Io, "writing", name_of(path), "the file system failed").caused_by(cause)
+    Error::new(Kind::Io, "writing", name_of(path), "an I/O error occurred").caused_by(cause)
 }
 
-/// The file beside its final name: removed on drop unless it was finished. What a killed process left is written over.
+/// A file beside its final name, which is removed on drop unless it is finished. The next writer overwrites the file of
+/// a process that was killed.
 struct Unfinished {
     path: PathBuf,
-    /// Locked while this process writes it.
+    /// Locked while this process writes.
     file: Arc<File>,
     finished: bool,
 }
@@ -294,9 +299,9 @@ impl Drop for Unfinished {
 impl Unfinished {
     fn create(target: &Path) -> Result<Self, Error> {
         let refused = |reason: &str| Err(Error::new(Kind::Refused, "writing", name_of(target), reason));
-        let Some(name) = target.file_name() else { return refused("it is no name of a file") };
+        let Some(name) = target.file_name() else { return refused("the path does not end in a file name") };
         if fs::metadata(target).is_ok_and(|metadata| !metadata.is_file()) {
-            return refused("something else than a file is there: an archive is written beside it and takes its name");
+            return refused("the path exists and is not a regular file, so the archive cannot replace it");
         }
         let path = target.with_file_name(format!(".{}.unfinished", name.to_string_lossy()));
         let io = |cause| failed(target, cause);
@@ -304,10 +309,10 @@ impl Unfinished {
             let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(io)?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return refused("another process is writing it"),
+                Err(TryLockError::WouldBlock) => return refused("another process is writing this archive"),
                 Err(TryLockError::Error(cause)) => return Err(io(cause)),
             }
-            // Whoever had the lock may have finished or removed it meanwhile: then it is no longer the file of that name.
+            // The process that held the lock may have renamed or removed the file in the meantime.
             let own = file.metadata().map_err(io)?;
             if fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
                 let unfinished = Self { path, file: Arc::new(file), finished: false };
@@ -317,14 +322,14 @@ impl Unfinished {
         }
     }
 
-    /// All of it is on the disk before it has its name.
+    /// Renames the file to its final name after all of it is on disk.
     async fn finish(mut self, target: &Path) -> io::Result<()> {
         let file = self.file.clone();
         spawn_blocking(move || file.sync_all()).await.map_err(io::Error::other)??;
         fs::rename(&self.path, target)?;
         self.finished = true;
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Some file systems do not know it of directories; the file is whole in any case.
+        // Some file systems cannot sync a directory. The file is complete in any case.
         let _ = File::open(directory).and_then(|directory| directory.sync_all());
         Ok(())
     }
@@ -335,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_that_posix_has_no_digits_for_is_written_as_gnu_does() {
+    fn a_size_too_large_for_posix_is_written_in_the_form_of_gnu() {
         for (size, magic) in [(0, b"ustar\0"), (LARGE - 1, b"ustar\0"), (LARGE, b"ustar "), (1 << 40, b"ustar ")] {
             let header = header("blobs/sha256/x", size);
             assert_eq!(header.entry_size().expect("a size"), size);

@@ -1,5 +1,5 @@
-//! What the publisher reads of a layout beside what everybody reads: blobs that stay in their files, whether they are whole, the tags,
-//! and what refers to a manifest.
+//! The parts of reading a layout that only the publisher needs: blobs that stay in their files, whether content exists
+//! and is undamaged, the tags, and the referrers of a manifest.
 
 use std::fs;
 use std::io;
@@ -7,17 +7,18 @@ use std::io;
 use super::read::{Layout, corrupted};
 use crate::oci::{Content, Descriptor, Digest, Error, FileRange, Repository, Tag, media_type};
 
-/// Largest manifest that is read to see what it refers to.
+/// Largest manifest in bytes that is read to find its `subject`.
 const REFERRER_LIMIT: u64 = 4 << 20;
 
 impl Layout {
-    /// A blob, which is read from its file when it is stored elsewhere.
+    /// Returns a blob that is read from its file when it is stored elsewhere.
     pub(crate) fn content(&self, repository: &Repository, descriptor: &Descriptor) -> Content {
         let range = FileRange::at(self.blob_path(repository, &descriptor.digest), descriptor.size);
         Content::in_file(descriptor.clone(), range)
     }
 
-    /// Returns whether the layout holds the content. Nothing but its digest vouches for a file on a disk, so the bytes are read.
+    /// Returns whether the layout holds the content. Unlike a registry, a file on a disk checks no digests, so the
+    /// bytes are read and verified.
     pub(crate) async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         self.holds(repository, &descriptor.digest).await
     }
@@ -43,7 +44,7 @@ impl Layout {
         Ok(names.filter(|name| name.starts_with(prefix)).filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// The manifests of the index that name `subject`, described with what they say of themselves.
+    /// Returns the manifests in the index that name `subject`, each with its own artifact type and annotations.
     pub(crate) fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         let index = self.index(repository)?;
         let mut referring = Vec::new();

@@ -1,5 +1,5 @@
-//! A directory of OCI image layouts: `DIR/<repository>/{oci-layout,index.json,blobs/sha256/…}`, each readable by any tool that
-//! reads layouts.
+//! A directory of OCI image layouts: `DIR/<repository>/{oci-layout,index.json,blobs/sha256/…}`. Any tool that reads
+//! layouts can read each of them.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 

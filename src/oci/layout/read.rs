@@ -1,4 +1,4 @@
-//! Reading layouts.
+//! Reads a directory of layouts.
 
 use std::fs;
 use std::io::{self, Read};
@@ -9,12 +9,12 @@ use tokio::task::spawn_blocking;
 
 use crate::oci::{Descriptor, Digest, Error, Index, Kind, Repository, Selector, Tag, media_type};
 
-/// Largest `index.json` that is read.
+/// Largest `index.json` that is read, in bytes.
 const INDEX_LIMIT: u64 = 64 << 20;
-/// Where images of other registries lie. No repository has such a name: none begins with `_`.
+/// Directory for the images of other registries. No repository name begins with `_`.
 const EXTERNAL: &str = "_external";
 
-/// A directory of layouts.
+/// A directory with one layout for each repository.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     directory: PathBuf,
@@ -24,31 +24,31 @@ impl Layout {
     /// Opens `directory`, which need not exist yet.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when it is a file, or one layout instead of a directory of them.
+    /// [`Kind::Refused`] when the path is a file, or is itself a layout.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
         let layout = Self { directory: directory.to_owned() };
         let refused = |reason: &str| Err(Error::new(Kind::Refused, "opening", layout.name(), reason));
         match fs::metadata(directory) {
             Ok(metadata) if !metadata.is_dir() => refused("it is not a directory"),
-            Ok(_) if directory.join("oci-layout").exists() || directory.join("index.json").exists() => {
-                refused("it is one OCI layout; want a directory that holds one for each repository: name its parent")
-            }
+            Ok(_) if directory.join("oci-layout").exists() || directory.join("index.json").exists() => refused(
+                "the directory is itself an OCI layout: expected a directory with one layout for each repository, so pass its parent",
+            ),
             Ok(_) => Ok(layout),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(layout),
             Err(cause) => Err(Self::io("opening", layout.name(), cause)),
         }
     }
 
-    /// The layouts of the images of another registry, `HOST[:PORT]`: `_external/<host>` with `_` for `:`, which not every file
-    /// system takes.
+    /// Returns the layouts for the images of another registry, `HOST[:PORT]`, in `_external/<host>`. A `_` replaces the
+    /// `:`, which some file systems do not allow.
     ///
     /// # Errors
-    /// As [`Layout::open`].
+    /// In the same cases as [`Layout::open`].
     pub(crate) fn external(&self, host: &str) -> Result<Self, Error> {
         Self::open(&self.directory.join(EXTERNAL).join(host.replace(':', "_")))
     }
 
-    /// Where the layouts lie.
+    /// Returns the directory that holds the layouts.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -64,7 +64,7 @@ impl Layout {
 
     pub(super) fn io(attempted: &'static str, reference: String, cause: io::Error) -> Error {
         let kind = if cause.kind() == io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
-        let reason = if kind == Kind::NotFound { "it is not there" } else { "the file system failed" };
+        let reason = if kind == Kind::NotFound { "not found" } else { "an I/O error occurred" };
         Error::new(kind, attempted, reference, reason).caused_by(cause)
     }
 
@@ -76,26 +76,26 @@ impl Layout {
         self.path(repository).join("blobs/sha256").join(digest.hex())
     }
 
-    /// The index of a repository, `index.json`.
+    /// Reads the `index.json` of a repository.
     pub(super) fn index(&self, repository: &Repository) -> Result<Index, Error> {
         let directory = self.path(repository);
         let reference = || format!("{}/{repository}", self.name());
         let malformed = |reason: String| Error::new(Kind::Malformed, "reading", reference(), reason);
         let marker = read_bounded(&directory.join("oci-layout"), 4096).map_err(|cause| {
             if cause.kind() == io::ErrorKind::NotFound && is_foreign(&directory) {
-                let reason = "the directory is there and holds something else: it has no `oci-layout` file";
+                let reason = "the directory exists but is not an OCI layout: missing `oci-layout` file";
                 return Error::new(Kind::Refused, "opening", reference(), reason);
             }
             Self::io("reading", reference(), cause)
         })?;
         let version = serde_json::from_slice::<serde_json::Value>(&marker).ok();
         if version.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str()) != Some("1.0.0") {
-            return Err(malformed("its `oci-layout` file does not say version 1.0.0".to_owned()));
+            return Err(malformed("invalid `oci-layout` file: expected image layout version 1.0.0".to_owned()));
         }
         let bytes = read_bounded(&directory.join("index.json"), INDEX_LIMIT)
-            .map_err(|cause| malformed("its `index.json` cannot be read".to_owned()).caused_by(cause))?;
+            .map_err(|cause| malformed("cannot read its `index.json`".to_owned()).caused_by(cause))?;
         Index::parse(media_type::IMAGE_INDEX, &bytes)
-            .map_err(|cause| malformed("its `index.json` is broken".to_owned()).caused_by(cause))
+            .map_err(|cause| malformed("invalid `index.json`".to_owned()).caused_by(cause))
     }
 
     fn entry(&self, repository: &Repository, tag: &Tag) -> Result<Descriptor, Error> {
@@ -103,7 +103,7 @@ impl Layout {
         let named =
             |entry: &&Descriptor| entry.annotations.get(media_type::REF_NAME).is_some_and(|name| name == tag.as_str());
         index.manifests.iter().find(named).cloned().ok_or_else(|| {
-            Error::new(Kind::NotFound, "reading", self.reference(repository, tag.as_str()), "there is no such tag")
+            Error::new(Kind::NotFound, "reading", self.reference(repository, tag.as_str()), "the tag does not exist")
         })
     }
 
@@ -148,7 +148,7 @@ impl Layout {
         let reference = || self.reference(repository, digest.as_str());
         let bytes = read.map_err(|cause| Self::io("reading", reference(), cause))?;
         if bytes.len() as u64 > limit {
-            let reason = format!("it is larger than {limit} bytes");
+            let reason = format!("larger than the limit of {limit} bytes");
             return Err(Error::new(Kind::TooLarge, "reading", reference(), reason));
         }
         Ok(bytes)
@@ -165,25 +165,28 @@ impl Layout {
 }
 
 pub(super) fn corrupted(path: &Path, reference: String) -> Error {
-    let reason =
-        format!("{} does not hold what its name says: corrupted; remove that file and publish again", path.display());
+    let reason = format!(
+        "the bytes of {} do not have the digest in its name: remove that file and publish again",
+        path.display()
+    );
     Error::new(Kind::Mismatch, "reading", reference, reason)
 }
 
-/// Does `directory` hold something else than a layout that was begun, or deeper repositories (`team` does, beside `team/app`)?
+/// Returns whether `directory` holds anything other than the start of a layout and deeper repositories (`team` may hold
+/// `team/app`).
 pub(super) fn is_foreign(directory: &Path) -> bool {
     let entries = directory.read_dir().into_iter().flatten().flatten();
     entries.into_iter().any(|entry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        // The marker, too: another process may write it after we have looked for it.
+        // Another process may have written the marker file after this one looked for it.
         let begun = matches!(&*name, "blobs" | "index.json" | "oci-layout") || name.starts_with('.');
         let deeper = entry.path().is_dir() && !is_foreign(&entry.path());
         !begun && !entry.path().join("oci-layout").is_file() && !deeper
     })
 }
 
-/// At most one byte more than `limit`, by which the caller sees that there is more.
+/// Reads at most one byte more than `limit`, by which the caller notices a file that is too large.
 fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;

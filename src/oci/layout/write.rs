@@ -1,4 +1,5 @@
-//! Writing layouts: temporary file, then rename, so that a reader sees the whole old or the whole new state.
+//! Writes layouts. Each file is written beside its final name and then renamed, so that readers see the whole old or
+//! the whole new state.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,11 +14,11 @@ use super::read::{Layout, is_foreign};
 use crate::oci::content::{Source, unreadable};
 use crate::oci::{Content, Descriptor, Digest, Document, Error, Index, Kind, Parsed, Repository, Tag, media_type};
 
-/// What the marker file of a layout says.
+/// Content of the `oci-layout` file.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Layout {
-    /// Makes the layout of a repository where there is none.
+    /// Creates the layout of a repository if it does not exist.
     fn create(&self, repository: &Repository) -> Result<(), Error> {
         match self.index(repository) {
             Ok(_) => return Ok(()),
@@ -28,7 +29,7 @@ impl Layout {
         let directory = self.path(repository);
         let create = || -> io::Result<()> {
             fs::create_dir_all(directory.join("blobs/sha256"))?;
-            // Another process may begin the same layout: once its marker is there, what it holds and what locks it stay.
+            // Another process may create the same layout. A layout with a marker file keeps its content and its locks.
             let lock = fs::File::open(&directory)?;
             lock.lock()?;
             if directory.join("oci-layout").exists() {
@@ -43,17 +44,17 @@ impl Layout {
         create().map_err(|cause| self.write_failed(repository, cause))
     }
 
-    /// A slip in the path must not strew layouts over somebody's files.
+    /// Refuses a directory that holds other files, so that a typing error in the path does not mix layouts into them.
     fn refuse_foreign_directory(&self) -> Result<(), Error> {
         if !is_foreign(self.directory()) {
             return Ok(());
         }
-        let reason = "the directory holds other things than OCI layouts: name an empty or a new one";
+        let reason = "the directory holds files that are not OCI layouts: pass an empty or a new directory";
         Err(Error::new(Kind::Refused, "writing", format!("oci-layout:{}", self.directory().display()), reason))
     }
 
     fn write_failed(&self, repository: &Repository, cause: io::Error) -> Error {
-        Error::new(Kind::Io, "writing", self.reference(repository, ""), "the file system failed").caused_by(cause)
+        Error::new(Kind::Io, "writing", self.reference(repository, ""), "an I/O error occurred").caused_by(cause)
     }
 
     pub(crate) async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
@@ -63,7 +64,7 @@ impl Layout {
 
     async fn write_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
-        // A corrupted blob is replaced: its right bytes are at hand.
+        // A corrupted blob is replaced, because the correct bytes are available here.
         if self.holds(repository, digest).await.unwrap_or(false) {
             return Ok(());
         }
@@ -79,7 +80,7 @@ impl Layout {
         }
     }
 
-    /// Piece by piece, held against its digest on the way; each is written while the next one is fetched.
+    /// Copies a blob piece by piece and verifies its digest. Each piece is written while the next one is fetched.
     async fn copy_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
         let path = self.blob_path(repository, digest);
@@ -109,7 +110,7 @@ impl Layout {
         self.push_manifest_if(repository, manifest, tag, Expected::Anything).await
     }
 
-    /// Sets a tag only while it names `from`: under the lock of the layout, so that no other writer comes between.
+    /// Sets a tag if it points to `from`, under the lock of the layout, so that no other writer can move it in between.
     pub(crate) async fn move_tag(
         &self,
         repository: &Repository,
@@ -137,10 +138,10 @@ impl Layout {
         let named: Vec<&Digest> = parsed.names().into_iter().map(|named| &named.digest).collect();
         let absent: Vec<&Digest> =
             named.iter().copied().filter(|digest| !self.blob_path(repository, digest).is_file()).collect();
-        // Of an image for several platforms one is enough.
+        // An index may name platforms that are absent, but not all of them.
         let enough = media_type::is_index(&manifest.descriptor().media_type) && absent.len() < named.len();
         if let Some(digest) = absent.first().filter(|_| !enough) {
-            return Err(refused(Kind::Refused, format!("it names {digest}, which is not there")));
+            return Err(refused(Kind::Refused, format!("the manifest names {digest}, which is missing")));
         }
         self.write_blob(repository, manifest.content()).await?;
         let entered = self.enter(repository, manifest.descriptor(), tag, expected);
@@ -148,11 +149,16 @@ impl Layout {
         let Err(found) = found else { return Ok(()) };
         let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
         let reference = self.reference(repository, tag.map(Tag::as_str).unwrap_or_default());
-        Err(Error::new(Kind::Conflict, "moving", reference, format!("the tag names {found}: it was moved meanwhile")))
+        Err(Error::new(
+            Kind::Conflict,
+            "moving",
+            reference,
+            format!("the tag has been moved and now points to {found}"),
+        ))
     }
 
-    /// Enters a manifest into the index, under the lock of its layout. Where the tag does not name what is `expected`, nor
-    /// the manifest already, nothing is written: the inner error is the digest that it names.
+    /// Adds a manifest to the index, under the lock of the layout. If the tag points neither to what is `expected` nor
+    /// to the manifest, nothing is written and the inner error is the digest that the tag points to.
     fn enter(
         &self,
         repository: &Repository,
@@ -186,7 +192,7 @@ impl Layout {
             }
             None => {}
         }
-        // Sorted, so that the same manifests and tags give the same index in whatever order they are pushed.
+        // Sorted, so that the same manifests and tags give the same index in any order of pushes.
         index.manifests.sort_by(|a, b| (name_of(a), a.digest.as_str()).cmp(&(name_of(b), b.digest.as_str())));
         if index != before {
             write_atomically(&directory.join("index.json"), &serde_json::to_vec(&index).map_err(io::Error::other)?)?;
@@ -195,15 +201,15 @@ impl Layout {
     }
 }
 
-/// What a tag must name before it is set.
+/// The precondition for setting a tag.
 #[derive(Clone, Copy, Debug)]
 enum Expected<'a> {
     Anything,
-    /// This manifest; none for a tag that must not exist.
+    /// The manifest that the tag must point to; `None` for a tag that must not exist.
     Exactly(Option<&'a Digest>),
 }
 
-/// Removes the file on drop unless it was renamed.
+/// A temporary file, which is removed on drop unless it was renamed.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
@@ -213,8 +219,8 @@ impl Drop for Temporary {
 }
 
 impl Temporary {
-    /// A new file beside `path`, whoever else writes the same at the same time: locked as long as it is open. What killed
-    /// processes left there goes.
+    /// Creates a file beside `path` that is locked while it is open, so that several writers of the same blob do not
+    /// disturb each other. Removes the files of writers that were killed.
     fn create(path: &Path) -> io::Result<(Self, fs::File)> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -224,7 +230,7 @@ impl Temporary {
             let temporary = Self(path.with_file_name(format!(".{name}.{}.{count}", std::process::id())));
             let file = fs::File::create(&temporary.0)?;
             file.lock()?;
-            // Before it was locked, another process may have taken it for abandoned.
+            // Before the lock was taken, another process may have removed the file as abandoned.
             let own = file.metadata()?;
             if fs::metadata(&temporary.0).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
                 return Ok((temporary, file));
@@ -233,7 +239,7 @@ impl Temporary {
     }
 }
 
-/// Removes the temporary files beside `path` that nobody holds a lock of: they may be as large as a layer of an image.
+/// Removes the temporary files beside `path` that are not locked. Each may be as large as an image layer.
 fn remove_abandoned(path: &Path) {
     let entries = path.parent().and_then(|directory| fs::read_dir(directory).ok());
     for entry in entries.into_iter().flatten().flatten() {
@@ -241,14 +247,14 @@ fn remove_abandoned(path: &Path) {
             continue;
         }
         let Ok(file) = fs::File::open(entry.path()) else { continue };
-        // The lock goes only after the file.
+        // The lock is released only after the file has been removed.
         if file.try_lock().is_ok() {
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// `.NAME.PROCESS.NUMBER`.
+/// Returns whether a file name has the form `.NAME.PROCESS.NUMBER`.
 fn is_temporary(name: &str) -> bool {
     let number = |word: Option<&str>| word.is_some_and(|word| word.parse::<u64>().is_ok());
     let mut words = name.rsplitn(3, '.');

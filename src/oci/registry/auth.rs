@@ -1,4 +1,4 @@
-//! Who we are, in the form that the registry asks for.
+//! Authenticates requests in the way that the registry asks for.
 //!
 //! <https://distribution.github.io/distribution/spec/auth/token/>
 
@@ -17,15 +17,15 @@ use super::realm::Realms;
 use super::{Credentials, Error};
 use crate::oci::Kind;
 
-/// Largest answer of a token server.
+/// Largest response of a token server, in bytes.
 const TOKEN_LIMIT: u64 = 64 << 10;
 
-/// What a token must allow, in rising order.
+/// The permission that a token must grant, in increasing order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Access {
-    /// Read.
+    /// Permission to read a repository.
     Pull,
-    /// Read and write.
+    /// Permission to read and write a repository.
     #[cfg_attr(not(feature = "publish"), expect(dead_code, reason = "the resolver cannot push"))]
     Push,
 }
@@ -39,28 +39,28 @@ impl Access {
     }
 }
 
-/// How the registry wants to be answered.
+/// The authentication scheme that a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Challenge {
     Basic,
     Bearer { realm: String, service: Option<String> },
 }
 
-/// The value of an `Authorization` header. Two are the same when they are the same allocation.
+/// The value of an `Authorization` header. Two values are the same when they share their allocation.
 type Authorization = Arc<SecretString>;
 
-/// The token of one repository. Whoever holds the lock fetches it; the others wait for the same.
+/// The token of one repository. The task that holds the lock fetches it, and the others wait for it.
 type Slot = Arc<tokio::sync::Mutex<Option<(Access, Authorization)>>>;
 
-/// Credentials, and the tokens that were given for them.
+/// The credentials, and the tokens that they were exchanged for.
 #[derive(Debug)]
 pub(super) struct Authenticator {
     registry: Url,
     credentials: Credentials,
-    /// To which token servers credentials go.
+    /// Token servers that the credentials may be sent to.
     realms: Realms,
     basic: Option<Authorization>,
-    /// The registry's last challenge: repositories after the first one ask for their token right away.
+    /// The registry's last challenge, by which later repositories get a token before their first request.
     challenge: Mutex<Option<Challenge>>,
     slots: Mutex<BTreeMap<String, Slot>>,
 }
@@ -78,7 +78,7 @@ impl Authenticator {
         Self { registry: registry.clone(), credentials, realms, basic, challenge, slots }
     }
 
-    /// What to send before the registry has asked: nothing, as long as it never has.
+    /// Returns the header to send before the registry has asked. It is `None` until the first challenge.
     pub(super) async fn authorization(
         &self,
         client: &Client,
@@ -94,7 +94,7 @@ impl Authenticator {
         }
     }
 
-    /// What to send after a 401; `None` when there is nothing better than what was `sent`.
+    /// Returns the header to send after a 401, or `None` when nothing better than `sent` exists.
     pub(super) async fn answer(
         &self,
         client: &Client,
@@ -114,7 +114,8 @@ impl Authenticator {
         }
     }
 
-    /// The token of the operation's repository: the one at hand, unless it allows too little or is the `refused` one.
+    /// Returns the token of the operation's repository. Fetches a new one when the current one grants too little or is
+    /// `refused`.
     async fn token(
         &self,
         client: &Client,
@@ -160,23 +161,25 @@ impl Authenticator {
         let mut answer = client.send(operation, &request, self.basic.as_deref(), TOKEN_LIMIT).await?;
         let refused = matches!(answer.status.as_u16(), 401 | 403);
         if refused && access == Access::Pull && !anonymous {
-            // An expired token shall not keep anybody from what the public can read.
-            client.say(&format!("{} refuses the credentials: reading as the public", shown_url(&url)));
+            // An expired token must not prevent reading public content.
+            client.say(&format!("{} rejected the credentials: reading anonymously instead", shown_url(&url)));
             answer = client.send(operation, &Request::new(Method::GET, url.clone()), None, TOKEN_LIMIT).await?;
         }
         if !answer.status.is_success() {
             return Err(error::token_refused(operation, &answer));
         }
         let token = if answer.whole { bearer(&answer.body) } else { None };
-        token.ok_or_else(|| operation.error(Kind::Malformed, format!("{} sent no token", shown_url(&url))))
+        token.ok_or_else(|| {
+            operation.error(Kind::Malformed, format!("the token server {} sent no valid token", shown_url(&url)))
+        })
     }
 }
 
-/// The registry names a token server that no credentials go to. It is not asked at all.
+/// Returns the error for a token server that the credentials are not sent to. No request is sent to it.
 fn unknown_realm(operation: &Operation, realm: &Url) -> Error {
     let way_out = match (realm.scheme(), realm.host_str()) {
         ("https", Some(host)) => format!("pass `--auth-realm {host}` if you trust it"),
-        _ => "only a token server with HTTPS gets them".to_owned(),
+        _ => "credentials are only sent to a token server over HTTPS".to_owned(),
     };
     let reason = format!(
         "the registry names the token server {}, and the credentials are not sent to that host: {way_out}",
@@ -185,13 +188,16 @@ fn unknown_realm(operation: &Operation, realm: &Url) -> Error {
     operation.error(Kind::Denied, reason)
 }
 
-/// The request for a token, as a URL.
+/// Builds the URL of a token request.
 fn token_url(operation: &Operation, realm: &str, service: Option<&str>, access: Access) -> Result<Url, Error> {
     let valid = Url::parse(realm).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let mut url = valid.ok_or_else(|| {
-        operation.error(Kind::Malformed, format!("its token server `{}` is no HTTP URL", shown_target(realm)))
+        operation.error(
+            Kind::Malformed,
+            format!("invalid token server `{}`: expected an HTTP or HTTPS URL", shown_target(realm)),
+        )
     })?;
-    // A user in it would be sent in place of ours.
+    // reqwest would send a user name in the URL instead of the credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     if let Some(service) = service {
@@ -201,7 +207,8 @@ fn token_url(operation: &Operation, realm: &str, service: Option<&str>, access: 
     Ok(url)
 }
 
-/// The request for a token in exchange for an identity token: the parameters of `url`, and the token, as a form.
+/// Builds the request that exchanges an identity token for a token: a form with the parameters of `url` and the
+/// identity token.
 ///
 /// <https://distribution.github.io/distribution/spec/auth/oauth/>
 fn exchange(url: &Url, token: &SecretString) -> Request {
@@ -244,7 +251,7 @@ fn bearer(body: &[u8]) -> Option<SecretString> {
     valid.then(|| format!("Bearer {text}").into())
 }
 
-/// The challenge to answer: `Bearer` before `Basic`.
+/// Chooses the challenge to answer. `Bearer` has precedence over `Basic`.
 fn choose(headers: &HeaderMap) -> Option<Challenge> {
     let mut basic = None;
     for value in headers.get_all(WWW_AUTHENTICATE) {
@@ -267,7 +274,7 @@ fn choose(headers: &HeaderMap) -> Option<Challenge> {
 
 type Parameters = Vec<(String, String)>;
 
-/// All challenges of one header: schemes with parameters, of which values may be quoted (RFC 9110, section 11.6.1).
+/// Parses all challenges of one header: schemes with parameters, whose values may be quoted (RFC 9110, section 11.6.1).
 fn challenges(text: &str) -> Vec<(String, Parameters)> {
     let mut found: Vec<(String, Parameters)> = Vec::new();
     let mut rest = text;
@@ -290,7 +297,7 @@ fn challenges(text: &str) -> Vec<(String, Parameters)> {
     }
 }
 
-/// A token or quoted text, and what follows it.
+/// Parses a token or a quoted text, and returns it with the text after it.
 fn parameter_value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, after) = text.split_at(text.find([' ', '\t', ',']).unwrap_or(text.len()));
@@ -325,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_are_understood_in_every_form_that_registries_send() {
+    fn challenges_are_parsed_in_every_form_that_registries_send() {
         let ghcr = r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull""#;
         assert_eq!(chosen(&[ghcr]), Some(bearer_of("https://ghcr.io/token", Some("ghcr.io"))));
         assert_eq!(chosen(&["bearer  REALM=https://a/t , service=b"]), Some(bearer_of("https://a/t", Some("b"))));
@@ -336,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_challenge() {
+    fn malformed_challenges_are_ignored() {
         for text in ["", ",,,", "=", "=x", "Bearer", "Bearer realm", "Negotiate abc==", "Bearer service=", "a=\"\\"] {
             assert_eq!(chosen(&[text]), None, "{text}");
         }
@@ -344,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_no_header_can_carry_is_none() {
+    fn a_token_that_does_not_fit_into_a_header_is_ignored() {
         assert!(bearer(br#"{"token":"abc"}"#).is_some());
         assert!(bearer(br#"{"access_token":"abc","expires_in":300}"#).is_some());
         for body in ["", "[]", "{}", r#"{"token":""}"#, r#"{"token":"a\nb"}"#, r#"{"token":1}"#, "<html>"] {

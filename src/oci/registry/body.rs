@@ -1,4 +1,4 @@
-//! What a request carries, so that it can be sent again from its start.
+//! The body of a request, which every attempt sends from the start.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use super::Error;
 use super::client::Operation;
 use crate::oci::Kind;
 
-/// Makes the body of one attempt.
+/// Opens the body for one attempt.
 type Make = dyn Fn(Failed) -> reqwest::Body + Send + Sync;
 
 /// Bytes in memory, or a stream that is opened anew for each attempt.
@@ -33,28 +33,28 @@ impl From<Bytes> for Body {
 }
 
 impl Body {
-    /// `make` opens a stream of `length` bytes.
+    /// Returns a body of `length` bytes that `make` opens as a stream.
     pub(super) fn streamed(length: u64, make: impl Fn(Failed) -> reqwest::Body + Send + Sync + 'static) -> Self {
         Self { length, make: Arc::new(make) }
     }
 
-    /// Count of bytes.
+    /// Returns the length in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// As the HTTP crate wants it, for one attempt.
+    /// Opens the body for one attempt, as the HTTP crate expects it.
     pub(super) fn open(&self, failed: &Failed) -> reqwest::Body {
         (self.make)(failed.clone())
     }
 }
 
-/// Why a body broke off on our side, where it did.
+/// The reason why a body could not be read to its end on this side, if it failed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Failed(Arc<OnceLock<(Kind, String, Option<Duration>)>>);
 
 impl Failed {
-    /// What is to be said of it. Another attempt helps where that may pass which the body was read from.
+    /// Returns the failure as an error. A retry may help when the source of the body failed temporarily.
     pub(super) fn error(&self, operation: &Operation) -> Option<Error> {
         let (kind, reason, retry_after) = self.0.get()?;
         let error = operation.error(*kind, reason.clone());
@@ -67,7 +67,7 @@ impl Failed {
 
 #[cfg(feature = "publish")]
 impl Failed {
-    /// Remembers the first failure.
+    /// Records the first failure.
     pub(super) fn because(&self, (kind, reason, retry_after): (Kind, String, Option<Duration>)) {
         let _ = self.0.set((kind, reason, retry_after));
     }

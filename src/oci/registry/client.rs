@@ -1,4 +1,4 @@
-//! Requests: where they go, with which credentials, and how long they may take.
+//! Sends requests: chooses their connections and credentials, and limits how long they take.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
@@ -20,29 +20,29 @@ use super::{Certificates, Error, Options, Prefix, tls};
 use crate::oci::{Kind, reference::is_loopback};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long the other side may be silent.
+/// Longest time without any bytes from the server.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
-/// Bytes a second below which a transfer is given up.
+/// Bytes per second below which a transfer is given up.
 const SLOWEST: u64 = 64 << 10;
 const REDIRECT_LIMIT: usize = 5;
-/// What is read of a body that only says what went wrong.
+/// Bytes that are read of a response that reports an error.
 const EXPLANATION_LIMIT: u64 = 64 << 10;
 
-/// On whose behalf requests are sent.
+/// The operation that a request belongs to.
 #[derive(Debug)]
 pub(super) struct Operation {
-    /// A gerund, for messages.
+    /// A gerund, for messages: "reading", "pushing".
     pub attempted: &'static str,
-    /// For messages.
+    /// The reference that messages name.
     pub reference: String,
     /// Path of the repository in its registry.
     pub path: String,
-    /// What the token must allow.
+    /// The permission that the token must grant.
     pub access: Access,
 }
 
 impl Operation {
-    /// What a token must allow, as token servers write it.
+    /// Returns the scope of the token, as token servers write it.
     pub(super) fn scope(&self) -> String {
         format!("repository:{}:{}", self.path, self.access.actions())
     }
@@ -52,7 +52,7 @@ impl Operation {
     }
 }
 
-/// A request that can be sent again: its body is shared, or opened again, not copied.
+/// A request that can be sent again. Its body is shared or opened again, not copied.
 #[derive(Clone)]
 pub(super) struct Request {
     pub method: Method,
@@ -62,7 +62,7 @@ pub(super) struct Request {
 }
 
 impl std::fmt::Debug for Request {
-    /// Without the body, which may be a secret.
+    /// Leaves out the body, which may contain a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Request").field("method", &self.method).field("url", &self.url).finish_non_exhaustive()
     }
@@ -79,12 +79,12 @@ impl Request {
     }
 }
 
-/// What is wanted of an answer that is a success.
+/// What to read of a successful response.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Want {
-    /// At most so many bytes of its body.
+    /// At most this many bytes of the body.
     Bytes(u64),
-    /// Its body as it comes.
+    /// The body as a stream.
     #[cfg_attr(not(feature = "publish"), expect(dead_code, reason = "the resolver copies nothing"))]
     Stream,
 }
@@ -95,25 +95,25 @@ impl From<u64> for Want {
     }
 }
 
-/// One registry.
+/// The client for one registry.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) root: Url,
     authenticator: Authenticator,
     ca: Certificates,
     insecure: bool,
-    /// One pool for each scheme, made when first needed: the roots that HTTPS needs take longer to load than a plain request. And
-    /// one for each scheme on this machine, which no proxy could reach.
+    /// A connection pool for each scheme, created when it is first needed, because loading the root certificates takes
+    /// longer than a plain request. Loopback addresses have two pools of their own, which use no proxy.
     pools: [OnceLock<reqwest::Client>; 4],
-    /// Requests at once.
+    /// Limits the number of open connections.
     permits: Arc<Semaphore>,
     patience: Patience,
 }
 
-/// Docker Hub's API.
+/// Host of Docker Hub's API.
 pub(super) const HUB: &str = "registry-1.docker.io";
 
-/// Where the API of a registry is: Docker Hub's is not where its images are said to be.
+/// Returns the host of a registry's API. The names of Docker Hub's images contain another host.
 fn api_host(host: &str) -> &str {
     if matches!(host, "docker.io" | "index.docker.io") { HUB } else { host }
 }
@@ -123,7 +123,7 @@ impl Client {
         let failed = |reason: &str| Error::new(Kind::Malformed, "opening", prefix.to_string(), reason);
         let scheme = if prefix.plain_http() { "http" } else { "https" };
         let root = Url::parse(&format!("{scheme}://{}/v2/", api_host(prefix.host())))
-            .map_err(|cause| failed("its address is not valid").caused_by(cause))?;
+            .map_err(|cause| failed("invalid registry address").caused_by(cause))?;
         let realms = Realms { allowed: options.auth_realms.clone(), same_owner: options.same_owner };
         let client = Self {
             patience: Patience::new(&options),
@@ -138,17 +138,17 @@ impl Client {
         Ok(client)
     }
 
-    /// Attempts something until it succeeds or nobody would wait any longer.
+    /// Repeats `attempt` until it succeeds, fails for good, or the time for retries is over.
     pub(super) async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
         self.patience.persist(attempt).await
     }
 
-    /// Says something to whoever listens, once.
+    /// Reports a message to the caller's notice, once.
     pub(super) fn say(&self, text: &str) {
         self.patience.say(text);
     }
 
-    /// `<registry>/v2/<path>/<rest>`
+    /// Builds the URL `<registry>/v2/<path>/<rest>`.
     pub(super) fn url(&self, operation: &Operation, rest: &str) -> Url {
         let mut url = self.root.clone();
         let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
@@ -157,30 +157,29 @@ impl Client {
         url
     }
 
-    /// Is it this registry, by scheme, host and port?
+    /// Returns whether a URL has the scheme, host and port of this registry.
     pub(super) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.root.origin()
     }
 
-    /// Where a `Location` or `Link` leads.
+    /// Resolves the target of a `Location` or `Link` header.
     ///
     /// # Errors
-    /// When it is no HTTP URL, or leaves TLS.
+    /// When the target is not an HTTP URL, or leaves TLS.
     pub(super) fn follow(operation: &Operation, from: &Url, target: &str) -> Result<Url, Error> {
         let malformed = |what: &str| {
-            operation.error(Kind::Malformed, format!("the registry sends us to `{}`, {what}", shown_target(target)))
+            operation.error(Kind::Malformed, format!("the registry redirects to `{}`, {what}", shown_target(target)))
         };
-        let url = from.join(target).map_err(|_| malformed("which is no URL"))?;
+        let url = from.join(target).map_err(|_| malformed("which is not a valid URL"))?;
         match (from.scheme(), url.scheme()) {
             ("https", "http") => Err(malformed("which is not encrypted")),
             (_, "http" | "https") => Ok(url),
-            _ => Err(malformed("which is not HTTP")),
+            _ => Err(malformed("which is not an HTTP URL")),
         }
     }
 
-    /// Sends a request with what the registry wants to see of our credentials, when it goes to the registry itself. A refused
-    /// token is renewed once. Of the answer's body so much is read as
-    /// is wanted.
+    /// Sends a request. A request to the registry itself carries the credentials that the registry asks for, and a
+    /// rejected token is renewed once. `want` says how much of a successful response is read.
     pub(super) async fn call(
         &self,
         operation: &Operation,
@@ -202,7 +201,7 @@ impl Client {
         }
     }
 
-    /// As [`Self::call`] and follows redirects, as `GET` and `HEAD` may.
+    /// Works as [`Self::call`] and follows redirects, which is allowed for `GET` and `HEAD`.
     pub(super) async fn call_following(
         &self,
         operation: &Operation,
@@ -213,7 +212,7 @@ impl Client {
         for _ in 0..=REDIRECT_LIMIT {
             let mut answer = self.call(operation, &request, want).await?;
             if answer.status == StatusCode::FORBIDDEN && request.method == Method::HEAD {
-                // Only a body says why: GitHub means "slow down" by it, too.
+                // Only the body contains the reason: GitHub also answers 403 for a rate limit.
                 request.method = Method::GET;
                 answer = self.call(operation, &request, want).await?;
             }
@@ -221,10 +220,11 @@ impl Client {
             let Some(location) = location else { return Ok(answer) };
             request.url = Self::follow(operation, &request.url, &String::from_utf8_lossy(location.as_bytes()))?;
         }
-        Err(operation.error(Kind::Malformed, format!("more than {REDIRECT_LIMIT} redirects")))
+        Err(operation.error(Kind::Malformed, format!("more than {REDIRECT_LIMIT} redirects, which is the limit")))
     }
 
-    /// The one place where a request leaves. An answer that says "later" is a failure that may pass.
+    /// Sends one request. All requests go through this function. A response that asks for a later retry becomes a
+    /// transient error.
     pub(super) async fn send(
         &self,
         operation: &Operation,
@@ -235,7 +235,7 @@ impl Client {
         let pool = self.pool(&request.url).map_err(|(kind, reason)| operation.error(kind, reason))?;
         let mut outgoing = prepare(operation, request, authorization)?;
         let patience = patience_for(request.body.as_ref().map_or(0, Body::length));
-        // Held until the body is read: this many connections are open at most.
+        // Held until the body has been read, which limits the number of open connections.
         let permit = self.permits.clone().acquire_owned().await.ok();
         let failed = Failed::default();
         *outgoing.body_mut() = request.body.as_ref().map(|body| body.open(&failed));
@@ -262,25 +262,24 @@ impl Client {
             return Ok(pool);
         }
         let tls = if secure { tls::config(&self.ca, self.insecure)? } else { tls::none()? };
-        let pool =
-            new_pool(tls, local).map_err(|cause| (Kind::Unavailable, format!("HTTP cannot be set up: {cause}")))?;
+        let pool = new_pool(tls, local).map_err(|cause| (Kind::Unavailable, format!("cannot set up HTTP: {cause}")))?;
         Ok(cell.get_or_init(|| pool))
     }
 }
 
-/// Proxies are those of the environment, as curl reads it.
+/// Creates a connection pool. Proxies come from the environment, as for curl.
 fn new_pool(tls: rustls::ClientConfig, local: bool) -> Result<reqwest::Client, reqwest::Error> {
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        // Always loopback (RFC 6761, 6.3): a thread to look it up, for each connection, finds nothing else.
+        // `localhost` is always loopback (RFC 6761, section 6.3). Resolving it would cost a thread for each connection.
         .resolve_to_addrs("localhost", &[(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()]);
     if local { builder.no_proxy() } else { builder }.build()
 }
 
-/// The request as the HTTP crate wants it, but for its body, which is opened when its turn comes.
+/// Converts a request for the HTTP crate, without its body, which is opened later.
 fn prepare(
     operation: &Operation,
     request: &Request,
@@ -289,24 +288,26 @@ fn prepare(
     let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
     *outgoing.headers_mut() = request.headers.clone();
     if let Some(authorization) = authorization {
-        let mut value = HeaderValue::from_str(authorization.expose_secret())
-            .map_err(|_| operation.error(Kind::Denied, "the credentials have characters that no header can carry"))?;
+        let mut value = HeaderValue::from_str(authorization.expose_secret()).map_err(|_| {
+            operation.error(Kind::Denied, "the credentials contain characters that are not allowed in an HTTP header")
+        })?;
         value.set_sensitive(true);
         outgoing.headers_mut().insert(AUTHORIZATION, value);
     }
     if let Some(body) = &request.body {
-        // Left out for an empty body and for a stream otherwise; some registries and proxies answer that by 411.
+        // reqwest omits the header for an empty body and for a stream, and some registries and proxies answer 411
+        // without it.
         outgoing.headers_mut().insert(CONTENT_LENGTH, body.length().into());
     }
     Ok(outgoing)
 }
 
-/// How long so many bytes may take, and the other side may think.
+/// Returns how long the transfer of `bytes` may take, including the time that the server needs to respond.
 fn patience_for(bytes: u64) -> Duration {
     READ_TIMEOUT + Duration::from_secs(bytes / SLOWEST)
 }
 
-/// An answer whose body has not been read: one of the connections that may be open at once.
+/// A response whose body has not been read. It counts against the limit of open connections.
 #[derive(Debug)]
 pub(super) struct Opened {
     response: reqwest::Response,
@@ -314,7 +315,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// The next piece of the body.
+    /// Returns the next piece of the body.
     pub(super) async fn next(&mut self, operation: &Operation) -> Result<Option<Bytes>, Error> {
         match timeout(READ_TIMEOUT, self.response.chunk()).await {
             Ok(Ok(piece)) => Ok(piece),
@@ -324,25 +325,25 @@ impl Opened {
     }
 }
 
-/// What came back.
+/// A response and as much of its body as was read.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub status: StatusCode,
-    /// Who answered.
+    /// URL of the server that answered.
     pub url: Url,
     pub headers: HeaderMap,
-    /// What lies within the bound.
+    /// The body, up to the limit.
     pub body: Bytes,
-    /// Is that all of it?
+    /// Whether `body` is the whole body.
     pub whole: bool,
-    /// The body that is wanted as it comes.
+    /// The body as a stream, when one was requested.
     #[cfg_attr(not(feature = "publish"), expect(dead_code, reason = "the resolver copies nothing"))]
     pub stream: Option<Opened>,
 }
 
 impl Answer {
-    /// Reads so much as is wanted; of an answer that is no success, what explains it. Whatever the header says, memory is taken
-    /// for what arrives.
+    /// Reads as much of the body as `want` says, and the explanation in an error response. Memory is allocated for the
+    /// bytes that arrive, not for the length that the header announces.
     async fn read(operation: &Operation, mut opened: Opened, want: Want) -> Result<Self, Error> {
         let (status, url) = (opened.response.status(), opened.response.url().clone());
         let headers = std::mem::take(opened.response.headers_mut());
@@ -367,7 +368,7 @@ impl Answer {
         };
         let whole = match timeout(patience, reading).await {
             Ok(Ok(whole)) => whole,
-            // What cannot be read explains nothing; the status stands.
+            // An error response counts even if its body cannot be read.
             _ if !status.is_success() => false,
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(error::silent(operation, &url, patience)),
@@ -382,7 +383,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_images_of_docker_hub_are_asked_for_where_its_api_is() {
+    fn the_images_of_docker_hub_are_requested_from_the_host_of_its_api() {
         for (host, expected) in
             [("docker.io", "registry-1.docker.io"), ("quay.io", "quay.io"), ("docker.io:5000", "docker.io:5000")]
         {

@@ -1,4 +1,4 @@
-//! What a copy reads of a registry beside what everybody reads: blobs as they come, and what refers to a manifest.
+//! The parts of reading a registry that only copies need: streamed blobs, and the referrers of a manifest.
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -12,26 +12,26 @@ use super::read::stated_type;
 use super::{Error, Registry, Repository, error};
 use crate::oci::{Descriptor, Digest, Index, Kind, media_type};
 
-/// Manifests that may refer to one.
+/// Most manifests that may refer to one manifest.
 const REFERRERS: usize = 1000;
 
 impl Registry {
-    /// `HOST/PATH` of a repository.
+    /// Returns `HOST/PATH` of a repository.
     pub(crate) fn name_of(&self, repository: &Repository) -> String {
         self.prefix.name_of(repository)
     }
 
-    /// As long as its own requests are attempted again, so long is what is read of it.
+    /// Repeats `attempt` by the policy that the client uses for its own requests.
     pub(crate) async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
         self.client.persist(attempt).await
     }
 
-    /// By the registry's word, without reading.
+    /// Asks the registry whether it has the content, without reading it.
     pub(crate) async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         self.has_for(repository, descriptor, Access::Pull).await
     }
 
-    /// As [`Self::has`], with a token that serves what comes after, too.
+    /// Works as [`Self::has`], with a token that later requests with `access` can use as well.
     pub(super) async fn has_for(
         &self,
         repository: &Repository,
@@ -51,7 +51,7 @@ impl Registry {
         }
     }
 
-    /// The bytes of a blob as they come, not verified, in one attempt: whoever stores them elsewhere attempts both as one.
+    /// Opens a blob in a single attempt. The bytes are not verified. The caller retries reading and storing together.
     pub(crate) async fn open_blob(
         &self,
         repository: &Repository,
@@ -73,8 +73,8 @@ impl Registry {
         Ok(pieces.boxed())
     }
 
-    /// The manifests that refer to one, as the registry lists them; nothing when it keeps no such lists: it has no such endpoint,
-    /// or answers it by something else.
+    /// Lists the manifests that refer to `subject`. Returns `None` when the registry keeps no such lists: the endpoint
+    /// is missing, or answers with something else.
     pub(crate) async fn referrers(
         &self,
         repository: &Repository,
@@ -90,7 +90,7 @@ impl Registry {
             let Some(page) = referrers_page(&operation, &answer)? else { return Ok(None) };
             referrers.extend(page.manifests);
             if referrers.len() > REFERRERS {
-                let reason = format!("the registry lists more than {REFERRERS} manifests");
+                let reason = format!("the registry lists more than {REFERRERS} manifests, which is the limit");
                 return Err(operation.error(Kind::TooLarge, reason));
             }
         }
@@ -98,7 +98,7 @@ impl Registry {
     }
 }
 
-/// Parses one page of a list of referrers. An answer that does not call itself an index, and is none, is not a list.
+/// Parses one page of a list of referrers. Returns `None` for a body that neither is an index nor is declared as one.
 fn referrers_page(operation: &Operation, answer: &Answer) -> Result<Option<Index>, Error> {
     let stated = stated_type(&answer.headers);
     let media_type = stated.as_deref().unwrap_or(media_type::IMAGE_INDEX);

@@ -1,4 +1,4 @@
-//! What a registry's refusal means. Nothing that the other side wrote reaches a terminal unescaped.
+//! Turns the error responses of a registry into errors. Text from the server is escaped before it reaches a terminal.
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes>
 
@@ -13,25 +13,25 @@ use super::retry::go_duration;
 use crate::oci::Kind;
 use crate::text::shown;
 
-/// More than anybody waits: what a registry asks for beyond it is the same.
+/// Longest wait that a registry can ask for. It is longer than any retry.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
-/// How long GitHub's secondary limit is left alone, since it does not say.
+/// Wait after GitHub's secondary rate limit, whose responses do not say how long to wait.
 const SECONDARY_LIMIT: Duration = Duration::from_mins(1);
 
-/// A URL for a message: its query may hold a signature, its user a password.
+/// Formats a URL for a message, without its user and query, which may contain a password or a signature.
 pub(super) fn shown_url(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     shown(&format!("{}://{host}{port}{}", url.scheme(), url.path()))
 }
 
-/// What another side names as a URL, for a message: as [`shown_url`], valid or not.
+/// Formats a URL from the server for a message, valid or not, as [`shown_url`] does.
 pub(super) fn shown_target(target: &str) -> String {
     let visible = target.split(['?', '#']).next().unwrap_or_default();
     Url::parse(visible).map_or_else(|_| shown(visible), |url| shown_url(&url))
 }
 
-/// No answer came.
+/// Returns the error for a request that received no response.
 pub(super) fn unreachable(operation: &Operation, url: &Url, cause: reqwest::Error) -> Error {
     if let Some(reason) = untrusted(&cause) {
         return operation.error(Kind::Untrusted, format!("{}: {reason}", shown_url(url)));
@@ -41,11 +41,11 @@ pub(super) fn unreachable(operation: &Operation, url: &Url, cause: reqwest::Erro
     error.caused_by(cause.without_url()).passing(Duration::ZERO)
 }
 
-/// What is wrong with TLS, when it is that: waiting mends none.
+/// Returns the reason when TLS failed. A retry does not help then.
 fn untrusted(cause: &reqwest::Error) -> Option<String> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(cause);
     while let Some(cause) = next {
-        // An I/O error hides what it wraps from `source`.
+        // `source` of an I/O error skips the error that it wraps.
         let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let tls = match wrapped {
             Some(wrapped) => wrapped.downcast_ref::<rustls::Error>(),
@@ -53,11 +53,11 @@ fn untrusted(cause: &reqwest::Error) -> Option<String> {
         };
         match tls {
             Some(rustls::Error::InvalidCertificate(error)) => {
-                return Some(format!("its certificate is not trusted: {}", shown(&error.to_string())));
+                return Some(format!("the certificate is not trusted: {}", shown(&error.to_string())));
             }
-            Some(rustls::Error::InvalidMessage(_)) => return Some("it does not speak TLS".to_owned()),
+            Some(rustls::Error::InvalidMessage(_)) => return Some("the server does not speak TLS".to_owned()),
             Some(error @ (rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(_))) => {
-                return Some(format!("no TLS that both know: {}", shown(&error.to_string())));
+                return Some(format!("no common TLS version or cipher suite: {}", shown(&error.to_string())));
             }
             _ => {}
         }
@@ -66,19 +66,19 @@ fn untrusted(cause: &reqwest::Error) -> Option<String> {
     None
 }
 
-/// The answer stopped in its middle.
+/// Returns the error for a response that ended too early.
 pub(super) fn broken_off(operation: &Operation, url: &Url, cause: reqwest::Error) -> Error {
-    let error = operation.error(Kind::Unavailable, format!("{} broke off", shown_url(url)));
+    let error = operation.error(Kind::Unavailable, format!("the response of {} ended too early", shown_url(url)));
     error.caused_by(cause.without_url()).passing(Duration::ZERO)
 }
 
-/// Nothing came for too long.
+/// Returns the error for a request that took longer than its limit.
 pub(super) fn silent(operation: &Operation, url: &Url, patience: Duration) -> Error {
-    let reason = format!("{} took more than {} s", shown_url(url), patience.as_secs());
+    let reason = format!("{} did not respond within {} s", shown_url(url), patience.as_secs());
     operation.error(Kind::Unavailable, reason).passing(Duration::ZERO)
 }
 
-/// The answer says "later".
+/// Returns an error when the response asks for a later retry.
 pub(super) fn transient(operation: &Operation, answer: &Answer) -> Option<Error> {
     if answer.status.is_success() || answer.status.is_redirection() {
         return None;
@@ -88,13 +88,13 @@ pub(super) fn transient(operation: &Operation, answer: &Answer) -> Option<Error>
     Some(operation.error(Kind::Unavailable, refusal.told(answer)).passing(wait))
 }
 
-/// The answer is no success.
+/// Returns the error for a response that is not a success.
 pub(super) fn refused(operation: &Operation, answer: &Answer) -> Error {
     let refusal = Refusal::parse(&answer.body);
     refusal.error(operation, answer, kind_of(answer.status))
 }
 
-/// The token server gave no token.
+/// Returns the error for a token server that gave no token.
 pub(super) fn token_refused(operation: &Operation, answer: &Answer) -> Error {
     Refusal::parse(&answer.body).error(operation, answer, Kind::Denied)
 }
@@ -108,7 +108,7 @@ pub(super) fn kind_of(status: StatusCode) -> Kind {
     }
 }
 
-/// `Retry-After`: seconds, or a date, which is held against the answer's own `Date`.
+/// Reads `Retry-After`: seconds, or a date that is compared with the response's own `Date`.
 ///
 /// <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -121,7 +121,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(date(value)?.duration_since(date(text(DATE)?)?).unwrap_or_default())
 }
 
-/// What an error body says.
+/// The content of an error response.
 #[derive(Debug, Default)]
 pub(super) struct Refusal {
     codes: Vec<String>,
@@ -135,22 +135,22 @@ impl Refusal {
 
     fn told(&self, answer: &Answer) -> String {
         let said = if self.text.is_empty() { String::new() } else { format!(": {}", shown(&self.text)) };
-        format!("{} answers {}{said}", shown_url(&answer.url), answer.status)
+        format!("{} answered {}{said}", shown_url(&answer.url), answer.status)
     }
 
     pub(super) fn error(&self, operation: &Operation, answer: &Answer, kind: Kind) -> Error {
         let error = operation.error(kind, self.told(answer));
         if kind == Kind::Denied {
-            error.adding(&format!("; it takes the scope `{}`", operation.scope()))
+            error.adding(&format!("; the credentials need the scope `{}`", operation.scope()))
         } else {
             error
         }
     }
 
-    /// When to come back, if that may help.
+    /// Returns how long to wait before a retry, when a retry may help.
     fn retry_after(&self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
         let text = self.text.to_ascii_lowercase();
-        // GitHub says 403 for "slow down", and means minutes.
+        // GitHub answers 403 for a rate limit, and expects a wait of minutes.
         let limited = status == StatusCode::FORBIDDEN && text.contains("rate limit");
         let passes = limited || self.has("TOOMANYREQUESTS") || matches!(status.as_u16(), 408 | 429 | 500 | 502..=504);
         let asked = || retry_after(headers).or_else(|| go_duration(text.split_once("retry-after: ")?.1));
@@ -158,7 +158,7 @@ impl Refusal {
         passes.then(|| wait().min(LONGEST_WAIT))
     }
 
-    /// `{"errors": [{code, message, detail}]}`, `{"message"}`, or whatever a proxy on the way wrote.
+    /// Parses `{"errors": [{code, message, detail}]}`, `{"message"}`, or the text of a proxy's page.
     pub(super) fn parse(body: &[u8]) -> Self {
         let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
             return Self { codes: Vec::new(), text: plain_text(&String::from_utf8_lossy(body)) };
@@ -182,7 +182,7 @@ impl Refusal {
     }
 }
 
-/// A page without its markup, in one line.
+/// Returns the text of a page without its markup, in one line.
 fn plain_text(page: &str) -> String {
     let mut text = String::new();
     for (count, piece) in page.split('<').enumerate() {
@@ -199,7 +199,7 @@ mod tests {
     use reqwest::header::HeaderValue;
 
     #[test]
-    fn urls_are_shown_without_what_may_be_secret() {
+    fn urls_are_shown_without_user_password_and_query() {
         let url = Url::parse("https://user:pass@host:99/p?X-Signature=s#f").expect("a URL");
         assert_eq!(shown_url(&url), "https://host:99/p");
         assert_eq!(shown_target("https://user:pass@host/p?X-Signature=s#f"), "https://host/p");
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn when_to_come_back_is_found_wherever_registries_say_it() {
+    fn the_time_to_wait_is_found_wherever_registries_state_it() {
         let wait = |status: u16, body: &str, headers: &[(HeaderName, &'static str)]| {
             let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
             Refusal::parse(body.as_bytes()).retry_after(StatusCode::from_u16(status).expect("a status"), &headers)
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_found_in_every_shape_of_body() {
+    fn an_error_is_parsed_from_every_form_of_body() {
         let oci = Refusal::parse(br#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#);
         assert!(oci.has("MANIFEST_BLOB_UNKNOWN"));
         assert_eq!(oci.text, "MANIFEST_BLOB_UNKNOWN blob unknown");

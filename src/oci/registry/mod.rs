@@ -1,21 +1,22 @@
-//! The distribution API, as registries really speak it. The HTTP crate stays inside this folder.
+//! The distribution API, as registries implement it. The HTTP crate is not used outside this directory.
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md>
 //!
-//! Why the wire is our own, and not oci-client's, which reads back what is pushed in the tests. Measured with five artifacts of two
-//! blobs against docker-registry, 50 ms a request:
+//! The client is written for this program, and does not use the crate oci-client. The tests read back what is pushed
+//! with oci-client. Measured with five artifacts of two blobs against docker-registry at 50 ms per request:
 //!
-//! - its `push` takes 14 requests an artifact, one after another, and sends again what is there; here it is 5, of which a known
-//!   blob saves one: `POST …/uploads/?mount=<digest>` starts an upload and asks whether there is need for one;
-//! - it pings before every request of an open registry, and asks for a token for each of five concurrent pushes; here nothing is
-//!   pinged, and a repository has one token however many wait for it;
-//! - it retries nothing, and hides `Retry-After`, all other headers, and failed authentication; here a failure that may pass is
-//!   waited out by one policy (`retry`), as long as the caller wants;
-//! - it cannot mount with a fallback, cancel an upload, or delete; it panics when a `Location` is missing; it doubles the time to the
-//!   first request, and its parser of references alone takes 42 ms.
+//! - oci-client sends 14 requests for an artifact, one after another, and uploads blobs that exist. This client sends
+//!   5, and one less for a known blob: `POST …/uploads/?mount=<digest>` starts an upload and asks whether one is
+//!   needed.
+//! - oci-client pings before every request to an open registry, and requests a token for each of five concurrent
+//!   pushes. This client does not ping, and requests one token for each repository.
+//! - oci-client does not retry, and hides `Retry-After`, all other headers, and failed authentication. This client
+//!   waits out transient errors by one policy (`retry`), for as long as the caller allows.
+//! - oci-client cannot mount a blob with a fallback, cancel an upload, or delete. It panics when a `Location` is
+//!   missing, and takes twice the time to the first request. Its parser of references alone takes 42 ms.
 //!
-//! HTTP/1.1 alone: a store is sent some dozens of small requests, bounded by the round trips and not by the connections, which are made
-//! once, at once. HTTP/2 would save handshakes, and no round trip.
+//! Only HTTP/1.1 is used. A store receives a few dozen small requests, whose time depends on round trips. HTTP/2 would
+//! save handshakes, which happen once and at the same time, but no round trip.
 
 mod auth;
 mod body;
@@ -57,49 +58,51 @@ pub(crate) use write::Mounts;
 #[cfg(feature = "publish")]
 pub use write::Upload;
 
-/// Who asks.
+/// The credentials for a registry.
 #[derive(Clone, Debug, Default)]
 pub enum Credentials {
-    /// Nobody in particular.
+    /// No credentials: requests are anonymous.
     #[default]
     Anonymous,
-    /// A user and a password or token, for the registry's own host alone, or a token server that belongs to it.
+    /// A user with a password or token. They are sent only to the registry's own host and to token servers that belong
+    /// to it.
     Basic {
-        /// The user.
+        /// Name of the user.
         username: String,
-        /// Password or token.
+        /// Password or token of the user.
         password: SecretString,
     },
-    /// What `docker login` keeps for some registries in place of a password: the token server gives tokens for it, and nobody
-    /// else gets to see it.
+    /// A token that `docker login` stores for some registries instead of a password. It is sent only to the token
+    /// server, which exchanges it for tokens.
     IdentityToken(SecretString),
 }
 
-/// How to open a store: most of it says how to talk to a registry.
+/// The options for opening a store. Most of them concern registries.
 #[derive(Clone)]
 pub struct Options {
-    /// Who asks.
+    /// Credentials for the registry.
     pub credentials: Credentials,
-    /// Hosts of token servers that the credentials go to over HTTPS, beside those that belong to the registry: `HOST` or `HOST:PORT`.
+    /// Further token servers that the credentials may be sent to over HTTPS: `HOST` or `HOST:PORT`.
     pub auth_realms: Vec<String>,
-    /// Whether two hosts belong to one owner, so that the credentials go to the token server on the other one, too.
+    /// Returns whether two hosts belong to one owner. Credentials for one are then sent to a token server on the other.
     pub same_owner: fn(&str, &str) -> bool,
-    /// Certificates to trust beside those of the system.
+    /// Certificates to trust in addition to those of the system.
     pub ca: Certificates,
-    /// Talk TLS to whoever answers, without looking at the certificate.
+    /// Accept any TLS certificate without verifying it.
     pub insecure: bool,
-    /// Requests at once.
+    /// Most requests that are sent at the same time.
     pub jobs: usize,
-    /// How long what may pass by itself is waited out, from the first failure of an operation; zero for not at all.
+    /// How long transient errors are retried, from the first failure of an operation. Zero means no retry.
     pub retry_for: Duration,
-    /// Hears of each wait.
+    /// Receives a message before each wait.
     pub notice: Option<Notice>,
-    /// Key of the annotation in an archive that says below which prefix the archive's names are. Who writes archives sets it.
+    /// Key of the annotation in an archive that holds the prefix of the archive's names. Set by the module that writes
+    /// archives.
     pub archive_prefix: &'static str,
 }
 
 impl Default for Options {
-    /// Anonymous, 16 requests at once, no second attempt. No two hosts belong to one owner.
+    /// Anonymous, 16 requests at the same time, no retry. No two hosts belong to one owner.
     fn default() -> Self {
         Self {
             credentials: Credentials::Anonymous,
@@ -132,27 +135,27 @@ impl std::fmt::Debug for Options {
     }
 }
 
-/// A prefix of a registry.
+/// A registry, seen through one prefix.
 #[derive(Debug)]
 pub(super) struct Registry {
     prefix: Prefix,
-    /// Boxed, since the other kind of store is small.
+    /// Boxed, because the other kinds of store are small.
     client: Box<Client>,
-    /// What every token allows at least: one token serves all that is done with a repository.
+    /// The least permission that every token grants, so that one token serves all requests for a repository.
     access: Access,
 }
 
 impl Registry {
-    /// Sends nothing. The certificates of the system are loaded for HTTPS alone.
+    /// Opens a registry without sending a request. The certificates of the system are loaded for HTTPS only.
     ///
     /// # Errors
-    /// When TLS cannot be set up: the system has no certificates.
+    /// When TLS cannot be set up, for example because the system has no certificates.
     pub(super) fn open(prefix: &Prefix, options: Options, access: Access) -> Result<Self, Error> {
         let client = Box::new(Client::new(prefix, options)?);
         Ok(Self { prefix: prefix.clone(), client, access })
     }
 
-    /// What error messages name, and what the token is asked for.
+    /// Describes an operation: the reference that messages name, and the scope of its token.
     fn operation(
         &self,
         attempted: &'static str,

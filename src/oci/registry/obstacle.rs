@@ -1,4 +1,5 @@
-//! What keeps a registry from taking a write for good: no vendor says it as another does.
+//! Recognizes that a registry refuses a write until a person changes something. Each vendor reports this in another
+//! way.
 
 use reqwest::StatusCode;
 
@@ -7,20 +8,20 @@ use super::client::{Answer, Operation};
 use super::error::{Refusal, kind_of};
 use crate::oci::{Kind, Obstacle};
 
-/// What a registry was sent that it did not take.
+/// The part of a push that a registry refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     /// The start of an upload.
     Start,
-    /// A blob.
+    /// The content of a blob.
     Blob,
-    /// A manifest by its digest.
+    /// A manifest that is pushed by digest.
     Manifest,
-    /// A manifest under a tag.
+    /// A manifest that is pushed under a tag.
     Tag,
 }
 
-/// Returns the error for an answer to a write that is not a success.
+/// Returns the error for a write that was not successful.
 pub(super) fn write_refused(operation: &Operation, answer: &Answer, written: Written) -> Error {
     let refusal = Refusal::parse(&answer.body);
     let kind = refusal.obstacle(answer.status, written).map_or_else(|| kind_of(answer.status), Kind::Blocked);
@@ -28,13 +29,14 @@ pub(super) fn write_refused(operation: &Operation, answer: &Answer, written: Wri
 }
 
 impl Refusal {
-    /// Returns what keeps the registry from taking what was `written`; nothing for missing rights, absent blobs and what may pass. Each registry
-    /// has its own status for the same thing, so that the words count as well:
+    /// Returns the reason why the registry refuses the write for good, and `None` for missing permissions, missing
+    /// blobs and transient errors. Registries use different status codes for the same reason, so their messages are
+    /// searched as well:
     ///
-    /// - an immutable tag: Harbor 412 `configured as immutable`, Quay 409, ECR 400 `cannot be overwritten because the repository is
-    ///   immutable`, Google 400 `has enabled tag immutability`, Nexus 400 `does not allow updating assets`, Artifactory 403 `Not enough
-    ///   permissions to delete/overwrite artifact`;
-    /// - a full registry: Harbor 403 `will exceed the configured upper limit`, Quay 403 `Quota has been exceeded`.
+    /// - immutable tag: Harbor 412 `configured as immutable`, Quay 409, ECR 400 `cannot be overwritten because the
+    ///   repository is immutable`, Google 400 `has enabled tag immutability`, Nexus 400 `does not allow updating
+    ///   assets`, Artifactory 403 `Not enough permissions to delete/overwrite artifact`;
+    /// - full registry: Harbor 403 `will exceed the configured upper limit`, Quay 403 `Quota has been exceeded`.
     fn obstacle(&self, status: StatusCode, written: Written) -> Option<Obstacle> {
         let text = self.text.to_ascii_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));

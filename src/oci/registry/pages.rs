@@ -1,5 +1,5 @@
-//! Lists that a registry sends in pages, as the specification has them. A registry is not believed to end them: every list is bounded,
-//! and each page has to be a new one.
+//! Reads lists that a registry sends in pages. The end of a list does not depend on the registry: the number of pages
+//! is limited, and each page must differ from the earlier ones.
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-tags>
 
@@ -14,52 +14,56 @@ use super::read::BODY_LIMIT;
 use super::{Error, Registry};
 use crate::oci::{Digest, Kind};
 
-/// Largest number of pages of one list.
+/// Most pages of one list.
 const PAGES: usize = 10_000;
-/// Largest number of bytes of all pages of one list.
+/// Most bytes of all pages of one list together.
 const BYTES: usize = 512 << 20;
 
-/// The pages of one list, read one after the other.
+/// The pages of one list, read one after another.
 pub(super) struct Pages<'a> {
     registry: &'a Registry,
     operation: &'a Operation,
     next: Option<Url>,
-    /// Digests of the URLs and of the bodies so far.
+    /// Digests of the URLs and of the bodies of all pages so far.
     seen: BTreeSet<Digest>,
     count: usize,
     bytes: usize,
 }
 
 impl<'a> Pages<'a> {
-    /// The list whose first page is at `first`, below the repository of `operation`.
+    /// Returns the list whose first page is at `first`, relative to the repository of `operation`.
     pub(super) fn new(registry: &'a Registry, operation: &'a Operation, first: &str) -> Self {
         let next = Some(registry.client.url(operation, first));
         Self { registry, operation, next, seen: BTreeSet::new(), count: 0, bytes: 0 }
     }
 
-    /// Returns the next page, or the answer of a request that failed; nothing after the last page.
+    /// Returns the next page, or the response of a request that failed. Returns `None` after the last page.
     ///
     /// # Errors
-    /// When the registry fails, when a page was read before, and [`Kind::TooLarge`] when there are too many.
+    /// When the registry fails, when a page repeats an earlier one, and [`Kind::TooLarge`] when the list exceeds its
+    /// limits.
     pub(super) async fn next(&mut self) -> Result<Option<Answer>, Error> {
         let Some(url) = self.next.take() else { return Ok(None) };
         let refused = |kind: Kind, reason: String| Err(self.operation.error(kind, reason));
         if self.count == PAGES || self.bytes > BYTES {
-            let reason = format!("the list has more than {PAGES} pages, or more than {} MiB", BYTES >> 20);
+            let reason = format!("the list has more than {PAGES} pages or {} MiB, which is the limit", BYTES >> 20);
             return refused(Kind::TooLarge, reason);
         }
         if !self.seen.insert(Digest::of(url.as_str().as_bytes())) {
-            let reason = format!("the list goes in circles: it leads to `{}` again", shown_target(url.as_str()));
+            let reason = format!("the pages of the list form a cycle: `{}` occurs twice", shown_target(url.as_str()));
             return refused(Kind::Malformed, reason);
         }
         let request = Request::new(Method::GET, url.clone());
-        // Boxed, since whoever lists does so in several places.
+        // Boxed to keep the futures of the callers small.
         let answer = Box::pin(self.registry.answer(self.operation, request, BODY_LIMIT)).await?;
         if !answer.status.is_success() {
             return Ok(Some(answer));
         }
         if !answer.whole {
-            return refused(Kind::TooLarge, format!("a page of the list is larger than {BODY_LIMIT} bytes"));
+            return refused(
+                Kind::TooLarge,
+                format!("a page of the list is larger than the limit of {BODY_LIMIT} bytes"),
+            );
         }
         if !self.seen.insert(Digest::of(&answer.body)) {
             return refused(Kind::Malformed, format!("page {} of the list repeats an earlier page", self.count + 1));
@@ -70,20 +74,20 @@ impl<'a> Pages<'a> {
         Ok(Some(answer))
     }
 
-    /// Returns where the page after this one is: on the same registry.
+    /// Returns the URL of the page after this one, which must be on the same registry.
     fn after(&self, url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
         let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
         let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_link) else { return Ok(None) };
         let next = Client::follow(self.operation, url, target)?;
         if !self.registry.client.is_own(&next) {
-            let reason = format!("the list goes on at `{}`, which is another server", shown_target(target));
+            let reason = format!("the next page of the list is `{}`, which is on another server", shown_target(target));
             return Err(self.operation.error(Kind::Malformed, reason));
         }
         Ok(Some(next))
     }
 }
 
-/// The target of `<target>; rel="next"`.
+/// Returns the target of `<target>; rel="next"`.
 fn next_link(link: &str) -> Option<&str> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let is_next = |parameter: &str| {
@@ -98,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_is_the_link_that_says_so() {
+    fn the_next_page_is_the_target_of_the_link_next() {
         assert_eq!(next_link(r#"</v2/a/tags/list?last=b&n=2>; rel="next""#), Some("/v2/a/tags/list?last=b&n=2"));
         assert_eq!(next_link("<x>;title=y; REL=next"), Some("x"));
         for other in ["", "<x", "<x>", "<x>; rel=prev", "x; rel=next"] {

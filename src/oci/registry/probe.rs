@@ -1,4 +1,4 @@
-//! What a registry lets us do with a repository, asked without leaving anything behind.
+//! Checks what a registry allows for a repository, without leaving anything behind.
 
 use bytes::Bytes;
 use reqwest::header::{DATE, HeaderMap, LOCATION};
@@ -10,28 +10,28 @@ use super::obstacle::{Written, write_refused};
 use super::{Error, Registry, Repository, error};
 use crate::oci::Kind;
 
-/// Headers that count what is left of a rate limit, Docker Hub's and those of most others.
+/// Headers with the remaining requests of a rate limit, as Docker Hub and most other registries name them.
 const RATE_LIMITS: [&str; 2] = ["ratelimit-remaining", "x-ratelimit-remaining"];
-/// What is read of an answer; a longer list of tags is one all the same.
+/// Bytes that are read of a response. A list of tags may be longer.
 const ANSWER_LIMIT: u64 = 64 << 10;
 
-/// What was found out about one repository.
+/// The result of probing one repository.
 #[derive(Debug)]
 pub struct Probe {
-    /// Its tags could be listed; [`Kind::NotFound`] when there is no such repository.
+    /// Whether the tags can be listed; [`Kind::NotFound`] when the repository does not exist.
     pub read: Result<(), Error>,
-    /// An upload could be started; nothing when that was not asked.
+    /// Whether an upload can be started; `None` when this was not requested.
     pub push: Option<Result<(), Error>>,
-    /// The registry lets nobody read whom it does not know, and does not know us.
+    /// Whether the registry requires authentication to read, and the credentials are missing or rejected.
     pub unauthenticated: bool,
-    /// The last `Date` that it sent.
+    /// The last `Date` header of the registry.
     pub date: Option<String>,
-    /// The least that it said is left of a rate limit.
+    /// The smallest number of remaining requests that the registry reported.
     pub remaining: Option<u64>,
 }
 
 impl Probe {
-    /// Of a store that needs no server.
+    /// Returns the result for a store without a server.
     pub(in crate::oci) fn local(read: Result<(), Error>) -> Self {
         Self { read, push: None, unauthenticated: false, date: None, remaining: None }
     }
@@ -40,7 +40,7 @@ impl Probe {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         self.date = text(DATE.as_str()).map(ToOwned::to_owned).or(self.date.take());
         for name in RATE_LIMITS {
-            // `76;w=21600`: left, and in which time.
+            // For example `76;w=21600`: 76 requests are left in a window of 21,600 seconds.
             let left = text(name).and_then(|value| value.split(';').next()?.trim().parse().ok());
             self.remaining = [self.remaining, left].into_iter().flatten().min();
         }
@@ -48,7 +48,7 @@ impl Probe {
 }
 
 impl Registry {
-    /// Lists a tag, and with `push` starts an upload, that is cancelled at once: no blob ever comes of it.
+    /// Lists one tag, and with `push` starts an upload that is cancelled at once, so that no blob is created.
     pub(crate) async fn probe(&self, repository: &Repository, push: bool) -> Probe {
         let mut probe = Probe::local(Ok(()));
         probe.read = self.probe_read(repository, &mut probe).await;
@@ -63,7 +63,7 @@ impl Registry {
         let request = Request::new(Method::GET, self.client.url(&operation, "tags/list?n=1"));
         let ask = async || self.client.call_following(&operation, request.clone(), ANSWER_LIMIT).await;
         let answer = self.client.persist(ask).await;
-        // No token even to read with: whoever we are, we are not known.
+        // The token server refused a token even for reading, so the credentials are missing or rejected.
         let answer = answer.inspect_err(|error| probe.unauthenticated |= error.kind() == Kind::Denied)?;
         probe.unauthenticated |= answer.status == StatusCode::UNAUTHORIZED;
         probe.hear(&answer.headers);
@@ -71,7 +71,7 @@ impl Registry {
             return Err(error::refused(&operation, &answer));
         }
         if answer.whole && serde_json::from_slice::<Tags>(&answer.body).is_err() {
-            let reason = "what answers there is no registry: it sent something other than tags";
+            let reason = "the server is not a registry: expected a list of tags";
             return Err(operation.error(Kind::Malformed, reason));
         }
         Ok(())
@@ -87,13 +87,13 @@ impl Registry {
             return Err(write_refused(&operation, &answer, Written::Start));
         }
         if answer.status != StatusCode::ACCEPTED {
-            let reason = format!("the registry answers {} to the start of an upload", answer.status);
+            let reason = format!("the registry answered {} to the start of an upload, expected 202", answer.status);
             return Err(operation.error(Kind::Malformed, reason));
         }
         if let Some(location) = answer.headers.get(LOCATION) {
             let target = String::from_utf8_lossy(location.as_bytes());
             let upload = Client::follow(&operation, &answer.url, &target)?;
-            // Where it cannot be cancelled it ends by itself.
+            // An upload that cannot be cancelled expires.
             let _ = self.client.call(&operation, &Request::new(Method::DELETE, upload), ANSWER_LIMIT).await;
         }
         Ok(())

@@ -1,23 +1,25 @@
-//! To which token servers credentials go: a registry may name any server, and a password that was kept for the registry is sent there.
+//! Decides which token servers receive credentials: a registry can name any server, and would otherwise direct a
+//! password there.
 
 use reqwest::Url;
 
 use super::client::HUB;
 
-/// Where Docker Hub's tokens are given.
+/// Host of Docker Hub's token server.
 const HUB_REALM: &str = "auth.docker.io";
 
-/// Token servers that credentials go to, beside the registry itself and those on its host.
+/// The token servers that receive credentials, in addition to the registry's own host.
 #[derive(Debug)]
 pub(super) struct Realms {
-    /// `HOST` or `HOST:PORT`.
+    /// Hosts that the user allowed: `HOST` or `HOST:PORT`.
     pub allowed: Vec<String>,
-    /// Whether two hosts belong to one owner.
+    /// Returns whether two hosts belong to one owner.
     pub same_owner: fn(&str, &str) -> bool,
 }
 
 impl Realms {
-    /// Returns whether credentials for `registry` go to a token server. Another one than the registry itself needs HTTPS.
+    /// Returns whether credentials for `registry` may be sent to a token server. Any server but the registry itself
+    /// needs HTTPS.
     pub(super) fn has(&self, registry: &Url, realm: &Url) -> bool {
         if realm.origin() == registry.origin() {
             return true;
@@ -39,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_go_to_the_token_servers_that_belong_to_a_registry() {
+    fn credentials_are_only_sent_to_token_servers_that_belong_to_the_registry() {
         let known = |registry: &str, realm: &str, allowed: &[&str]| {
             let [registry, realm] = [registry, realm].map(|url| Url::parse(url).expect("a URL"));
             let allowed = allowed.iter().map(|&host| host.to_owned()).collect();

@@ -1,4 +1,4 @@
-//! One policy for everything that may pass by itself.
+//! The retry policy for all transient errors.
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
@@ -8,20 +8,20 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Error, Options};
 
-/// The first wait, doubled each time.
+/// The first wait, which doubles with each attempt.
 const FIRST: Duration = Duration::from_millis(200);
-/// The longest wait that nobody asked for.
+/// The longest wait, unless the registry asks for a longer one.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Takes what the registry client has to say while it waits: one line without its end.
+/// Receives the messages of the registry client while it waits: one line each, without a line end.
 pub type Notice = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How long failures are waited out, and until when the registry wants no request at all.
+/// How long failures are retried, and the time before which the registry accepts no request.
 pub(super) struct Patience {
-    /// From the first failure of an operation to the last attempt.
+    /// Time from the first failure of an operation to the last attempt.
     total: Duration,
     notice: Option<Notice>,
-    /// One registry, one queue: who was told to wait makes the others wait, too.
+    /// Shared by all operations: when the registry asks one of them to wait, all of them wait.
     quiet: Mutex<Quiet>,
     last: Mutex<String>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Patience {
 #[derive(Clone, Copy)]
 struct Quiet {
     until: Instant,
-    /// Waits that end before this were spoken of.
+    /// Waits that end before this time have been announced.
     said: Instant,
 }
 
@@ -46,8 +46,8 @@ impl Patience {
         Self { total: options.retry_for, notice: options.notice.clone(), quiet, last: Mutex::default() }
     }
 
-    /// Calls `attempt` until it succeeds, fails for good, or has failed for too long. What is not safe to be sent twice must
-    /// be attempted as a whole: an upload from its start.
+    /// Calls `attempt` until it succeeds, fails for good, or has failed for too long. An operation that must not be
+    /// sent twice is attempted as a whole, for example an upload from its start.
     pub(super) async fn persist<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
         let mut failing: Option<Instant> = None;
         for count in 0.. {
@@ -64,7 +64,7 @@ impl Patience {
             if since.elapsed().saturating_add(asked) > self.total || self.total.is_zero() {
                 return Err(gave_up(error, count, since.elapsed(), asked));
             }
-            // The last attempt comes when the time is over, not later.
+            // The last attempt happens at the end of the time for retries.
             let left = self.total.saturating_sub(since.elapsed());
             let wait = wait.min(left);
             self.announce(&error, Pause { asked, wait, latest: asked.saturating_add(longest), left });
@@ -73,7 +73,7 @@ impl Patience {
         unreachable!("an endless loop")
     }
 
-    /// Says it, unless it is what was said last.
+    /// Reports a message, unless it equals the last one.
     pub(super) fn say(&self, text: &str) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(notice), true) = (&self.notice, *last != text) {
@@ -86,7 +86,7 @@ impl Patience {
         *self.quiet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says it once for all that wait for the same.
+    /// Announces a wait once for all operations that wait for the same reason.
     fn announce(&self, error: &Error, Pause { asked, wait, latest, left }: Pause) {
         let wakes = Instant::now() + wait;
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,23 +95,23 @@ impl Patience {
             quiet.said = Instant::now() + latest;
             drop(quiet);
             let cause = root(error).map_or_else(String::new, |cause| format!(": {cause}"));
-            notice(&format!("{error}{cause}; trying again in {}, for {} at the most", shown(wait), shown(left)));
+            notice(&format!("{error}{cause}; retrying in {}, for at most {}", shown(wait), shown(left)));
         }
     }
 }
 
-/// How long something waits.
+/// The durations of one wait.
 struct Pause {
-    /// What the registry asks for.
+    /// The time that the registry asked for.
     asked: Duration,
     wait: Duration,
-    /// What others wait at the most that failed at the same time.
+    /// The longest wait of other operations that failed at the same time.
     latest: Duration,
-    /// Until patience is over.
+    /// The time that is left for retries.
     left: Duration,
 }
 
-/// The cause of the cause, and so on to the last.
+/// Returns the innermost cause of an error.
 fn root(error: &Error) -> Option<String> {
     let mut cause = std::error::Error::source(error)?;
     while let Some(inner) = cause.source() {
@@ -122,7 +122,7 @@ fn root(error: &Error) -> Option<String> {
 
 fn gave_up(error: Error, retries: u32, elapsed: Duration, asked: Duration) -> Error {
     if !asked.is_zero() && retries == 0 {
-        return error.adding(&format!("; it wants to be left alone for {}", shown(asked)));
+        return error.adding(&format!("; the registry asks for a retry after {}", shown(asked)));
     }
     match retries {
         0 => error,
@@ -130,15 +130,16 @@ fn gave_up(error: Error, retries: u32, elapsed: Duration, asked: Duration) -> Er
     }
 }
 
-/// Between half of it and all of it, so that those who failed together do not come back together.
+/// Returns a random duration between half of `wait` and `wait`, so that operations that failed together do not retry
+/// together.
 pub(crate) fn jittered(wait: Duration) -> Duration {
-    // The keys of a hasher are random; nothing that is published depends on them.
+    // The keys of a hasher are random. No published byte depends on them.
     let random = std::hash::RandomState::new().build_hasher().finish();
     let share = (random % 1000) as u32;
     wait / 2 + wait / 2 * share / 1000
 }
 
-/// Seconds, or milliseconds below one.
+/// Formats a duration in seconds, or in milliseconds below one second.
 fn shown(time: Duration) -> String {
     match time.as_secs() {
         0 => format!("{} ms", time.as_millis()),
@@ -148,7 +149,7 @@ fn shown(time: Duration) -> String {
     }
 }
 
-/// A span of time as Go prints it (`1m30s`, `1.889377ms`, `3µs`), at the beginning of `text`.
+/// Parses a duration as Go prints it (`1m30s`, `1.889377ms`, `3µs`) at the start of `text`.
 ///
 /// <https://pkg.go.dev/time#Duration.String>
 pub(super) fn go_duration(text: &str) -> Option<Duration> {
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn go_durations_are_read_in_every_unit() {
+    fn go_durations_are_parsed_in_every_unit() {
         assert_eq!(go_duration("1.889377ms, allowed: 2000/minute"), Some(Duration::from_nanos(1_889_377)));
         assert_eq!(go_duration("123.5µs"), Some(Duration::from_nanos(123_500)));
         assert_eq!(go_duration("7us"), Some(Duration::from_micros(7)));
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_spread_but_never_longer_than_meant() {
+    fn waits_are_spread_but_never_longer_than_intended() {
         for _ in 0..100 {
             let wait = jittered(Duration::from_secs(4));
             assert!(wait >= Duration::from_secs(2) && wait <= Duration::from_secs(4), "{wait:?}");
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_shown_as_people_say_them() {
+    fn waits_are_shown_in_readable_units() {
         let shown = [5, 1_250, 42_000, 300_000].map(|ms| shown(Duration::from_millis(ms)));
         assert_eq!(shown, ["5 ms", "1.2 s", "42 s", "5 min 0 s"]);
     }

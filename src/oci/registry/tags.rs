@@ -1,5 +1,5 @@
-//! Listing tags. A repository may hold a hundred thousand of them, so a list begins right before the tags that are asked for and ends
-//! behind them: where the registry sends its tags in the order of their bytes, which is checked on all that it sends.
+//! Lists tags. A repository may hold a hundred thousand of them. A list therefore starts right before the requested
+//! tags and stops after them, where the registry sends its tags in byte order. Every page is checked for that order.
 
 use super::auth::Access;
 use super::client::{Answer, Operation};
@@ -9,30 +9,32 @@ use super::{Error, Registry, Repository};
 use crate::oci::{Kind, Tag};
 use crate::text::shown;
 
-/// Tags that are asked for at once: the most that every registry takes.
+/// Tags for each page: the largest number that every registry accepts.
 const PAGE: usize = 1000;
-/// Largest number of tags that are returned.
+/// Most tags that are returned.
 const TAGS: usize = 1_000_000;
-/// Sorts before nearly every tag, and names none: what a registry sends from there on shows whether it knows order.
+/// A name that sorts before nearly every tag and is not a tag itself. A list after it shows whether the registry sorts
+/// its tags.
 const FIRST: &str = "0";
 
-/// What a list of tags came to that began behind a name.
+/// The result of listing the tags after a name.
 enum Listed {
     /// All tags with the prefix.
     Tags(Vec<Tag>),
     /// The registry sent no tag at all.
     Nothing,
-    /// The registry does not begin behind that name, or does not sort: the whole list has to be read.
+    /// The registry does not start the list after that name, or does not sort: the whole list must be read.
     Unordered,
 }
 
 impl Registry {
-    /// Returns the tags that start with `prefix`, in the registry's order. Names that are not valid tags are left out: some registries list
-    /// digests.
+    /// Returns the tags that start with `prefix`, in the registry's order. Names that are not valid tags are left out,
+    /// because some registries list digests.
     pub(crate) async fn tags(&self, repository: &Repository, prefix: &str) -> Result<Vec<Tag>, Error> {
         let operation = self.operation("listing the tags of", repository, "", Access::Pull);
-        // Without its last character, the prefix sorts before every tag with it and behind nearly all others. For a channel's tags that
-        // is the channel itself: Harbor takes no `last` that is not a tag.
+        // Without its last character, the prefix sorts before every tag that starts with it and after nearly all
+        // others. For the tags of a channel, the result is the channel itself, as Harbor only accepts an existing tag
+        // as `last`.
         let before = prefix.char_indices().next_back().map_or("", |(end, _)| &prefix[..end]);
         if !before.is_empty() {
             match self.list(&operation, before, prefix).await? {
@@ -47,7 +49,7 @@ impl Registry {
         }
     }
 
-    /// Lists tags from the one after `last` on; all of them where that is empty.
+    /// Lists the tags after `last`, or all tags when `last` is empty.
     async fn list(&self, operation: &Operation, last: &str, prefix: &str) -> Result<Listed, Error> {
         let mut pages = Pages::new(self, operation, &first_page(last));
         let (mut order, mut found) = (Order::Begun(last.to_owned()), Vec::new());
@@ -58,7 +60,7 @@ impl Registry {
             }
             let names = names(operation, &answer)?;
             order.check(operation, &names)?;
-            // No list that begins behind a name has that name: this registry ignores `last`, and sends the whole list.
+            // A list after a name does not contain that name. This registry ignores `last` and sends the whole list.
             is_whole |= names.iter().any(|name| name == last);
             if order == Order::None && !is_whole {
                 return Ok(Listed::Unordered);
@@ -66,7 +68,10 @@ impl Registry {
             let wanted = names.iter().filter(|name| name.starts_with(prefix));
             found.extend(wanted.filter_map(|name| name.parse::<Tag>().ok()));
             if found.len() > TAGS {
-                return Err(operation.error(Kind::TooLarge, format!("more than {TAGS} tags start with `{prefix}`")));
+                return Err(operation.error(
+                    Kind::TooLarge,
+                    format!("more than {TAGS} tags start with `{prefix}`, which is the limit"),
+                ));
             }
             if order.is_beyond(prefix) {
                 break;
@@ -76,8 +81,8 @@ impl Registry {
         Ok(if nothing { Listed::Nothing } else { Listed::Tags(found) })
     }
 
-    /// Returns whether the registry starts a list after a name that does not exist as a tag, and sorts. Only then an empty answer says that there
-    /// are no such tags.
+    /// Returns whether the registry sorts its tags and can start a list after a name that is not a tag. Only then does
+    /// an empty list mean that no such tags exist.
     async fn sorts_tags(&self, operation: &Operation) -> Result<bool, Error> {
         let Some(answer) = Pages::new(self, operation, &first_page(FIRST)).next().await? else { return Ok(false) };
         if !answer.status.is_success() {
@@ -89,22 +94,22 @@ impl Registry {
     }
 }
 
-/// The order of the tags that were sent so far.
+/// The order of the tags received so far.
 #[derive(PartialEq, Eq)]
 enum Order {
-    /// None was sent; the list begins behind this name.
+    /// No tag was received. The list starts after this name.
     Begun(String),
-    /// Each sorts behind the one before it, by its bytes. This was the last one.
+    /// The tags are in byte order. This is the last one.
     Rising(String),
-    /// Another order than that, or none.
+    /// The tags are in another order.
     None,
 }
 
 impl Order {
-    /// Takes a page in.
+    /// Checks the next page.
     ///
     /// # Errors
-    /// When the pages so far are sorted and this one is before them: the list may have no end.
+    /// When the earlier pages are sorted and this one is not after them: the list may never end.
     fn check(&mut self, operation: &Operation, names: &[String]) -> Result<(), Error> {
         let [first, ..] = names else { return Ok(()) };
         *self = match self {
@@ -113,7 +118,7 @@ impl Order {
             Self::Begun(start) if first <= start => Self::None,
             Self::Rising(end) if first < end => {
                 let [first, end] = [first, end].map(|name| shown(name));
-                let reason = format!("the list runs backwards: `{first}` is on the page after `{end}`");
+                let reason = format!("the list is not sorted: `{first}` is on the page after `{end}`");
                 return Err(operation.error(Kind::Malformed, reason));
             }
             _ => Self::Rising(names.last().unwrap_or(first).clone()),
@@ -121,7 +126,7 @@ impl Order {
         Ok(())
     }
 
-    /// Returns whether no tag with this prefix can follow.
+    /// Returns whether no further tag with this prefix can follow.
     fn is_beyond(&self, prefix: &str) -> bool {
         matches!(self, Self::Rising(end) if end.as_str() > prefix && !end.starts_with(prefix))
     }
@@ -138,7 +143,7 @@ fn names(operation: &Operation, answer: &Answer) -> Result<Vec<String>, Error> {
         return Err(error::refused(operation, answer));
     }
     let list: TagList = serde_json::from_slice(&answer.body).map_err(|cause| {
-        operation.error(Kind::Malformed, "the registry sent something other than tags").caused_by(cause)
+        operation.error(Kind::Malformed, "invalid response: expected a list of tags").caused_by(cause)
     })?;
     Ok(list.tags.unwrap_or_default())
 }
@@ -147,7 +152,8 @@ fn first_page(last: &str) -> String {
     if last.is_empty() { format!("tags/list?n={PAGE}") } else { format!("tags/list?n={PAGE}&last={last}") }
 }
 
-/// Returns whether the registry refuses to start a list after a name that may not exist as a tag. A missing repository is missing without `last`, too.
+/// Returns whether the registry refuses to start a list after a name that is not a tag. A missing repository gives an
+/// error without `last`, too.
 fn takes_no_last(last: &str, answer: &Answer) -> bool {
     let refused = answer.status.is_client_error() && kind_of(answer.status) != Kind::Denied;
     !last.is_empty() && refused && !Refusal::parse(&answer.body).has("NAME_UNKNOWN")

@@ -1,4 +1,5 @@
-//! Whom we believe to be the registry: the certificates of the system and those that were given, or, when asked for, anybody.
+//! Verifies the certificate of a registry against those of the system and those that the caller gave, or accepts any on
+//! request.
 
 use std::sync::Arc;
 
@@ -9,26 +10,26 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::oci::Kind;
 
-/// Text that holds no certificates to trust.
+/// A text that does not contain valid CA certificates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("these are no CA certificates: {0}")]
+#[error("invalid CA certificates: {0}")]
 pub struct InvalidCertificates(String);
 
-/// Certificates to trust beside those of the system.
+/// Certificates to trust in addition to those of the system.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates(Vec<CertificateDer<'static>>);
 
 impl Certificates {
-    /// Reads PEM.
+    /// Parses certificates in PEM format.
     ///
     /// # Errors
-    /// When there is none in it, or one that cannot be read.
+    /// When the text contains no certificate, or an invalid one.
     pub fn parse(pem: &[u8]) -> Result<Self, InvalidCertificates> {
         let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
             .map_err(|cause| InvalidCertificates(format!("not PEM: {cause}")))?;
         if found.is_empty() {
-            return Err(InvalidCertificates("there is no `-----BEGIN CERTIFICATE-----` in it".to_owned()));
+            return Err(InvalidCertificates("missing `-----BEGIN CERTIFICATE-----`".to_owned()));
         }
         let mut roots = RootCertStore::empty();
         for certificate in &found {
@@ -38,10 +39,10 @@ impl Certificates {
     }
 }
 
-/// How to talk TLS; with `insecure` to whoever answers.
+/// Returns the TLS configuration. With `insecure`, any certificate is accepted.
 pub(super) fn config(given: &Certificates, insecure: bool) -> Result<ClientConfig, (Kind, String)> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let failed = |cause| (Kind::Unavailable, format!("TLS cannot be set up: {cause}"));
+    let failed = |cause| (Kind::Unavailable, format!("cannot set up TLS: {cause}"));
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(failed)?;
     let config = if insecure {
@@ -52,15 +53,16 @@ pub(super) fn config(given: &Certificates, insecure: bool) -> Result<ClientConfi
     Ok(config)
 }
 
-/// For connections without TLS: trusts nobody, and takes no time to load.
+/// Returns a configuration for connections without TLS. It trusts no certificate, so it takes no time to load.
 pub(super) fn none() -> Result<ClientConfig, (Kind, String)> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|cause| (Kind::Unavailable, format!("TLS cannot be set up: {cause}")))?;
+    let builder = builder.map_err(|cause| (Kind::Unavailable, format!("cannot set up TLS: {cause}")))?;
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// The certificates of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name in their place, and the given ones.
+/// Loads the certificates of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name instead, and adds the
+/// `given` ones.
 fn roots(given: &Certificates) -> Result<RootCertStore, (Kind, String)> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
@@ -71,14 +73,14 @@ fn roots(given: &Certificates) -> Result<RootCertStore, (Kind, String)> {
         return Err((
             Kind::Untrusted,
             format!(
-                "there are no CA certificates to check the registry by, neither of the system nor in SSL_CERT_FILE or SSL_CERT_DIR{why}"
+                "no CA certificates found, neither in the system's store nor in SSL_CERT_FILE or SSL_CERT_DIR{why}"
             ),
         ));
     }
     Ok(roots)
 }
 
-/// Believes every certificate. That whoever sent it has its key is still checked.
+/// Accepts every certificate. The signature of the handshake is still verified.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

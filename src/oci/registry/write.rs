@@ -1,4 +1,4 @@
-//! Pushing, in as few requests as a registry allows.
+//! Pushes blobs and manifests, in as few requests as a registry allows.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,17 +20,17 @@ use super::{Error, Registry, Repository};
 use crate::oci::content::{Source, unreadable};
 use crate::oci::{Content, Digest, Document, Kind, Obstacle, Tag, optional};
 
-/// From this size on it pays to ask whether a blob is there before an upload is started.
+/// Size in bytes from which an extra request for an existing blob costs less than an upload that is not needed.
 const LARGE: u64 = 1 << 20;
-/// What is read of an answer whose status says it all.
+/// Bytes that are read of a response whose status is enough.
 const ANSWER_LIMIT: u64 = 64 << 10;
 
-/// From where blobs can be mounted into the repositories of a registry.
+/// Repositories of one registry that blobs can be mounted from.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {
-    /// Has the registry refused to start an upload by a `mount` without a source before?
+    /// Whether the registry has refused to start an upload by a `mount` without a source.
     refused: AtomicBool,
-    /// In which repository this process has put a blob.
+    /// The repository into which this process pushed each blob.
     holders: Mutex<BTreeMap<Digest, String>>,
 }
 
@@ -39,7 +39,7 @@ impl Mounts {
         self.holders.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), path);
     }
 
-    /// Another repository that has it.
+    /// Returns another repository that has the blob.
     fn holder(&self, digest: &Digest, path: &str) -> Option<String> {
         let holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         holders.get(digest).filter(|holder| *holder != path).cloned()
@@ -53,11 +53,11 @@ impl Request {
     }
 }
 
-/// An upload that was opened for a blob that is sent later.
+/// An upload that is open for a blob that is sent later.
 #[derive(Debug)]
 pub struct Upload {
     repository: Repository,
-    /// Where the blob is sent to.
+    /// URL that the blob is sent to.
     session: Url,
 }
 
@@ -68,16 +68,16 @@ impl Upload {
 }
 
 impl Registry {
-    /// Opens an upload. Without a digest, no registry mounts anything for it: nothing is written.
+    /// Opens an upload. The request names no digest, so that the registry cannot mount a blob, and nothing is written.
     pub(crate) async fn open_upload(&self, repository: &Repository) -> Result<Upload, Error> {
         let operation = self.operation("opening an upload in", repository, "", Access::Push);
         let session =
             self.client.persist(async || started(&operation, &self.post(&operation, "blobs/uploads/").await?)).await?;
-        let session = session.ok_or_else(|| operation.error(Kind::Malformed, "the registry opened no upload"))?;
+        let session = session.ok_or_else(|| operation.error(Kind::Malformed, "the registry did not open an upload"))?;
         Ok(Upload { repository: repository.clone(), session })
     }
 
-    /// One request.
+    /// Pushes a blob into an open upload, in one request.
     pub(crate) async fn push_blob_into(
         &self,
         upload: &Upload,
@@ -91,28 +91,28 @@ impl Registry {
         Ok(())
     }
 
-    /// Best effort: what a registry answers changes nothing.
+    /// Deletes a manifest. The response is ignored.
     pub(crate) async fn delete_manifest(&self, repository: &Repository, digest: &Digest) {
         let operation = self.operation("deleting", repository, digest, Access::Push);
         let request = Request::new(Method::DELETE, self.client.url(&operation, &format!("manifests/{digest}")));
         drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
     }
 
-    /// Best effort: what a registry answers changes nothing.
+    /// Cancels an upload. The response is ignored.
     pub(crate) async fn cancel_upload(&self, upload: Upload) {
         let operation = self.operation("cancelling an upload in", &upload.repository, "", Access::Push);
         let request = Request::new(Method::DELETE, upload.session);
         drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
     }
 
-    /// Best effort: what a registry answers changes nothing.
+    /// Deletes a blob. The response is ignored.
     pub(crate) async fn delete_blob(&self, repository: &Repository, digest: &Digest) {
         let operation = self.operation("deleting", repository, digest, Access::Push);
         let request = Request::new(Method::DELETE, self.client.url(&operation, &format!("blobs/{digest}")));
         drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
     }
 
-    /// Two requests, whatever the registry has.
+    /// Pushes a blob without asking whether the registry has it, in two requests.
     pub(crate) async fn push_blob_anew(
         &self,
         repository: &Repository,
@@ -123,7 +123,8 @@ impl Registry {
         let operation = self.operation("pushing", repository, digest, Access::Push);
         let attempt = async || {
             let session = started(&operation, &self.post(&operation, "blobs/uploads/").await?)?;
-            let session = session.ok_or_else(|| operation.error(Kind::Malformed, "the registry opened no upload"))?;
+            let session =
+                session.ok_or_else(|| operation.error(Kind::Malformed, "the registry did not open an upload"))?;
             self.finish_upload(&operation, session, content).await
         };
         self.client.persist(attempt).await?;
@@ -131,7 +132,8 @@ impl Registry {
         Ok(())
     }
 
-    /// One request where the registry has the blob and says so, else two; one more for large blobs. Returns whether the bytes were sent.
+    /// Pushes a blob in two requests, or in one when the registry reports that it has the blob. A large blob takes one
+    /// more. Returns whether the bytes were sent.
     pub(crate) async fn push_blob(
         &self,
         repository: &Repository,
@@ -143,7 +145,7 @@ impl Registry {
             return Ok(false);
         }
         let operation = self.operation("pushing", repository, &descriptor.digest, Access::Push);
-        // As a whole: of an upload that broke nobody knows how much has arrived.
+        // Attempted as a whole, since a client cannot know how much of a failed upload has arrived.
         let sent = self.client.persist(async || self.upload(&operation, content, mounts).await).await?;
         mounts.learn(&descriptor.digest, operation.path);
         Ok(sent)
@@ -164,23 +166,26 @@ impl Registry {
         if answer.status.is_success() { Ok(()) } else { Err(upload_refused(operation, &answer)) }
     }
 
-    /// Refuses an upload that leads to another host without encryption, since any host on the way could answer there. Reports an upload that leads to another host with encryption.
+    /// Refuses an upload to another host without encryption, which any host on the way could intercept. Reports an
+    /// upload to another host with encryption.
     fn check_session(&self, operation: &Operation, session: &Url) -> Result<(), Error> {
         if session.host_str() == self.client.root.host_str() {
             return Ok(());
         }
         let place = shown_target(session.as_str());
         if session.scheme() != "https" {
-            let reason = format!("the registry sends the upload to `{place}`, which is another host and not encrypted");
+            let reason =
+                format!("the registry redirects the upload to `{place}`, which is another host and not encrypted");
             return Err(operation.error(Kind::Refused, reason));
         }
         let host = session.host_str().unwrap_or_default();
-        self.client.say(&format!("{} takes uploads at {host}, another host", self.prefix.host()));
+        self.client.say(&format!("{} redirects uploads to another host, {host}", self.prefix.host()));
         Ok(())
     }
 
-    /// Where to send the blob, or nothing when it is there already. A mount that names no source is an upload like any other to
-    /// a registry that does not know it, and asks one that does whether it has the blob anywhere.
+    /// Starts an upload and returns its URL, or `None` when the registry already has the blob. A registry that does not
+    /// know mounts without a source starts a normal upload. One that knows them checks whether any repository has the
+    /// blob.
     ///
     /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository>
     async fn start_upload(
@@ -201,13 +206,13 @@ impl Registry {
             if !answer.status.is_client_error() {
                 return started(operation, &answer);
             }
-            // Some refuse it in the words for missing rights: the plain start tells.
+            // Some registries refuse the mount as if permissions were missing. A plain start shows whether they are.
             mounts.refused.store(true, Ordering::Relaxed);
         }
         started(operation, &self.post(operation, "blobs/uploads/").await?)
     }
 
-    /// Another repository of this registry that the content is copied from.
+    /// Returns another repository of this registry, when the content is copied from there.
     fn origin(&self, content: &Content, path: &str) -> Option<String> {
         let Source::Registry(remote) = content.source() else { return None };
         let origin = remote.registry.prefix.full_path(&remote.repository);
@@ -219,7 +224,7 @@ impl Registry {
         self.client.call(operation, &request, ANSWER_LIMIT).await
     }
 
-    /// Under `tag`, else by digest.
+    /// Pushes a manifest under `tag`, or by digest.
     pub(crate) async fn push_manifest(
         &self,
         repository: &Repository,
@@ -229,7 +234,7 @@ impl Registry {
         self.client.persist(async || self.put_manifest(repository, manifest, tag).await).await
     }
 
-    /// Under a tag that names `from` now. Every attempt but the first looks at it again.
+    /// Pushes a manifest under a tag that points to `from`. Every attempt after the first one reads the tag again.
     pub(crate) async fn move_tag(
         &self,
         repository: &Repository,
@@ -246,7 +251,7 @@ impl Registry {
                 }
                 if found.as_ref() != from {
                     let operation = self.operation("moving", repository, tag, Access::Push);
-                    return Err(operation.error(Kind::Conflict, "somebody else moved it meanwhile"));
+                    return Err(operation.error(Kind::Conflict, "another publisher has moved the tag"));
                 }
             }
             self.put_manifest(repository, manifest, Some(tag)).await
@@ -263,7 +268,7 @@ impl Registry {
         let reference = tag.map_or(descriptor.digest.as_str(), Tag::as_str);
         let operation = self.operation("pushing", repository, reference, Access::Push);
         let media_type = HeaderValue::from_str(&descriptor.media_type)
-            .map_err(|cause| operation.error(Kind::Malformed, "its media type is not valid").caused_by(cause))?;
+            .map_err(|cause| operation.error(Kind::Malformed, "invalid media type").caused_by(cause))?;
         let request = Request::new(Method::PUT, self.client.url(&operation, &format!("manifests/{reference}")))
             .header(CONTENT_TYPE, media_type)
             .body(manifest.bytes().clone());
@@ -271,7 +276,7 @@ impl Registry {
         if !answer.status.is_success() {
             let error = manifest_refused(&operation, &answer, tag.is_some());
             return match tag {
-                // Some registries refuse to write an immutable tag even where it names this manifest already.
+                // Some registries refuse to write an immutable tag even if it already points to this manifest.
                 Some(tag)
                     if is_immutable(&error) && Box::pin(self.names(repository, tag, &descriptor.digest)).await =>
                 {
@@ -282,7 +287,7 @@ impl Registry {
         }
         match content_digest(&answer.headers) {
             Some(stored) if stored != descriptor.digest => {
-                let reason = format!("the registry stored {stored} in place of {}", descriptor.digest);
+                let reason = format!("the registry stored {stored}, expected {}", descriptor.digest);
                 Err(operation.error(Kind::Mismatch, reason))
             }
             _ => Ok(()),
@@ -290,7 +295,7 @@ impl Registry {
     }
 }
 
-/// What is not in memory streams from where it is.
+/// Returns the body for content. Content that is not in memory is streamed.
 fn body_of(content: &Content) -> Body {
     if let Source::Memory(bytes) = content.source() {
         return bytes.clone().into();
@@ -306,7 +311,7 @@ fn started(operation: &Operation, answer: &Answer) -> Result<Option<Url>, Error>
         StatusCode::CREATED => Ok(None),
         StatusCode::ACCEPTED => {
             let location = answer.headers.get(LOCATION).ok_or_else(|| {
-                operation.error(Kind::Malformed, "the registry does not say where the upload goes: no `Location`")
+                operation.error(Kind::Malformed, "the registry did not name the URL of the upload: missing `Location`")
             })?;
             let target = String::from_utf8_lossy(location.as_bytes());
             Client::follow(operation, &answer.url, &target).map(Some)
@@ -315,7 +320,7 @@ fn started(operation: &Operation, answer: &Answer) -> Result<Option<Url>, Error>
     }
 }
 
-/// The upload's URL, which may have a query of its own, with the digest that completes it.
+/// Adds the digest that completes an upload to its URL, which may have a query already.
 fn with_digest(mut upload: Url, digest: &Digest) -> Url {
     let query = match upload.query() {
         Some(query) if !query.is_empty() => format!("{query}&digest={digest}"),
@@ -325,14 +330,15 @@ fn with_digest(mut upload: Url, digest: &Digest) -> Url {
     upload
 }
 
-/// The end of an upload is no success. A session that the registry has forgotten is no lasting failure: a fresh one mends it.
+/// Returns the error for the end of an upload. When the registry has forgotten the session, a retry with a new one may
+/// help.
 fn upload_refused(operation: &Operation, answer: &Answer) -> Error {
     let error = write_refused(operation, answer, Written::Blob);
     let unknown = Refusal::parse(&answer.body).has("BLOB_UPLOAD_UNKNOWN") || error.kind() == Kind::NotFound;
     if unknown { error.passing(Duration::ZERO) } else { error }
 }
 
-/// The answer to a manifest is no success: that a blob is unknown then means that the manifest names an absent one.
+/// Returns the error for a manifest. An unknown blob means that the manifest names a blob that is missing.
 fn manifest_refused(operation: &Operation, answer: &Answer, tagged: bool) -> Error {
     let refusal = Refusal::parse(&answer.body);
     let absent = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];

@@ -88,21 +88,21 @@ async fn an_archive_that_was_packed_by_hand_is_read() {
 }
 
 #[tokio::test]
-async fn an_archive_that_is_cut_off_anywhere_is_refused() {
+async fn an_archive_that_is_truncated_anywhere_is_refused() {
     let scratch = Scratch::new();
     let path = scratch.0.path().join("whole.tar");
     write(&path, &several()).await.expect("written");
     let whole = fs::read(&path).expect("an archive");
-    scratch.refused(&[], Kind::Malformed, "it is no tar");
-    // Without the second one of the two empty blocks at its end, nothing is missing.
+    scratch.refused(&[], Kind::Malformed, "not a tar archive");
+    // An archive without the second of the two empty blocks at its end is still complete.
     let end = whole.len() - 512;
     let blocks = (0..=end / 512)
         .flat_map(|block| [block * 512 - usize::from(block > 0), block * 512, block * 512 + 1, block * 512 + 257]);
     for length in blocks.filter(|length| (1..end).contains(length)) {
-        let error = open(&scratch.file(&whole[..length])).expect_err("cut off");
+        let error = open(&scratch.file(&whole[..length])).expect_err("truncated");
         assert_eq!(error.kind(), Kind::Malformed, "{length}: {error}");
         assert!(
-            ["it is no tar", "it ends in its middle"].iter().any(|reason| error.to_string().contains(reason)),
+            ["not a tar archive", "the archive is truncated"].iter().any(|reason| error.to_string().contains(reason)),
             "{error}"
         );
     }
@@ -110,45 +110,45 @@ async fn an_archive_that_is_cut_off_anywhere_is_refused() {
 }
 
 #[test]
-fn members_that_no_layout_has_are_refused() {
+fn members_that_do_not_belong_into_a_layout_are_refused() {
     let scratch = Scratch::new();
     let with = |member: Vec<u8>| [member, tar(&sound())].concat();
     let malformed = |bytes: &[u8], reason: &str| scratch.refused(bytes, Kind::Malformed, reason);
     for kind in [EntryType::Block, EntryType::Char, EntryType::Fifo] {
-        malformed(&with(special(kind, "device", "")), "`device` is neither file, directory nor link");
+        malformed(&with(special(kind, "device", "")), "`device` is neither a file, a directory nor a link");
     }
     for kind in [EntryType::Link, EntryType::Symlink] {
         malformed(&with(special(kind, "blobs/sha256/link", "../../index.json")), "link");
-        malformed(&with(special(kind, "link", "index.json")), "`link` in it is a link");
-        malformed(&with(special(kind, "link", "../../etc/passwd")), "the link `link` leads out of it");
+        malformed(&with(special(kind, "link", "index.json")), "`link` is a link, expected a regular file");
+        malformed(&with(special(kind, "link", "../../etc/passwd")), "the link `link` leads outside the archive");
     }
     for name in ["../index.json", "/etc/passwd", "blobs/../../x", "..\\x"] {
-        malformed(&with(special(EntryType::Regular, name, "")), "is not safe");
+        malformed(&with(special(EntryType::Regular, name, "")), "unsafe path `");
     }
     let mut twice = sound();
     twice.push(twice[1].clone());
-    malformed(&tar(&twice), "`index.json` is in it more than once");
+    malformed(&tar(&twice), "the archive contains `index.json` more than once");
     let mut twice = sound();
     twice.push(("./index.json".to_owned(), b"{}".to_vec()));
     malformed(&tar(&twice), "more than once");
     let mut flipped = tar(&sound());
     flipped[20] ^= 1;
-    malformed(&flipped, "it is no tar");
-    malformed(&vec![0; 10_240], "it is no tar");
-    malformed(b"PK\x03\x04 and so on", "it is no tar");
-    malformed(&[0x1f], "it is no tar");
+    malformed(&flipped, "not a tar archive");
+    malformed(&vec![0; 10_240], "not a tar archive");
+    malformed(b"PK\x03\x04 and so on", "not a tar archive");
+    malformed(&[0x1f], "not a tar archive");
 }
 
 #[test]
 fn a_compressed_archive_says_how_to_unpack_it() {
     let scratch = Scratch::new();
     let tar = tar(&sound());
-    scratch.refused(&gzip(&tar), Kind::Refused, "compressed by gzip, and is read by position: unpack it by `gzip -d`");
-    scratch.refused(&zstd(&tar), Kind::Refused, "compressed by zstd, and is read by position: unpack it by `zstd -d`");
+    scratch.refused(&gzip(&tar), Kind::Refused, "compressed with gzip: unpack it with `gzip -d`");
+    scratch.refused(&zstd(&tar), Kind::Refused, "compressed with zstd: unpack it with `zstd -d`");
 }
 
 #[test]
-fn what_is_no_plain_file_is_refused_by_its_name() {
+fn a_path_that_is_not_a_regular_file_is_refused_by_name() {
     let scratch = Scratch::new();
     let directory = scratch.0.path();
     let kind = |path: &std::path::Path, kind, reason: &str| {
@@ -156,12 +156,12 @@ fn what_is_no_plain_file_is_refused_by_its_name() {
         assert!(error.kind() == kind && error.to_string().contains(reason), "{error}");
         assert!(error.reference().contains(&path.display().to_string()), "{error}");
     };
-    kind(directory, Kind::Refused, "it is a directory; one of layouts is named as oci-layout:DIR");
-    kind(std::path::Path::new("/dev/zero"), Kind::Refused, "it is no plain file");
-    kind(&directory.join("absent.tar"), Kind::NotFound, "there is no such file");
+    kind(directory, Kind::Refused, "the path is a directory: write a directory of layouts as oci-layout:DIR");
+    kind(std::path::Path::new("/dev/zero"), Kind::Refused, "not a regular file");
+    kind(&directory.join("absent.tar"), Kind::NotFound, "the file does not exist");
     let pipe = directory.join("pipe");
     stdout(Command::new("mkfifo").arg(&pipe));
-    kind(&pipe, Kind::Refused, "it is no plain file");
+    kind(&pipe, Kind::Refused, "not a regular file");
 }
 
 #[test]
@@ -174,35 +174,35 @@ fn an_index_that_cannot_be_trusted_is_refused() {
         files
     };
     let name = format!("{OWN}/charts/one:1.0");
-    malformed(&sound()[1..].to_vec(), "it has no `oci-layout`");
-    malformed(&[&sound()[..1], &sound()[2..]].concat(), "it has no `index.json`");
+    malformed(&sound()[1..].to_vec(), "not an OCI image layout: missing `oci-layout`");
+    malformed(&[&sound()[..1], &sound()[2..]].concat(), "not an OCI image layout: missing `index.json`");
     let mut other = sound();
     other[0].1 = br#"{"imageLayoutVersion":"2.0.0"}"#.to_vec();
-    malformed(&other, "does not say version 1.0.0");
-    malformed(&index("{"), "its `index.json` is broken");
-    malformed(&index(r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#), "its `index.json` is broken");
-    malformed(&index(r#"{"schemaVersion":2,"manifests":[]}"#), "does not say which prefix its names are below");
+    malformed(&other, "expected image layout version 1.0.0");
+    malformed(&index("{"), "invalid `index.json`");
+    malformed(&index(r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#), "invalid `index.json`");
+    malformed(&index(r#"{"schemaVersion":2,"manifests":[]}"#), "does not state the prefix of its names");
     let odd = r#"{"schemaVersion":2,"manifests":[],"annotations":{"vnd.alga.appliance.prefix":"a b"}}"#;
-    malformed(&index(odd), "names a prefix that is none");
-    malformed(&index(&format!("{}{}", sound()[0].1.len(), " ".repeat(17 << 20))), "is larger than");
+    malformed(&index(odd), "invalid prefix in its `index.json`");
+    malformed(&index(&format!("{}{}", sound()[0].1.len(), " ".repeat(17 << 20))), "is larger than the limit of");
 
     let mut absent = entry(&name);
     absent["digest"] = Digest::of(b"absent").as_str().into();
-    malformed(&files(&[absent]), "which is not in it");
+    malformed(&files(&[absent]), "which is missing");
     let mut size = entry(&name);
     size["size"] = 7.into();
-    malformed(&files(&[size]), "of 7 bytes, which is not in it");
+    malformed(&files(&[size]), "of 7 bytes, which is missing");
     let mut blob = entry(&name);
     let config = contents()[0].descriptor().clone();
     blob["digest"] = config.digest.as_str().into();
     blob["size"] = config.size.into();
-    malformed(&files(&[entry(&name), blob.clone()]), &format!("says two things of {name}"));
+    malformed(&files(&[entry(&name), blob.clone()]), &format!("gives two digests for {name}"));
     blob["annotations"]["org.opencontainers.image.ref.name"] = format!("{OWN}/x@{}", artifact("one").digest()).into();
-    malformed(&files(&[blob]), "says two things of");
+    malformed(&files(&[blob]), "gives two digests for");
 }
 
 #[tokio::test]
-async fn what_somebody_else_put_into_the_index_is_in_no_repository() {
+async fn index_entries_without_a_full_name_belong_to_no_repository() {
     let scratch = Scratch::new();
     let entries: Vec<Value> = ["1.0", "", "latest:", ":", "a@b", "@sha256:0"].iter().map(|name| entry(name)).collect();
     let mut all = vec![entry(&format!("{OWN}/charts/one:1.0"))];
@@ -212,7 +212,7 @@ async fn what_somebody_else_put_into_the_index_is_in_no_repository() {
 }
 
 #[tokio::test]
-async fn what_was_changed_in_an_archive_is_a_mismatch() {
+async fn changed_content_of_an_archive_is_a_mismatch() {
     let scratch = Scratch::new();
     let sound = sound();
     for content in contents() {
@@ -220,7 +220,7 @@ async fn what_was_changed_in_an_archive_is_a_mismatch() {
         let file = changed
             .iter_mut()
             .find(|(name, _)| *name == blob_name(content.bytes().expect("in memory")))
-            .expect("it is in it");
+            .expect("the file is in the archive");
         file.1[3] ^= 1;
         let store = open(&scratch.file(&tar(&changed))).expect("an archive");
         let (one, descriptor) = (repository("charts/one"), content.descriptor());
@@ -241,7 +241,7 @@ async fn what_was_changed_in_an_archive_is_a_mismatch() {
 }
 
 #[tokio::test]
-async fn a_blob_that_is_absent_is_said_to_be_by_whoever_asks_for_it() {
+async fn a_missing_blob_is_reported_by_every_way_of_reading_it() {
     let scratch = Scratch::new();
     let blob = contents()[0].clone();
     let files: Files =
@@ -252,9 +252,9 @@ async fn a_blob_that_is_absent_is_said_to_be_by_whoever_asks_for_it() {
     assert_eq!(store.fetch_verified(&one, blob.descriptor(), 1000).await.expect_err("absent").kind(), Kind::NotFound);
 }
 
-/// Sparse: the file is not as large as it looks.
+/// The file is sparse: it takes less space than its length.
 #[test]
-fn headers_that_promise_much_take_no_memory() {
+fn headers_that_announce_large_contents_take_no_memory() {
     let scratch = Scratch::new();
     let path = scratch.file(&{
         let mut header = tar::Header::new_gnu();
@@ -272,5 +272,5 @@ fn headers_that_promise_much_take_no_memory() {
     command.args(["history", "nightly", "--store", &format!("oci-archive:{}", path.display())]);
     run(&mut after("ulimit -v 8000000", &command))
         .ends(1)
-        .says(&["alga-appliance-release: there is no such repository in it"]);
+        .says(&["alga-appliance-release: the archive does not contain this repository"]);
 }

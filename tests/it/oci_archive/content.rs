@@ -41,22 +41,22 @@ async fn two_contents_under_one_name_and_half_artifacts_are_refused() {
     };
     let chart = format!("{OWN}/charts/one");
     let both = ["one", "two"].map(|seed| named(&chart, Some("1.0"), artifact(seed)));
-    refused(&both, "two artifacts have this name").await;
+    refused(&both, "two different artifacts have this name").await;
     for name in
         ["", "ghcr.io", "ghcr.io/", "https://ghcr.io/x", "ghcr.io/x/", "ghcr.io/x:1", "ghcr.io/../x", "ghcr.io/X"]
     {
-        refused(&[named(name, Some("1.0"), artifact("one"))], "want a repository's whole name").await;
+        refused(&[named(name, Some("1.0"), artifact("one"))], "invalid repository name").await;
     }
     let whole = artifact("half");
     let half = Artifact::of(whole.manifest().clone(), Vec::new(), whole.blobs()[..1].to_vec());
-    let absent = format!("it names {} (", whole.blobs()[1].descriptor().digest);
+    let absent = format!("the manifest names {} (", whole.blobs()[1].descriptor().digest);
     refused(&[named(&chart, Some("1.0"), half)], &absent).await;
     let whole = platforms();
     let none = Artifact::of(whole.manifest().clone(), Vec::new(), Vec::new());
-    let absent = format!("it names {} (", whole.manifests()[0].descriptor().digest);
+    let absent = format!("the manifest names {} (", whole.manifests()[0].descriptor().digest);
     refused(&[named(&chart, None, none)], &absent).await;
     let without_layer = Artifact::of(whole.manifest().clone(), whole.manifests().to_vec(), whole.blobs()[1..].to_vec());
-    let absent = format!("it names {} (", whole.blobs()[0].descriptor().digest);
+    let absent = format!("the manifest names {} (", whole.blobs()[0].descriptor().digest);
     refused(&[named(&chart, None, without_layer)], &absent).await;
     // What another artifact brings is there.
     let one = artifact("one");
@@ -140,7 +140,7 @@ async fn what_a_killed_process_left_is_replaced_and_what_another_one_writes_is_n
     let held = File::open(&left).expect("a file");
     held.lock().expect("locked");
     let error = write(&path, &several()).await.expect_err("another process");
-    assert!(error.to_string().contains("another process is writing it"), "{error}");
+    assert!(error.to_string().contains("another process is writing this archive"), "{error}");
     assert_eq!(fs::metadata(&left).expect("it stays").len(), 1 << 20);
     drop(held);
     write(&path, &several()).await.expect("written");
@@ -159,9 +159,9 @@ async fn an_archive_takes_the_place_of_a_file_alone() {
     let scratch = tempfile::tempdir().expect("a directory");
     let kind = |error: Error| (error.kind(), error.to_string());
     let (there, reason) = kind(write(scratch.path(), &several()).await.expect_err("a directory"));
-    assert!(there == Kind::Refused && reason.contains("something else than a file is there"), "{reason}");
+    assert!(there == Kind::Refused && reason.contains("the path exists and is not a regular file"), "{reason}");
     let (there, reason) = kind(write(Path::new("/dev/null"), &several()).await.expect_err("a device"));
-    assert!(there == Kind::Refused && reason.contains("something else than a file is there"), "{reason}");
+    assert!(there == Kind::Refused && reason.contains("the path exists and is not a regular file"), "{reason}");
     let (there, _) = kind(write(&scratch.path().join("no/such/release.tar"), &several()).await.expect_err("no place"));
     assert_eq!(there, Kind::Io);
 }
