@@ -1,4 +1,4 @@
-//! Credentials: where they are looked for, in which order, to whom they go, and that nobody else sees them.
+//! Credentials: the places where they are searched, the order of these places, and the hosts that receive them.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -16,13 +16,13 @@ fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// A registry that lets this user in.
+/// Returns a registry that accepts only this user.
 fn registry_of(username: &str, password: &str) -> Registry {
     let auth = Auth::Basic { username: username.to_owned(), password: password.to_owned() };
     Registry::with(Setup { auth, ..Setup::default() })
 }
 
-/// What was sent as credentials.
+/// Returns all `Authorization` headers that the registry received.
 fn seen(registry: &Registry) -> BTreeSet<String> {
     registry.log().into_iter().filter_map(|received| received.authorization).collect()
 }
@@ -31,7 +31,7 @@ fn only(value: String) -> BTreeSet<String> {
     BTreeSet::from([value])
 }
 
-/// A machine's home, and what its environment says.
+/// A home directory and a source tree.
 struct Machine {
     source: Source,
     home: tempfile::TempDir,
@@ -52,12 +52,12 @@ impl Machine {
         std::fs::write(path, text).expect("written");
     }
 
-    /// docker's file.
+    /// Writes docker's configuration file.
     fn docker(&self, json: &serde_json::Value) {
         self.write(".docker/config.json", &json.to_string());
     }
 
-    /// An answer of the credential helper.
+    /// Sets the answer of the credential helper for a server.
     fn answers(&self, server: &str, text: &str) {
         self.write(&format!("answers/{server}"), text);
     }
@@ -79,17 +79,17 @@ fn entry(user: &str, password: &str) -> serde_json::Value {
 }
 
 #[test]
-fn the_first_place_that_has_credentials_wins_and_is_said() {
+fn the_first_place_that_has_credentials_wins_and_is_reported() {
     let places = [
-        ("credentials: ALGA_REGISTRY_TOKEN\n", Some(("somebody", "from-variable"))),
-        ("credentials: ALGA_REGISTRY_TOKEN_FILE (", Some(("somebody", "from-file"))),
+        ("credentials: ALGA_REGISTRY_TOKEN\n", Some(("someone", "from-variable"))),
+        ("credentials: ALGA_REGISTRY_TOKEN_FILE (", Some(("someone", "from-file"))),
         (".docker/config.json, `127.0.0.1:", Some(("docker", "d0cker"))),
         ("podman.json, `127.0.0.1:", Some(("podman", "p0dman"))),
         ("credentials: none, anonymous\n", None),
     ];
     for (from, (said, user)) in places.into_iter().enumerate() {
-        // All places but those before.
-        let (machine, registry) = (Machine::new(), registry_of("nobody", "knows"));
+        // Every place from this one on has credentials.
+        let (machine, registry) = (Machine::new(), registry_of("stranger", "knows"));
         let auths = |user, password| serde_json::json!({ "auths": { registry.address(): entry(user, password) } });
         machine.write("token", "from-file\n");
         machine.write("podman.json", &auths("podman", "p0dman").to_string());
@@ -101,7 +101,7 @@ fn the_first_place_that_has_credentials_wins_and_is_said() {
             (0, ("ALGA_REGISTRY_TOKEN", "from-variable")),
             (1, ("ALGA_REGISTRY_TOKEN_FILE", token.as_str())),
             (3, ("REGISTRY_AUTH_FILE", podman.as_str())),
-            (4, ("ALGA_REGISTRY_USERNAME", "somebody")),
+            (4, ("ALGA_REGISTRY_USERNAME", "someone")),
         ];
         let set = variables.into_iter().filter(|(last, _)| from <= *last).map(|(_, variable)| variable);
         machine.publish(&registry, &[], &set.collect::<Vec<_>>()).ends(4).says(&[said]);
@@ -110,7 +110,7 @@ fn the_first_place_that_has_credentials_wins_and_is_said() {
 }
 
 #[test]
-fn a_comparison_shows_each_of_two_stores_its_own_credentials_alone() {
+fn a_comparison_of_two_stores_sends_each_store_only_its_own_credentials() {
     let machine = Machine::new();
     let (near, far) = (registry_of("alice", "near-word"), registry_of("bob", "far-word"));
     let whose = |user, password| [("ALGA_REGISTRY_USERNAME", user), ("ALGA_REGISTRY_TOKEN", password)];
@@ -126,16 +126,16 @@ fn a_comparison_shows_each_of_two_stores_its_own_credentials_alone() {
         run(command.env("HOME", home).envs(variables.iter().copied()))
     };
     let (alice, bob) = (basic("alice", "near-word"), basic("bob", "far-word"));
-    // What is given to the program is for the first store, whatever the second one wants.
+    // Credentials that are passed to the program are for the first store only.
     diff("/nonexistent", &whose("alice", "near-word")).ends(4).says(&[&far.address(), "none, anonymous"]);
-    // The second one's refusal may come before the first one has asked who it is.
+    // The refusal of the second store may end the run before the first store has asked for credentials.
     assert!(seen(&near).is_subset(&only(alice.clone())));
     assert_eq!(seen(&far), BTreeSet::new());
     machine.docker(&serde_json::json!({ "auths": { far.address(): entry("bob", "far-word") } }));
     let home = machine.path("");
     diff(&home, &whose("alice", "near-word")).ends(0);
     assert_eq!((seen(&near), seen(&far)), (only(alice.clone()), only(bob.clone())));
-    // And what is kept for the second one is not for the first.
+    // Credentials in the file for the second store are not sent to the first store.
     diff(&home, &[]).ends(4).says(&[&near.address()]);
     assert_eq!(seen(&near), BTreeSet::new());
     machine.docker(&serde_json::json!({ "auths": {
@@ -146,7 +146,7 @@ fn a_comparison_shows_each_of_two_stores_its_own_credentials_alone() {
 }
 
 #[test]
-fn a_password_from_standard_input_beats_everything() {
+fn a_password_from_standard_input_has_precedence() {
     let (machine, registry) = (Machine::new(), registry_of("alice", "over-the-pipe"));
     let tree = machine.source.path("");
     let store = format!("{}/org", registry.address());
@@ -159,7 +159,7 @@ fn a_password_from_standard_input_beats_everything() {
     child.stdin.take().expect("a pipe").write_all(b"over-the-pipe\n").expect("written");
     let output = child.wait_with_output().expect("ended");
     let said = String::from_utf8_lossy(&output.stderr);
-    // The channel stays: the public cannot read here.
+    // The channel does not move, because the public cannot read this registry.
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("credentials: --username and standard input\n"), "{said}");
     assert_eq!(seen(&registry), only(basic("alice", "over-the-pipe")));
@@ -167,7 +167,7 @@ fn a_password_from_standard_input_beats_everything() {
 }
 
 #[test]
-fn a_directory_asks_for_no_credentials() {
+fn a_directory_needs_no_credentials() {
     let machine = Machine::new();
     machine.write(".docker/config.json", "broken");
     let layout = machine.source.layout();
@@ -191,7 +191,7 @@ fn podman_keeps_credentials_for_parts_of_a_registry() {
 }
 
 #[test]
-fn credential_helpers_are_asked_by_their_protocol() {
+fn credential_helpers_are_called_by_their_protocol() {
     let (machine, registry) = (Machine::new(), registry_of("helped", "by-helper"));
     let host = registry.address();
     machine.answers(&host, r#"{"ServerURL":"x","Username":"helped","Secret":"by-helper"}"#);
@@ -209,7 +209,7 @@ fn credential_helpers_are_asked_by_their_protocol() {
 }
 
 #[test]
-fn a_helper_that_has_none_is_no_failure_and_the_next_place_is_looked_at() {
+fn a_helper_without_credentials_does_not_fail_and_the_next_place_is_searched() {
     let (machine, registry) = (Machine::new(), registry_of("podman", "p0dman"));
     let host = registry.address();
     machine.docker(&serde_json::json!({ "credsStore": "fixture" }));
@@ -245,9 +245,9 @@ fn a_helper_that_is_missing_or_fails_is_named_and_never_quoted() {
     assert!(registry.log().is_empty());
 }
 
-/// A registry that gives tokens for the identity token `identity-secret`; its token server may be on another host.
+/// Returns a registry that accepts only the identity token `identity-secret`. Its token server may be on another host.
 fn identity_registry(tokens: bool, tls: bool) -> Registry {
-    let user = Some(("nobody".to_owned(), "knows".to_owned()));
+    let user = Some(("stranger".to_owned(), "knows".to_owned()));
     Registry::with(Setup {
         auth: Auth::Token { realm: None, user },
         tokens: Tokens { refresh: Some("identity-secret".to_owned()), ..Tokens::default() },
@@ -285,7 +285,7 @@ fn an_identity_token_is_exchanged_at_the_token_server() {
 }
 
 #[tokio::test]
-async fn an_identity_token_goes_to_a_token_server_on_another_host_when_it_is_named_and_over_tls_alone() {
+async fn an_identity_token_goes_to_a_token_server_on_another_host_only_when_allowed_and_over_tls() {
     use alga_release::oci::{Content, Credentials, Kind, Location, Options, Store};
 
     for (named, tls, kind) in [(true, true, None), (true, false, Some(Kind::Denied)), (false, true, Some(Kind::Denied))]
@@ -306,7 +306,7 @@ async fn an_identity_token_goes_to_a_token_server_on_another_host_when_it_is_nam
 }
 
 #[test]
-fn a_broken_file_is_named_with_the_place_and_never_quoted() {
+fn an_invalid_file_is_reported_with_the_place_and_never_quoted() {
     let (machine, registry) = (Machine::new(), registry_of("a", "b"));
     let host = registry.address();
     for (json, what) in [
@@ -322,14 +322,14 @@ fn a_broken_file_is_named_with_the_place_and_never_quoted() {
     machine.write(".docker/config.json", &"x".repeat((1 << 20) + 1));
     machine.publish(&registry, &[], &[]).ends(9).says(&["larger than the limit of 1 MiB"]);
     assert!(registry.log().is_empty());
-    // What was given by hand needs no file.
+    // Credentials that are passed to the program do not need the file.
     machine.publish(&registry, &[], &[("ALGA_REGISTRY_TOKEN", "x")]).ends(4).says(&["401"]);
 }
 
 #[test]
-fn images_elsewhere_are_read_with_the_credentials_of_their_own_registry() {
+fn images_of_another_registry_are_read_with_the_credentials_of_that_registry() {
     let (machine, registry) = (Machine::new(), Registry::start());
-    let (known, unknown) = (registry_of("reader", "of-elsewhere"), registry_of("nobody", "knows"));
+    let (known, unknown) = (registry_of("reader", "of-elsewhere"), registry_of("stranger", "knows"));
     machine.docker(&serde_json::json!({ "auths": {
         known.address(): entry("wide", "wrong"), format!("{}/apps/core", known.address()): entry("reader", "of-elsewhere"),
     } }));
@@ -347,7 +347,7 @@ fn images_elsewhere_are_read_with_the_credentials_of_their_own_registry() {
 }
 
 #[test]
-fn secrets_never_appear_whatever_happens() {
+fn secrets_never_appear_in_output() {
     let secret = "c0rrect-horse-battery";
     let encoded = BASE64_STANDARD.encode(format!("alice:{secret}"));
     let setup = || {
@@ -382,7 +382,7 @@ fn secrets_never_appear_whatever_happens() {
                 assert!(!shown.contains(":pass@"), "{count}: {shown}");
             }
         }
-        // The test is worth something: the registry did get it.
+        // The check is meaningful only if the registry did receive the secret.
         assert!(
             registry.log().iter().any(|received| received.authorization.as_ref() == Some(&basic("alice", secret))),
             "{count}"

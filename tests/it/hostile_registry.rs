@@ -1,4 +1,5 @@
-//! Answers that are no registry's, or one's that means ill: bounded, named, escaped, refused. By both programs.
+//! Servers that are not registries, and registries with hostile responses: both programs limit, name, escape and refuse
+//! them.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -11,7 +12,7 @@ use crate::support::registry::{Action, Auth, Fault, Quirks, Referrers, Registry,
 
 const RELEASES: &str = "org/alga-appliance-release";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// More than any answer that either program reads as a whole, with what lies in buffers on the way.
+/// More bytes than either program reads of any response, including buffers on the way.
 const BOUND: u64 = 256 << 20;
 const PORTAL: &str = "<!DOCTYPE html><html><head><title>Welcome</title></head><body>Sign in to the Wi-Fi</body></html>";
 
@@ -34,7 +35,7 @@ fn ask(registry: &Registry) -> Run {
     resolve(&["resolve", "nightly", "--store", &store(registry)])
 }
 
-/// Ends with one of `codes`, says where it was, and nothing that a terminal would obey.
+/// Checks that a run ended with one of `codes`, names a reference, and printed no control characters.
 #[track_caller]
 fn refused(run: &Run, codes: &[i32], registry: &Registry, what: &str) {
     assert!(run.code.is_some_and(|code| codes.contains(&code)), "{what}: {run:?}");
@@ -50,7 +51,7 @@ fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// The channel's manifest, changed.
+/// Changes the manifest of the channel.
 fn change_manifest(registry: &Registry, change: impl FnOnce(&mut Value)) {
     let (_, bytes) = registry.manifest(RELEASES, "nightly").expect("a manifest");
     let mut manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
@@ -64,7 +65,7 @@ fn serve(registry: &Registry, manifest: &str) {
 }
 
 #[test]
-fn a_page_in_place_of_every_answer_is_seen_to_be_no_registry() {
+fn a_server_that_answers_with_a_page_is_not_taken_for_a_registry() {
     let page = Action::Status(200, vec![("Content-Type".into(), "text/html".into())], PORTAL.into());
     for empty in [true, false] {
         let (source, registry) = if empty { (Source::new(), Registry::start()) } else { published() };
@@ -72,13 +73,13 @@ fn a_page_in_place_of_every_answer_is_seen_to_be_no_registry() {
         refused(&ask(&registry), &[3], &registry, "resolve behind a portal");
         let run = publish(&source, &registry);
         refused(&run, &[1], &registry, "publish behind a portal");
-        assert!(!run.stderr.contains("other content"), "it is no publication of somebody else: {}", run.stderr);
+        assert!(!run.stderr.contains("other content"), "a page is not taken for a publication: {}", run.stderr);
         assert!(registry.log().iter().all(|received| matches!(received.method.as_str(), "GET" | "HEAD")));
     }
 }
 
 #[test]
-fn bodies_and_headers_without_end_are_cut() {
+fn endless_bodies_and_headers_are_not_read_beyond_the_limit() {
     let long = || Action::Headers(vec![("X-Long".to_owned(), "x".repeat(3 << 20))]);
     for (what, action, codes) in [
         ("an endless body", Action::Endless, &[1][..]),
@@ -98,7 +99,7 @@ fn bodies_and_headers_without_end_are_cut() {
 }
 
 #[test]
-fn manifests_that_are_not_what_they_seem_are_refused() {
+fn ambiguous_and_invalid_manifests_are_refused() {
     type Change = fn(&mut Value);
     let changes: [(&str, Change); 5] = [
         ("index and image at once", |manifest| manifest["manifests"] = json!([])),
@@ -125,7 +126,7 @@ fn images(source: &Source) -> String {
 }
 
 #[test]
-fn one_key_with_two_values_is_refused() {
+fn a_duplicate_key_is_refused() {
     let (_, registry) = published();
     let (_, bytes) = registry.manifest(RELEASES, "nightly").expect("a manifest");
     let text = String::from_utf8(bytes).expect("UTF-8");
@@ -147,7 +148,8 @@ fn one_key_with_two_values_is_refused() {
     }
 }
 
-/// A manifest that Helm, Flux or a container runtime would read differently, by what the reason says.
+/// Returns manifests that Helm, Flux or a container runtime would read differently, each with the reason for its
+/// refusal.
 fn ambiguous(manifest: &str) -> [(&'static str, String); 4] {
     let index = "application/vnd.oci.image.index.v1+json";
     [
@@ -197,7 +199,7 @@ fn a_chart_whose_manifest_other_programs_read_differently_fails_its_check() {
 }
 
 #[test]
-fn what_a_registry_writes_does_not_reach_the_terminal() {
+fn text_of_a_registry_does_not_control_the_terminal() {
     let evil = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\u{202e}evil";
     let body = json!({ "errors": [{ "code": evil, "message": evil, "detail": evil }] }).to_string();
     for status in [400, 403, 404, 500] {
@@ -212,7 +214,7 @@ fn what_a_registry_writes_does_not_reach_the_terminal() {
 }
 
 #[test]
-fn an_upload_goes_nowhere_but_to_web_servers_and_credentials_nowhere_else() {
+fn uploads_only_go_to_web_servers_and_credentials_only_to_the_registry() {
     let basic = || Auth::Basic { username: "alice".to_owned(), password: "s3cr3t-t0ken".to_owned() };
     let elsewhere = Registry::start();
     let there = format!("{}/v2/x/blobs/uploads/none?signature=abc", elsewhere.url());
@@ -228,7 +230,7 @@ fn an_upload_goes_nowhere_but_to_web_servers_and_credentials_nowhere_else() {
         assert!(registry.repositories().is_empty(), "nothing was stored");
         assert!(
             registry.log().iter().any(|received| received.authorization.is_some()),
-            "the registry itself gets them"
+            "the registry itself gets the credentials"
         );
     }
     let seen = elsewhere.log();
@@ -236,7 +238,7 @@ fn an_upload_goes_nowhere_but_to_web_servers_and_credentials_nowhere_else() {
 }
 
 #[test]
-fn redirects_without_end_are_few() {
+fn endless_redirects_are_followed_a_few_times_only() {
     let (source, registry) = published();
     for method in ["GET", "HEAD"] {
         registry.fail(Fault::every(method, "", Action::RedirectToItself));
@@ -245,7 +247,7 @@ fn redirects_without_end_are_few() {
     assert!(registry.log().len() < 10, "{}", registry.log().len());
     registry.clear_log();
     refused(&publish(&source, &registry), &[1], &registry, "publish");
-    // All that is looked for at once: seven artifacts, the channel, its tags.
+    // The concurrent requests are for seven artifacts, the channel and its tags.
     assert!(registry.log().len() <= 9 * 10, "{}", registry.log().len());
 }
 
@@ -271,7 +273,7 @@ fn a_redirect_does_not_leave_tls() {
     assert!(plain.log().is_empty() && !registry.log().is_empty());
 }
 
-/// A copy of what is published that ends with a bounded number of requests, and leaves nothing.
+/// Checks that copying the release fails after a bounded number of requests, and leaves nothing behind.
 fn refused_copy(registry: &Registry, source: &Source, words: &[&str]) {
     registry.clear_log();
     let run = alga(&["copy", "nightly", &source.layout(), "--store", &store(registry), "--retry-for", "0"]).ends(1);
@@ -282,13 +284,13 @@ fn refused_copy(registry: &Registry, source: &Source, words: &[&str]) {
 }
 
 #[test]
-fn referrers_without_end_are_refused_within_bounds() {
+fn endless_referrers_are_refused() {
     let (source, held) = published();
-    // Pages of the list without end.
+    // The list has endless pages.
     let quirks = Quirks { referrers: Referrers::Endless, ..Quirks::default() };
     let registry = Registry::copy_of(&held, Setup { quirks, ..Setup::default() });
     refused_copy(&registry, &source, &["listing what refers to", "more than 1000 manifests"]);
-    // The tag that stands in for the list, with more than anybody reads.
+    // The tag that replaces the list names more manifests than the limit.
     let quirks = Quirks { referrers: Referrers::Absent, ..Quirks::default() };
     let registry = Registry::copy_of(&held, Setup { quirks, ..Setup::default() });
     let named = |number: usize| json!({ "mediaType": MANIFEST, "digest": digest_of(&number.to_be_bytes()), "size": 2 });

@@ -1,4 +1,4 @@
-//! A repository of releases may hold a hundred thousand tags, in whatever way its registry lists them.
+//! A release repository may hold a hundred thousand tags, in whatever way its registry lists them.
 
 use alga_release::oci::{Digest, Kind, Location, Options, ReadStore, media_type};
 
@@ -9,12 +9,13 @@ use crate::support::registry::{Quirks, Registry, Setup, Tags};
 
 const MANY: usize = 100_000;
 
-/// `count` versions.
+/// Returns `count` different versions.
 fn versions(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("0.{}.{}", number / 1000, number % 1000))
 }
 
-/// A registry whose repository `org/x` has tags of two channels among `count` versions, and does not serve the channel `beta`.
+/// Returns a registry whose repository `org/x` has tags of two channels among `count` versions. The channel `beta` does
+/// not exist.
 fn holding(count: usize, quirks: Quirks) -> Registry {
     let registry = Registry::with(Setup { quirks, ..Setup::default() });
     let digest = Digest::of(b"{}");
@@ -30,7 +31,7 @@ fn reader(registry: &Registry) -> ReadStore {
     ReadStore::open(&location, Options::default()).expect("a store")
 }
 
-/// The tags of `org/x` that start with `prefix`, and how many requests that took.
+/// Lists the tags of `org/x` that start with `prefix`, and counts the requests.
 async fn listed(registry: &Registry, prefix: &str) -> (Vec<String>, usize) {
     registry.clear_log();
     let tags = reader(registry).tags_with_prefix(&repository("x"), prefix).await.expect("tags");
@@ -44,20 +45,21 @@ fn kept(channel: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_tags_of_a_channel_are_listed_in_one_request_however_many_others_there_are() {
+async fn the_tags_of_a_channel_are_listed_in_one_request_among_any_number_of_others() {
     for count in [10, MANY] {
         let registry = holding(count, Quirks::default());
         for channel in ["nightly", "stable"] {
             assert_eq!(listed(&registry, &format!("{channel}-")).await, (kept(channel), 1), "{count}");
             assert_eq!(registry.log()[0].query, format!("n=1000&last={channel}"));
         }
-        // Of a channel without tags at the end of the list, the registry sends none: one more request shows that it keeps to the order.
+        // For a channel after the last tag, the registry sends an empty list. One more request shows that the registry
+        // sorts its tags.
         assert_eq!(listed(&registry, "zulu-").await, (Vec::new(), 2), "{count}");
     }
 }
 
 #[tokio::test]
-async fn a_registry_that_lists_in_its_own_way_still_gives_the_right_tags() {
+async fn a_registry_that_lists_tags_in_another_way_still_gives_the_right_tags() {
     let quirks = |tags| Quirks { tags, ..Quirks::default() };
     for (what, quirks) in [
         ("without `last`", quirks(Tags::WithoutLast)),
@@ -73,7 +75,7 @@ async fn a_registry_that_lists_in_its_own_way_still_gives_the_right_tags() {
             {
                 assert_eq!(listed(&registry, prefix).await.0, expected, "{what}, {count}, {prefix}");
             }
-            // The channel is gone, and what it served is kept.
+            // The channel tag is removed, and its keep-alive tags stay.
             registry.remove_tag("org/x", "stable");
             assert_eq!(listed(&registry, "stable-").await.0, kept("stable"), "{what}, {count}, no channel");
             assert_eq!(listed(&registry, "").await.0.len(), count + 46, "{what}, {count}, all");
@@ -82,9 +84,9 @@ async fn a_registry_that_lists_in_its_own_way_still_gives_the_right_tags() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_believed_from_a_registry_that_sorts_alone() {
+async fn an_empty_list_is_only_trusted_from_a_registry_that_sorts() {
     let registry = holding(10, Quirks { tags: Tags::Unordered, ..Quirks::default() });
-    // The last one in the registry's own order: behind it there is nothing.
+    // The last tag in the registry's own order, so that a list after it is empty.
     registry.remove_tag("org/x", "zebra");
     registry.tag_all("org/x", ["beta-zz".to_owned(), "beta".to_owned()], Digest::of(b"{}").as_str());
     registry.tag_all("org/x", ["zz".to_owned()], Digest::of(b"{}").as_str());
@@ -93,7 +95,7 @@ async fn an_empty_answer_is_believed_from_a_registry_that_sorts_alone() {
 }
 
 #[tokio::test]
-async fn a_list_that_repeats_runs_backwards_or_never_ends_is_refused_within_bounds() {
+async fn a_list_that_repeats_runs_backwards_or_never_ends_is_refused() {
     for (tags, kind, requests) in [
         (Tags::Repeated, Kind::Malformed, 4),
         (Tags::Backwards, Kind::Malformed, 4),
@@ -114,14 +116,14 @@ async fn a_list_that_repeats_runs_backwards_or_never_ends_is_refused_within_boun
 }
 
 #[tokio::test]
-async fn an_absent_repository_is_not_found_in_one_request() {
+async fn a_missing_repository_is_not_found_in_one_request() {
     let registry = Registry::start();
     let error = reader(&registry).tags_with_prefix(&repository("x"), "stable-").await.expect_err("none");
     assert_eq!((error.kind(), registry.log().len()), (Kind::NotFound, 1));
 }
 
-/// How many requests a publication, a promotion, a resolution, a history, a roll-back and a typing error take where there are `count`
-/// other versions, as lines of `METHOD path` without digests.
+/// Counts the requests of a publication, a promotion, a resolution, a history, a rollback and a mistyped version, in a
+/// repository with `count` other versions.
 fn requests_of_a_day(count: usize) -> Vec<(&'static str, usize)> {
     let (source, registry) = (Source::new(), Registry::start());
     let store = store(&registry);
@@ -153,6 +155,6 @@ fn requests_of_a_day(count: usize) -> Vec<(&'static str, usize)> {
 }
 
 #[test]
-fn what_a_day_of_releases_asks_of_a_registry_does_not_depend_on_the_number_of_tags() {
+fn the_number_of_requests_does_not_depend_on_the_number_of_tags() {
     assert_eq!(requests_of_a_day(10), requests_of_a_day(MANY));
 }

@@ -1,5 +1,5 @@
-//! Writes that a registry does not take, and would not take another time: said in the registry's own words and with what to change, and
-//! not sent again.
+//! Writes that a registry refuses until a person changes something: the error shows the registry's own words and the
+//! way out, and the write is not repeated.
 
 use std::collections::BTreeSet;
 
@@ -27,21 +27,21 @@ fn source() -> Source {
     source
 }
 
-/// Says all of this, and not that another try would help.
+/// Checks that the run prints these words, and does not suggest another attempt.
 #[track_caller]
 fn is_final(run: Run, words: &[&str]) {
     let run = run.says(words);
     assert!(!run.stderr.contains("again") && !run.stderr.contains("retry"), "{}", run.stderr);
 }
 
-/// The requests of a method whose path holds `part`.
+/// Returns the paths of the requests with a method whose path contains `part`.
 fn sent(registry: &Registry, method: &str, part: &str) -> Vec<String> {
     let log = registry.log().into_iter();
     log.filter(|one| one.method == method && one.path.contains(part)).map(|one| one.path).collect()
 }
 
 #[test]
-fn a_channel_under_a_rule_for_immutable_tags_is_refused_once_and_stays_where_it_is() {
+fn moving_a_channel_with_an_immutable_tag_is_refused_once_and_leaves_the_channel() {
     for rule in RULES {
         let (source, registry) = (source(), immutable(rule.of_channels()));
         publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
@@ -57,7 +57,7 @@ fn a_channel_under_a_rule_for_immutable_tags_is_refused_once_and_stays_where_it_
 }
 
 #[test]
-fn a_promotion_and_a_roll_back_of_such_a_channel_say_the_same() {
+fn promoting_and_copying_to_a_channel_with_an_immutable_tag_are_refused_in_the_same_way() {
     let rule = Immutable::HARBOR.of_channels();
     let (source, registry) = (source(), immutable(rule));
     let store = store(&registry);
@@ -75,7 +75,7 @@ fn a_promotion_and_a_roll_back_of_such_a_channel_say_the_same() {
 }
 
 #[test]
-fn versions_may_be_immutable() {
+fn version_tags_may_be_immutable() {
     for rule in RULES {
         let (source, registry) = (source(), immutable(rule));
         for version in ["1.0.3", "1.0.4"] {
@@ -86,7 +86,7 @@ fn versions_may_be_immutable() {
 }
 
 #[test]
-fn a_repository_that_no_push_makes_is_named_with_what_to_do() {
+fn a_missing_repository_that_a_push_does_not_create_is_named_with_the_way_out() {
     let (source, target) = (source(), registry(Quirks { must_exist: true, ..Quirks::default() }));
     let words = ["NAME_UNKNOWN", "does not exist in the registry with id '123456789012'", "create `org/", "doctor"];
     is_final(publish(&source, &target, "1.0.3", "nightly", &[]).ends(1), &words);
@@ -97,14 +97,14 @@ fn a_repository_that_no_push_makes_is_named_with_what_to_do() {
     let run = push(&target, &image.path(), &["--retry-for", "1m"]).ends(1);
     is_final(run, &[&format!("create `{PLANE}`"), "NAME_UNKNOWN"]);
     assert!(target.repositories().is_empty());
-    // An upload is started at most twice, with a mount and without: no blob is tried another time.
+    // Each upload is started at most twice, with a mount and without. No blob is retried.
     let starts = sent(&target, "POST", "/blobs/uploads/");
     let repositories: BTreeSet<&String> = starts.iter().collect();
     assert!(repositories.len() <= 8 && starts.len() <= 60, "{starts:?}");
 }
 
 #[test]
-fn what_a_registry_does_not_take_is_said_in_its_words_and_sent_once() {
+fn a_refused_write_is_reported_in_the_words_of_the_registry_and_sent_once() {
     let error =
         |code: &str, message: &str| serde_json::json!({ "errors": [{ "code": code, "message": message }] }).to_string();
     let harbor = "adding 5.0 MiB of storage resource, which when updated to current usage of 9.0 MiB will exceed the configured \
@@ -138,7 +138,7 @@ fn what_a_registry_does_not_take_is_said_in_its_words_and_sent_once() {
 }
 
 #[test]
-fn doctor_finds_what_keeps_a_push_away_and_leaves_nothing_behind() {
+fn doctor_finds_what_prevents_a_push_and_leaves_nothing_behind() {
     let (source, missing) = (source(), registry(Quirks { must_exist: true, ..Quirks::default() }));
     let full = Registry::start();
     let quota = r#"{"errors":[{"code":"DENIED","message":"Quota has been exceeded on namespace"}]}"#;
@@ -150,14 +150,14 @@ fn doctor_finds_what_keeps_a_push_away_and_leaves_nothing_behind() {
         valid("doctor.json", &diagnosis);
         let blocked = diagnosis["repositories"].as_array().expect("a list").iter();
         let blocked: Vec<_> = blocked.filter(|one| one["verdict"] == "blocked").collect();
-        assert_eq!(blocked.len(), 7, "every repository that a publication writes: {diagnosis}");
+        assert_eq!(blocked.len(), 7, "every repository that a publication writes to: {diagnosis}");
         for one in blocked {
             let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
             assert!(one["mayPush"] == false && text("reason").contains(reason) && text("hint").contains(hint), "{one}");
         }
         assert_eq!((registry.repositories().len(), registry.uploads()), (0, 0));
     }
-    // Once they are there, they are ready.
+    // After the repositories have been created, they are ready.
     let run = alga(&["doctor", &tree, "--store", &store(&missing), "--output", "json"]).ends(1);
     for one in run.json()["repositories"].as_array().expect("a list") {
         let name = one["repository"].as_str().expect("a name");

@@ -1,4 +1,5 @@
-//! A release in one archive file: written, read back by this program and by others, and what is no such archive.
+//! Releases in an archive file: written, read back by this program and by other tools, and refused when the file is
+//! broken.
 
 mod broken;
 mod content;
@@ -22,10 +23,10 @@ use crate::support::programs::{Source, alga, release, run};
 const OWN: &str = "ghcr.io/nine-minds";
 const ELSEWHERE: &str = "registry.example.com:5000";
 
-/// The annotation by which the programs find the prefix of an archive.
+/// Key of the annotation that holds the prefix of an archive.
 const PREFIX_KEY: &str = "vnd.alga.appliance.prefix";
 
-/// An artifact under its whole name.
+/// An artifact with the full name of its repository.
 type Named = (String, Option<Tag>, Artifact);
 
 fn prefix(text: &str) -> Prefix {
@@ -60,7 +61,7 @@ fn platforms() -> Artifact {
     Artifact::of(Document::new(images::INDEX, index.to_string()), manifests, blobs)
 }
 
-/// Own artifacts with and without tags, one of them shared, and an image of another registry.
+/// Returns own artifacts with and without tags, one of them shared, and images of another registry.
 fn several() -> Vec<Named> {
     vec![
         named(&format!("{OWN}/charts/one"), Some("1.0"), artifact("one")),
@@ -91,7 +92,7 @@ async fn assert_holds(store: &ReadStore, repository: &Repository, artifact: &Art
     }
 }
 
-/// Everything that a directory of layouts has under a tag.
+/// Returns every tagged artifact in a directory of layouts.
 async fn all_of(directory: &Path) -> Vec<Named> {
     let store = ReadStore::open(&Location::Layout(directory.to_owned()), Options::default()).expect("layouts");
     let mut all = Vec::new();
@@ -124,8 +125,10 @@ async fn a_published_release_is_the_same_in_an_archive() {
     let layout = source.layout();
     for version in ["1.0.3", "1.0.4"] {
         let release = source.path("ee/appliance/releases/1.0.3/release.json");
-        source
-            .write(&format!("ee/appliance/releases/{version}/release.json"), &fs::read_to_string(release).expect("it"));
+        source.write(
+            &format!("ee/appliance/releases/{version}/release.json"),
+            &fs::read_to_string(release).expect("the fixture"),
+        );
         source.publish(&["--version", version, "--channel", "nightly", "--store", &layout]).ends(0);
     }
     let all = all_of(&source.store()).await;
@@ -161,7 +164,7 @@ async fn a_published_release_is_the_same_in_an_archive() {
 }
 
 #[test]
-fn nothing_but_a_copy_writes_an_archive() {
+fn only_a_copy_writes_an_archive() {
     let (source, scratch) = (Source::new(), tempfile::tempdir().expect("a directory"));
     let path = scratch.path().join("release.tar");
     let location = format!("oci-archive:{}", path.display());
@@ -176,7 +179,7 @@ fn nothing_but_a_copy_writes_an_archive() {
 }
 
 #[tokio::test]
-async fn each_repository_has_its_own() {
+async fn each_repository_has_its_own_content() {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("several.tar");
     write(&path, &several()).await.expect("written");
@@ -190,7 +193,7 @@ async fn each_repository_has_its_own() {
     assert_holds(&store, &one, &old, &Selector::Digest(old.digest().clone())).await;
     assert_eq!(store.tags(&one).await.expect("tags"), ["1.0", "stable"].map(tag));
 
-    // What lies in the file for one repository is not in another one.
+    // Content that the file holds for one repository is not found in another one.
     let not_found = |error: Error| assert_eq!(error.kind(), Kind::NotFound, "{error}");
     for wrong in [&two, &repository("no/such")] {
         assert!(!store.has(wrong, old.descriptor()).await.expect("an answer"));
@@ -218,7 +221,7 @@ async fn the_same_content_gives_the_same_bytes() {
     write(&paths[0], &all).await.expect("written");
     write(&paths[1], &all).await.expect("written");
     all.reverse();
-    // As a store gives them: described without annotations and artifact type, contents in a file.
+    // A store returns descriptors without annotations and artifact type, and contents in a file.
     for (_, _, artifact) in &mut all {
         *artifact = read_again(artifact, &paths[0]);
     }
@@ -231,7 +234,7 @@ async fn the_same_content_gives_the_same_bytes() {
     );
 }
 
-/// The same artifact, its blobs in a part of a file.
+/// Returns the same artifact with its blobs in parts of a file.
 fn read_again(artifact: &Artifact, file: &Path) -> Artifact {
     let bytes = fs::read(file).expect("a file");
     let file = Arc::new(fs::File::open(file).expect("a file"));
@@ -240,7 +243,7 @@ fn read_again(artifact: &Artifact, file: &Path) -> Artifact {
         let at = bytes
             .windows(length)
             .position(|window| window == content.bytes().expect("in memory"))
-            .expect("it is in it");
+            .expect("the file contains the blob");
         let range = alga_release::oci::FileRange::new(file.clone(), at as u64, length as u64);
         Content::in_file(Descriptor { annotations: BTreeMap::new(), ..descriptor }, range)
     };
@@ -250,7 +253,7 @@ fn read_again(artifact: &Artifact, file: &Path) -> Artifact {
 }
 
 #[tokio::test]
-async fn whoever_reads_a_pipe_knows_early_what_follows() {
+async fn small_members_come_before_large_ones_so_that_a_pipe_can_be_judged_early() {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("several.tar");
     write(&path, &several()).await.expect("written");

@@ -1,4 +1,4 @@
-//! The way to a registry: whom its certificate must be of, and through which proxy it goes.
+//! Connections to a registry: certificates that are trusted, and proxies on the way.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -21,7 +21,7 @@ fn registry_of(username: &str, password: &str, tls: bool) -> Registry {
     Registry::with(Setup { auth, tls, ..Setup::default() })
 }
 
-/// With what the registry's certificate is checked by in `ca.pem`, beside the tree.
+/// Returns a source tree, and the path of a file beside the tree with the certificate of the registry.
 fn source_for(registry: &Registry) -> (Source, String) {
     let source = Source::new();
     let path = source.path("../ca.pem");
@@ -37,7 +37,7 @@ fn publish(source: &Source, store: &str, arguments: &[&str], environment: &[(&st
 }
 
 #[test]
-fn https_goes_through_a_tunnel_and_each_side_gets_its_own_credentials_alone() {
+fn https_goes_through_a_tunnel_and_each_side_only_gets_its_own_credentials() {
     let registry = registry_of("alice", "for-registry", true);
     let (source, ca) = source_for(&registry);
     let proxy = Proxy::to(&registry.address());
@@ -49,10 +49,10 @@ fn https_goes_through_a_tunnel_and_each_side_gets_its_own_credentials_alone() {
     assert!(registry.tags(RELEASES).contains_key("1.0.3"));
     let heads = proxy.heads();
     assert!(!heads.is_empty());
-    let wanted = format!("proxy-authorization: {}", basic("proxy-user", "proxy-pass"));
+    let expected = format!("proxy-authorization: {}", basic("proxy-user", "proxy-pass"));
     for head in heads {
         assert!(head.starts_with("CONNECT registry.example:443 "), "{head}");
-        assert!(head.contains(&wanted) && !head.contains("\nauthorization: "), "{head}");
+        assert!(head.contains(&expected) && !head.contains("\nauthorization: "), "{head}");
     }
     let log = registry.log();
     assert!(log.iter().any(|received| received.authorization == Some(basic("alice", "for-registry"))));
@@ -60,7 +60,7 @@ fn https_goes_through_a_tunnel_and_each_side_gets_its_own_credentials_alone() {
 }
 
 #[test]
-fn plain_http_is_forwarded() {
+fn plain_http_is_forwarded_by_the_proxy() {
     let registry = registry_of("alice", "for-registry", false);
     let (source, _) = source_for(&registry);
     let proxy = Proxy::to(&registry.address());
@@ -75,7 +75,7 @@ fn plain_http_is_forwarded() {
 }
 
 #[test]
-fn this_machine_is_never_looked_for_behind_a_proxy() {
+fn requests_to_this_machine_never_go_through_a_proxy() {
     let proxy = Proxy::to("127.0.0.1:1");
     let url = proxy.url();
     let environment = [("HTTP_PROXY", url.as_str()), ("HTTPS_PROXY", &url), ("ALL_PROXY", &url), ("http_proxy", &url)];
@@ -90,10 +90,10 @@ fn this_machine_is_never_looked_for_behind_a_proxy() {
 }
 
 #[test]
-fn what_the_environment_takes_out_goes_directly() {
+fn requests_to_hosts_in_no_proxy_go_directly() {
     let (registry, proxy) = (Registry::start(), Proxy::to("127.0.0.1:1"));
     let (source, _) = source_for(&registry);
-    // An address of this machine that does not look like one.
+    // An address of this machine that is not recognized as loopback.
     let store = format!("{}/org", registry.address().replace("127.0.0.1", "0.0.0.0"));
     let url = proxy.url();
     publish(&source, &store, &["--plain-http"], &[("HTTP_PROXY", &url), ("NO_PROXY", "a.example,0.0.0.0")]).ends(0);
@@ -103,7 +103,7 @@ fn what_the_environment_takes_out_goes_directly() {
 }
 
 #[test]
-fn certificates_are_those_of_the_system_and_the_given_ones() {
+fn certificates_of_the_system_and_given_ones_are_trusted() {
     let registry = Registry::with(Setup { tls: true, ..Setup::default() });
     let (source, ca) = source_for(&registry);
     let store = format!("{}/org", registry.url());
@@ -142,7 +142,7 @@ fn a_file_without_certificates_is_named() {
 }
 
 #[test]
-fn insecure_believes_anybody_and_warns_each_time() {
+fn insecure_accepts_any_certificate_and_warns_each_time() {
     let registry = Registry::with(Setup { tls: true, ..Setup::default() });
     let (source, _) = source_for(&registry);
     let store = format!("{}/org", registry.url());
@@ -157,7 +157,7 @@ fn insecure_believes_anybody_and_warns_each_time() {
 }
 
 #[test]
-fn what_github_gave_goes_to_its_own_registry_alone() {
+fn credentials_of_github_are_only_sent_to_its_own_registry() {
     let registry = registry_of("token", "github-secret", true);
     let (source, ca) = source_for(&registry);
     let proxy = Proxy::to(&registry.address());
@@ -178,19 +178,19 @@ fn what_github_gave_goes_to_its_own_registry_alone() {
         run.says(&["credentials: none, anonymous\n"]);
         assert!(registry.log().iter().all(|received| received.authorization.is_none()));
     }
-    // Not logged in there.
+    // `gh` is installed but not logged in.
     let environment = [("HTTPS_PROXY", url.as_str()), ("PATH", &path)];
     publish(&source, "ghcr.io/org", &arguments, &environment).ends(4).says(&["anonymous (`gh auth token` gave none)"]);
 }
 
 #[test]
-fn how_long_to_try_again_is_a_time_with_a_unit() {
+fn the_time_for_retries_needs_a_unit() {
     let arguments = ["publish", ".", "--version", "1.0.3", "--channel", "nightly", "--retry-for", "5 minutes or so"];
     run(release().args(arguments)).ends(9).says(&["--retry-for", "90s, 5m, 1h or 0"]);
 }
 
 #[test]
-fn a_registry_that_fails_for_a_time_is_waited_for_and_that_is_said() {
+fn a_registry_that_fails_for_a_while_is_retried_and_the_wait_is_reported() {
     let registry = Registry::start();
     let (source, _) = source_for(&registry);
     let store = format!("{}/org", registry.address());
@@ -199,7 +199,7 @@ fn a_registry_that_fails_for_a_time_is_waited_for_and_that_is_said() {
     let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &store];
     source.publish(&[&arguments[..], &["--retry-for", "0"]].concat()).ends(75);
     registry.heal();
-    // Nothing that the first run had on its way is one of these.
+    // The first run did not send this kind of request.
     registry.fail(failing("PUT", "/manifests/"));
     let run = source.publish(&[&arguments[..], &["--retry-for", "1h", "--log-format", "json"]].concat()).ends(0);
     let said: Vec<serde_json::Value> =
@@ -209,9 +209,9 @@ fn a_registry_that_fails_for_a_time_is_waited_for_and_that_is_said() {
     assert!(registry.tags(RELEASES).contains_key("nightly"));
 }
 
-/// As it is in companies: a registry behind TLS of their own, tokens of a server elsewhere, and a proxy on the way.
+/// Sets up a registry as companies have it: TLS with a private CA, a separate token server, and a proxy on the way.
 #[test]
-fn registries_of_others_with_tokens_are_published_to_over_tls_and_through_a_proxy() {
+fn independent_registries_with_tokens_are_published_to_over_tls_and_through_a_proxy() {
     let tokens = TokenServer::start();
     for (registry, ca) in DockerRegistry::each_with_tokens(&tokens) {
         let (source, proxy) = (Source::new(), Proxy::to(registry.address()));
@@ -222,14 +222,14 @@ fn registries_of_others_with_tokens_are_published_to_over_tls_and_through_a_prox
             let who = [("ALGA_REGISTRY_USERNAME", USER), ("ALGA_REGISTRY_TOKEN", password)];
             [("HTTPS_PROXY", url.as_str()), who[0], who[1]]
         };
-        // The token server is on another host: it is not asked unless that is said.
+        // The token server is on another host, so it receives no request unless it is allowed by a flag.
         let untold = tokens.queries().len();
         publish(&source, "registry.example/org", &["--ca-file", &path], &of(PASSWORD))
             .ends(4)
             .says(&["the token server https://127.0.0.1:", "pass `--auth-realm 127.0.0.1`"]);
         assert_eq!(tokens.queries().len(), untold);
         let arguments = ["--ca-file", &path, "--auth-realm", "127.0.0.1"];
-        // The token server lets nobody in with another password, but to pull.
+        // With a wrong password, the token server only grants permission to pull.
         let refused = publish(&source, "registry.example/org", &arguments, &of("wrong-secret")).ends(4);
         assert!(!refused.stderr.contains("wrong-secret"), "{}", refused.stderr);
         refused.says(&["repository:org/", ":pull,push"]);
@@ -241,7 +241,7 @@ fn registries_of_others_with_tokens_are_published_to_over_tls_and_through_a_prox
             proxy.heads()
         );
 
-        // One token serves all that is done with a repository.
+        // One token serves all requests for a repository.
         let mut queries = tokens.queries().split_off(before);
         queries.retain(|query| query.ends_with(":pull,push"));
         let count = queries.len();

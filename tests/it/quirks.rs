@@ -1,4 +1,5 @@
-//! The registries in use, each as it is: a release is published, resolved, found unchanged, and followed by another one.
+//! Publishing to an imitation of each registry in use: a release is published, resolved, found unchanged, and followed
+//! by the next.
 
 use std::io::Write as _;
 
@@ -9,7 +10,7 @@ use crate::support::registry::{Quirks, Registry, Setup};
 const USER: &str = "alice";
 const TOKEN: &str = "s3cr3t-t0ken";
 const RELEASES: &str = "org/alga-appliance-release";
-/// The repositories of a release of the fixtures.
+/// The repositories that a release of the fixtures uses.
 const REPOSITORIES: [&str; 7] = [
     "org/alga-appliance-config",
     RELEASES,
@@ -20,7 +21,7 @@ const REPOSITORIES: [&str; 7] = [
     "org/charts/workflow-worker",
 ];
 
-/// A tree, a registry, and the certificate to trust.
+/// A source tree, a registry, and the certificate to trust.
 struct Place {
     source: Source,
     registry: Registry,
@@ -32,7 +33,7 @@ impl Place {
         let source = Source::new();
         let images = std::fs::read_to_string(source.path("ee/appliance/releases/1.0.3/release.json")).expect("images");
         source.write("ee/appliance/releases/1.0.4/release.json", &images);
-        // Where nobody reads without a password, the public cannot either.
+        // These registries require a password for every read, so the public cannot read them.
         if ["ecr", "artifactory"].contains(&quirks.name) {
             source.write("alga-release.yaml", "publicRead: false\n");
         }
@@ -54,13 +55,13 @@ impl Place {
         let mut environment = vec![("ALGA_REGISTRY_USERNAME", USER), ("ALGA_REGISTRY_TOKEN", TOKEN)];
         if !self.registry.ca().is_empty() {
             environment.push(("SSL_CERT_FILE", certificate));
-            // Its token server is on another host.
+            // The token server of this registry is on another host.
             arguments.extend(["--auth-realm", "127.0.0.2"]);
         }
         self.source.publish_in(&arguments, &environment)
     }
 
-    /// The version in the channel, as an appliance sees it; where it must not without a password, as the registry holds it.
+    /// Checks that the channel serves this version: in the registry, and to an appliance if the public can read.
     fn serves(&self, version: &str, public: bool) {
         let (_, manifest) = self.registry.manifest(RELEASES, "nightly").expect("a channel");
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
@@ -68,7 +69,7 @@ impl Place {
         let held = self.registry.blob(RELEASES, digest).expect("a blob");
         let held: serde_json::Value = serde_json::from_slice(&held).expect("JSON");
         assert_eq!(held["version"], version);
-        // The resolver has no flag for a certificate of one's own.
+        // The resolver reads certificates from a flag that this helper does not pass.
         if public && self.registry.ca().is_empty() {
             let resolved = resolve(&["resolve", "nightly", "--store", &self.store()]).ends(0).json();
             assert_eq!(resolved["version"], version);
@@ -82,7 +83,7 @@ impl Place {
 }
 
 #[test]
-fn every_registry_takes_a_release_serves_it_is_left_alone_and_takes_the_next() {
+fn every_registry_takes_a_release_serves_it_receives_no_repeated_write_and_takes_the_next() {
     for quirks in Quirks::all() {
         let (name, private, must_exist) = (quirks.name, quirks.private, quirks.must_exist);
         let place = Place::new(quirks);
@@ -106,16 +107,16 @@ fn every_registry_takes_a_release_serves_it_is_left_alone_and_takes_the_next() {
         let next = place.publish("1.0.4", &[]);
         assert_eq!(next.code, Some(0), "{name}: {}", next.stderr);
         place.serves("1.0.4", public);
-        assert_eq!(place.registry.uploads(), 0, "{name}: uploads that nobody finished");
+        assert_eq!(place.registry.uploads(), 0, "{name}: unfinished uploads");
         let log = place.registry.log();
         let storage = log.iter().filter(|received| received.elsewhere && received.path.starts_with("/storage"));
         assert!(storage.clone().all(|received| received.authorization.is_none()), "{name}");
-        assert!(name != "ghcr" || storage.count() > 0, "blobs lie elsewhere");
+        assert!(name != "ghcr" || storage.count() > 0, "blobs are on another host");
     }
 }
 
 #[test]
-fn what_is_private_at_first_stops_the_channel_until_it_is_public() {
+fn private_packages_stop_the_channel_until_they_are_public() {
     let place = Place::new(Quirks::ghcr());
     let stopped = place.publish("1.0.3", &["--reason", "first"]).ends(3);
     let stopped = stopped.says(&["the public cannot read 7 of the packages", "make them public"]);
@@ -125,7 +126,7 @@ fn what_is_private_at_first_stops_the_channel_until_it_is_public() {
     for repository in REPOSITORIES {
         place.registry.publish(repository);
     }
-    // What the first attempt left of a move stands in nobody's way.
+    // The announcement that the first attempt left does not block the second attempt.
     place.publish("1.0.3", &["--reason", "second"]).ends(0);
     place.serves("1.0.3", true);
 }
@@ -157,7 +158,7 @@ fn an_image_that_only_the_publisher_can_read_stops_the_channel() {
 }
 
 #[test]
-fn repositories_that_must_be_made_beforehand_are_named() {
+fn missing_repositories_that_a_push_does_not_create_are_named() {
     let place = Place::new(Quirks::ecr());
     let run = place.publish("1.0.3", &[]);
     assert!(matches!(run.code, Some(1 | 3)), "{run:?}");
@@ -166,7 +167,7 @@ fn repositories_that_must_be_made_beforehand_are_named() {
 }
 
 #[test]
-fn tokens_that_serve_few_requests_are_renewed_on_the_way() {
+fn tokens_that_expire_after_few_requests_are_renewed() {
     for uses in [3, 7, 20] {
         let mut setup = Quirks::distribution3().setup(USER, TOKEN);
         setup.tokens.uses = Some(uses);
@@ -178,11 +179,14 @@ fn tokens_that_serve_few_requests_are_renewed_on_the_way() {
 }
 
 #[test]
-fn a_tag_that_is_read_as_it_was_does_not_pass_for_the_new_one() {
+fn a_stale_read_of_a_tag_is_not_taken_for_the_new_value() {
     let source = Source::new();
     let registry = Registry::with(Setup { stale_reads: 1000, ..Setup::default() });
     let store = format!("{}/org", registry.address());
     let run = source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &store]);
     assert!(matches!(run.code, Some(1 | 3 | 75)), "{run:?}");
-    assert!(!registry.tags(RELEASES).contains_key("nightly"), "what cannot be read back does not move the channel");
+    assert!(
+        !registry.tags(RELEASES).contains_key("nightly"),
+        "the channel does not move before the version is read back"
+    );
 }

@@ -1,4 +1,4 @@
-//! The in-process registry, by a bare HTTP client: what the other tests take for granted of it.
+//! The in-process registry, tested with a bare HTTP client: the behaviour that the other tests rely on.
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -24,7 +24,7 @@ fn header(response: &Response, name: &str) -> String {
     response.headers().get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
 }
 
-/// Starts an upload; where it goes on.
+/// Starts an upload and returns the URL of its session.
 async fn session(client: &Client, registry: &Registry, query: &str) -> String {
     let started = send(client.post(format!("{}/v2/org/x/blobs/uploads/{query}", registry.url()))).await;
     assert_eq!(started.status(), StatusCode::ACCEPTED);
@@ -33,7 +33,7 @@ async fn session(client: &Client, registry: &Registry, query: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_upload_goes_in_pieces_that_follow_each_other_and_is_cancelled() {
+async fn an_upload_takes_consecutive_pieces_and_can_be_cancelled() {
     let (client, registry) = (client(), Registry::start());
     let place = session(&client, &registry, "").await;
     let piece = |range: &str, body: &'static str| client.patch(&place).header("Content-Range", range).body(body);
@@ -52,7 +52,7 @@ async fn an_upload_goes_in_pieces_that_follow_each_other_and_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_blob_is_posted_whole_where_that_is_known() {
+async fn a_single_post_uploads_a_blob_only_in_a_registry_that_supports_it() {
     let client = client();
     for (quirks, status) in [(Quirks::default(), StatusCode::CREATED), (Quirks::ghcr(), StatusCode::ACCEPTED)] {
         let registry = Registry::with(Setup { quirks, ..Setup::default() });
@@ -67,7 +67,7 @@ async fn a_blob_is_posted_whole_where_that_is_known() {
 }
 
 #[tokio::test]
-async fn blobs_that_lie_elsewhere_are_had_by_their_url_alone_and_in_part() {
+async fn blobs_on_another_host_are_read_by_their_signed_url_only_and_in_ranges() {
     let elsewhere = Elsewhere { blobs: true, ..Elsewhere::default() };
     let (client, registry) = (client(), Registry::with(Setup { elsewhere, ..Setup::default() }));
     registry.put_blob("org/x", "sha256:1", b"0123456789");
@@ -83,7 +83,7 @@ async fn blobs_that_lie_elsewhere_are_had_by_their_url_alone_and_in_part() {
 }
 
 #[tokio::test]
-async fn a_token_serves_its_scope_as_often_as_it_says_and_is_had_by_a_refresh_token() {
+async fn a_token_is_valid_for_its_scope_and_number_of_uses_and_a_refresh_token_gets_one() {
     let user = Some(("alice".to_owned(), "secret".to_owned()));
     let tokens = Tokens { jwt: true, uses: Some(2), refresh: Some("refresh-me".to_owned()), ..Tokens::default() };
     let setup = Setup { auth: Auth::Token { realm: None, user }, tokens, ..Setup::default() };
@@ -104,11 +104,11 @@ async fn a_token_serves_its_scope_as_often_as_it_says_and_is_had_by_a_refresh_to
     };
     assert_eq!(read("org/x").await.status(), StatusCode::NOT_FOUND);
     assert_eq!(read("org/y").await.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(read("org/x").await.status(), StatusCode::UNAUTHORIZED, "it has served twice");
+    assert_eq!(read("org/x").await.status(), StatusCode::UNAUTHORIZED, "the token has been used twice");
 }
 
 #[tokio::test]
-async fn requests_over_the_limit_and_a_share_of_all_go_wrong() {
+async fn requests_over_the_limit_fail_and_so_does_a_share_of_all() {
     let client = client();
     for (slow, status) in [(Slow::Header, 429), (Slow::Message, 429), (Slow::Forbidden, 403)] {
         let registry = Registry::start();
@@ -129,17 +129,17 @@ async fn requests_over_the_limit_and_a_share_of_all_go_wrong() {
         }
         counts.push((registry.log().len(), registry.failed()));
     }
-    // A request that was reset may have been sent again by the client's pool: by the same seed, in the same places.
+    // The client's pool may send a request again after a reset. With the same seed, that happens in the same places.
     assert_eq!(counts[0], counts[1]);
     assert!((1..40).contains(&counts[0].1), "{counts:?}");
 }
 
 #[tokio::test]
-async fn what_is_caught_before_is_not_done_and_after_is() {
+async fn a_request_caught_before_its_execution_has_no_effect_and_one_caught_after_has() {
     for (after, tags) in [(false, 0), (true, 1)] {
         let (client, registry) = (client(), Registry::start());
         let (caught, arrival) = std::sync::mpsc::channel();
-        let notice = Notice::new(move || caught.send(()).expect("somebody waits"));
+        let notice = Notice::new(move || caught.send(()).expect("the test waits"));
         let action = if after { Action::CatchAfter(notice) } else { Action::CatchBefore(notice) };
         registry.fail(Fault::after(1, action));
         assert!(send(client.get(format!("{}/v2/", registry.url()))).await.status().is_success());
@@ -152,7 +152,7 @@ async fn what_is_caught_before_is_not_done_and_after_is() {
 }
 
 #[tokio::test]
-async fn a_written_tag_is_read_as_it_was_for_a_while() {
+async fn stale_reads_return_the_old_tag_for_a_number_of_requests() {
     let (client, registry) = (client(), Registry::with(Setup { stale_reads: 2, ..Setup::default() }));
     let url = format!("{}/v2/org/x/manifests/t", registry.url());
     assert_eq!(send(client.put(&url).body("{}")).await.status(), StatusCode::CREATED);

@@ -1,4 +1,4 @@
-//! What a registry sees of this program, and what this program makes of a registry that misbehaves.
+//! The requests that a registry receives from this program, and the handling of a registry that misbehaves.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ fn open(registry: &Registry, credentials: Credentials) -> Store {
     Store::open(&location, Options { credentials, ca: registry.certificates(), ..Options::default() }).expect("a store")
 }
 
-/// Somebody who only reads.
+/// Opens the registry for reading only.
 fn reader(registry: &Registry) -> ReadStore {
     let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
     ReadStore::open(&location, Options::default()).expect("a store")
@@ -33,7 +33,7 @@ fn methods(registry: &Registry) -> Vec<String> {
     registry.log().into_iter().map(|received| received.method).collect()
 }
 
-/// Everything that an error says, with its causes.
+/// Returns the texts of an error and of all its causes.
 fn all_of(error: &Error) -> String {
     let mut text = format!("{error} {error:?}");
     let mut cause = std::error::Error::source(error);
@@ -66,7 +66,7 @@ async fn a_new_artifact_takes_five_requests_on_one_connection_and_a_known_blob_o
     registry.clear_log();
     store.push_blob(&repository("x"), &artifact.blobs()[0]).await.expect("pushed");
     assert_eq!(methods(&registry), ["POST"]);
-    // A blob that another repository has is taken from there.
+    // A blob that another repository holds is mounted from there.
     store.push_blob(&repository("y"), &artifact.blobs()[0]).await.expect("pushed");
     assert_eq!(methods(&registry), ["POST", "POST"]);
     let digest = &artifact.config().expect("a config").descriptor().digest;
@@ -74,14 +74,14 @@ async fn a_new_artifact_takes_five_requests_on_one_connection_and_a_known_blob_o
 }
 
 #[tokio::test]
-async fn a_registry_that_refuses_mounts_is_asked_once() {
+async fn a_registry_that_refuses_mounts_is_asked_for_one_only_once() {
     let registry = Registry::with(Setup { mount: false, ..Setup::default() });
     push(&anonymous(&registry), &repository("x"), &artifact("x"), None).await;
     assert_eq!(methods(&registry), ["POST", "POST", "PUT", "POST", "PUT", "PUT"]);
 }
 
 #[tokio::test]
-async fn a_large_blob_is_asked_for_before_it_is_sent() {
+async fn a_large_blob_is_only_sent_after_a_request_whether_it_exists() {
     let registry = Registry::start();
     let (store, blob) = (anonymous(&registry), Content::new("x/y", vec![1; 1 << 20]));
     for _ in 0..2 {
@@ -91,7 +91,7 @@ async fn a_large_blob_is_asked_for_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn there_is_no_ping_and_one_token_however_many_wait_for_it() {
+async fn there_is_no_ping_and_concurrent_requests_share_one_token() {
     let registry = with_tokens();
     let (store, x, name) = (open(&registry, alice()), repository("x"), tag("1.0"));
     let artifact = artifact("x");
@@ -101,7 +101,7 @@ async fn there_is_no_ping_and_one_token_however_many_wait_for_it() {
     assert!(registry.lines().iter().all(|line| !line.ends_with(" /v2/")));
     assert_eq!(registry.log()[1].query, "service=test&scope=repository%3Aorg%2Fx%3Apull%2Cpush");
 
-    // Another process, that reads, many times at once; the token comes when all have asked.
+    // Another process reads many times at once. The token server answers only after all reads have started.
     registry.clear_log();
     let (gate, other) = (Gate::default(), reader(&registry));
     registry.fail(Fault::first("GET", "/token", Action::Hold(gate.clone())));
@@ -115,11 +115,11 @@ async fn there_is_no_ping_and_one_token_however_many_wait_for_it() {
     assert_eq!(tokens(&registry), 1);
     let asked = registry.log().into_iter().find(|received| received.path == "/token").expect("asked");
     assert_eq!(asked.query, "service=test&scope=repository%3Aorg%2Fx%3Apull");
-    // What was learned of the registry serves its other repositories: no refused request first.
+    // Other repositories use the known challenge, so their first request is not refused.
     registry.clear_log();
     let _ = other.resolve(&repository("y"), &name).await;
     assert_eq!(registry.lines(), ["GET /token", "HEAD /v2/org/y/manifests/1.0"]);
-    // Who is going to write asks for both rights at once, even if it reads first.
+    // A store that is opened for writing requests both permissions at once, even if it reads first.
     registry.clear_log();
     let writer = open(&registry, alice());
     writer.read().resolve(&x, &name).await.expect("read");
@@ -128,7 +128,7 @@ async fn there_is_no_ping_and_one_token_however_many_wait_for_it() {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_renewed_once_and_a_useless_one_not_for_ever() {
+async fn an_expired_token_is_renewed_once_and_a_rejected_one_is_not_renewed_forever() {
     let registry = with_tokens();
     let (store, x) = (open(&registry, alice()), repository("x"));
     push(&store, &x, &artifact("x"), Some(&tag("1.0"))).await;
@@ -148,7 +148,7 @@ async fn an_expired_token_is_renewed_once_and_a_useless_one_not_for_ever() {
 }
 
 #[tokio::test]
-async fn who_only_reads_with_credentials_that_have_expired_reads_as_the_public() {
+async fn expired_credentials_do_not_prevent_anonymous_reads() {
     let registry = with_tokens();
     push(&open(&registry, alice()), &repository("x"), &artifact("x"), Some(&tag("1.0"))).await;
     let expired = Credentials::Basic { username: "alice".to_owned(), password: "hunter2-secret".to_owned().into() };
@@ -167,7 +167,7 @@ async fn who_only_reads_with_credentials_that_have_expired_reads_as_the_public()
 }
 
 #[tokio::test]
-async fn wrong_credentials_and_missing_rights_are_denied_and_say_nothing_secret() {
+async fn wrong_credentials_and_missing_permissions_are_denied_without_showing_secrets() {
     let registry = with_tokens();
     let wrong = Credentials::Basic { username: "mallory".to_owned(), password: "hunter2-secret".to_owned().into() };
     let store = open(&registry, wrong);
@@ -177,7 +177,7 @@ async fn wrong_credentials_and_missing_rights_are_denied_and_say_nothing_secret(
         assert!(!text.contains("hunter2") && !text.contains("bWFsbG9yeTpodW50ZXIy"), "{text}");
     }
     let error = anonymous(&registry).push_blob(&repository("x"), &Content::new("x/y", "z")).await;
-    assert_eq!(error.expect_err("a token to pull does not push").kind(), Kind::Denied);
+    assert_eq!(error.expect_err("a token to pull does not allow a push").kind(), Kind::Denied);
     assert!(registry.blob("org/x", Digest::of(b"z").as_str()).is_none());
 
     let registry = Registry::with(Setup {
@@ -194,18 +194,19 @@ async fn credentials_never_reach_another_host() {
     let (store, x, blob) = (open(&registry, alice()), repository("x"), Content::new("x/y", "content"));
     let digest = &blob.descriptor().digest;
     store.push_blob(&x, &blob).await.expect("pushed");
-    // A blob that lies elsewhere, as at every large registry.
+    // A blob on another host, as every large registry has.
     elsewhere.put_blob("store", digest.as_str(), b"content");
     let signed = format!("{}/v2/store/blobs/{digest}?signature=s3cr3t", elsewhere.url());
     registry.fail(Fault::first("GET", "/blobs/", Action::Redirect(signed)));
     let bytes = store.read().fetch_verified(&x, blob.descriptor(), 100).await.expect("the blob");
     assert_eq!(&bytes[..], b"content");
-    // An upload that goes elsewhere.
+    // An upload to another host.
     let session = vec![("Location".to_owned(), format!("{}/v2/x/blobs/uploads/none", elsewhere.url()))];
     registry.fail(Fault::first("POST", "/uploads/", Action::Status(202, session, Vec::new())));
-    let error = store.push_blob(&x, &Content::new("x/y", "other")).await.expect_err("it has no such session");
+    let error =
+        store.push_blob(&x, &Content::new("x/y", "other")).await.expect_err("the other registry has no such session");
     assert_eq!(error.kind(), Kind::NotFound);
-    // A token server elsewhere, without TLS.
+    // A token server on another host, without TLS.
     let realm = vec![("WWW-Authenticate".to_owned(), format!("Bearer realm=\"{}/token\"", elsewhere.url()))];
     registry.fail(Fault::first("HEAD", "", Action::Status(401, realm, Vec::new())));
     let _ = store.read().resolve(&x, &tag("1.0")).await;
@@ -214,7 +215,7 @@ async fn credentials_never_reach_another_host() {
     assert!(seen.iter().all(|received| received.authorization.is_none()), "{seen:?}");
 }
 
-/// As [`open`], with credentials that also go to a token server on the other host.
+/// Opens the registry as [`open`] does, with credentials that may also be sent to a token server on the other host.
 fn open_with_realm(registry: &Registry, credentials: Credentials) -> Store {
     let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
     let auth_realms = vec!["127.0.0.2".to_owned()];
@@ -223,7 +224,7 @@ fn open_with_realm(registry: &Registry, credentials: Credentials) -> Store {
 }
 
 #[tokio::test]
-async fn a_token_server_on_another_host_gets_credentials_when_it_is_named_and_over_tls_alone() {
+async fn a_token_server_on_another_host_gets_credentials_only_when_allowed_and_over_tls() {
     for (tls, kind) in [(true, None), (false, Some(Kind::Denied))] {
         let elsewhere = Elsewhere { tokens: true, tls, ..Elsewhere::default() };
         let registry = Registry::with(Setup { auth: tokens_for_alice(), elsewhere, ..Setup::default() });
@@ -237,18 +238,18 @@ async fn a_token_server_on_another_host_gets_credentials_when_it_is_named_and_ov
         assert_eq!(pushed.as_ref().err().map(Error::kind), kind, "{pushed:?}");
         assert_eq!(foreign().iter().any(|received| received.authorization.is_some()), tls);
         assert!(foreign().iter().all(|received| received.path == "/token"));
-        // Whoever has no credentials may ask anybody for a token.
+        // Without credentials, a token may be requested from any server.
         let _ = push(&anonymous(&registry)).await;
         assert!(foreign().last().is_some_and(|received| received.authorization.is_none()));
     }
 }
 
 #[tokio::test]
-async fn an_upload_goes_to_another_host_over_tls_alone_and_that_is_said() {
+async fn an_upload_goes_to_another_host_only_over_tls_and_is_reported() {
     let (registry, x, blob) = (Registry::start(), repository("x"), Content::new("x/y", "content"));
     let elsewhere = Registry::with(Setup { tls: true, ..Setup::default() });
     let session = |scheme: &str| {
-        // Another name of this machine.
+        // `localhost` is another name of this machine.
         let place = elsewhere.address().replace("127.0.0.1", "localhost");
         vec![("Location".to_owned(), format!("{scheme}://{place}/v2/x/blobs/uploads/none?signature=s3cr3t"))]
     };
@@ -272,16 +273,16 @@ async fn an_upload_goes_to_another_host_over_tls_alone_and_that_is_said() {
 }
 
 #[tokio::test]
-async fn nothing_leaves_tls_and_no_signature_is_shown() {
+async fn no_redirect_leaves_tls_and_no_signature_is_shown() {
     let (registry, elsewhere) = (Registry::with(Setup { tls: true, ..Setup::default() }), Registry::start());
     let (store, x, blob) = (anonymous(&registry), repository("x"), Content::new("x/y", "content"));
     let plain = format!("{}/v2/x?signature=s3cr3t", elsewhere.url());
     registry.fail(Fault::first("GET", "", Action::Redirect(plain.clone())));
-    let error = store.read().fetch_verified(&x, blob.descriptor(), 100).await.expect_err("it leaves TLS");
+    let error = store.read().fetch_verified(&x, blob.descriptor(), 100).await.expect_err("the redirect leaves TLS");
     assert_eq!(error.kind(), Kind::Malformed);
     let session = vec![("Location".to_owned(), plain.clone())];
     registry.fail(Fault::first("POST", "", Action::Status(202, session, Vec::new())));
-    assert_eq!(store.push_blob(&x, &blob).await.expect_err("it leaves TLS").kind(), Kind::Malformed);
+    assert_eq!(store.push_blob(&x, &blob).await.expect_err("the redirect leaves TLS").kind(), Kind::Malformed);
     assert!(elsewhere.log().is_empty());
 
     let (registry, gone) = (Registry::start(), "http://127.0.0.1:1/x?signature=s3cr3t".to_owned());
@@ -296,7 +297,7 @@ async fn nothing_leaves_tls_and_no_signature_is_shown() {
 }
 
 #[tokio::test]
-async fn redirects_end() {
+async fn the_number_of_redirects_is_limited() {
     let registry = Registry::start();
     registry.fail(Fault::every("GET", "/blobs/", Action::Redirect("/v2/org/x/blobs/again".to_owned())));
     let blob = Content::new("x/y", "z");
@@ -312,7 +313,7 @@ async fn redirects_end() {
 }
 
 #[tokio::test]
-async fn bodies_without_end_are_cut() {
+async fn endless_bodies_are_not_read_beyond_the_limit() {
     let registry = with_tokens();
     let (store, x, artifact) = (open(&registry, alice()), repository("x"), artifact("x"));
     push(&store, &x, &artifact, Some(&tag("1.0"))).await;
@@ -327,7 +328,7 @@ async fn bodies_without_end_are_cut() {
     registry.expire_tokens();
     registry.fail(Fault::first("GET", "/token", Action::Endless));
     assert_eq!(read.resolve(&x, &tag("1.0")).await.map_err(kind), Err(Kind::Malformed));
-    // A header that promises much takes no memory.
+    // A header that announces a large body does not allocate memory.
     registry.heal();
     let length = vec![("Content-Length".to_owned(), "99999999999999".to_owned())];
     registry.fail(Fault::first("GET", "/manifests/", Action::Status(200, length, Vec::new())));
@@ -335,7 +336,7 @@ async fn bodies_without_end_are_cut() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_or_changes_is_an_error() {
+async fn a_truncated_or_changed_body_is_an_error() {
     let registry = Registry::start();
     let (store, x, artifact) = (anonymous(&registry), repository("x"), artifact("x"));
     push(&store, &x, &artifact, Some(&tag("1.0"))).await;
@@ -361,22 +362,22 @@ async fn a_body_that_breaks_off_or_changes_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_digest_that_is_not_said_is_computed_and_a_wrong_one_found_out() {
+async fn a_missing_digest_header_is_computed_and_a_wrong_one_is_detected() {
     let registry = Registry::start();
     let (store, x, artifact) = (anonymous(&registry), repository("x"), artifact("x"));
     push(&store, &x, &artifact, Some(&tag("1.0"))).await;
     registry.fail(Fault::every("HEAD", "", Action::NoDigestHeader));
     assert_eq!(store.read().resolve(&x, &tag("1.0")).await.expect("the tag"), *artifact.digest());
     registry.fail(Fault::first("GET", "/manifests/", Action::WrongDigestHeader));
-    let error = store.read().manifest(&x, &Selector::Tag(tag("1.0"))).await.expect_err("it lies");
+    let error = store.read().manifest(&x, &Selector::Tag(tag("1.0"))).await.expect_err("the digest header is wrong");
     assert_eq!(error.kind(), Kind::Mismatch);
     registry.fail(Fault::first("PUT", "/manifests/", Action::WrongDigestHeader));
-    let error = store.push_manifest(&x, artifact.manifest(), None).await.expect_err("it stored something else");
+    let error = store.push_manifest(&x, artifact.manifest(), None).await.expect_err("the registry stored other bytes");
     assert_eq!(error.kind(), Kind::Mismatch);
 }
 
 #[tokio::test]
-async fn a_media_type_is_found_behind_parameters_and_without_a_header() {
+async fn a_media_type_is_found_with_parameters_and_without_a_header() {
     let registry = Registry::start();
     let (store, x, artifact) = (anonymous(&registry), repository("x"), artifact("x"));
     push(&store, &x, &artifact, Some(&tag("1.0"))).await;
@@ -389,7 +390,7 @@ async fn a_media_type_is_found_behind_parameters_and_without_a_header() {
 }
 
 #[tokio::test]
-async fn an_immutable_tag_that_names_the_manifest_already_takes_it_again_and_no_other() {
+async fn an_immutable_tag_accepts_its_own_manifest_again_and_no_other() {
     let quirks = Quirks { immutable: Some(Immutable::HARBOR), ..Quirks::default() };
     let registry = Registry::with(Setup { quirks, ..Setup::default() });
     let (store, x, own, other) = (anonymous(&registry), repository("x"), artifact("x"), artifact("y"));
@@ -402,7 +403,7 @@ async fn an_immutable_tag_that_names_the_manifest_already_takes_it_again_and_no_
 }
 
 #[tokio::test]
-async fn statuses_and_bodies_become_kinds_and_safe_text() {
+async fn error_responses_become_kinds_and_escaped_text() {
     let registry = Registry::start();
     let store = anonymous(&registry);
     let evil = b"<html>\x1b[2J\xff\xfe\x00<b>evil\r\n\xe2\x80\xae".repeat(5000);
@@ -432,7 +433,7 @@ async fn statuses_and_bodies_become_kinds_and_safe_text() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_there_is_unavailable() {
+async fn a_host_that_does_not_respond_is_unavailable() {
     let registry = Registry::start();
     let (store, x) = (anonymous(&registry), repository("x"));
     push(&store, &x, &artifact("x"), Some(&tag("1.0"))).await;
@@ -442,7 +443,7 @@ async fn a_host_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
-async fn all_pages_of_tags_are_read_and_none_elsewhere() {
+async fn all_pages_of_tags_are_read_and_none_from_another_server() {
     let registry = Registry::start();
     let (store, digest) = (anonymous(&registry), Digest::of(b"{}"));
     for number in 0..2500 {
@@ -458,13 +459,13 @@ async fn all_pages_of_tags_are_read_and_none_elsewhere() {
     for target in ["http://127.0.0.1:1/v2/org/x/tags/list", "?n=1000"] {
         let link = vec![("Link".to_owned(), format!("<{target}>; rel=\"next\""))];
         registry.fail(Fault::first("GET", "/tags/", Action::Headers(link)));
-        let error = store.read().tags(&repository("x")).await.expect_err("it leads away");
+        let error = store.read().tags(&repository("x")).await.expect_err("the next page is on another server");
         assert_eq!(error.kind(), Kind::Malformed);
     }
 }
 
 #[tokio::test]
-async fn certificates_are_checked() {
+async fn a_certificate_of_an_unknown_ca_is_refused() {
     let registry = Registry::with(Setup { tls: true, ..Setup::default() });
     let location = Location::parse(&registry.url(), false).expect("a location");
     let other = Registry::with(Setup { tls: true, ..Setup::default() });

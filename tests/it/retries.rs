@@ -1,4 +1,4 @@
-//! What passes by itself is waited out, within bounds; what does not is said at once.
+//! Transient errors are retried within limits. Other errors are reported at once.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use alga_release::oci::{Content, Digest, Error, Kind, Location, Notice, Options,
 use crate::store_contract::{artifact, push, repository, tag};
 use crate::support::registry::{Action, Fault, Gate, Registry};
 
-/// Longer than any test takes.
+/// A time for retries that is longer than any test.
 const LONG: Duration = Duration::from_mins(5);
 
 fn open(registry: &Registry, retry_for: Duration) -> (Store, Arc<Mutex<Vec<String>>>) {
@@ -28,7 +28,7 @@ fn with_header(status: u16, name: &str, value: &str) -> Action {
     Action::Status(status, vec![(name.to_owned(), value.to_owned())], Vec::new())
 }
 
-/// What passes by itself.
+/// Returns one fault for each kind of transient error.
 fn passing() -> Vec<Action> {
     let limited =
         r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: 1.889377ms, allowed: 2000/minute"}]}"#;
@@ -44,7 +44,7 @@ fn passing() -> Vec<Action> {
 }
 
 #[tokio::test]
-async fn whatever_passes_by_itself_is_waited_out_at_every_request() {
+async fn transient_errors_are_retried_at_every_request() {
     let artifact = artifact("x");
     for fault in passing() {
         let registry = Registry::start();
@@ -63,7 +63,7 @@ async fn whatever_passes_by_itself_is_waited_out_at_every_request() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_read_again() {
+async fn a_truncated_body_is_read_again() {
     let registry = Registry::start();
     let (store, _) = open(&registry, LONG);
     let artifact = artifact("x");
@@ -77,7 +77,7 @@ async fn a_body_that_breaks_off_is_read_again() {
 }
 
 #[tokio::test]
-async fn an_upload_that_broke_starts_from_a_fresh_session() {
+async fn a_failed_upload_starts_again_in_a_new_session() {
     let registry = Registry::start();
     let (store, _) = open(&registry, LONG);
     for fault in [Action::CloseBeforeResponse, status(500), status(404)] {
@@ -101,38 +101,38 @@ async fn fails(registry: &Registry, retry_for: Duration, action: Action) -> (Err
     registry.clear_log();
     registry.fail(Fault::every("", "", action));
     let (store, _) = open(registry, retry_for);
-    let error = store.read().resolve(&repository("x"), &tag("1.0")).await.expect_err("it fails");
+    let error = store.read().resolve(&repository("x"), &tag("1.0")).await.expect_err("every request fails");
     (error, registry.log().len())
 }
 
 #[tokio::test]
-async fn patience_has_an_end() {
+async fn retries_end_after_the_given_time() {
     let registry = Registry::start();
     let (error, requests) = fails(&registry, Duration::ZERO, status(503)).await;
     assert_eq!((error.kind(), requests), (Kind::Unavailable, 1));
 
     let (error, requests) = fails(&registry, Duration::from_millis(1), status(503)).await;
     assert_eq!(error.kind(), Kind::Unavailable);
-    assert!(requests >= 2, "the last attempt comes when the time is over");
+    assert!(requests >= 2, "the last attempt is made at the end of the time");
     assert!(error.to_string().contains(&format!("tried {requests} times")), "{error}");
 
-    // Who asks for more than there is, gets no second request.
+    // A registry that asks for a longer wait than the time for retries gets no second request.
     let (error, requests) = fails(&registry, Duration::from_secs(5), with_header(429, "Retry-After", "3600")).await;
     assert_eq!((error.kind(), requests), (Kind::Unavailable, 1));
     assert!(error.to_string().contains("retry after 60 min 0 s"), "{error}");
-    // And nothing overflows.
+    // A huge wait does not overflow.
     let endless = with_header(429, "Retry-After", "18446744073709551615");
     let (error, requests) = fails(&registry, LONG, endless).await;
     assert_eq!((error.kind(), requests), (Kind::Unavailable, 1));
     let secondary = br#"{"message":"You have exceeded a secondary rate limit. Please wait a few minutes"}"#;
     let action = Action::Status(403, Vec::new(), secondary.to_vec());
     let (error, requests) = fails(&registry, Duration::from_secs(5), action).await;
-    // A HEAD cannot say why: it is asked again by GET.
+    // A response to HEAD has no body with a reason, so the request is repeated with GET.
     assert_eq!((error.kind(), requests), (Kind::Unavailable, 2));
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_said_at_once() {
+async fn permanent_errors_are_reported_at_once() {
     let registry = Registry::start();
     for (answer, kind) in [(401, Kind::Denied), (403, Kind::Denied), (404, Kind::NotFound), (400, Kind::Malformed)] {
         let (error, requests) = fails(&registry, LONG, status(answer)).await;
@@ -143,12 +143,12 @@ async fn what_does_not_pass_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn many_that_wait_for_the_same_say_it_once_and_all_wait() {
+async fn concurrent_requests_announce_a_common_wait_only_a_few_times() {
     let registry = Registry::start();
     let (store, said) = open(&registry, LONG);
     let artifact = artifact("x");
     push(&store, &repository("x"), &artifact, Some(&tag("1.0"))).await;
-    // All eight are on their way before the first is answered, and all are refused.
+    // All eight requests arrive before the first one is answered, and all are refused.
     let gate = Gate::default();
     registry.fail(Fault { times: 8, ..Fault::first("HEAD", "", Action::Hold(gate.clone())) });
     registry.fail(Fault { times: 8, ..Fault::first("HEAD", "", with_header(429, "Retry-After", "1")) });
@@ -167,7 +167,7 @@ async fn many_that_wait_for_the_same_say_it_once_and_all_wait() {
 }
 
 #[tokio::test]
-async fn no_more_requests_are_open_than_were_asked_for() {
+async fn the_number_of_open_requests_is_limited() {
     let registry = Registry::start();
     let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
     let store = Store::open(&location, Options { jobs: 2, ..Options::default() }).expect("a store");
@@ -186,12 +186,13 @@ async fn no_more_requests_are_open_than_were_asked_for() {
     assert!(registry.connections() <= 2);
 }
 
-/// A tag that everybody moves: what happens to it between a failed attempt and the next one is not overwritten.
+/// Other publishers may move the same tag. A move between a failed attempt and its retry is not overwritten.
 #[tokio::test]
-async fn a_move_whose_answer_was_lost_is_looked_for_before_it_is_tried_again() {
+async fn a_failed_move_reads_the_tag_before_the_retry() {
     let (mine, theirs) = (artifact("mine"), artifact("theirs"));
     let (x, channel) = (repository("x"), tag("nightly"));
-    // What the fault does, whether somebody else moves the tag then, how many writes there are, and who has the tag.
+    // The fault, whether another publisher then moves the tag, the number of writes, and the manifest that the tag
+    // points to.
     let cases = [
         (status(503), false, 2, Some(mine.digest())),
         (Action::Reset(0), false, 1, Some(mine.digest())),

@@ -1,4 +1,4 @@
-//! What every store promises, whatever it is made of.
+//! The promises that every kind of store keeps.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -21,7 +21,7 @@ pub fn tag(name: &str) -> Tag {
     name.parse().expect("a tag")
 }
 
-/// A config and a layer, different for each `seed`.
+/// Returns an artifact with a config and a layer that differ for each `seed`.
 pub fn artifact(seed: &str) -> Artifact {
     let config = Content::new("application/vnd.example.config.v1+json", format!("{{\"seed\":\"{seed}\"}}"));
     let layer = Content::new("application/vnd.example.layer.v1", format!("layer of {seed}\0\u{1f}").into_bytes());
@@ -29,7 +29,8 @@ pub fn artifact(seed: &str) -> Artifact {
 }
 
 pub async fn push(store: &Store, repository: &Repository, artifact: &Artifact, tag: Option<&Tag>) {
-    // As the publisher does: docker-registry may not know at once what two give it at the same time.
+    // The publisher retries in the same way: docker-registry may not know a blob at once that two clients push at the
+    // same time.
     for left in (0..3).rev() {
         for blob in artifact.blobs() {
             store.push_blob(repository, blob).await.expect("the blob is pushed");
@@ -41,22 +42,22 @@ pub async fn push(store: &Store, repository: &Repository, artifact: &Artifact, t
     }
 }
 
-/// Puts other bytes in place of a blob or manifest, behind the store's back.
+/// Replaces the bytes of a blob or manifest without the store noticing.
 type Tamper<'a> = &'a dyn Fn(&Repository, &Content, &[u8]);
 
 async fn contract(store: &Store, tamper: Option<Tamper<'_>>) {
-    what_is_fetched_is_what_was_pushed(store).await;
+    fetched_content_equals_pushed_content(store).await;
     pushing_again_changes_nothing(store).await;
-    two_pushes_at_once_are_fine(store).await;
-    what_is_missing_is_not_found(store).await;
+    concurrent_pushes_of_one_artifact_succeed(store).await;
+    missing_content_is_not_found(store).await;
     a_manifest_with_absent_blobs_is_refused(store).await;
     tags_move_and_are_listed_in_order(store).await;
-    a_tag_that_somebody_else_moved_is_left_to_them(store).await;
+    a_tag_that_another_publisher_moved_is_not_overwritten(store).await;
     a_blob_has_the_size_of_its_descriptor(store).await;
     a_large_blob_arrives(store).await;
-    a_part_of_a_file_arrives_when_it_is_what_its_digest_says(store).await;
+    a_part_of_a_file_is_stored_only_if_its_digest_is_right(store).await;
     if let Some(tamper) = tamper {
-        what_was_tampered_with_is_a_mismatch(store, tamper).await;
+        tampered_content_is_a_mismatch(store, tamper).await;
     }
 }
 
@@ -74,7 +75,7 @@ async fn assert_holds(store: &Store, repository: &Repository, artifact: &Artifac
     }
 }
 
-async fn what_is_fetched_is_what_was_pushed(store: &Store) {
+async fn fetched_content_equals_pushed_content(store: &Store) {
     let (repository, artifact) = (repository("charts/one"), artifact("one"));
     push(store, &repository, &artifact, Some(&tag("1.0"))).await;
     assert_eq!(store.read().resolve(&repository, &tag("1.0")).await.expect("the tag"), *artifact.digest());
@@ -92,7 +93,7 @@ async fn pushing_again_changes_nothing(store: &Store) {
     assert_eq!(store.read().tags(&repository).await.expect("tags"), [tag("1.0")]);
 }
 
-async fn two_pushes_at_once_are_fine(store: &Store) {
+async fn concurrent_pushes_of_one_artifact_succeed(store: &Store) {
     let (repository, artifact) = (repository("at-once"), artifact("at once"));
     let name = tag("1.0");
     tokio::join!(
@@ -103,7 +104,7 @@ async fn two_pushes_at_once_are_fine(store: &Store) {
     assert_holds(store, &repository, &artifact, &Selector::Tag(name)).await;
 }
 
-async fn what_is_missing_is_not_found(store: &Store) {
+async fn missing_content_is_not_found(store: &Store) {
     let (held, artifact, absent) = (repository("held"), artifact("held"), Content::new("x/y", "absent"));
     push(store, &held, &artifact, Some(&tag("1.0"))).await;
     let read = store.read();
@@ -159,8 +160,8 @@ async fn tags_move_and_are_listed_in_order(store: &Store) {
     }
 }
 
-/// A registry learns of the other move by a second attempt alone; a directory compares before it writes.
-async fn a_tag_that_somebody_else_moved_is_left_to_them(store: &Store) {
+/// A registry only notices the other move in a second attempt. A directory compares before it writes.
+async fn a_tag_that_another_publisher_moved_is_not_overwritten(store: &Store) {
     if store.read().path().is_none() {
         return;
     }
@@ -181,7 +182,7 @@ async fn a_tag_that_somebody_else_moved_is_left_to_them(store: &Store) {
     assert_eq!(moved(&second, Some(&third)).await, Err(Kind::Conflict));
     assert_holds(store, &repository, &first, &Selector::Tag(name.clone())).await;
     assert_eq!(moved(&second, Some(&first)).await, Ok(()));
-    // The same move again is no conflict.
+    // Repeating the same move is not a conflict.
     assert_eq!(moved(&second, Some(&first)).await, Ok(()));
     assert_holds(store, &repository, &second, &Selector::Tag(name.clone())).await;
 }
@@ -197,7 +198,7 @@ async fn a_blob_has_the_size_of_its_descriptor(store: &Store) {
     let error = store.read().fetch_verified(&repository, blob.descriptor(), 9).await.expect_err("above the limit");
     assert_eq!(error.kind(), Kind::TooLarge);
     let empty = Content::new("x/y", "");
-    store.push_blob(&repository, &empty).await.expect("an empty blob is one");
+    store.push_blob(&repository, &empty).await.expect("an empty blob is valid");
     let bytes = store.read().fetch_verified(&repository, empty.descriptor(), 0).await.expect("the empty blob");
     assert!(bytes.is_empty());
 }
@@ -211,7 +212,7 @@ async fn a_large_blob_arrives(store: &Store) {
     assert_eq!(Some(&bytes), blob.bytes());
 }
 
-async fn a_part_of_a_file_arrives_when_it_is_what_its_digest_says(store: &Store) {
+async fn a_part_of_a_file_is_stored_only_if_its_digest_is_right(store: &Store) {
     let repository = repository("files");
     let bytes: Vec<u8> = (0..3 << 20).map(|at: u32| at.to_le_bytes()[1] ^ at.to_le_bytes()[2]).collect();
     let mut file = tempfile::tempfile().expect("a file");
@@ -221,7 +222,7 @@ async fn a_part_of_a_file_arrives_when_it_is_what_its_digest_says(store: &Store)
         let part = &bytes[offset..offset + length];
         let content =
             Content::in_file(Descriptor::of("x/y", part), FileRange::new(file.clone(), offset as u64, length as u64));
-        // Twice, and from the start each time.
+        // Each push reads the range from its start.
         store.push_blob(&repository, &content).await.expect("pushed");
         store.push_blob(&repository, &content).await.expect("pushed again");
         let read = store.read().fetch_verified(&repository, content.descriptor(), 4 << 20).await.expect("the blob");
@@ -236,7 +237,7 @@ async fn a_part_of_a_file_arrives_when_it_is_what_its_digest_says(store: &Store)
     }
 }
 
-async fn what_was_tampered_with_is_a_mismatch(store: &Store, tamper: Tamper<'_>) {
+async fn tampered_content_is_a_mismatch(store: &Store, tamper: Tamper<'_>) {
     let (repository, artifact) = (repository("tampered"), artifact("tampered"));
     push(store, &repository, &artifact, Some(&tag("1.0"))).await;
     for content in artifact.contents() {
@@ -256,10 +257,10 @@ async fn what_was_tampered_with_is_a_mismatch(store: &Store, tamper: Tamper<'_>)
 
 fn overwrite(directory: &Path, repository: &Repository, digest: &Digest, bytes: &[u8]) {
     let path = directory.join(repository.as_str()).join("blobs/sha256").join(digest.hex());
-    std::fs::write(path, bytes).expect("the file is there");
+    std::fs::write(path, bytes).expect("the file exists");
 }
 
-/// Opening a pipe waits for its writer, as a disk may that is slow or gone.
+/// Opening a pipe waits for its writer, like a disk that is slow or disconnected.
 #[test]
 fn a_blob_whose_file_blocks_leaves_the_runtime_free_for_a_signal() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -277,15 +278,15 @@ fn a_blob_whose_file_blocks_leaves_the_runtime_free_for_a_signal() {
         runtime.block_on(async {
             let (read, descriptor) = (store.read(), blob.descriptor());
             tokio::select! { biased;
-                _ = read.has(&repository, descriptor) => panic!("it did not wait"),
+                _ = read.has(&repository, descriptor) => panic!("the read did not wait"),
                 () = std::future::ready(()) => {}
             }
             tokio::select! { biased;
-                _ = read.fetch_verified(&repository, descriptor, 100) => panic!("it did not wait"),
+                _ = read.fetch_verified(&repository, descriptor, 100) => panic!("the read did not wait"),
                 () = std::future::ready(()) => {}
             }
             tokio::select! { biased;
-                _ = store.push_blob(&repository, &blob) => panic!("it did not wait"),
+                _ = store.push_blob(&repository, &blob) => panic!("the push did not wait"),
                 () = std::future::ready(()) => {}
             }
         });
@@ -293,7 +294,7 @@ fn a_blob_whose_file_blocks_leaves_the_runtime_free_for_a_signal() {
         done.send(()).expect("the test waits");
     });
     let ended = ends.recv_timeout(std::time::Duration::from_mins(1));
-    // Whoever still waits for a writer may go on.
+    // Releases threads that still wait for a writer.
     drop(std::fs::File::options().read(true).write(true).open(&path).expect("a pipe"));
     ended.expect("the thread of the runtime waited for the file");
 }
@@ -309,7 +310,7 @@ async fn a_directory_of_layouts_keeps_the_contract() {
     contract(&store, Some(&tamper)).await;
 }
 
-/// `path` is below the registry's root: empty, or `/organisation`.
+/// Runs the contract against a registry. `path` is below the root of the registry: empty, or `/organisation`.
 async fn registry_keeps_the_contract(setup: Setup, path: &str, credentials: Credentials) {
     let registry = Registry::with(setup);
     let location = Location::parse(&format!("{}{path}", registry.url()), false).expect("a location");
@@ -360,7 +361,7 @@ async fn a_registry_behind_tls_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn the_registries_of_others_keep_the_contract() {
+async fn independent_registries_keep_the_contract() {
     for registry in DockerRegistry::each() {
         let location = Location::parse(&format!("{}/organisation", registry.address()), false).expect("a location");
         contract(&Store::open(&location, Options::default()).expect("a store"), None).await;

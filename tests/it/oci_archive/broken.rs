@@ -1,4 +1,4 @@
-//! What is no such archive, is cut off, or is made to do harm.
+//! Files that are not archives, are truncated, or are made to do harm.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::store_contract::{artifact, repository, tag};
 use crate::support::images::{Files, blob_name, gzip, layout, tar, zstd};
 use crate::support::programs::{after, release, run, stdout};
 
-/// Files in a directory of their own.
+/// A temporary directory for one file.
 struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -31,11 +31,11 @@ impl Scratch {
     fn refused(&self, bytes: &[u8], kind: Kind, reason: &str) {
         let error = open(&self.file(bytes)).expect_err(reason);
         assert_eq!(error.kind(), kind, "{error}");
-        assert!(error.to_string().contains(reason), "want `{reason}`: {error}");
+        assert!(error.to_string().contains(reason), "expected `{reason}`: {error}");
     }
 }
 
-/// A manifest and its blobs.
+/// Returns the contents of an artifact: its manifest and its blobs.
 fn contents() -> Vec<Content> {
     artifact("one").contents().cloned().collect()
 }
@@ -47,7 +47,7 @@ fn entry(name: &str) -> Value {
     entry
 }
 
-/// The files of an archive with these entries.
+/// Returns the files of an archive with these entries in its index.
 fn files(entries: &[Value]) -> Files {
     let blobs: Vec<Vec<u8>> = contents().iter().map(|content| content.bytes().expect("in memory").to_vec()).collect();
     let mut files = layout(entries, &blobs);
@@ -61,7 +61,7 @@ fn sound() -> Files {
     files(&[entry(&format!("{OWN}/charts/one:1.0"))])
 }
 
-/// A member of a kind, with a link's target.
+/// Returns the header of a member of the given kind, with the target of a link.
 fn special(kind: EntryType, name: &str, link: &str) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
@@ -74,11 +74,11 @@ fn special(kind: EntryType, name: &str, link: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_archive_that_was_packed_by_hand_is_read() {
+async fn an_archive_that_was_packed_by_tar_is_read() {
     let scratch = Scratch::new();
     let store = open(&scratch.file(&tar(&sound()))).expect("an archive");
     assert_eq!(store.tags(&repository("charts/one")).await.expect("tags"), [tag("1.0")]);
-    // As `tar` packs a directory: with directories, in another order, by names that begin with a point.
+    // `tar` packs a directory with entries for directories, in another order, with names that start with `./`.
     let directory = scratch.0.path().join("unpacked");
     crate::support::images::write(&directory, &sound());
     let packed = scratch.0.path().join("packed.tar");

@@ -1,4 +1,4 @@
-//! What goes into an archive: checked on its way, whole or not at all.
+//! The content of archives is verified while it is written, and an archive is written as a whole or not at all.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use alga_release::oci::{Artifact, Content, Descriptor, Digest, Error, FileRange,
 use super::{OWN, PREFIX_KEY, assert_holds, named, open, platforms, prefix, several, write};
 use crate::store_contract::{artifact, repository, tag};
 
-/// What lies in a directory, hidden files too.
+/// Returns the names of all files in a directory, including hidden ones.
 fn files(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory)
         .expect("a directory")
@@ -23,14 +23,14 @@ fn files(directory: &Path) -> Vec<String> {
     names
 }
 
-/// An artifact whose only layer is said to be `descriptor` and lies in `range`.
+/// Returns an artifact whose only layer has the given descriptor and is read from `range`.
 fn in_file(descriptor: Descriptor, range: FileRange) -> Artifact {
     let config = Content::new("application/vnd.example.config.v1+json", "{}");
     Artifact::pack(None, config, vec![Content::in_file(descriptor, range)], std::collections::BTreeMap::new())
 }
 
 #[tokio::test]
-async fn two_contents_under_one_name_and_half_artifacts_are_refused() {
+async fn two_artifacts_with_one_name_and_incomplete_artifacts_are_refused() {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("refused.tar");
     let refused = async |entries: &[super::Named], reason: &str| {
@@ -58,14 +58,14 @@ async fn two_contents_under_one_name_and_half_artifacts_are_refused() {
     let without_layer = Artifact::of(whole.manifest().clone(), whole.manifests().to_vec(), whole.blobs()[1..].to_vec());
     let absent = format!("the manifest names {} (", whole.blobs()[0].descriptor().digest);
     refused(&[named(&chart, None, without_layer)], &absent).await;
-    // What another artifact brings is there.
+    // A blob that another artifact contains is present.
     let one = artifact("one");
     let without = Artifact::of(one.manifest().clone(), Vec::new(), Vec::new());
     write(&path, &[named(&chart, None, without), named(&chart, Some("1.0"), one)]).await.expect("written");
 }
 
 #[tokio::test]
-async fn an_index_keeps_its_digest_where_platforms_are_left_out() {
+async fn an_index_keeps_its_digest_when_platforms_are_left_out() {
     let scratch = tempfile::tempdir().expect("a directory");
     let (path, whole, plane) = (scratch.path().join("release.tar"), platforms(), repository("plane"));
     let [kept, left] = [0, 1].map(|at| whole.manifests()[at].descriptor().clone());
@@ -79,7 +79,7 @@ async fn an_index_keeps_its_digest_where_platforms_are_left_out() {
 }
 
 #[tokio::test]
-async fn a_foreign_layer_stays_where_its_author_keeps_it() {
+async fn a_foreign_layer_is_not_part_of_an_archive() {
     let scratch = tempfile::tempdir().expect("a directory");
     let (path, plane) = (scratch.path().join("release.tar"), repository("plane"));
     let foreign = Content::new("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "kept elsewhere");
@@ -93,7 +93,7 @@ async fn a_foreign_layer_stays_where_its_author_keeps_it() {
 }
 
 #[tokio::test]
-async fn content_that_is_not_what_its_digest_says_leaves_nothing_behind_and_the_old_archive_as_it_was() {
+async fn content_with_a_wrong_digest_leaves_no_file_behind_and_the_old_archive_unchanged() {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("release.tar");
     write(&path, &several()).await.expect("written");
@@ -132,7 +132,7 @@ async fn content_that_is_not_what_its_digest_says_leaves_nothing_behind_and_the_
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_is_replaced_and_what_another_one_writes_is_not() {
+async fn the_file_of_a_killed_process_is_replaced_and_that_of_a_running_one_is_not() {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("release.tar");
     let left = scratch.path().join(".release.tar.unfinished");
@@ -141,7 +141,7 @@ async fn what_a_killed_process_left_is_replaced_and_what_another_one_writes_is_n
     held.lock().expect("locked");
     let error = write(&path, &several()).await.expect_err("another process");
     assert!(error.to_string().contains("another process is writing this archive"), "{error}");
-    assert_eq!(fs::metadata(&left).expect("it stays").len(), 1 << 20);
+    assert_eq!(fs::metadata(&left).expect("the file of the other process").len(), 1 << 20);
     drop(held);
     write(&path, &several()).await.expect("written");
     assert_eq!(files(scratch.path()), ["release.tar"]);
@@ -155,7 +155,7 @@ async fn what_a_killed_process_left_is_replaced_and_what_another_one_writes_is_n
 }
 
 #[tokio::test]
-async fn an_archive_takes_the_place_of_a_file_alone() {
+async fn an_archive_only_replaces_a_regular_file() {
     let scratch = tempfile::tempdir().expect("a directory");
     let kind = |error: Error| (error.kind(), error.to_string());
     let (there, reason) = kind(write(scratch.path(), &several()).await.expect_err("a directory"));
@@ -167,7 +167,7 @@ async fn an_archive_takes_the_place_of_a_file_alone() {
 }
 
 #[tokio::test]
-async fn progress_reaches_the_total_and_counts_what_is_shared_once() {
+async fn progress_reaches_the_total_and_counts_shared_content_once() {
     let scratch = tempfile::tempdir().expect("a directory");
     let several = several();
     let entries: Vec<Entry<'_>> =
@@ -189,13 +189,13 @@ async fn progress_reaches_the_total_and_counts_what_is_shared_once() {
     assert_eq!(heard.last(), Some(&(total, total)));
 }
 
-/// In a process of its own, by its name: what it measures is its own memory.
+/// Runs in a process of its own, because it measures the memory of the process.
 #[tokio::test]
 #[ignore = "run by the next test"]
 async fn large_member() {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("large.tar");
-    // Holes: they take no room on the disk before they are copied.
+    // The file is sparse, so it takes no space on disk before it is copied.
     let file = tempfile::tempfile_in(scratch.path()).expect("a file");
     let size = 160 << 20;
     file.set_len(size).expect("a size");
@@ -205,9 +205,9 @@ async fn large_member() {
     let range = FileRange::new(Arc::new(file), 0, size);
     let error =
         write(&path, &[named(&format!("{OWN}/x"), Some("1"), in_file(descriptor.clone(), range.clone()))]).await;
-    let error = error.expect_err("only its end says what it is");
+    let error = error.expect_err("the digest is wrong");
     let found = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-    let digest = found.split("digest ").last().expect("it says what it found").parse().expect("a digest");
+    let digest = found.split("digest ").last().expect("the error names the digest").parse().expect("a digest");
     let descriptor = Descriptor { digest, ..descriptor };
     let entries = [named(&format!("{OWN}/x"), Some("1"), in_file(descriptor.clone(), range))];
     write(&path, &entries).await.expect("written");

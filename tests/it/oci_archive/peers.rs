@@ -1,4 +1,4 @@
-//! Archives, read by the programs of others.
+//! Archives, read by the tools of other projects.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn image() -> Artifact {
     Artifact::of(Document::new(images::MANIFEST, manifest), Vec::new(), blobs)
 }
 
-/// The manifests that a layout's index names, by their digests.
+/// Returns the digests of the manifests in a layout's index.
 fn digests(layout: &Path) -> Vec<String> {
     let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).expect("a file")).expect("JSON");
     let entries = index["manifests"].as_array().expect("entries").iter();
@@ -54,7 +54,7 @@ fn digests(layout: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn others_read_an_archive_by_the_names_in_it() {
+async fn other_tools_read_an_archive_by_the_names_in_it() {
     let Some(peers) = Peers::find() else { return };
     let (image, platforms, chart) = (image(), platforms(), artifact("chart"));
     let names = ["plane:1.0".to_owned(), format!("plane@{}", platforms.digest())];

@@ -1,4 +1,4 @@
-//! A clock that no test waits for: when everything that runs is asleep, its time goes on to whoever wakes first.
+//! A clock whose time passes without waiting: when all tasks sleep, it advances to the first one that wakes up.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,25 +8,25 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-/// When the time of every clock begins.
+/// The time at which every clock starts.
 const BEGIN: &str = "2026-11-20T12:00:00Z";
 
 #[derive(Debug, Default)]
 struct State {
     passed: Duration,
-    /// How many run that may sleep.
+    /// Number of running tasks that may sleep.
     running: usize,
     asleep: Vec<(Duration, oneshot::Sender<()>)>,
 }
 
 impl State {
-    /// Wakes the first one, when all that run are asleep.
+    /// Wakes the first task when all running tasks are asleep.
     fn go_on(&mut self) {
         while self.asleep.len() >= self.running.max(1) {
             let first = (0..self.asleep.len()).min_by_key(|one| self.asleep[*one].0).expect("one");
             let (until, wake) = self.asleep.swap_remove(first);
             self.passed = self.passed.max(until);
-            // Who does not listen any more has gone; then the next one's turn has come.
+            // A task that was cancelled no longer listens, so the next one is woken.
             if wake.send(()).is_ok() {
                 break;
             }
@@ -34,7 +34,7 @@ impl State {
     }
 }
 
-/// The clock, and every other hand of it.
+/// The clock. Its clones share the time.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualClock(Arc<Mutex<State>>);
 
@@ -43,22 +43,22 @@ impl VirtualClock {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// How much time has passed.
+    /// Returns how much time has passed.
     pub fn passed(&self) -> Duration {
         self.state().passed
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub fn pass(&self, time: Duration) {
         self.state().passed += time;
     }
 
-    /// From now on `count` run side by side: time goes on when all of them are asleep.
+    /// Sets the number of concurrent tasks. The time advances when all of them are asleep.
     pub fn run_together(&self, count: usize) {
         self.state().running = count;
     }
 
-    /// One of them is done.
+    /// Reports that one of the concurrent tasks has ended.
     pub fn one_is_done(&self) {
         let mut state = self.state();
         state.running -= 1;

@@ -1,5 +1,6 @@
-//! As much of an API server as kubectl asks before it takes an object: which kinds there are, and that none of the objects is there.
-//! Its answers are those of discovery: <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api>
+//! As much of an API server as kubectl asks before it accepts an object: the kinds that exist, and that no object
+//! exists yet. The responses are those of discovery:
+//! <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api>
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::programs::{Run, run};
 
-/// Plural, kind, and whether it lies in a namespace.
+/// Plural name, kind, and whether objects of the kind are namespaced.
 type Kind = (&'static str, &'static str, bool);
 
-/// Kinds by their API.
+/// The known kinds, by their API.
 const KINDS: [(&str, &[Kind]); 4] = [
     ("v1", &[("namespaces", "Namespace", false), ("configmaps", "ConfigMap", true)]),
     (
@@ -24,7 +25,7 @@ const KINDS: [(&str, &[Kind]); 4] = [
     ("helm.toolkit.fluxcd.io/v2", &[("helmreleases", "HelmRelease", true)]),
 ];
 
-/// An empty cluster with Flux in it. It ends with the test.
+/// An empty cluster with Flux installed. It ends with the test.
 #[derive(Debug)]
 pub struct Cluster {
     server: String,
@@ -36,25 +37,25 @@ impl Cluster {
         let server = format!("http://{}", listener.local_addr().expect("an address"));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // kubectl asks for several things at once, and some connections it opens in vain.
+                // kubectl sends several requests at once, and opens some connections that it does not use.
                 std::thread::spawn(move || answer(stream));
             }
         });
         Self { server }
     }
 
-    /// `kubectl apply --dry-run=client` of a file; the objects that it took are printed by kind and name.
+    /// Runs `kubectl apply --dry-run=client` on a file. The accepted objects are printed by kind and name.
     pub fn apply(&self, kubectl: &Path, file: &Path) -> Run {
         let home = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(kubectl);
         command.env_clear().env("HOME", home.path()).stdin(Stdio::null());
-        // Of what the kinds look like, their definitions are asked; here it is known which kinds there are.
+        // Validation would need the definitions of the kinds. This server only knows which kinds exist.
         command.args(["apply", "--dry-run=client", "--validate=false", "--output", "name", "--server", &self.server]);
         run(command.args(["--kubeconfig", "/dev/null", "--filename"]).arg(file))
     }
 }
 
-/// One request on each connection. A client that goes away is no failure of the test.
+/// Answers one request on each connection. The test does not fail when a client closes the connection.
 fn answer(mut stream: TcpStream) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
     let first = lines.next()?;

@@ -1,4 +1,4 @@
-//! Objects of Kubernetes, held strictly against the definitions of their kinds.
+//! Strict validation of Kubernetes objects against the definitions of their kinds.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use alga_release::yaml::{self, Node};
 use serde_json::Value;
 
-/// A node as JSON.
+/// Converts a node to JSON.
 pub fn json_of(node: &Node) -> Value {
     let node = node.resolved();
     if !node.entries().is_empty() {
@@ -20,7 +20,7 @@ pub fn json_of(node: &Node) -> Value {
     if node.is_string() { text.into() } else { serde_json::from_str(text).unwrap_or_else(|_| text.into()) }
 }
 
-/// The strict schema of a kind, from the resource definitions in a directory.
+/// Returns the strict schema of a kind, from the resource definitions in a directory.
 pub fn validator(crds: &Path, kind: &str, version: &str) -> jsonschema::Validator {
     let plural = if kind.ends_with('y') { format!("{}ies", kind.trim_end_matches('y')) } else { format!("{kind}s") };
     let plural = plural.to_lowercase();
@@ -39,13 +39,13 @@ pub fn validator(crds: &Path, kind: &str, version: &str) -> jsonschema::Validato
     jsonschema::validator_for(&schema).expect("a schema")
 }
 
-/// What is wrong with an object by its resource definition, fields that it does not name refused.
+/// Validates an object against its resource definition, and refuses unknown fields. Returns the errors.
 pub fn schema_errors(crds: &Path, kind: &str, object: &Value) -> Vec<String> {
     let version = object["apiVersion"].as_str().and_then(|api| api.split('/').nth(1)).expect("a version");
     errors(&validator(crds, kind, version), object)
 }
 
-/// The same, of a schema that was made before.
+/// Validates an object with a schema that is already built. Returns the errors.
 pub fn errors(validator: &jsonschema::Validator, object: &Value) -> Vec<String> {
     validator.iter_errors(object).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
@@ -61,7 +61,7 @@ fn strict(schema: &mut Value) {
     if fields.contains_key("x-kubernetes-int-or-string") {
         fields.insert("type".to_owned(), serde_json::json!(["integer", "string"]));
     }
-    // The API server sets defaults before it looks.
+    // The API server sets defaults before it validates.
     let defaults = fields.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     if let Some(Value::Array(required)) = fields.get_mut("required") {
         required.retain(|name| {

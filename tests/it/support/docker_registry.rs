@@ -1,4 +1,4 @@
-//! Registries of others, as independent peers: Debian's `docker-registry`, which is distribution 2, and distribution 3.
+//! Independent registries as peers: Debian's `docker-registry`, which is distribution 2, and distribution 3.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use super::token_server::TokenServer;
 use super::{files_below, missing, peer};
 
-/// How many free ports are tried.
+/// Number of free ports that are tried.
 const PORTS: usize = 5;
 
-/// Whom a registry with passwords lets in.
+/// The user that a registry with passwords accepts.
 pub const USER: &str = "docker-user";
-/// With what.
+/// The password of that user.
 pub const PASSWORD: &str = "docker-secret";
-/// Of the password, by bcrypt.
+/// The bcrypt hash of the password.
 const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuV1ceFQaoGHhr09XXIsl7c//3ORIUL0K";
 
-/// What of `http` lets a registry speak TLS.
+/// The part of the `http` configuration that enables TLS.
 const TLS: &str = ", tls: {certificate: 'HERE/tls.pem', key: 'HERE/tls.key'}";
-/// All of them.
+/// All registries, in the order in which they are started.
 const PROGRAMS: [Program; 2] = [Program::Distribution2, Program::Distribution3];
 
-/// Which registry.
+/// The implementation of a registry.
 #[derive(Clone, Copy, Debug)]
 enum Program {
     Distribution2,
@@ -38,7 +38,7 @@ impl Program {
         }
     }
 
-    /// The program, or nothing when there is none; that is said.
+    /// Returns the program, or `None` after reporting that it is missing.
     fn find(self) -> Option<PathBuf> {
         let name = self.name();
         let found = peer(name);
@@ -49,7 +49,7 @@ impl Program {
     }
 }
 
-/// A running registry. Killed on drop.
+/// A running registry, which is killed on drop.
 #[derive(Debug)]
 pub struct DockerRegistry {
     child: Child,
@@ -58,17 +58,18 @@ pub struct DockerRegistry {
 }
 
 impl DockerRegistry {
-    /// Starts `docker-registry`, or says that there is none; with `ALGA_PEERS=require` in the environment that is a failure.
+    /// Starts `docker-registry`, or reports that it is missing. With `ALGA_PEERS=require` in the environment, a missing
+    /// program fails the test.
     pub fn start() -> Option<Self> {
         Self::run(Program::Distribution2, "", "", &[])
     }
 
-    /// Starts each registry that there is, one after the other. One that is missing is said to be, as by [`Self::start`].
+    /// Starts each installed registry, one after another. A missing one is reported as by [`Self::start`].
     pub fn each() -> impl Iterator<Item = Self> {
         PROGRAMS.into_iter().filter_map(|program| Self::run(program, "", "", &[]))
     }
 
-    /// The same, that let [`USER`] in alone, with [`PASSWORD`].
+    /// Starts each registry so that it accepts only [`USER`] with [`PASSWORD`].
     pub fn each_with_password() -> impl Iterator<Item = Self> {
         let auth = "auth: {htpasswd: {realm: test, path: 'HERE/htpasswd'}}\n";
         PROGRAMS
@@ -76,7 +77,8 @@ impl DockerRegistry {
             .filter_map(move |program| Self::run(program, auth, "", &[("htpasswd", format!("{USER}:{HASH}\n"))]))
     }
 
-    /// The same over TLS, for `registry.example`, with tokens of a server. Also whom TLS must trust.
+    /// Starts each registry over TLS for `registry.example`, with tokens of a server. Also returns the certificate to
+    /// trust.
     pub fn each_with_tokens(server: &TokenServer) -> impl Iterator<Item = (Self, String)> {
         let own = rcgen::generate_simple_self_signed(vec!["registry.example".to_owned()]).expect("a certificate");
         let files = [
@@ -93,22 +95,23 @@ impl DockerRegistry {
         })
     }
 
-    /// `docker-registry` over TLS, for this machine's address. Also whom TLS must trust.
+    /// Starts `docker-registry` over TLS for the address of this machine. Also returns the certificate to trust.
     pub fn with_tls() -> Option<(Self, String)> {
         let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let files = [("tls.pem", own.cert.pem()), ("tls.key", own.signing_key.serialize_pem())];
         Self::run(Program::Distribution2, "", TLS, &files).map(|registry| (registry, own.cert.pem()))
     }
 
-    /// With more configuration, and more of its `http`, in both of which `HERE` is the registry's own directory with `files`.
+    /// Starts a registry with additional configuration, in general and for `http`. `HERE` in both is the registry's own
+    /// directory, which contains `files`.
     fn run(program: Program, more: &str, http: &str, files: &[(&str, String)]) -> Option<Self> {
         let path = program.find()?;
-        // Somebody else may take the free port before the registry does.
+        // Another process may take the free port before the registry does.
         let found = (0..PORTS).find_map(|_| Self::try_run(&path, more, http, files).ok());
         Some(found.unwrap_or_else(|| panic!("{} ends at once", program.name())))
     }
 
-    /// An error when it ended at once.
+    /// Returns an error when the program ends at once.
     fn try_run(program: &Path, more: &str, http: &str, files: &[(&str, String)]) -> Result<Self, ExitStatus> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let here = directory.path().display().to_string();
@@ -123,14 +126,14 @@ impl DockerRegistry {
         let path = directory.path().join("config.yml");
         std::fs::write(&path, configuration.replace("HERE", &here)).expect("a configuration");
         let mut command = Command::new(program);
-        // Distribution 3 sends traces to a server on this machine unless told otherwise.
+        // Distribution 3 sends traces to a server on this machine unless this is turned off.
         command.env("OTEL_TRACES_EXPORTER", "none");
         command.arg("serve").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
         let mut registry = Self { child: command.spawn().expect("a registry"), address, directory };
         registry.wait().map(|()| registry)
     }
 
-    /// Until it answers.
+    /// Waits until the registry answers.
     fn wait(&mut self) -> Result<(), ExitStatus> {
         let start = Instant::now();
         while TcpStream::connect(&self.address).is_err() {
@@ -143,8 +146,8 @@ impl DockerRegistry {
         Ok(())
     }
 
-    /// What is left of uploads that were started and neither finished nor cancelled; of a cancelled one it keeps the state of
-    /// its hash.
+    /// Returns the files of uploads that were neither finished nor cancelled. The hash states that a cancelled upload
+    /// leaves are not counted.
     pub fn unfinished_uploads(&self) -> Vec<PathBuf> {
         let files = files_below(self.directory.path()).into_keys().map(PathBuf::from);
         files
@@ -152,19 +155,19 @@ impl DockerRegistry {
             .collect()
     }
 
-    /// Takes all manifests and tags of a repository away, as somebody who cleans up does.
+    /// Removes all manifests and tags of a repository, as a clean-up job does.
     pub fn remove_manifests(&self, repository: &str) {
         let below = format!("docker/registry/v2/repositories/{repository}/_manifests");
         std::fs::remove_dir_all(self.directory.path().join(below)).expect("removed");
     }
 
-    /// The file of a blob or manifest.
+    /// Returns the file of a blob or manifest.
     pub fn data_of(&self, digest: &str) -> PathBuf {
         let hex = digest.strip_prefix("sha256:").expect("a digest");
         self.directory.path().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
     }
 
-    /// `HOST:PORT`.
+    /// Returns the address, `HOST:PORT`.
     pub fn address(&self) -> &str {
         &self.address
     }

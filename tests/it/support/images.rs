@@ -1,4 +1,4 @@
-//! Container images made by hand, and the archives of them.
+//! Container images that are built in memory, and archives of them.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,10 +16,10 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub const BARE: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// Files of an archive, in order.
+/// Names and contents of the files of an archive, in order.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// An image: its config and its bare layers.
+/// An image: its config and its uncompressed layers.
 #[derive(Clone, Debug)]
 pub struct Image {
     pub config: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// For a platform, with layers of about so many bytes.
+    /// Returns an image for a platform, with layers of about these sizes in bytes.
     pub fn new(architecture: &str, sizes: &[usize]) -> Self {
         let layers: Vec<Vec<u8>> = (0..).zip(sizes).map(|(at, size)| layer(at, *size)).collect();
         let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
@@ -40,7 +40,7 @@ impl Image {
         Self { config: config.to_string().into_bytes(), layers }
     }
 
-    /// Its manifest with layers of `media_type`, and all blobs.
+    /// Returns the manifest with layers of `media_type`, and all blobs.
     pub fn oci(&self, media_type: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
         let packed = |layer: &Vec<u8>| if media_type.ends_with("gzip") { gzip(layer) } else { layer.clone() };
         let layers: Vec<Vec<u8>> = self.layers.iter().map(packed).collect();
@@ -54,7 +54,7 @@ impl Image {
         (manifest, std::iter::once(self.config.clone()).chain(layers).collect())
     }
 
-    /// The files of an OCI layout.
+    /// Returns the files of an OCI layout with the image.
     pub fn layout(&self, media_type: &str) -> Files {
         let (manifest, mut blobs) = self.oci(media_type);
         let mut entry = describe(MANIFEST, &manifest);
@@ -63,7 +63,7 @@ impl Image {
         layout(&[entry], &blobs)
     }
 
-    /// What `docker save` wrote until version 24; what two layers share is a link.
+    /// Returns the files that `docker save` wrote until version 24. A layer that occurs twice is a link.
     pub fn docker_save(&self) -> Files {
         let name = |bytes: &[u8]| Digest::of(bytes).hex().to_owned();
         let layers: Vec<String> = self.layers.iter().map(|layer| format!("{}/layer.tar", name(layer))).collect();
@@ -79,7 +79,7 @@ impl Image {
     }
 }
 
-/// The files of a layout with these entries in its index.
+/// Returns the files of a layout with these entries in its index.
 pub fn layout(entries: &[Value], blobs: &[Vec<u8>]) -> Files {
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries });
     let mut files = vec![
@@ -98,7 +98,7 @@ pub fn describe(media_type: &str, bytes: &[u8]) -> Value {
     json!({ "mediaType": media_type, "digest": Digest::of(bytes).as_str(), "size": bytes.len() })
 }
 
-/// A tar with one file, half of it noise.
+/// Returns a tar archive with one file, half of which is random bytes.
 fn layer(seed: u32, size: usize) -> Vec<u8> {
     let mut state = seed.wrapping_add(1);
     let mut next = || {
@@ -130,14 +130,14 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
-/// What a gzip stream holds.
+/// Returns the uncompressed content of a gzip stream.
 pub fn gunzip(bytes: &[u8]) -> Vec<u8> {
     let mut read = Vec::new();
     std::io::Read::read_to_end(&mut flate2::bufread::GzDecoder::new(bytes), &mut read).expect("gzip");
     read
 }
 
-/// Writes the files below a directory.
+/// Writes files below a directory.
 pub fn write(directory: &Path, files: &[(String, Vec<u8>)]) {
     for (name, bytes) in files {
         let path = directory.join(name);

@@ -1,4 +1,4 @@
-//! What the operations get when they are called in the test's own process.
+//! The parameters of operations that a test calls in its own process.
 
 use std::sync::Mutex;
 
@@ -8,7 +8,7 @@ use alga_release::plan::{Event, Progress};
 
 use super::programs::Source;
 
-/// Keeps notes and warnings.
+/// Keeps the notes and warnings of an operation.
 #[derive(Debug, Default)]
 pub struct Heard(pub Mutex<Vec<String>>);
 
@@ -20,7 +20,7 @@ impl Progress for Heard {
     }
 }
 
-/// A version of a source tree for the channel `nightly`, at a fixed commit and time, without a look at its images.
+/// Returns the request to pack a version of a source tree at a fixed commit and time, without checking its images.
 pub fn tree(source: &Source, version: &str) -> PackRequest {
     let [version, channel] = [version, "nightly"].map(|tag| tag.parse().expect("a tag"));
     let revision = RevisionRequest { commit: Some("a".repeat(40)), source_url: None, epoch: Some(1_700_000_000) };

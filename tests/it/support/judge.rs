@@ -1,4 +1,4 @@
-//! The program of `tests/peers/judge`, which answers many questions with the libraries of Flux and Helm.
+//! The program `tests/peers/judge`, which answers questions with the libraries of Flux and Helm.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 
 use super::require;
 
-/// Asks all questions in one process. Returns the answers in the same order; nothing when the program is missing.
+/// Asks all questions in one process, and returns the answers in the same order. Returns `None` when the program is
+/// missing.
 pub fn judge(questions: &[Json]) -> Option<Vec<Json>> {
     let program = require("judge")?;
     let mut child = Command::new(program)

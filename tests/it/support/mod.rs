@@ -1,4 +1,4 @@
-//! What several tests stand on.
+//! Code that several tests share.
 
 pub mod clock;
 pub mod cluster;
@@ -21,7 +21,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 
-/// The program `name` of another project, when it is installed: in `$ALGA_PEERS_DIR`, in the cache, or on the path.
+/// Finds a program of another project: in `$ALGA_PEERS_DIR`, in the cache, or in `PATH`.
 #[allow(clippy::disallowed_methods, reason = "tests look for programs where their environment says")]
 pub fn peer(name: &str) -> Option<PathBuf> {
     let given = std::env::var_os("ALGA_PEERS_DIR").map(PathBuf::from);
@@ -35,25 +35,27 @@ pub fn peer(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Says that something is not there and the test is skipped; with `ALGA_PEERS=require` in the environment that is a failure.
+/// Reports that something is missing and the test is skipped. With `ALGA_PEERS=require` in the environment, the test
+/// fails instead.
 pub fn missing(what: &str) {
     #[expect(clippy::disallowed_methods, reason = "a switch of the tests themselves")]
     let required = std::env::var("ALGA_PEERS").is_ok_and(|peers| peers == "require");
     assert!(!required, "{what}");
-    // Straight to the terminal: what a passing test prints is not shown.
+    // Printed directly to the terminal, because the output of a passing test is not shown.
     let _ = writeln!(std::io::stderr(), "skipped: {what}");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let mut skipped = SKIPPED.lock().expect("no test panics while it writes");
     writeln!(skipped, "{test}\t{what}").expect("written");
 }
 
-/// The tests that are skipped in this run, each with the reason. `tests/skipped.rs` prints them for the process of cargo that runs both.
+/// The tests that were skipped in this run, with the reasons. `tests/skipped.rs` prints them for the cargo process that
+/// runs both.
 static SKIPPED: LazyLock<Mutex<File>> = LazyLock::new(|| {
     let name = format!("skipped-{}", std::os::unix::process::parent_id());
     Mutex::new(File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)).expect("a file"))
 });
 
-/// As [`peer`]; when there is none, that is said.
+/// Finds a program as [`peer`] does, and reports when it is missing.
 pub fn require(name: &str) -> Option<PathBuf> {
     let found = peer(name);
     if found.is_none() {
@@ -62,12 +64,12 @@ pub fn require(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// A file or directory of this repository.
+/// Returns the path of a file or directory of this repository.
 pub fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Every file below a directory, by its path from there.
+/// Reads every file below a directory, by its relative path.
 pub fn files_below(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut left = vec![directory.to_owned()];
@@ -85,8 +87,8 @@ pub fn files_below(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// The most memory that a process has taken by itself, in MiB, out of `/proc/PID/status`: without the pages of its file, of which a
-/// build with debug information has many.
+/// Returns the largest anonymous memory of a process in MiB, from `/proc/PID/status`. Pages of the program's file are
+/// not counted, because a build with debug information has many of them.
 pub fn peak_memory(status: &str) -> u64 {
     let kibibytes = |key: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(key));

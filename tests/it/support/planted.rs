@@ -1,9 +1,9 @@
-//! Source trees by hand: as many charts as it takes, and no more in them than a publication needs.
+//! Generated source trees with any number of charts, each as small as possible.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// A source tree of charts of these names, and an overlay that uses each.
+/// Writes a source tree with charts of these names, and an overlay that uses each of them.
 pub fn plant<T: AsRef<str>>(tree: &Path, charts: impl IntoIterator<Item = T>) {
     let write = |path: &str, text: &str| {
         let path = tree.join(path);

@@ -1,4 +1,4 @@
-//! The two programs, run from outside as people run them, with an environment that holds nothing of the tester's.
+//! Runs the two programs from outside, as people run them, with an environment that contains nothing of the tester's.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::docker_registry::{PASSWORD, USER};
 use super::root;
 
-/// What a program did.
+/// The result of running a program.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,
@@ -25,7 +25,7 @@ impl Run {
         Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// Ended with `code`, and without a panic.
+    /// Checks that the program ended with `code`, and without a panic.
     #[track_caller]
     pub fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
@@ -33,25 +33,25 @@ impl Run {
         self
     }
 
-    /// Says all of this on standard error.
+    /// Checks that standard error contains all of these words.
     #[track_caller]
     pub fn says(self, words: &[&str]) -> Self {
         for word in words {
-            assert!(self.stderr.contains(word), "no `{word}` in: {}", self.stderr);
+            assert!(self.stderr.contains(word), "missing `{word}` in: {}", self.stderr);
         }
         self
     }
 
-    /// Prints all of this on standard output.
+    /// Checks that standard output contains all of these words.
     #[track_caller]
     pub fn prints(self, words: &[&str]) -> Self {
         for word in words {
-            assert!(self.stdout.contains(word), "no `{word}` in: {}", self.stdout);
+            assert!(self.stdout.contains(word), "missing `{word}` in: {}", self.stdout);
         }
         self
     }
 
-    /// Standard output as JSON.
+    /// Parses standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|cause| panic!("{cause}: {}{}", self.stdout, self.stderr))
@@ -69,16 +69,16 @@ fn clean(program: &str) -> Command {
     command
 }
 
-/// `alga-release`.
+/// Returns a command that runs `alga-release`.
 pub fn release() -> Command {
     clean(env!("CARGO_BIN_EXE_alga-release"))
 }
 
-/// `alga-release` with these arguments.
+/// Runs `alga-release` with these arguments.
 pub fn alga(arguments: &[&str]) -> Run {
     let mut command = release();
     command.args(arguments);
-    // A test that breaks something does not wait for it to pass.
+    // A test with a failing registry does not wait for retries.
     let asks = ["promote", "rollback", "history", "verify", "in-use", "diff"];
     if arguments.first().is_some_and(|name| asks.contains(name)) && !arguments.contains(&"--retry-for") {
         command.args(["--retry-for", "0"]);
@@ -86,19 +86,19 @@ pub fn alga(arguments: &[&str]) -> Run {
     run(&mut command)
 }
 
-/// `alga-resolve`.
+/// Runs `alga-resolve` with these arguments.
 pub fn resolve(arguments: &[&str]) -> Run {
     run(&mut resolving(arguments))
 }
 
-/// The same, not started yet.
+/// Returns a command that runs `alga-resolve` with these arguments.
 pub fn resolving(arguments: &[&str]) -> Command {
     let mut command = clean(env!("CARGO_BIN_EXE_alga-resolve"));
     command.args(arguments);
     command
 }
 
-/// The command, started by a shell that does `before` first: other limits, another umask.
+/// Wraps a command in a shell that runs `before` first, for example to set limits or the umask.
 pub fn after(before: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("{before}; exec \"$@\"")).arg("sh");
@@ -109,11 +109,12 @@ pub fn after(before: &str, command: &Command) -> Command {
     shell
 }
 
-/// What tests use as passwords, tokens and the like, all of them: nothing that any of them runs may print one.
+/// The passwords and tokens of all tests. No program that a test runs may print one of them.
 const SECRETS: [&str; 8] =
     ["secret-pass", "docker-secret", "for-registry", "proxy-pass", "s3cret", "hunter2", "-secret", "Bearer "];
 
-/// Runs a command; what it did, which is never to show a secret, nor one in the form in which it is sent.
+/// Runs a command, and checks that its output contains no secret, neither in plain text nor in the encoding in which it
+/// is sent.
 pub fn run(command: &mut Command) -> Run {
     let run = Run::of(&output(command));
     for secret in SECRETS.into_iter().chain([basic(USER, PASSWORD).as_str(), basic("alice", "secret-pass").as_str()]) {
@@ -131,62 +132,63 @@ fn output(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|cause| panic!("{command:?}: {cause}"))
 }
 
-/// Runs a command that must succeed; its standard output.
+/// Runs a command that must succeed, and returns its standard output.
 pub fn stdout(command: &mut Command) -> Vec<u8> {
     let output = output(command);
     assert!(output.status.success(), "{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-/// `alga-release publish SOURCE --output json` with further arguments; the report.
+/// Runs `alga-release publish SOURCE --output json` with further arguments, and returns the report.
 pub fn publish<I: AsRef<OsStr>>(source: &Path, arguments: impl IntoIterator<Item = I>) -> Value {
     let report = stdout(release().arg("publish").arg(source).args(["--output", "json"]).args(arguments));
     serde_json::from_slice(&report).expect("a report")
 }
 
-/// A copy of the fixtures. Removed on drop.
+/// A copy of the fixtures, which is removed on drop.
 #[derive(Debug)]
 pub struct Source {
     directory: tempfile::TempDir,
 }
 
 impl Source {
-    /// As it is in the repository.
+    /// Copies the fixtures as they are in the repository.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         copy(&root("charts-fixtures"), &directory.path().join("tree"));
         Self { directory }
     }
 
-    /// A file of the tree.
+    /// Returns the path of a file in the tree.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join("tree").join(name)
     }
 
-    /// A layout beside the tree, that does not exist yet.
+    /// Returns the location of a layout beside the tree, which does not exist yet.
     pub fn layout(&self) -> String {
         format!("oci-layout:{}", self.store().display())
     }
 
-    /// The layout's directory.
+    /// Returns the directory of that layout.
     pub fn store(&self) -> PathBuf {
         self.directory.path().join("store")
     }
 
-    /// Writes a file.
+    /// Writes a file of the tree.
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         std::fs::write(path, text).expect("written");
     }
 
-    /// Appends to a file.
+    /// Appends to a file of the tree.
     pub fn append(&self, name: &str, text: &str) {
         let before = std::fs::read_to_string(self.path(name)).unwrap_or_default();
         self.write(name, &(before + text));
     }
 
-    /// Makes the tree a work tree of git, all of it committed, or says that there is no git; the commit.
+    /// Commits the whole tree to a new git repository and returns the commit. Returns `None` after reporting that git
+    /// is missing.
     pub fn commit(&self) -> Option<String> {
         let git = super::require("git")?;
         let command = |arguments: &[&str]| {
@@ -204,17 +206,17 @@ impl Source {
         Some(command(&["rev-parse", "HEAD"]))
     }
 
-    /// `alga-release publish`, of a given commit and time, without looking at images.
+    /// Runs `alga-release publish` at a given commit and time, without checking images.
     pub fn publish(&self, arguments: &[&str]) -> Run {
         run(&mut self.publishing(arguments))
     }
 
-    /// The same in an environment.
+    /// Runs [`Self::publish`] with environment variables.
     pub fn publish_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
         run(self.publishing(arguments).envs(environment.iter().copied()))
     }
 
-    /// The same, not started yet.
+    /// Returns the command that [`Self::publish`] runs.
     pub fn publishing(&self, arguments: &[&str]) -> Command {
         let mut command = release();
         command.arg("publish").arg(self.path("")).args(["--source-commit", &"a".repeat(40)]);

@@ -1,12 +1,12 @@
-//! A proxy in this process, as companies have them: tunnels for HTTPS, forwards plain HTTP. Whatever host it is asked for, it
-//! goes to the one place that the test named.
+//! A proxy in this process, as companies have them: it tunnels HTTPS and forwards plain HTTP. All requests go to the
+//! one address that the test passes, whatever host they name.
 
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// A running proxy. It ends with the test.
+/// A running proxy, which ends with the test.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -14,7 +14,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Leads everything to `target` (`HOST:PORT`).
+    /// Starts a proxy that sends everything to `target` (`HOST:PORT`).
     pub fn to(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -23,19 +23,19 @@ impl Proxy {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (target, log) = (target.clone(), Arc::clone(&log));
-                // A side that goes away is no failure of the test.
+                // The test does not fail when one side closes the connection.
                 thread::spawn(move || serve(&stream, &target, &log));
             }
         });
         Self { address, heads }
     }
 
-    /// With a user and a password.
+    /// Returns the URL of the proxy, with user and password.
     pub fn url(&self) -> String {
         format!("http://proxy-user:proxy-pass@{}", self.address)
     }
 
-    /// Requests as they arrived: the line and the headers, with lower-case names.
+    /// Returns the heads of the requests as they arrived: the first line and the headers, with lowercase names.
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -60,7 +60,7 @@ fn serve(mut client: &TcpStream, target: &str, log: &Mutex<Vec<String>>) -> io::
     forward(&lines, &mut reader, client, &mut upstream)
 }
 
-/// One request with its answer; a proxy's own headers stay here.
+/// Forwards one request and its response. The headers for the proxy are removed.
 fn forward(
     lines: &[String],
     reader: &mut BufReader<TcpStream>,

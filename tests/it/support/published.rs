@@ -1,4 +1,4 @@
-//! The fixtures, published to a registry in this process, and what it holds then.
+//! The fixtures, published to a registry in this process, and the content of the registry afterwards.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use sha2::{Digest as _, Sha256};
 use super::programs::{Run, Source};
 use super::registry::Registry;
 
-/// Where releases lie.
+/// The repository of releases.
 pub const RELEASES: &str = "org/alga-appliance-release";
 const RELEASE_CONFIG: &str = "application/vnd.alga.appliance.release.config.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const RECORD: &str = "vnd.alga.appliance.channel.";
 
-/// The prefix that a test publishes to.
+/// Returns the store that a test publishes to.
 pub fn store(registry: &Registry) -> String {
     format!("{}/org", registry.address())
 }
 
-/// `alga-release publish` of the fixtures.
+/// Runs `alga-release publish` on the fixtures.
 pub fn publish(source: &Source, registry: &Registry, version: &str, channel: &str, more: &[&str]) -> Run {
     let store = store(registry);
     let mut arguments = vec!["--version", version, "--channel", channel, "--store", &store];
@@ -27,7 +27,7 @@ pub fn publish(source: &Source, registry: &Registry, version: &str, channel: &st
     source.publish(&arguments)
 }
 
-/// Takes away what a release says of itself, as older publishers wrote none of it.
+/// Removes the description of a release from its JSON, as older publishers did not write one.
 pub fn undescribed(release: &mut Value) {
     let object = release.as_object_mut().expect("an object");
     for key in ["product", "prefix", "chartRepository", "appliance"] {
@@ -35,35 +35,35 @@ pub fn undescribed(release: &mut Value) {
     }
 }
 
-/// How many requests could have changed something.
+/// Counts the requests that may have changed something.
 pub fn writes(registry: &Registry) -> usize {
     registry.log().iter().filter(|received| !matches!(received.method.as_str(), "GET" | "HEAD")).count()
 }
 
-/// The manifest of a release or a channel.
+/// Returns the manifest of a release or a channel.
 pub fn manifest(registry: &Registry, reference: &str) -> Value {
     let (_, bytes) = registry.manifest(RELEASES, reference).expect("a manifest");
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
-/// The JSON that a tag serves.
+/// Returns the JSON that a tag serves.
 pub fn served(registry: &Registry, tag: &str) -> Value {
     let manifest = manifest(registry, tag);
     let digest = manifest["config"]["digest"].as_str().expect("a digest");
     serde_json::from_slice(&registry.blob(RELEASES, digest).expect("a blob")).expect("JSON")
 }
 
-/// What the record of a channel's last move says.
+/// Returns a value of the record of a channel's last move.
 pub fn record(registry: &Registry, channel: &str, key: &str) -> Option<String> {
     manifest(registry, channel)["annotations"][format!("{RECORD}{key}")].as_str().map(ToOwned::to_owned)
 }
 
-/// Publishes a release that this program would not write.
+/// Stores a release that this program would not write.
 pub fn put_release(registry: &Registry, tag: &str, json: &Value, annotations: &Value) {
     put_release_in(registry, RELEASES, tag, json, annotations);
 }
 
-/// Publishes a release that this program would not write, in a repository of any name.
+/// Stores a release that this program would not write, in a repository of any name.
 pub fn put_release_in(registry: &Registry, repository: &str, tag: &str, json: &Value, annotations: &Value) {
     let bytes = json.to_string().into_bytes();
     let config = json!({"mediaType": RELEASE_CONFIG, "digest": digest_of(&bytes), "size": bytes.len()});
@@ -83,7 +83,7 @@ pub fn put_artifact(registry: &Registry, repository: &str, tag: &str) -> String 
     digest_of(&manifest)
 }
 
-/// An image with a config and one layer, in a registry.
+/// Stores an image with a config and one layer.
 pub fn put_image(registry: &Registry, name: &str, tag: &str) -> String {
     let blob = |bytes: &[u8], media_type: &str| {
         registry.put_blob(name, &digest_of(bytes), bytes);
@@ -97,7 +97,7 @@ pub fn put_image(registry: &Registry, name: &str, tag: &str) -> String {
     digest_of(&bytes)
 }
 
-/// 1.0.3 in nightly with all its images and a control plane; and the tree.
+/// Publishes 1.0.3 to nightly with all its images and a control plane. Returns the tree and the registry.
 pub fn complete() -> (Source, Registry) {
     let (source, registry) = (Source::new(), Registry::start());
     for (name, tag) in [
@@ -113,7 +113,7 @@ pub fn complete() -> (Source, Registry) {
     (source, registry)
 }
 
-/// A release with other words in its JSON, under a version's tag.
+/// Changes the JSON of a release, and stores the release under its version tag.
 pub fn rewrite_release(registry: &Registry, change: impl FnOnce(&mut Value)) {
     let mut release = served(registry, "1.0.3");
     change(&mut release);
@@ -129,22 +129,22 @@ pub fn rewrite_release(registry: &Registry, change: impl FnOnce(&mut Value)) {
     registry.put_manifest(RELEASES, Some(version), &digest_of(&bytes), MANIFEST, &bytes);
 }
 
-/// The digest of bytes.
+/// Returns the digest of bytes.
 pub fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// All tags of all repositories.
+/// Returns all tags of all repositories.
 pub fn state(registry: &Registry) -> BTreeMap<String, BTreeMap<String, String>> {
     registry.repositories().into_iter().map(|name| (name.clone(), registry.tags(&name))).collect()
 }
 
-/// The fixtures' own `release.json`.
+/// Returns the `release.json` of the fixtures.
 pub fn release_json(source: &Source) -> String {
     std::fs::read_to_string(source.path("ee/appliance/releases/1.0.3/release.json")).expect("a release.json")
 }
 
-/// The images that the fixtures' own `release.json` names, for other versions.
+/// Writes the images of the fixtures' `release.json` for other versions.
 pub fn with_images(source: &Source, versions: &[&str]) {
     let text = release_json(source);
     for version in versions {

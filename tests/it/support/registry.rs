@@ -1,5 +1,5 @@
-//! A registry in this process: real HTTP, on a thread and a runtime of its own. It records what it receives, shows what it holds,
-//! and fails when it is told to.
+//! A registry in this process: real HTTP, on a thread and a runtime of its own. It records the requests that it
+//! receives, shows its content, and fails on request.
 #![allow(dead_code, reason = "included by several test crates, each of which uses a part")]
 
 #[path = "registry/auth.rs"]
@@ -32,31 +32,31 @@ pub use fault::{Action, Fault, Gate, Limit, Notice, Slow, Unreliable};
 pub use late::Late;
 pub use quirks::{Immutable, Quirks, Referrers, Tags};
 
-/// The address of the other host.
+/// The address of the second host.
 const ELSEWHERE: &str = "127.0.0.2";
 
-/// How a registry is set up.
+/// The configuration of a registry.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub auth: Auth,
     pub tokens: Tokens,
     pub tls: bool,
-    /// Is `POST …/uploads/?mount=` understood? Otherwise it is answered by 405.
+    /// Whether `POST …/uploads/?mount=` is supported. Otherwise the answer is 405.
     pub mount: bool,
     pub quirks: Quirks,
     pub elsewhere: Elsewhere,
-    /// How many times a tag is read as it was before it was written.
+    /// Number of reads of a tag that still return the value before its last write.
     pub stale_reads: usize,
-    /// How long what was there before is shown, when it is.
+    /// How long the state before a write is shown, if at all.
     pub late: Option<Late>,
 }
 
-/// What of a registry lies on another host.
+/// The parts of a registry that are on the second host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Elsewhere {
-    /// The token server.
+    /// Whether the token server is on the second host.
     pub tokens: bool,
-    /// The blobs: reading one is a redirect to there.
+    /// Whether the blobs are on the second host. Reading a blob redirects there.
     pub blobs: bool,
     pub tls: bool,
 }
@@ -82,26 +82,26 @@ pub struct Received {
     pub method: String,
     pub path: String,
     pub query: String,
-    /// The value of `Authorization`.
+    /// Value of the `Authorization` header.
     pub authorization: Option<String>,
-    /// The value of `Proxy-Authorization`, which nobody but a proxy should see.
+    /// Value of the `Proxy-Authorization` header, which only a proxy should receive.
     pub proxy_authorization: Option<String>,
     pub content_type: Option<String>,
     pub content_length: Option<String>,
     pub body: usize,
-    /// Which connection it came on, counted from 0.
+    /// Number of the connection, counted from 0.
     pub connection: usize,
-    /// Was it for the other host?
+    /// Whether the request was sent to the second host.
     pub elsewhere: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Repository {
     blobs: BTreeMap<String, Vec<u8>>,
-    /// By digest: media type and bytes.
+    /// Media type and bytes of each manifest, by digest.
     manifests: BTreeMap<String, (String, Vec<u8>)>,
     tags: BTreeMap<String, String>,
-    /// By tag: what it named before it was written last, and how many readers still see that.
+    /// By tag: the value before the last write, and the number of reads that still return it.
     stale: BTreeMap<String, (Option<String>, usize)>,
 }
 
@@ -111,13 +111,13 @@ struct State {
     uploads: BTreeMap<String, Vec<u8>>,
     serial: usize,
     tokens: BTreeMap<String, auth::Grant>,
-    /// Repositories that everybody may read, where that is not all of them.
+    /// Repositories that everyone may read, if that is not all of them.
     public: BTreeSet<String>,
     log: Vec<Received>,
     faults: Vec<Fault>,
     limit: Option<Limit>,
     unreliable: Option<Unreliable>,
-    /// How many requests went wrong.
+    /// Number of requests that failed.
     failed: usize,
     connections: usize,
     sent: u64,
@@ -157,7 +157,7 @@ impl Shared {
     }
 }
 
-/// A running registry. Stops on drop.
+/// A running registry, which stops on drop.
 #[derive(Debug)]
 pub struct Registry {
     shared: Arc<Shared>,
@@ -167,12 +167,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Open to all, plain HTTP, empty.
+    /// Starts an empty registry with plain HTTP that is open to everyone.
     pub fn start() -> Self {
         Self::with(Setup::default())
     }
 
-    /// As `setup` says, empty.
+    /// Starts an empty registry with this configuration.
     pub fn with(setup: Setup) -> Self {
         let listen = |host: &str| {
             let listener = TcpListener::bind((host, 0)).expect("a free port");
@@ -201,7 +201,7 @@ impl Registry {
         Self { shared, ca, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// As `setup` says, with a copy of what `other` holds.
+    /// Starts a registry with this configuration and a copy of the content of `other`.
     pub fn copy_of(other: &Self, setup: Setup) -> Self {
         let copy = Self::with(setup);
         let repositories = other.shared.state().repositories.clone();
@@ -209,84 +209,84 @@ impl Registry {
         copy
     }
 
-    /// `HOST:PORT`; the host is one that plain HTTP is used with unless told otherwise.
+    /// Returns `HOST:PORT`. Clients use plain HTTP for this host by default.
     pub fn address(&self) -> String {
         self.shared.address.to_string()
     }
 
-    /// With the scheme.
+    /// Returns the URL of the registry.
     pub fn url(&self) -> String {
         self.shared.url()
     }
 
-    /// The PEM certificate to trust, for TLS.
+    /// Returns the PEM certificate to trust, which is empty without TLS.
     pub fn ca(&self) -> &[u8] {
         self.ca.as_bytes()
     }
 
-    /// The same, parsed; none without TLS.
+    /// Returns the certificate to trust, parsed.
     pub fn certificates(&self) -> Certificates {
         if self.ca.is_empty() { Certificates::default() } else { Certificates::parse(self.ca()).expect("PEM") }
     }
 
-    /// What was received so far.
+    /// Returns all requests that were received.
     pub fn log(&self) -> Vec<Received> {
         self.shared.state().log.clone()
     }
 
-    /// `METHOD path` of what was received so far.
+    /// Returns `METHOD path` of all requests that were received.
     pub fn lines(&self) -> Vec<String> {
         self.log().iter().map(|received| format!("{} {}", received.method, received.path)).collect()
     }
 
-    /// Forgets what was received.
+    /// Clears the list of received requests.
     pub fn clear_log(&self) {
         self.shared.state().log.clear();
     }
 
-    /// Lets something go wrong.
+    /// Adds a fault.
     pub fn fail(&self, fault: Fault) {
         self.shared.state().faults.push(fault);
     }
 
-    /// From now on a share of the requests goes wrong.
+    /// Lets a share of all further requests fail.
     pub fn unreliable(&self, unreliable: Unreliable) {
         self.shared.state().unreliable = Some(unreliable);
     }
 
-    /// From now on requests are counted, and refused when they are too many.
+    /// Counts all further requests, and refuses those over the limit.
     pub fn limit(&self, limit: Limit) {
         self.shared.state().limit = Some(limit);
     }
 
-    /// Lets nothing go wrong any longer.
+    /// Removes all faults.
     pub fn heal(&self) {
         let mut state = self.shared.state();
         state.faults.clear();
         (state.limit, state.unreliable) = (None, None);
     }
 
-    /// How many requests went wrong so far.
+    /// Returns the number of requests that failed.
     pub fn failed(&self) -> usize {
         self.shared.state().failed
     }
 
-    /// Tokens that were used so far are good no longer.
+    /// Expires all tokens that have been used.
     pub fn expire_tokens(&self) {
         auth::expire(&mut self.shared.state().tokens);
     }
 
-    /// How many body bytes were sent.
+    /// Returns the number of body bytes that were sent.
     pub fn sent(&self) -> u64 {
         self.shared.state().sent
     }
 
-    /// How many connections were accepted.
+    /// Returns the number of connections that were accepted.
     pub fn connections(&self) -> usize {
         self.shared.state().connections
     }
 
-    /// Media type and bytes of a manifest, by tag or digest.
+    /// Returns media type and bytes of a manifest, by tag or digest.
     pub fn manifest(&self, repository: &str, reference: &str) -> Option<(String, Vec<u8>)> {
         let state = self.shared.state();
         let repository = state.repositories.get(repository)?;
@@ -294,45 +294,45 @@ impl Registry {
         repository.manifests.get(digest).cloned()
     }
 
-    /// Tags with the digests that they name.
+    /// Returns the tags of a repository with their digests.
     pub fn tags(&self, repository: &str) -> BTreeMap<String, String> {
         self.shared.state().repositories.get(repository).map(|found| found.tags.clone()).unwrap_or_default()
     }
 
-    /// The names of all repositories.
+    /// Returns the names of all repositories.
     pub fn repositories(&self) -> Vec<String> {
         self.shared.state().repositories.keys().cloned().collect()
     }
 
-    /// The bytes of a blob.
+    /// Returns the bytes of a blob.
     pub fn blob(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
         self.shared.state().repositories.get(repository)?.blobs.get(digest).cloned()
     }
 
-    /// Makes an empty repository.
+    /// Creates an empty repository.
     pub fn create(&self, repository: &str) {
         self.shared.state().repository(repository);
     }
 
-    /// Lets everybody read a repository.
+    /// Lets everyone read a repository.
     pub fn publish(&self, repository: &str) {
         let mut state = self.shared.state();
         state.public.insert(repository.to_owned());
         late::published(&self.shared, &mut state, repository);
     }
 
-    /// Lets a tag name something else.
+    /// Sets a tag to a digest.
     pub fn tag(&self, repository: &str, tag: &str, digest: &str) {
         self.shared.state().repository(repository).tags.insert(tag.to_owned(), digest.to_owned());
     }
 
-    /// Lets each of these tags name something.
+    /// Sets each of these tags to one digest.
     pub fn tag_all(&self, repository: &str, tags: impl IntoIterator<Item = String>, digest: &str) {
         let mut state = self.shared.state();
         state.repository(repository).tags.extend(tags.into_iter().map(|tag| (tag, digest.to_owned())));
     }
 
-    /// How many uploads were started and neither finished nor cancelled.
+    /// Returns the number of uploads that were neither finished nor cancelled.
     pub fn uploads(&self) -> usize {
         self.shared.state().uploads.len()
     }
@@ -343,7 +343,7 @@ impl Registry {
         state.repository(repository).blobs.insert(digest.to_owned(), bytes.to_vec());
     }
 
-    /// Stores a manifest under any digest, right or wrong, and lets `tag` name it.
+    /// Stores a manifest under any digest, right or wrong, and sets `tag` to it.
     pub fn put_manifest(&self, repository: &str, tag: Option<&str>, digest: &str, media_type: &str, bytes: &[u8]) {
         let mut state = self.shared.state();
         let repository = state.repository(repository);
@@ -353,14 +353,14 @@ impl Registry {
         }
     }
 
-    /// Takes a tag away; its manifest stays.
+    /// Removes a tag. The manifest stays.
     pub fn remove_tag(&self, repository: &str, tag: &str) {
         if let Some(found) = self.shared.state().repositories.get_mut(repository) {
             found.tags.remove(tag);
         }
     }
 
-    /// Takes a manifest away, and every tag that names it.
+    /// Removes a manifest and every tag that points to it.
     pub fn remove_manifest(&self, repository: &str, digest: &str) {
         if let Some(found) = self.shared.state().repositories.get_mut(repository) {
             found.manifests.remove(digest);
@@ -368,14 +368,14 @@ impl Registry {
         }
     }
 
-    /// Takes a manifest away, and leaves the tags that name it.
+    /// Removes a manifest, but not the tags that point to it.
     pub fn lose_manifest(&self, repository: &str, digest: &str) {
         if let Some(found) = self.shared.state().repositories.get_mut(repository) {
             found.manifests.remove(digest);
         }
     }
 
-    /// Takes a blob away.
+    /// Removes a blob of a repository.
     pub fn remove_blob(&self, repository: &str, digest: &str) {
         if let Some(found) = self.shared.state().repositories.get_mut(repository) {
             found.blobs.remove(digest);
@@ -383,20 +383,20 @@ impl Registry {
     }
 }
 
-/// Does `work`, of which `count` requests whose path holds `path` are not answered before all of them are there: those do not wait
-/// for each other.
+/// Runs `work`, and answers the first `count` requests whose path contains `path` only after all of them have arrived.
+/// This fails if they are not sent concurrently.
 pub fn at_once(registry: &Registry, path: &str, count: u32, work: impl FnOnce() + Send) {
     at_once_behind(registry, (path, 0), count, work);
 }
 
-/// The same of the requests behind the first ones.
+/// Works as [`at_once`], after skipping the first requests.
 pub fn at_once_behind(registry: &Registry, (path, skip): (&str, usize), count: u32, work: impl FnOnce() + Send) {
     let gate = Gate::default();
     registry.fail(Fault { skip, times: count as usize, ..Fault::every("GET", path, Action::Hold(gate.clone())) });
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            // Less than the client's own patience: then it is said here.
+            // Less than the timeout of the client, so that the failure is reported here.
             let arrived =
                 runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), gate.arrived(count)).await });
             gate.release();

@@ -1,4 +1,4 @@
-//! A release with images that are there: of its own registry, and of another one.
+//! A release whose images exist: in its own registry, and in another one.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ pub const IMAGES: [(&str, &str); 4] = [
     ("temporal-worker", "a2cbb43"),
 ];
 
-/// Puts an image into a registry; its digest.
+/// Stores an image in a registry, and returns its digest.
 pub fn put(registry: &Registry, repository: &str, tag: Option<&str>, image: &Image) -> String {
     let (manifest, blobs) = image.oci(GZIP);
     for blob in blobs {
@@ -26,7 +26,7 @@ pub fn put(registry: &Registry, repository: &str, tag: Option<&str>, image: &Ima
     digest
 }
 
-/// Puts an image for two platforms into a registry; the digests of its index and of its manifests, amd64 first.
+/// Stores an image for two platforms in a registry. Returns the digests of its index and of its manifests, amd64 first.
 pub fn put_index(registry: &Registry, repository: &str, tag: &str, size: usize) -> (String, [String; 2]) {
     let (mut entries, mut digests) = (Vec::new(), Vec::new());
     for architecture in ["amd64", "arm64"] {
@@ -42,7 +42,7 @@ pub fn put_index(registry: &Registry, repository: &str, tag: &str, size: usize) 
     (digest, [digests[0].clone(), digests[1].clone()])
 }
 
-/// Puts a manifest that refers to `subject` into a registry; its digest.
+/// Stores a manifest that refers to `subject` in a registry, and returns its digest.
 pub fn refer(registry: &Registry, repository: &str, subject: &str, kind: &str) -> String {
     let (_, bytes) = registry.manifest(repository, subject).expect("a subject");
     let (config, layer) = (b"{}".to_vec(), format!("signature of {subject} by {kind}").into_bytes());
@@ -53,7 +53,7 @@ pub fn refer(registry: &Registry, repository: &str, subject: &str, kind: &str) -
         "config": describe("application/vnd.oci.empty.v1+json", &config),
         "layers": [describe("application/octet-stream", &layer)],
         "subject": named,
-        "annotations": { "org.example.signed-by": "somebody" },
+        "annotations": { "org.example.signed-by": "someone" },
     });
     for blob in [config, layer] {
         registry.put_blob(repository, &digest_of(&blob), &blob);
@@ -64,8 +64,8 @@ pub fn refer(registry: &Registry, repository: &str, subject: &str, kind: &str) -
     digest
 }
 
-/// 1.0.3 in nightly, with all its images, a control plane for two platforms, and redis out of `elsewhere`; gives the digest of redis
-/// too.
+/// Publishes 1.0.3 to nightly with all its images, a control plane for two platforms, and redis from `elsewhere`. Also
+/// returns the digest of redis.
 pub fn release(registry: &Registry, elsewhere: &Registry) -> (Source, String) {
     let source = Source::new();
     for (at, (repository, tag)) in IMAGES.into_iter().enumerate() {

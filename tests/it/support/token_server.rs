@@ -1,4 +1,4 @@
-//! A token server as docker-registry trusts one: over TLS, with Basic, and tokens that are signed.
+//! A token server that docker-registry accepts: over TLS, with Basic authentication and signed tokens.
 //!
 //! <https://distribution.github.io/distribution/spec/auth/jwt/>
 
@@ -14,18 +14,18 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::docker_registry::{PASSWORD, USER};
 
-/// A running token server. It ends with the test.
+/// A running token server, which ends with the test.
 #[derive(Debug)]
 pub struct TokenServer {
-    /// Where tokens are asked for.
+    /// The URL of token requests.
     pub realm: String,
-    /// By whom tokens are signed, and whom TLS must trust.
+    /// The certificate that signs tokens, which is also the one that TLS must trust.
     pub ca: String,
     queries: Arc<Mutex<Vec<String>>>,
 }
 
 impl TokenServer {
-    /// Gives anybody a token to pull with, and [`USER`] with [`PASSWORD`] what is asked for.
+    /// Starts a server that gives everyone a token to pull, and [`USER`] with [`PASSWORD`] a token for any scope.
     pub fn start() -> Self {
         let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key");
@@ -40,20 +40,20 @@ impl TokenServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
-                // A client that goes away is no failure of the test.
+                // The test does not fail when a client closes the connection.
                 let _ = answer(StreamOwned::new(connection, stream), &own, &log);
             }
         });
         Self { realm, ca, queries }
     }
 
-    /// What was asked for, in order.
+    /// Returns the queries of all token requests, in order.
     pub fn queries(&self) -> Vec<String> {
         self.queries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// One request on each connection.
+/// Answers one request on each connection.
 fn answer(
     stream: StreamOwned<ServerConnection, std::net::TcpStream>,
     own: &rcgen::CertifiedKey<rcgen::KeyPair>,
@@ -94,7 +94,7 @@ fn token(query: &str, known: bool, own: &rcgen::CertifiedKey<rcgen::KeyPair>) ->
         let actions: Vec<&str> = actions.split(',').filter(|action| known || *action == "pull").collect();
         serde_json::json!({ "type": "repository", "name": repository, "actions": actions })
     });
-    #[expect(clippy::disallowed_methods, reason = "docker-registry holds tokens against the clock")]
+    #[expect(clippy::disallowed_methods, reason = "docker-registry compares tokens with the clock")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let certificate = BASE64_STANDARD.encode(own.cert.der());
     let header = serde_json::json!({ "typ": "JWT", "alg": "ES256", "x5c": [certificate] });
@@ -108,7 +108,8 @@ fn token(query: &str, known: bool, own: &rcgen::CertifiedKey<rcgen::KeyPair>) ->
     format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(fixed(&signature)))
 }
 
-/// An ECDSA signature as JWS wants it: both numbers in 32 bytes each, where ASN.1 has a sequence of two integers.
+/// Converts an ECDSA signature to the form of JWS: two numbers of 32 bytes each, where ASN.1 has a sequence of two
+/// integers.
 fn fixed(signature: &[u8]) -> Vec<u8> {
     let mut rest = &signature[2..];
     let mut bytes = Vec::new();

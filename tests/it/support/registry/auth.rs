@@ -1,4 +1,4 @@
-//! Who may come in: Basic, and tokens for each scope from a token server.
+//! Authentication: Basic, and tokens for each scope from a token server.
 //!
 //! <https://distribution.github.io/distribution/spec/auth/token/> and `/oauth/` beside it
 
@@ -11,32 +11,32 @@ use super::distribution::{Place, refusal};
 use super::wire::{Request, Response, parameters};
 use super::{Shared, State, late};
 
-/// Who may do what.
+/// The access that a registry grants.
 #[derive(Clone, Debug, Default)]
 pub enum Auth {
-    /// Everybody everything.
+    /// Everyone may read and write.
     #[default]
     Open,
-    /// Every request with this user and password.
+    /// Every request needs this user and password.
     Basic { username: String, password: String },
-    /// Tokens from `realm`, by default `/token` of this registry. With a user, only that user gets one to push with.
+    /// Tokens from `realm`, by default `/token` of this registry. With a user, only that user gets a token to push.
     Token { realm: Option<String>, user: Option<(String, String)> },
 }
 
-/// What tokens are like.
+/// The form of tokens.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// Three parts with dots between them, and as long as real ones; else short.
+    /// Whether tokens have three parts with dots between them and the length of real ones. Otherwise they are short.
     pub jwt: bool,
-    /// How many requests a token serves before it is refused as expired. It stands in for the clock.
+    /// Number of requests that a token is valid for. It replaces a time, so that tests do not wait.
     pub uses: Option<usize>,
-    /// Said to the client, and not kept.
+    /// Lifetime that the response states. It is not enforced.
     pub expires_in: Option<u64>,
-    /// `token`, or `access_token` as OAuth 2 has it.
+    /// Name of the token in the response: `token`, or `access_token` as in OAuth 2.
     pub key: &'static str,
-    /// A refresh token, which `POST` takes in place of a password.
+    /// A refresh token, which `POST` accepts instead of a password.
     pub refresh: Option<String>,
-    /// Of several scopes that are asked for, the last one counts.
+    /// Whether only the last of several requested scopes counts.
     pub last_scope: bool,
 }
 
@@ -46,12 +46,12 @@ impl Default for Tokens {
     }
 }
 
-/// A token that was given out.
+/// A token that was issued.
 #[derive(Debug)]
 pub(super) struct Grant {
-    /// Repository and actions.
+    /// The repositories and actions that the token allows.
     scopes: Vec<(String, String)>,
-    /// How many requests it still serves.
+    /// Number of requests that the token is still valid for.
     left: Option<usize>,
     pub(super) used: bool,
     pub(super) expired: bool,
@@ -68,7 +68,7 @@ pub(super) fn basic(username: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{password}")))
 }
 
-/// Lets a request in, or says what is wanted.
+/// Accepts a request, or returns the response that asks for authentication.
 pub(super) fn admit(shared: &Shared, request: &Request, place: Option<&Place<'_>>) -> Result<(), Response> {
     let given = request.header("authorization").unwrap_or_default();
     let refuse = |challenge: String| Err(refusal(401, "UNAUTHORIZED").header("WWW-Authenticate", challenge));
@@ -85,13 +85,13 @@ pub(super) fn admit(shared: &Shared, request: &Request, place: Option<&Place<'_>
             }
             let own = shared.token_realm();
             let realm = realm.as_ref().unwrap_or(&own);
-            // As some registries do: the scope of the challenge is too small.
+            // As in some registries, the scope of the challenge is too small.
             refuse(format!(r#"Bearer realm="{realm}",service="test",scope="repository:{repository}:pull""#))
         }
     }
 }
 
-/// Is the token good for this? Counts its use.
+/// Returns whether a token allows a request, and counts its use.
 fn serves(state: &mut State, token: &str, repository: &str, wanted: &str) -> bool {
     let Some(grant) = state.tokens.get_mut(token) else { return false };
     grant.used = true;
@@ -102,7 +102,7 @@ fn serves(state: &mut State, token: &str, repository: &str, wanted: &str) -> boo
     grant.allows(repository, wanted)
 }
 
-/// The token server: `GET` with Basic, or `POST` with a form.
+/// Answers a token request: `GET` with Basic, or `POST` with a form.
 pub(super) fn token(shared: &Shared, request: &Request) -> Response {
     let user = match &shared.setup.auth {
         Auth::Token { user: Some(user), .. } => Some(user),
@@ -157,7 +157,7 @@ fn grant(shared: &Shared, state: &mut State, scopes: Vec<(String, String)>) -> R
     Response::new(200).body("application/json", serde_json::Value::Object(reply).to_string())
 }
 
-/// Is it the user, or nobody in particular? Nothing for who is wrong.
+/// Returns whether the request is by the user or anonymous, and `None` for wrong credentials.
 fn by_header(request: &Request, user: Option<&(String, String)>) -> Option<bool> {
     let Some((username, password)) = user else { return Some(true) };
     match request.header("authorization") {
@@ -181,7 +181,7 @@ fn by_form(shared: &Shared, form: &[(String, String)], user: Option<&(String, St
     }
 }
 
-/// Every `repository:<name>:<actions>`, also several in one parameter, as OAuth 2 separates them.
+/// Returns every `repository:<name>:<actions>`. One parameter may hold several, separated by blanks as in OAuth 2.
 fn scopes(asked: &[(String, String)]) -> Vec<(String, String)> {
     let values = asked.iter().filter(|(key, _)| key == "scope").flat_map(|(_, value)| value.split(' '));
     let parse = |scope: &str| {
@@ -191,7 +191,7 @@ fn scopes(asked: &[(String, String)]) -> Vec<(String, String)> {
     values.filter_map(parse).collect()
 }
 
-/// Tokens that were used so far are good no longer.
+/// Expires all tokens that have been used.
 pub(super) fn expire(tokens: &mut BTreeMap<String, Grant>) {
     for grant in tokens.values_mut().filter(|grant| grant.used) {
         grant.expired = true;

@@ -1,4 +1,4 @@
-//! The distribution API over the state.
+//! The distribution API on the state of the registry.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ pub(super) fn refusal(status: u16, code: &str) -> Response {
     Response::new(status).body("application/json", body.to_string())
 }
 
-/// A repository that is made by other means than pushing, in ECR's words.
+/// Returns the error for a missing repository that a push does not create, in the words of ECR.
 pub(super) fn unknown_name(repository: &str) -> Response {
     let message =
         format!("The repository with name '{repository}' does not exist in the registry with id '123456789012'");
@@ -31,7 +31,7 @@ pub(super) fn unknown_name(repository: &str) -> Response {
     Response::new(404).body("application/json", body.to_string())
 }
 
-/// The right answer. The other host has tokens and blobs alone.
+/// Returns the correct response. The second host serves only tokens and blobs.
 pub fn answer(shared: &Shared, request: &Request, elsewhere: bool) -> Response {
     if request.path == "/token" && (elsewhere || !shared.setup.elsewhere.tokens) {
         return auth::token(shared, request);
@@ -72,7 +72,7 @@ fn api(shared: &Shared, request: &Request) -> Response {
     }
 }
 
-/// Where in the API a path leads.
+/// The resource of the API that a path names.
 pub(super) struct Place<'a> {
     pub repository: &'a str,
     kind: &'static str,
@@ -96,7 +96,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// An error as this registry words it.
+/// Rewrites an error in the form that this registry uses.
 fn reshape(shared: &Shared, response: &mut Response) {
     match shared.setup.quirks.shape {
         Shape::UnknownCode if response.status == 404 => {
@@ -135,7 +135,7 @@ fn read_blob(shared: &Shared, state: &State, request: &Request, place: &Place<'_
     ranged(request, bytes).header("Docker-Content-Digest", place.reference)
 }
 
-/// A blob where it really lies: the URL is the permission, and no other is taken.
+/// Serves a blob on the second host. Its signed URL is the permission, so a request with credentials is refused.
 fn stored(state: &State, request: &Request, rest: &str) -> Response {
     if request.header("authorization").is_some() || request.query != "signature=s3cr3t" {
         return Response::new(400).body("application/xml", "<Error><Code>InvalidArgument</Code></Error>");
@@ -144,7 +144,7 @@ fn stored(state: &State, request: &Request, rest: &str) -> Response {
     blob.map_or_else(|| Response::new(404), |bytes| ranged(request, bytes))
 }
 
-/// All of it, or the part that was asked for.
+/// Returns all bytes, or the range that was requested.
 fn ranged(request: &Request, bytes: &[u8]) -> Response {
     let whole = || Response::new(200).body("application/octet-stream", bytes);
     let Some(range) = request.header("range").and_then(|range| range.strip_prefix("bytes=")) else { return whole() };
@@ -216,7 +216,7 @@ fn put_manifest(shared: &Shared, state: &mut State, request: &Request, place: &P
     created(shared, place.repository, "manifests", &digest)
 }
 
-/// Does a manifest name a blob or manifest that the repository does not have?
+/// Returns whether a manifest names a blob or manifest that the repository lacks.
 fn names_absent(held: Option<&Repository>, manifest: &Value) -> bool {
     let list = |key: &str| manifest.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let digest = |value: &Value| value.get("digest").and_then(Value::as_str).map(ToOwned::to_owned);
@@ -227,7 +227,7 @@ fn names_absent(held: Option<&Repository>, manifest: &Value) -> bool {
         || manifests.any(|digest| held.is_none_or(|held| !held.manifests.contains_key(&digest)))
 }
 
-/// A tag alone, or a digest with all its tags.
+/// Deletes a tag, or a manifest with all its tags.
 fn delete(shared: &Shared, state: &mut State, place: &Place<'_>) -> Response {
     if !shared.setup.quirks.deletes {
         return refusal(405, "UNSUPPORTED");

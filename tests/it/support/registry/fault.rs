@@ -1,4 +1,4 @@
-//! What goes wrong: scripted, by chance from a seed, and by a limit of requests.
+//! Faults: scripted, random from a seed, and by a limit of requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,81 +9,81 @@ use tokio::sync::Semaphore;
 use super::State;
 use super::wire::Request;
 
-/// What is done in place of the right thing.
+/// What the registry does instead of answering correctly.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// This response.
+    /// Send this response.
     Status(u16, Vec<(String, String)>, Vec<u8>),
-    /// The right response, up to a byte; then the connection is reset.
+    /// Send the correct response up to a byte, then reset the connection.
     Reset(usize),
-    /// The connection is reset and nothing is done.
+    /// Reset the connection without executing the request.
     ResetBefore,
-    /// The right header, and as many bytes less of the body; then the connection is closed.
+    /// Send the correct header and a body that is shorter by this many bytes, then close the connection.
     Truncate(usize),
-    /// The right response, later.
+    /// Send the correct response after a delay.
     Delay(Duration),
-    /// The right response, byte by byte, with so much time between them.
+    /// Send the correct response byte by byte, with this pause between the bytes.
     Drip(Duration),
-    /// The right response, when the test lets it go.
+    /// Send the correct response when the test opens the gate.
     Hold(Gate),
-    /// Nothing is done and nothing is answered; the test learns of it.
+    /// Do not execute the request and do not answer. The test is notified.
     CatchBefore(Notice),
-    /// The right thing is done and nothing is answered; the test learns of it.
+    /// Execute the request, but do not answer. The test is notified.
     CatchAfter(Notice),
-    /// The right response twice.
+    /// Send the correct response twice.
     Duplicate,
-    /// One bit of the body is flipped.
+    /// Flip one bit of the body.
     CorruptBody,
-    /// Zeroes after the body, counted in `Content-Length`.
+    /// Append this many zero bytes to the body, counted in `Content-Length`.
     Longer(usize),
-    /// The body again and again, until the client goes.
+    /// Repeat the body until the client closes the connection.
     Endless,
-    /// A header that never ends, until the client goes.
+    /// Send an endless header until the client closes the connection.
     EndlessHeader,
     CloseBeforeResponse,
     WrongDigestHeader,
     NoDigestHeader,
-    /// Headers set or, with an empty value, removed.
+    /// Set headers, or remove them if the value is empty.
     Headers(Vec<(String, String)>),
-    /// 307 to there.
+    /// Redirect with 307 to this location.
     Redirect(String),
-    /// 307 to the very same place.
+    /// Redirect with 307 to the same location.
     RedirectToItself,
 }
 
 impl Action {
-    /// A response with a text.
+    /// Returns a fault that answers with a status and a body.
     pub fn status(status: u16, body: &str) -> Self {
         Self::Status(status, Vec::new(), body.as_bytes().to_vec())
     }
 }
 
-/// Something that goes wrong.
+/// A fault and the requests that it applies to.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// Empty for any.
+    /// Method of the request; empty for any.
     pub method: &'static str,
     /// A part of `path?query`.
     pub path: String,
-    /// How many matching requests go well before.
+    /// Number of matching requests that succeed before.
     pub skip: usize,
-    /// How many go wrong then.
+    /// Number of requests that fail then.
     pub times: usize,
     pub action: Action,
 }
 
 impl Fault {
-    /// The first request of `method` whose `path?query` holds `path` goes wrong.
+    /// The first request of `method` whose `path?query` contains `path` fails.
     pub fn first(method: &'static str, path: impl Into<String>, action: Action) -> Self {
         Self { method, path: path.into(), skip: 0, times: 1, action }
     }
 
-    /// Every one.
+    /// Every request of `method` whose `path?query` contains `path` fails.
     pub fn every(method: &'static str, path: impl Into<String>, action: Action) -> Self {
         Self { times: usize::MAX, ..Self::first(method, path, action) }
     }
 
-    /// The request after `count` others goes wrong, whatever it is.
+    /// The request after `count` others fails, whatever it is.
     pub fn after(count: usize, action: Action) -> Self {
         Self { skip: count, ..Self::first("", "", action) }
     }
@@ -93,7 +93,7 @@ impl Fault {
     }
 }
 
-/// Holds responses back until the test lets them go.
+/// Holds responses back until the test opens it.
 #[derive(Clone, Debug)]
 pub struct Gate {
     arrived: Arc<Semaphore>,
@@ -107,17 +107,17 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Waits until `count` more requests stand at the gate.
+    /// Waits until `count` more requests have arrived at the gate.
     pub async fn arrived(&self, count: u32) {
         self.arrived.acquire_many(count).await.expect("open").forget();
     }
 
-    /// Lets all through, now and later.
+    /// Opens the gate for all requests, now and later.
     pub fn release(&self) {
         self.released.add_permits(Semaphore::MAX_PERMITS / 64);
     }
 
-    /// Waits until it lets all through.
+    /// Waits until the gate is open.
     pub async fn opened(&self) {
         drop(self.released.acquire().await.expect("open"));
     }
@@ -128,7 +128,7 @@ impl Gate {
     }
 }
 
-/// Called when a request was caught.
+/// A function that is called when a request has been caught.
 #[derive(Clone)]
 pub struct Notice(Arc<dyn Fn() + Send + Sync>);
 
@@ -148,7 +148,7 @@ impl fmt::Debug for Notice {
     }
 }
 
-/// A share of the requests goes wrong, by a generator with a seed: the same sequence in every run.
+/// Lets a share of the requests fail, by a generator with a seed, so that every run has the same sequence.
 #[derive(Clone, Debug)]
 pub struct Unreliable {
     state: u64,
@@ -160,7 +160,7 @@ impl Unreliable {
         Self { state: seed, percent }
     }
 
-    /// splitmix64.
+    /// Returns the next number of splitmix64.
     fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -187,18 +187,19 @@ impl Unreliable {
     }
 }
 
-/// How a registry says "slow down".
+/// The form in which a registry reports its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slow {
-    /// 429 and `Retry-After: 0`.
+    /// Status 429 and `Retry-After: 0`.
     Header,
-    /// 429 and a duration of Go in the message, as GHCR writes it.
+    /// Status 429 and a duration in the format of Go in the message, as GHCR writes it.
     Message,
-    /// 403 in the shape of GitHub's other API.
+    /// Status 403 in the format of GitHub's other API.
     Forbidden,
 }
 
-/// After each `every` requests one is refused. It counts requests instead of looking at a clock: the same at every speed.
+/// Refuses one request after every `every` requests. Requests are counted instead of time, so that the speed does not
+/// matter.
 #[derive(Clone, Debug)]
 pub struct Limit {
     pub every: usize,
@@ -234,7 +235,7 @@ impl Limit {
     }
 }
 
-/// What goes wrong with this request: what the script says, else the limit, else chance.
+/// Returns the fault for this request: the scripted one, then the limit, then the random one.
 pub(super) fn next(state: &mut State, request: &Request) -> Option<Action> {
     let target = format!("{}?{}", request.path, request.query);
     let scripted = state.faults.iter_mut().find_map(|fault| {

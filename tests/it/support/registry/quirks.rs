@@ -1,54 +1,54 @@
-//! How the registries in use differ from the specification and from each other.
+//! The differences of the registries in use from the specification and from each other.
 
 use super::auth::{Auth, Tokens};
 use super::wire::Response;
 use super::{Elsewhere, Setup};
 
-/// What `POST …/uploads/?mount=` does.
+/// The effect of `POST …/uploads/?mount=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mount {
     /// Finds the blob in any repository.
     Anywhere,
-    /// Only together with `from`; else an upload starts.
+    /// Mounts only together with `from`; otherwise starts an upload.
     From,
-    /// An upload starts.
+    /// Always starts an upload.
     Never,
 }
 
-/// What errors look like.
+/// The form of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// As the specification has them.
+    /// The form of the specification.
     Oci,
-    /// The right shape, and a code that no specification knows.
+    /// The form of the specification, with a code that it does not define.
     UnknownCode,
-    /// A page for people.
+    /// An HTML page for people.
     Html,
 }
 
-/// What `GET …/referrers/<digest>` does.
+/// The answer to `GET …/referrers/<digest>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Referrers {
-    /// 404.
+    /// Answers 404.
     Absent,
-    /// Lists them.
+    /// Lists the referrers.
     Listed,
-    /// Lists them, and the artifact type is lost on the way.
+    /// Lists the referrers without their artifact types.
     WithoutType,
-    /// Lists a hundred made-up ones on each page, and there is always one page more.
+    /// Lists a hundred invented referrers on each page, and there is always another page.
     Endless,
 }
 
-/// How tags are listed.
+/// The order and paging of a list of tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tags {
-    /// Sorted by their bytes, from the one after `last` on.
+    /// Sorted by bytes, starting after `last`.
     Sorted,
-    /// The same, and a `last` that is no tag is refused.
+    /// Sorted by bytes. A `last` that is not a tag is refused.
     KnownLast,
-    /// Sorted, always from the first one on: the next page has another parameter.
+    /// Sorted, always from the first tag on. The next page has another parameter.
     WithoutLast,
-    /// In no order. A list begins after the place of `last`, and at the start where that is no tag.
+    /// Not sorted. A list starts after the position of `last`, or at the beginning if `last` is not a tag.
     Unordered,
     /// Every page is the first one.
     Repeated,
@@ -56,19 +56,19 @@ pub enum Tags {
     Backwards,
     /// The first page leads to the second one, and the second one to the first one.
     Circle,
-    /// One tag more on each page, in order, without end.
+    /// One more tag on each page, in order, without end.
     Endless,
 }
 
-/// A rule that keeps what a tag names, in the words of its registry.
+/// A rule against moving tags, in the words of its registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Immutable {
     pub status: u16,
-    /// Empty where the registry has none.
+    /// Error code; empty if the registry sends none.
     pub code: &'static str,
-    /// With `{repository}` and `{tag}` in it.
+    /// Message with the placeholders `{repository}` and `{tag}`.
     pub message: &'static str,
-    /// Do the tags of channels fall under it, too? Versions do.
+    /// Whether the rule applies to the tags of channels. It always applies to versions.
     pub channels: bool,
 }
 
@@ -95,15 +95,15 @@ impl Immutable {
                   DELETE permission).",
         channels: false,
     };
-    /// A rule that is not explained.
+    /// A rule without an explanation.
     pub const BARE: Self = Self { status: 409, code: "CONFLICT", message: "conflict", channels: false };
 
-    /// The same for every tag.
+    /// Returns the same rule for every tag.
     pub fn of_channels(self) -> Self {
         Self { channels: true, ..self }
     }
 
-    /// What the registry says.
+    /// Returns the message of the registry.
     pub fn words(self, repository: &str, tag: &str) -> String {
         self.message.replace("{repository}", repository).replace("{tag}", tag)
     }
@@ -119,48 +119,48 @@ impl Immutable {
     }
 }
 
-/// Where a registry is itself.
+/// The differences of one registry.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each one is a difference that exists by itself")]
 pub struct Quirks {
     pub name: &'static str,
     pub mount: Mount,
-    /// `Location` with scheme and host, else a path.
+    /// Whether `Location` has scheme and host. Otherwise it is a path.
     pub absolute: bool,
-    /// Is `POST …/uploads/?digest=` with the whole blob an upload? Else the body is wasted.
+    /// Whether `POST …/uploads/?digest=` with the whole blob completes an upload. Otherwise the body is ignored.
     pub single_post: bool,
-    /// The largest piece of a chunked upload.
+    /// Largest piece of a chunked upload, in bytes.
     pub patch_limit: Option<usize>,
-    /// The last piece of a chunked upload is answered as if the upload was complete.
+    /// Whether the last piece of a chunked upload is answered as if the upload was complete.
     pub early_created: bool,
-    /// Is there a `Docker-Content-Digest` where it belongs?
+    /// Whether responses have `Docker-Content-Digest`.
     pub says_digest: bool,
-    /// `HEAD` says another length than `GET`.
+    /// Whether `HEAD` states another length than `GET`.
     pub wrong_head_length: bool,
-    /// Who asks for an absent repository without being known is told that it is forbidden, not that it is absent.
+    /// Whether an anonymous request for a missing repository is answered with 403 instead of 404.
     pub absent_is_denied: bool,
-    /// Repositories are made by other means than pushing.
+    /// Whether repositories must be created before a push.
     pub must_exist: bool,
-    /// New repositories are for their owners alone.
+    /// Whether new repositories can only be read by their owners.
     pub private: bool,
-    /// Manifests must say their media type.
+    /// Whether manifests must state their media type.
     pub needs_media_type: bool,
-    /// A tag that is there is not written again.
+    /// A rule against writing existing tags again.
     pub immutable: Option<Immutable>,
     pub deletes: bool,
-    /// What is there under a digest is kept when the digest is pushed again.
+    /// Whether a blob under a digest is kept when the digest is pushed again.
     pub keeps_blobs: bool,
     pub referrers: Referrers,
-    /// More tags at once is an error.
+    /// Most tags of one page. A request for more is an error.
     pub tag_page: Option<usize>,
     pub tags: Tags,
-    /// Digests are listed among the tags.
+    /// Whether digests are listed among the tags.
     pub digests_as_tags: bool,
     pub shape: Shape,
 }
 
 impl Default for Quirks {
-    /// As kind to clients as the specification allows.
+    /// Returns a registry that follows the specification.
     fn default() -> Self {
         Self {
             name: "specification",
@@ -188,7 +188,7 @@ impl Default for Quirks {
 }
 
 impl Quirks {
-    /// GitHub's: opaque tokens, small pieces, blobs on another host, no referrers, no deletion, new packages private.
+    /// GHCR: opaque tokens, small pieces, blobs on another host, no referrers, no deletion, new packages are private.
     pub fn ghcr() -> Self {
         Self {
             name: "ghcr",
@@ -204,7 +204,7 @@ impl Quirks {
         }
     }
 
-    /// Harbor: signed tokens, absolute places, lengths that disagree, codes of its own, immutable tags.
+    /// Harbor: signed tokens, absolute locations, lengths that differ, codes of its own, immutable tags.
     pub fn harbor() -> Self {
         Self {
             name: "harbor",
@@ -219,7 +219,7 @@ impl Quirks {
         }
     }
 
-    /// `docker-registry` 2.
+    /// Distribution 2, which is `docker-registry` in Debian.
     pub fn distribution2() -> Self {
         Self {
             name: "distribution 2",
@@ -231,12 +231,12 @@ impl Quirks {
         }
     }
 
-    /// `docker-registry` 3, behind a token server that speaks OAuth 2.
+    /// Distribution 3, behind a token server that speaks OAuth 2.
     pub fn distribution3() -> Self {
         Self { name: "distribution 3", ..Self::distribution2() }
     }
 
-    /// Amazon's: Basic, repositories are made beforehand, small pages, manifests with their media type, immutable tags.
+    /// ECR: Basic, repositories must exist before a push, small pages, manifests with their media type, immutable tags.
     pub fn ecr() -> Self {
         Self {
             name: "ecr",
@@ -252,7 +252,7 @@ impl Quirks {
         }
     }
 
-    /// GitLab's: tokens from another host, one scope a token.
+    /// GitLab: tokens from another host, one scope for each token.
     pub fn gitlab() -> Self {
         Self {
             name: "gitlab",
@@ -265,7 +265,7 @@ impl Quirks {
         }
     }
 
-    /// Artifactory: no digest in headers, digests among the tags, pages for errors.
+    /// Artifactory: no digest in headers, digests among the tags, HTML pages for errors.
     pub fn artifactory() -> Self {
         Self {
             name: "artifactory",
@@ -279,7 +279,7 @@ impl Quirks {
         }
     }
 
-    /// Every set.
+    /// Returns all imitated registries.
     pub fn all() -> [Self; 7] {
         [
             Self::ghcr(),
@@ -292,7 +292,8 @@ impl Quirks {
         ]
     }
 
-    /// A registry with these, and the way in that goes with them, for `username` and `password`.
+    /// Returns the configuration of a registry with these differences, and its usual authentication for `username` and
+    /// `password`.
     pub fn setup(self, username: &str, password: &str) -> Setup {
         let user = Some((username.to_owned(), password.to_owned()));
         let token = Auth::Token { realm: None, user };

@@ -1,4 +1,4 @@
-//! Lists of tags, as registries page them.
+//! Lists of tags in the pages of each kind of registry.
 
 use super::distribution::{find, refusal};
 use super::quirks::Tags;
@@ -37,7 +37,7 @@ pub(super) fn list(shared: &Shared, state: &State, request: &Request, name: &str
     response.header("Link", format!("</v2/{name}/tags/list?{next}&n={limit}>; rel=\"next\""))
 }
 
-/// The page after `last`, and the parameter of the next page.
+/// Returns the page after `last`, and the parameter of the next page.
 fn sorted(mut tags: Vec<&String>, last: &str, limit: usize) -> (Vec<String>, Option<String>) {
     tags.retain(|tag| tag.as_str() > last);
     tags.sort();
@@ -47,7 +47,7 @@ fn sorted(mut tags: Vec<&String>, last: &str, limit: usize) -> (Vec<String>, Opt
     (tags.into_iter().cloned().collect(), next)
 }
 
-/// The page at `offset`, and the parameter of the next page.
+/// Returns the page at `offset`, and the parameter of the next page.
 fn by_offset(
     order: Tags,
     mut all: Vec<&String>,

@@ -1,4 +1,4 @@
-//! Uploads: started, mounted, whole, in pieces, asked for, cancelled.
+//! Uploads: started, mounted, as a whole, in pieces, with their progress, and cancelled.
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-blobs>
 
@@ -8,7 +8,7 @@ use super::quirks::Mount;
 use super::wire::{Request, Response};
 use super::{Shared, State};
 
-/// `POST …/uploads/`.
+/// Answers `POST …/uploads/`.
 pub(super) fn start(shared: &Shared, state: &mut State, request: &Request, repository: &str) -> Response {
     let quirks = &shared.setup.quirks;
     if quirks.must_exist && !state.repositories.contains_key(repository) {
@@ -35,13 +35,13 @@ pub(super) fn start(shared: &Shared, state: &mut State, request: &Request, repos
         .header("Range", "0-0")
 }
 
-/// Where the next request of an upload goes: with a query of its own, as many registries have one.
+/// Returns the location of an upload session. It has a query of its own, as in many registries.
 fn place_of(shared: &Shared, repository: &str, session: &str) -> String {
     let host = if shared.setup.quirks.absolute { shared.url() } else { String::new() };
     format!("{host}/v2/{repository}/blobs/uploads/{session}?state=a%2Fb")
 }
 
-/// The bytes of a blob that another repository has, if it may be taken from there.
+/// Returns the bytes of a blob that may be mounted from another repository.
 fn mounted(shared: &Shared, state: &State, request: &Request, digest: &str) -> Option<Vec<u8>> {
     let from = request.parameter("from");
     let readable = |name: &str| match &shared.setup.auth {
@@ -59,7 +59,7 @@ fn mounted(shared: &Shared, state: &State, request: &Request, digest: &str) -> O
     }
 }
 
-/// What comes after: `PATCH`, `PUT`, `GET` and `DELETE` of a session.
+/// Answers the further requests of a session: `PATCH`, `PUT`, `GET` and `DELETE`.
 pub(super) fn go_on(shared: &Shared, state: &mut State, request: &Request, place: &Place<'_>) -> Response {
     let session = place.reference;
     let Some(held) = state.uploads.get_mut(session) else { return refusal(404, "BLOB_UPLOAD_UNKNOWN") };
@@ -92,7 +92,7 @@ fn progress(shared: &Shared, status: u16, place: &Place<'_>, held: usize) -> Res
         .header("Range", format!("0-{}", held.saturating_sub(1)))
 }
 
-/// A piece must begin where the last one ended, and not be too large.
+/// Checks that a piece starts where the last one ended, and is not too large.
 fn fits(shared: &Shared, request: &Request, held: usize) -> Result<(), Response> {
     let Some(range) = request.header("content-range") else { return Ok(()) };
     let begins = range.split('-').next().and_then(|number| number.parse().ok());

@@ -1,4 +1,4 @@
-//! HTTP/1.1, and the faults.
+//! HTTP/1.1 connections, and the faults on them.
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,7 +13,7 @@ use tokio_rustls::rustls;
 
 use super::{Action, Received, Shared, distribution, fault};
 
-/// A parsed request.
+/// A parsed HTTP request.
 #[derive(Debug, Default)]
 pub struct Request {
     pub method: String,
@@ -28,13 +28,13 @@ impl Request {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter of the query, decoded.
+    /// Returns a parameter of the query, decoded.
     pub fn parameter(&self, name: &str) -> Option<String> {
         parameters(&self.query).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 }
 
-/// What a query or a form says, decoded.
+/// Parses a query or a form.
 pub fn parameters(text: &str) -> Vec<(String, String)> {
     let pairs = text.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.map(|(key, value)| (key.to_owned(), decode(value))).collect()
@@ -55,7 +55,7 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What is sent back.
+/// A response before it is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
     pub status: u16,
@@ -102,7 +102,7 @@ impl Stream for tokio_rustls::server::TlsStream<TcpStream> {
     }
 }
 
-/// A certificate for this host and some that a proxy may lead here, and the PEM to trust.
+/// Creates a certificate for this host and the hosts that a proxy may lead here. Also returns the PEM to trust.
 pub fn certify() -> (Option<TlsAcceptor>, String) {
     let names = ["127.0.0.1", super::ELSEWHERE, "localhost", "ghcr.io", "registry.example"];
     let names = names.map(ToOwned::to_owned).to_vec();
@@ -118,7 +118,7 @@ pub fn certify() -> (Option<TlsAcceptor>, String) {
     (Some(TlsAcceptor::from(Arc::new(config))), own.cert.pem())
 }
 
-/// Accepts until dropped.
+/// Accepts connections until it is dropped.
 pub async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener, tls: Option<TlsAcceptor>, elsewhere: bool) {
     let listener = TcpListener::from_std(listener).expect("a listener");
     loop {
@@ -138,13 +138,13 @@ pub async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener, tls: Op
                     Err(_) => return,
                 },
             };
-            // A client that goes away is no failure of the test.
+            // The test does not fail when a client closes the connection.
             let _ = Conversation { shared: &shared, stream, elsewhere }.hold(number).await;
         });
     }
 }
 
-/// One connection.
+/// One connection with a client.
 struct Conversation<'a> {
     shared: &'a Shared,
     stream: Pin<Box<dyn Stream>>,
@@ -167,7 +167,7 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// Sends the response; says whether the connection goes on.
+    /// Sends the response, and returns whether the connection stays open.
     async fn respond(&mut self, request: &Request, action: Option<Action>) -> io::Result<bool> {
         match &action {
             Some(Action::CloseBeforeResponse) => return Ok(false),
@@ -234,7 +234,7 @@ impl Conversation<'_> {
         Err(io::ErrorKind::ConnectionReset.into())
     }
 
-    /// Says nothing until the client hangs up.
+    /// Waits without an answer until the client closes the connection.
     async fn until_gone(&mut self) -> io::Result<bool> {
         let mut buffer = Vec::new();
         while fill(&mut self.stream, &mut buffer).await? > 0 {
@@ -243,7 +243,7 @@ impl Conversation<'_> {
         Ok(false)
     }
 
-    /// All of it, as slowly as that.
+    /// Sends the whole response, with a pause after each byte.
     async fn drip(&mut self, response: &Response, pause: Duration) -> io::Result<bool> {
         let mut bytes = head(response, Some(response.body.len()));
         bytes.extend_from_slice(&response.body);
@@ -292,7 +292,7 @@ fn received(request: &Request, connection: usize, elsewhere: bool) -> Received {
     }
 }
 
-/// Changes a response as a fault wants it; says how many of its last bytes are not sent.
+/// Changes a response by a fault, and returns how many of its last bytes are not sent.
 fn spoil(response: &mut Response, action: Option<&Action>) -> usize {
     match action {
         Some(Action::CorruptBody) => {
@@ -324,7 +324,7 @@ fn head(response: &Response, length: Option<usize>) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// The next request, or nothing when the client is done.
+/// Reads the next request. Returns `None` when the client has closed the connection.
 async fn read_request(stream: &mut Pin<Box<dyn Stream>>, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let invalid = |cause: httparse::Error| io::Error::new(io::ErrorKind::InvalidData, cause);
     let (mut request, length) = loop {
