@@ -24,7 +24,7 @@ pub(super) async fn stated(
     }
     let parsed = Parsed::parse(&manifest.media_type, bytes).map_err(|cause| {
         let reason = format!("invalid manifest: {cause}");
-        oci::Error::new(Kind::Malformed, "reading", format!("{repository}@{}", manifest.digest), reason)
+        oci::Error::new(Kind::Malformed, "read", format!("{repository}@{}", manifest.digest), reason)
     })?;
     let platforms: Vec<Platform> = match parsed {
         Parsed::Index(index) => index.manifests.iter().filter_map(of_child).collect(),

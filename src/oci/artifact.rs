@@ -27,7 +27,7 @@ impl Artifact {
             annotations,
         );
         manifest.artifact_type = artifact_type.map(ToOwned::to_owned);
-        let bytes = serde_json::to_vec(&manifest).expect("a manifest has text keys alone");
+        let bytes = serde_json::to_vec(&manifest).expect("a manifest has only text keys");
         let manifest = Document::new(media_type::IMAGE_MANIFEST, bytes).typed(artifact_type);
         Self::of(manifest, Vec::new(), std::iter::once(config).chain(layers).collect())
     }

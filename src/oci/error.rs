@@ -50,7 +50,7 @@ pub enum Obstacle {
 
 /// A store operation that failed. The message names what was attempted, on which reference, and why it failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{attempted} {reference}: {reason}")]
+#[error("failed to {attempted} {reference}: {reason}")]
 pub struct Error {
     kind: Kind,
     attempted: &'static str,
@@ -63,7 +63,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Builds an error. `attempted` is a gerund: "reading", "pushing".
+    /// Builds an error. `attempted` is an infinitive without `to`: "read", "push".
     pub fn new(kind: Kind, attempted: &'static str, reference: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { kind, attempted, reference: reference.into(), reason: reason.into(), retry_after: None, source: None }
     }

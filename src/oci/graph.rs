@@ -63,7 +63,7 @@ impl ReadStore {
             return Ok(());
         }
         let reference = format!("{repository}@{}", descriptor.digest);
-        Err(Error::new(Kind::NotFound, "looking for", reference, "not found"))
+        Err(Error::new(Kind::NotFound, "look up", reference, "not found"))
     }
 
     /// Reads a blob to its end, piece by piece, and verifies it against its descriptor.
@@ -81,7 +81,7 @@ impl ReadStore {
             while let Some(piece) = pieces.next().await {
                 if let Err(cause) = piece {
                     let (kind, reason, retry_after) = unreadable(&cause);
-                    let error = Error::new(kind, "reading", reference(), reason);
+                    let error = Error::new(kind, "read", reference(), reason);
                     return Err(if let Some(wait) = retry_after { error.passing(wait) } else { error });
                 }
             }
@@ -113,12 +113,7 @@ impl ReadStore {
             }
             if level == 2 || manifests.len() + wanted.len() > MANIFESTS {
                 let reason = "the index has more than two levels, or names more than 1,000 manifests";
-                return Err(Error::new(
-                    Kind::Malformed,
-                    "reading",
-                    format!("{repository}@{}", descriptor.digest),
-                    reason,
-                ));
+                return Err(Error::new(Kind::Malformed, "read", format!("{repository}@{}", descriptor.digest), reason));
             }
             let reads = wanted.iter().map(|child| async {
                 match self.named_manifest(repository, child).await {
@@ -152,7 +147,7 @@ impl ReadStore {
         let [expected, found] = [&named.media_type, &descriptor.media_type].map(|text| text.escape_debug());
         let reason =
             format!("invalid media type `{found}`: expected `{expected}`, as in the index that names the manifest");
-        Err(Error::new(Kind::Malformed, "reading", format!("{repository}@{}", named.digest), reason))
+        Err(Error::new(Kind::Malformed, "read", format!("{repository}@{}", named.digest), reason))
     }
 
     /// Returns the manifests that an index names, and adds the blobs that an image manifest names to `blobs`.
@@ -261,21 +256,21 @@ impl ReadStore {
         let Some((descriptor, bytes)) = found else { return Ok(Index::new(Vec::new())) };
         Index::parse(&descriptor.media_type, &bytes).map_err(|cause| {
             let reason = format!("invalid index: {cause}");
-            Error::new(Kind::Malformed, "reading", format!("{repository}:{tag}"), reason)
+            Error::new(Kind::Malformed, "read", format!("{repository}:{tag}"), reason)
         })
     }
 }
 
 fn too_many(repository: &Repository, subject: &Digest) -> Error {
     let reason = format!("more than {MANIFESTS} manifests refer to this manifest, which is the limit");
-    Error::new(Kind::TooLarge, "listing what refers to", format!("{repository}@{subject}"), reason)
+    Error::new(Kind::TooLarge, "list the referrers of", format!("{repository}@{subject}"), reason)
 }
 
 /// Parses a manifest by the media type under which the store gave it.
 fn parse(repository: &Repository, manifest: &Descriptor, bytes: &[u8]) -> Result<Parsed, Error> {
     Parsed::parse(&manifest.media_type, bytes).map_err(|cause| {
         let reason = format!("invalid manifest: {cause}");
-        Error::new(Kind::Malformed, "reading", format!("{repository}@{}", manifest.digest), reason)
+        Error::new(Kind::Malformed, "read", format!("{repository}@{}", manifest.digest), reason)
     })
 }
 

@@ -207,7 +207,7 @@ impl Store {
         let (descriptor, bytes) = self.read.manifest(repository, &Selector::Digest(digest.clone())).await?;
         if !media_type::is_manifest(&descriptor.media_type) {
             let reason = format!("invalid media type `{}`: expected that of a manifest", descriptor.media_type);
-            return Err(Error::new(Kind::Malformed, "tagging", format!("{repository}@{digest}"), reason));
+            return Err(Error::new(Kind::Malformed, "tag", format!("{repository}@{digest}"), reason));
         }
         self.push_manifest(repository, &Document::new(&descriptor.media_type, bytes), Some(tag)).await
     }
@@ -217,5 +217,5 @@ impl Store {
 fn kept(repository: &Repository, digest: &Digest) -> Error {
     let reason = "the correct bytes were pushed, but the registry still returns other bytes or none";
     let kind = Kind::Blocked(Obstacle::KeepsOtherBytes);
-    Error::new(kind, "replacing", format!("{repository}@{digest}"), reason)
+    Error::new(kind, "replace", format!("{repository}@{digest}"), reason)
 }

@@ -156,7 +156,7 @@ impl ReadStore {
         let reference = || format!("{repository}@{}", descriptor.digest);
         if descriptor.size > limit {
             let reason = format!("size is {} bytes, more than the limit of {limit} bytes", descriptor.size);
-            return Err(Error::new(Kind::TooLarge, "reading", reference(), reason));
+            return Err(Error::new(Kind::TooLarge, "read", reference(), reason));
         }
         let bytes = on_backing!(self, store => store.blob(repository, descriptor))?;
         let digest = Digest::of(&bytes);
@@ -170,7 +170,7 @@ impl ReadStore {
 pub(super) fn mismatch(reference: &str, found: &Digest) -> Error {
     Error::new(
         Kind::Mismatch,
-        "reading",
+        "read",
         reference,
         format!("digest mismatch: the content has the digest {found}, so it is corrupted or forged"),
     )

@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn the_repository_to_create_is_named_without_its_host_and_tag() {
         let hint = |reference: &str| {
-            let error = oci::Error::new(Kind::Blocked(Obstacle::NoRepository), "pushing", reference, "404");
+            let error = oci::Error::new(Kind::Blocked(Obstacle::NoRepository), "push", reference, "404");
             way_out(&error).unwrap()
         };
         for reference in ["r.io:5000/org/x", "r.io:5000/org/x:1.0", "r.io/org/x@sha256:00"] {
@@ -50,6 +50,6 @@ mod tests {
         }
         let ecr = hint("123456789012.dkr.ecr.eu-central-1.amazonaws.com/org/charts/x:1");
         assert!(ecr.contains("aws ecr create-repository --repository-name org/charts/x`"), "{ecr}");
-        assert_eq!(way_out(&oci::Error::new(Kind::Denied, "pushing", "r.io/x", "403")), None);
+        assert_eq!(way_out(&oci::Error::new(Kind::Denied, "push", "r.io/x", "403")), None);
     }
 }

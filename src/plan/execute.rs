@@ -480,5 +480,5 @@ struct Named<'a> {
 }
 
 pub(super) fn unknown(repository: &Repository, digest: &Digest) -> oci::Error {
-    oci::Error::new(oci::Kind::NotFound, "pushing", format!("{repository}@{digest}"), "its bytes are not at hand")
+    oci::Error::new(oci::Kind::NotFound, "push", format!("{repository}@{digest}"), "its bytes are not at hand")
 }

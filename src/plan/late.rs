@@ -59,5 +59,5 @@ impl Executor<'_> {
 
 /// Returns the error of an answer that still shows an earlier state: it passes by itself.
 pub(super) fn late(reference: String, reason: &str) -> Error {
-    Error::new(Kind::Unavailable, "reading", reference, format!("{reason}: the registry answers late"))
+    Error::new(Kind::Unavailable, "read", reference, format!("{reason}: the registry answers late"))
 }

@@ -282,7 +282,7 @@ fn passing<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
 /// A manifest of a channel. That the JSON is gone does not break the chain: the record stands in the manifest.
 async fn read(store: &ReadStore, repository: &Repository, selector: Selector) -> Result<Move, Error> {
     let (descriptor, bytes) = store.manifest(repository, &selector).await?;
-    let malformed = |reason: String| Error::new(Kind::Malformed, "reading", format!("{repository} {selector}"), reason);
+    let malformed = |reason: String| Error::new(Kind::Malformed, "read", format!("{repository} {selector}"), reason);
     let manifest = Manifest::parse(&descriptor.media_type, &bytes)
         .map_err(|cause| malformed(format!("invalid image manifest: {cause}")))?;
     if manifest.config.media_type != super::CONFIG_MEDIA_TYPE {

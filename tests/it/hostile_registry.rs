@@ -289,7 +289,7 @@ fn endless_referrers_are_refused() {
     // The list has endless pages.
     let quirks = Quirks { referrers: Referrers::Endless, ..Quirks::default() };
     let registry = Registry::copy_of(&held, Setup { quirks, ..Setup::default() });
-    refused_copy(&registry, &source, &["listing what refers to", "more than 1000 manifests"]);
+    refused_copy(&registry, &source, &["list the referrers of", "more than 1000 manifests"]);
     // The tag that replaces the list names more manifests than the limit.
     let quirks = Quirks { referrers: Referrers::Absent, ..Quirks::default() };
     let registry = Registry::copy_of(&held, Setup { quirks, ..Setup::default() });
@@ -298,5 +298,5 @@ fn endless_referrers_are_refused() {
     let list = json!({ "schemaVersion": 2, "mediaType": index, "manifests": (0..2000).map(named).collect::<Vec<_>>() });
     let (list, release) = (list.to_string(), registry.tags(RELEASES)["1.0.3"].replace(':', "-"));
     registry.put_manifest(RELEASES, Some(&release), &digest_of(list.as_bytes()), index, list.as_bytes());
-    refused_copy(&registry, &source, &["listing what refers to", "more than 1000 manifests refer to this manifest"]);
+    refused_copy(&registry, &source, &["list the referrers of", "more than 1000 manifests refer to this manifest"]);
 }

@@ -23,7 +23,7 @@ impl Archive {
     pub fn open(path: &Path, _: &str) -> Result<Self, Error> {
         let reason =
             "this program cannot read archives: copy the archive into a directory (oci-layout:DIR) or a registry first";
-        Err(Error::new(Kind::Refused, "opening", format!("oci-archive:{}", path.display()), reason))
+        Err(Error::new(Kind::Refused, "open", format!("oci-archive:{}", path.display()), reason))
     }
 
     pub fn external(&self, _: &Prefix) -> Result<Self, Error> {

@@ -32,7 +32,7 @@ const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 pub(super) fn written_as_a_whole(path: &Path) -> Error {
     let reason =
         "an archive cannot be changed, only written as a whole by a copy: pass a registry or a directory of layouts";
-    Error::new(Kind::Refused, "opening", name_of(path), reason)
+    Error::new(Kind::Refused, "open", name_of(path), reason)
 }
 
 /// Formats the path as messages name an archive.

@@ -104,12 +104,12 @@ impl Archive {
         let name = self.prefix.name_of(repository);
         self.opened.repositories.get(&name).ok_or_else(|| {
             let reference = format!("{}:{name}", name_of(self.path()));
-            Error::new(Kind::NotFound, "reading", reference, "the archive does not contain this repository")
+            Error::new(Kind::NotFound, "read", reference, "the archive does not contain this repository")
         })
     }
 
     fn not_there(&self, repository: &Repository, selector: &Selector) -> Error {
-        Error::new(Kind::NotFound, "reading", self.reference(repository, selector), "not found in the archive")
+        Error::new(Kind::NotFound, "read", self.reference(repository, selector), "not found in the archive")
     }
 
     /// Returns the position of a manifest or blob of a repository.
@@ -142,12 +142,12 @@ impl Archive {
             return Ok(());
         }
         let reference = self.reference(repository, &Selector::Digest(digest.clone()));
-        Err(Error::new(Kind::TooLarge, "reading", reference, format!("larger than the limit of {limit} bytes")))
+        Err(Error::new(Kind::TooLarge, "read", reference, format!("larger than the limit of {limit} bytes")))
     }
 
     fn cut_off(&self, repository: &Repository, digest: &Digest, cause: io::Error) -> Error {
         let reference = self.reference(repository, &Selector::Digest(digest.clone()));
-        Error::new(Kind::Io, "reading", reference, "the file cannot be read, or was truncated").caused_by(cause)
+        Error::new(Kind::Io, "read", reference, "the file cannot be read, or was truncated").caused_by(cause)
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as a registry")]
@@ -210,7 +210,7 @@ impl Archive {
             Ok(false) => Err(self.corrupted(repository, digest)),
             Err(cause) => {
                 let reference = self.reference(repository, &Selector::Digest(digest.clone()));
-                Err(Error::new(Kind::Io, "reading", reference, "an I/O error occurred").caused_by(cause))
+                Err(Error::new(Kind::Io, "read", reference, "an I/O error occurred").caused_by(cause))
             }
         }
     }
@@ -238,7 +238,7 @@ impl Archive {
         let reason =
             format!("the bytes of `{}` do not have the digest in its name: the archive is corrupted", member(digest));
         let reference = self.reference(repository, &Selector::Digest(digest.clone()));
-        Error::new(Kind::Mismatch, "reading", reference, reason)
+        Error::new(Kind::Mismatch, "read", reference, reason)
     }
 }
 
@@ -248,9 +248,9 @@ fn plain_file(path: &Path) -> Result<File, Error> {
         let missing = cause.kind() == io::ErrorKind::NotFound;
         let (kind, reason) =
             if missing { (Kind::NotFound, "the file does not exist") } else { (Kind::Io, "the file cannot be opened") };
-        Error::new(kind, "opening", name_of(path), reason).caused_by(cause)
+        Error::new(kind, "open", name_of(path), reason).caused_by(cause)
     };
-    let refused = |reason: &str| Err(Error::new(Kind::Refused, "opening", name_of(path), reason));
+    let refused = |reason: &str| Err(Error::new(Kind::Refused, "open", name_of(path), reason));
     // Checked before the file is opened, because opening a pipe waits for its writer.
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
@@ -326,12 +326,12 @@ fn held(members: &tar::MemberIndex, manifests: &[Descriptor]) -> BTreeSet<Digest
 }
 
 fn malformed(path: &Path, reason: impl Into<String>) -> Error {
-    Error::new(Kind::Malformed, "opening", name_of(path), reason)
+    Error::new(Kind::Malformed, "open", name_of(path), reason)
 }
 
 fn broken(path: &Path, error: tar::Error) -> Error {
     let kind = if error.damaged { Kind::Malformed } else { Kind::Io };
-    let broken = Error::new(kind, "opening", name_of(path), error.reason);
+    let broken = Error::new(kind, "open", name_of(path), error.reason);
     match error.source {
         Some(source) => broken.caused_by(source),
         None => broken,

@@ -86,7 +86,7 @@ struct Packed<'a> {
 
 impl<'a> Packed<'a> {
     fn of(path: &Path, index: &Index, entries: &[Entry<'a>]) -> Result<Self, Error> {
-        let index = serde_json::to_vec(index).expect("an index has text keys alone");
+        let index = serde_json::to_vec(index).expect("an index has only text keys");
         let (mut manifests, mut blobs) = (BTreeMap::new(), BTreeMap::new());
         let keyed = |content: &'a Content| (&content.descriptor().digest, content);
         for artifact in entries.iter().map(|entry| entry.artifact) {
@@ -105,7 +105,7 @@ impl<'a> Packed<'a> {
     fn check(&self, path: &Path) -> Result<(), Error> {
         for (digest, manifest) in &self.manifests {
             let refused =
-                |kind, reason: String| Error::new(kind, "writing", format!("{}@{digest}", name_of(path)), reason);
+                |kind, reason: String| Error::new(kind, "write", format!("{}@{digest}", name_of(path)), reason);
             let parsed = Parsed::parse(&manifest.descriptor().media_type, manifest.bytes())
                 .map_err(|cause| refused(Kind::Malformed, format!("invalid manifest: {cause}")))?;
             let named = parsed.names();
@@ -139,7 +139,7 @@ impl<'a> Packed<'a> {
 /// Builds the index, sorted by name.
 fn index(path: &Path, entries: &[Entry<'_>]) -> Result<Index, Error> {
     let refused =
-        |name: &str, reason: &str| Error::new(Kind::Refused, "writing", format!("{}:{name}", name_of(path)), reason);
+        |name: &str, reason: &str| Error::new(Kind::Refused, "write", format!("{}:{name}", name_of(path)), reason);
     let tagged: BTreeSet<(&str, &Digest)> = entries
         .iter()
         .filter(|entry| entry.tag.is_some())
@@ -227,7 +227,7 @@ impl Writer<'_> {
     async fn copy(&self, content: &Content) -> Result<(), Error> {
         let descriptor = content.descriptor();
         let wrong =
-            |kind, reason| Error::new(kind, "writing", format!("{}@{}", name_of(self.path), descriptor.digest), reason);
+            |kind, reason| Error::new(kind, "write", format!("{}@{}", name_of(self.path), descriptor.digest), reason);
         let mut written = 0;
         let mut pieces = content.stream();
         while let Some(piece) = pieces.next().await {
@@ -276,7 +276,7 @@ fn header(name: &str, size: u64) -> Header {
 }
 
 fn failed(path: &Path, cause: io::Error) -> Error {
-    Error::new(Kind::Io, "writing", name_of(path), "an I/O error occurred").caused_by(cause)
+    Error::new(Kind::Io, "write", name_of(path), "an I/O error occurred").caused_by(cause)
 }
 
 /// A file beside its final name, which is removed on drop unless it is finished. The next writer overwrites the file of
@@ -298,7 +298,7 @@ impl Drop for Unfinished {
 
 impl Unfinished {
     fn create(target: &Path) -> Result<Self, Error> {
-        let refused = |reason: &str| Err(Error::new(Kind::Refused, "writing", name_of(target), reason));
+        let refused = |reason: &str| Err(Error::new(Kind::Refused, "write", name_of(target), reason));
         let Some(name) = target.file_name() else { return refused("the path does not end in a file name") };
         if fs::metadata(target).is_ok_and(|metadata| !metadata.is_file()) {
             return refused("the path exists and is not a regular file, so the archive cannot replace it");

@@ -33,7 +33,7 @@ impl Layout {
             Ok(true) => Ok(true),
             Ok(false) => Err(corrupted(&path, self.reference(repository, digest.as_str()))),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(cause) => Err(Self::io("reading", self.reference(repository, digest.as_str()), cause)),
+            Err(cause) => Err(Self::io("read", self.reference(repository, digest.as_str()), cause)),
         }
     }
 

@@ -27,7 +27,7 @@ impl Layout {
     /// [`Kind::Refused`] when the path is a file, or is itself a layout.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
         let layout = Self { directory: directory.to_owned() };
-        let refused = |reason: &str| Err(Error::new(Kind::Refused, "opening", layout.name(), reason));
+        let refused = |reason: &str| Err(Error::new(Kind::Refused, "open", layout.name(), reason));
         match fs::metadata(directory) {
             Ok(metadata) if !metadata.is_dir() => refused("it is not a directory"),
             Ok(_) if directory.join("oci-layout").exists() || directory.join("index.json").exists() => refused(
@@ -35,7 +35,7 @@ impl Layout {
             ),
             Ok(_) => Ok(layout),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(layout),
-            Err(cause) => Err(Self::io("opening", layout.name(), cause)),
+            Err(cause) => Err(Self::io("open", layout.name(), cause)),
         }
     }
 
@@ -80,13 +80,13 @@ impl Layout {
     pub(super) fn index(&self, repository: &Repository) -> Result<Index, Error> {
         let directory = self.path(repository);
         let reference = || format!("{}/{repository}", self.name());
-        let malformed = |reason: String| Error::new(Kind::Malformed, "reading", reference(), reason);
+        let malformed = |reason: String| Error::new(Kind::Malformed, "read", reference(), reason);
         let marker = read_bounded(&directory.join("oci-layout"), 4096).map_err(|cause| {
             if cause.kind() == io::ErrorKind::NotFound && is_foreign(&directory) {
                 let reason = "the directory exists but is not an OCI layout: missing `oci-layout` file";
-                return Error::new(Kind::Refused, "opening", reference(), reason);
+                return Error::new(Kind::Refused, "open", reference(), reason);
             }
-            Self::io("reading", reference(), cause)
+            Self::io("read", reference(), cause)
         })?;
         let version = serde_json::from_slice::<serde_json::Value>(&marker).ok();
         if version.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str()) != Some("1.0.0") {
@@ -103,7 +103,7 @@ impl Layout {
         let named =
             |entry: &&Descriptor| entry.annotations.get(media_type::REF_NAME).is_some_and(|name| name == tag.as_str());
         index.manifests.iter().find(named).cloned().ok_or_else(|| {
-            Error::new(Kind::NotFound, "reading", self.reference(repository, tag.as_str()), "the tag does not exist")
+            Error::new(Kind::NotFound, "read", self.reference(repository, tag.as_str()), "the tag does not exist")
         })
     }
 
@@ -146,10 +146,10 @@ impl Layout {
         read: io::Result<Vec<u8>>,
     ) -> Result<Vec<u8>, Error> {
         let reference = || self.reference(repository, digest.as_str());
-        let bytes = read.map_err(|cause| Self::io("reading", reference(), cause))?;
+        let bytes = read.map_err(|cause| Self::io("read", reference(), cause))?;
         if bytes.len() as u64 > limit {
             let reason = format!("larger than the limit of {limit} bytes");
-            return Err(Error::new(Kind::TooLarge, "reading", reference(), reason));
+            return Err(Error::new(Kind::TooLarge, "read", reference(), reason));
         }
         Ok(bytes)
     }
@@ -169,7 +169,7 @@ pub(super) fn corrupted(path: &Path, reference: String) -> Error {
         "the bytes of {} do not have the digest in its name: remove that file and publish again",
         path.display()
     );
-    Error::new(Kind::Mismatch, "reading", reference, reason)
+    Error::new(Kind::Mismatch, "read", reference, reason)
 }
 
 /// Returns whether `directory` holds anything other than the start of a layout and deeper repositories (`team` may hold

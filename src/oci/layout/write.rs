@@ -50,11 +50,11 @@ impl Layout {
             return Ok(());
         }
         let reason = "the directory holds files that are not OCI layouts: pass an empty or a new directory";
-        Err(Error::new(Kind::Refused, "writing", format!("oci-layout:{}", self.directory().display()), reason))
+        Err(Error::new(Kind::Refused, "write", format!("oci-layout:{}", self.directory().display()), reason))
     }
 
     fn write_failed(&self, repository: &Repository, cause: io::Error) -> Error {
-        Error::new(Kind::Io, "writing", self.reference(repository, ""), "an I/O error occurred").caused_by(cause)
+        Error::new(Kind::Io, "write", self.reference(repository, ""), "an I/O error occurred").caused_by(cause)
     }
 
     pub(crate) async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
@@ -91,7 +91,7 @@ impl Layout {
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|cause| {
                 let (kind, reason, retry_after) = unreadable(&cause);
-                let error = Error::new(kind, "writing", self.reference(repository, digest.as_str()), reason);
+                let error = Error::new(kind, "write", self.reference(repository, digest.as_str()), reason);
                 if let Some(wait) = retry_after { error.passing(wait) } else { error }
             })?;
             let mut file = writing.await.map_err(io::Error::other).flatten().map_err(failed)?;
@@ -131,7 +131,7 @@ impl Layout {
         self.create(repository)?;
         let refused = |kind, reason: String| {
             let reference = self.reference(repository, manifest.descriptor().digest.as_str());
-            Error::new(kind, "pushing", reference, reason)
+            Error::new(kind, "push", reference, reason)
         };
         let parsed = Parsed::parse(&manifest.descriptor().media_type, manifest.bytes())
             .map_err(|cause| refused(Kind::Malformed, format!("invalid manifest: {cause}")))?;
@@ -149,12 +149,7 @@ impl Layout {
         let Err(found) = found else { return Ok(()) };
         let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
         let reference = self.reference(repository, tag.map(Tag::as_str).unwrap_or_default());
-        Err(Error::new(
-            Kind::Conflict,
-            "moving",
-            reference,
-            format!("the tag has been moved and now points to {found}"),
-        ))
+        Err(Error::new(Kind::Conflict, "move", reference, format!("the tag has been moved and now points to {found}")))
     }
 
     /// Adds a manifest to the index, under the lock of the layout. If the tag points neither to what is `expected` nor

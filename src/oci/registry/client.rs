@@ -31,7 +31,7 @@ const EXPLANATION_LIMIT: u64 = 64 << 10;
 /// The operation that a request belongs to.
 #[derive(Debug)]
 pub(super) struct Operation {
-    /// A gerund, for messages: "reading", "pushing".
+    /// An infinitive for messages: "read", "push".
     pub attempted: &'static str,
     /// The reference that messages name.
     pub reference: String,
@@ -81,7 +81,7 @@ impl Request {
 
 /// What to read of a successful response.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Want {
+pub(super) enum Take {
     /// At most this many bytes of the body.
     Bytes(u64),
     /// The body as a stream.
@@ -89,7 +89,7 @@ pub(super) enum Want {
     Stream,
 }
 
-impl From<u64> for Want {
+impl From<u64> for Take {
     fn from(limit: u64) -> Self {
         Self::Bytes(limit)
     }
@@ -120,7 +120,7 @@ fn api_host(host: &str) -> &str {
 
 impl Client {
     pub(super) fn new(prefix: &Prefix, options: Options) -> Result<Self, Error> {
-        let failed = |reason: &str| Error::new(Kind::Malformed, "opening", prefix.to_string(), reason);
+        let failed = |reason: &str| Error::new(Kind::Malformed, "open", prefix.to_string(), reason);
         let scheme = if prefix.plain_http() { "http" } else { "https" };
         let root = Url::parse(&format!("{scheme}://{}/v2/", api_host(prefix.host())))
             .map_err(|cause| failed("invalid registry address").caused_by(cause))?;
@@ -134,7 +134,7 @@ impl Client {
             insecure: options.insecure,
             pools: Default::default(),
         };
-        client.pool(&client.root).map_err(|(kind, reason)| Error::new(kind, "opening", prefix.to_string(), reason))?;
+        client.pool(&client.root).map_err(|(kind, reason)| Error::new(kind, "open", prefix.to_string(), reason))?;
         Ok(client)
     }
 
@@ -179,24 +179,24 @@ impl Client {
     }
 
     /// Sends a request. A request to the registry itself carries the credentials that the registry asks for, and a
-    /// rejected token is renewed once. `want` says how much of a successful response is read.
+    /// rejected token is renewed once. `take` says how much of a successful response is read.
     pub(super) async fn call(
         &self,
         operation: &Operation,
         request: &Request,
-        want: impl Into<Want>,
+        take: impl Into<Take>,
     ) -> Result<Answer, Error> {
-        let want = want.into();
+        let take = take.into();
         if !self.is_own(&request.url) {
-            return self.send(operation, request, None, want).await;
+            return self.send(operation, request, None, take).await;
         }
         let sent = self.authenticator.authorization(self, operation).await?;
-        let answer = self.send(operation, request, sent.as_deref(), want).await?;
+        let answer = self.send(operation, request, sent.as_deref(), take).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         match self.authenticator.answer(self, operation, &answer.headers, sent.as_ref()).await? {
-            Some(renewed) => self.send(operation, request, Some(&renewed), want).await,
+            Some(renewed) => self.send(operation, request, Some(&renewed), take).await,
             None => Ok(answer),
         }
     }
@@ -206,15 +206,15 @@ impl Client {
         &self,
         operation: &Operation,
         mut request: Request,
-        want: impl Into<Want>,
+        take: impl Into<Take>,
     ) -> Result<Answer, Error> {
-        let want = want.into();
+        let take = take.into();
         for _ in 0..=REDIRECT_LIMIT {
-            let mut answer = self.call(operation, &request, want).await?;
+            let mut answer = self.call(operation, &request, take).await?;
             if answer.status == StatusCode::FORBIDDEN && request.method == Method::HEAD {
                 // Only the body contains the reason: GitHub also answers 403 for a rate limit.
                 request.method = Method::GET;
-                answer = self.call(operation, &request, want).await?;
+                answer = self.call(operation, &request, take).await?;
             }
             let location = answer.headers.get(LOCATION).filter(|_| answer.status.is_redirection());
             let Some(location) = location else { return Ok(answer) };
@@ -230,7 +230,7 @@ impl Client {
         operation: &Operation,
         request: &Request,
         authorization: Option<&SecretString>,
-        want: impl Into<Want>,
+        take: impl Into<Take>,
     ) -> Result<Answer, Error> {
         let pool = self.pool(&request.url).map_err(|(kind, reason)| operation.error(kind, reason))?;
         let mut outgoing = prepare(operation, request, authorization)?;
@@ -247,7 +247,7 @@ impl Client {
             }
             Err(_) => return Err(error::silent(operation, &request.url, patience)),
         };
-        let answer = Answer::read(operation, Opened { response, _permit: permit }, want.into()).await?;
+        let answer = Answer::read(operation, Opened { response, _permit: permit }, take.into()).await?;
         match error::transient(operation, &answer) {
             Some(error) => Err(error),
             None => Ok(answer),
@@ -342,14 +342,14 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Reads as much of the body as `want` says, and the explanation in an error response. Memory is allocated for the
+    /// Reads as much of the body as `take` says, and the explanation in an error response. Memory is allocated for the
     /// bytes that arrive, not for the length that the header announces.
-    async fn read(operation: &Operation, mut opened: Opened, want: Want) -> Result<Self, Error> {
+    async fn read(operation: &Operation, mut opened: Opened, take: Take) -> Result<Self, Error> {
         let (status, url) = (opened.response.status(), opened.response.url().clone());
         let headers = std::mem::take(opened.response.headers_mut());
-        let limit = match want {
-            Want::Bytes(limit) if status.is_success() => limit,
-            Want::Stream if status.is_success() => {
+        let limit = match take {
+            Take::Bytes(limit) if status.is_success() => limit,
+            Take::Stream if status.is_success() => {
                 return Ok(Self { status, url, headers, body: Bytes::new(), whole: false, stream: Some(opened) });
             }
             _ => EXPLANATION_LIMIT,

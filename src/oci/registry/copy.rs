@@ -6,7 +6,7 @@ use futures_util::stream::{self, BoxStream};
 use reqwest::Method;
 
 use super::auth::Access;
-use super::client::{Answer, Operation, Request, Want};
+use super::client::{Answer, Operation, Request, Take};
 use super::pages::Pages;
 use super::read::stated_type;
 use super::{Error, Registry, Repository, error};
@@ -38,7 +38,7 @@ impl Registry {
         descriptor: &Descriptor,
         access: Access,
     ) -> Result<bool, Error> {
-        let operation = self.operation("looking for", repository, &descriptor.digest, access);
+        let operation = self.operation("look up", repository, &descriptor.digest, access);
         let request = if media_type::is_manifest(&descriptor.media_type) {
             self.manifest_request(&operation, Method::HEAD, descriptor.digest.as_str())
         } else {
@@ -57,9 +57,9 @@ impl Registry {
         repository: &Repository,
         descriptor: &Descriptor,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let operation = self.operation("reading", repository, &descriptor.digest, Access::Pull);
+        let operation = self.operation("read", repository, &descriptor.digest, Access::Pull);
         let url = self.client.url(&operation, &format!("blobs/{}", descriptor.digest));
-        let answer = self.client.call_following(&operation, Request::new(Method::GET, url), Want::Stream).await?;
+        let answer = self.client.call_following(&operation, Request::new(Method::GET, url), Take::Stream).await?;
         if !answer.status.is_success() {
             return Err(error::refused(&operation, &answer));
         }
@@ -80,7 +80,7 @@ impl Registry {
         repository: &Repository,
         subject: &Digest,
     ) -> Result<Option<Vec<Descriptor>>, Error> {
-        let operation = self.operation("listing what refers to", repository, subject, Access::Pull);
+        let operation = self.operation("list the referrers of", repository, subject, Access::Pull);
         let mut pages = Pages::new(self, &operation, &format!("referrers/{subject}"));
         let mut referrers = Vec::new();
         while let Some(answer) = pages.next().await? {

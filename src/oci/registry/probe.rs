@@ -59,7 +59,7 @@ impl Registry {
     }
 
     async fn probe_read(&self, repository: &Repository, probe: &mut Probe) -> Result<(), Error> {
-        let operation = self.operation("listing the tags of", repository, "", Access::Pull);
+        let operation = self.operation("list the tags of", repository, "", Access::Pull);
         let request = Request::new(Method::GET, self.client.url(&operation, "tags/list?n=1"));
         let ask = async || self.client.call_following(&operation, request.clone(), ANSWER_LIMIT).await;
         let answer = self.client.persist(ask).await;
@@ -78,7 +78,7 @@ impl Registry {
     }
 
     async fn probe_push(&self, repository: &Repository, probe: &mut Probe) -> Result<(), Error> {
-        let operation = self.operation("asking to push to", repository, "", Access::Push);
+        let operation = self.operation("check push access to", repository, "", Access::Push);
         let request = Request::new(Method::POST, self.client.url(&operation, "blobs/uploads/")).body(Bytes::new());
         let ask = async || self.client.call(&operation, &request, ANSWER_LIMIT).await;
         let answer = self.client.persist(ask).await?;

@@ -15,7 +15,7 @@ pub(super) const BODY_LIMIT: u64 = 4 << 20;
 impl Registry {
     /// Returns the digest that the registry reports for a tag. When it reports none, the manifest is read and hashed.
     pub(crate) async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest, Error> {
-        let operation = self.operation("reading", repository, tag, Access::Pull);
+        let operation = self.operation("read", repository, tag, Access::Pull);
         let request = self.manifest_request(&operation, Method::HEAD, tag.as_str());
         let answer = self.get(&operation, request, 0).await?;
         if let Some(digest) = content_digest(&answer.headers) {
@@ -49,7 +49,7 @@ impl Registry {
         selector: &Selector,
         limit: u64,
     ) -> Result<(String, Bytes), Error> {
-        let operation = self.operation("reading", repository, selector, Access::Pull);
+        let operation = self.operation("read", repository, selector, Access::Pull);
         let request = self.manifest_request(&operation, Method::GET, &selector.to_string());
         let Answer { headers, body: bytes, whole, .. } = self.get(&operation, request, limit).await?;
         if !whole {
@@ -73,7 +73,7 @@ impl Registry {
 
     /// Reads as many bytes as the descriptor states. They are not verified.
     pub(crate) async fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Bytes, Error> {
-        let operation = self.operation("reading", repository, &descriptor.digest, Access::Pull);
+        let operation = self.operation("read", repository, &descriptor.digest, Access::Pull);
         let url = self.client.url(&operation, &format!("blobs/{}", descriptor.digest));
         let size = descriptor.size;
         let answer = self.get(&operation, Request::new(Method::GET, url), size).await?;

@@ -31,7 +31,7 @@ impl Registry {
     /// Returns the tags that start with `prefix`, in the registry's order. Names that are not valid tags are left out,
     /// because some registries list digests.
     pub(crate) async fn tags(&self, repository: &Repository, prefix: &str) -> Result<Vec<Tag>, Error> {
-        let operation = self.operation("listing the tags of", repository, "", Access::Pull);
+        let operation = self.operation("list the tags of", repository, "", Access::Pull);
         // Without its last character, the prefix sorts before every tag that starts with it and after nearly all
         // others. For the tags of a channel, the result is the channel itself, as Harbor only accepts an existing tag
         // as `last`.

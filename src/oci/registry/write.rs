@@ -70,7 +70,7 @@ impl Upload {
 impl Registry {
     /// Opens an upload. The request names no digest, so that the registry cannot mount a blob, and nothing is written.
     pub(crate) async fn open_upload(&self, repository: &Repository) -> Result<Upload, Error> {
-        let operation = self.operation("opening an upload in", repository, "", Access::Push);
+        let operation = self.operation("open an upload in", repository, "", Access::Push);
         let session =
             self.client.persist(async || started(&operation, &self.post(&operation, "blobs/uploads/").await?)).await?;
         let session = session.ok_or_else(|| operation.error(Kind::Malformed, "the registry did not open an upload"))?;
@@ -85,7 +85,7 @@ impl Registry {
         mounts: &Mounts,
     ) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
-        let operation = self.operation("pushing", &upload.repository, digest, Access::Push);
+        let operation = self.operation("push", &upload.repository, digest, Access::Push);
         self.finish_upload(&operation, upload.session.clone(), content).await?;
         mounts.learn(digest, operation.path);
         Ok(())
@@ -93,21 +93,21 @@ impl Registry {
 
     /// Deletes a manifest. The response is ignored.
     pub(crate) async fn delete_manifest(&self, repository: &Repository, digest: &Digest) {
-        let operation = self.operation("deleting", repository, digest, Access::Push);
+        let operation = self.operation("delete", repository, digest, Access::Push);
         let request = Request::new(Method::DELETE, self.client.url(&operation, &format!("manifests/{digest}")));
         drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
     }
 
     /// Cancels an upload. The response is ignored.
     pub(crate) async fn cancel_upload(&self, upload: Upload) {
-        let operation = self.operation("cancelling an upload in", &upload.repository, "", Access::Push);
+        let operation = self.operation("cancel an upload in", &upload.repository, "", Access::Push);
         let request = Request::new(Method::DELETE, upload.session);
         drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
     }
 
     /// Deletes a blob. The response is ignored.
     pub(crate) async fn delete_blob(&self, repository: &Repository, digest: &Digest) {
-        let operation = self.operation("deleting", repository, digest, Access::Push);
+        let operation = self.operation("delete", repository, digest, Access::Push);
         let request = Request::new(Method::DELETE, self.client.url(&operation, &format!("blobs/{digest}")));
         drop(self.client.call(&operation, &request, ANSWER_LIMIT).await);
     }
@@ -120,7 +120,7 @@ impl Registry {
         mounts: &Mounts,
     ) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
-        let operation = self.operation("pushing", repository, digest, Access::Push);
+        let operation = self.operation("push", repository, digest, Access::Push);
         let attempt = async || {
             let session = started(&operation, &self.post(&operation, "blobs/uploads/").await?)?;
             let session =
@@ -144,7 +144,7 @@ impl Registry {
         if descriptor.size >= LARGE && self.has_for(repository, descriptor, Access::Push).await? {
             return Ok(false);
         }
-        let operation = self.operation("pushing", repository, &descriptor.digest, Access::Push);
+        let operation = self.operation("push", repository, &descriptor.digest, Access::Push);
         // Attempted as a whole, since a client cannot know how much of a failed upload has arrived.
         let sent = self.client.persist(async || self.upload(&operation, content, mounts).await).await?;
         mounts.learn(&descriptor.digest, operation.path);
@@ -250,7 +250,7 @@ impl Registry {
                     return Ok(());
                 }
                 if found.as_ref() != from {
-                    let operation = self.operation("moving", repository, tag, Access::Push);
+                    let operation = self.operation("move", repository, tag, Access::Push);
                     return Err(operation.error(Kind::Conflict, "another publisher has moved the tag"));
                 }
             }
@@ -266,7 +266,7 @@ impl Registry {
     async fn put_manifest(&self, repository: &Repository, manifest: &Document, tag: Option<&Tag>) -> Result<(), Error> {
         let descriptor = manifest.descriptor();
         let reference = tag.map_or(descriptor.digest.as_str(), Tag::as_str);
-        let operation = self.operation("pushing", repository, reference, Access::Push);
+        let operation = self.operation("push", repository, reference, Access::Push);
         let media_type = HeaderValue::from_str(&descriptor.media_type)
             .map_err(|cause| operation.error(Kind::Malformed, "invalid media type").caused_by(cause))?;
         let request = Request::new(Method::PUT, self.client.url(&operation, &format!("manifests/{reference}")))
