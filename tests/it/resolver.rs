@@ -247,10 +247,10 @@ fn a_config_that_is_or_claims_to_be_huge_is_not_even_asked_for() {
 fn a_config_that_is_longer_than_it_claims_is_cut_off_there() {
     let registry = Registry::start();
     let digest = put_claiming(&registry, &100.into(), &vec![b' '; 64 << 10]);
-    ask(&registry, "stable", &[]).ends(1).says(&[&digest, "longer than the 100 bytes"]);
+    ask(&registry, "stable", &[]).ends(1).says(&[&digest, "larger than the 100 bytes"]);
     // Even when it never ends: reading ends.
     registry.fail(Fault::every("GET", "/blobs/", Action::Endless));
-    ask(&registry, "stable", &[]).ends(1).says(&[&digest, "longer than the 100 bytes"]);
+    ask(&registry, "stable", &[]).ends(1).says(&[&digest, "larger than the 100 bytes"]);
 }
 
 #[test]

@@ -166,7 +166,7 @@ impl Layout {
 
 pub(super) fn corrupted(path: &Path, reference: String) -> Error {
     let reason = format!(
-        "the bytes of {} do not have the digest in its name: remove that file and publish again",
+        "{} is corrupted, its bytes do not have the digest in its name: remove that file and publish again",
         path.display()
     );
     Error::new(Kind::Mismatch, "read", reference, reason)

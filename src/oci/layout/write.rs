@@ -242,7 +242,7 @@ fn remove_abandoned(path: &Path) {
             continue;
         }
         let Ok(file) = fs::File::open(entry.path()) else { continue };
-        // The lock is released only after the file has been removed.
+        // The lock is held until the file has been removed.
         if file.try_lock().is_ok() {
             let _ = fs::remove_file(entry.path());
         }
