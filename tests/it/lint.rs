@@ -129,6 +129,39 @@ fn a_finding_is_allowed_by_a_comment_or_by_the_configuration_with_a_reason() {
     assert_eq!(rules(&lint(0), "findings"), ["allowance-unused"]);
 }
 
+#[test]
+fn the_first_finding_of_a_rule_says_what_happens_on_the_appliance() {
+    let source = Source::new();
+    let entry =
+        |release: &str, path: &str| format!("    - {{release: {release}, path: {path}, from: 'image:algaCroe'}}\n");
+    let (one, other) = (entry("alga-core", "server.image.tag"), entry("email-service", "image.tag"));
+    source.write("alga-release.yaml", &format!("appliance:\n  values:\n{one}{other}"));
+    let run = alga(&["lint", &source.path("").display().to_string(), "--render", "off"]).ends(3);
+    let count = |text: &str| run.stdout.matches(text).count();
+    assert_eq!(
+        count("error[injection-source-unknown]: unknown source `image:algaCroe` of a value"),
+        2,
+        "{}",
+        run.stdout
+    );
+    assert_eq!(count("note: Nothing fails: every appliance uses the misspelt word"), 1, "{}", run.stdout);
+    assert_eq!(count("help: did you mean `image:algaCore`?"), 2, "{}", run.stdout);
+}
+
+#[test]
+fn the_log_names_the_severity_of_a_finding_once_before_its_rule_and_place() {
+    let source = Source::new();
+    change(&source, RELEASE, "single-node.yaml", "singel-node.yaml");
+    source.write(
+        "alga-release.yaml",
+        "lint: {rules: [{rule: values-from-key, path: 'ee/**', severity: warning, reason: a test}]}\n",
+    );
+    let run = source.publish(&publish(&source.layout(), &["--dry-run"])).ends(0);
+    let named: Vec<&str> = run.stderr.lines().filter(|line| line.contains("[values-from-key]")).collect();
+    assert_eq!(named.len(), 1, "{}", run.stderr);
+    assert!(named[0].starts_with(&format!("warning[values-from-key]: {RELEASE}:")), "{named:?}");
+}
+
 fn explained(rule: &str) -> String {
     String::from_utf8(stdout(release().args(["lint", "--explain", rule]))).expect("text")
 }

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use alga_release::lint::render;
 use alga_release::ops;
 use alga_release::plan::{Event, Progress};
 use alga_release::text::{self, clean};
@@ -82,6 +83,7 @@ impl Talk {
         let line = match (self.json, level) {
             (true, _) => serde_json::json!({ "level": level, "message": text }).to_string(),
             (false, "info") => text,
+            (false, _) if render::is_line(&text) => text,
             (false, _) => format!("{level}: {text}"),
         };
         self.bars.suspend(|| say(&format!("{}\n", in_log(&line))));

@@ -126,7 +126,7 @@ impl<'r, 'a> Meant<'r, 'a> {
         let elsewhere = self.applied.find(self.kind, None, self.name.text);
         if let Some(namespace) = elsewhere.and_then(|one| one.namespace.as_deref()) {
             return Some(format!(
-                "the object exists in the namespace `{0}`; if it is meant, add `namespace: {0}` to the reference",
+                "if the object in the namespace `{0}` is meant, add `namespace: {0}` to the reference",
                 shown(namespace)
             ));
         }
@@ -141,7 +141,7 @@ impl<'r, 'a> Meant<'r, 'a> {
         let others = ["HelmRelease", "Kustomization", "OCIRepository", "HelmRepository", "GitRepository", "HelmChart"];
         let mut others = others.into_iter().filter(|kind| *kind != self.kind);
         let kind = others.find(|kind| self.applied.find(kind, None, self.name.text).is_some())?;
-        Some(format!("refer to a {}; the object with this name is a {kind}", self.kind))
+        Some(format!("refer to an object of the kind {}; the object with this name is of the kind {kind}", self.kind))
     }
 }
 

@@ -92,9 +92,10 @@ fn invalid(chart: &Chart<'_>, file: &File<'_>, error: &template::Error, reached:
     let near = undefined.and_then(|name| nearest(name, template::functions()));
     let help = match (&opened, near) {
         (_, Some(near)) => Some(format!("did you mean `{near}`?")),
-        (Some(_), _) if at_end => {
-            Some(format!("close the block or action: it is still open at the end of the file, line {}", stopped.line))
-        }
+        (Some(_), _) if at_end => Some(format!(
+            "close the block or action, which is still open at the end of the file, line {}",
+            stopped.line
+        )),
         (Some(opened), _) => {
             Some(format!("correct the template; the enclosing block or action begins in line {}", opened.line))
         }

@@ -7,4 +7,4 @@ mod text;
 pub use github::github;
 pub use sarif::sarif;
 pub(super) use text::summary;
-pub use text::{explained, lines, text};
+pub use text::{explained, is_line, lines, text};

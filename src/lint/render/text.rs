@@ -46,6 +46,12 @@ pub fn lines(report: &Report) -> Vec<String> {
     report.findings.iter().map(line).collect()
 }
 
+/// Reports whether a text has the form of [`lines`], so that it needs no other word for its severity before it.
+pub fn is_line(text: &str) -> bool {
+    let starts = |severity: Severity| text.strip_prefix(severity.as_str()).is_some_and(|rest| rest.starts_with('['));
+    [Severity::Note, Severity::Warning, Severity::Error].into_iter().any(starts)
+}
+
 fn line(finding: &Reported) -> String {
     let Reported { rule, severity, file, line, column, message, .. } = finding;
     format!("{}[{}]: {}:{line}:{column}: {}", severity.as_str(), rule.id, shown(file), clean(message))
