@@ -202,7 +202,7 @@ impl Prefix {
             Some((host, path)) => (host, Some(path.parse()?)),
             None => (rest, None),
         };
-        let name = host_name(host).ok_or_else(|| invalid("registry", text, "invalid host"))?;
+        let name = host_name(host).ok_or_else(|| invalid("registry", text, "expected a valid host name and port"))?;
         let plain_http = scheme.unwrap_or(plain_http || is_loopback(name));
         Ok(Self { host: host.to_owned(), path, plain_http })
     }
