@@ -164,7 +164,7 @@ fn no_answer_and_a_strange_one_are_told_apart() {
     let headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];
     portal.fail(Fault::every("", "/", Action::Status(200, headers, b"<h1>Welcome, please log in</h1>".to_vec())));
     let run = doctor(&["--store", &format!("{}/org", portal.address())], &[]).ends(1);
-    assert!(run.stdout.contains("no registry"), "{}", run.stdout);
+    assert!(run.stdout.contains("the server is not a registry"), "{}", run.stdout);
 }
 
 #[test]
