@@ -1,10 +1,10 @@
-//! One test binary: the program from outside, and held against the programs that it must agree with.
+//! One test binary: the programs from outside, and compared with the tools that they must agree with.
 
 mod support;
 
-// The workflows: as Argo defines them, and run.
+// The workflows are valid by Argo's definitions, and run.
 mod argo;
-// What the resolver remembers, and what it refuses.
+// The resolver's state, and the releases that it refuses.
 mod appliance;
 // The boot script of the documentation.
 mod appliance_boot;
@@ -12,103 +12,103 @@ mod appliance_boot;
 mod approved;
 // From the registry to a cluster that never sees it.
 mod air_gap;
-// Something is wrong with what comes from outside.
+// Invalid input is refused and named.
 mod bad_input;
 // Charts are packed as Helm packs them.
 mod chart_helm;
-// The fields of Flux's objects, as its definitions say.
+// The fields of Flux objects, by Flux's definitions.
 mod flux_fields;
 // No channel moves to a release that is not whole.
 mod complete;
 // Flags, variables and exit codes.
 mod command_line;
-// From store to store.
+// A release is copied from store to store.
 mod copy;
 // A release that describes itself needs no configuration.
 mod described;
-// Two releases, compared.
+// Two releases are compared.
 mod diff;
-// The page of a comparison, in a browser.
+// The page of a comparison in a browser.
 mod diff_page;
 // The images that a release names, and their platforms.
 mod image_check;
-// An image of many layers, killed and seen.
+// Images of many layers, and pushes that are killed.
 mod image_layers;
-// Archives of the programs of others.
+// Image archives that other tools write.
 mod image_peers;
-// Images out of archives, by the rules.
+// Images are pushed from archives.
 mod image_push;
-// Answers that are no registry's, or one's that means ill.
+// Servers that are not registries, and hostile registries.
 mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.
 mod killed;
 mod lint;
 mod lint_cases;
-// What `lint` says of broken trees is what the real programs say.
+// `lint` and the real tools agree on broken trees.
 mod lint_differential;
-// A copy killed anywhere, or out of a store that lies.
+// A copy that is killed anywhere, or reads a store with wrong content.
 mod copy_killed;
-// As many tags as a registry has, in its own order.
+// Repositories with very many tags.
 mod many_tags;
-// Which control plane runs after boot.
+// The choice of the control plane at boot.
 mod control_plane;
-// Publishing while something goes wrong underneath.
+// Publishing while the store or another publisher interferes.
 mod disturbed;
 // The images of the two programs.
 mod container;
-// Where credentials are found, and to whom they go.
+// The places where credentials are found, and the hosts that receive them.
 mod credentials;
-// What stands between somebody and a publication.
+// `doctor` finds what prevents a publication.
 mod doctor;
-// The operations without a program around them.
+// The operations, called as a library.
 mod operations;
-// Writes that no registry of this kind takes, however often.
+// Writes that a registry refuses until a person changes something.
 mod obstacles;
 // A release in one archive file.
 mod oci_archive;
-// What the next step of a workflow reads.
+// The files that the next step of a workflow reads.
 mod outputs;
-// What is published is read back by the programs of others.
+// Other tools read what is published.
 mod peers;
-// The way to a registry: certificates and proxies.
+// Connections to a registry: certificates and proxies.
 mod proxy_tls;
-// What a channel has served.
+// The history of a channel.
 mod history;
-// The shape of the source.
+// The rules for the source code.
 mod house;
 // The channel's pointer: late answers, several publishers, made-up tags.
 mod pointer;
-// A channel moves to what is published already, forward and back.
+// A channel moves to a published release, forward and back.
 mod promote;
-// Publishing, by the rules.
+// Publishing a release.
 mod publish;
-// The registries in use, each as it is.
+// Imitations of the registries in use.
 mod quirks;
-// What a store lost is sent again.
+// Content that a store lost is pushed again.
 mod repair;
-// The registry that the tests stand on is one.
+// The in-process registry behaves like a registry.
 mod registry_itself;
-// What a registry sees of this program.
+// The requests that a registry receives.
 mod registry_wire;
 // A release is rewritten to another prefix.
 mod relocate;
-// What the resolver renders for the cluster.
+// The objects that the resolver renders for the cluster.
 mod render;
 // The resolver on the appliance.
 mod resolver;
-// What passes by itself is waited out.
+// Transient errors are retried.
 mod retries;
-// The same source gives the same bytes, wherever and by whomever it is published.
+// The same source gives the same bytes on every machine.
 mod reproducible;
 // Each rewriting rule is a directory.
 mod rewrite_cases;
-// What is printed and published follows its schema.
+// Printed and published JSON follows its schema.
 mod schemas;
-// Killed anywhere, what an appliance remembers is whole.
+// The state of an appliance is complete after a kill at any point.
 mod state_killed;
-// What every store promises, held by every kind of store.
+// The contract of all kinds of store.
 mod store_contract;
-// A release read back, every byte and every reference; and what of it must be kept.
+// `verify` reads back every byte and reference; `in-use` names what must be kept.
 mod verify;
 // Charts and values are judged as Helm judges them.
 mod lint_charts;
