@@ -47,7 +47,7 @@ pub use manifest::Manifest;
 pub(crate) use reference::has_host;
 pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
 pub use registry::InvalidCertificates;
-pub use registry::{Certificates, Credentials, Notice, Options};
+pub use registry::{Certificates, Credentials, Exchange, Notice, Options, Trace};
 pub use store::{Location, ReadStore};
 
 #[cfg(feature = "publish")]

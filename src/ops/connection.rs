@@ -160,6 +160,7 @@ impl Connection {
             retry_for: request.retry_for,
             jobs: request.jobs,
             notice: Some(context.notice()),
+            trace: Some(context.trace()),
             archive_prefix: release::ARCHIVE_PREFIX,
             ..Options::default()
         };

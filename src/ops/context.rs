@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::oci::Notice;
+use crate::oci::{Notice, Trace};
 use crate::plan::{Event, Progress};
 use crate::system::{Clock, Environment, NoPrograms, Programs};
 
@@ -47,6 +47,12 @@ impl Context {
     pub(crate) fn notice(&self) -> Notice {
         let context = self.clone();
         Arc::new(move |text| context.warn(text))
+    }
+
+    /// Returns the function that the registry client calls after each request.
+    pub(crate) fn trace(&self) -> Trace {
+        let progress = Arc::clone(&self.progress);
+        Arc::new(move |exchange| progress.event(&Event::Exchange(exchange)))
     }
 }
 

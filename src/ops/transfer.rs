@@ -289,7 +289,7 @@ impl Transfer<'_> {
             .flat_map(|one| one.artifact.contents().map(|content| (&content.descriptor().digest, &one.repository)));
         let places: BTreeMap<&Digest, &Repository> = places.collect();
         let sink = &self.context.progress;
-        sink.event(&Event::Started { bytes: size(desired) });
+        sink.event(&Event::Started { bytes: size(desired), left: &[] });
         let progress = |step: archive::Progress<'_>| {
             let Some(repository) = places.get(&step.content.digest) else { return };
             let (blob, bytes) = (step.content, step.written);

@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
         if looked.elapsed() > GRACE {
             self.nothing_overwritten(channel).await?;
         }
-        self.progress.event(&Event::Moved { channel: &moves.channel });
+        self.progress.event(&Event::Moved { repository: &moves.repository, channel: &moves.channel });
         Ok(channel.artifact.digest().clone())
     }
 

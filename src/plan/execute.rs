@@ -264,7 +264,8 @@ impl<'a> Run<'a> {
         for (repository, descriptor) in self.plan.pushes() {
             artifacts.push((repository, self.artifact(repository, descriptor)?, self.is_release(descriptor)));
         }
-        self.progress.event(&Event::Started { bytes: artifacts.iter().map(|(_, artifact, _)| artifact.size()).sum() });
+        let bytes = artifacts.iter().map(|(_, artifact, _)| artifact.size()).sum();
+        self.progress.event(&Event::Started { bytes, left: &self.left() });
         // A channel's JSON is often the release's own.
         let of_release: Vec<_> =
             artifacts.iter().filter(|(_, _, last)| *last).flat_map(|(_, a, _)| a.blobs()).collect();
@@ -463,10 +464,15 @@ impl<'a> Run<'a> {
 
     pub(super) fn stopped(&self, source: oci::Error) -> ExecuteError {
         let done = self.done.lock().map(|done| done.clone()).unwrap_or_default();
+        let left = self.left().into_iter().filter(|name| !done.contains(name)).collect();
+        ExecuteError::Stopped { done, left, source }
+    }
+
+    /// Returns the references of all tags that the plan sets, the channel's last.
+    fn left(&self) -> Vec<String> {
         let tags = self.tags().map(|Named { repository, tag, .. }| format!("{repository}:{tag}"));
         let moves = self.plan.moves.iter().map(|moves| format!("{}:{}", moves.repository, moves.channel));
-        let left = tags.chain(moves).filter(|name| !done.contains(name)).collect();
-        ExecuteError::Stopped { done, left, source }
+        tags.chain(moves).collect()
     }
 }
 

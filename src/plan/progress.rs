@@ -1,6 +1,6 @@
 //! What is said while a plan is executed. Whoever executes one decides how, or whether, it is shown.
 
-use crate::oci::{Descriptor, Digest, Repository, Tag};
+use crate::oci::{Descriptor, Digest, Exchange, Repository, Tag};
 
 /// One step.
 #[derive(Clone, Debug)]
@@ -15,10 +15,14 @@ pub enum Event<'a> {
         /// One line.
         text: &'a str,
     },
-    /// So many bytes are to be sent at the most.
+    /// A registry answered a request, or did not.
+    Exchange(&'a Exchange<'a>),
+    /// Writing starts.
     Started {
-        /// Count of bytes.
+        /// Count of bytes to send; fewer are sent when the store has some of them.
         bytes: u64,
+        /// References of the tags that will be set, the channel's last.
+        left: &'a [String],
     },
     /// So much of a large blob is on its way.
     Sending {
@@ -49,7 +53,9 @@ pub enum Event<'a> {
     ReadBack,
     /// The channel moved.
     Moved {
-        /// The channel.
+        /// Repository of the channel.
+        repository: &'a Repository,
+        /// Name of the channel.
         channel: &'a Tag,
     },
 }

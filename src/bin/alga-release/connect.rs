@@ -1,6 +1,8 @@
 //! How a command runs: its runtime, signals, configuration, and the store that its flags name.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use alga_release::config::{Config, GivenBy};
@@ -9,10 +11,14 @@ use alga_release::image::archive::Input;
 use alga_release::oci::{Digest, Location, Prefix};
 use alga_release::ops::{RETRY_FOR, StoreRequest};
 use alga_release::release::Address;
+use futures_util::future::select_all;
+use signal_hook::flag;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment;
-use crate::failure::Failure;
+use crate::failure::{FAILED, Failure};
 use crate::flags::{ConfigurationArgs, StoreArgs};
+use crate::log::Log;
 
 impl StoreArgs {
     /// Returns the store that the flags name. The password is read from standard input, when it is there.
@@ -77,25 +83,36 @@ pub fn locate_channel(word: &str, store: &mut StoreArgs, config: &mut Config) ->
     Ok(name)
 }
 
-/// Waits for the work, unless a signal comes first.
-async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
+/// Signals that end a command, with the exit codes that shells give to a program that was ended by them.
+const SIGNALS: [(SignalKind, u8); 3] =
+    [(SignalKind::hangup(), 129), (SignalKind::interrupt(), 130), (SignalKind::terminate(), 143)];
+
+/// Waits for the work, unless a signal comes first. A second signal ends the program at once: the first one may find it where
+/// it cannot stop, as while it waits for a password.
+async fn until_signal<T>(log: &Log, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let failed = |cause| Failure::io("listening for signals", cause);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let is_second = Arc::new(AtomicBool::new(false));
+    let mut signals = Vec::new();
+    for (kind, code) in SIGNALS {
+        flag::register_conditional_shutdown(kind.as_raw_value(), code.into(), Arc::clone(&is_second))
+            .map_err(failed)?;
+        flag::register(kind.as_raw_value(), Arc::clone(&is_second)).map_err(failed)?;
+        signals.push((signal(kind).map_err(failed)?, code));
+    }
+    let received = signals.iter_mut().map(|(signal, code)| Box::pin(async { signal.recv().await.map(|()| *code) }));
     tokio::select! {
         result = work => result,
-        _ = interrupt.recv() => Err(Failure::signal(130)),
-        _ = terminate.recv() => Err(Failure::signal(143)),
+        (code, ..) = select_all(received) => Err(Failure::signal(code.unwrap_or(FAILED), log.interrupted())),
     }
 }
 
-/// Runs an operation to its end, unless a signal comes first.
-pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+/// Runs an operation to its end, unless a signal comes first, and removes the progress bars.
+pub fn block_on<T>(log: &Log, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = runtime()?;
-    let result = runtime.block_on(until_signal(work));
+    let result = runtime.block_on(until_signal(log, work));
     // A thread that still reads a large archive or a pipe must not hold up the end of the program.
     runtime.shutdown_background();
+    log.done();
     result
 }
 

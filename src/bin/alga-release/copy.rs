@@ -5,7 +5,8 @@ use alga_release::ops::{self, Access, Connection, CopyReport, CopyRequest, Store
 use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Approval, Common, ExtentArgs, Format, OutputsArgs};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::outputs::Outputs;
 use crate::system;
 
@@ -42,11 +43,9 @@ pub struct Args {
     outputs: OutputsArgs,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
-    let talk = Talk::new(&args.common.output);
-    let copied = connect::block_on(Box::pin(copied(args, &talk)));
-    talk.done();
+    let copied = connect::block_on(log, Box::pin(copied(args, log)));
     let report = outputs.unless_failed(copied, args.common.output.output)?;
     outputs.write(&(&report).into())?;
     match args.common.output.output {
@@ -55,9 +54,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-async fn copied(args: &Args, talk: &Talk) -> Result<CopyReport, Failure> {
+async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
-    let context = system::context(talk);
+    let context = system::context(log);
     let reference = connect::locate(&args.reference, &mut store, &mut config)?;
     if let (true, Some(channel)) = (args.new_channel, &args.channel) {
         config.channels.push(channel.parse()?);

@@ -16,7 +16,8 @@ use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Common, Format, ImageArgs, OutputsArgs, ProfileArgs, RevisionArgs, StoreArgs};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::outputs::Outputs;
 use crate::pager;
 use crate::system;
@@ -85,15 +86,14 @@ enum DiffFormat {
     Html,
 }
 
-pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub fn run(args: &Args, log: &Log) -> Result<ExitCode, Failure> {
     let outputs = Outputs::open(&args.outputs)?;
-    let diff = outputs.unless_failed(compared(args), Format::Text)?;
+    let diff = outputs.unless_failed(compared(args, log), Format::Text)?;
     show(args, &diff, &outputs)?;
     Ok(ExitCode::from(if args.detailed_exitcode && diff.has_changes { CHANGES } else { 0 }))
 }
 
-fn compared(args: &Args) -> Result<Diff, Failure> {
-    let talk = Talk::new(&args.common.output);
+fn compared(args: &Args, log: &Log) -> Result<Diff, Failure> {
     let root = [&args.from, &args.to].into_iter().find_map(|text| tree(text)).unwrap_or(Path::new("."));
     let mut config = environment::configuration(root, &args.common.configuration, args.profile.profile.as_deref())?;
     let (store, other) = stores(args, &mut config)?;
@@ -101,7 +101,7 @@ fn compared(args: &Args) -> Result<Diff, Failure> {
     let request = DiffRequest { from, to, rendered: args.rendered };
     let near = StoreRequest { jobs: args.jobs.into(), public_read: false, ..store.request(&config)? };
     let far = other.as_ref().map(|store| near.other(store));
-    let context = system::context(&talk);
+    let context = system::context(log);
     let work = async {
         let near = Connection::open(&near, Access::Read, &context).await?;
         let far = match &far {
@@ -110,7 +110,7 @@ fn compared(args: &Args) -> Result<Diff, Failure> {
         };
         Ok(Box::pin(ops::diff(request, &config, &near, far.as_ref().unwrap_or(&near), &context)).await?)
     };
-    connect::block_on(Box::pin(work))
+    connect::block_on(log, Box::pin(work))
 }
 
 /// Returns the store of A, and that of B when it is another one; enters where the releases are into the configuration.

@@ -9,7 +9,8 @@ use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Common, Format, ProfileArgs};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -29,19 +30,18 @@ pub struct Args {
     profile: ProfileArgs,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.common.output);
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let config = environment::configuration(&args.source, &args.common.configuration, args.profile.profile.as_deref())?;
     let store = args.common.store.request_with(&config, Duration::ZERO)?;
     let charts = match args.channel.as_ref().or(args.version.as_ref()) {
         Some(name) => ChartsOf::Release(name.clone()),
         None => ChartsOf::Tree(args.source.clone()),
     };
-    let (request, context) = (DoctorRequest { store, charts }, system::context(&talk));
+    let (request, context) = (DoctorRequest { store, charts }, system::context(log));
     let work = async { Ok(ops::doctor(&request, &config, &context).await?) };
-    let diagnosis = connect::block_on(work)?;
+    let diagnosis = connect::block_on(log, work)?;
     for warning in &diagnosis.warnings {
-        talk.warn(warning);
+        log.warn(warning);
     }
     match args.common.output.output {
         Format::Json => output::write_json(&diagnosis)?,

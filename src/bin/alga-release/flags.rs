@@ -75,8 +75,6 @@ pub struct OutputArgs<F: OutputFormat = Format> {
     /// Format of the result on standard output
     #[arg(long, short, value_enum, default_value_t)]
     pub output: F,
-    #[command(flatten)]
-    pub log: LogArgs,
 }
 
 /// What a command writes to standard error.

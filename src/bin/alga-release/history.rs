@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use crate::connect;
 use crate::failure::{FAILED, Failure};
 use crate::flags::{Common, Format};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -23,18 +24,17 @@ pub struct Args {
     common: Common,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.common.output);
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
     let name = connect::locate_channel(&args.channel, &mut store, &mut config)?;
     let channel = ops::channel(&config, &name)?;
     let request = HistoryRequest { channel, moves: args.moves, to_time: args.to_time };
     let store = store.request(&config)?;
     let work = async {
-        let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
+        let connection = Connection::open(&store, Access::Read, &system::context(log)).await?;
         Ok(ops::history(&request, &config, &connection).await?)
     };
-    let report = connect::block_on(work)?;
+    let report = connect::block_on(log, work)?;
     match args.common.output.output {
         Format::Json => output::write_json(&report)?,
         Format::Text => output::write_text(&report.text())?,

@@ -11,7 +11,8 @@ use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Common, Format, ProfileArgs};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -62,11 +63,9 @@ pub enum Layers {
     Uncompressed,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let Command::Push(args) = &args.command;
-    let talk = Talk::new(&args.common.output);
-    let pushed = connect::block_on(pushed(args, &talk));
-    talk.done();
+    let pushed = connect::block_on(log, pushed(args, log));
     let report = pushed?;
     match args.common.output.output {
         Format::Json => output::write_json(&report),
@@ -74,7 +73,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-async fn pushed(args: &PushArgs, talk: &Talk) -> Result<ImageReport, Failure> {
+async fn pushed(args: &PushArgs, log: &Log) -> Result<ImageReport, Failure> {
     let config =
         environment::configuration(Path::new("."), &args.common.configuration, args.profile.profile.as_deref())?;
     connect::check_stdin(&args.archive, &args.common.store)?;
@@ -90,7 +89,7 @@ async fn pushed(args: &PushArgs, talk: &Talk) -> Result<ImageReport, Failure> {
     let (input, platform) = (connect::archive(&args.archive), args.platform.clone());
     let request = ImageRequest { input, platform, layers, tag, repository };
     let store = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.common.store.request(&config)? };
-    let (access, context) = (if args.dry_run { Access::Read } else { Access::Write }, system::context(talk));
+    let (access, context) = (if args.dry_run { Access::Read } else { Access::Write }, system::context(log));
     let target = Connection::open(&store, access, &context).await?;
     Ok(ops::push_image(request, &target, &context).await?)
 }

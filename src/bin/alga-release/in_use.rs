@@ -6,7 +6,8 @@ use clap::ValueEnum;
 use crate::connect;
 use crate::failure::Failure;
 use crate::flags::Common;
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ enum ListFormat {
     KeepList,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let format = args.common.output.output;
     if let Some(format) = &args.format {
         return Err(Failure::usage_hint("`--format` was replaced by `--output`", format!("pass `--output {format}`")));
@@ -43,7 +44,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.prune_plan && format == ListFormat::KeepList {
         return Err(Failure::usage("`--prune-plan` cannot be used with `--output keep-list`"));
     }
-    let talk = Talk::new(&args.common.output);
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
     let names = args.channels.iter().map(|word| connect::locate_channel(word, &mut store, &mut config));
     let names = names.collect::<Result<Vec<_>, _>>()?;
@@ -52,11 +52,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let (request, store) = (InUseRequest { moves: args.moves, prune_plan: args.prune_plan }, store.request(&config)?);
     let work = async {
-        let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
+        let connection = Connection::open(&store, Access::Read, &system::context(log)).await?;
         Ok(ops::in_use(&request, &config, &connection).await?)
     };
-    let report = connect::block_on(work)?;
-    report.problems.iter().for_each(|problem| talk.warn(problem));
+    let report = connect::block_on(log, work)?;
+    report.problems.iter().for_each(|problem| log.warn(problem));
     match format {
         ListFormat::Json => output::write_json(&report)?,
         ListFormat::Text => output::write_text(&report.text())?,

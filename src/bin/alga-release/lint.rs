@@ -10,7 +10,8 @@ use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Common, ImageArgs, ProfileArgs, RENDER, words};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::{pager, system};
 
 #[derive(Debug, clap::Args)]
@@ -62,19 +63,17 @@ pub enum LintFormat {
     Github,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     if let Some(rule) = &args.explain {
         return explain(rule);
     }
-    let talk = Talk::new(&args.common.output);
-    let mut report = checked(args, &talk)?;
+    let mut report = checked(args, log)?;
     if args.fix {
         output::say(&output::in_log(&ops::mend(&report, Path::new(&args.subject), args.dry_run)?));
         if !args.dry_run {
-            report = checked(args, &talk)?;
+            report = checked(args, log)?;
         }
     }
-    talk.done();
     show(&report, args.common.output.output)?;
     if report.has_errors() {
         let reason = format!("{} cannot be installed: {}", report.subject, report.summary());
@@ -104,7 +103,7 @@ fn explain(id: &str) -> Result<(), Failure> {
     }
 }
 
-fn checked(args: &Args, talk: &Talk) -> Result<Report, Failure> {
+fn checked(args: &Args, log: &Log) -> Result<Report, Failure> {
     let tree = Path::new(&args.subject);
     let is_tree = tree.is_dir();
     let root = if is_tree { tree } else { Path::new(".") };
@@ -122,10 +121,10 @@ fn checked(args: &Args, talk: &Talk) -> Result<Report, Failure> {
     let needs_store = !is_tree || against.is_some();
     let request = LintRequest { origin, against, settings, render: args.render, timings: args.timings };
     let store = StoreRequest { public_read: false, ..store.request(&config)? };
-    let context = system::context(talk);
+    let context = system::context(log);
     let work = async {
         let connection = if needs_store { Some(Connection::open(&store, Access::Read, &context).await?) } else { None };
         Ok(Box::pin(ops::lint(&request, &config, connection.as_ref(), &context)).await?)
     };
-    connect::block_on(Box::pin(work))
+    connect::block_on(log, Box::pin(work))
 }

@@ -15,6 +15,7 @@ mod history;
 mod image;
 mod in_use;
 mod lint;
+mod log;
 mod output;
 mod outputs;
 mod pager;
@@ -32,6 +33,7 @@ use clap::CommandFactory;
 
 use cli::{Cli, Command};
 use failure::Failure;
+use log::Log;
 
 fn main() -> ExitCode {
     let args = match cli::parse(std::env::args_os().collect()) {
@@ -41,29 +43,30 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
         }
     };
-    match run(args) {
+    let log = Log::new(&args.log);
+    match run(args, &log) {
         Ok(code) => code,
         Err(failure) => {
-            output::say(&output::in_log(&failure.text()));
+            log.failed(&failure);
             outputs::annotate("error", &failure.text());
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
-fn run(args: Cli) -> Result<ExitCode, Failure> {
+fn run(args: Cli, log: &Log) -> Result<ExitCode, Failure> {
     let done = match args.command {
-        Command::Publish(publish) => publish::run(&publish),
-        Command::Diff(diff) => return diff::run(&diff),
-        Command::Lint(lint) => lint::run(&lint),
-        Command::Image(image) => image::run(&image),
-        Command::Doctor(doctor) => doctor::run(&doctor),
-        Command::Promote(promote) => promote::run(&promote),
-        Command::Rollback(rollback) => rollback::run(&rollback),
-        Command::History(history) => history::run(&history),
-        Command::Verify(verify) => verify::run(&verify),
-        Command::InUse(in_use) => in_use::run(&in_use),
-        Command::Copy(copy) => copy::run(&copy),
+        Command::Publish(publish) => publish::run(&publish, log),
+        Command::Diff(diff) => return diff::run(&diff, log),
+        Command::Lint(lint) => lint::run(&lint, log),
+        Command::Image(image) => image::run(&image, log),
+        Command::Doctor(doctor) => doctor::run(&doctor, log),
+        Command::Promote(promote) => promote::run(&promote, log),
+        Command::Rollback(rollback) => rollback::run(&rollback, log),
+        Command::History(history) => history::run(&history, log),
+        Command::Verify(verify) => verify::run(&verify, log),
+        Command::InUse(in_use) => in_use::run(&in_use, log),
+        Command::Copy(copy) => copy::run(&copy, log),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => {
             let mut script = Vec::new();

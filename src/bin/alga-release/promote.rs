@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Approval, Common, ExtentArgs, Format, OutputArgs, OutputsArgs, RENDER, words};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::outputs::Outputs;
 use crate::{pager, system};
 
@@ -58,21 +59,19 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
     if duration.is_negative() { Err("expected a duration that is not negative".to_owned()) } else { Ok(duration) }
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     if args.to_store.is_none() && args.extent != ExtentArgs::default() {
         let reason = "--without-images, --platform and --rewrite-prefix are for a promotion with --to-store";
         return Err(Failure::usage(reason));
     }
     let outputs = Outputs::open(&args.outputs)?;
-    let talk = Talk::new(&args.common.output);
-    let moved = connect::block_on(Box::pin(promoted(args, &talk)));
-    talk.done();
+    let moved = connect::block_on(log, Box::pin(promoted(args, log)));
     print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common.output, &outputs)
 }
 
-async fn promoted(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
+async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
-    let context = system::context(talk);
+    let context = system::context(log);
     let from = connect::locate(&args.from, &mut store, &mut config)?;
     if args.new_channel {
         config.channels.push(args.to.parse()?);

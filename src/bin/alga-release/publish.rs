@@ -13,7 +13,8 @@ use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Approval, Common, Format, ImageArgs, OutputsArgs, ProfileArgs, RENDER, RevisionArgs, words};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::outputs::Outputs;
 use crate::{pager, system};
 
@@ -85,11 +86,9 @@ pub struct Args {
     outputs: OutputsArgs,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
-    let talk = Talk::new(&args.common.output);
-    let published = connect::block_on(Box::pin(published(args, &talk)));
-    talk.done();
+    let published = connect::block_on(log, Box::pin(published(args, log)));
     let report = outputs.unless_failed(published, args.common.output.output)?;
     outputs.write(&(&report).into())?;
     match (args.common.output.output, &report.diff) {
@@ -101,7 +100,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-async fn published(args: &Args, talk: &Talk) -> Result<PublishReport, Failure> {
+async fn published(args: &Args, log: &Log) -> Result<PublishReport, Failure> {
     let config = configuration(args)?;
     if let Some(archive) = &args.control_plane_archive {
         connect::check_stdin(archive, &args.common.store)?;
@@ -112,7 +111,7 @@ async fn published(args: &Args, talk: &Talk) -> Result<PublishReport, Failure> {
         terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
         repairs: args.repair,
     };
-    let context = system::context(talk);
+    let context = system::context(log);
     let store = StoreRequest { jobs: args.jobs.into(), ..args.common.store.request(&config)? };
     let target = Connection::open(&store, args.approval.access(), &context).await?;
     Ok(ops::publish(request, &config, &target, &context).await?)

@@ -5,7 +5,7 @@ use alga_release::ops::{self, Connection, MoveReport, RollbackRequest};
 use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Approval, Common, OutputsArgs};
-use crate::output::Talk;
+use crate::log::Log;
 use crate::outputs::Outputs;
 use crate::{promote, system};
 
@@ -27,20 +27,18 @@ pub struct Args {
     outputs: OutputsArgs,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     if args.reason.trim().is_empty() {
         return Err(Failure::usage("--reason: expected words that say why, for the history of the channel"));
     }
     let outputs = Outputs::open(&args.outputs)?;
-    let talk = Talk::new(&args.common.output);
-    let moved = connect::block_on(Box::pin(rolled_back(args, &talk)));
-    talk.done();
+    let moved = connect::block_on(log, Box::pin(rolled_back(args, log)));
     promote::print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common.output, &outputs)
 }
 
-async fn rolled_back(args: &Args, talk: &Talk) -> Result<MoveReport, Failure> {
+async fn rolled_back(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
-    let context = system::context(talk);
+    let context = system::context(log);
     let channel = connect::locate_channel(&args.channel, &mut store, &mut config)?;
     let request =
         RollbackRequest { channel, to: args.to.clone(), terms: args.approval.terms(false, Some(&args.reason))? };

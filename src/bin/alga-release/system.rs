@@ -13,7 +13,7 @@ use secrecy::{ExposeSecretMut, SecretBox};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-use crate::output::Talk;
+use crate::log::Log;
 
 /// Memory that is taken at once for what a program prints: a secret that fits leaves no copy behind.
 const AT_ONCE: usize = 1 << 20;
@@ -21,12 +21,12 @@ const AT_ONCE: usize = 1 << 20;
 const ERRORS: usize = 64 << 10;
 
 /// Returns what every operation of this program gets.
-pub fn context(talk: &Talk) -> Context {
+pub fn context(log: &Log) -> Context {
     Context {
         environment: Environment::new(|name| std::env::var_os(name)),
         programs: Arc::new(Machine),
         clock: Arc::new(Machine),
-        progress: Arc::new(talk.clone()),
+        progress: Arc::new(log.clone()),
     }
 }
 

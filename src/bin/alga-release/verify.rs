@@ -5,7 +5,8 @@ use alga_release::ops::{self, Access, Connection, VerifyRequest};
 use crate::connect;
 use crate::failure::Failure;
 use crate::flags::{Common, Format};
-use crate::output::{self, Talk};
+use crate::log::Log;
+use crate::output;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -23,18 +24,16 @@ pub struct Args {
     common: Common,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
-    let talk = Talk::new(&args.common.output);
+pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
     let reference = args.reference.as_ref().map(|word| connect::locate(word, &mut store, &mut config)).transpose()?;
     let store = store.request(&config)?;
     let request = VerifyRequest { reference, offline: args.offline };
     let work = async {
-        let connection = Connection::open(&store, Access::Read, &system::context(&talk)).await?;
+        let connection = Connection::open(&store, Access::Read, &system::context(log)).await?;
         Ok(ops::verify(&request, &config, &connection).await?)
     };
-    let report = connect::block_on(work)?;
-    talk.done();
+    let report = connect::block_on(log, work)?;
     match args.common.output.output {
         Format::Json => output::write_json(&report)?,
         Format::Text => output::write_text(&report.text())?,

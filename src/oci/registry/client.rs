@@ -16,7 +16,7 @@ use super::body::{Body, Failed};
 use super::error::{self, shown_target};
 use super::realm::Realms;
 use super::retry::Patience;
-use super::{Certificates, Error, Options, Prefix, tls};
+use super::{Certificates, Error, Exchange, Options, Prefix, Trace, tls};
 use crate::oci::{Kind, reference::is_loopback};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -96,7 +96,6 @@ impl From<u64> for Take {
 }
 
 /// The client for one registry.
-#[derive(Debug)]
 pub(super) struct Client {
     pub(super) root: Url,
     authenticator: Authenticator,
@@ -108,6 +107,13 @@ pub(super) struct Client {
     /// Limits the number of open connections.
     permits: Arc<Semaphore>,
     patience: Patience,
+    trace: Option<Trace>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("root", &self.root).finish_non_exhaustive()
+    }
 }
 
 /// Host of Docker Hub's API.
@@ -127,6 +133,7 @@ impl Client {
         let realms = Realms { allowed: options.auth_realms.clone(), same_owner: options.same_owner };
         let client = Self {
             patience: Patience::new(&options),
+            trace: options.trace,
             permits: Arc::new(Semaphore::new(options.jobs.max(1))),
             authenticator: Authenticator::new(&root, options.credentials, realms),
             root,
@@ -239,7 +246,15 @@ impl Client {
         let permit = self.permits.clone().acquire_owned().await.ok();
         let failed = Failed::default();
         *outgoing.body_mut() = request.body.as_ref().map(|body| body.open(&failed));
-        let response = match timeout(patience, pool.execute(outgoing)).await {
+        let started = tokio::time::Instant::now();
+        let sent = timeout(patience, pool.execute(outgoing)).await;
+        if let Some(trace) = &self.trace {
+            let status =
+                sent.as_ref().ok().and_then(|sent| sent.as_ref().ok()).map(|response| response.status().as_u16());
+            let (method, url) = (request.method.as_str(), &error::shown_url(&request.url));
+            trace(&Exchange { method, url, status, elapsed: started.elapsed() });
+        }
+        let response = match sent {
             Ok(Ok(response)) => response,
             Ok(Err(cause)) => {
                 let ours = failed.error(operation);

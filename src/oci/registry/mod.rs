@@ -36,6 +36,7 @@ mod retry;
 #[cfg(feature = "publish")]
 mod tags;
 mod tls;
+mod trace;
 #[cfg(feature = "publish")]
 mod write;
 
@@ -53,6 +54,7 @@ pub use retry::Notice;
 pub(crate) use retry::jittered;
 pub use tls::Certificates;
 pub use tls::InvalidCertificates;
+pub use trace::{Exchange, Trace};
 #[cfg(feature = "publish")]
 pub(crate) use write::Mounts;
 #[cfg(feature = "publish")]
@@ -96,6 +98,8 @@ pub struct Options {
     pub retry_for: Duration,
     /// Receives a message before each wait.
     pub notice: Option<Notice>,
+    /// Called after each request.
+    pub trace: Option<Trace>,
     /// Key of the annotation in an archive that holds the prefix of the archive's names. Set by the module that writes
     /// archives.
     pub archive_prefix: &'static str,
@@ -113,6 +117,7 @@ impl Default for Options {
             jobs: 16,
             retry_for: Duration::ZERO,
             notice: None,
+            trace: None,
             archive_prefix: "",
         }
     }
@@ -120,8 +125,7 @@ impl Default for Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { credentials, auth_realms, same_owner: _, ca, insecure, jobs, retry_for, notice, archive_prefix } =
-            self;
+        let Self { credentials, auth_realms, ca, insecure, jobs, retry_for, notice, trace, archive_prefix, .. } = self;
         f.debug_struct("Options")
             .field("credentials", credentials)
             .field("auth_realms", auth_realms)
@@ -130,6 +134,7 @@ impl std::fmt::Debug for Options {
             .field("jobs", jobs)
             .field("retry_for", retry_for)
             .field("notice", &notice.is_some())
+            .field("trace", &trace.is_some())
             .field("archive_prefix", archive_prefix)
             .finish_non_exhaustive()
     }

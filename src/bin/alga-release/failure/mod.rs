@@ -4,6 +4,7 @@ mod hints;
 
 use std::fmt::Write as _;
 
+use crate::log::Interrupted;
 use alga_release::diff::Diff;
 use alga_release::ops::{self, Kind};
 use alga_release::text::clean;
@@ -73,11 +74,32 @@ impl Failure {
         Self { code: FAILED, lines: vec![format!("failed {attempted}"), cause.to_string()], ..Self::default() }
     }
 
-    /// Stopped by a signal.
-    pub fn signal(code: u8) -> Self {
-        let lines = vec!["stopped by a signal; no tag names anything that is not whole".to_owned()];
-        let hint = Some("run the same command again: it finishes what is left".to_owned());
-        Self { code, lines, hint, ..Self::default() }
+    /// Returns the failure of a command that a signal ended.
+    pub fn signal(code: u8, interrupted: Interrupted) -> Self {
+        let Interrupted { done, left } = interrupted;
+        let Some(left) = left else {
+            return Self { code, lines: vec!["interrupted; nothing was written".to_owned()], ..Self::default() };
+        };
+        let total = done.len() + left.len();
+        let first = match total {
+            0 => "interrupted while writing".to_owned(),
+            _ => format!("interrupted after {} of {total} tags were set", done.len()),
+        };
+        let listed = [("done", done), ("left", left)].into_iter().filter(|(_, names)| !names.is_empty());
+        let notes = listed.map(|(word, names)| format!("{word}: {}", names.join(", "))).collect();
+        let hint = Some("run the same command again to finish what is left".to_owned());
+        Self { code, lines: vec![first], notes, hint, ..Self::default() }
+    }
+
+    /// Returns the first line: what failed.
+    pub fn message(&self) -> &str {
+        self.lines.first().map_or("", String::as_str)
+    }
+
+    /// Returns the causes, the notes, the way out and the exit code, for a log line in JSON.
+    pub fn fields(&self) -> serde_json::Value {
+        let causes = self.lines.get(1..).unwrap_or_default();
+        serde_json::json!({ "because": causes, "notes": self.notes, "hint": self.hint, "exitCode": self.code })
     }
 
     /// The same, with what would have changed.
