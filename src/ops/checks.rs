@@ -1,11 +1,12 @@
-//! Checks as a table.
+//! The checks of releases as text for people: how many passed, which were not made, and the whole table.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::text::shown;
 use crate::verify::{Check, Outcome};
 
-/// Returns one line for each check, and below it the reason and the way out where it is not as it should be.
+/// Returns a line for each check, and below it the reason and the way out when the check did not pass.
 pub(super) fn table<'c>(checks: impl IntoIterator<Item = &'c Check>) -> String {
     let checks: Vec<&Check> = checks.into_iter().collect();
     let width = |of: fn(&Check) -> usize| checks.iter().map(|check| of(check)).max().unwrap_or(0);
@@ -32,11 +33,27 @@ pub(super) fn table<'c>(checks: impl IntoIterator<Item = &'c Check>) -> String {
     text
 }
 
-/// Returns how many checks had which outcome: `12 ok, 1 FAILED, 2 not checked`.
-pub(super) fn count(checks: &[Check]) -> String {
-    let of = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
-    let parts = [(of(Outcome::Ok), "ok"), (of(Outcome::Failed), "FAILED"), (of(Outcome::NotChecked), "not checked")];
-    let parts: Vec<String> =
-        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    if parts.is_empty() { "nothing to check".to_owned() } else { parts.join(", ") }
+/// Returns how many of the checks passed: `verified 40 of 45`.
+pub(super) fn verified(checks: &[Check]) -> String {
+    let passed = checks.iter().filter(|check| check.is_ok()).count();
+    format!("verified {passed} of {}", checks.len())
+}
+
+/// Returns a line for each reason why checks were not made, with all artifacts that it applies to.
+pub(super) fn not_checked(checks: &[Check]) -> Vec<String> {
+    let mut groups: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for check in checks.iter().filter(|check| check.outcome == Outcome::NotChecked) {
+        let reason = check.reason.as_deref().unwrap_or_default();
+        groups.entry((check.kind.as_str(), reason)).or_default().push(shown(&check.reference));
+    }
+    let line = |((kind, reason), names): ((&str, &str), Vec<String>)| {
+        let count = plural(names.len(), kind, &format!("{kind}s"));
+        format!("{count} not checked ({reason}): {}", names.join(", "))
+    };
+    groups.into_iter().map(line).collect()
+}
+
+/// Returns a count with its noun: `1 blob`, `2 blobs`.
+pub(super) fn plural(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }

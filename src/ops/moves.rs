@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::carry_out::{self, Carrying, MoveTerms, Planned, cancel, open_upload};
+use super::checks::not_checked;
 use super::lint::{self, How, Stored};
 use super::transfer::Transfer;
 use super::{Connection, Context, Error};
@@ -153,7 +154,9 @@ impl Step<'_> {
             cancel(self.target(), allowed.upload).await;
             return Err(error);
         }
-        allowed.warnings.splice(0..0, not_checked(&allowed.checks));
+        let failed = allowed.checks.iter().filter(|check| check.failed());
+        let failed = failed.map(|check| format!("check failed: {}", line(check)));
+        allowed.warnings.splice(0..0, failed.chain(not_checked(&allowed.checks)));
         allowed.warnings.extend(allowed.lint.iter().flat_map(render::lines));
         for warning in &allowed.warnings {
             self.context.warn(warning);
@@ -326,14 +329,4 @@ fn line(check: &Check) -> String {
     let reason = check.reason.as_deref().unwrap_or("it is not as it should be");
     let help = check.help.as_ref().map(|help| format!("; hint: {help}")).unwrap_or_default();
     format!("{} {} {}: {reason}{help}", check.kind.as_str(), check.name, check.reference)
-}
-
-fn not_checked(checks: &[Check]) -> Vec<String> {
-    let loose = checks.iter().filter(|check| !check.is_ok());
-    let line = |check: &Check| {
-        let what = if check.failed() { "failed check" } else { "not checked" };
-        let reason = check.reason.as_deref().unwrap_or_default();
-        format!("{what}: {} {} ({}): {reason}", check.kind.as_str(), check.name, check.reference)
-    };
-    loose.map(line).collect()
 }

@@ -71,7 +71,7 @@ fn or_none(manifest: Option<&Digest>) -> String {
 /// The outcome of a report that has a plan: what all of them say in the same fields.
 macro_rules! outcome {
     ($report:expr, $title:expr, $diff:expr, $channel:expr) => {{
-        let (markdown, html) = pages($diff, &$title, &$report.text());
+        let (markdown, html) = pages($diff, &$title, &($report.text() + &$report.details()));
         Outcome {
             digest: $report.digest.clone(),
             version: $report.version.clone(),

@@ -1,29 +1,59 @@
-//! The reports of the operations that write, as text for people.
+//! The reports of the operations that write, as text for people: a line for each thing that changed, then one that sums up. `text`
+//! is what every run prints; `details` are the rest, with whole digests.
 
 use std::fmt::Write as _;
 
 use indicatif::BinaryBytes;
 
-use super::checks::{count, table};
+use super::checks::{plural, table, verified};
 use super::{CopyChannel, CopyReport, ImageReport, MoveReport, PublishReport};
+use crate::oci::{Digest, Tag};
 use crate::plan::copy::Cost;
 use crate::plan::{ArtifactReport, Outcome};
 use crate::release::MoveKind;
 use crate::text::{clean, shown};
 
 impl PublishReport {
-    /// Returns the report for people.
+    /// Returns a line for each artifact that was pushed, one for the channel if it moved, and a summary.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        let head = match (self.has_changes, self.dry_run) {
-            (false, _) => "nothing to do: already published",
-            (true, true) => "would publish",
-            (true, false) => "published",
+        let mut text = changed(&self.artifacts);
+        let (version, store) = (&self.version, &self.store);
+        let release = format!("{version} ({})", self.digest.short());
+        if let Some(channel) = self.channel.as_ref().filter(|channel| channel.moves) {
+            let moved = Moved {
+                kind: MoveKind::Publish,
+                channel: &channel.name,
+                from: channel.from.as_deref(),
+                to: version,
+                sequence: channel.sequence,
+            };
+            let _ = writeln!(text, "{}", moved.line(self.dry_run));
+        }
+        if let Some(reason) = &self.lint.ignored_because {
+            let found = self.lint.summary();
+            let _ = writeln!(text, "the checks found {found}, which --no-lint ignores: {}", shown(reason));
+        }
+        let serves = match &self.channel {
+            Some(channel) if !channel.moves => format!("; {} serves it (move {})", channel.name, channel.sequence),
+            Some(_) => String::new(),
+            None => "; no channel moves".to_owned(),
         };
-        let _ = writeln!(text, "{head} {} {}", self.version, self.digest);
-        let _ = writeln!(text, "  store   {}", self.store);
-        let _ = writeln!(text, "  read as {}", self.prefix);
-        text += &artifacts(&self.artifacts);
+        let _ = match (self.has_changes, self.dry_run) {
+            (false, _) => writeln!(text, "nothing to do: {release} is already published in {store}{serves}"),
+            (true, true) => writeln!(text, "would publish {release} to {store}: {}{serves}", counted(&self.artifacts)),
+            (true, false) => writeln!(text, "published {release} to {store}: {}{serves}", counted(&self.artifacts)),
+        };
+        if !self.has_changes && !self.bytes_were_read {
+            text += "the bytes in the store were not read again; `publish --repair` reads them and pushes what is missing or wrong\n";
+        }
+        clean(&text) + &plan(self.dry_run, &self.plan_digest)
+    }
+
+    /// Returns every artifact and image with its whole digest, and what the checks found.
+    pub fn details(&self) -> String {
+        let mut text = format!("release {}\n", self.digest);
+        let _ = writeln!(text, "  store   {}\n  prefix  {}", self.store, self.prefix);
+        text += &table_of(&self.artifacts);
         for (key, pinned) in &self.images {
             let _ = writeln!(text, "  image   {key} {pinned}");
         }
@@ -31,176 +61,176 @@ impl PublishReport {
             let _ = writeln!(text, "  control plane {pinned}");
         }
         let _ = writeln!(text, "  checks  {}", self.lint.summary());
-        if let Some(reason) = &self.lint.ignored_because {
-            let _ = writeln!(text, "  errors do not refuse the release: {}", shown(reason));
-        }
-        self.channel_text(&mut text);
-        if self.dry_run {
-            let _ = writeln!(text, "plan {}; nothing was written", self.plan_digest);
-        }
-        if !self.has_changes && !self.bytes_were_read {
-            text += "the bytes in the store were not read: `alga-release verify` reads them, `publish --repair` sends again what is missing or wrong\n";
-        }
         clean(&text)
-    }
-
-    fn channel_text(&self, text: &mut String) {
-        let Some(channel) = &self.channel else {
-            let _ = writeln!(text, "no channel was asked to move");
-            return;
-        };
-        let (name, version) = (&channel.name, &self.version);
-        let from = channel.from.as_deref().unwrap_or("nothing");
-        let _ = match (channel.moves, self.dry_run) {
-            (false, _) => writeln!(text, "channel {name} serves {version} (move {})", channel.sequence),
-            (true, true) => {
-                writeln!(text, "channel {name} would move from {from} to {version} (move {})", channel.sequence)
-            }
-            (true, false) => {
-                writeln!(text, "channel {name} moved from {from} to {version} (move {})", channel.sequence)
-            }
-        };
-        if !self.dry_run {
-            let _ = writeln!(text, "next: alga-resolve resolve {name} --store {}", self.store);
-        }
     }
 }
 
 impl MoveReport {
-    /// Returns the report for people.
+    /// Returns one line: what the channel served and serves, and how many checks the release passed.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        let (channel, version, digest) = (&self.channel, shown(&self.version), &self.digest);
-        let before = self.before.as_ref().map_or_else(|| "nothing".to_owned(), |before| shown(&before.version));
-        let word = match (self.kind, self.dry_run) {
-            (MoveKind::Rollback, true) => "would be taken back",
-            (MoveKind::Rollback, false) => "was taken back",
-            (_, true) => "would move",
-            (_, false) => "moved",
-        };
+        let (channel, version, sequence) = (&self.channel, shown(&self.version), self.sequence);
+        let release = format!("{version} ({})", self.digest.short());
         if !self.has_changes {
-            let _ = writeln!(text, "nothing to do: {channel} serves {version} {digest} (move {})", self.sequence);
-            return clean(&text);
+            return clean(&format!("nothing to do: {channel} already serves {release} (move {sequence})\n"));
         }
-        let _ = writeln!(text, "{channel} {word} from {before} to {version} {digest} (move {})", self.sequence);
-        let _ = writeln!(text, "  store   {}", self.store);
-        let _ = writeln!(text, "  from    {}", shown(&self.from));
+        let from = self.before.as_ref().map(|before| before.version.as_str());
+        let moved = Moved { kind: self.kind, channel, from, to: &release, sequence };
+        let text = format!("{}; {}\n", moved.line(self.dry_run), verified(&self.checks));
+        clean(&text) + &plan(self.dry_run, &self.plan_digest)
+    }
+
+    /// Returns the digests of release and channel, and every check.
+    pub fn details(&self) -> String {
+        let mut text = format!("release {}\n  store   {}\n  from    {}\n", self.digest, self.store, shown(&self.from));
         let current = self.before.as_ref().map_or_else(|| "none".to_owned(), |before| before.manifest.to_string());
-        let _ = writeln!(text, "  current {current}");
+        let _ = writeln!(text, "  channel before {current}");
         if let Some(manifest) = &self.manifest {
-            let _ = writeln!(text, "  now     {manifest}");
+            let _ = writeln!(text, "  channel now    {manifest}");
         }
-        let _ = writeln!(text, "checked: {}", count(&self.checks));
-        text += &table(self.checks.iter().filter(|check| !check.is_ok()));
-        if self.dry_run {
-            let _ = writeln!(text, "plan {}; nothing was written", self.plan_digest);
-            let _ = writeln!(text, "next: the same with --if-plan {} --if-current {current}", self.plan_digest);
-        } else {
-            let _ = writeln!(text, "next: alga-resolve resolve {channel} --store {}", self.store);
-        }
-        clean(&text)
+        clean(&(text + &table(&self.checks)))
     }
 }
 
 impl CopyReport {
-    /// Returns the report for people.
+    /// Returns a line for each artifact that was copied, one for the channel if it moved, and a summary.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        let (version, store) = (shown(&self.version), &self.store);
-        let head = match (self.has_changes, self.dry_run) {
-            (false, _) => "nothing to do: already there:",
-            (true, true) => "would copy",
-            (true, false) => "copied",
-        };
-        let _ = writeln!(text, "{head} {version}");
-        let _ = writeln!(text, "  from    {}", self.from);
-        let _ = writeln!(text, "  store   {store}");
-        let _ = writeln!(text, "  digest  {}", self.digest);
-        if self.rewritten {
-            let _ = writeln!(text, "  was     {}", self.origin);
-            let _ = writeln!(text, "  prefix  {}", self.prefix);
-        }
-        text += &artifacts(&self.artifacts);
+        let mut text = changed(&self.artifacts);
+        let release = format!("{} ({})", shown(&self.version), self.digest.short());
         if self.attached > 0 {
-            let _ = writeln!(text, "{} signatures and other manifests that refer to these", self.attached);
+            let referrers = plural(self.attached, "signature or other referrer", "signatures and other referrers");
+            let _ = writeln!(text, "{} {referrers}", done(Outcome::Pushed, self.dry_run));
+        }
+        let mut serves = String::new();
+        match &self.channel {
+            Some(CopyChannel { name, moves: false, sequence, .. }) => {
+                serves = format!("; {name} serves it (move {sequence})");
+            }
+            Some(CopyChannel { name, from, sequence, .. }) => {
+                let (from, to) = (from.as_deref(), self.version.as_str());
+                let moved = Moved { kind: MoveKind::Promote, channel: name, from, to, sequence: *sequence };
+                let _ = writeln!(text, "{}", moved.line(self.dry_run));
+            }
+            None => {}
+        }
+        let (from, store) = (&self.from, &self.store);
+        let _ = match (self.has_changes, self.dry_run) {
+            (false, _) => writeln!(text, "nothing to do: {store} already has {release}{serves}"),
+            (true, true) => writeln!(text, "would copy {release} from {from} to {store}: {}", counted(&self.artifacts)),
+            (true, false) => writeln!(text, "copied {release} from {from} to {store}: {}", counted(&self.artifacts)),
+        };
+        if self.rewritten {
+            let (origin, prefix) = (self.origin.digest.short(), &self.prefix);
+            let _ =
+                writeln!(text, "the copy names {prefix} in place of the origin, so {origin} became {}", self.digest);
         }
         if let Some(Cost { bytes, blobs, requests }) = self.cost {
-            let requests = if requests > 0 { format!(", {requests} requests that write") } else { String::new() };
-            let _ = writeln!(text, "to send: {} in {blobs} blobs{requests}", BinaryBytes(bytes));
+            let requests = if requests > 0 { format!(", {requests} write requests") } else { String::new() };
+            let _ = writeln!(
+                text,
+                "to send: {} in {}{requests}",
+                BinaryBytes(bytes),
+                plural(usize::try_from(blobs).unwrap_or(usize::MAX), "blob", "blobs")
+            );
         }
         if !self.elsewhere.is_empty() {
-            let _ = writeln!(text, "still pulled from elsewhere:");
+            text += "still pulled from elsewhere:\n";
             for line in &self.elsewhere {
                 let _ = writeln!(text, "  {}", shown(line));
             }
         }
-        text += &self.next();
-        clean(&text)
+        clean(&text) + &plan(self.dry_run, &self.plan_digest)
     }
 
-    /// The channel, and what comes next.
-    fn next(&self) -> String {
-        let (mut text, store) = (String::new(), &self.store);
-        let before = self.channel.as_ref().and_then(|channel| channel.before.as_ref());
-        let before = before.map_or_else(|| "none".to_owned(), ToString::to_string);
-        match &self.channel {
-            Some(CopyChannel { name, moves: false, sequence, .. }) => {
-                let _ = writeln!(text, "{name} serves it already (move {sequence})");
-            }
-            Some(CopyChannel { name, from, sequence, .. }) => {
-                let from = from.as_ref().map_or_else(|| "nothing".to_owned(), |from| shown(from));
-                let word = if self.dry_run { "would move" } else { "moved" };
-                let _ = writeln!(text, "{name} {word} from {from} to {} (move {sequence})", shown(&self.version));
-            }
-            None => {}
-        }
-        if self.dry_run {
-            let _ = writeln!(text, "plan {}; nothing was written", self.plan_digest);
-            if self.channel.is_some() {
-                let _ = writeln!(text, "next: the same with --if-plan {} --if-current {before}", self.plan_digest);
-            }
-        } else {
-            let _ = writeln!(text, "next: alga-release verify {} --store {store}", shown(&self.version));
-        }
-        text
+    /// Returns every artifact with its whole digest.
+    pub fn details(&self) -> String {
+        let (store, prefix) = (&self.store, &self.prefix);
+        let text =
+            format!("release {}\n  origin  {}\n  store   {store}\n  prefix  {prefix}\n", self.digest, self.origin);
+        clean(&(text + &table_of(&self.artifacts)))
     }
 }
 
 impl ImageReport {
-    /// Returns the report for people.
+    /// Returns one line that says what was pushed.
     pub fn text(&self) -> String {
-        let head = match self.outcome {
-            Outcome::Pushed => "pushed",
-            Outcome::Present => "nothing to do: already there",
-            Outcome::WouldPush => "would push",
+        let (reference, size) = (&self.reference, BinaryBytes(self.size));
+        let platforms = self.platforms.join(", ");
+        let text = match self.outcome {
+            Outcome::Present => format!("nothing to do: {reference} is already there"),
+            outcome => format!("{} {reference}", done(outcome, outcome == Outcome::WouldPush)),
         };
-        let mut text = format!("{head} {}\n", self.reference);
-        let _ = writeln!(text, "  tag       {}", self.tag);
-        let _ = writeln!(text, "  size      {}", BinaryBytes(self.size));
-        let _ = writeln!(text, "  platform  {}", self.platforms.join(", "));
-        let _ = writeln!(text, "  revision  {}", self.revision.as_deref().unwrap_or("not said"));
-        clean(&text)
+        clean(&format!("{text} (tag {}, {platforms}, {size})\n", self.tag))
     }
 }
 
-/// What became of each artifact, a line each.
-fn artifacts(artifacts: &[ArtifactReport]) -> String {
-    let mut text = String::new();
-    let name_width = artifacts.iter().map(|artifact| artifact.repository.as_str().len()).max().unwrap_or(0);
-    let version_width = artifacts.iter().map(|artifact| artifact.version.len()).max().unwrap_or(0);
-    for artifact in artifacts {
-        let kind = artifact.kind.as_str();
-        let outcome = match artifact.outcome {
-            Outcome::Pushed => "pushed",
-            Outcome::Present => "already there",
-            Outcome::WouldPush => "would be pushed",
+/// A channel that moved, or in a dry run would move.
+struct Moved<'a> {
+    kind: MoveKind,
+    channel: &'a Tag,
+    /// Version that the channel served before; absent when it served nothing.
+    from: Option<&'a str>,
+    to: &'a str,
+    sequence: u64,
+}
+
+impl Moved<'_> {
+    fn line(&self, dry_run: bool) -> String {
+        let verb = match (self.kind, dry_run) {
+            (MoveKind::Rollback, true) => "would roll back",
+            (MoveKind::Rollback, false) => "rolled back",
+            (_, true) => "would move",
+            (_, false) => "moved",
         };
-        let (repository, version, digest) = (artifact.repository.as_str(), &artifact.version, &artifact.digest);
-        let size = BinaryBytes(artifact.size);
-        let _ = writeln!(
-            text,
-            "  {kind:7} {repository:name_width$} {version:version_width$} {digest} {size:>11}  {outcome}"
-        );
+        let from = self.from.map_or_else(|| "nothing".to_owned(), shown);
+        format!("{verb} {} from {from} to {} (move {})", self.channel, shown(self.to), self.sequence)
+    }
+}
+
+/// Returns the words for an artifact's outcome.
+fn done(outcome: Outcome, dry_run: bool) -> &'static str {
+    match (outcome, dry_run) {
+        (Outcome::Present, _) => "unchanged",
+        (_, true) => "would push",
+        (_, false) => "pushed",
+    }
+}
+
+/// Returns the last line of a dry run; nothing for other runs.
+fn plan(dry_run: bool, digest: &Digest) -> String {
+    if dry_run { format!("dry run: nothing was written; the plan is {digest}\n") } else { String::new() }
+}
+
+/// Returns a line for each artifact that was, or would be, pushed.
+fn changed(artifacts: &[ArtifactReport]) -> String {
+    let changed = || artifacts.iter().filter(|artifact| artifact.outcome != Outcome::Present);
+    let name = |artifact: &ArtifactReport| format!("{}:{}", artifact.repository, artifact.tag);
+    let width = changed().map(|artifact| name(artifact).len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for artifact in changed() {
+        let verb = done(artifact.outcome, artifact.outcome == Outcome::WouldPush);
+        let (name, digest, size) = (name(artifact), artifact.digest.short(), BinaryBytes(artifact.size));
+        let _ = writeln!(text, "{verb} {name:width$} {digest} {size:>11}");
+    }
+    text
+}
+
+/// Returns how many artifacts were pushed, and how many were there: `2 artifacts pushed, 5 unchanged`.
+fn counted(artifacts: &[ArtifactReport]) -> String {
+    let unchanged = artifacts.iter().filter(|artifact| artifact.outcome == Outcome::Present).count();
+    let pushed = plural(artifacts.len() - unchanged, "artifact", "artifacts");
+    if unchanged == 0 { pushed } else { format!("{pushed}, {unchanged} unchanged") }
+}
+
+/// Returns every artifact with its whole digest, a line each.
+fn table_of(artifacts: &[ArtifactReport]) -> String {
+    let names = artifacts.iter().map(|artifact| artifact.repository.as_str().len()).max().unwrap_or(0);
+    let versions = artifacts.iter().map(|artifact| artifact.version.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for artifact in artifacts {
+        let ArtifactReport { kind, repository, version, digest, outcome, .. } = artifact;
+        let (kind, repository, size) = (kind.as_str(), repository.as_str(), BinaryBytes(artifact.size));
+        let outcome = done(*outcome, *outcome == Outcome::WouldPush);
+        let _ = writeln!(text, "  {kind:7} {repository:names$} {version:versions$} {digest} {size:>11}  {outcome}");
     }
     text
 }

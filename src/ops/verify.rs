@@ -172,15 +172,27 @@ impl VerifyReport {
         self.releases.iter().all(|release| release.version.is_none())
     }
 
-    /// Returns the report for people.
+    /// Returns one line for each release: how many checks passed. Below it are the checks that failed, and what was not checked.
     pub fn text(&self) -> String {
+        self.written(|release| {
+            let failed = checks::table(release.checks.iter().filter(|check| check.failed()));
+            checks::not_checked(&release.checks).iter().fold(failed, |text, line| text + "  " + line + "\n")
+        })
+    }
+
+    /// Returns the same with every check of each release.
+    pub fn details(&self) -> String {
+        self.written(|release| checks::table(&release.checks))
+    }
+
+    fn written(&self, table: impl Fn(&VerifiedRelease) -> String) -> String {
         let mut text = String::new();
         for release in &self.releases {
             let version =
                 release.version.as_deref().map_or_else(String::new, |version| format!(" ({})", shown(version)));
-            let count = checks::count(&release.checks);
-            let _ = writeln!(text, "{}{version} in {}: {count}", release.reference, self.store);
-            text += &checks::table(&release.checks);
+            let (reference, store, count) = (&release.reference, &self.store, checks::verified(&release.checks));
+            let _ = writeln!(text, "{reference}{version} in {store}: {count}");
+            text += &table(release);
             for line in release.lint.iter().flat_map(render::lines) {
                 let _ = writeln!(text, "  {line}");
             }

@@ -307,7 +307,7 @@ async fn a_directory_of_layouts_keeps_the_contract() {
     let tamper = |repository: &Repository, content: &Content, bytes: &[u8]| {
         overwrite(&root, repository, &content.descriptor().digest, bytes);
     };
-    contract(&store, Some(&tamper)).await;
+    Box::pin(contract(&store, Some(&tamper))).await;
 }
 
 /// Runs the contract against a registry. `path` is below the root of the registry: empty, or `/organisation`.
@@ -364,6 +364,7 @@ async fn a_registry_behind_tls_keeps_the_contract() {
 async fn independent_registries_keep_the_contract() {
     for registry in DockerRegistry::each() {
         let location = Location::parse(&format!("{}/organisation", registry.address()), false).expect("a location");
-        contract(&Store::open(&location, Options::default()).expect("a store"), None).await;
+        let store = Store::open(&location, Options::default()).expect("a store");
+        Box::pin(contract(&store, None)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! `alga-release copy`.
 
-use alga_release::ops::{self, Access, Connection, CopyReport, CopyRequest, StoreRequest, Target};
+use alga_release::ops::{self, Access, Connection, CopyReport, CopyRequest, Outcome, StoreRequest, Target};
 
 use crate::connect;
 use crate::failure::Failure;
@@ -8,7 +8,7 @@ use crate::flags::{Approval, Common, ExtentArgs, Format, OutputsArgs};
 use crate::log::Log;
 use crate::output;
 use crate::outputs::Outputs;
-use crate::system;
+use crate::{next, system};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -47,11 +47,14 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
     let copied = connect::block_on(log, Box::pin(copied(args, log)));
     let report = outputs.unless_failed(copied, args.common.output.output)?;
-    outputs.write(&(&report).into())?;
-    match args.common.output.output {
-        Format::Json => output::write_json(&report),
-        Format::Text => output::write_stdout(report.text().as_bytes()),
+    let outcome = Outcome::from(&report);
+    outputs.write(&outcome)?;
+    if args.common.output.output == Format::Json {
+        return output::write_json(&report);
     }
+    let name = report.channel.as_ref().map_or(report.version.as_str(), |channel| channel.name.as_str());
+    let next = next::after(&outcome, report.dry_run, name, &report.store, &args.common);
+    output::write_report(log, None, &report.details(), &report.text(), &next)
 }
 
 async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {

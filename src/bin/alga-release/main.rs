@@ -16,6 +16,7 @@ mod image;
 mod in_use;
 mod lint;
 mod log;
+mod next;
 mod output;
 mod outputs;
 mod pager;

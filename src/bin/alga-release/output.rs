@@ -4,12 +4,15 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::Path;
 
+use alga_release::diff::{Diff, render};
 use alga_release::ops;
 use alga_release::text;
 use serde::Serialize;
 
 use crate::environment;
 use crate::failure::Failure;
+use crate::log::Log;
+use crate::pager;
 
 /// Writes all of `bytes`; a reader that has gone away is no failure.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
@@ -40,6 +43,14 @@ pub fn write_file(directory: &Path, name: &str, content: &[u8]) -> Result<(), Fa
         let _ = std::fs::remove_file(&beside);
         Failure::io(&format!("writing {}", path.display()), cause)
     })
+}
+
+/// Writes what a command that writes came to: the comparison of a dry run, the details if they are asked for, the report, and the
+/// commands that come next.
+pub fn write_report(log: &Log, diff: Option<&Diff>, details: &str, report: &str, next: &str) -> Result<(), Failure> {
+    let diff = diff.map(|diff| render::text(diff, pager::style()) + "\n").unwrap_or_default();
+    let details = if log.is_verbose() { details } else { "" };
+    write_text(&(diff + details + report + next))
 }
 
 /// Pretty JSON and a line end.

@@ -1,17 +1,16 @@
 //! `alga-release promote`, and how the report of a move is printed.
 
-use alga_release::diff;
 use alga_release::lint::Settings;
-use alga_release::ops::{self, Access, Connection, MoveReport, PromoteRequest, Render, Target};
+use alga_release::ops::{self, Access, Connection, MoveReport, Outcome, PromoteRequest, Render, Target};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::connect;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, ExtentArgs, Format, OutputArgs, OutputsArgs, RENDER, words};
+use crate::flags::{Approval, Common, ExtentArgs, Format, OutputsArgs, RENDER, words};
 use crate::log::Log;
 use crate::output;
 use crate::outputs::Outputs;
-use crate::{pager, system};
+use crate::{next, system};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -66,7 +65,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     }
     let outputs = Outputs::open(&args.outputs)?;
     let moved = connect::block_on(log, Box::pin(promoted(args, log)));
-    print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common.output, &outputs)
+    print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common, &outputs, log)
 }
 
 async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
@@ -97,16 +96,14 @@ async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
 }
 
 /// Prints the report of a move, and leaves it for the next step of a workflow.
-pub fn print(report: &MoveReport, output: &OutputArgs, outputs: &Outputs) -> Result<(), Failure> {
-    outputs.write(&report.into())?;
-    let diff = report.diff.as_ref();
-    match output.output {
-        Format::Json => output::write_json(report),
-        Format::Text => {
-            let diff = diff.map(|diff| diff::render::text(diff, pager::style()) + "\n").unwrap_or_default();
-            output::write_text(&(diff + &report.text()))
-        }
+pub fn print(report: &MoveReport, common: &Common, outputs: &Outputs, log: &Log) -> Result<(), Failure> {
+    let outcome = Outcome::from(report);
+    outputs.write(&outcome)?;
+    if common.output.output == Format::Json {
+        return output::write_json(report);
     }
+    let next = next::after(&outcome, report.dry_run, report.channel.as_str(), &report.store, common);
+    output::write_report(log, report.diff.as_ref(), &report.details(), &report.text(), &next)
 }
 
 #[cfg(test)]

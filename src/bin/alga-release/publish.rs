@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use alga_release::config::{ChartPin, ChartVersions, Config};
-use alga_release::diff;
 use alga_release::image::{Check, Platform};
 use alga_release::ops::{
-    self, Connection, ControlPlane, OnErrors, PackRequest, PublishReport, PublishRequest, Render, StoreRequest,
+    self, Connection, ControlPlane, OnErrors, Outcome, PackRequest, PublishReport, PublishRequest, Render, StoreRequest,
 };
 
 use crate::connect;
@@ -16,7 +15,7 @@ use crate::flags::{Approval, Common, Format, ImageArgs, OutputsArgs, ProfileArgs
 use crate::log::Log;
 use crate::output;
 use crate::outputs::Outputs;
-use crate::{pager, system};
+use crate::{next, system};
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -90,14 +89,14 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
     let published = connect::block_on(log, Box::pin(published(args, log)));
     let report = outputs.unless_failed(published, args.common.output.output)?;
-    outputs.write(&(&report).into())?;
-    match (args.common.output.output, &report.diff) {
-        (Format::Json, _) => output::write_json(&report),
-        (Format::Text, diff) => {
-            let diff = diff.as_ref().map(|diff| diff::render::text(diff, pager::style()) + "\n").unwrap_or_default();
-            output::write_text(&(diff + &report.text()))
-        }
+    let outcome = Outcome::from(&report);
+    outputs.write(&outcome)?;
+    if args.common.output.output == Format::Json {
+        return output::write_json(&report);
     }
+    let name = report.channel.as_ref().map_or(report.version.as_str(), |channel| channel.name.as_str());
+    let next = next::after(&outcome, report.dry_run, name, &report.store, &args.common);
+    output::write_report(log, report.diff.as_ref(), &report.details(), &report.text(), &next)
 }
 
 async fn published(args: &Args, log: &Log) -> Result<PublishReport, Failure> {

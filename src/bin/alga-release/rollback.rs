@@ -33,7 +33,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     }
     let outputs = Outputs::open(&args.outputs)?;
     let moved = connect::block_on(log, Box::pin(rolled_back(args, log)));
-    promote::print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common.output, &outputs)
+    promote::print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common, &outputs, log)
 }
 
 async fn rolled_back(args: &Args, log: &Log) -> Result<MoveReport, Failure> {

@@ -36,13 +36,13 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let report = connect::block_on(log, work)?;
     match args.common.output.output {
         Format::Json => output::write_json(&report)?,
+        Format::Text if log.is_verbose() => output::write_text(&report.details())?,
         Format::Text => output::write_text(&report.text())?,
     }
     if !report.ok {
         let reason = format!("{} failed verification: {}", report.store, report.failures());
         let hint = if report.cannot_be_installed() {
-            "Publish a version in which the findings are mended: `alga-release lint --explain RULE` says how."
-                .to_owned()
+            "publish a version without these findings: `alga-release lint --explain RULE` says how".to_owned()
         } else {
             report.hint()
         };

@@ -1,0 +1,89 @@
+//! The commands that come after a report: the one that carries out a dry run, and those that read what was published.
+
+use std::borrow::Cow;
+
+use alga_release::oci::Digest;
+use alga_release::ops::Outcome;
+
+use crate::flags::Common;
+
+/// Returns what comes after a report: nothing when nothing changed.
+pub fn after(outcome: &Outcome, dry_run: bool, name: &str, store: &str, common: &Common) -> String {
+    match &outcome.plan_digest {
+        Some(plan) if outcome.has_changes && dry_run => carry_out(plan, outcome.channel_digest.as_deref()),
+        _ if outcome.has_changes => read(name, store, common),
+        _ => String::new(),
+    }
+}
+
+/// Returns this run's own command line without `--dry-run`, bound to the plan and to what the channel serves.
+fn carry_out(plan: &Digest, current: Option<&str>) -> String {
+    let typed: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    format!("carry it out with:\n  {}\n", line(bound(typed, plan, current)))
+}
+
+fn bound(typed: Vec<String>, plan: &Digest, current: Option<&str>) -> Vec<String> {
+    let has = |flag: &str, typed: &[String]| {
+        typed.iter().any(|argument| argument.split_once('=').map_or(argument.as_str(), |(name, _)| name) == flag)
+    };
+    let mut words: Vec<String> = typed;
+    words.retain(|argument| argument != "--dry-run" && argument != "--dry-run=true");
+    if !has("--if-plan", &words) && !has("--approved", &words) {
+        words.extend(["--if-plan".to_owned(), plan.to_string()]);
+    }
+    if let Some(current) = current.filter(|_| !has("--if-current", &words)) {
+        words.extend(["--if-current".to_owned(), current.to_owned()]);
+    }
+    words
+}
+
+/// Returns the commands that verify a channel or version in `store`, and that an appliance runs, with the flags that reach it.
+fn read(name: &str, store: &str, common: &Common) -> String {
+    let flags = |for_resolver: bool| {
+        let args = &common.store;
+        let mut flags = vec!["--store".to_owned(), store.to_owned()];
+        let mut flag = |name: &str, value: Option<String>| {
+            flags.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        };
+        let path = |path: &std::path::PathBuf| path.display().to_string();
+        flag("--config", common.configuration.config.as_ref().map(path));
+        flag("--ca-file", args.ca_file.as_ref().map(path));
+        if !for_resolver {
+            flag("--prefix", args.prefix.clone());
+            args.auth_realm.iter().for_each(|realm| flag("--auth-realm", Some(realm.clone())));
+        }
+        flags.extend(args.plain_http.then(|| "--plain-http".to_owned()));
+        flags.extend((args.insecure && !for_resolver).then(|| "--insecure".to_owned()));
+        flags
+    };
+    let verify = ["alga-release", "verify", name].map(str::to_owned).into_iter().chain(flags(false));
+    let resolve = ["alga-resolve", "resolve", name].map(str::to_owned).into_iter().chain(flags(true));
+    format!("next:\n  {}\n  {}\n", line(verify), line(resolve))
+}
+
+/// Quotes words as a shell reads them.
+fn line(words: impl IntoIterator<Item = String>) -> String {
+    let quoted = |word: String| shlex::try_quote(&word).map_or_else(|_| word.clone(), Cow::into_owned);
+    words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_is_carried_out_by_its_own_command_line() {
+        let plan = Digest::of(b"plan");
+        let bound = |typed: &str| {
+            let words = shlex::split(typed).expect("words");
+            line(bound(words, &plan, Some("none")))
+        };
+        let ends = format!("--if-plan {plan} --if-current none");
+        let typed = "alga-release rollback stable --dry-run --to 1.0.3 --reason 'login fails'";
+        assert_eq!(bound(typed), format!("alga-release rollback stable --to 1.0.3 --reason 'login fails' {ends}"));
+        assert_eq!(bound("a --dry-run=true x"), format!("a x {ends}"));
+        let given = "a --dry-run --if-plan=sha256:x --if-current none";
+        assert_eq!(bound(given), "a --if-plan=sha256:x --if-current none");
+        assert_eq!(bound("a --dry-run --approved plan.json"), "a --approved plan.json --if-current none");
+    }
+}
