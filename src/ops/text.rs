@@ -25,6 +25,7 @@ impl PublishReport {
                 channel: &channel.name,
                 from: channel.from.as_deref(),
                 to: version,
+                digest: &self.digest,
                 sequence: channel.sequence,
             };
             let _ = writeln!(text, "{}", moved.line(self.dry_run));
@@ -69,12 +70,12 @@ impl MoveReport {
     /// Returns one line: what the channel served and serves, and how many checks the release passed.
     pub fn text(&self) -> String {
         let (channel, version, sequence) = (&self.channel, shown(&self.version), self.sequence);
-        let release = format!("{version} ({})", self.digest.short());
+        let digest = self.digest.short();
         if !self.has_changes {
-            return clean(&format!("nothing to do: {channel} already serves {release} (move {sequence})\n"));
+            return clean(&format!("nothing to do: {channel} already serves {version} ({digest}, move {sequence})\n"));
         }
         let from = self.before.as_ref().map(|before| before.version.as_str());
-        let moved = Moved { kind: self.kind, channel, from, to: &release, sequence };
+        let moved = Moved { kind: self.kind, channel, from, to: &self.version, digest: &self.digest, sequence };
         let text = format!("{}; {}\n", moved.line(self.dry_run), verified(&self.checks));
         clean(&text) + &plan(self.dry_run, &self.plan_digest)
     }
@@ -107,7 +108,14 @@ impl CopyReport {
             }
             Some(CopyChannel { name, from, sequence, .. }) => {
                 let (from, to) = (from.as_deref(), self.version.as_str());
-                let moved = Moved { kind: MoveKind::Promote, channel: name, from, to, sequence: *sequence };
+                let moved = Moved {
+                    kind: MoveKind::Promote,
+                    channel: name,
+                    from,
+                    to,
+                    digest: &self.digest,
+                    sequence: *sequence,
+                };
                 let _ = writeln!(text, "{}", moved.line(self.dry_run));
             }
             None => {}
@@ -170,6 +178,7 @@ struct Moved<'a> {
     /// Version that the channel served before; absent when it served nothing.
     from: Option<&'a str>,
     to: &'a str,
+    digest: &'a Digest,
     sequence: u64,
 }
 
@@ -182,7 +191,8 @@ impl Moved<'_> {
             (_, false) => "moved",
         };
         let from = self.from.map_or_else(|| "nothing".to_owned(), shown);
-        format!("{verb} {} from {from} to {} (move {})", self.channel, shown(self.to), self.sequence)
+        let Self { channel, sequence, .. } = self;
+        format!("{verb} {channel} from {from} to {} ({}, move {sequence})", shown(self.to), self.digest.short())
     }
 }
 

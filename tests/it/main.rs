@@ -113,5 +113,7 @@ mod verify;
 // Charts and values are judged as Helm judges them.
 mod lint_charts;
 mod lint_schemas;
+// What people and programs get to see of a run.
+mod terminal;
 // Templates are judged as Helm judges them.
 mod templates;
