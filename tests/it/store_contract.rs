@@ -48,7 +48,7 @@ type Tamper<'a> = &'a dyn Fn(&Repository, &Content, &[u8]);
 async fn contract(store: &Store, tamper: Option<Tamper<'_>>) {
     fetched_content_equals_pushed_content(store).await;
     pushing_again_changes_nothing(store).await;
-    concurrent_pushes_of_one_artifact_succeed(store).await;
+    Box::pin(concurrent_pushes_of_one_artifact_succeed(store)).await;
     missing_content_is_not_found(store).await;
     a_manifest_with_absent_blobs_is_refused(store).await;
     tags_move_and_are_listed_in_order(store).await;

@@ -186,7 +186,9 @@ fn every_line_of_a_json_log_is_an_object_with_the_id_of_the_run() {
 /// Starts a program, and returns it when the registry caught the request.
 fn caught(mut command: Command, registry: &Registry, fault: impl FnOnce(Action) -> Fault) -> Child {
     let (tell, told) = mpsc::channel();
-    let notice = Notice::new(move || drop(tell.send(())));
+    let notice = Notice::new(move || {
+        let _ = tell.send(());
+    });
     registry.fail(fault(Action::CatchBefore(notice)));
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a program");
     told.recv().expect("the request");
