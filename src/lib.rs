@@ -7,6 +7,7 @@
 //! - `system`: environment variables, programs and time, which the program passes in
 //! - `diff`: compares two releases for the people who approve a change
 //! - [`lint`]: finds what an appliance would refuse in the contents of a release
+//! - [`graph`]: shows a release as a graph of everything that it names, and draws the graph
 //! - `plan`: plans how to change a store from its present to its desired content, and executes the plan
 //! - `verify`: checks that everything that a release names exists and has the expected content
 //! - `contents`: opens a release once, as typed parts
@@ -15,6 +16,7 @@
 //! - `image`: reads image archives, and resolves the images of a release to digests
 //! - `kustomize`: builds the directories that Flux applies, in memory, and finds what kustomize would refuse
 //! - `flux`: Flux objects and kustomization files as typed values with their positions in the text
+//! - [`shell`]: completes command lines, and writes manual pages
 //! - `source`: reads the user's source tree and its git repository
 //! - [`template`]: parses Go templates as Helm uses them
 //! - `archive`: reads and writes tar and gzip reproducibly
@@ -34,6 +36,8 @@
 //! ```text
 //! bin/alga-release -> ops -> {credentials, lint, diff} -> {verify, plan} -> contents -> {chart, overlay, image} -> {source, archive, flux, release}
 //! lint -> {appliance, template, kustomize}
+//! diff -> graph -> {plan, contents}
+//! bin/alga-release -> shell
 //! kustomize -> {chart, flux}
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}
@@ -64,6 +68,8 @@ pub mod diff;
 #[cfg(feature = "publish")]
 pub(crate) mod flux;
 #[cfg(feature = "publish")]
+pub mod graph;
+#[cfg(feature = "publish")]
 pub mod image;
 #[cfg(feature = "publish")]
 pub(crate) mod kustomize;
@@ -77,6 +83,8 @@ pub mod overlay;
 pub(crate) mod path;
 #[cfg(feature = "publish")]
 pub mod plan;
+#[cfg(feature = "publish")]
+pub mod shell;
 #[cfg(feature = "publish")]
 pub mod source;
 #[cfg(feature = "publish")]

@@ -13,9 +13,10 @@ use super::fields;
 use super::lines::{Budget, Change};
 use super::overlay::{self, Overlays};
 use super::risk;
-use super::side::{Files, Side};
+use super::side::{Files, Identity, Side};
 use super::value::{BundleChange, Diff, ImageChange, ImageState, SCHEMA, Summary};
 use crate::contents::{Bundle, Fetched, Found, unpack_chart};
+use crate::graph::Graph;
 use crate::oci::Error;
 use crate::release::{Named, NamedKind, Release, Target};
 
@@ -45,9 +46,11 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
         other: Vec::new(),
         bundle: None,
         rendered: None,
+        graph: None,
     };
     if diff.has_changes {
         // Where nothing was before, everything is new: that is said, not shown.
+        diff.graph = Some(graph(from, to));
         let mut budget = if from.is_some() { Budget::default() } else { Budget::none() };
         release(from, to, &mut diff, &mut budget);
         let names = chart_names(from, to);
@@ -68,6 +71,17 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
     diff.risks.sort();
     diff.summarise();
     Ok(diff)
+}
+
+/// Builds the graph of the release after the change, with what differs from the release before it.
+fn graph(from: Option<&Side<'_>>, to: &Side<'_>) -> Graph {
+    let Identity { version, digest, .. } = &to.identity;
+    let graph = Graph::of(version, digest.to_string(), digest.clone(), &to.opened.named);
+    // Where nothing was before, everything is new: no mark says more.
+    match from {
+        Some(from) => graph.compared_to(&from.opened.named),
+        None => graph,
+    }
 }
 
 /// Releases that differ by the channel that they were published to first are the same.

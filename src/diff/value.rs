@@ -8,6 +8,7 @@ use super::lines::Change;
 use super::objects::ObjectChange;
 use super::risk::{Level, Risk};
 use super::side::Identity;
+use crate::graph::Graph;
 use crate::oci::Digest;
 
 /// Version of the JSON, `docs/schemas/diff.json`.
@@ -51,6 +52,9 @@ pub struct Diff {
     pub bundle: Option<BundleChange>,
     /// What the cluster would get, when that was asked for.
     pub rendered: Option<Rendered>,
+    /// The release after the change with everything that it names, for the HTML page; absent where nothing changes.
+    #[serde(skip)]
+    pub graph: Option<Graph>,
 }
 
 /// What the programs of the cluster make of both releases.

@@ -18,6 +18,8 @@ mod bad_input;
 mod chart_helm;
 // The fields of Flux objects, by Flux's definitions.
 mod flux_fields;
+// Completions in real shells, and manual pages.
+mod completions;
 // No channel moves to a release that is not whole.
 mod complete;
 // Flags, variables and exit codes.
@@ -48,6 +50,8 @@ mod lint_cases;
 mod lint_differential;
 // A copy that is killed anywhere, or reads a store with wrong content.
 mod copy_killed;
+// Channels and versions are listed.
+mod ls;
 // Repositories with very many tags.
 mod many_tags;
 // The choice of the control plane at boot.
@@ -72,6 +76,8 @@ mod outputs;
 mod peers;
 // Connections to a registry: certificates and proxies.
 mod proxy_tls;
+// A release is shown as a tree of everything that it names.
+mod show;
 // The history of a channel.
 mod history;
 // The rules for the source code.

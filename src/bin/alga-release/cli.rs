@@ -6,7 +6,10 @@ use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::flags::{ConfigurationArgs, LogArgs, StoreArgs};
-use crate::{config, copy, diff, doctor, history, image, in_use, lint, promote, publish, rollback, verify};
+use crate::{
+    completions, config, copy, diff, doctor, history, image, in_use, lint, ls, man, promote, publish, rollback, show,
+    verify,
+};
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
 #[derive(Debug, Parser)]
@@ -55,6 +58,12 @@ pub enum Command {
     /// Show what a channel has served: when, who moved it, from where, and why
     #[command(after_help = include_str!("help/history.txt"))]
     History(history::Args),
+    /// List the channels and the published versions of a store
+    #[command(after_help = include_str!("help/ls.txt"))]
+    Ls(ls::Args),
+    /// Show a release as a tree of everything that it names
+    #[command(after_help = include_str!("help/show.txt"))]
+    Show(show::Args),
     /// Verify a published release: every byte and every reference
     #[command(after_help = include_str!("help/verify.txt"))]
     Verify(verify::Args),
@@ -67,15 +76,15 @@ pub enum Command {
     /// Print the effective configuration and where each value came from
     #[command(after_help = include_str!("help/config.txt"))]
     Config(config::Args),
-    /// Print a completion script for a shell
+    /// Print a completion script for bash, zsh or fish
     #[command(after_help = include_str!("help/completions.txt"))]
-    Completions {
-        /// Shell to print the script for
-        shell: clap_complete::Shell,
-    },
-    /// Print the manual page in roff
+    Completions(completions::Args),
+    /// Print what may follow on a command line, for the completion scripts
+    #[command(hide = true)]
+    Complete(completions::Words),
+    /// Print manual pages, or write a page for each command into a directory
     #[command(after_help = include_str!("help/man.txt"))]
-    Man,
+    Man(man::Args),
 }
 
 /// Parses the command line.

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
 
 mod cli;
+mod completions;
 mod config;
 mod connect;
 mod copy;
@@ -16,6 +17,8 @@ mod image;
 mod in_use;
 mod lint;
 mod log;
+mod ls;
+mod man;
 mod next;
 mod output;
 mod outputs;
@@ -24,6 +27,7 @@ mod progress;
 mod promote;
 mod publish;
 mod rollback;
+mod show;
 mod system;
 mod terms;
 mod verify;
@@ -65,22 +69,15 @@ fn run(args: Cli, log: &Log) -> Result<ExitCode, Failure> {
         Command::Promote(promote) => promote::run(&promote, log),
         Command::Rollback(rollback) => rollback::run(&rollback, log),
         Command::History(history) => history::run(&history, log),
+        Command::Ls(ls) => ls::run(&ls, log),
+        Command::Show(show) => show::run(&show, log),
         Command::Verify(verify) => verify::run(&verify, log),
         Command::InUse(in_use) => in_use::run(&in_use, log),
         Command::Copy(copy) => copy::run(&copy, log),
         Command::Config(config) => config::run(&config),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "alga-release", &mut script);
-            output::write_stdout(&script)
-        }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(|cause| Failure::io("writing the page", cause))?;
-            output::write_stdout(&page)
-        }
+        Command::Completions(args) => completions::run(&args),
+        Command::Complete(line) => completions::complete_line(&Cli::command(), &line, log),
+        Command::Man(man) => man::run(&man, &Cli::command()),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

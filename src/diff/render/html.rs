@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::Diff;
 use super::outline::{self, Block, Entry, Mark, Span, Tone};
+use crate::text::shown;
 
 /// Folds with at most so many lines are open.
 const OPEN: usize = 60;
@@ -34,6 +35,11 @@ pub fn render(diff: &Diff) -> String {
         let _ = write!(page, "<section>\n<h2>{title} <small>{count}</small></h2>\n<ul>\n");
         section.entries.iter().for_each(|entry| item(entry, &mut page));
         page += "</ul>\n</section>\n";
+    }
+    if let Some(graph) = &diff.graph {
+        let version = escaped(&shown(&diff.to.version));
+        let _ = write!(page, "<section>\n<h2>Release {version} and everything that it names</h2>\n");
+        let _ = write!(page, "<div class=\"graph\" tabindex=\"0\">\n{}</div>\n</section>\n", graph.svg());
     }
     page + "</main>\n</body>\n</html>\n"
 }

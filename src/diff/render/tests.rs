@@ -62,6 +62,7 @@ fn diff(text: &str) -> Diff {
         other: field,
         bundle: None,
         rendered: None,
+        graph: None,
     };
     diff.summarise();
     diff

@@ -6,6 +6,7 @@ mod read;
 mod relocate;
 
 pub use cost::{Cost, cost};
+pub(crate) use read::attached;
 pub use read::{CopyError, CopyExtent, Left, Piece, Whole, read};
 pub use relocate::{Origin, Relocated, relocate};
 

@@ -130,7 +130,14 @@ pub async fn read(
 
 /// What hangs on an artifact. The tags of a repository are listed for it; where they cannot be, those that would hang on it are
 /// asked for by their names.
-async fn attached(store: &ReadStore, repository: &Repository, artifact: &Artifact) -> Result<Attached, oci::Error> {
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn attached(
+    store: &ReadStore,
+    repository: &Repository,
+    artifact: &Artifact,
+) -> Result<Attached, oci::Error> {
     let tags = match store.tags_with_prefix(repository, oci::ATTACHED_PREFIX).await {
         Ok(tags) => tags,
         Err(error) if may_pass(&error) => return Err(error),
