@@ -1,5 +1,5 @@
-//! What differs from vendor to vendor, with the defaults of this one. Nothing of it stands anywhere else; both programs read
-//! it. Parsing is pure: whoever has the file's text hands it in.
+//! The configuration: everything that differs between vendors, with the defaults of this vendor. No other module has vendor
+//! defaults, and both programs read this configuration. Parsing is pure: the caller reads the file and passes its text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,67 +12,67 @@ use crate::yaml;
 /// Name of the file at the root of a source tree.
 pub const FILE_NAME: &str = "alga-release.yaml";
 
-/// Longest name of a channel: its keep-alive tags have to be tags, too.
+/// Length of the longest channel name, because a keep-alive tag, which is longer, must still be a valid tag.
 const CHANNEL_LIMIT: usize = 64;
 
 /// The effective configuration. Every key of the file is optional.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
-    /// Name of the product. Its trust documents and channel statements carry it.
+    /// Name of the product, which trust documents and channel statements contain.
     pub product: String,
-    /// Registry and path under which the appliance reads what is published.
+    /// Host and path under which appliances read the artifacts.
     pub prefix: String,
-    /// Names of the repositories below the prefix.
+    /// Names of the repositories, relative to the prefix.
     pub repositories: Repositories,
     /// The channels, the riskiest first.
     pub channels: Vec<Tag>,
-    /// Directory of the Flux overlay below the root of the source tree.
+    /// Directory of the Flux overlay, relative to the root of the source tree.
     pub overlay: String,
-    /// Directory below the overlay's `profiles/` whose values the release carries.
+    /// Name of the profile whose values the release contains: a directory in the overlay's `profiles/`.
     pub profile: String,
-    /// Application images: key in the release manifest → repository, below the prefix or `HOST/PATH`.
+    /// Repository of each application image, relative to the prefix or as `HOST/PATH`, by key in the release manifest.
     pub images: BTreeMap<String, String>,
-    /// File with a release's image tags; `<version>` is replaced.
+    /// File with the image tags of a release. `<version>` in the path is replaced by the version.
     pub release_file: String,
-    /// Where in that file the map key → tag stands, keys joined by `.`; empty for the whole file.
+    /// Path of the map from key to tag in that file, with keys joined by `.`. Empty for the whole file.
     pub release_images: String,
-    /// Images beyond `images` that charts and overlay use, as references pinned by digest.
+    /// Further images that charts and overlay use, as references with a digest.
     pub extra_images: Vec<String>,
-    /// Charts that are named without a path, where the search finds none or several: name → directory.
+    /// Directories of charts that the overlay names without a path and that the search does not find, by chart name.
     pub charts: BTreeMap<String, String>,
     /// How a `HelmRelease` is pinned to its chart.
     pub chart_pin: ChartPin,
-    /// Under which version charts are published.
+    /// Version that charts are published under.
     pub chart_versions: ChartVersions,
-    /// How values `ConfigMap`s are named.
+    /// How the `ConfigMap`s of values are named.
     pub values_names: ValuesNames,
-    /// Must the public be able to read what is published before a channel moves?
+    /// Whether a channel moves only if the public can read all artifacts.
     pub public_read: bool,
-    /// Hosts of token servers that credentials go to over HTTPS, beside those that belong to the registry.
+    /// Hosts of further token servers that may receive credentials over HTTPS. Those of the registry itself always may.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub auth_realms: Vec<String>,
-    /// URL of the source, for the bundle's annotation; git's remote when absent.
+    /// URL of the source for the bundle's annotation. Where absent, the URL of git's remote is used.
     pub source: Option<String>,
-    /// Additions to the release manifest.
+    /// Additional keys of the release manifest.
     pub manifest: ManifestAdditions,
-    /// What the appliance's cluster looks like.
+    /// Names in the appliance's cluster.
     pub appliance: Appliance,
-    /// What `lint` reads: severities of rules, and objects that exist without the overlay.
+    /// Settings of `lint`: severities of rules, and objects that exist without the overlay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lint: Option<Value>,
-    /// Who set which value: the paths of keys, joined by `.`, two levels deep. A value without an entry is a compiled default, which
-    /// never disagrees with what a release says of itself.
+    /// The flag or file that set each value, by path: keys joined by `.`, at most two levels deep. A value without an entry is a
+    /// compiled default, which gives way to the values in a release.
     #[serde(skip)]
     pub given: BTreeMap<String, GivenBy>,
 }
 
-/// Who set a value of the configuration.
+/// The flag or file that set a value of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenBy {
-    /// The flag, or the name of the file.
+    /// Name of the flag or file.
     pub name: String,
-    /// Whether the caller named it, by the flag or by `--config`; else the program found the file in the directory.
+    /// Whether the user gave the flag or the file (with `--config`). Otherwise the program found the file in the directory.
     pub explicit: bool,
 }
 
@@ -98,7 +98,7 @@ const RELEASE_KEYS: [&str; 18] = [
     "appliance",
 ];
 
-/// Lists the keys that the text of a configuration file sets.
+/// Lists the keys that a configuration file sets.
 fn keys_of(text: &str) -> BTreeSet<String> {
     let documents = yaml::parse(text).unwrap_or_default();
     let roots = documents.iter().filter_map(|document| document.root.as_ref());
@@ -112,17 +112,17 @@ fn keys_of(text: &str) -> BTreeSet<String> {
     keys
 }
 
-/// Names of the repositories below the prefix.
+/// Names of the repositories, relative to the prefix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Repositories {
-    /// Charts lie below it, one repository each.
+    /// Path of the charts' repositories, to which each chart appends its name.
     pub charts: Repository,
-    /// The config bundle.
+    /// Repository of the config bundle.
     pub config: Repository,
-    /// The release manifest.
+    /// Repository of release and channel manifests.
     pub release: Repository,
-    /// The control-plane image.
+    /// Repository of the control-plane image.
     pub control_plane: Repository,
 }
 
@@ -130,70 +130,70 @@ pub struct Repositories {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChartPin {
-    /// By an `OCIRepository` with the digest.
+    /// By digest, through an `OCIRepository`.
     Digest,
-    /// By a `HelmRepository` and the exact version.
+    /// By exact version, through a `HelmRepository`.
     Version,
 }
 
-/// Under which version charts are published.
+/// The version that charts are published under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChartVersions {
-    /// The one in `Chart.yaml`.
+    /// The version in `Chart.yaml`.
     AsWritten,
-    /// That one and `+` and the content's id.
+    /// The version in `Chart.yaml`, followed by `+` and the id of the chart's content.
     Stamped,
 }
 
-/// How values `ConfigMap`s are named.
+/// How the `ConfigMap`s of values are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ValuesNames {
     /// The same name for every release.
     Plain,
-    /// A name for each content.
+    /// A name with a hash of the content.
     Hashed,
 }
 
-/// Additions to the release manifest.
+/// Additional keys of the release manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ManifestAdditions {
-    /// Keys of the vendor's own.
+    /// The vendor's own keys and their values.
     pub extra: BTreeMap<String, Value>,
 }
 
-/// What the appliance's cluster looks like.
+/// Names in the appliance's cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Appliance {
-    /// Namespace of values and selection record.
+    /// Namespace of the values and of the selection record.
     pub namespace: String,
     /// Namespace of Flux's sources.
     pub flux_namespace: String,
     /// Name of the `OCIRepository` and `Kustomization` that the appliance makes for the bundle.
     pub source_name: String,
-    /// Name of the `HelmRepository` under `chartPin: version`.
+    /// Name of the `HelmRepository` with `chartPin: version`.
     pub helm_repository: String,
-    /// A release's values `ConfigMap` is this and the release's name.
+    /// Prefix of the names of values `ConfigMap`s, to which the name of the HelmRelease is appended.
     pub values_prefix: String,
-    /// Name of the `ConfigMap` that says which release was selected.
+    /// Name of the `ConfigMap` that records the selected release.
     pub selection_name: String,
-    /// What is injected into the values.
+    /// Values that the appliance sets.
     pub values: Vec<Injection>,
 }
 
-/// One value that the appliance injects.
+/// A value that the appliance sets in the values of a HelmRelease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Injection {
     /// Name of the `HelmRelease`.
     pub release: String,
-    /// Path in its values, keys joined by `.`.
+    /// Path in the release's values, with keys joined by `.`.
     pub path: String,
-    /// `image:<key>`, `app-url`, `host`, `domain-suffix`, `literal:<text>`, or the text of a literal alone: a JSON number, boolean
-    /// or string is that, anything else is text.
+    /// Source of the value: `image:<key>`, `app-url`, `host`, `domain-suffix`, `literal:<text>`, or a literal. A literal that is a
+    /// JSON number, boolean or string has that type, and any other literal is a string.
     pub from: String,
 }
 
@@ -205,7 +205,7 @@ fn name<T: std::str::FromStr>(text: &str) -> T
 where
     T::Err: std::fmt::Debug,
 {
-    text.parse().expect("a name of the defaults is valid")
+    text.parse().expect("the default names are valid")
 }
 
 impl Default for Repositories {
@@ -287,17 +287,17 @@ pub struct Error {
 }
 
 impl Error {
-    /// The known key that is nearest to an unknown one.
+    /// Returns the known key that is most similar to the unknown key of the error.
     pub fn nearest(&self) -> Option<&str> {
         self.nearest.as_deref()
     }
 }
 
 impl Config {
-    /// Reads the text of a configuration file; `file` names it in errors. An empty file is all defaults.
+    /// Parses the text of a configuration file, which errors call `file`. An empty file gives the defaults.
     ///
     /// # Errors
-    /// Broken YAML, unknown keys (with the nearest known one), values of another type, names that are not valid.
+    /// When the YAML is invalid, a key is unknown, a value has the wrong type, or a name is invalid.
     pub fn parse(text: &str, file: &str) -> Result<Self, Error> {
         let error =
             |line, reason: String| Error { file: file.to_owned(), line, nearest: nearest_known(&reason), reason };
@@ -310,14 +310,14 @@ impl Config {
         Ok(config)
     }
 
-    /// Marks every value that the file sets as one that the caller named, by `--config`.
+    /// Marks the values of the file as given by the user, with `--config`.
     #[must_use]
     pub fn named_by_the_caller(mut self) -> Self {
         self.given.values_mut().for_each(|by| by.explicit = true);
         self
     }
 
-    /// Whether the caller named the value at a path, by a flag or by `--config`.
+    /// Reports whether the user gave the value at a path, with a flag or with `--config`.
     pub(crate) fn names_explicitly(&self, path: &str) -> bool {
         self.given.get(path).is_some_and(|by| by.explicit)
     }
@@ -325,43 +325,44 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         Prefix::parse(&self.prefix, false).map_err(|invalid| format!("prefix: {invalid}"))?;
         if self.product.is_empty() || self.product.len() > 255 || self.product.chars().any(char::is_control) {
-            return Err("product: expected a name of 1 to 255 characters, without control characters".to_owned());
+            return Err("product: expected a name of 1 to 255 characters without control characters".to_owned());
         }
         if self.channels.is_empty() {
-            return Err("channels: want at least one".to_owned());
+            return Err("channels: expected at least one channel".to_owned());
         }
         if let Some(long) = self.channels.iter().find(|channel| channel.as_str().len() > CHANNEL_LIMIT) {
-            return Err(format!("channels: `{long}` is longer than {CHANNEL_LIMIT} characters"));
+            return Err(format!("channels: `{long}` is longer than {CHANNEL_LIMIT} characters, which is the limit"));
         }
         for image in &self.extra_images {
             let pinned = image.parse::<Reference>().is_ok_and(|reference| reference.digest.is_some());
             if !pinned {
-                return Err(format!("extraImages: `{image}`: want HOST/PATH@sha256:…, so that it cannot change"));
+                return Err(format!("extraImages: invalid image `{image}`: expected a reference with a digest, HOST/PATH@sha256:…"));
             }
         }
         for path in [&self.overlay, &self.release_file] {
             let outside = path.starts_with('/') || path.split('/').any(|part| part == "..");
             if outside || path.is_empty() {
-                return Err(format!("`{path}`: want a path below the root of the source tree"));
+                return Err(format!("invalid path `{path}`: expected a path inside of the source tree"));
             }
         }
         for (key, repository) in &self.images {
             repository.parse::<AnyRepository>().map_err(|invalid| format!("images.{key}: {invalid}"))?;
         }
         if self.profile.is_empty() || self.profile.contains('/') || self.profile.starts_with('.') {
-            return Err(format!("profile: `{}` is no name of a directory below `profiles/`", self.profile));
+            return Err(format!("profile: invalid name `{}`: expected the name of a directory in `profiles/`", self.profile));
         }
         let reserved = self.manifest.extra.keys().find(|key| RELEASE_KEYS.contains(&key.as_str()));
         reserved.map_or(Ok(()), |key| Err(format!("manifest.extra.{key}: the publisher writes this key itself")))
     }
 
-    /// `path` with `<version>` replaced.
+    /// Returns the path of the file with the image tags of a version.
     pub(crate) fn release_file_of(&self, version: &Tag) -> String {
         self.release_file.replace("<version>", version.as_str())
     }
 }
 
-/// The reader says "unknown field `x`, expected one of a, b at line 1": the expected one that is nearest to it.
+/// Returns the known key that is most similar to the unknown one, from a message of the parser such as "unknown field `x`,
+/// expected one of a, b at line 1".
 fn nearest_known(message: &str) -> Option<String> {
     let unknown = message.strip_prefix("unknown ").or(message.split_once(": unknown ").map(|(_, rest)| rest))?;
     let unknown = unknown.split('`').nth(1)?;
@@ -370,13 +371,13 @@ fn nearest_known(message: &str) -> Option<String> {
     nearest(unknown, words)
 }
 
-/// The candidate with the fewest edits, when it is near enough to be a slip.
+/// Returns the candidate with the fewest edits, if it is similar enough to be a typing error.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
     let near = candidates.map(|candidate| (distance(word, candidate), candidate));
     near.min().filter(|(edits, _)| *edits <= 1 + word.len() / 3).map(|(_, candidate)| candidate.to_owned())
 }
 
-/// Levenshtein distance, upper and lower case alike.
+/// Computes the Levenshtein distance of two words, ignoring case.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -397,21 +398,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_file_is_all_defaults() {
+    fn an_empty_file_gives_the_defaults() {
         for text in ["", "# nothing\n", "---\n\n"] {
             assert_eq!(Config::parse(text, FILE_NAME).unwrap(), Config::default(), "{text:?}");
         }
     }
 
     #[test]
-    fn one_key_changes_that_key_alone() {
+    fn a_key_changes_only_its_own_value() {
         let config = Config::parse("repositories:\n  charts: helm\n", FILE_NAME).unwrap();
         assert_eq!(config.repositories.charts.as_str(), "helm");
         assert_eq!(config.repositories.config, Repositories::default().config);
     }
 
     #[test]
-    fn a_file_says_which_keys_it_sets() {
+    fn the_keys_that_a_file_sets_are_recorded() {
         let config = Config::parse("prefix: r.io/x\nappliance: {sourceName: a}\n", "x.yaml").unwrap();
         let config = config.named_by_the_caller();
         assert_eq!(config.given["prefix"], GivenBy { name: "x.yaml".to_owned(), explicit: true });
@@ -423,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_an_error_with_the_line_and_the_nearest_known_one() {
+    fn an_unknown_key_is_an_error_with_its_line_and_the_most_similar_key() {
         let error = Config::parse("prefix: localhost:5000\nprofil: x\n", FILE_NAME).unwrap_err();
         assert!(error.to_string().starts_with("alga-release.yaml:2"), "{error}");
         assert_eq!(error.nearest(), Some("profile"), "{error}");

@@ -7,7 +7,7 @@ struct Disk(tempfile::TempDir);
 
 impl Disk {
     fn new(files: &[(&str, &str)]) -> Self {
-        let disk = Self(tempfile::tempdir().expect("a directory"));
+        let disk = Self(tempfile::tempdir().expect("temporary directory"));
         for (path, text) in files {
             disk.write(path, text.as_bytes());
         }
@@ -16,13 +16,13 @@ impl Disk {
 
     fn write(&self, path: &str, bytes: &[u8]) {
         let path = self.0.path().join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::create_dir_all(path.parent().expect("a parent")).expect("temporary directory");
         fs::write(path, bytes).expect("a file");
     }
 
     fn link(&self, path: &str, target: &str) {
         let path = self.0.path().join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::create_dir_all(path.parent().expect("a parent")).expect("temporary directory");
         std::os::unix::fs::symlink(target, path).expect("a link");
     }
 
@@ -51,27 +51,27 @@ fn chart_yaml(text: &str) -> Result<Chart, Error> {
 }
 
 #[test]
-fn what_helm_refuses_is_refused_with_the_file_named() {
+fn a_chart_that_helm_refuses_is_refused_with_the_file_named() {
     for (text, expected) in [
-        ("", "`name` is missing"),
-        ("name: c\n", "`version` is missing"),
-        ("version: 1.0.0\n", "`name` is missing"),
-        ("name: ..\nversion: 1.0.0\n", "not allowed"),
+        ("", "missing `name`"),
+        ("name: c\n", "missing `version`"),
+        ("version: 1.0.0\n", "missing `name`"),
+        ("name: ..\nversion: 1.0.0\n", "does not allow"),
         ("name: a/b\nversion: 1.0.0\n", "must not contain"),
-        ("name: c\nversion: latest\n", "not SemVer"),
-        ("name: c\nversion: 1.0.0\ntype: Library\n", "neither"),
-        ("name: c\nversion: 1.0.0\napiVersion: v3\n", "neither v1 nor v2"),
-        ("name: c\nversion: 1.0.0\nmaintainers: [~]\n", "is empty"),
-        ("name: c\nversion: 1.0.0\nmaintainers: me\n", "want a list"),
-        ("name: c\nversion: 1.0.0\ndeprecated: \"true\"\n", "want `true`"),
-        ("name: c\nversion: 1.0.0\nhome: [x]\n", "want a text"),
-        ("name: c\nversion: 1.0.0\nannotations: {a: [x]}\n", "want a text"),
-        ("name: c\nversion: 1.0.0\nappVersion: .inf\n", "want a text"),
-        ("name: c\nversion: 1.0.0\nname: d\n", "stands twice"),
-        ("- name: c\n", "want a mapping"),
+        ("name: c\nversion: latest\n", "expected a semantic version"),
+        ("name: c\nversion: 1.0.0\ntype: Library\n", "expected `application` or `library`"),
+        ("name: c\nversion: 1.0.0\napiVersion: v3\n", "expected `v1` or `v2`"),
+        ("name: c\nversion: 1.0.0\nmaintainers: [~]\n", "empty entry in `maintainers`"),
+        ("name: c\nversion: 1.0.0\nmaintainers: me\n", "expected a list"),
+        ("name: c\nversion: 1.0.0\ndeprecated: \"true\"\n", "expected `true`"),
+        ("name: c\nversion: 1.0.0\nhome: [x]\n", "expected a string"),
+        ("name: c\nversion: 1.0.0\nannotations: {a: [x]}\n", "expected a string"),
+        ("name: c\nversion: 1.0.0\nappVersion: .inf\n", "expected a string"),
+        ("name: c\nversion: 1.0.0\nname: d\n", "duplicate key `name`"),
+        ("- name: c\n", "expected a mapping"),
         ("name: [\n", ""),
-        ("apiVersion: v2\nname: c\nversion: 1.0.0\ndependencies: [{name: x}]\n", "missing in charts/"),
-        ("name: c\nversion: 1.0.0\ndependencies: [{name: x}, {name: x}]\n", "two dependencies"),
+        ("apiVersion: v2\nname: c\nversion: 1.0.0\ndependencies: [{name: x}]\n", "missing dependencies in charts/: x"),
+        ("name: c\nversion: 1.0.0\ndependencies: [{name: x}, {name: x}]\n", "duplicate dependency"),
         ("name: c\nversion: 1.0.0\ndependencies: [{name: x, alias: 'a b'}]\n", "alias"),
     ] {
         let error = chart_yaml(text).expect_err(text);
@@ -81,7 +81,7 @@ fn what_helm_refuses_is_refused_with_the_file_named() {
 }
 
 #[test]
-fn what_could_not_be_pushed_or_would_be_damaged_is_refused_with_its_line() {
+fn a_chart_that_helm_could_not_push_or_would_damage_is_refused_with_its_line() {
     for (text, line) in [
         ("name: c\nversion: 1.10\n", 2),
         ("name: c\n# a comment\nversion: 1\n", 3),
@@ -100,11 +100,11 @@ fn text_that_helm_would_change_is_a_warning() {
     let chart = chart_yaml("name: c\nversion: 1.0.0\nappVersion: 1.10\nkeywords: [yes]\n").expect("a chart");
     let lines: Vec<_> = chart.warnings().iter().map(|warning| warning.place.line).collect();
     assert_eq!(lines, [Some(3), Some(4)]);
-    assert!(chart.warnings()[0].text.contains("becomes `1.1`"), "{:?}", chart.warnings());
+    assert!(chart.warnings()[0].text.contains("Helm reads `1.10` as `1.1`"), "{:?}", chart.warnings());
 }
 
 #[test]
-fn keys_merge_fold_and_alias_as_in_helm() {
+fn keys_are_merged_and_folded_and_aliases_resolved_as_in_helm() {
     let text = "x: &x {name: merged, description: d}\n<<: *x\nname: c\nVERSION: 1.0.0\nversion: ~\n---\nname: [\n";
     let text = text.rsplit_once("---").expect("two").0;
     let chart = chart_yaml(text).expect("a chart");
@@ -113,14 +113,14 @@ fn keys_merge_fold_and_alias_as_in_helm() {
 }
 
 #[test]
-fn texts_are_sanitised() {
+fn text_fields_are_sanitised_as_in_helm() {
     let chart =
         chart_yaml("name: c\nversion: 1.0.0\ndescription: \"a\\tb\\x07c\\u2028d\\u200be🧯ä\"\n").expect("a chart");
     assert_eq!(chart.root.metadata.description, "a bc de🧯ä");
 }
 
 #[test]
-fn values_must_be_a_mapping_and_warn_of_keys_that_stand_twice() {
+fn values_must_be_a_mapping_and_duplicate_keys_are_warnings() {
     for (values, fits) in
         [("", true), ("# nothing\n", true), ("{}", true), ("- a\n", false), ("text", false), ("a: [", false)]
     {
@@ -134,7 +134,7 @@ fn values_must_be_a_mapping_and_warn_of_keys_that_stand_twice() {
 }
 
 #[test]
-fn links_stay_inside_and_end() {
+fn a_link_that_leaves_the_chart_dangles_or_loops_is_refused_unless_ignored() {
     let outside = Disk::new(&[("c/Chart.yaml", CHART), ("secret", "s")]);
     outside.link("c/x", "../secret");
     assert_eq!(outside.load().expect_err("outside").kind(), Kind::Refused);
@@ -155,7 +155,7 @@ fn links_stay_inside_and_end() {
 }
 
 #[test]
-fn the_chart_itself_must_be_no_link() {
+fn a_chart_directory_below_a_link_is_refused() {
     let disk = Disk::new(&[("real/c/Chart.yaml", CHART)]);
     disk.link("linked", "real");
     assert_eq!(load(&disk.tree(), "linked/c").expect_err("a link").kind(), Kind::Refused);
@@ -204,7 +204,7 @@ fn subcharts_are_sorted_by_name_and_stray_files_refused() {
 }
 
 #[test]
-fn a_deleted_file_is_known_to_have_mattered() {
+fn a_deleted_file_counts_as_part_of_the_chart_it_was_in() {
     let disk = Disk::new(&[("c/Chart.yaml", CHART), ("c/.helmignore", "*.md\ntmp/\n")]);
     let chart = disk.load().expect("a chart");
     assert!(chart.would_pack("c/templates/gone.yaml"));
@@ -214,7 +214,7 @@ fn a_deleted_file_is_known_to_have_mattered() {
 }
 
 #[test]
-fn a_stamp_keeps_the_way_the_version_is_written() {
+fn a_stamp_keeps_the_quotes_of_the_version() {
     for (version, expected) in
         [("1.2.3", ""), ("'1.2.3'", "'"), ("\"1.2.3\"", "\""), ("!!str 1.2.3", ""), ("&v 1.2.3", "")]
     {
@@ -236,7 +236,7 @@ fn a_stamp_keeps_the_way_the_version_is_written() {
 #[test]
 fn values_that_are_a_directory_are_refused_wherever_the_chart_is() {
     for path in ["c/values.yaml/x", "c/charts/one/values.yaml/x", "c/charts/one/charts/two/values.yaml/x"] {
-        let error = Disk::new(&[("c/Chart.yaml", CHART), (path, "a: 1\n")]).load().expect_err("no file");
+        let error = Disk::new(&[("c/Chart.yaml", CHART), (path, "a: 1\n")]).load().expect_err("a directory");
         let place = path.trim_end_matches("/x");
         let expected = format!("{place}: values.yaml is a directory: Helm would pack a chart without values");
         assert_eq!(error.to_string(), expected);
@@ -246,7 +246,7 @@ fn values_that_are_a_directory_are_refused_wherever_the_chart_is() {
 }
 
 #[test]
-fn a_chart_at_the_root_of_the_tree_is_the_tree_without_git_and_what_its_rules_leave_out() {
+fn a_chart_at_the_root_of_the_tree_is_packed_without_git_and_ignored_files() {
     let disk = Disk::new(&[
         ("Chart.yaml", CHART),
         (".helmignore", "flux/\n"),

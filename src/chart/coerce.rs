@@ -1,9 +1,9 @@
-//! What a scalar of Chart.yaml becomes in Helm: it reads by YAML 1.1 (go-yaml), and forces numbers and booleans into the
-//! text fields of a chart's metadata, which may cost digits.
+//! Resolves the scalars of Chart.yaml as Helm does: Helm reads YAML 1.1 (go-yaml) and turns numbers and booleans into text
+//! for the text fields of a chart's metadata, which may lose digits.
 
 use crate::yaml::{Node, Style, Value};
 
-/// A scalar by YAML 1.1, as go-yaml resolves it. Times stay text.
+/// A scalar of YAML 1.1 as go-yaml resolves it. Timestamps remain text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Scalar {
     Null,
@@ -13,7 +13,7 @@ pub(crate) enum Scalar {
     Text,
 }
 
-/// Resolves a scalar node; nothing for collections.
+/// Resolves a scalar node, and returns `None` for collections.
 pub(crate) fn scalar(node: &Node) -> Option<(&str, Scalar)> {
     let node = node.resolved();
     let Value::Scalar { text, style } = &node.value else { return None };
@@ -21,7 +21,7 @@ pub(crate) fn scalar(node: &Node) -> Option<(&str, Scalar)> {
     Some((text, if is_text { Scalar::Text } else { resolve(text) }))
 }
 
-/// Resolves a plain scalar.
+/// Resolves the text of a plain (unquoted) scalar.
 pub(super) fn resolve(text: &str) -> Scalar {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Scalar::Null,
@@ -45,7 +45,7 @@ fn number(text: &str) -> Option<Scalar> {
     }
 }
 
-/// Go's `ParseInt` and `ParseUint` with base 0.
+/// Parses an integer as Go's `ParseInt` and `ParseUint` do with base 0.
 fn integer(text: &str) -> Option<i128> {
     let (negative, signed, digits) = match text.as_bytes() {
         [b'-', ..] => (true, true, &text[1..]),
@@ -68,7 +68,7 @@ fn integer(text: &str) -> Option<i128> {
     (i128::from(i64::MIN)..=most).contains(&value).then_some(value)
 }
 
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+/// Parses a number that matches `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`.
 fn float(text: &str) -> Option<Scalar> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).map_or((unsigned, None), |(m, e)| (m, Some(e)));
@@ -86,7 +86,7 @@ fn float(text: &str) -> Option<Scalar> {
     text.parse::<f64>().ok().filter(|value| value.is_finite()).map(Scalar::Float)
 }
 
-/// What Helm puts into a text field; nothing for null, an error for what has no text.
+/// Returns what Helm puts into a text field: `None` for null, an error for infinity and NaN, which have no JSON form.
 pub(super) fn as_text(text: &str, scalar: Scalar) -> Result<Option<String>, ()> {
     match scalar {
         Scalar::Null => Ok(None),
@@ -98,9 +98,9 @@ pub(super) fn as_text(text: &str, scalar: Scalar) -> Result<Option<String>, ()> 
     }
 }
 
-/// Go's `strconv.FormatFloat(value, 'g', -1, 32)`: the shortest digits that a 32 bit float needs.
+/// Formats as Go's `strconv.FormatFloat(value, 'g', -1, 32)`: the shortest digits that identify a 32-bit float.
 fn go_float(value: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "the loss is Helm's")]
+    #[expect(clippy::cast_possible_truncation, reason = "Helm loses the same digits")]
     let value = value as f32;
     if value.is_infinite() {
         return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_become_what_helm_makes_of_them() {
+    fn scalars_become_the_same_text_as_in_helm() {
         for (written, expected) in [
             ("1.10", "1.1"),
             ("1.0", "1"),

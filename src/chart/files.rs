@@ -1,4 +1,4 @@
-//! Which files a chart directory holds: Helm's walk, with its rules and links, kept inside the chart.
+//! Lists the files of a chart directory as Helm does, with `.helmignore` and links, but never follows a link out of the chart.
 
 use std::collections::VecDeque;
 
@@ -6,37 +6,37 @@ use super::ignore::Rules;
 use crate::path::join;
 use crate::source::{EntryKind, Error, Place, Tree};
 
-/// Largest file in a chart, in bytes: what Helm up to 4.2 and Flux load.
+/// Size of the largest file in a chart, in bytes: Helm up to 4.2 and Flux load no larger file.
 pub(super) const FILE_LIMIT: u64 = 5 * 1024 * 1024;
-/// A chart's files together stay below this, in bytes.
+/// Upper bound of the size of all files of a chart together, in bytes.
 pub(super) const TOTAL_LIMIT: u64 = 100 * 1024 * 1024;
-/// Most files of a chart: links can multiply directories.
+/// Largest number of files in a chart. Links to directories can multiply files without end.
 const COUNT_LIMIT: usize = 100_000;
-/// Most links on the way to one file, as in Linux.
+/// Largest number of links on the way to one file, the same as in Linux.
 const LINK_LIMIT: usize = 40;
 
-/// A file of a chart.
+/// A file that a chart holds.
 #[derive(Clone, Debug)]
 pub(super) struct File {
-    /// Path below the chart's directory; Helm's name for it.
+    /// Path relative to the chart's directory, which is the file's name in Helm.
     pub(super) name: String,
-    /// Where its bytes are.
+    /// The place that the bytes are read from.
     pub(super) content: Content,
-    /// Where a person finds it: the file itself, or the archive that holds it.
+    /// The place that messages name: the file itself, or the archive that holds it.
     pub(super) place: Place,
 }
 
-/// Where the bytes of a file are.
+/// The place of a file's bytes.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    /// In the tree, under the path that no link leads through any more; so many bytes when it was listed.
+    /// In the tree: the path with all links resolved, and the size in bytes at the time of listing.
     Disk(String, u64),
-    /// At hand.
+    /// Bytes that are already in memory.
     Memory(Vec<u8>),
 }
 
 impl File {
-    /// Its bytes, without a byte order mark: Helm strips it from every file.
+    /// Reads the bytes without a byte order mark, which Helm strips from every file.
     pub(super) fn read(&self, tree: &Tree) -> Result<Vec<u8>, Error> {
         let mut bytes = match &self.content {
             Content::Disk(path, _) => tree.read(path, FILE_LIMIT)?,
@@ -56,7 +56,7 @@ impl File {
     }
 }
 
-/// The rules of the chart at `root`: its own file's, and Helm's.
+/// Returns the ignore rules of the chart at `root`: those of its `.helmignore`, and Helm's own rule.
 pub(super) fn rules(tree: &Tree, root: &str) -> Result<Rules, Error> {
     let path = join(root, ".helmignore");
     let Some(kind) = tree.kind(&path)? else { return parse_rules(&path, "") };
@@ -68,25 +68,25 @@ pub(super) fn rules(tree: &Tree, root: &str) -> Result<Rules, Error> {
     match found {
         Found::There(name, EntryKind::File(_)) => {
             let text = tree.read(&join(root, &name), FILE_LIMIT)?;
-            let text =
-                String::from_utf8(text).map_err(|_| Error::invalid(Place::file(&path), "the file is not UTF-8"))?;
+            let text = String::from_utf8(text)
+                .map_err(|_| Error::invalid(Place::file(&path), "`.helmignore` is not UTF-8"))?;
             parse_rules(&path, &text)
         }
         Found::Dangling => parse_rules(&path, ""),
         Found::Outside => Err(outside(&path)),
-        Found::There(..) => Err(Error::invalid(Place::file(&path), "it must be a file")),
+        Found::There(..) => Err(Error::invalid(Place::file(&path), "`.helmignore` must be a file")),
     }
 }
 
 fn parse_rules(path: &str, text: &str) -> Result<Rules, Error> {
     Rules::parse(text).map_err(|(line, reason)| {
         Error::invalid(Place::line(path, line), reason)
-            .hint("see https://helm.sh/docs/chart_template_guide/helm_ignore_file")
+            .hint("correct the pattern: https://helm.sh/docs/chart_template_guide/helm_ignore_file explains the syntax")
     })
 }
 
-/// The files of the chart at `root` that `rules` let through, in Helm's order: names of a directory by their bytes, a
-/// directory's content where its name stands.
+/// Lists the files of the chart at `root` that `rules` do not ignore, in Helm's order: a directory's entries are sorted by
+/// the bytes of their names, and the content of a directory takes the position of the directory's name.
 pub(super) fn walk(tree: &Tree, root: &str, rules: &Rules) -> Result<Vec<File>, Error> {
     let mut walk = Walk { tree, root, rules, files: Vec::new() };
     walk.directory("", "", &mut vec![String::new()])?;
@@ -100,7 +100,7 @@ struct Walk<'t> {
     files: Vec<File>,
 }
 
-/// Where a link leads. Paths are below the chart.
+/// The target of a link. Paths are relative to the chart's directory.
 enum Found {
     There(String, EntryKind),
     Dangling,
@@ -108,7 +108,7 @@ enum Found {
 }
 
 impl Walk<'_> {
-    /// Walks the directory `name`, which is `real` when links are followed; `above` are the real paths on the way to it.
+    /// Walks the directory `name`, whose path with links resolved is `real`. `above` has the resolved paths of its parents.
     fn directory(&mut self, name: &str, real: &str, above: &mut Vec<String>) -> Result<(), Error> {
         for entry in self.tree.list(&join(self.root, real))? {
             let name = join(name, &entry.name);
@@ -127,7 +127,7 @@ impl Walk<'_> {
 
     fn entry(&mut self, name: &str, real: &str, kind: &EntryKind, above: &mut Vec<String>) -> Result<(), Error> {
         let is_directory = *kind == EntryKind::Directory;
-        // Where the tree's root is the chart: what git keeps for itself is no part of the source, as Flux sees it too.
+        // When the chart is the root of the tree, `.git` is in its directory. Flux leaves `.git` out of the source as well.
         let of_git = self.root.is_empty() && name == ".git";
         if of_git || self.rules.ignores(name, is_directory) {
             return Ok(());
@@ -136,12 +136,13 @@ impl Walk<'_> {
         match kind {
             EntryKind::Directory if is_values(name) => {
                 Err(Error::invalid(place, "values.yaml is a directory: Helm would pack a chart without values")
-                    .hint("want a file, or none"))
+                    .hint("make `values.yaml` a file, or remove the directory"))
             }
-            EntryKind::Directory if above.iter().any(|path| path == real) => {
-                Err(Error::invalid(place, "the link leads to a directory above itself, without end")
-                    .hint("remove the link, or ignore it in .helmignore"))
-            }
+            EntryKind::Directory if above.iter().any(|path| path == real) => Err(Error::invalid(
+                place,
+                "the link leads to one of its own parent directories, so the walk would not end",
+            )
+            .hint("remove the link, or ignore the link in .helmignore")),
             EntryKind::Directory => {
                 above.push(real.to_owned());
                 self.directory(name, real, above)?;
@@ -149,36 +150,35 @@ impl Walk<'_> {
                 Ok(())
             }
             EntryKind::File(size) => self.file(name, real, *size, place),
-            EntryKind::Link(_) | EntryKind::Other => {
-                Err(Error::invalid(place, "it is a pipe, socket or device, which a chart cannot hold")
-                    .hint("remove it, or ignore it in .helmignore"))
-            }
+            EntryKind::Link(_) | EntryKind::Other => Err(Error::invalid(place, "cannot pack a pipe, socket or device")
+                .hint("remove the file, or ignore the file in .helmignore")),
         }
     }
 
     fn file(&mut self, name: &str, real: &str, size: u64, place: Place) -> Result<(), Error> {
         if size > FILE_LIMIT {
-            let reason = format!("the file has {size} bytes, more than the {FILE_LIMIT} that Helm and Flux load");
-            return Err(Error::refused(place, reason).hint("ignore it in .helmignore, or take it out of the chart"));
+            let reason = format!("the file has {size} bytes; Helm and Flux load at most {FILE_LIMIT}");
+            return Err(
+                Error::refused(place, reason).hint("ignore the file in .helmignore, or remove it from the chart")
+            );
         }
         if self.files.len() == COUNT_LIMIT {
-            let reason = format!("the chart has more than {COUNT_LIMIT} files");
-            return Err(
-                Error::refused(Place::file(self.root), reason).hint("ignore what is no part of it in .helmignore")
-            );
+            let reason = format!("the chart has more than {COUNT_LIMIT} files, which is the limit");
+            return Err(Error::refused(Place::file(self.root), reason)
+                .hint("list files that do not belong to the chart in .helmignore"));
         }
         let content = Content::Disk(join(self.root, real), size);
         self.files.push(File { name: name.to_owned(), content, place });
         Ok(())
     }
 
-    /// Helm fails even when the link is ignored; here it is then as if it were not there.
+    /// Refuses a dangling link unless the rules ignore it. Helm fails on an ignored dangling link too.
     fn dangling(&self, name: &str) -> Result<(), Error> {
         if self.rules.ignores(name, false) || self.rules.ignores(name, true) {
             return Ok(());
         }
-        Err(Error::invalid(Place::file(join(self.root, name)), "the link leads nowhere")
-            .hint("remove the link, or ignore it in .helmignore"))
+        Err(Error::invalid(Place::file(join(self.root, name)), "the target of the link does not exist")
+            .hint("remove the link, or ignore the link in .helmignore"))
     }
 
     fn outside(&self, name: &str) -> Result<(), Error> {
@@ -187,7 +187,7 @@ impl Walk<'_> {
         if self.rules.ignores(name, is_directory) { Ok(()) } else { Err(outside(&path)) }
     }
 
-    /// Follows links from the real directory `from`, component by component, so that no step leaves the chart.
+    /// Follows links from the resolved directory `from`, component by component, so that no step leaves the chart.
     fn follow(&self, from: &str, name: &str) -> Result<Found, Error> {
         let mut done: Vec<String> = from.split('/').filter(|part| !part.is_empty()).map(ToOwned::to_owned).collect();
         let mut ahead = VecDeque::from([name.to_owned()]);
@@ -229,14 +229,14 @@ impl Walk<'_> {
     }
 }
 
-/// The name of the values of the chart or of one of its subcharts?
+/// Reports whether `name` is the values.yaml of the chart or of one of its subcharts.
 fn is_values(name: &str) -> bool {
     let below = name.strip_prefix("charts/").and_then(|subchart| subchart.split_once('/'));
     below.map_or(name == "values.yaml", |(_, name)| is_values(name))
 }
 
 fn outside(path: &str) -> Error {
-    Error::refused(Place::file(path), "the link leaves the chart's directory").hint(
-        "copy the file into the chart, or ignore the link in .helmignore: only what is below the chart is published",
+    Error::refused(Place::file(path), "the link leads out of the chart's directory").hint(
+        "copy the file into the chart, or ignore the link in .helmignore: only files in the chart's directory are published",
     )
 }

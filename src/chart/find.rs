@@ -1,23 +1,23 @@
-//! Where the chart of a name is, when nobody says.
+//! Finds a chart by its name when the configuration does not give its path.
 
 use super::files::FILE_LIMIT;
 use super::metadata::{Metadata, Reader};
 use crate::path::join;
 use crate::source::{EntryKind, Error, Place, Tree};
 
-/// Deepest directory that is looked into.
+/// Deepest directory that the search enters.
 const DEPTH_LIMIT: usize = 64;
 
-/// The directory of the chart named `name`, below the tree's root. Directories that begin with a dot, `node_modules` and
-/// the subcharts of charts are not looked into, and links are not followed.
+/// Returns the directory of the chart named `name`, relative to the tree's root. The search skips directories whose names
+/// begin with a dot, `node_modules` and the subcharts of charts, and does not follow symbolic links.
 ///
 /// # Errors
-/// When there is no such chart, or more than one.
+/// When no chart has the name, or more than one.
 pub fn find(tree: &Tree, name: &str) -> Result<String, Error> {
     let mut found = Vec::new();
     look(tree, "", name, 0, &mut found)?;
     let shown = name.escape_debug();
-    let hint = format!("say where it is, under `charts:` in alga-release.yaml: `{shown}: PATH`");
+    let hint = format!("set the chart's directory under `charts:` in alga-release.yaml: `{shown}: PATH`");
     match found.as_slice() {
         [path] => Ok(path.clone()),
         [] => Err(Error::invalid(Place::file("."), format!("no chart is named `{shown}`")).hint(hint)),
@@ -44,7 +44,7 @@ fn look(tree: &Tree, directory: &str, name: &str, depth: usize, found: &mut Vec<
     Ok(())
 }
 
-/// A Chart.yaml that cannot be read is not the one that is looked for.
+/// Returns the name that a Chart.yaml gives, or `None` where the file cannot be read: such a chart is not a match.
 fn name_of(tree: &Tree, path: &str) -> Option<String> {
     let text = String::from_utf8(tree.peek(path, FILE_LIMIT).ok()?).ok()?;
     let mut metadata = Metadata::default();

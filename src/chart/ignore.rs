@@ -1,12 +1,12 @@
-//! `.helmignore`, with Helm's meaning, which is not git's: the first rule that decides wins, and `!` never takes a file
-//! back in but throws out all that it does not match.
+//! `.helmignore` rules with Helm's meaning, which differs from git's: the first rule that applies decides, and a rule with
+//! `!` never includes a file again but ignores every file that it does not match.
 
 use crate::source::glob::{self, BadPattern};
 
-/// Longest line that Helm reads, in bytes.
+/// Length of a line, in bytes, from which on Helm fails to read the file.
 const LINE_LIMIT: usize = 64 * 1024;
 
-/// The rules of a chart, in their order.
+/// The ignore rules of a chart, in the order in which they apply.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules(Vec<Rule>);
 
@@ -15,19 +15,19 @@ struct Rule {
     pattern: String,
     negated: bool,
     directories_only: bool,
-    /// Matched against the whole path, else against the last component.
+    /// Whether the pattern is matched against the whole path, or only against its last component.
     whole_path: bool,
 }
 
 impl Rules {
-    /// Parses the text of a `.helmignore` (`""` without one) and adds Helm's own rule behind it. An error is the line, from
-    /// 1, and what is wrong with it.
+    /// Parses the text of a `.helmignore` (`""` when the chart has none) and appends Helm's own rule. An error holds the line,
+    /// counted from 1, and the reason.
     pub(super) fn parse(text: &str) -> Result<Self, (usize, &'static str)> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();
         for (index, line) in text.split('\n').enumerate() {
             if line.len() >= LINE_LIMIT {
-                return Err((index + 1, "the line is longer than 64 KiB"));
+                return Err((index + 1, "the line has 64 KiB or more, which Helm does not read"));
             }
             rules.extend(Rule::parse(line.trim()).map_err(|reason| (index + 1, reason))?);
         }
@@ -35,7 +35,7 @@ impl Rules {
         Ok(Self(rules))
     }
 
-    /// Is `path`, below the chart's directory, ignored? A link is what it leads to.
+    /// Reports whether `path`, relative to the chart's directory, is ignored. A link counts as its target.
     pub(super) fn ignores(&self, path: &str, is_directory: bool) -> bool {
         for rule in &self.0 {
             let wrong_kind = rule.directories_only && !is_directory;
@@ -50,7 +50,7 @@ impl Rules {
         false
     }
 
-    /// Is `path` ignored itself or with one of the directories above it?
+    /// Reports whether `path` or one of its parent directories is ignored.
     pub(super) fn ignores_below(&self, path: &str, is_directory: bool) -> bool {
         path.match_indices('/').any(|(at, _)| self.ignores(&path[..at], true)) || self.ignores(path, is_directory)
     }
@@ -62,9 +62,9 @@ impl Rule {
             return Ok(None);
         }
         if line.contains("**") {
-            return Err("Helm does not know `**`");
+            return Err("invalid pattern: Helm does not support `**`");
         }
-        glob::matches(line, "abc").map_err(|BadPattern| "the pattern is malformed")?;
+        glob::matches(line, "abc").map_err(|BadPattern| "invalid pattern: the syntax is wrong")?;
         let (negated, pattern) = line.strip_prefix('!').map_or((false, line), |pattern| (true, pattern));
         let (directories_only, pattern) = pattern.strip_suffix('/').map_or((false, pattern), |pattern| (true, pattern));
         let whole_path = pattern.contains('/');
@@ -121,10 +121,10 @@ mod tests {
     }
 
     #[test]
-    fn what_helm_does_not_read_is_an_error_with_its_line() {
+    fn a_rule_that_helm_does_not_read_is_an_error_with_its_line() {
         assert_eq!(Rules::parse("a\n**/b").expect_err("stars").0, 2);
         assert_eq!(Rules::parse("[]a]").expect_err("class").0, 1);
-        assert!(Rules::parse("# ** is no rule\n").is_ok());
+        assert!(Rules::parse("# ** in a comment\n").is_ok());
         assert!(Rules::parse(&"a".repeat(70_000)).is_err());
     }
 }

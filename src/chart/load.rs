@@ -1,4 +1,4 @@
-//! From a list of files to a chart with its subcharts: Helm's loading rules, in the order of its archive.
+//! Loads a chart and its subcharts from a list of files by Helm's rules, in the order of Helm's archive.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use crate::archive::{self, Limits};
 use crate::source::{Error, Place, Tree};
 use crate::yaml;
 
-/// Deepest nesting of subcharts.
+/// Deepest nesting of subcharts that is loaded.
 const DEPTH_LIMIT: usize = 32;
 
-/// A chart or subchart that was loaded.
+/// A loaded chart or subchart.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) metadata: Metadata,
     /// Chart.yaml as it is written into the archive, without byte order mark.
     pub(super) chart_yaml: String,
-    /// Is [`Loaded::chart_yaml`] the author's text?
+    /// Whether [`Loaded::chart_yaml`] is the author's text, unchanged.
     pub(super) verbatim: bool,
-    /// Where Chart.yaml is.
+    /// The place of Chart.yaml in the tree.
     pub(super) place: Place,
-    /// All other files, in the order of the archive, under the names that they have there.
+    /// All other files, in the order and with the names that they have in the archive.
     pub(super) files: Vec<File>,
-    /// Sorted by name.
+    /// The subcharts, sorted by name.
     pub(super) subcharts: Vec<Loaded>,
 }
 
-/// What loading needs all the way down.
+/// The state that all levels of subcharts share while they are loaded.
 pub(super) struct Loader<'t> {
     pub(super) tree: &'t Tree,
     pub(super) warnings: Vec<Warning>,
 }
 
-/// A chart's files by what they are.
+/// The files of a chart, grouped by their role.
 #[derive(Default)]
 struct Sorted {
     lock: Option<File>,
@@ -47,7 +47,7 @@ struct Sorted {
 }
 
 impl Loader<'_> {
-    /// Loads the chart whose files these are. `place` is its directory or archive; `packed` when it is an archive.
+    /// Loads the chart that consists of `files`. `place` is its directory, or its archive when `packed` is set.
     pub(super) fn load(
         &mut self,
         files: Vec<File>,
@@ -56,10 +56,13 @@ impl Loader<'_> {
         depth: usize,
     ) -> Result<Loaded, Error> {
         if depth > DEPTH_LIMIT {
-            return Err(Error::refused(place.clone(), format!("subcharts are nested more than {DEPTH_LIMIT} deep")));
+            return Err(Error::refused(
+                place.clone(),
+                format!("subcharts are nested deeper than {DEPTH_LIMIT} levels, which is the limit"),
+            ));
         }
         let Some(file) = files.iter().find(|file| file.name == "Chart.yaml").cloned() else {
-            return Err(Error::invalid(place.clone(), "Chart.yaml is missing, or ignored by .helmignore"));
+            return Err(Error::invalid(place.clone(), "missing Chart.yaml, or .helmignore ignores it"));
         };
         let text = self.text(&file)?;
         let own = self.own(&file.place, &text, packed)?;
@@ -74,7 +77,7 @@ impl Loader<'_> {
         let changed = written(&own, &full, has_requirements);
         let heads = [sorted.lock.filter(|_| !is_v1), sorted.values, sorted.schema];
         Ok(Loaded {
-            // Readers see what is in the archive.
+            // The config blob has to agree with the Chart.yaml in the archive, from which v1 dependencies are removed.
             metadata: if is_v1 && !has_requirements { without_dependencies(&full) } else { full },
             verbatim: changed.is_none(),
             chart_yaml: changed.map_or(text, |metadata| metadata.to_yaml()),
@@ -84,7 +87,7 @@ impl Loader<'_> {
         })
     }
 
-    /// What Chart.yaml says.
+    /// Reads the metadata that Chart.yaml alone gives.
     fn own(&mut self, place: &Place, text: &str, packed: bool) -> Result<Metadata, Error> {
         let mut metadata = Metadata::default();
         self.reader(place, packed).read(text, &mut metadata)?;
@@ -94,7 +97,7 @@ impl Loader<'_> {
         Ok(metadata)
     }
 
-    /// What Chart.yaml, at `place`, and requirements.yaml say together: that is what Helm checks.
+    /// Combines the metadata of Chart.yaml, at `place`, with requirements.yaml, and checks the result as Helm does.
     fn full(
         &mut self,
         own: &Metadata,
@@ -108,7 +111,7 @@ impl Loader<'_> {
             self.reader(&file.place, packed).read(&text, &mut full)?;
         }
         if own.api_version == "v1" && !own.dependencies.is_empty() {
-            self.warn(place, "a chart of apiVersion v1 has its `dependencies` in requirements.yaml: Helm drops these");
+            self.warn(place, "Helm ignores `dependencies` in the Chart.yaml of an apiVersion v1 chart: move them to requirements.yaml");
         }
         full.check().map_err(|reason| Error::invalid(place.clone(), reason))?;
         if full.deprecated {
@@ -124,7 +127,10 @@ impl Loader<'_> {
                 "Chart.yaml" => {}
                 "Chart.lock" | "requirements.lock" => {
                     if !is_v1 && file.name == "requirements.lock" {
-                        self.warn(&file.place, "requirements.lock is of apiVersion v1: it becomes Chart.lock");
+                        self.warn(
+                            &file.place,
+                            "requirements.lock belongs to apiVersion v1: Helm packs it as Chart.lock",
+                        );
                     } else if is_v1 && file.name == "requirements.lock" {
                         sorted.others.push(file.clone());
                     }
@@ -138,7 +144,7 @@ impl Loader<'_> {
                     } else {
                         self.warn(
                             &file.place,
-                            "requirements.yaml is of apiVersion v1: its dependencies move to Chart.yaml",
+                            "requirements.yaml belongs to apiVersion v1: Helm moves its dependencies to Chart.yaml",
                         );
                     }
                     sorted.requirements = Some(file);
@@ -157,13 +163,13 @@ impl Loader<'_> {
         Ok(sorted)
     }
 
-    /// A lock; nothing when it is empty.
+    /// Reads a lock file, and returns `None` where the file is empty.
     fn lock(&mut self, file: File, packed: bool) -> Result<Option<File>, Error> {
         let text = self.text(&file)?;
         let root = self.reader(&file.place, packed).first_document(&text)?;
         match root {
             None => Ok(None),
-            Some(root) if !root.is_mapping() => Err(Error::invalid(file.place, "want a mapping (`key: value`)")),
+            Some(root) if !root.is_mapping() => Err(Error::invalid(file.place, "expected a mapping (`key: value`)")),
             Some(_) => {
                 Ok(Some(File { name: "Chart.lock".to_owned(), content: Content::Memory(text.into_bytes()), ..file }))
             }
@@ -177,11 +183,11 @@ impl Loader<'_> {
         let documents = yaml::parse(&text).map_err(|cause| Error::invalid(line(cause.line), cause.reason))?;
         for root in documents.iter().filter_map(|document| document.root.as_ref()).filter(|root| !root.is_null()) {
             if !root.is_mapping() {
-                return Err(Error::invalid(line(root.line), "values must be a mapping (`key: value`)"));
+                return Err(Error::invalid(line(root.line), "invalid values: expected a mapping (`key: value`)"));
             }
             if let Some(key) = root.duplicate_key() {
                 let name = key.as_str().unwrap_or_default().escape_debug();
-                let text = format!("the key `{name}` stands twice: the last one counts");
+                let text = format!("duplicate key `{name}`: Helm uses the last value");
                 self.warnings.push(Warning { place: line(key.line), text });
             }
         }
@@ -192,7 +198,7 @@ impl Loader<'_> {
         let Some(file) = file else { return Ok(()) };
         serde_json::from_slice::<serde::de::IgnoredAny>(&file.read(self.tree)?)
             .map(|_| ())
-            .map_err(|cause| Error::invalid(file.place.clone(), format!("it is not JSON: {cause}")))
+            .map_err(|cause| Error::invalid(file.place.clone(), format!("invalid JSON: {cause}")))
     }
 
     fn subcharts(
@@ -208,14 +214,13 @@ impl Loader<'_> {
             let name = loaded.metadata.name.clone();
             if let Some(other) = subcharts.get(&name) {
                 let reason = format!(
-                    "two subcharts of `{}` are named `{}`; the other is {}",
+                    "two subcharts of `{}` are named `{}`; the other one is {}",
                     parent.name.escape_debug(),
                     name.escape_debug(),
                     other.place
                 );
-                return Err(
-                    Error::invalid(loaded.place, reason).hint("remove one: their files would overwrite each other")
-                );
+                return Err(Error::invalid(loaded.place, reason)
+                    .hint("remove one of the two: their files would overwrite each other"));
             }
             subcharts.insert(name, loaded);
         }
@@ -228,7 +233,10 @@ impl Loader<'_> {
         };
         if extension(name) == ".tgz" {
             if first.name != name {
-                return Err(Error::invalid(first.place.clone(), "a subchart that ends in .tgz must be an archive"));
+                return Err(Error::invalid(
+                    first.place.clone(),
+                    "expected an archive, found a directory whose name ends in .tgz",
+                ));
             }
             let place = first.place.clone();
             let files = unpack(&first.read(self.tree)?, &place)?;
@@ -250,7 +258,7 @@ impl Loader<'_> {
             .map_err(|_| Error::invalid(file.place.clone(), format!("`{}` is not UTF-8", file.name)))
     }
 
-    /// The same file with its bytes at hand: what was checked is what is packed.
+    /// Returns the file with its bytes in memory, so that the bytes that are packed are the bytes that were checked.
     fn held(&self, file: File) -> Result<File, Error> {
         Ok(File { content: Content::Memory(file.read(self.tree)?), ..file })
     }
@@ -264,7 +272,7 @@ impl Loader<'_> {
     }
 }
 
-/// The files of a subchart's archive, below its first directory, as Helm reads them.
+/// Reads the files of a subchart's archive as Helm does, with paths relative to the archive's first directory.
 pub(super) fn unpack(bytes: &[u8], place: &Place) -> Result<Vec<File>, Error> {
     let limits = Limits { total: TOTAL_LIMIT, file: FILE_LIMIT };
     let refused = |reason: String| Error::invalid(place.clone(), reason);
@@ -274,16 +282,16 @@ pub(super) fn unpack(bytes: &[u8], place: &Place) -> Result<Vec<File>, Error> {
         let (first, name) = path.split_once('/').unwrap_or((&path, ""));
         let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
         if first == "Chart.yaml" || parts.is_empty() {
-            let reason = format!("`{}` in the archive is not below the chart's directory", path.escape_debug());
+            let reason = format!("the archive's entry `{}` is not in the chart's directory", path.escape_debug());
             return Err(refused(reason));
         }
         files.push(File { name: parts.join("/"), content: Content::Memory(bytes), place: place.clone() });
     }
-    if files.is_empty() { Err(refused("the archive holds no files".to_owned())) } else { Ok(files) }
+    if files.is_empty() { Err(refused("the archive has no files".to_owned())) } else { Ok(files) }
 }
 
-/// What Chart.yaml becomes in the archive; nothing where the author's text goes in as it is. Dependencies stand in
-/// requirements.yaml in apiVersion v1, and in Chart.yaml after it: Helm takes them out of where they do not belong.
+/// Returns the metadata that Helm writes into the archive's Chart.yaml, or `None` where the author's text stays as it is.
+/// Dependencies belong to requirements.yaml in apiVersion v1 and to Chart.yaml in v2, and Helm removes or moves others.
 fn written(own: &Metadata, full: &Metadata, has_requirements: bool) -> Option<Metadata> {
     if own.api_version == "v1" {
         (!own.dependencies.is_empty()).then(|| without_dependencies(own))
@@ -296,7 +304,7 @@ fn without_dependencies(metadata: &Metadata) -> Metadata {
     Metadata { dependencies: Vec::new(), ..metadata.clone() }
 }
 
-/// By name alone, as in Helm.
+/// Checks that each dependency is in `charts/`. As in Helm, only the names are compared.
 fn check_dependencies(metadata: &Metadata, subcharts: &[Loaded], place: &Place) -> Result<(), Error> {
     let there = |name: &str| subcharts.iter().any(|subchart| subchart.metadata.name == name);
     let missing: Vec<&str> =
@@ -304,11 +312,11 @@ fn check_dependencies(metadata: &Metadata, subcharts: &[Loaded], place: &Place) 
     if missing.is_empty() {
         return Ok(());
     }
-    let reason = format!("missing in charts/ though they are dependencies: {}", missing.join(", "));
+    let reason = format!("missing dependencies in charts/: {}", missing.join(", "));
     Err(Error::invalid(place.clone(), reason).hint("run `helm dependency build` in the chart's directory"))
 }
 
-/// Go's `filepath.Ext`: from the last dot of the last component.
+/// Returns the extension as Go's `filepath.Ext` does: the text from the last dot of the last component.
 fn extension(path: &str) -> &str {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.rfind('.').map_or("", |at| &name[at..])

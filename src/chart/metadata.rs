@@ -1,4 +1,4 @@
-//! Chart.yaml as Helm understands it: the metadata that becomes the config blob and the annotations.
+//! Reads Chart.yaml as Helm does: the metadata that becomes the config blob and the manifest's annotations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use super::{Warning, version};
 use crate::source::{Error, Place};
 use crate::yaml::{self, Entry, Node, Value};
 
-/// A chart's metadata. Field order is the order of the config blob.
+/// The metadata of a chart. The order of the fields is their order in the config blob.
 ///
 /// <https://github.com/helm/helm/blob/v4.2.3/pkg/chart/v2/metadata.go>
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -53,7 +53,7 @@ pub(super) struct Metadata {
     pub(super) kind: String,
 }
 
-/// Somebody to ask.
+/// A maintainer as Chart.yaml lists them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Maintainer {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -64,7 +64,7 @@ pub(super) struct Maintainer {
     pub(super) url: String,
 }
 
-/// A subchart that is asked for.
+/// A subchart that the chart depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Dependency {
@@ -84,22 +84,22 @@ pub(super) struct Dependency {
     pub(super) alias: String,
 }
 
-/// Reads the metadata of one chart, file after file, and collects what a person should know.
+/// Reads the metadata files of one chart and collects warnings about them.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    /// The file; or the archive that holds it, when `packed`.
+    /// The file, or the archive that holds the file when `packed` is set.
     pub(super) place: &'a Place,
     pub(super) packed: bool,
     pub(super) warnings: &'a mut Vec<Warning>,
 }
 
 impl Reader<'_> {
-    /// Reads the first document of Chart.yaml, or of requirements.yaml over it.
+    /// Reads the first document of Chart.yaml, or of requirements.yaml, into `metadata`. Later reads overwrite earlier ones.
     pub(super) fn read(&mut self, text: &str, metadata: &mut Metadata) -> Result<(), Error> {
         let Some(root) = self.first_document(text)? else { return Ok(()) };
         if let Some(key) = root.duplicate_key() {
             let key_text = key.as_str().unwrap_or_default().escape_debug().to_string();
-            return Err(self.wrong(key, format!("the key `{key_text}` stands twice")).hint("remove one of the two"));
+            return Err(self.wrong(key, format!("duplicate key `{key_text}`")).hint("remove one of the two"));
         }
         for (key, value) in self.entries(&root)? {
             self.field(&fold(&key), value, metadata)?;
@@ -108,7 +108,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads the name alone, whatever else is wrong with the file.
+    /// Reads only the name, whatever else is wrong with the file.
     pub(super) fn read_name(&mut self, text: &str, metadata: &mut Metadata) -> Result<(), Error> {
         let Some(root) = self.first_document(text)? else { return Ok(()) };
         for (key, value) in self.entries(&root)?.into_iter().filter(|(key, _)| fold(key) == "name") {
@@ -118,7 +118,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The first document, when it holds anything.
+    /// Returns the root of the first document, or `None` where that document is empty.
     pub(super) fn first_document(&self, text: &str) -> Result<Option<Node>, Error> {
         let documents = yaml::parse(text).map_err(|cause| self.at(cause.line, cause.reason))?;
         Ok(documents.into_iter().next().and_then(|document| document.root).filter(|root| !root.is_null()))
@@ -153,20 +153,25 @@ impl Reader<'_> {
         }
     }
 
-    /// A version that is no string loses digits in Helm: not to be published.
+    /// Reads the version. Helm turns a YAML number into text and loses digits (`1.10` becomes `1.1`), so only a string passes.
     fn version(&mut self, value: &Node, metadata: &mut Metadata) -> Result<(), Error> {
         if let Some((written, resolved)) = coerce::scalar(value)
             && !matches!(resolved, Scalar::Text | Scalar::Null)
         {
-            let reason = format!("the version `{}` is not a string in YAML", written.escape_debug());
-            return Err(self.refused(value, reason).hint(format!("quote it: version: \"{}\"", written.escape_debug())));
+            let reason = format!(
+                "invalid version `{}`: YAML reads it as a number or boolean, expected a string",
+                written.escape_debug()
+            );
+            return Err(self
+                .refused(value, reason)
+                .hint(format!("quote the version: `version: \"{}\"`", written.escape_debug())));
         }
         self.text(value, &mut metadata.version)
     }
 
     fn maintainer(&mut self, node: &Node) -> Result<Maintainer, Error> {
         if node.is_null() {
-            return Err(self.wrong(node, "a maintainer is empty"));
+            return Err(self.wrong(node, "empty entry in `maintainers`"));
         }
         let mut maintainer = Maintainer::default();
         for (key, value) in self.entries(node)? {
@@ -182,7 +187,7 @@ impl Reader<'_> {
 
     fn dependency(&mut self, node: &Node) -> Result<Dependency, Error> {
         if node.is_null() {
-            return Err(self.wrong(node, "a dependency is empty"));
+            return Err(self.wrong(node, "empty entry in `dependencies`"));
         }
         let mut dependency = Dependency::default();
         for (key, value) in self.entries(node)? {
@@ -201,7 +206,7 @@ impl Reader<'_> {
         Ok(dependency)
     }
 
-    /// Null leaves a text as it is, as in Go's JSON.
+    /// Reads a text field. Null leaves the field as it is, as Go's JSON decoder does.
     fn text(&mut self, node: &Node, into: &mut String) -> Result<(), Error> {
         if let Some(text) = self.coerced(node)? {
             *into = text;
@@ -218,7 +223,7 @@ impl Reader<'_> {
         match coerce::scalar(node) {
             Some((_, Scalar::Bool(value))) => *into = value,
             Some((_, Scalar::Null)) => {}
-            _ => return Err(self.wrong(node, "want `true` or `false`")),
+            _ => return Err(self.wrong(node, "expected `true` or `false`")),
         }
         Ok(())
     }
@@ -235,17 +240,20 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The text of a scalar; a warning when Helm reads another text than the one that is written.
+    /// Returns the text of a scalar, and warns when Helm reads a text that differs from the written one.
     fn coerced(&mut self, node: &Node) -> Result<Option<String>, Error> {
         let Some((written, resolved)) = coerce::scalar(node) else {
-            return Err(self.wrong(node, "want a text, not a list or mapping"));
+            return Err(self.wrong(node, "expected a string, found a list or mapping"));
         };
-        let text = coerce::as_text(written, resolved).map_err(|()| self.wrong(node, "want a text, not a number"))?;
+        let text = coerce::as_text(written, resolved)
+            .map_err(|()| self.wrong(node, "expected a string, found a number without a decimal form"))?;
         if let Some(text) = &text
             && text != written
         {
             let written = written.escape_debug();
-            let warning = format!("`{written}` is no string in YAML and becomes `{text}`: quote it");
+            let warning = format!(
+                "Helm reads `{written}` as `{text}`, because YAML does not read it as a string: quote the value"
+            );
             self.warnings.push(Warning { place: self.place_of(node), text: warning });
         }
         Ok(text)
@@ -260,16 +268,16 @@ impl Reader<'_> {
             return Ok(Vec::new());
         }
         if !node.is_sequence() {
-            return Err(self.wrong(node, "want a list"));
+            return Err(self.wrong(node, "expected a list"));
         }
         node.items().iter().map(|item| read(self, item)).collect()
     }
 
-    /// The entries of a mapping with `<<` merged in, sorted by the bytes of their keys: of two that fold to one name, the
-    /// greater is read last and wins.
+    /// Returns the entries of a mapping with `<<` merged in, sorted by the bytes of their keys. Where two keys fold to one
+    /// name, the greater key is read last and its value is used, as in Helm.
     fn entries<'n>(&self, node: &'n Node) -> Result<BTreeMap<String, &'n Node>, Error> {
         if !node.is_mapping() {
-            return Err(self.wrong(node, "want a mapping (`key: value`)"));
+            return Err(self.wrong(node, "expected a mapping (`key: value`)"));
         }
         let mut entries = BTreeMap::new();
         for merged in node.merged().into_iter().rev() {
@@ -277,7 +285,7 @@ impl Reader<'_> {
         }
         for Entry { key, value } in node.entries().iter().filter(|entry| !entry.is_merge()) {
             let text = coerce::scalar(key).and_then(|(text, resolved)| coerce::as_text(text, resolved).ok().flatten());
-            entries.insert(text.ok_or_else(|| self.wrong(key, "want a text as key"))?, value);
+            entries.insert(text.ok_or_else(|| self.wrong(key, "expected a string as the key"))?, value);
         }
         Ok(entries)
     }
@@ -326,7 +334,7 @@ impl Reader<'_> {
     }
 }
 
-/// A key as Go's JSON compares it with the name of a field.
+/// Folds the case of a key as Go's JSON decoder does before it compares the key with field names.
 pub(super) fn fold(key: &str) -> String {
     key.chars()
         .map(|c| match c {
@@ -337,19 +345,19 @@ pub(super) fn fold(key: &str) -> String {
         .collect()
 }
 
-/// White space becomes blanks, what cannot be printed goes.
+/// Replaces each white space character by a blank and removes characters that cannot be printed.
 fn sanitize(text: &mut String) {
     *text =
         text.chars().filter_map(|c| if c.is_whitespace() { Some(' ') } else { is_printable(c).then_some(c) }).collect();
 }
 
-/// A letter, mark, number, punctuation or symbol: what the standard library does not escape.
+/// Reports whether `c` is a letter, mark, number, punctuation or symbol, which the standard library does not escape.
 fn is_printable(c: char) -> bool {
     c != '\0' && !format!("a{c}").escape_debug().to_string().starts_with("a\\u{")
 }
 
 impl Metadata {
-    /// As Helm's `sanitizeString`, on the fields that it cleans. Not on version, type, apiVersion and annotations.
+    /// Applies Helm's `sanitizeString` to the fields that Helm cleans: all but version, type, apiVersion and annotations.
     fn sanitize(&mut self) {
         let texts = [
             &mut self.name,
@@ -373,22 +381,27 @@ impl Metadata {
         }
     }
 
-    /// What Helm refuses when it loads a chart; the reason.
+    /// Checks what Helm checks when it loads a chart, and returns the reason for a refusal.
     pub(super) fn check(&self) -> Result<(), String> {
         match self.name.as_str() {
-            "" => return Err("`name` is missing".to_owned()),
-            "." | ".." => return Err(format!("the name `{}` is not allowed", self.name)),
-            name if name.contains('/') => return Err(format!("the name `{name}` must not contain `/`")),
+            "" => return Err("missing `name`".to_owned()),
+            "." | ".." => return Err(format!("invalid chart name `{}`: Helm does not allow this name", self.name)),
+            name if name.contains('/') => {
+                return Err(format!("invalid chart name `{name}`: the name must not contain `/`"));
+            }
             _ => {}
         }
         if self.version.is_empty() {
-            return Err("`version` is missing".to_owned());
+            return Err("missing `version`".to_owned());
         }
         if !version::is_loose(&self.version) {
-            return Err(format!("the version `{}` is not SemVer", self.version.escape_debug()));
+            return Err(format!(
+                "invalid version `{}`: expected a semantic version such as 1.2.3",
+                self.version.escape_debug()
+            ));
         }
         if !matches!(self.kind.as_str(), "" | "application" | "library") {
-            return Err(format!("the type `{}` is neither `application` nor `library`", self.kind.escape_debug()));
+            return Err(format!("invalid type `{}`: expected `application` or `library`", self.kind.escape_debug()));
         }
         self.check_dependencies()
     }
@@ -398,19 +411,25 @@ impl Metadata {
         for dependency in &self.dependencies {
             let alias = &dependency.alias;
             if !alias.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-                return Err(format!("the alias `{}` has other than letters, digits, `_`, `-`", alias.escape_debug()));
+                return Err(format!(
+                    "invalid alias `{}`: expected only letters, digits, `_` and `-`",
+                    alias.escape_debug()
+                ));
             }
             let key = if alias.is_empty() { &dependency.name } else { alias };
             if !seen.insert(key) {
-                return Err(format!("two dependencies have the name or alias `{}`", key.escape_debug()));
+                return Err(format!(
+                    "duplicate dependency: two entries have the name or alias `{}`",
+                    key.escape_debug()
+                ));
             }
         }
         Ok(())
     }
 
-    /// Compact JSON as Go writes it: `<`, `>`, `&` and the line separators escaped.
+    /// Returns the config blob: compact JSON as Go writes it, with `<`, `>`, `&` and the line separators escaped.
     pub(super) fn to_config(&self) -> Vec<u8> {
-        let text = serde_json::to_string(self).expect("metadata has text keys alone");
+        let text = serde_json::to_string(self).expect("all keys of the metadata are strings");
         let mut escaped = String::with_capacity(text.len());
         for c in text.chars() {
             match c {
@@ -425,7 +444,7 @@ impl Metadata {
         escaped.into_bytes()
     }
 
-    /// The annotations of the manifest, as Helm derives them, without the time.
+    /// Returns the annotations that Helm derives for the manifest, without the creation time, which would change the digest.
     pub(super) fn manifest_annotations(&self) -> BTreeMap<String, String> {
         let people: Vec<String> = self.maintainers.iter().map(Maintainer::for_people).collect();
         let source = self.sources.first().cloned().unwrap_or_default();
@@ -447,9 +466,9 @@ impl Metadata {
         annotations
     }
 
-    /// A Chart.yaml with this metadata, for when the author's text says something else. JSON is YAML, too.
+    /// Returns a Chart.yaml with this metadata, for charts whose own text Helm would change. The text is JSON, which is YAML.
     pub(super) fn to_yaml(&self) -> String {
-        let text = serde_json::to_string_pretty(self).expect("metadata has text keys alone");
+        let text = serde_json::to_string_pretty(self).expect("all keys of the metadata are strings");
         let mut escaped = String::with_capacity(text.len() + 1);
         for c in text.chars() {
             if (c.is_control() && c != '\n') || c == '\u{feff}' {

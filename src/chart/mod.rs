@@ -1,5 +1,5 @@
-//! A Helm chart on disk becomes an artifact: what `helm package` and `helm push` make of it, without what changes from
-//! machine to machine.
+//! Turns a Helm chart on disk into an artifact: the one that `helm package` and `helm push` make, without the parts that
+//! differ from machine to machine.
 
 mod coerce;
 mod files;
@@ -22,27 +22,27 @@ pub(crate) use coerce::{Scalar, scalar};
 pub use find::find;
 pub use pack::{PackedChart, Versions};
 
-/// Media type of a chart's config blob, Helm's.
+/// Helm's media type for the config blob of a chart.
 pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.cncf.helm.config.v1+json";
-/// Media type of a chart's layer, Helm's.
+/// Helm's media type for the layer of a chart.
 pub(crate) const LAYER_MEDIA_TYPE: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
-/// Something about a chart that a person should know, though it can be published.
+/// A warning about a chart that can still be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Where.
+    /// The file, or the line of a file, that the warning is about.
     pub place: Place,
-    /// What.
+    /// The warning: one sentence without a period.
     pub text: String,
 }
 
-/// A chart that was read and checked; most of its files are still on the disk.
+/// A chart that was read and checked. Most of its files are read only when the chart is packed.
 #[derive(Debug)]
 pub struct Chart {
     path: String,
     rules: ignore::Rules,
     root: load::Loaded,
-    /// Bytes of the version in Chart.yaml, where that is the author's.
+    /// Byte range of the version in Chart.yaml, where the packed Chart.yaml is the author's text.
     version: Option<Range<usize>>,
     warnings: Vec<Warning>,
 }
@@ -50,8 +50,8 @@ pub struct Chart {
 /// Loads the chart in the directory `path` below the tree's root (`""` is the root).
 ///
 /// # Errors
-/// Whatever Helm refuses to package; and what it would damage or could not push: a version that is no string, a name or
-/// version that no registry takes, a link that leaves the chart, files of more than 5 MiB or 100 MiB together.
+/// When Helm refuses to package the chart, would damage it or could not push it: a version that is not a string, a name or
+/// version that registries refuse, a link that leads out of the chart, a file above 5 MiB, or 100 MiB and more in total.
 pub fn load(tree: &Tree, path: &str) -> Result<Chart, Error> {
     check_directory(tree, path)?;
     let rules = files::rules(tree, path)?;
@@ -63,16 +63,18 @@ pub fn load(tree: &Tree, path: &str) -> Result<Chart, Error> {
     let version = check_names(&root, &mut warnings)?;
     let total = total(&root);
     if total >= files::TOTAL_LIMIT {
-        let reason =
-            format!("the chart's files have {total} bytes; Helm and Flux load less than {}", files::TOTAL_LIMIT);
-        return Err(Error::refused(directory, reason).hint("ignore what is no part of it in .helmignore"));
+        let reason = format!(
+            "the chart's files have {total} bytes together; Helm and Flux load less than {}",
+            files::TOTAL_LIMIT
+        );
+        return Err(Error::refused(directory, reason).hint("list files that do not belong to the chart in .helmignore"));
     }
     warnings.sort_by(|a, b| a.place.cmp(&b.place));
     Ok(Chart { path: path.to_owned(), rules, root, version, warnings })
 }
 
-/// Reads the files of the chart in a directory, by their paths below it, though it may not load; archives of subcharts stay closed.
-/// Returns them with the chart's name: its directory's name where Chart.yaml says none.
+/// Reads the files of a chart that may not load, by their paths below its directory. Archives of subcharts are not opened.
+/// Returns the files with the chart's name, which is the directory's name where Chart.yaml gives no name.
 ///
 /// # Errors
 /// When the directory cannot be walked.
@@ -88,10 +90,10 @@ pub(crate) fn read(tree: &Tree, path: &str) -> Result<(String, BTreeMap<String, 
     Ok((name.unwrap_or_else(|| directory.to_owned()), files))
 }
 
-/// Loads a packed chart as Helm does; its name and its version.
+/// Loads a packed chart as Helm does, and returns the chart's name and version.
 ///
 /// # Errors
-/// Whatever Helm refuses to load.
+/// When Helm refuses to load the archive.
 pub(crate) fn load_archive(archive: &[u8]) -> Result<(String, String), Error> {
     let place = Place::file("the chart's archive");
     let files = load::unpack(archive, &place)?;
@@ -101,27 +103,27 @@ pub(crate) fn load_archive(archive: &[u8]) -> Result<(String, String), Error> {
 }
 
 impl Chart {
-    /// Its directory, below the tree's root.
+    /// Returns the chart's directory, relative to the tree's root.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Its name: a valid path component of a repository.
+    /// Returns the chart's name, a valid path component of a repository.
     pub fn name(&self) -> &str {
         &self.root.metadata.name
     }
 
-    /// Its version as written.
+    /// Returns the version that Chart.yaml gives.
     pub fn version(&self) -> &str {
         &self.root.metadata.version
     }
 
-    /// What a person should know, sorted by place.
+    /// Returns the warnings about the chart, sorted by place.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// Would a file at `path`, below the tree's root, be part of this chart: below its directory and not ignored?
+    /// Reports whether a file at `path`, relative to the tree's root, would be packed: in the chart's directory and not ignored.
     pub(crate) fn would_pack(&self, path: &str) -> bool {
         let below = if self.path.is_empty() {
             Some(path)
@@ -132,29 +134,29 @@ impl Chart {
     }
 }
 
-/// Links above the chart could lead out of the tree.
+/// Checks that the chart's directory exists and has a Chart.yaml. No component may be a link, which could leave the tree.
 fn check_directory(tree: &Tree, path: &str) -> Result<(), Error> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     for end in ends.filter(|end| *end > 0) {
         let place = || Place::file(path);
         match tree.kind(&path[..end])? {
             Some(EntryKind::Directory) => {}
-            None => return Err(Error::invalid(place(), "there is no such directory")),
+            None => return Err(Error::invalid(place(), "the directory does not exist")),
             Some(EntryKind::Link(_)) => {
                 return Err(Error::refused(place(), format!("`{}` is a link", path[..end].escape_debug()))
-                    .hint("name the chart by the directory that the link leads to"));
+                    .hint("give the directory that the link leads to"));
             }
-            Some(_) => return Err(Error::invalid(place(), "it is not a directory")),
+            Some(_) => return Err(Error::invalid(place(), "expected a directory, found a file")),
         }
     }
     if tree.kind(&join(path, "Chart.yaml"))?.is_none() {
         let path = if path.is_empty() { "." } else { path };
-        return Err(Error::invalid(Place::file(path), "Chart.yaml is missing"));
+        return Err(Error::invalid(Place::file(path), "missing Chart.yaml"));
     }
     Ok(())
 }
 
-/// What a registry asks of names; where the version stands.
+/// Checks that registries take the name and the version, and returns the byte range of the version in Chart.yaml.
 fn check_names(root: &load::Loaded, warnings: &mut Vec<Warning>) -> Result<Option<Range<usize>>, Error> {
     let (metadata, file) = (&root.metadata, &root.place.path);
     let document = yaml::parse(&root.chart_yaml).ok().and_then(|documents| documents.into_iter().next());
@@ -165,20 +167,21 @@ fn check_names(root: &load::Loaded, warnings: &mut Vec<Warning>) -> Result<Optio
         _ => Place::file(file),
     };
     if !matches!(metadata.api_version.as_str(), "v1" | "v2") {
-        let reason = format!("the apiVersion `{}` is neither v1 nor v2", metadata.api_version.escape_debug());
+        let reason = format!("invalid apiVersion `{}`: expected `v1` or `v2`", metadata.api_version.escape_debug());
         return Err(Error::invalid(place("apiVersion"), reason));
     }
     if metadata.name.contains('/') || metadata.name.parse::<Repository>().is_err() {
-        let reason = format!("no registry takes the chart's name, `{}`", metadata.name.escape_debug());
+        let reason =
+            format!("invalid chart name `{}`: registries refuse such a repository name", metadata.name.escape_debug());
         return Err(Error::refused(place("name"), reason)
-            .hint("want lower-case letters, digits and single separators (`.`, `_`, `-`) between them"));
+            .hint("use only lowercase letters and digits, with single separators (`.`, `_`, `-`) between them"));
     }
     if let Err(cause) = Tag::of_version(&metadata.version) {
         return Err(Error::refused(place("version"), cause.to_string()));
     }
     if !version::is_strict(&metadata.version) {
         let text = format!(
-            "the version `{}` is not strict SemVer: it can be asked for exactly, but in no range",
+            "the version `{}` is not a strict semantic version: Helm and Flux find it exactly, but not by a version range",
             metadata.version
         );
         warnings.push(Warning { place: place("version"), text });
@@ -186,7 +189,8 @@ fn check_names(root: &load::Loaded, warnings: &mut Vec<Warning>) -> Result<Optio
     Ok(node("version").filter(|_| root.verbatim).map(|node| node.resolved().span.clone()))
 }
 
-/// The value that Helm takes for a field of Chart.yaml: of keys that fold to one, the byte-wise greatest.
+/// Finds the value that Helm uses for a field of Chart.yaml. Of several keys that fold to one name, Helm uses the last in
+/// byte order.
 fn find_key<'n>(top: &'n yaml::Node, key: &str) -> Option<&'n yaml::Node> {
     let merged = || top.merged().into_iter().find_map(|merged| find_key(merged, key));
     let own = top.entries().iter().filter(|entry| {

@@ -1,4 +1,4 @@
-//! From a loaded chart to an artifact: config, layer, manifest.
+//! Packs a loaded chart into an artifact: config, layer, manifest.
 
 use super::load::Loaded;
 use super::metadata::Metadata;
@@ -8,23 +8,23 @@ use crate::oci::{Artifact, Content, Tag};
 use crate::source::{Error, Place, Tree};
 use crate::yaml;
 
-/// Under which version a chart is published.
+/// The version that a chart is published under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Versions {
-    /// The one in Chart.yaml.
+    /// The version that Chart.yaml gives.
     AsWritten,
-    /// With the digest of its content behind: `<version>+<first 12 hex digits of the unstamped manifest's digest>`.
+    /// The version with a content id: `<version>+<first 12 hex digits of the unstamped manifest's digest>`.
     Stamped,
 }
 
-/// A chart as it is published.
+/// A packed chart, ready to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedChart {
-    /// Config, one layer, manifest.
+    /// The config blob, one layer and the manifest.
     pub artifact: Artifact,
-    /// The chart's name, a path component.
+    /// Name of the chart, a valid path component of a repository.
     pub name: String,
-    /// Its version, stamped when that was asked for.
+    /// Version that the chart is published under, stamped where the configuration asks for that.
     pub version: String,
 }
 
@@ -32,17 +32,17 @@ impl PackedChart {
     /// Returns the tag of the chart's version.
     ///
     /// # Panics
-    /// When `version` was changed by hand to one that makes no tag.
+    /// When the caller changed `version` to a text that cannot become a tag.
     pub fn tag(&self) -> Tag {
         Tag::of_version(&self.version).expect("checked when the chart was packed")
     }
 }
 
 impl Chart {
-    /// Packs the chart, reading its files one by one.
+    /// Packs the chart, and reads its files one by one.
     ///
     /// # Errors
-    /// When a file cannot be read any more, or the stamped version makes no tag.
+    /// When a file can no longer be read, or the stamped version is too long for a tag.
     pub fn pack(&self, tree: &Tree, versions: Versions) -> Result<PackedChart, Error> {
         let unstamped = self.pack_as(tree, &self.root.metadata, &self.root.chart_yaml)?;
         if versions == Versions::AsWritten {
@@ -52,7 +52,7 @@ impl Chart {
         let metadata = Metadata { version: version::stamped(self.version(), digits), ..self.root.metadata.clone() };
         if let Err(cause) = Tag::of_version(&metadata.version) {
             return Err(Error::refused(self.root.place.clone(), cause.to_string())
-                .hint("shorten the version, or publish versions as written"));
+                .hint("shorten the version, or set `chartVersions: as-written` in alga-release.yaml"));
         }
         let text = self.stamped_text(&metadata)?;
         self.pack_as(tree, &metadata, &text)
@@ -67,7 +67,7 @@ impl Chart {
         Ok(PackedChart { artifact, name: metadata.name.clone(), version: metadata.version.clone() })
     }
 
-    /// Chart.yaml with the version of `metadata` in the place of the old one, and nothing else changed.
+    /// Returns Chart.yaml with the version of `metadata` instead of the old version, and nothing else changed.
     pub(super) fn stamped_text(&self, metadata: &Metadata) -> Result<String, Error> {
         let Some(span) = self.version.clone() else {
             let written = Metadata { dependencies: Vec::new(), ..metadata.clone() };
@@ -81,7 +81,7 @@ impl Chart {
             _ => "\"",
         };
         let stamped = format!("{}{quote}{}{quote}{}", &text[..span.start], metadata.version, &text[span.end..]);
-        // The place may be an anchor that others point at.
+        // The version may be an anchor: replacing it would then change the aliases of that anchor too.
         let sole = yaml::parse(&stamped).ok().and_then(|documents| {
             let differences = |new: &yaml::Node, old: &yaml::Node| new.differences(old).len();
             let old = yaml::parse(text).ok()?.into_iter().next()?.root?;
@@ -91,11 +91,12 @@ impl Chart {
             return Ok(stamped);
         }
         let place = Place::line(&self.root.place.path, text[..span.start].matches('\n').count() + 1);
-        Err(Error::invalid(place, "the version cannot be replaced here").hint("write it plainly: `version: 1.2.3`"))
+        Err(Error::invalid(place, "cannot replace the version without changing other values")
+            .hint("write the version without an anchor: `version: 1.2.3`"))
     }
 }
 
-/// Helm's order: Chart.yaml, lock, values, schema, templates, the rest, then each subchart.
+/// Writes the files in Helm's order: Chart.yaml, lock, values, schema, templates, all others, then each subchart.
 fn write(chart: &Loaded, tree: &Tree, chart_yaml: &str, prefix: &str, writer: &mut Writer) -> Result<(), Error> {
     writer.file(&format!("{prefix}/Chart.yaml"), chart_yaml.as_bytes());
     for file in &chart.files {

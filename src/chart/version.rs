@@ -1,8 +1,8 @@
-//! Versions as Helm reads them when it packages: SemVer, loosely. Readers that list tags are stricter.
+//! Chart versions: `helm package` takes loose semantic versions, while readers that list tags take only strict ones.
 
-/// Is `text` a version for `helm package`: an optional `v`, one to three numbers, pre-release, build metadata?
+/// Reports whether `helm package` takes `text`: an optional `v`, one to three numbers, pre-release, build metadata.
 ///
-/// The pattern is that of Masterminds/semver's `NewVersion`.
+/// The pattern is the one of Masterminds/semver's `NewVersion`.
 pub(super) fn is_loose(text: &str) -> bool {
     let text = text.strip_prefix('v').unwrap_or(text);
     let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
@@ -26,7 +26,7 @@ fn has_leading_zero(text: &str) -> bool {
     text.len() > 1 && text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Do readers that list tags (Helm, Flux) find it: three numbers, no `v`, no leading zeros?
+/// Reports whether readers that list tags (Helm, Flux) find the version: three numbers, no `v`, no leading zeros.
 pub(super) fn is_strict(text: &str) -> bool {
     let numbers = text.split(['-', '+']).next().unwrap_or_default();
     is_loose(text)
@@ -34,7 +34,7 @@ pub(super) fn is_strict(text: &str) -> bool {
         && numbers.split('.').all(|number| is_number(number) && !has_leading_zero(number))
 }
 
-/// `version` with `digits` as build metadata, behind any that is there.
+/// Appends `digits` to the build metadata of `version`.
 pub(super) fn stamped(version: &str, digits: &str) -> String {
     format!("{version}{}{digits}", if version.contains('+') { '.' } else { '+' })
 }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_taken_as_helm_takes_them() {
+    fn a_version_is_valid_exactly_where_helm_takes_it() {
         for valid in
             ["1", "1.2", "v1.2.3", "01.2.3", "2024.10.05", "1.2.3-rc.1+build.5", "10.0.0-0.x.7", "1.2.3--", "1.2.3+001"]
         {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_goes_behind_existing_build_metadata() {
+    fn a_stamp_is_appended_to_existing_build_metadata() {
         assert_eq!(stamped("1.2.3", "0123456789ab"), "1.2.3+0123456789ab");
         assert_eq!(stamped("1.2.3-rc.1+build.5", "0123456789ab"), "1.2.3-rc.1+build.5.0123456789ab");
     }

@@ -1,4 +1,4 @@
-//! Which Flux Kustomization applies which file of a bundle: Flux deletes what one of them no longer lists.
+//! Tells which Flux Kustomization applies which file of a bundle. Flux deletes objects that a Kustomization no longer lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,26 +6,26 @@ use crate::flux::{Error, Kustomization, Root, build};
 
 use super::bundle::Bundle;
 
-/// A Flux Kustomization.
+/// A Flux Kustomization that applies files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Applier {
-    /// Its namespace; empty where it says none.
+    /// Namespace of the Kustomization, empty where it has none.
     pub namespace: String,
-    /// Its name.
+    /// Name of the Kustomization.
     pub name: String,
-    /// Whether it deletes what it applied and no longer finds.
+    /// Whether the Kustomization deletes applied objects that are no longer in the bundle.
     pub prunes: bool,
 }
 
-/// The Kustomizations that apply each file, by its path below the bundle's root; a file that nothing lists is not in the map.
+/// The Kustomizations that apply each file, by path relative to the bundle. Files that no Kustomization applies are absent.
 pub(crate) type Applied = BTreeMap<String, BTreeSet<Applier>>;
 
 impl Bundle {
-    /// Returns what applies each file: `root`, the appliance's own Kustomization of `base`, and the Kustomizations of the bundle whose
-    /// source is the bundle. The source has the root's name.
+    /// Returns the Kustomizations that apply each file: `root`, which is the appliance's own Kustomization of `base`, and the
+    /// bundle's Kustomizations whose source is the bundle. The source has the root's name.
     ///
     /// # Errors
-    /// When Flux could not read a file, or kustomize could not build the bundle.
+    /// When Flux cannot read a file, or kustomize cannot build the bundle.
     pub fn applied(&self, root: &Applier) -> Result<Applied, Error> {
         if let Some(broken) = self.broken().first() {
             return Err(broken.clone());

@@ -1,4 +1,4 @@
-//! The config bundle: the files that Flux unpacks, those that it reads as objects parsed.
+//! The config bundle: the files that Flux unpacks. Files that Flux reads as objects are parsed.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::flux::{Error, Files, HelmRelease, Kustomization, Object, Source, Sour
 use crate::overlay::{is_values, profile_values};
 use crate::path::has_extension;
 
-/// A bundle that was unpacked.
+/// An unpacked bundle with its parsed files.
 #[derive(Clone, Debug, Default)]
 pub struct Bundle {
     files: Files,
@@ -16,13 +16,13 @@ pub struct Bundle {
 /// The objects of a bundle that Flux itself acts on, in the order of paths and then of the text.
 #[derive(Clone, Debug)]
 pub struct Parts<'a> {
-    /// All objects, those of other API groups too.
+    /// All objects, including those of other API groups.
     pub objects: Vec<Object<'a>>,
-    /// The HelmReleases.
+    /// The HelmReleases of the bundle.
     pub releases: Vec<HelmRelease<'a>>,
     /// The sources of charts and of files.
     pub sources: Vec<Source<'a>>,
-    /// Flux's Kustomizations.
+    /// The Flux Kustomizations of the bundle.
     pub kustomizations: Vec<Kustomization<'a>>,
 }
 
@@ -43,17 +43,17 @@ impl Bundle {
         bundle
     }
 
-    /// Returns all files, by their paths, given up.
+    /// Returns the bytes of all files by path and consumes the bundle.
     pub fn into_bytes(self) -> BTreeMap<String, Vec<u8>> {
         self.files.into_bytes()
     }
 
-    /// Returns all files, by their paths.
+    /// Returns the bytes of all files by path.
     pub fn bytes(&self) -> &BTreeMap<String, Vec<u8>> {
         self.files.bytes()
     }
 
-    /// Returns all files, those that Flux and kustomize read parsed.
+    /// Returns all files. The files that Flux and kustomize read are parsed.
     pub fn files(&self) -> &Files {
         &self.files
     }
@@ -63,7 +63,7 @@ impl Bundle {
         &self.broken
     }
 
-    /// Returns the values files of a profile, by their names.
+    /// Returns the values files of a profile by name.
     pub fn profile_values(&self, profile: &str) -> BTreeMap<&str, &[u8]> {
         profile_values(self.bytes(), profile)
     }
@@ -75,7 +75,7 @@ impl Bundle {
 }
 
 impl<'a> Parts<'a> {
-    /// Reads the objects of files.
+    /// Reads the objects from parsed files.
     pub(crate) fn of(files: &'a Files) -> Self {
         let objects = files.objects();
         Self {
@@ -86,8 +86,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Returns the name of the chart that a HelmRelease installs: the last part of its source's URL, because the source may have another
-    /// name, or the name that the HelmRelease itself writes.
+    /// Returns the name of the chart that a HelmRelease installs: the last part of its source's URL, because the source object may
+    /// have another name, or the name that the HelmRelease itself gives.
     pub(crate) fn chart_of(&self, release: &HelmRelease<'a>) -> Option<&'a str> {
         let Some(reference) = release.chart_ref else { return Some(release.chart?.chart?.text) };
         let source = Source::referred(&self.sources, SourceKind::OciRepository, &reference, &release.object);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_not_read_as_objects_and_files_that_flux_could_not_read_are_named() {
+    fn values_are_not_read_as_objects_and_files_that_flux_cannot_read_are_listed() {
         let object = "apiVersion: v1\nkind: ConfigMap\n";
         let mut files = bundle(&[
             ("base/a.yaml", object),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chart_of_a_release_has_the_name_at_the_end_of_its_sources_url() {
+    fn the_chart_of_a_release_is_the_last_part_of_its_sources_url() {
         let release = |spec: &str| {
             format!(
                 "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: r, namespace: a}}\nspec: {spec}\n"

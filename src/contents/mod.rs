@@ -1,5 +1,6 @@
-//! A release opened once, into typed parts. Verifying, comparing and rendering read a release through these types and nothing else, so
-//! that a rule of Flux or of an older publisher is written in one place. Rewriting an overlay, which comes before, reads [`crate::flux`].
+//! A release that is opened once and split into typed parts. Verifying, comparing and rendering read a release only through
+//! these types, so that each rule of Flux or of an older publisher is written in one place. The rewriting of an overlay, which
+//! happens earlier, reads [`crate::flux`] directly.
 
 mod applied;
 mod bundle;

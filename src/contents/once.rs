@@ -1,5 +1,5 @@
-//! Each manifest and each blob of a store is read once, however many ask for it: what checks a release, what compares it and what
-//! verifies it read the same parts, often at the same time.
+//! Reads each manifest and each blob of a store only once. Checking, comparing and verifying a release read the same parts,
+//! often at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,23 +10,23 @@ use tokio::sync::OnceCell;
 use super::{Reader, Unread};
 use crate::oci::{Content, Descriptor, ReadStore, Repository, Selector};
 
-/// Most bytes of manifests and blobs that are remembered for the next reader.
+/// Largest number of bytes of manifests and blobs that are kept for later readers.
 const REMEMBERED_LIMIT: usize = 32 << 20;
 
-/// A store whose contents are read once.
+/// A store that keeps the contents it has read.
 #[derive(Clone, Debug)]
 pub struct ReadOnce<'a> {
-    /// The store.
+    /// The store that contents are read from.
     pub reader: Reader<'a>,
     read: Arc<Mutex<Remembered>>,
 }
 
 type Read = (Descriptor, Bytes);
 
-/// What was read, or is being read, as far as it fits into a bound.
+/// Contents that were read or are being read, up to the limit.
 #[derive(Debug, Default)]
 struct Remembered {
-    /// By the repository and what was asked for: the same bytes in two repositories are read in both.
+    /// Contents by repository and request. The same bytes in two repositories are read from both.
     contents: BTreeMap<String, Arc<OnceCell<Read>>>,
     bytes: usize,
 }
@@ -44,19 +44,19 @@ impl<'a> From<&'a ReadStore> for ReadOnce<'a> {
 }
 
 impl ReadOnce<'_> {
-    /// As [`Reader::manifest`].
+    /// Reads a manifest as [`Reader::manifest`] does.
     ///
     /// # Errors
-    /// When the manifest is not there, or not for the public.
+    /// When the manifest does not exist or is not public.
     pub async fn manifest(&self, repository: &Repository, selector: &Selector) -> Result<Read, Unread> {
         let key = format!("manifest {repository} {selector}");
         self.once(key, Box::pin(self.reader.manifest(repository, selector))).await
     }
 
-    /// As [`Reader::fetch`].
+    /// Reads a blob as [`Reader::fetch`] does.
     ///
     /// # Errors
-    /// When the blob is not there, is not what its descriptor says, or not for the public.
+    /// When the blob does not exist, differs from its descriptor, or is not public.
     pub async fn fetch(&self, repository: &Repository, blob: &Descriptor, limit: u64) -> Result<Bytes, Unread> {
         let read = async { Ok((blob.clone(), self.reader.fetch(repository, blob, limit).await?)) };
         let key = format!("blob {repository} {} {}", blob.digest, blob.size);
@@ -64,14 +64,14 @@ impl ReadOnce<'_> {
         Ok(bytes)
     }
 
-    /// Remembers a blob that was read and verified before, unless the public has to read it still.
+    /// Keeps a blob that was read and verified elsewhere, unless the blob still has to be read anonymously.
     pub fn know(&self, repository: &Repository, blob: &Content) {
         let Some(bytes) = blob.bytes().filter(|_| self.reader.public.is_none()) else { return };
         let descriptor = blob.descriptor().clone();
         let key = format!("blob {repository} {} {}", descriptor.digest, descriptor.size);
         self.remembered(|all| {
             let cell = all.contents.entry(key).or_default();
-            // Another reader was first: the bytes are the same.
+            // `set` fails when another reader was first, which has the same bytes.
             drop(cell.set((descriptor, bytes.clone())));
         });
     }

@@ -1,5 +1,5 @@
-//! A release that is opened: what its JSON says, and its charts and bundle, read when they are asked for. A release in a store and one
-//! that is packed and not published yet are read in the same way.
+//! An opened release: its JSON, and its charts and bundle, which are read when they are needed. A release in a store and a
+//! packed release that is not published yet are read in the same way.
 
 use std::collections::BTreeMap;
 
@@ -14,31 +14,32 @@ use crate::oci::{AnyRepository, Artifact, Descriptor, Digest, Error, Kind, Manif
 use crate::overlay;
 use crate::release::{Named, NamedKind, Release, Target};
 
-/// Largest archive that is fetched, in bytes.
+/// Size of the largest archive that is fetched, in bytes.
 const ARCHIVE_LIMIT: u64 = 100 << 20;
-/// Bounds of what is unpacked of one chart.
+/// Size limits for one unpacked chart, in bytes.
 const CHART_LIMITS: Limits = Limits { total: 256 << 20, file: 64 << 20 };
 
-/// Where the artifacts of a release are.
+/// The place of a release's artifacts.
 #[derive(Clone, Debug)]
 enum Origin<'a> {
     Store(ReadOnce<'a>),
     Packed(Vec<(&'a Repository, &'a Artifact)>),
 }
 
-/// A release, and where the rest of it can be read.
+/// A release with access to its artifacts.
 #[derive(Debug)]
 pub struct Opened<'a> {
     origin: Origin<'a>,
     config: Config,
-    /// What the release says.
+    /// The release manifest.
     pub release: Release,
     prefix: Option<Prefix>,
-    /// Everything that the release names.
+    /// All artifacts that the release names.
     pub named: Vec<Named>,
 }
 
-/// A part of a release, or the reason why it is absent or broken. A transient error, and one of the store as a whole, is an [`Error`].
+/// A part of a release, or the reason why the part is missing or invalid. A transient error, or an error of the store as a
+/// whole, is an [`Error`].
 pub(crate) type Fetched<T> = Result<Result<T, String>, Error>;
 
 /// An artifact whose manifest was read.
@@ -57,7 +58,7 @@ impl<'a> Opened<'a> {
         Self::of(Origin::Store(store.into()), config, release)
     }
 
-    /// Opens a release that is packed, out of its artifacts and the repositories that they are pushed to.
+    /// Opens a packed release from its artifacts and the repositories that they are pushed to.
     pub fn packed(
         artifacts: impl IntoIterator<Item = (&'a Repository, &'a Artifact)>,
         config: &Config,
@@ -67,19 +68,19 @@ impl<'a> Opened<'a> {
     }
 
     fn of(origin: Origin<'a>, config: &Config, release: Release) -> Self {
-        // A configuration that was named and disagrees is refused where the release is resolved.
+        // A configuration that disagrees with the release was refused when the release was resolved.
         let config = release.described(config).map_or_else(|_| config.clone(), |described| described.config);
         let prefix = release.prefix_or_configured(&config).ok();
         let named = prefix.as_ref().map(|prefix| release.named(prefix, &config)).unwrap_or_default();
         Self { origin, config, release, prefix, named }
     }
 
-    /// Returns the configuration as it holds for the release, whose repositories are named in it.
+    /// Returns the configuration with the repositories that the release names.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Returns `HOST/PATH` of a repository, as the release is read.
+    /// Returns `HOST/PATH` of a repository under the release's prefix.
     pub fn name_of(&self, repository: &AnyRepository) -> Option<String> {
         Some(repository.name(self.prefix.as_ref()?))
     }
@@ -109,7 +110,7 @@ impl<'a> Opened<'a> {
             }
             Some(Target::At { repository, .. }) => Ok(Err(format!("{repository} is in another registry"))),
             Some(Target::Unplaced(reason) | Target::Invalid(reason)) => Ok(Err(reason.clone())),
-            None => Ok(Err("the release does not name it".to_owned())),
+            None => Ok(Err("the release does not name this artifact".to_owned())),
         }
     }
 
@@ -135,7 +136,7 @@ impl<'a> Opened<'a> {
             Err(cause) => return Ok(Err(format!("invalid image manifest {repository}@{digest}: {cause}"))),
         };
         let layer = manifest.layers.into_iter().find(is);
-        let reason = || format!("the manifest {repository}@{digest} names no archive");
+        let reason = || format!("missing archive in the manifest {repository}@{digest}: no layer holds one");
         Ok(layer.ok_or_else(reason).map(|layer| Found { repository: repository.clone(), digest, layer }))
     }
 
@@ -167,17 +168,17 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Unpacks a chart's archive, without the directory that Helm puts around its files.
+/// Unpacks a chart's archive. Paths are relative to the directory that Helm puts around the files.
 ///
 /// # Errors
-/// When it is not such an archive, or larger than a chart may be.
+/// When the archive is invalid, or unpacks to more than the limit.
 pub(crate) fn unpack_chart(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let files = archive::read(archive, CHART_LIMITS).map_err(|refused| refused.to_string())?;
     let name = |path: String| path.split_once('/').map_or(path.clone(), |(_, rest)| rest.to_owned());
     Ok(files.into_iter().map(|(path, bytes)| (name(path), bytes)).collect())
 }
 
-/// Tells what is absent or broken from what may be there the next time.
+/// Separates missing or invalid content from transient errors.
 fn absent<T>(result: Result<T, Unread>) -> Fetched<T> {
     match result {
         Ok(value) => Ok(Ok(value)),

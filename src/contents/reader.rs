@@ -1,4 +1,4 @@
-//! Reading as the appliance will: as the public, where a release must be public.
+//! Reads a store as appliances do: anonymously, where a release must be public.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::ReadOnce;
 use crate::oci::{self, Descriptor, Digest, ReadStore, Repository, Selector, Tag};
 
-/// A store, and the same store as the public reads it when other credentials are at hand.
+/// A store, and the same store without credentials when the publisher has some.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    /// The store with the credentials of whoever runs the program.
+    /// The store with the publisher's credentials.
     pub store: &'a ReadStore,
     /// The store without credentials.
     pub public: Option<&'a ReadStore>,
@@ -21,40 +21,40 @@ pub struct Reader<'a> {
 pub struct Stores<'a> {
     /// The store of the release.
     pub own: ReadOnce<'a>,
-    /// Other registries, by the repository's `HOST/PATH`; a registry that is missing here is not asked.
+    /// Other registries, by the repository's `HOST/PATH`. Registries that are not in the map are not asked.
     pub external: &'a BTreeMap<String, External>,
 }
 
-/// Another registry, for one repository of it.
+/// One repository of another registry.
 #[derive(Debug)]
 pub struct External {
-    /// The registry.
+    /// The registry with the publisher's credentials.
     pub store: ReadStore,
-    /// The registry as the public reads it, when other credentials are at hand.
+    /// The registry without credentials, when the publisher has some.
     pub public: Option<ReadStore>,
 }
 
-/// Something that was not read.
+/// The reason why content could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unread {
-    /// By nobody.
+    /// The publisher cannot read the content either.
     #[error("{0}")]
     Store(oci::Error),
-    /// It is there, but not for everybody.
+    /// The publisher can read the content, but the public cannot.
     #[error("the public cannot read it: {0}")]
     NotPublic(oci::Error),
 }
 
 impl Unread {
-    /// Is it simply not there?
+    /// Reports whether the content does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_not_found())
     }
 
-    /// A reason for a check that failed; a store that may answer later is no answer.
+    /// Returns the reason for a failed check. An unavailable store is an error instead, because it may answer later.
     ///
     /// # Errors
-    /// The store's own, when it cannot be reached.
+    /// The error of the store, when the store cannot be reached.
     pub(crate) fn reason(self) -> Result<String, oci::Error> {
         match self {
             Self::Store(error) if matches!(error.kind(), oci::Kind::Unavailable | oci::Kind::Untrusted) => Err(error),
@@ -64,7 +64,8 @@ impl Unread {
 }
 
 impl Reader<'_> {
-    /// As the public; only what the public does not get is asked for again, to tell what is not public from what is not there.
+    /// Reads anonymously. Content that cannot be read that way is read again with credentials, to tell private content from
+    /// missing content.
     async fn read<T>(&self, read: impl AsyncFn(&ReadStore) -> Result<T, oci::Error>) -> Result<T, Unread> {
         let Some(public) = self.public else { return read(self.store).await.map_err(Unread::Store) };
         match read(public).await {
@@ -79,22 +80,22 @@ impl Reader<'_> {
         }
     }
 
-    /// As [`ReadStore::manifest`].
+    /// Reads a manifest as [`ReadStore::manifest`] does.
     pub async fn manifest(&self, repository: &Repository, selector: &Selector) -> Result<(Descriptor, Bytes), Unread> {
         self.read(async |store| store.manifest(repository, selector).await).await
     }
 
-    /// As [`ReadStore::fetch_verified`].
+    /// Reads a blob as [`ReadStore::fetch_verified`] does.
     pub async fn fetch(&self, repository: &Repository, descriptor: &Descriptor, limit: u64) -> Result<Bytes, Unread> {
         self.read(async |store| store.fetch_verified(repository, descriptor, limit).await).await
     }
 
-    /// As [`ReadStore::has`]; absent is an error.
+    /// Checks that content exists, as [`ReadStore::has`] does. Missing content is an error.
     pub async fn has(&self, repository: &Repository, descriptor: &Descriptor) -> Result<(), Unread> {
         self.read(async |store| store.find(repository, descriptor).await).await
     }
 
-    /// Does `tag` name this manifest? Who reads makes no difference here.
+    /// Checks that `tag` names this manifest. The result is the same for the publisher and for the public.
     pub(crate) async fn names(
         &self,
         repository: &Repository,
@@ -103,7 +104,7 @@ impl Reader<'_> {
     ) -> Result<Result<(), String>, oci::Error> {
         match self.store.resolve(repository, tag).await {
             Ok(found) if found == *digest => Ok(Ok(())),
-            Ok(found) => Ok(Err(format!("the tag {tag} names {found}, not {digest}, which no tag keeps then"))),
+            Ok(found) => Ok(Err(format!("the tag {tag} names {found}, not {digest}, so no tag keeps {digest}"))),
             Err(error) => Unread::Store(error).reason().map(Err),
         }
     }

@@ -1,5 +1,5 @@
-//! Which files a build by kustomize reaches, through which kustomization files, and in which namespace their objects end: the
-//! kustomization files on the way move objects, and so does the Flux Kustomization that applies them.
+//! Follows a build of kustomize: the files that it reaches, the kustomization files that list them, and the namespace that
+//! their objects get, from kustomization files or from the Flux Kustomization that applies them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::helm_release::HelmRelease;
 use super::kustomization::Kustomization;
 use super::kustomize::{KUSTOMIZATION_FILE_NAMES, KustomizationFile};
 
-/// Most directories that are entered: a kustomization file may list a directory that others list too.
+/// Largest number of directories that a build enters. Several kustomization files may list the same directory.
 const MOST_DIRECTORIES: usize = 100_000;
 
 /// A directory that a Flux Kustomization applies.
@@ -20,22 +20,22 @@ const MOST_DIRECTORIES: usize = 100_000;
 pub(crate) struct Root<'a> {
     /// Path of the directory below the root that Flux unpacks.
     pub directory: String,
-    /// The Kustomization, where it is one of the bundle's own objects.
+    /// The Kustomization, where it is an object of the bundle.
     pub kustomization: Option<&'a Kustomization<'a>>,
 }
 
-/// What lists a file: a kustomization file, or a directory without one, which Flux reads whole.
+/// The kustomization file that lists a file, or the directory without a kustomization file, which Flux reads as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lister {
     /// Path of the directory below the root that Flux unpacks.
     pub directory: String,
-    /// Path of the kustomization file, where there is one.
+    /// Path of the kustomization file. Absent for a directory without one.
     pub file: Option<String>,
-    /// The namespace that the objects of the file are moved to by the time that they are applied.
+    /// Namespace that the objects of the file get in the build, if one is set.
     pub namespace: Option<String>,
     /// Number of the directory in the order in which the build enters directories.
     pub order: usize,
-    /// Where a prefix or suffix for the names of the objects is set.
+    /// Place at which a prefix or suffix for the names of the objects is set.
     pub renames: Option<At>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Reached {
     pub file: String,
     /// Index of the root that the build started from.
     pub root: usize,
-    /// What lists the file.
+    /// The directory or kustomization file that lists the file.
     pub lister: Lister,
 }
 
@@ -55,37 +55,37 @@ pub(super) struct Reached {
 pub(crate) struct Entered {
     /// Path of the kustomization file below the root that Flux unpacks.
     pub file: String,
-    /// The namespace that what the file generates is moved to.
+    /// Namespace that the generated objects of the file get, if one is set.
     pub namespace: Option<String>,
 }
 
-/// Everything that the build reaches, in its order.
+/// The result of a build: all reached files, in the order of the build.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Build {
     reached: Vec<Reached>,
     entered: Vec<Entered>,
 }
 
-/// A HelmRelease as it is in the cluster.
+/// A HelmRelease with the namespace that it has in the cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct AppliedRelease<'a> {
-    /// The object as its file has it.
+    /// The object as written in its file.
     pub release: HelmRelease<'a>,
-    /// The namespace in which Flux creates it; nothing where neither the object nor anything that reaches it says one, which the API
-    /// server refuses.
+    /// Namespace in which Flux creates the object. Absent where neither the object nor the build sets one, which the API server
+    /// refuses.
     pub namespace: Option<String>,
 }
 
-/// Follows the roots in their order.
+/// Builds the roots in their order.
 ///
 /// # Errors
-/// When a kustomization file lists what is not in the bundle, or what kustomize could not build.
+/// When a kustomization file lists something that is not in the bundle or that kustomize could not build.
 pub(crate) fn build(files: &Files, roots: &[Root<'_>]) -> Result<Build, Error> {
     let (build, errors) = build_what_is_there(files, roots);
     errors.into_iter().next().map_or(Ok(build), Err)
 }
 
-/// Follows the roots in their order, past everything that kustomize could not build.
+/// Builds the roots in their order, and collects the errors of everything that kustomize could not build.
 pub(crate) fn build_what_is_there(files: &Files, roots: &[Root<'_>]) -> (Build, Vec<Error>) {
     let build = Build::default();
     let mut walk = Walk { files, build, errors: Vec::new(), root: 0, order: 0, open: BTreeSet::new() };
@@ -107,7 +107,7 @@ pub(crate) fn build_what_is_there(files: &Files, roots: &[Root<'_>]) -> (Build, 
 }
 
 impl Build {
-    /// Returns, for each file that is reached, what lists it first.
+    /// Returns the first lister of each reached file.
     pub(crate) fn listers(&self) -> BTreeMap<&str, &Lister> {
         let mut first = BTreeMap::new();
         for reached in &self.reached {
@@ -116,7 +116,7 @@ impl Build {
         first
     }
 
-    /// Returns, for each file that is reached, the indices of the roots that reach it.
+    /// Returns the indices of the roots that reach each file.
     pub(crate) fn roots(&self) -> BTreeMap<&str, BTreeSet<usize>> {
         let mut roots = BTreeMap::<&str, BTreeSet<usize>>::new();
         for reached in &self.reached {
@@ -125,7 +125,8 @@ impl Build {
         roots
     }
 
-    /// Returns what lists each file, once for each way in which the file is reached, in the order of the build.
+    /// Returns each reached file with its lister, in the order of the build. A file that is reached several times is listed
+    /// several times.
     pub(crate) fn reached(&self) -> impl Iterator<Item = (&str, &Lister)> {
         self.reached.iter().map(|reached| (reached.file.as_str(), &reached.lister))
     }
@@ -135,7 +136,8 @@ impl Build {
         &self.entered
     }
 
-    /// Returns the HelmReleases that are applied, in the order of `releases`; one that ends in several namespaces comes once for each.
+    /// Returns the HelmReleases that are applied, in the order of `releases`. A HelmRelease that is applied in several namespaces
+    /// is listed once for each.
     pub(crate) fn applied<'a>(&self, releases: &[HelmRelease<'a>]) -> Vec<AppliedRelease<'a>> {
         let mut moved = BTreeMap::<&str, BTreeSet<Option<&str>>>::new();
         for reached in &self.reached {
@@ -154,7 +156,7 @@ impl Build {
     }
 }
 
-/// What the kustomization files above, or the Flux Kustomization, do to the objects of a directory: stronger than its own file.
+/// Settings of the outer kustomization files and of the Flux Kustomization, which override those of the directory's own file.
 #[derive(Clone, Debug, Default)]
 struct Inherited {
     namespace: Option<String>,
@@ -167,15 +169,15 @@ struct Walk<'a> {
     errors: Vec<Error>,
     root: usize,
     order: usize,
-    /// The directories on the way from the root to the one that is walked.
+    /// The directories on the path from the root to the current directory.
     open: BTreeSet<String>,
 }
 
 impl Walk<'_> {
-    /// Walks a directory; a component's `scope` is the index of the first file that it changes.
+    /// Walks a directory. For a component, `scope` is the index of the first reached file that the component changes.
     fn enter(&mut self, directory: &str, inherited: Inherited, scope: Option<usize>) {
         if self.order > MOST_DIRECTORIES || !self.open.insert(directory.to_owned()) {
-            return; // kustomize refuses the circle when it builds
+            return; // kustomize itself refuses directories that include each other in a circle.
         }
         self.order += 1;
         if self.order > MOST_DIRECTORIES {
@@ -194,8 +196,8 @@ impl Walk<'_> {
         self.open.remove(directory);
     }
 
-    /// Walks what a kustomization file lists. Its own namespace is stronger than those below it, and weaker than those above it; that
-    /// of a component is the namespace of everything that was listed before it, too.
+    /// Walks the resources and components of a kustomization file. Its namespace overrides those of inner files, and is overridden
+    /// by those of outer files. The namespace of a component also applies to everything that was listed before the component.
     fn listed(&mut self, file: &KustomizationFile<'_>, above: Inherited, scope: usize) {
         let own = file.namespace().filter(|_| above.namespace.is_none()).map(|namespace| namespace.text.to_owned());
         let renames = file.renames().map(|entry| At { file: file.file.to_owned(), line: entry.key.line });
@@ -271,8 +273,11 @@ impl Walk<'_> {
         let text = item.as_str().unwrap_or_default();
         let invalid = |reason: String| Error::new(file, item.line, reason);
         let Some(path) = below(directory, text) else {
-            let reason = format!("`{}` is listed here and is outside of the overlay", text.escape_debug());
-            return Err(invalid(reason).hint("move it into the overlay: the bundle holds nothing else"));
+            let reason =
+                format!("cannot build `{}`, which is listed here but is outside of the overlay", text.escape_debug());
+            return Err(
+                invalid(reason).hint("move the file or directory into the overlay: the bundle holds only the overlay")
+            );
         };
         let files = self.files.bytes();
         if files.contains_key(&path)
@@ -281,16 +286,16 @@ impl Walk<'_> {
             return Ok(path);
         }
         if self.files.has_directory(&path) {
-            let reason =
-                format!("the directory `{}` is listed here and has no kustomization file", path.escape_debug());
-            return Err(invalid(reason).hint(
-                "list its files, or add a kustomization.yaml to the directory: kustomize cannot build it without one",
-            ));
+            let reason = format!(
+                "cannot build the directory `{}`, which is listed here but has no kustomization file",
+                path.escape_debug()
+            );
+            return Err(
+                invalid(reason).hint("list the directory's files, or add a kustomization.yaml to the directory")
+            );
         }
-        let reason = format!("`{}` is listed here and is not in the bundle", path.escape_debug());
-        Err(invalid(reason).hint(
-            "add it, or remove the ignore rule that leaves it out: kustomize cannot build the directory without it",
-        ))
+        let reason = format!("cannot build `{}`, which is listed here but is not in the bundle", path.escape_debug());
+        Err(invalid(reason).hint("add the file or directory, or remove the ignore rule that leaves it out"))
     }
 
     /// Walks a directory without a kustomization file, as Flux lists it.

@@ -42,17 +42,17 @@ fn applied(files: &Files) -> Vec<String> {
 }
 
 #[test]
-fn a_release_keeps_the_namespace_that_it_says_where_nothing_moves_it() {
+fn a_release_keeps_its_own_namespace_where_no_file_sets_another() {
     let found = applied(&files(&[
         ("base/a.yaml", &release("a", ", namespace: own")),
         ("base/b.yaml", &release("b", "")),
         ("elsewhere/c.yaml", &release("c", ", namespace: own")),
     ]));
-    assert_eq!(found, ["base/a.yaml a own", "base/b.yaml b -"], "nothing applies elsewhere/");
+    assert_eq!(found, ["base/a.yaml a own", "base/b.yaml b -"], "no root applies elsewhere/");
 }
 
 #[test]
-fn the_outermost_kustomization_file_with_a_namespace_moves_a_release() {
+fn the_outermost_kustomization_file_with_a_namespace_sets_that_of_a_release() {
     let found = applied(&files(&[
         ("base/kustomization.yaml", "resources: [inner, a.yaml]\n"),
         ("base/a.yaml", &release("a", ", namespace: own")),
@@ -65,7 +65,7 @@ fn the_outermost_kustomization_file_with_a_namespace_moves_a_release() {
 }
 
 #[test]
-fn a_target_namespace_is_stronger_than_every_kustomization_file() {
+fn a_target_namespace_overrides_every_kustomization_file() {
     let found = applied(&files(&[
         ("base/child.yaml", &child("apps", ", targetNamespace: target")),
         ("base/other.yaml", &child("tools", "")),
@@ -77,7 +77,7 @@ fn a_target_namespace_is_stronger_than_every_kustomization_file() {
 }
 
 #[test]
-fn a_release_that_two_kustomizations_apply_to_different_namespaces_comes_twice() {
+fn a_release_that_two_kustomizations_apply_to_different_namespaces_is_listed_twice() {
     let list = "resources: [../all/a.yaml]\n";
     let found = applied(&files(&[
         ("base/one.yaml", &child("one", ", targetNamespace: first")),
@@ -90,7 +90,7 @@ fn a_release_that_two_kustomizations_apply_to_different_namespaces_comes_twice()
 }
 
 #[test]
-fn a_component_moves_what_its_kustomization_file_lists() {
+fn a_component_sets_the_namespace_of_everything_its_kustomization_file_lists() {
     let component = |namespace: &str| format!("kind: Component\n{namespace}resources: [c.yaml]\n");
     let tree = |outer: &str, own: &str| {
         applied(&files(&[
@@ -126,7 +126,7 @@ fn components_that_flux_adds_are_built_with_the_directory() {
 }
 
 #[test]
-fn releases_in_lists_and_in_further_documents_count_and_other_groups_do_not() {
+fn releases_in_lists_and_later_documents_count_and_other_groups_do_not() {
     let item = |name: &str, group: &str| {
         format!("{{apiVersion: {group}, kind: HelmRelease, metadata: {{name: {name}, namespace: x}}}}")
     };
@@ -140,7 +140,7 @@ fn releases_in_lists_and_in_further_documents_count_and_other_groups_do_not() {
 }
 
 #[test]
-fn the_keys_of_config_maps_have_flux_defaults_and_secrets_are_left_out() {
+fn config_map_keys_default_as_in_flux_and_secrets_are_left_out() {
     let files = files(&[(
         "base/a.yaml",
         "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: a}\nspec:\n  valuesFrom:\n  \
@@ -160,7 +160,7 @@ fn the_keys_of_config_maps_have_flux_defaults_and_secrets_are_left_out() {
 }
 
 #[test]
-fn a_build_that_lists_its_directories_again_and_again_is_refused() {
+fn a_build_that_enters_too_many_directories_is_refused() {
     let mut tree = vec![("base/kustomization.yaml".to_owned(), "resources: [d0/a, d0/b]\n".to_owned())];
     for depth in 0..20 {
         for side in ["a", "b"] {

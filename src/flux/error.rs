@@ -1,6 +1,6 @@
-//! A file that Flux or kustomize could not read or build.
+//! The error for a file that Flux or kustomize cannot read or build.
 
-/// A line of a file.
+/// A place in a file: its path and a line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At {
     /// Path of the file below the root that Flux unpacks.
@@ -9,15 +9,15 @@ pub struct At {
     pub line: usize,
 }
 
-/// Why the cluster could not use a file.
+/// The reason why the cluster cannot use a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}:{}: {reason}", at.file.escape_debug(), at.line)]
 pub struct Error {
-    /// The line that is wrong.
+    /// Place that the error is about.
     pub at: At,
-    /// What is wrong with it.
+    /// Reason of the error: one sentence without a period.
     pub reason: String,
-    /// What to do about it, in a whole sentence.
+    /// Instruction that resolves the error, in a whole sentence.
     pub hint: Option<&'static str>,
 }
 

@@ -1,4 +1,4 @@
-//! A HelmRelease: the chart that it installs, and where its values come from.
+//! Reads a HelmRelease: the chart that it installs, and the sources of its values.
 //!
 //! <https://fluxcd.io/flux/components/helm/helmreleases/>
 
@@ -6,24 +6,24 @@ use crate::yaml::Node;
 
 use super::object::{HELM, Object, Reference, Scalar};
 
-/// A HelmRelease, of whatever version of its API.
+/// A HelmRelease of any API version.
 #[derive(Clone, Debug)]
 pub struct HelmRelease<'a> {
-    /// The object itself.
+    /// The object that is read.
     pub object: Object<'a>,
     /// `spec.chart`: a chart by name or path, from a source of charts.
     pub chart: Option<ChartSpec<'a>>,
     /// `spec.chartRef`: the object that is the chart's source. The API server refuses a HelmRelease with both.
     pub chart_ref: Option<Reference<'a>>,
-    /// `spec.valuesFrom`, the strongest last.
+    /// `spec.valuesFrom`. Later items override earlier ones.
     pub values_from: Vec<ValuesFrom<'a>>,
-    /// `spec.values`, stronger than all of `valuesFrom`.
+    /// `spec.values`, which override all of `valuesFrom`.
     pub values: Option<&'a Node>,
     /// `spec.releaseName`: Helm's own name of the release.
     pub release_name: Option<&'a str>,
-    /// `spec.targetNamespace`: where the chart's objects go; without one, to the namespace of the HelmRelease.
+    /// `spec.targetNamespace`: namespace of the chart's objects. Where absent, the namespace of the HelmRelease applies.
     pub target_namespace: Option<&'a str>,
-    /// `spec.storageNamespace`: where Helm keeps its record of the release; without one, in the namespace of the HelmRelease.
+    /// `spec.storageNamespace`: namespace of Helm's record of the release. Where absent, that of the HelmRelease applies.
     pub storage_namespace: Option<&'a str>,
     /// `spec.install.createNamespace`: whether Helm creates the target namespace.
     pub creates_namespace: bool,
@@ -40,7 +40,7 @@ pub struct ChartSpec<'a> {
     pub chart: Option<Scalar<'a>>,
     /// `spec.version`: a version or a range of versions.
     pub version: Option<Scalar<'a>>,
-    /// `spec.sourceRef`.
+    /// `spec.sourceRef`: the source that the chart comes from.
     pub source: Option<Reference<'a>>,
     /// `spec.reconcileStrategy`: whether a new version or a new revision of the source makes a new chart.
     pub reconcile_strategy: Option<&'a Node>,
@@ -55,11 +55,11 @@ pub struct ValuesFrom<'a> {
     pub kind: Option<Scalar<'a>>,
     /// Name of the object, in the namespace of the HelmRelease.
     pub name: Option<Scalar<'a>>,
-    /// `valuesKey`, where one is written.
+    /// `valuesKey`, where the item sets one.
     pub values_key: Option<Scalar<'a>>,
-    /// `targetPath`: the one value that the key's text becomes; without one, the text is a whole document of values.
+    /// `targetPath`: path of the one value that the key's text sets. Where absent, the text is a whole document of values.
     pub target_path: Option<Scalar<'a>>,
-    /// Whether the HelmRelease is installed without the object or the key as well.
+    /// Whether the HelmRelease is installed even if the object or the key does not exist.
     pub optional: bool,
 }
 
@@ -68,21 +68,21 @@ pub struct ValuesFrom<'a> {
 pub(crate) struct ConfigMapKey {
     /// Name of the ConfigMap, in the namespace of the HelmRelease.
     pub name: String,
-    /// Key in its `data`.
+    /// Key in the ConfigMap's `data`.
     pub key: String,
-    /// The one value that the text becomes; nothing when the text is a document of values.
+    /// Path of the one value that the text sets. Absent when the text is a document of values.
     pub target_path: Option<String>,
-    /// Whether the HelmRelease is installed without the ConfigMap or the key as well.
+    /// Whether the HelmRelease is installed even if the ConfigMap or the key does not exist.
     pub optional: bool,
 }
 
 impl<'a> HelmRelease<'a> {
-    /// Reads an object; returns nothing for an object of another group or kind.
+    /// Reads an object, or returns `None` for an object of another group or kind.
     pub fn of(object: &Object<'a>) -> Option<Self> {
         object.is(HELM, "HelmRelease").then(|| Self::read(object.clone()))
     }
 
-    /// Returns every HelmRelease among the objects, in their order.
+    /// Returns every HelmRelease among the objects, in the same order.
     pub fn all(objects: &[Object<'a>]) -> Vec<Self> {
         objects.iter().filter_map(Self::of).collect()
     }
@@ -104,14 +104,14 @@ impl<'a> HelmRelease<'a> {
         }
     }
 
-    /// Returns Helm's name of the release: the one that is written, or the one that Flux makes.
+    /// Returns Helm's name of the release: `releaseName`, or the name that Flux derives.
     pub(crate) fn helm_name(&self) -> String {
         let name = self.object.name();
         let own = || self.target_namespace.map_or_else(|| name.to_owned(), |target| format!("{target}-{name}"));
         self.release_name.map_or_else(own, ToOwned::to_owned)
     }
 
-    /// Returns the ConfigMaps among `valuesFrom`, the strongest last.
+    /// Returns the ConfigMaps among `valuesFrom`. Later ones override earlier ones.
     pub(crate) fn config_maps(&self) -> impl Iterator<Item = ConfigMapKey> {
         self.values_from.iter().filter_map(ValuesFrom::config_map)
     }
@@ -129,20 +129,20 @@ impl<'a> ChartSpec<'a> {
         }
     }
 
-    /// Returns the texts that name the chart.
+    /// Returns the texts of the chart, its version and its source.
     pub fn scalars(self) -> impl Iterator<Item = Scalar<'a>> {
         let source = self.source.into_iter().flat_map(Reference::scalars);
         [self.chart, self.version].into_iter().flatten().chain(source)
     }
 
-    /// Tells whether the chart comes from a source of this kind.
+    /// Reports whether the chart comes from a source of this kind.
     pub(crate) fn is_from(&self, kind: &str) -> bool {
         self.source.is_some_and(|source| source.is(kind))
     }
 }
 
 impl<'a> ValuesFrom<'a> {
-    /// Key that is read when `valuesKey` says none.
+    /// Key that Flux reads when `valuesKey` is absent.
     pub(crate) const DEFAULT_KEY: &'static str = "values.yaml";
 
     fn of(index: usize, node: &'a Node) -> Self {
@@ -158,12 +158,12 @@ impl<'a> ValuesFrom<'a> {
         }
     }
 
-    /// Returns the name of the ConfigMap that is read; nothing for a Secret.
+    /// Returns the name of the ConfigMap that the item reads, or `None` for a Secret.
     pub(crate) fn config_map_name(&self) -> Option<Scalar<'a>> {
         self.name.filter(|_| self.kind.is_some_and(|kind| kind.text == "ConfigMap"))
     }
 
-    /// Returns the key of a ConfigMap that is read; nothing for a Secret.
+    /// Returns the key of a ConfigMap that the item reads, or `None` for a Secret.
     pub(crate) fn config_map(&self) -> Option<ConfigMapKey> {
         Some(ConfigMapKey {
             name: self.config_map_name()?.text.to_owned(),

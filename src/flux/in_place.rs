@@ -1,20 +1,20 @@
-//! What an update of an object cannot change in place, and what is lost when an object is removed: facts about kinds of Kubernetes and
-//! Flux.
+//! Facts about kinds of Kubernetes and Flux: the fields that an update cannot change, and the data that is lost when an object
+//! is removed.
 
-/// Kinds whose removal loses what cannot be had again, and what it loses.
+/// Kinds whose removal deletes something that cannot be restored, with a description of the loss.
 const LOST: [(&str, &str); 6] = [
     ("PersistentVolumeClaim", "the data of the volume may be lost"),
-    ("Namespace", "everything in it is deleted"),
+    ("Namespace", "everything in the namespace is deleted"),
     ("CustomResourceDefinition", "every object of that kind is deleted"),
     ("PersistentVolume", "the data of the volume may be lost"),
-    ("HelmRelease", "Helm uninstalls everything of it"),
+    ("HelmRelease", "Helm uninstalls everything that it installed"),
     ("Kustomization", "everything that it applied is deleted"),
 ];
 
-/// Annotation that makes Flux delete and create again what cannot be changed.
+/// Annotation that makes Flux delete and recreate an object whose immutable fields change.
 pub(crate) const FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
 
-/// Fields below which the API server takes no change, by kind.
+/// Immutable fields by kind: the API server refuses changes of these fields and of everything below them.
 ///
 /// <https://kubernetes.io/docs/reference/kubernetes-api/>
 const IMMUTABLE: [(&str, &[&str]); 17] = [
@@ -37,7 +37,7 @@ const IMMUTABLE: [(&str, &[&str]); 17] = [
     ("RuntimeClass", &["handler"]),
 ];
 
-/// What may change below an immutable field.
+/// Fields below an immutable field that may change.
 const MUTABLE: [(&str, &[&str]); 3] = [
     (
         "StatefulSet",
@@ -55,12 +55,12 @@ const MUTABLE: [(&str, &[&str]); 3] = [
     ("Pod", &["spec.containers", "spec.initContainers", "spec.tolerations", "spec.activeDeadlineSeconds"]),
 ];
 
-/// Returns what is lost with an object of a kind and cannot be had again.
+/// Returns the loss that the removal of an object of this kind causes, if there is one.
 pub(crate) fn lost(kind: &str) -> Option<&'static str> {
     LOST.iter().find(|(lost, _)| *lost == kind).map(|(_, what)| *what)
 }
 
-/// Tells whether the API server refuses another value at a path, such as `spec.selector.matchLabels.app`.
+/// Reports whether the API server refuses a change of the value at a path, such as `spec.selector.matchLabels.app`.
 pub(crate) fn is_immutable(kind: &str, path: &str) -> bool {
     let below = |table: &[(&str, &[&str])]| {
         table.iter().filter(|(of, _)| *of == kind).any(|(_, roots)| roots.iter().any(|root| is_below(path, root)))
@@ -68,7 +68,7 @@ pub(crate) fn is_immutable(kind: &str, path: &str) -> bool {
     below(&IMMUTABLE) && !below(&MUTABLE)
 }
 
-/// Tells whether a path is that of a field, or below it.
+/// Reports whether a path is the path of a field or below it.
 pub(crate) fn is_below(path: &str, root: &str) -> bool {
     path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ' ']))
 }

@@ -1,4 +1,4 @@
-//! Flux's Kustomization: a directory of a source that Flux builds and applies.
+//! Reads Flux's Kustomizations. Each names a directory of a source that Flux builds and applies.
 //!
 //! <https://fluxcd.io/flux/components/kustomize/kustomizations/>
 
@@ -7,39 +7,39 @@ use crate::yaml::Node;
 use super::object::{KUSTOMIZE, Object, Reference, Scalar};
 use super::patch::{Patch, patches};
 
-/// A Flux Kustomization, of whatever version of its API. kustomize's own file is a [`super::KustomizationFile`].
+/// A Flux Kustomization of any API version. The file of kustomize itself is a [`super::KustomizationFile`].
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent settings of one object")]
+#[expect(clippy::struct_excessive_bools, reason = "the object has independent settings")]
 pub struct Kustomization<'a> {
-    /// The object itself.
+    /// The object that is read.
     pub object: Object<'a>,
-    /// `spec.sourceRef`.
+    /// `spec.sourceRef`: the source that holds the directory.
     pub source: Option<Reference<'a>>,
-    /// `spec.path`: the directory of the source; without one, its root.
+    /// `spec.path`: the directory in the source. Where absent, the source's root applies.
     pub path: Option<Scalar<'a>>,
-    /// `spec.targetNamespace`: the namespace that everything is moved to.
+    /// `spec.targetNamespace`: the namespace that all objects get.
     pub target_namespace: Option<Scalar<'a>>,
     /// `spec.namePrefix` or `spec.nameSuffix`, where one is set.
     pub renames: Option<Scalar<'a>>,
-    /// `spec.dependsOn`.
+    /// `spec.dependsOn`: Kustomizations that must be ready before this one is applied.
     pub depends_on: Vec<Reference<'a>>,
     /// `spec.components`: directories that Flux adds to the kustomization file.
     pub components: &'a [Node],
     /// `spec.ignoreMissingComponents`: whether Flux leaves out components that do not exist.
     pub ignores_missing_components: bool,
-    /// `spec.prune`: whether Flux deletes what it applied and no longer finds.
+    /// `spec.prune`: whether Flux deletes applied objects that are no longer in the source.
     pub prune: bool,
-    /// `spec.wait`: whether the Kustomization is ready only when everything that it applies is.
+    /// `spec.wait`: whether the Kustomization becomes ready only after all objects that it applies are ready.
     pub wait: bool,
-    /// `spec.healthChecks`: the objects that must be ready before the Kustomization is; without effect where it waits for all.
+    /// `spec.healthChecks`: objects that must be ready before the Kustomization is. Ignored with `spec.wait`.
     pub health_checks: Vec<Reference<'a>>,
     /// `spec.postBuild`, where Flux replaces variables.
     pub post_build: Option<PostBuild<'a>>,
-    /// Whether Flux decrypts Secrets.
+    /// Whether Flux decrypts Secrets: `spec.decryption` is set.
     pub decrypts: bool,
 }
 
-/// `spec.postBuild` of a Kustomization: the variables that Flux replaces in what it built.
+/// `spec.postBuild` of a Kustomization: the variables that Flux substitutes after the build.
 #[derive(Clone, Debug)]
 pub struct PostBuild<'a> {
     /// Names of the variables that the Kustomization itself sets.
@@ -49,7 +49,7 @@ pub struct PostBuild<'a> {
 }
 
 impl<'a> PostBuild<'a> {
-    /// Reads `postBuild`; returns nothing where Flux replaces nothing, because there are no variables.
+    /// Reads `postBuild`, or returns `None` where Flux substitutes nothing because no variable is set.
     fn of(node: &'a Node) -> Option<Self> {
         let entries = node.get(&["substitute"]).map(Node::entries).unwrap_or_default();
         let substitute: Vec<&str> = entries.iter().filter_map(|entry| entry.key.as_str()).collect();
@@ -60,12 +60,12 @@ impl<'a> PostBuild<'a> {
 }
 
 impl<'a> Kustomization<'a> {
-    /// Reads an object; returns nothing for an object of another group or kind.
+    /// Reads an object, or returns `None` for an object of another group or kind.
     pub fn of(object: &Object<'a>) -> Option<Self> {
         object.is(KUSTOMIZE, "Kustomization").then(|| Self::read(object.clone()))
     }
 
-    /// Returns every Kustomization among the objects, in their order.
+    /// Returns every Kustomization among the objects, in the same order.
     pub fn all(objects: &[Object<'a>]) -> Vec<Self> {
         objects.iter().filter_map(Self::of).collect()
     }
@@ -91,32 +91,32 @@ impl<'a> Kustomization<'a> {
         }
     }
 
-    /// Tells whether the directory is one of a source of this kind.
+    /// Reports whether the Kustomization has a source of this kind.
     pub(crate) fn is_from(&self, kind: &str) -> bool {
         self.source.is_some_and(|source| source.is(kind))
     }
 
-    /// Returns the kind of the source; empty where none is written.
+    /// Returns the kind of the source, or an empty text where it is absent.
     pub(crate) fn source_kind(&self) -> &'a str {
         self.source.and_then(|source| source.kind).map_or("", |kind| kind.text)
     }
 
-    /// Returns the name of the source; empty where none is written.
+    /// Returns the name of the source, or an empty text where it is absent.
     pub fn source_name(&self) -> &'a str {
         self.source.and_then(|source| source.name).map_or("", |name| name.text)
     }
 
-    /// Returns the directory without `.`, `..` and slashes around it; nothing for a path that leads above the root.
+    /// Returns the directory without `.`, `..` and outer slashes, or `None` for a path that leads out of the source.
     pub fn directory(&self) -> Option<String> {
         crate::path::below("", self.path.map_or("", |path| path.text).trim_start_matches('/'))
     }
 
-    /// Returns the patches that Flux applies to what it built.
+    /// Returns the patches that Flux applies after the build.
     pub(crate) fn patches(&self) -> Vec<Patch<'a>> {
         self.object.node.get(&["spec"]).map(patches).unwrap_or_default()
     }
 
-    /// Returns the line of a field of `spec`, or else that of the object.
+    /// Returns the line of a field of `spec`, or the line of the object where the field is absent.
     pub(crate) fn line_of(&self, path: &[&str]) -> usize {
         let node = self.object.node.get(&["spec"]).and_then(|spec| spec.get(path));
         node.map_or(self.object.node.line, |node| node.line)

@@ -1,5 +1,5 @@
-//! Flux's objects and kustomize's files as typed values, each with its place in the text. Rewriting edits an overlay by these places;
-//! everything that reads a published bundle reads it through the same types, so that no two readers disagree about what Flux does.
+//! Flux's objects and kustomize's files as typed values, each with its place in the text. The rewriting edits an overlay by
+//! these places. All readers of a published bundle use the same types, so that they agree about what Flux does.
 
 mod build;
 mod error;

@@ -1,4 +1,4 @@
-//! The Kubernetes objects in files: separate documents, and the items of a `List`.
+//! Reads the Kubernetes objects in files: separate documents, and the items of a `List`.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use crate::yaml::{Document, Node};
 
 use super::file::File;
 
-/// API group of Flux's Kustomization.
+/// API group of Flux's Kustomizations.
 pub(crate) const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
-/// API group of HelmRelease.
+/// API group of Flux's HelmReleases.
 pub(crate) const HELM: &str = "helm.toolkit.fluxcd.io";
-/// API group of the sources.
+/// API group of Flux's sources.
 pub(crate) const SOURCE: &str = "source.toolkit.fluxcd.io";
 
 /// A scalar that is not null, and the node that holds it.
 #[derive(Clone, Copy, Debug)]
 pub struct Scalar<'a> {
-    /// The text, unescaped and unfolded; aliases are followed.
+    /// The text, unescaped and unfolded. Aliases are resolved.
     pub text: &'a str,
     /// The node under the key, an alias where one is written.
     pub node: &'a Node,
@@ -37,7 +37,7 @@ impl<'a> Scalar<'a> {
     }
 }
 
-/// A Kubernetes object; it may be an item of a `List`.
+/// A Kubernetes object: a document of a file, or an item of a `List`.
 #[derive(Clone, Debug)]
 pub struct Object<'a> {
     /// Path of the file below the root that Flux unpacks.
@@ -46,7 +46,7 @@ pub struct Object<'a> {
     pub document: usize,
     /// Path of the object within the document, with a dot at its end: `items[0].` in a `List`, else empty.
     pub path: String,
-    /// The object's mapping.
+    /// The mapping that is the object.
     pub node: &'a Node,
 }
 
@@ -78,27 +78,27 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Returns `kind`; empty where the object says none.
+    /// Returns `kind`, or an empty text where the object has none.
     pub fn kind(&self) -> &'a str {
         self.node.text_at(&["kind"]).unwrap_or_default()
     }
 
-    /// Returns the API group without its version; empty for the core group.
+    /// Returns the API group without the version, or an empty text for the core group.
     pub fn group(&self) -> &'a str {
         self.node.text_at(&["apiVersion"]).and_then(|version| version.split_once('/')).map_or("", |(group, _)| group)
     }
 
-    /// Tells whether the object has this group and kind, in whatever version.
+    /// Reports whether the object has this group and kind, in any version.
     pub fn is(&self, group: &str, kind: &str) -> bool {
         self.group() == group && self.kind() == kind
     }
 
-    /// Returns `metadata.name`; empty where the object says none.
+    /// Returns `metadata.name`, or an empty text where the object has none.
     pub fn name(&self) -> &'a str {
         self.node.text_at(&["metadata", "name"]).unwrap_or_default()
     }
 
-    /// Returns every `sourceRef` and `chartRef`, wherever the object has one, as written: aliases are not followed to them.
+    /// Returns every `sourceRef` and `chartRef` that is written in the object. Those behind an alias are left out.
     pub fn references(&self) -> Vec<Reference<'a>> {
         let mappings = self.node.walk().into_iter().filter(|node| !node.is_alias());
         let entries = mappings.flat_map(Node::entries);
@@ -106,22 +106,22 @@ impl<'a> Object<'a> {
         named.map(|entry| Reference::of(&entry.value)).collect()
     }
 
-    /// Returns `metadata.namespace`.
+    /// Returns `metadata.namespace`, where the object has one.
     pub fn namespace(&self) -> Option<&'a str> {
         self.node.text_at(&["metadata", "namespace"])
     }
 }
 
-/// A `sourceRef`, `chartRef` or item of `dependsOn`: another object's name, with its kind and namespace where they are written.
+/// A `sourceRef`, `chartRef` or item of `dependsOn`: the name of another object, and its kind and namespace where given.
 #[derive(Clone, Copy, Debug)]
 pub struct Reference<'a> {
-    /// The mapping.
+    /// The mapping that is the reference.
     pub node: &'a Node,
-    /// Kind of the object; absent in `dependsOn`, where it is the kind of the object that depends.
+    /// Kind of the object. Absent in `dependsOn`, where the kind is that of the object with the `dependsOn`.
     pub kind: Option<Scalar<'a>>,
     /// Name of the object.
     pub name: Option<Scalar<'a>>,
-    /// Namespace of the object; without one, it is the namespace of the object that refers to it.
+    /// Namespace of the object. Where absent, the namespace of the referring object applies.
     pub namespace: Option<Scalar<'a>>,
 }
 
@@ -136,7 +136,7 @@ impl<'a> Reference<'a> {
         object.get(&["spec", key]).map(Node::items).unwrap_or_default().iter().map(Self::of).collect()
     }
 
-    /// Tells whether the reference is to an object of this kind.
+    /// Reports whether the reference is to an object of this kind.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.is_some_and(|found| found.text == kind)
     }

@@ -1,18 +1,18 @@
-//! The order in which Flux applies Kustomizations that depend on each other.
+//! Computes the order in which Flux applies Kustomizations that depend on each other.
 
 use std::collections::BTreeMap;
 
 use super::kustomization::Kustomization;
 
-/// Kustomizations that wait for each other: Flux never applies any of them.
+/// Kustomizations that depend on each other in a circle. Flux applies none of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cycle {
-    /// Their indices in the given list.
+    /// Indices of the Kustomizations in the given list.
     pub members: Vec<usize>,
 }
 
-/// Returns the indices of the Kustomizations, each after those that it depends on, else in the given order. A dependency that is not
-/// in the list is left out.
+/// Returns the indices of the Kustomizations, each after its dependencies, and otherwise in the given order. Dependencies
+/// that are not in the list are ignored.
 ///
 /// # Errors
 /// When some of them depend on each other in a circle.

@@ -1,24 +1,24 @@
-//! Patches and replacements, as a kustomization file and a Flux Kustomization write them.
+//! Reads the patches and replacements of kustomization files and Flux Kustomizations.
 
 use crate::yaml::Node;
 
-/// A change that kustomize makes to objects when it builds.
+/// A change that kustomize makes to objects during a build.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patch<'a> {
-    /// `target.kind`, as a pattern; nothing where the patch itself names its object.
+    /// `target.kind`, a regular expression. Absent where the patch itself names its object.
     pub target_kind: Option<&'a str>,
-    /// Where the change is written.
+    /// The text of the change, or the file that holds the text.
     pub content: PatchContent<'a>,
 }
 
-/// Where a patch is written.
+/// The form in which a patch is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PatchContent<'a> {
-    /// Right there: a mapping, a list of JSON Patch operations, or a text with either in it.
+    /// Inline: a mapping, a list of JSON Patch operations, or a text that holds one of these.
     Inline(&'a Node),
-    /// In a file, by its path from the directory of the kustomization file.
+    /// In a file. The path is relative to the directory of the kustomization file.
     File(&'a str),
-    /// An item of `replacements`.
+    /// An item of the list `replacements`.
     Replacement(&'a Node),
 }
 

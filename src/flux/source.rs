@@ -1,4 +1,4 @@
-//! Flux's sources: where a chart or a tree of files is fetched from.
+//! Flux's sources, from which Flux fetches charts and trees of files.
 //!
 //! <https://fluxcd.io/flux/components/source/>
 
@@ -6,14 +6,14 @@ use crate::yaml::Node;
 
 use super::object::{Object, Reference, SOURCE, Scalar};
 
-/// Kinds of source.
+/// The kinds of Flux's sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceKind {
     /// One artifact of an OCI repository.
     OciRepository,
-    /// A repository of charts, of the classic kind or of OCI.
+    /// A chart repository, either a classic one with an index or an OCI registry.
     HelmRepository,
-    /// A git repository.
+    /// A repository that is read with git.
     GitRepository,
     /// A bucket of an object store.
     Bucket,
@@ -37,27 +37,27 @@ impl SourceKind {
     }
 }
 
-/// A source, of whatever version of its API.
+/// A source of any kind and API version.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
-    /// The object itself.
+    /// The object that is read.
     pub object: Object<'a>,
-    /// Its kind.
+    /// Kind of the source.
     pub kind: SourceKind,
-    /// `spec.url`.
+    /// `spec.url`: the address of the source.
     pub url: Option<Scalar<'a>>,
-    /// `spec.ref.tag`.
+    /// `spec.ref.tag`, which `semver` and `digest` override.
     pub tag: Option<Scalar<'a>>,
-    /// `spec.ref.semver`.
+    /// `spec.ref.semver`, a range of versions, which `digest` overrides.
     pub semver: Option<Scalar<'a>>,
-    /// `spec.ref.digest`, which is stronger than `semver`, which is stronger than `tag`.
+    /// `spec.ref.digest`, which overrides `semver` and `tag`.
     pub digest: Option<Scalar<'a>>,
-    /// `spec.insecure`: whether the registry is asked over plain HTTP.
+    /// `spec.insecure`: whether the registry is reached over plain HTTP.
     pub insecure: bool,
 }
 
 impl<'a> Source<'a> {
-    /// Reads an object; returns nothing for an object that is not a source.
+    /// Reads an object, or returns `None` for an object that is not a source.
     pub fn of(object: &Object<'a>) -> Option<Self> {
         let kind = SourceKind::ALL.into_iter().find(|kind| object.is(SOURCE, kind.as_str()))?;
         let at = |path: &[&str]| Scalar::at(object.node, path);
@@ -72,13 +72,13 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Returns every source among the objects, in their order.
+    /// Returns every source among the objects, in the same order.
     pub fn all(objects: &[Object<'a>]) -> Vec<Self> {
         objects.iter().filter_map(Self::of).collect()
     }
 
-    /// Finds the source of a kind that an object refers to. A source without a namespace fits any, because a kustomization file may
-    /// move it; so does a reference without a namespace from an object that has none.
+    /// Finds the source of a kind that an object refers to. A source without a namespace matches every reference, because a
+    /// kustomization file may set its namespace. A reference without a namespace, in an object without one, matches too.
     pub(crate) fn referred<'s>(
         sources: &'s [Self],
         kind: SourceKind,
@@ -89,7 +89,7 @@ impl<'a> Source<'a> {
         Self::named(sources, kind, reference.name?.text, namespace)
     }
 
-    /// Finds the first source with this kind, name and namespace; a namespace that is absent on either side fits.
+    /// Finds the first source with this kind, name and namespace. A namespace that is absent on either side matches.
     pub fn named<'s>(sources: &'s [Self], kind: SourceKind, name: &str, namespace: Option<&str>) -> Option<&'s Self> {
         sources.iter().find(|source| {
             let own = source.object.namespace();
@@ -98,17 +98,17 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Returns the URL without slashes at its end; empty where the source says none.
+    /// Returns the URL without slashes at its end, or an empty text where the source has no URL.
     pub fn address(&self) -> &'a str {
         self.url.map_or("", |url| url.text.trim_end_matches('/'))
     }
 
-    /// Returns the last part of the URL's path: the chart's name, where the source is a chart's.
+    /// Returns the last part of the URL's path, which is the chart's name in the source of a chart.
     pub(crate) fn last_part(&self) -> &'a str {
         self.address().rsplit('/').next().unwrap_or_default()
     }
 
-    /// Returns the node under a key of `spec`.
+    /// Returns the value of a key of `spec`.
     pub fn field(&self, key: &str) -> Option<&'a Node> {
         self.object.node.get(&["spec", key])
     }

@@ -1,11 +1,11 @@
-//! Whether a manifest is that of a container image: charts, signatures and attestations have manifests of the same form.
+//! Tells the manifest of a container image from those of charts, signatures and attestations, which have the same form.
 
 use crate::oci::Manifest;
 
-/// Beginnings of the media types of layers that a runtime unpacks.
+/// Prefixes of the media types of layers that a container runtime unpacks.
 const LAYERS: [&str; 2] = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
 
-/// Returns why no container runs from a manifest; nothing for that of a container image.
+/// Returns the reason why a manifest cannot be run as a container, or `None` for the manifest of a container image.
 pub(crate) fn unlike_image(manifest: &Manifest) -> Option<String> {
     let config = &manifest.config.media_type;
     if !super::archive::is_of_image(config) {

@@ -1,5 +1,5 @@
-//! Container images that a release names: they are built elsewhere, looked up before the release is built, and pinned; or read
-//! from the archive that a builder wrote.
+//! Container images that a release names. Images are built elsewhere: the publisher looks them up before it builds the
+//! release and pins them by digest, or reads an image from the archive that a builder wrote.
 
 pub mod archive;
 mod kind;

@@ -1,4 +1,4 @@
-//! Which manifests the images of a release are. These are the only reads whose answers enter what is published.
+//! Pins the images of a release to digests. These are the only reads from a store whose answers enter a release.
 
 use std::collections::BTreeMap;
 
@@ -8,103 +8,103 @@ use serde::Deserialize;
 use super::{Platform, stated::stated};
 use crate::oci::{self, AnyRepository, Digest, Kind, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
 
-/// What happens when an image is not there, or is for another platform.
+/// What happens when an image does not exist, or is built for another platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Check {
     /// The release is refused.
     Require,
-    /// It is said, and the image stays known by its tag alone.
+    /// A warning is printed, and the release names the image by tag only.
     Warn,
-    /// No image is looked up.
+    /// No image is looked up in a registry.
     Off,
 }
 
-/// The images to pin.
+/// The images that [`pin`] looks up.
 #[derive(Debug)]
 pub struct PinRequest<'a> {
-    /// Under which name the appliance reads.
+    /// Prefix under which appliances read the artifacts.
     pub prefix: &'a Prefix,
-    /// Key → where it is and under which tag.
+    /// Repository and tag of each image, by the image's key in the release manifest.
     pub images: BTreeMap<String, (AnyRepository, Tag)>,
-    /// The control plane: its repository and the tag or digest.
+    /// Repository of the control plane, with its tag or digest.
     pub control_plane: Option<(AnyRepository, Selector)>,
-    /// On what they have to run.
+    /// Platform that the images have to run on.
     pub platform: Platform,
-    /// What happens when one is not there, or does not run.
+    /// What happens when an image does not exist, or is built for another platform.
     pub check: Check,
 }
 
-/// The images of a release.
+/// The images of a release after the lookup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PinnedImages {
-    /// Key → tag.
+    /// Tag of each image, by key.
     pub tags: BTreeMap<String, Tag>,
-    /// Key → pinned reference, of those that were checked.
+    /// Pinned reference of each image whose digest is known, by key.
     pub digests: BTreeMap<String, Pinned>,
-    /// The control plane.
+    /// Pinned reference of the control plane.
     pub control_plane: Option<Pinned>,
-    /// What was not checked, for people.
+    /// Warnings about images that could not be checked.
     pub warnings: Vec<String>,
 }
 
-/// An image that the release cannot do without.
+/// An image that cannot be pinned although the release needs its digest.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not in its repository.
-    #[error("the image {reference} ({key}) is missing: {why}")]
+    /// The image does not exist in its repository.
+    #[error("missing image {reference} ({key}): {why}")]
     Missing {
-        /// Key in the release manifest.
+        /// Key of the image in the release manifest.
         key: String,
-        /// Its reference.
+        /// Reference of the image, with tag or digest.
         reference: String,
-        /// Where it was looked for.
+        /// Reason why the image was not found.
         why: Unknown,
     },
-    /// Its store failed.
+    /// The store or registry failed while it was read.
     #[error("cannot check the image {reference} ({key})")]
     Store {
-        /// Key in the release manifest.
+        /// Key of the image in the release manifest.
         key: String,
-        /// Its reference.
+        /// Reference of the image, with tag or digest.
         reference: String,
-        /// Why.
+        /// The error of the store.
         source: oci::Error,
     },
-    /// It does not run where it has to.
-    #[error("the image {reference} ({key}) is for {found}, not for {wanted}")]
+    /// The image is built for another platform.
+    #[error("wrong platform of the image {reference} ({key}): expected {wanted}, found {found}")]
     Platform {
-        /// Key in the release manifest.
+        /// Key of the image in the release manifest.
         key: String,
-        /// Its reference.
+        /// Reference of the image, with tag or digest.
         reference: String,
-        /// For what it is.
+        /// Platforms that the image states, joined by commas.
         found: String,
-        /// For what it should be.
+        /// Platform that the configuration asks for.
         wanted: String,
     },
-    /// The control plane is known by a tag, and no digest is known for it.
-    #[error("the control plane {reference} cannot be pinned: it is known by a tag, and {why}")]
+    /// The control plane is given by tag, and the digest of that tag is not known.
+    #[error("cannot pin the control plane {reference} by digest: {why}")]
     Unpinned {
-        /// Its reference.
+        /// Reference of the image, with tag or digest.
         reference: String,
-        /// Why no digest is known.
+        /// Reason why the digest is not known.
         why: Unknown,
     },
 }
 
-/// Why the digest under a tag is not known.
+/// Reason why the digest of a tag is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// The tag is not there.
+    /// The tag does not exist.
     NotFound,
-    /// The registry does not let the publisher read the tag, in its words.
+    /// The registry refuses to let the publisher read the tag. Holds the registry's error.
     Denied(String),
-    /// No image is looked up: [`Check::Off`].
+    /// Images are not looked up, because of [`Check::Off`].
     Off,
-    /// The store does not keep the image, which is in another registry, and that is not asked.
+    /// The store does not keep the image, and the image's own registry was not asked.
     NotKept,
-    /// The image is in another registry, which is not asked.
+    /// The image is in another registry, which was not asked.
     Elsewhere,
 }
 
@@ -113,19 +113,22 @@ impl std::fmt::Display for Unknown {
         match self {
             Self::NotFound => f.write_str("the tag was not found"),
             Self::Denied(cause) => write!(f, "the tag could not be read: {cause}"),
-            Self::Off => f.write_str("the tag was not looked up: `--image-check off`"),
-            Self::NotKept => f.write_str("the store does not keep it, and the tag was not looked up in its registry"),
-            Self::Elsewhere => f.write_str("the tag was not looked up: the image is in another registry"),
+            Self::Off => f.write_str("the tag was not looked up because of `--image-check off`"),
+            Self::NotKept => {
+                f.write_str("the store does not keep the image, and the tag was not looked up in the image's registry")
+            }
+            Self::Elsewhere => f.write_str("the tag was not looked up because the image is in another registry"),
         }
     }
 }
 
-/// Looks up every image, all at once. Those below the prefix are read in `store`, and others too where it is a directory;
-/// else at their own registry, which `external` opens for that repository of it, or not where external images are not looked
-/// at.
+/// Looks up all images concurrently. Images below the prefix are read in `store`, and so are others when `store` is a
+/// directory that keeps images of other registries. Other images are read in their own registry, which `external` opens for
+/// one repository; `external` returns `None` where external images are not looked up.
 ///
 /// # Errors
-/// With [`Check::Require`], when an image is absent, is for another platform, or its store fails; always when the control plane cannot be pinned.
+/// With [`Check::Require`], when an image does not exist, is built for another platform, or its store fails. With every
+/// check, when the control plane cannot be pinned.
 pub async fn pin(
     store: &ReadStore,
     request: &PinRequest<'_>,
@@ -162,23 +165,23 @@ pub async fn pin(
     Ok(pinned)
 }
 
-/// What looking for one image gave.
+/// The result of the lookup of one image.
 struct Look {
     repository: String,
     reference: String,
     answer: Option<Result<Found, oci::Error>>,
-    /// Whether a directory was read that keeps images of other registries, and not the image's own registry.
+    /// Whether a directory that keeps images of other registries was read, instead of the image's own registry.
     kept: bool,
 }
 
-/// An image that is there.
+/// An image that exists in its repository.
 struct Found {
     digest: Digest,
     platforms: Result<Vec<Platform>, oci::Error>,
 }
 
 impl Look {
-    /// Returns why no digest is known where none is.
+    /// Returns the reason to give where the digest is not known.
     fn unknown(&self, check: Check) -> Unknown {
         match &self.answer {
             Some(Err(error)) if !error.is_not_found() => Unknown::Denied(error.to_string()),
@@ -198,7 +201,7 @@ impl Look {
                 match (unfit(platforms, key, reference, &request.platform), check) {
                     (Some(error @ Error::Platform { .. }), Check::Warn) => warnings.push(error.to_string()),
                     (Some(Error::Store { key, reference, source }), Check::Warn) if lasts(&source) => {
-                        warnings.push(format!("image {reference} ({key}): its platform is not known: {source}"));
+                        warnings.push(format!("cannot check the platform of the image {reference} ({key}): {source}"));
                     }
                     (Some(error), _) => return Err(error),
                     (None, _) => {}
@@ -210,7 +213,7 @@ impl Look {
                 return Err(Error::Missing { key, reference, why: unknown });
             }
             (Some(Err(source)), Check::Require) => return Err(Error::Store { key, reference, source }),
-            // What passes by itself must not decide what a release says.
+            // A transient error (time-out, 429, 5xx) must not change the content of a release.
             (Some(Err(source)), Check::Warn) if !lasts(&source) => {
                 return Err(Error::Store { key, reference, source });
             }
@@ -220,17 +223,17 @@ impl Look {
     }
 }
 
-/// Says that the release names an image by its tag, and why.
+/// Returns the warning that a release names an image by tag only, with the reason.
 fn known_by_tag(reference: &str, key: &str, why: &Unknown) -> String {
-    format!("the release names the image {reference} ({key}) by its tag alone: {why}")
+    format!("the release names the image {reference} ({key}) by tag only: {why}")
 }
 
-/// Will it be the same tomorrow?
+/// Reports whether an error is permanent, so that a later run gives the same result.
 fn lasts(error: &oci::Error) -> bool {
     matches!(error.kind(), Kind::NotFound | Kind::Denied)
 }
 
-/// What is wrong with an image that is there. One that says nothing of a platform is for any.
+/// Returns the error when an image does not run on `wanted`. An image that states no platform runs on every platform.
 fn unfit(
     platforms: Result<Vec<Platform>, oci::Error>,
     key: String,
@@ -297,7 +300,7 @@ mod tests {
         let images = [("redis".to_owned(), external(name, "7"))].into();
         let platform = "linux/amd64".parse().expect("a platform");
         let request = PinRequest { prefix: &prefix, images, control_plane: Some(plane()), platform, check };
-        pin(layout(directory).read(), &request, |_, _| panic!("nobody asks another registry")).await
+        pin(layout(directory).read(), &request, |_, _| panic!("another registry was asked")).await
     }
 
     fn plane() -> (AnyRepository, Selector) {
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_layout_keeps_images_of_other_registries_below_external() {
+    async fn a_layout_keeps_images_of_other_registries_below_its_external_directory() {
         let directory = tempfile::tempdir().expect("a directory");
         let image = Artifact::pack(None, Content::new("application/json", "{}"), Vec::new(), BTreeMap::new());
         for (below, repository, tag) in
@@ -326,11 +329,11 @@ mod tests {
         let absent = pins(directory.path(), "docker.io/library/valkey", Check::Require).await.expect_err("absent");
         assert_eq!(
             absent.to_string(),
-            "the image docker.io/library/valkey:7 (redis) is missing: the store does not keep it, and the tag was not looked up in its registry"
+            "missing image docker.io/library/valkey:7 (redis): the store does not keep the image, and the tag was not looked up in the image's registry"
         );
         let warned = pins(directory.path(), "docker.io/library/valkey", Check::Warn).await.expect("known by its tag");
-        let said = "the release names the image docker.io/library/valkey:7 (redis) by its tag alone: \
-             the store does not keep it, and the tag was not looked up in its registry";
+        let said = "the release names the image docker.io/library/valkey:7 (redis) by tag only: \
+             the store does not keep the image, and the tag was not looked up in the image's registry";
         assert_eq!((warned.digests.len(), warned.warnings), (0, vec![said.to_owned()]));
     }
 }

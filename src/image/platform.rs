@@ -1,4 +1,4 @@
-//! What machine an image is for.
+//! The platform that an image is built for.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md>
 
@@ -9,33 +9,33 @@ use serde::Deserialize;
 
 use crate::oci::Descriptor;
 
-/// `OS/ARCHITECTURE[/VARIANT]`, in the words of Go.
+/// A platform, written `OS/ARCHITECTURE[/VARIANT]` with Go's names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Platform {
-    /// `linux`
+    /// Operating system, for example `linux`.
     #[serde(default)]
     pub os: String,
-    /// `amd64`
+    /// Processor architecture, for example `amd64`.
     #[serde(default)]
     pub architecture: String,
-    /// `v8`
+    /// Variant of the architecture, for example `v8`.
     #[serde(default)]
     pub variant: Option<String>,
 }
 
-/// A text that names no platform.
+/// The error for a text that is not a platform.
 #[derive(Debug, thiserror::Error)]
-#[error("want a platform as linux/amd64 or linux/arm64/v8")]
+#[error("expected a platform such as linux/amd64 or linux/arm64/v8")]
 pub struct InvalidPlatform;
 
 impl Platform {
-    /// The platform that an index gives for one of its manifests; an empty one when it gives none.
+    /// Returns the platform that an index gives for one of its manifests, or an empty platform when the index gives none.
     pub fn of(manifest: &Descriptor) -> Self {
         let platform = manifest.other.get("platform").cloned();
         platform.and_then(|platform| serde_json::from_value(platform).ok()).unwrap_or_default()
     }
 
-    /// Does an image for `self` run there? Who asks for no variant takes any.
+    /// Reports whether an image for `self` runs on `wanted`. A `wanted` without variant accepts every variant.
     pub fn fits(&self, wanted: &Self) -> bool {
         self.os == wanted.os
             && self.architecture == wanted.architecture
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variant_is_looked_at_when_it_is_asked_for() {
+    fn a_variant_is_compared_only_when_one_is_expected() {
         let platform = |text: &str| text.parse::<Platform>().expect("a platform");
         assert!(platform("linux/arm64/v8").fits(&platform("linux/arm64")));
         assert!(!platform("linux/arm64").fits(&platform("linux/arm64/v8")));

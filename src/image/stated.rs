@@ -1,15 +1,16 @@
-//! For which platforms an image in a store says that it is: an index in itself, a single image in its config.
+//! Reads the platforms that an image in a store states: an index states them itself, a single image in its config.
 
 use super::Platform;
 use crate::oci::{self, Descriptor, Kind, Manifest, Parsed, ReadStore, Repository, media_type};
 
-/// No config of an image is larger.
+/// Size of the largest image config that is read, in bytes.
 const CONFIG_LIMIT: u64 = 4 << 20;
 
-/// The platform in the descriptor of a manifest.
+/// Field of a manifest's descriptor that holds the platform.
 const PLATFORM: &str = "platform";
 
-/// Returns all of them; none when the manifest states none, and when it is not that of a container image.
+/// Returns the platforms that a manifest states. The list is empty for a manifest that states no platform, or that is not
+/// the manifest of a container image.
 ///
 /// # Errors
 /// When the manifest is invalid, or the config cannot be read.
@@ -30,7 +31,7 @@ pub(super) async fn stated(
         Parsed::Index(index) => index.manifests.iter().filter_map(of_child).collect(),
         Parsed::Manifest(manifest) => of_single(store, repository, &manifest).await?.into_iter().collect(),
     };
-    // What builders say about an image stands beside it, for `unknown/unknown`.
+    // Builders put attestations into the index of an image, with the platform `unknown/unknown`.
     let known = |platform: &Platform| !matches!(platform.os.as_str(), "" | "unknown");
     Ok(platforms.into_iter().filter(known).collect())
 }

@@ -1,4 +1,4 @@
-//! The objects that a build has so far.
+//! The objects that a build has collected so far.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use super::problem::{Kind, Place};
 use super::resource::{Behavior, Id, Resource};
 use super::settings::{NameReference, Variable};
 
-/// Annotation of an object that kustomize builds with and does not give out.
+/// Annotation of objects that kustomize uses in the build and leaves out of the result.
 const LOCAL: &str = "config.kubernetes.io/local-config";
 
 #[derive(Debug)]
 pub(super) struct Accumulated {
     pub(super) resources: Vec<Resource>,
-    /// The places in `resources`, by the present ids.
+    /// Indices into `resources`, by current id.
     index: BTreeMap<Id, usize>,
-    /// Whether nothing was refused or not understood.
+    /// Whether everything so far was valid and supported.
     pub(super) complete: bool,
     pub(super) references: Vec<NameReference>,
     pub(super) variables: Vec<Variable>,
@@ -33,15 +33,15 @@ impl Default for Accumulated {
 }
 
 impl Accumulated {
-    /// Adds an object that `at` lists.
+    /// Adds an object that is listed at `at`.
     pub(super) fn append(&mut self, resource: Resource, at: &Place, builder: &mut Builder<'_>) {
         let id = resource.id();
         if let Some(first) = self.index.get(&id).and_then(|at| self.resources.get(*at)) {
             let (place, reason) = if first.place == resource.place {
-                (at, format!("{} is listed a second time", id.described()))
+                (at, format!("duplicate object: {} is listed twice", id.described()))
             } else {
                 let first = &first.place;
-                let reason = format!("{} is already in {}:{}", id.described(), first.file.escape_debug(), first.line);
+                let reason = format!("duplicate object: {} is also in {}:{}", id.described(), first.file.escape_debug(), first.line);
                 (&resource.place, reason)
             };
             return builder.problem(Kind::DuplicateId, place.clone(), reason, "Remove or rename one of the two.");
@@ -50,7 +50,7 @@ impl Accumulated {
         self.resources.push(resource);
     }
 
-    /// Adds what a directory gave.
+    /// Adds the objects of a directory.
     pub(super) fn absorb(&mut self, other: Self, at: &Place, builder: &mut Builder<'_>) {
         self.complete &= other.complete;
         for resource in other.resources {
@@ -62,7 +62,7 @@ impl Accumulated {
         }
     }
 
-    /// Adds what a generator made.
+    /// Adds the object of a generator.
     pub(super) fn absorb_generated(&mut self, made: Resource, behavior: Option<Behavior>, builder: &mut Builder<'_>) {
         let id = made.id();
         let matches: Vec<usize> = self.matching(&id);
@@ -71,7 +71,7 @@ impl Accumulated {
             ([], Some(Behavior::Merge | Behavior::Replace)) => {
                 if self.complete {
                     let reason =
-                        format!("{} does not exist, so nothing can be merged into it or replaced", id.described());
+                        format!("cannot merge into or replace {}, which does not exist", id.described());
                     let way_out = "Remove `behavior`, or correct the name or the namespace.";
                     builder.problem(Kind::GeneratorClash, place, reason, way_out);
                 }
@@ -81,14 +81,14 @@ impl Accumulated {
             ([at], Some(Behavior::Replace)) => self.replaced(*at, made, false),
             ([at, ..], _) => {
                 let first = &self.resources[*at].place;
-                let reason = format!("{} is already in {}:{}", id.described(), first.file.escape_debug(), first.line);
-                let way_out = "Rename it, or say `behavior: merge` or `behavior: replace`.";
+                let reason = format!("cannot generate {}, which exists in {}:{}", id.described(), first.file.escape_debug(), first.line);
+                let way_out = "Rename the generator, or set `behavior: merge` or `behavior: replace`.";
                 builder.problem(Kind::GeneratorClash, place, reason, way_out);
             }
         }
     }
 
-    /// Returns the objects that have the id or had it.
+    /// Returns the indices of the objects that have or had the id.
     pub(super) fn matching(&self, id: &Id) -> Vec<usize> {
         let has = |resource: &Resource| resource.ids().any(|one| one == *id);
         self.resources.iter().enumerate().filter(|(_, resource)| has(resource)).map(|(at, _)| at).collect()
@@ -114,12 +114,12 @@ impl Accumulated {
         self.reindex();
     }
 
-    /// Brings the index up to date after ids have changed.
+    /// Updates the index after ids have changed.
     pub(super) fn reindex(&mut self) {
         self.index = self.resources.iter().enumerate().map(|(at, resource)| (resource.id(), at)).collect();
     }
 
-    /// Reports objects that a change gave the same id.
+    /// Reports objects that have the same id after a change.
     pub(super) fn refuse_doubles(&mut self, at: &Place, builder: &mut Builder<'_>) {
         let mut seen: BTreeMap<Id, &Place> = BTreeMap::new();
         for resource in &self.resources {
@@ -127,7 +127,7 @@ impl Accumulated {
             if let Some(first) = seen.get(&id) {
                 let second = &resource.place;
                 let reason = format!(
-                    "{} and the object in {}:{} end with the same id",
+                    "duplicate object: {} and the object in {}:{} have the same id after the build",
                     id.described(),
                     first.file.escape_debug(),
                     first.line
@@ -141,7 +141,7 @@ impl Accumulated {
         self.reindex();
     }
 
-    /// Does what kustomize does once at the end: appends hashes to names, follows names, and leaves out local objects.
+    /// Finishes the build as kustomize does: appends hashes to names, updates references to names, and removes local objects.
     pub(super) fn finish(&mut self, builder: &mut Builder<'_>) {
         for resource in self.resources.iter_mut().filter(|resource| resource.hashed) {
             resource.remember();
@@ -178,7 +178,7 @@ fn hash(node: &Node) -> String {
     let text = |path: &[&str]| node.text_at(path).unwrap_or_default();
     let mut fields = BTreeMap::from([
         ("kind", serde_json::json!(text(&["kind"]))),
-        ("name", serde_json::json!("")), // kustomize looks the name up under a key that no object has
+        ("name", serde_json::json!("")), // kustomize reads the name from a key that no object has, so the name is always empty.
         ("data", serde_json::json!(texts("data"))),
     ]);
     if node.get(&["data"]).is_none() {

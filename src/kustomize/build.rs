@@ -1,5 +1,5 @@
-//! Follows kustomization files from a root, as kustomize accumulates objects: what a file lists, then what it generates, then its
-//! components, then its changes.
+//! Follows kustomization files from a root and accumulates objects as kustomize does: the resources of a file, then its
+//! generated objects, its components and its changes.
 
 use crate::flux::{Files, Kustomization, Root, is_kustomization_file_name};
 use crate::path::{below, join, parent};
@@ -13,23 +13,23 @@ use super::scalar::{Type, type_of};
 use super::shape::{items, misfits, text};
 use super::strict::strict;
 
-/// Most directories that one build enters: diamonds of them enter some many times.
+/// Largest number of directories that one build enters. Directories that several others list are entered several times.
 const MOST_DIRECTORIES: usize = 10_000;
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 const KUSTOMIZATION: (&str, &str) = ("Kustomization", "kustomize.config.k8s.io/v1beta1");
 const COMPONENT: (&str, &str) = ("Component", "kustomize.config.k8s.io/v1alpha1");
 
-/// What a build gives.
+/// The result of a build.
 #[derive(Debug, Default)]
 pub(crate) struct Built {
     /// The objects, in the order in which kustomize reads them.
     pub resources: Vec<Resource>,
-    /// What is wrong, in the order of the build.
+    /// The problems, in the order of the build.
     pub problems: Vec<Problem>,
 }
 
-/// Builds the directory that a Flux Kustomization applies, with what its `spec` adds.
+/// Builds the directory that a Flux Kustomization applies, with the patches, components and settings of its `spec`.
 pub(crate) fn build(files: &Files, root: &Root<'_>) -> Built {
     let mut builder = Builder { files, problems: Vec::new(), open: Vec::new(), entered: 0 };
     let mut into = Accumulated::default();
@@ -42,7 +42,7 @@ pub(crate) fn build(files: &Files, root: &Root<'_>) -> Built {
     Built { resources: into.resources, problems: builder.problems }
 }
 
-/// What a directory is built as.
+/// The role in which a directory is built.
 #[derive(Clone, Copy)]
 enum Role<'a> {
     Root(Option<&'a Kustomization<'a>>),
@@ -50,20 +50,20 @@ enum Role<'a> {
     Component,
 }
 
-/// A kustomization file, with what a Flux Kustomization adds to it.
+/// A kustomization file with the additions of a Flux Kustomization.
 pub(super) struct Layer<'a> {
-    /// Path of the file; of the directory where Flux makes the file.
+    /// Path of the file, or of the directory where Flux generates the file.
     pub file: &'a str,
-    /// The directory that paths start from.
+    /// The directory that paths are relative to.
     pub directory: &'a str,
-    /// The mapping of the file; absent where Flux makes the file.
+    /// The mapping of the file. Absent where Flux generates the file.
     pub root: Option<&'a Node>,
-    /// The object of the Flux Kustomization.
+    /// The file and the object of the Flux Kustomization.
     pub flux: Option<(&'a str, &'a Node)>,
 }
 
 impl<'a> Layer<'a> {
-    /// Returns the items of a list, each with its file: those of the Flux Kustomization come last.
+    /// Returns the items of a list, each with its file. The items of the Flux Kustomization come last.
     pub(super) fn items(&self, key: &str) -> Vec<(&'a str, &'a Node)> {
         let own = self.root.map(|root| items(root, key)).unwrap_or_default().iter().map(|item| (self.file, item));
         let flux = self.flux.into_iter().flat_map(|(file, spec)| {
@@ -74,13 +74,13 @@ impl<'a> Layer<'a> {
         own.chain(flux).collect()
     }
 
-    /// Returns a text that the Flux Kustomization may set instead.
+    /// Returns the text of a field, which the Flux Kustomization may override.
     pub(super) fn text(&self, key: &str, of_flux: &str) -> Option<&'a str> {
         let flux = self.flux.and_then(|(_, object)| text(object.get(&["spec"])?, of_flux));
         flux.or_else(|| text(self.root?, key))
     }
 
-    /// Returns the place of a field.
+    /// Returns the place of a field, or of the file's first line where the field is absent.
     pub(super) fn place(&self, key: &str) -> Place {
         let line = self.root.and_then(|root| super::shape::field(root, key)).map_or(1, |node| node.line);
         Place::new(self.file, line)
@@ -90,7 +90,7 @@ impl<'a> Layer<'a> {
 pub(super) struct Builder<'f> {
     pub(super) files: &'f Files,
     pub(super) problems: Vec<Problem>,
-    /// The directories on the way from the root to the one that is built.
+    /// The directories on the path from the root to the current directory.
     open: Vec<String>,
     entered: usize,
 }
@@ -121,14 +121,14 @@ impl Builder<'_> {
             ([], Role::Root(flux)) => self.generated(directory, flux, into),
             ([], _) => {
                 into.complete = false;
-                let reason = format!("the directory `{}` has no kustomization file", directory.escape_debug());
-                let way_out = "List the files of the directory, or add a kustomization.yaml to it.";
+                let reason = format!("missing kustomization file in the directory `{}`", directory.escape_debug());
+                let way_out = "List the files of the directory, or add a kustomization.yaml to the directory.";
                 self.problem(Kind::Missing, at.clone(), reason, way_out);
             }
             ([path], _) => self.file(path, at, role, into),
             ([path, other, ..], _) => {
                 into.complete = false;
-                let reason = format!("`{}` is in the same directory", other.escape_debug());
+                let reason = format!("several kustomization files in one directory: the other one is `{}`", other.escape_debug());
                 let way_out = "Keep one of the two: kustomize refuses a directory with several kustomization files.";
                 self.problem(Kind::InvalidFile, Place::new(path, 1), reason, way_out);
             }
@@ -170,7 +170,7 @@ impl Builder<'_> {
         if self.is_valid(&layer, at, role) { self.layer(&layer, into) } else { into.complete = false }
     }
 
-    /// Parses a file that the bundle does not hold parsed, because it has a mistake.
+    /// Parses a file that the bundle holds only as bytes, because the file has an error.
     fn parsed(&mut self, path: &str, into: &mut Accumulated) -> Option<Vec<Document>> {
         let text = self.text(path, &Place::new(path, 1), into)?;
         match yaml::parse(&text) {
@@ -186,21 +186,21 @@ impl Builder<'_> {
                 {
                     *root = last_of_each(root);
                     let reason = format!("duplicate key `{}`", key.as_str().unwrap_or_default().escape_debug());
-                    let way_out = "Remove one of the two: kustomize takes the last in silence.";
+                    let way_out = "Remove one of the two: kustomize silently uses the last one.";
                     self.problem(Kind::RepeatedField, Place::new(path, key.line), reason, way_out);
                 }
                 Some(documents)
             }
             Err(error) => {
                 into.complete = false;
-                let reason = format!("broken YAML in column {}: {}", error.column, error.reason);
+                let reason = format!("invalid YAML in column {}: {}", error.column, error.reason);
                 self.problem(Kind::BrokenYaml, Place::new(path, error.line), reason, "Correct the YAML.");
                 None
             }
         }
     }
 
-    /// Returns the text of a file.
+    /// Returns the text of a file without byte order mark.
     pub(super) fn text(&mut self, path: &str, at: &Place, into: &mut Accumulated) -> Option<String> {
         let bytes = self.files.bytes().get(path)?;
         if let Ok(text) = std::str::from_utf8(bytes) {
@@ -212,7 +212,7 @@ impl Builder<'_> {
         None
     }
 
-    /// Tells whether kustomize takes a file as the kustomization file of its directory.
+    /// Reports whether kustomize accepts the kustomization file of a directory.
     fn is_valid(&mut self, layer: &Layer<'_>, at: &Place, role: Role<'_>) -> bool {
         let is_root = matches!(role, Role::Root(_));
         let Some(root) = layer.root.filter(|root| !root.is_null()) else {
@@ -224,7 +224,7 @@ impl Builder<'_> {
             return is_root;
         };
         if type_of(root) != Type::Mapping {
-            let reason = format!("the kustomization file is {}, expected a mapping", type_of(root).as_str());
+            let reason = format!("invalid kustomization file: expected a mapping, found {}", type_of(root).as_str());
             let way_out = "Write `resources:` and a list of files.";
             self.problem(Kind::InvalidFile, Place::new(layer.file, root.line), reason, way_out);
             return false;
@@ -243,14 +243,14 @@ impl Builder<'_> {
             kind if kind == KUSTOMIZATION.0 => KUSTOMIZATION,
             kind if kind == COMPONENT.0 => COMPONENT,
             other => {
-                let reason = format!("`kind` is `{}`, expected `Kustomization` or `Component`", other.escape_debug());
+                let reason = format!("invalid `kind`: expected `Kustomization` or `Component`, found `{}`", other.escape_debug());
                 self.problem(Kind::InvalidFile, layer.place("kind"), reason, "Write `kind: Kustomization`.");
                 return false;
             }
         };
         let version = text(root, "apiVersion").unwrap_or(expected.1);
         if version != expected.1 {
-            let reason = format!("`apiVersion` is `{}`, expected `{}`", version.escape_debug(), expected.1);
+            let reason = format!("invalid `apiVersion`: expected `{}`, found `{}`", expected.1, version.escape_debug());
             let way_out = format!("Write `apiVersion: {}`.", expected.1);
             self.problem(Kind::InvalidFile, layer.place("apiVersion"), reason, way_out);
             return false;
@@ -267,7 +267,7 @@ impl Builder<'_> {
         false
     }
 
-    /// Does what a kustomization file says, in kustomize's order.
+    /// Applies the fields of a kustomization file in kustomize's order.
     fn layer(&mut self, layer: &Layer<'_>, into: &mut Accumulated) {
         for key in ["resources", "bases"] {
             for (file, item) in layer.items(key) {
@@ -303,7 +303,7 @@ impl Builder<'_> {
                     let place = Place::new(path, one.line);
                     if one.node.text_at(&["apiVersion"]).is_none_or(str::is_empty) {
                         let way_out = "Write the `apiVersion` of the kind.";
-                        self.problem(Kind::WithoutVersion, place.clone(), "the object has no `apiVersion`", way_out);
+                        self.problem(Kind::WithoutVersion, place.clone(), "missing `apiVersion` of the object", way_out);
                     }
                     let resource = Resource { place, node: one.node, previous: Vec::new(), hashed: false };
                     into.append(resource, at, self);
@@ -316,8 +316,8 @@ impl Builder<'_> {
     fn unread(&mut self, path: &str, at: &Place, unread: Unread, into: &mut Accumulated) {
         into.complete = false;
         if unread.kind == Kind::NotAnObject && is_kustomization_file_name(path) {
-            let reason = format!("`{}` is a kustomization file, not a file of objects", path.escape_debug());
-            return self.problem(Kind::NotAnObject, at.clone(), reason, "List its directory instead.");
+            let reason = format!("expected a file of objects, found the kustomization file `{}`", path.escape_debug());
+            return self.problem(Kind::NotAnObject, at.clone(), reason, "List the directory of the file instead.");
         }
         self.problem(unread.kind, Place::new(path, unread.line), unread.reason, unread.way_out);
     }
@@ -340,7 +340,7 @@ impl Builder<'_> {
             optional.and_then(|(_, node)| node.text_at(&["spec", "ignoreMissingComponents"])) == Some("true");
         if self.files.bytes().contains_key(&path) {
             into.complete = false;
-            let reason = format!("`{}` is a file, expected a directory", text.escape_debug());
+            let reason = format!("expected a directory, found the file `{}`", text.escape_debug());
             self.problem(Kind::InvalidFile, at, reason, "List the directory of the component.");
         } else if self.files.has_directory(&path) {
             if !self.is_cycle(&path, &at, into) {
@@ -351,20 +351,20 @@ impl Builder<'_> {
         }
     }
 
-    /// kustomize refuses a directory that is, or is above, one that is being built.
+    /// Refuses a directory that is, or contains, a directory that is being built, as kustomize does.
     fn is_cycle(&mut self, path: &str, at: &Place, into: &mut Accumulated) -> bool {
         let start = format!("{path}/");
         let holds = |open: &String| path.is_empty() || open == path || open.starts_with(&start);
         let found = self.open.iter().any(holds);
         if found {
             into.complete = false;
-            let reason = format!("the directory `{}` is built as part of itself", path.escape_debug());
-            self.problem(Kind::Cycle, at.clone(), reason, "Move what both need to a directory of its own.");
+            let reason = format!("the directory `{}` includes itself", path.escape_debug());
+            self.problem(Kind::Cycle, at.clone(), reason, "Move the shared files to a directory of their own.");
         }
         found
     }
 
-    /// Returns the path below the root that a text names.
+    /// Returns the path that a text names, relative to the bundle.
     fn path(&mut self, directory: &str, text: &str, at: &Place, into: &mut Accumulated) -> Option<String> {
         if text.is_empty() {
             self.missing(text, at, into);
@@ -379,13 +379,13 @@ impl Builder<'_> {
             _ if is_remote(text) => {
                 into.complete = false;
                 let shown = crate::text::shown(text);
-                self.unchecked(at.clone(), format!("`{shown}` is fetched from elsewhere when Flux builds"));
+                self.unchecked(at.clone(), format!("not checked: Flux fetches `{shown}` from outside of the bundle"));
                 None
             }
             _ => {
                 into.complete = false;
                 let reason = format!("`{}` is outside of the overlay", text.escape_debug());
-                let way_out = "Move the file into the overlay: the bundle holds nothing else.";
+                let way_out = "Move the file into the overlay: the bundle holds only the overlay.";
                 self.problem(Kind::Missing, at.clone(), reason, way_out);
                 None
             }
@@ -395,7 +395,7 @@ impl Builder<'_> {
     fn missing(&mut self, text: &str, at: &Place, into: &mut Accumulated) {
         into.complete = false;
         let (reason, way_out) = if text.is_empty() {
-            ("an item of the list is empty".to_owned(), "Remove the item.")
+            ("empty item in the list".to_owned(), "Remove the item.")
         } else {
             let reason = format!("`{}` does not exist", text.escape_debug());
             (reason, "Add the file, correct its name, or remove the ignore rule that leaves it out.")
@@ -403,7 +403,7 @@ impl Builder<'_> {
         self.problem(Kind::Missing, at.clone(), reason, way_out);
     }
 
-    /// Returns the path of a file that is read and is not a resource.
+    /// Returns the path of a file that the build reads, other than a resource.
     pub(super) fn loaded(&mut self, directory: &str, text: &str, at: &Place, into: &mut Accumulated) -> Option<String> {
         let path = self.path(directory, text, at, into)?;
         if self.files.bytes().contains_key(&path) {
@@ -414,7 +414,7 @@ impl Builder<'_> {
     }
 }
 
-/// Tells whether kustomize would take a text for a URL or a git repository.
+/// Reports whether kustomize reads a text as a URL or a git repository.
 fn is_remote(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let starts = ["git::", "gh:", "git@", "github.com:", "github.com/"];

@@ -1,13 +1,13 @@
-//! What a kustomization file changes in all of its objects: kustomize's transformers, in its order.
+//! Applies the changes that a kustomization file makes to all of its objects: kustomize's transformers, in their order.
 
 use super::accumulated::Accumulated;
 use super::build::{Builder, Layer};
 use super::problem::{Kind, Place};
 use super::shape::{field, items, text};
 
-/// Kinds whose objects keep their names.
+/// Kinds whose objects get no prefix or suffix.
 const UNPREFIXED: [&str; 2] = ["CustomResourceDefinition", "Namespace"];
-/// Kinds that `replicas` is for.
+/// Kinds that `replicas` changes.
 const SCALED: [&str; 4] = ["Deployment", "ReplicationController", "ReplicaSet", "StatefulSet"];
 
 impl Builder<'_> {
@@ -23,13 +23,13 @@ impl Builder<'_> {
         into.reindex();
         let order = layer.root.and_then(|root| text(field(root, "sortOptions")?, "order"));
         if let Some(order) = order.filter(|order| !matches!(*order, "legacy" | "fifo")) {
-            let reason = format!("`sortOptions.order` is `{}`", order.escape_debug());
+            let reason = format!("invalid `sortOptions.order`: expected `legacy` or `fifo`, found `{}`", order.escape_debug());
             self.problem(Kind::InvalidFile, layer.place("sortOptions"), reason, "Write `legacy` or `fifo`.");
         }
         for key in ["transformers", "validators"] {
             if !layer.items(key).is_empty() {
                 into.complete = false;
-                self.unchecked(layer.place(key), format!("not checked: `{key}` are not run here"));
+                self.unchecked(layer.place(key), format!("not checked: this program does not run `{key}`"));
             }
         }
         self.variables(layer, into);
@@ -56,7 +56,7 @@ impl Builder<'_> {
             let name = text(item, "name").unwrap_or_default();
             let scaled = |id: super::resource::Id| id.name == name && SCALED.contains(&id.kind.as_str());
             if into.complete && !into.resources.iter().any(|resource| resource.ids().any(scaled)) {
-                let reason = format!("`replicas` names `{}`, which the build does not have", name.escape_debug());
+                let reason = format!("`replicas` names `{}`, which is not in the build", name.escape_debug());
                 let way_out = "Write the name of a Deployment, StatefulSet, ReplicaSet or ReplicationController.";
                 self.problem(Kind::ReplicasWithoutObject, Place::new(file, item.line), reason, way_out);
             }
@@ -82,7 +82,7 @@ fn rename(layer: &Layer<'_>, into: &mut Accumulated) {
     }
 }
 
-/// Sets labels and annotations in the metadata, where later patches select by them.
+/// Sets labels and annotations in the metadata, because later patches may select objects by them.
 fn label(layer: &Layer<'_>, into: &mut Accumulated) {
     let Some(root) = layer.root else { return };
     let mut pairs: Vec<(&str, &str, &str)> = Vec::new();

@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets that kustomize makes.
+//! Generates ConfigMaps and Secrets as kustomize does.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use super::shape::{field, items, text};
 
 const BROKEN: Kind = Kind::InvalidGenerator;
 
-/// A key and what it holds.
+/// A key and its value.
 type Pair = (String, Vec<u8>);
 
 impl Builder<'_> {
@@ -26,25 +26,25 @@ impl Builder<'_> {
         for key in ["helmCharts", "helmChartInflationGenerator"] {
             if !layer.items(key).is_empty() {
                 into.complete = false;
-                let way_out = "Write a HelmRelease instead: Flux builds with the plugins of kustomize switched off.";
+                let way_out = "Write a HelmRelease instead: Flux builds without the plugins of kustomize.";
                 self.problem(
                     BROKEN,
                     layer.place(key),
-                    format!("`{key}` needs Helm, which Flux does not run here"),
+                    format!("`{key}` needs Helm, which Flux does not run in a build"),
                     way_out,
                 );
             }
         }
         if !layer.items("generators").is_empty() {
             into.complete = false;
-            self.unchecked(layer.place("generators"), "not checked: `generators` are not run here");
+            self.unchecked(layer.place("generators"), "not checked: this program does not run `generators`");
         }
     }
 
     fn generator(&mut self, layer: &Layer<'_>, at: &Place, kind: &str, item: &Node, into: &mut Accumulated) {
         let Some(name) = text(item, "name") else {
             into.complete = false;
-            return self.problem(BROKEN, at.clone(), "the generator has no `name`", "Write the name of the object.");
+            return self.problem(BROKEN, at.clone(), "missing `name` of the generator", "Write the name of the object.");
         };
         let Some(pairs) = self.pairs(layer.directory, at, item, into) else {
             into.complete = false;
@@ -80,7 +80,7 @@ impl Builder<'_> {
         into.absorb_generated(made, behavior(item), self);
     }
 
-    /// Returns the keys with their values; nothing where one of them cannot be made.
+    /// Returns the keys with their values, or `None` where a key or value cannot be read.
     fn pairs(&mut self, directory: &str, at: &Place, item: &Node, into: &mut Accumulated) -> Option<Vec<Pair>> {
         let mut pairs: Vec<(Pair, usize)> = Vec::new();
         let mut whole = true;
@@ -97,7 +97,7 @@ impl Builder<'_> {
                 pairs.push(((key.to_owned(), unquoted(value).into()), literal.line));
             } else {
                 whole = false;
-                let reason = "the literal is not `KEY=VALUE`";
+                let reason = "invalid literal: expected `KEY=VALUE`";
                 self.problem(BROKEN, Place::new(&at.file, literal.line), reason, "Write `KEY=VALUE`.");
             }
         }
@@ -110,7 +110,7 @@ impl Builder<'_> {
         for (at_pair, ((key, _), line)) in pairs.iter().enumerate() {
             if pairs[..at_pair].iter().any(|((other, _), _)| other == key) {
                 whole = false;
-                let reason = format!("the generator has the key `{}` twice", key.escape_debug());
+                let reason = format!("duplicate key `{}` in the generator", key.escape_debug());
                 self.problem(BROKEN, Place::new(&at.file, *line), reason, "Remove or rename one of the two.");
             }
         }
@@ -122,7 +122,7 @@ impl Builder<'_> {
             None => (source.rsplit('/').next().unwrap_or_default(), source),
             Some((key, path)) if !key.is_empty() && !path.is_empty() && !path.contains('=') => (key, path),
             Some(_) => {
-                let reason = format!("`{}` is not `PATH` or `KEY=PATH`", source.escape_debug());
+                let reason = format!("invalid file `{}`: expected `PATH` or `KEY=PATH`", source.escape_debug());
                 self.problem(BROKEN, at.clone(), reason, "Write the path of the file, or a key, `=` and the path.");
                 return None;
             }
@@ -156,13 +156,13 @@ fn behavior(item: &Node) -> Option<Behavior> {
     }
 }
 
-/// Removes the quotes around a value that has the same at both ends.
+/// Removes the quotes around a value that has the same quote at both ends.
 fn unquoted(value: &str) -> &str {
     let inner = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
     inner('"').or_else(|| inner('\'')).unwrap_or(value)
 }
 
-/// Adds entries to a mapping of an object, where it does not have them.
+/// Adds entries to a mapping of an object unless the mapping has their keys.
 pub(super) fn keep(node: &mut Node, key: &str, entries: Vec<Entry>) {
     if entries.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! JSON Patch, as the library that kustomize uses applies it.
+//! Applies JSON Patch as the library that kustomize uses does.
 //!
 //! <https://datatracker.ietf.org/doc/html/rfc6902>. Unlike the RFC, that library lets `replace` add a key to a mapping.
 
@@ -7,17 +7,17 @@ use crate::yaml::{Entry, Node, Value};
 use super::resource::{entries_mut, moved, scalar, size};
 use super::scalar::{Type, type_of};
 
-/// Most nodes of an object that operations copied into.
+/// Largest number of nodes of a patched object.
 const MOST_NODES: usize = 1_000_000;
-/// Deepest nesting of an object that operations copied into.
+/// Deepest nesting of a patched object.
 const MOST_DEPTH: usize = 200;
 
-/// Why an operation does not apply.
+/// The reason why an operation cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// kustomize refuses it.
+    /// kustomize refuses the operation.
     Refused(String),
-    /// The result would be larger than is built here.
+    /// The result would be larger than this program supports.
     TooLarge,
 }
 
@@ -28,14 +28,14 @@ fn refused<T>(reason: impl Into<String>) -> Result<T, Failure> {
 /// Applies one operation to an object.
 ///
 /// # Errors
-/// When the operation is invalid or does not fit the object.
+/// When the operation is invalid, or cannot be applied to the object.
 pub(super) fn apply(document: &mut Node, operation: &Node) -> Result<(), Failure> {
     let op = operation.text_at(&["op"]).unwrap_or("unknown");
     if !matches!(op, "add" | "remove" | "replace" | "move" | "copy" | "test") {
         return refused(format!("unknown operation `{}`", op.escape_debug()));
     }
     let Some(path) = operation.get(&["path"]).and_then(Node::as_str) else {
-        return refused(format!("the operation `{op}` has no `path`"));
+        return refused(format!("missing `path` of the operation `{op}`"));
     };
     let value = || operation.get(&["value"]).cloned().unwrap_or_else(null);
     let from = || operation.get(&["from"]).and_then(Node::as_str);
@@ -52,7 +52,7 @@ pub(super) fn apply(document: &mut Node, operation: &Node) -> Result<(), Failure
             let value = found(document, from)?.unwrap_or_else(null);
             add(document, path, &value)
         }
-        _ => refused(format!("the operation `{op}` has no `from`")),
+        _ => refused(format!("missing `from` of the operation `{op}`")),
     }
 }
 
@@ -61,7 +61,7 @@ fn null() -> Node {
     Node { value, ..scalar("", 0) }
 }
 
-/// Returns the steps to the container, and the last one.
+/// Splits a path into the steps to the container and the last step.
 fn steps(path: &str) -> Option<(Vec<String>, String)> {
     let (_, below) = path.split_once('/')?;
     let decoded = |part: &str| part.replace("~1", "/").replace("~0", "~");
@@ -70,7 +70,7 @@ fn steps(path: &str) -> Option<(Vec<String>, String)> {
     Some((parts, last))
 }
 
-/// Returns the mapping or list that the last step of a path is of.
+/// Returns the mapping or list that contains the last step of a path.
 fn container<'n>(document: &'n mut Node, path: &str) -> Result<(&'n mut Node, String), Failure> {
     let missing = || Failure::Refused(format!("the object has no `{}`", path.escape_debug()));
     let (parts, last) = steps(path).ok_or_else(missing)?;
@@ -91,7 +91,7 @@ fn container<'n>(document: &'n mut Node, path: &str) -> Result<(&'n mut Node, St
     if node.is_mapping() || node.is_sequence() { Ok((node, last)) } else { Err(missing()) }
 }
 
-/// Returns the index that a step names in a list; a negative one counts from the end.
+/// Returns the index that a step names in a list. A negative index counts from the end.
 fn position(step: &str, length: usize) -> Option<usize> {
     let at: i64 = step.parse().ok()?;
     usize::try_from(at).ok().or_else(|| length.checked_sub(usize::try_from(-at).ok()?))
@@ -124,7 +124,7 @@ fn add(document: &mut Node, path: &str, value: &Node) -> Result<(), Failure> {
         let at = if last == "-" { Some(items.len()) } else { position(&last, items.len() + 1) };
         match at.filter(|at| *at <= items.len()) {
             Some(at) => items.insert(at, value),
-            None => return refused(format!("the list has no place `{}`", path.escape_debug())),
+            None => return refused(format!("the list has no position `{}`", path.escape_debug())),
         }
         return Ok(());
     }
@@ -162,7 +162,7 @@ fn replace(document: &mut Node, path: &str, value: &Node) -> Result<(), Failure>
     room(document, value)?;
     if path.is_empty() {
         if !value.is_mapping() {
-            return refused("the operation `replace` puts no mapping in place of the object");
+            return refused("invalid `value` of the operation `replace`: expected a mapping for the whole object");
         }
         *document = moved(value, document.line);
         return Ok(());
@@ -186,10 +186,10 @@ fn test(document: &mut Node, path: &str, value: &Node) -> Result<(), Failure> {
     if there.is_some_and(|there| same(&there, value)) || (value.is_null() && found(document, path)?.is_none()) {
         return Ok(());
     }
-    refused(format!("the test of `{}` fails", path.escape_debug()))
+    refused(format!("the value of `{}` is not the one that the operation `test` expects", path.escape_debug()))
 }
 
-/// Tells whether two trees are the same as JSON. Both are at most as deep as what is built here.
+/// Reports whether two trees are equal as JSON. The recursion is bounded, because objects of a build have a limited depth.
 fn same(a: &Node, b: &Node) -> bool {
     let (a, b) = (a.resolved(), b.resolved());
     match (type_of(a), type_of(b)) {

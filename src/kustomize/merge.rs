@@ -1,5 +1,5 @@
-//! Strategic merge, as far as it decides whether a patch fits and what the objects are that Flux reads. Lists are replaced: that is
-//! how they are merged in all kinds that kustomize has no schema of, and the lists of the others are not read here.
+//! Strategic merge, as far as needed to tell whether a patch applies and to build the objects that Flux reads. Lists are
+//! replaced, as kustomize does for kinds without a schema. The lists of other kinds are not read by this program.
 
 use crate::yaml::{Entry, Node};
 
@@ -8,17 +8,17 @@ use super::scalar::{Type, type_of};
 
 const DIRECTIVE: &str = "$patch";
 
-/// What is left of a node.
+/// The result of merging a node.
 #[derive(Debug)]
 enum Left {
     Node(Node),
     Nothing,
 }
 
-/// Merges a patch into an object; returns nothing where the patch deletes the object.
+/// Merges a patch into an object, and returns `None` where the patch deletes the object.
 ///
 /// # Errors
-/// When the patch has another type than the object somewhere, or a directive that does not exist.
+/// When a value of the patch has another type than in the object, or the patch has an unknown directive.
 pub(super) fn merge(object: &Node, patch: &Node) -> Result<Option<Node>, String> {
     match merged(object, patch, "")? {
         Left::Node(node) => Ok(Some(once(node))),
@@ -26,7 +26,7 @@ pub(super) fn merge(object: &Node, patch: &Node) -> Result<Option<Node>, String>
     }
 }
 
-/// The depth is at most that of the patch, which the parser bounds.
+/// Merges a node of a patch. The recursion is as deep as the patch, whose depth the parser limits.
 fn merged(into: &Node, patch: &Node, field: &str) -> Result<Left, String> {
     let (from, to) = (type_of(patch), type_of(into));
     if from == Type::Null {
@@ -57,7 +57,7 @@ fn merged(into: &Node, patch: &Node, field: &str) -> Result<Left, String> {
     for (at, entry) in patch.entries().iter().enumerate() {
         let Some(key) = entry.key.as_str().filter(|key| *key != DIRECTIVE) else { continue };
         if patch.entries()[..at].iter().any(|other| other.key.as_str() == Some(key)) {
-            continue; // the first holds
+            continue; // kustomize uses the first of several equal keys.
         }
         let below = if field.is_empty() { key.to_owned() } else { format!("{field}.{key}") };
         let left = match into.entry(key) {
@@ -93,7 +93,7 @@ fn added(patch: &Node, line: usize) -> Left {
     Left::Node(node)
 }
 
-/// Removes entries without a value whose key comes again, as merging does everywhere in the object.
+/// Removes entries without a value whose key occurs again later, as merging does in the whole object.
 fn once(mut node: Node) -> Node {
     if node.duplicate_key().is_none() {
         return node;

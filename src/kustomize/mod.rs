@@ -1,5 +1,6 @@
-//! Builds the directories of a bundle as kustomize-controller does, in memory: the objects that Flux applies, and all that kustomize
-//! would refuse, each with its line. What the build does not cover it says, and everything that depends on that is not reported.
+//! Builds the directories of a bundle in memory as kustomize-controller does. The result is the objects that Flux applies, and
+//! every problem that kustomize would refuse, with its line. The build reports features that it does not support, and reports
+//! no problem that depends on them.
 
 mod accumulated;
 mod build;

@@ -1,4 +1,4 @@
-//! Patches: how kustomize reads them, and what it changes by them.
+//! Reads and applies patches as kustomize does.
 
 use crate::yaml::{self, Node};
 
@@ -13,12 +13,13 @@ use super::select::{Selector, Unusable};
 use super::shape::{field, text};
 use super::strict::strict;
 
-/// The text of a patch, and where its lines are.
+/// The text of a patch and the place of its lines.
 struct Source {
     text: String,
-    /// File of the text.
+    /// File that holds the text.
     file: String,
-    /// What is added to a line of the text; nothing where the lines of the text are not lines of the file.
+    /// Number that is added to a line of the text to get the line of the file. Absent where the text's lines are not lines of
+    /// the file.
     before: Option<usize>,
     /// The item that names or holds the patch.
     at: Place,
@@ -37,16 +38,16 @@ impl Source {
     }
 }
 
-/// What a patch is.
+/// The two forms of patches.
 enum Patch {
-    /// Strategic merge patches.
+    /// Strategic merge patches, one for each document.
     Merge(Vec<Read>),
-    /// Operations of JSON Patch.
+    /// Operations of a JSON Patch.
     Operations(Vec<Node>),
 }
 
 impl Builder<'_> {
-    /// Applies `patchesStrategicMerge`.
+    /// Applies the list `patchesStrategicMerge`.
     pub(super) fn strategic_merge(&mut self, layer: &Layer<'_>, into: &mut Accumulated) {
         let listed = layer.items("patchesStrategicMerge");
         let mut found = false;
@@ -73,25 +74,25 @@ impl Builder<'_> {
         }
         if let Some((file, item)) = listed.first().filter(|_| !found) {
             let at = Place::new(file, item.line);
-            self.problem(Kind::InvalidPatch, at, "the patches are empty", "Remove `patchesStrategicMerge`.");
+            self.problem(Kind::InvalidPatch, at, "the list `patchesStrategicMerge` has only empty patches", "Remove `patchesStrategicMerge`.");
         }
     }
 
-    /// Applies `patches`.
+    /// Applies the list `patches`.
     pub(super) fn patches(&mut self, layer: &Layer<'_>, into: &mut Accumulated) {
         for (file, item) in layer.items("patches") {
             self.patch(layer.directory, &Place::new(file, item.line), item, into);
         }
     }
 
-    /// Applies `patchesJson6902`.
+    /// Applies the list `patchesJson6902`.
     pub(super) fn json_patches(&mut self, layer: &Layer<'_>, into: &mut Accumulated) {
         for (file, item) in layer.items("patchesJson6902") {
             let at = Place::new(file, item.line);
             let target = field(item, "target").filter(|target| !target.is_null());
             if target.and_then(|target| text(target, "name")).is_none() {
                 let way_out = "Write `target:` with the kind and the name of the object.";
-                self.problem(Kind::InvalidPatch, at, "the patch has no `target` with a `name`", way_out);
+                self.problem(Kind::InvalidPatch, at, "missing `target` with a `name` in the patch", way_out);
                 continue;
             }
             let Some(source) = self.only_source(layer.directory, &at, item, into) else { continue };
@@ -99,7 +100,7 @@ impl Builder<'_> {
                 Some(found) if !found.is_empty() => self.operate(&source, target, &found, into),
                 _ => {
                     let way_out = "Write a list of operations, each with `op` and `path`.";
-                    self.problem(Kind::InvalidPatch, source.at, "the patch is not a list of operations", way_out);
+                    self.problem(Kind::InvalidPatch, source.at, "invalid JSON patch: expected a list of operations", way_out);
                 }
             }
         }
@@ -114,7 +115,7 @@ impl Builder<'_> {
         match self.read_patch(&source) {
             Some(Patch::Merge(patches)) => match target {
                 Some(_) if patches.len() > 1 => {
-                    let reason = "a patch of several documents has a `target`";
+                    let reason = "a patch with several documents cannot have a `target`";
                     let way_out = "Remove `target`, or write each document as a patch of its own.";
                     self.problem(Kind::InvalidPatch, at.clone(), reason, way_out);
                 }
@@ -133,7 +134,7 @@ impl Builder<'_> {
             Some(Patch::Operations(found)) if target.is_none() => {
                 if !found.is_empty() {
                     let way_out = "Write `target:` with the kind and the name of the object.";
-                    self.problem(Kind::InvalidPatch, at.clone(), "the JSON patch has no `target`", way_out);
+                    self.problem(Kind::InvalidPatch, at.clone(), "missing `target` of the JSON patch", way_out);
                 }
             }
             Some(Patch::Operations(found)) => self.operate(&source, target, &found, into),
@@ -141,7 +142,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Returns the text of a patch that has either `patch` or `path`.
+    /// Returns the text of a patch, which must have exactly one of `patch` and `path`.
     fn only_source(&mut self, directory: &str, at: &Place, item: &Node, into: &mut Accumulated) -> Option<Source> {
         let inline = field(item, "patch").filter(|node| node.as_str().is_some_and(|text| !text.trim().is_empty()));
         let reason = match (inline, text(item, "path")) {
@@ -151,7 +152,7 @@ impl Builder<'_> {
                 return self.source(directory, path, &Place::new(&at.file, line), into);
             }
             (Some(_), Some(_)) => "the patch has both `patch` and `path`",
-            (None, None) => "the patch has neither `patch` nor `path`",
+            (None, None) => "missing `patch` or `path` in the patch",
         };
         self.problem(Kind::InvalidPatch, at.clone(), reason, "Write either the patch itself or the path of its file.");
         None
@@ -172,7 +173,7 @@ impl Builder<'_> {
             return Some(Patch::Operations(found));
         }
         let Unread { line, reason, .. } = unread;
-        let reason = format!("the patch is neither objects nor a list of operations: {reason}");
+        let reason = format!("invalid patch: expected an object or a list of operations: {reason}");
         let way_out = "Write an object with `kind` and `metadata.name`, or a list of operations with `op` and `path`.";
         self.problem(Kind::InvalidPatch, source.place(line), reason, way_out);
         None
@@ -188,14 +189,14 @@ impl Builder<'_> {
         match into.matching(&id).as_slice() {
             [at] => self.merge_into(source, patch, *at, (false, false), into),
             [] if into.complete => {
-                let reason = format!("the patch is for {}, which the build does not have", id.described());
+                let reason = format!("the patch is for {}, which is not in the build", id.described());
                 let way_out = near(&id, into).unwrap_or_else(|| "Correct the patch, or remove it.".to_owned());
                 self.problem(Kind::PatchWithoutObject, source.place(patch.line), reason, way_out);
             }
             [] => {}
             _ => {
-                let reason = format!("the patch is for {}, which several objects are or were", id.described());
-                let way_out = "Name the object under `target`.";
+                let reason = format!("the patch is for {}, and several objects have or had this id", id.described());
+                let way_out = "Select the object with a `target`.";
                 self.problem(Kind::PatchWithoutObject, source.place(patch.line), reason, way_out);
             }
         }
@@ -247,14 +248,14 @@ impl Builder<'_> {
             Ok(None) => resource.node = super::resource::mapping(Vec::new(), before.line),
             Err(reason) => {
                 into.complete = false;
-                let reason = format!("the patch does not fit {}: {reason}", Id::of(&before).described());
-                let way_out = "Write a value of the type that the object has.";
+                let reason = format!("cannot patch {}: {reason}", Id::of(&before).described());
+                let way_out = "Write a value of the same type as in the object.";
                 self.problem(Kind::PatchDoesNotFit, source.place(patch.line), reason, way_out);
             }
         }
     }
 
-    /// Returns the objects that a target selects.
+    /// Returns the indices of the objects that a target selects.
     fn selected(&mut self, source: &Source, target: &Node, into: &mut Accumulated) -> Vec<usize> {
         let place = Place::new(&source.at.file, target.line);
         let selector = match Selector::of(target) {
@@ -266,14 +267,14 @@ impl Builder<'_> {
             }
             Err(Unusable::Unknown(what)) => {
                 into.complete = false;
-                self.unchecked(place, format!("not checked: {what} is not understood here"));
+                self.unchecked(place, format!("not checked: this program does not support {what}"));
                 return Vec::new();
             }
         };
         let selects = |(at, resource): (usize, &super::resource::Resource)| selector.selects(resource).then_some(at);
         let found: Vec<usize> = into.resources.iter().enumerate().filter_map(selects).collect();
         if found.is_empty() && into.complete {
-            let reason = "the target of the patch selects no object, so kustomize leaves the patch out in silence";
+            let reason = "the target of the patch selects no object, so kustomize silently ignores the patch";
             self.problem(Kind::PatchSelectsNothing, place, reason, "Correct the target, or remove the patch.");
         }
         found
@@ -291,14 +292,14 @@ impl Builder<'_> {
                     Ok(()) => {}
                     Err(Failure::Refused(reason)) => {
                         into.complete = false;
-                        let reason = format!("the patch does not fit {}: {reason}", id.described());
-                        let way_out = "Correct the path, or add what is missing to the object.";
+                        let reason = format!("cannot patch {}: {reason}", id.described());
+                        let way_out = "Correct the path, or add the missing field to the object.";
                         self.problem(Kind::PatchDoesNotFit, place, reason, way_out);
                         break;
                     }
                     Err(Failure::TooLarge) => {
                         into.complete = false;
-                        self.unchecked(place, "not checked: the patched object is too large");
+                        self.unchecked(place, "not checked: the patched object is larger than this program supports");
                         break;
                     }
                 }
@@ -311,13 +312,13 @@ impl Builder<'_> {
     fn still_an_object(&mut self, source: &Source, node: &Node, id: &Id) {
         let filled = |path: &[&str]| node.text_at(path).is_some_and(|text| !text.is_empty());
         if !filled(&["kind"]) || !filled(&["metadata", "name"]) {
-            let reason = format!("the patch takes the kind or the name from {}", id.described());
+            let reason = format!("the patch removes the kind or the name of {}", id.described());
             self.problem(Kind::PatchDoesNotFit, source.at.clone(), reason, "Keep `kind` and `metadata.name`.");
         }
     }
 }
 
-/// Reads operations of JSON Patch; returns nothing for a text that is something else.
+/// Reads the operations of a JSON Patch, or returns `None` for a text of another form.
 fn operations(text: &str) -> Option<Vec<Node>> {
     let documents = yaml::parse(text).ok()?;
     strict(text, &documents).is_ok().then_some(())?;
@@ -326,14 +327,14 @@ fn operations(text: &str) -> Option<Vec<Node>> {
     valid.then(|| root.items().iter().map(resolved).collect())
 }
 
-/// Removes the objects that a patch deleted.
+/// Removes the objects that a patch has deleted.
 fn drop_deleted(into: &mut Accumulated) {
     let empty = |node: &Node| node.is_mapping() && node.entries().is_empty();
     into.resources.retain(|resource| !empty(&resource.node));
     into.reindex();
 }
 
-/// Returns what to write where an object differs from what a patch names in one part alone.
+/// Returns the correction where an object differs from the id in a patch only by its version or only by its namespace.
 fn near(id: &Id, into: &Accumulated) -> Option<String> {
     let same = |other: &&Id| other.kind == id.kind && other.name == id.name;
     let ids: Vec<Id> = into.resources.iter().map(super::resource::Resource::original).collect();

@@ -1,6 +1,7 @@
-//! What a build finds: what kustomize refuses, what it silently leaves out, and what the build here does not understand.
+//! The problems that a build finds: input that kustomize refuses or silently ignores, and features that this program does not
+//! support.
 
-/// A line of a file.
+/// A line of a file in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// Path of the file below the root that Flux unpacks.
@@ -15,26 +16,26 @@ impl Place {
     }
 }
 
-/// Kinds of problem.
+/// The kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// A file that the build reads is not YAML.
     BrokenYaml,
-    /// A mapping of an object has a key twice.
+    /// A mapping of an object has a duplicate key.
     DuplicateKey,
     /// A kustomization file has a field that kustomize does not know.
     UnknownField,
-    /// A kustomization file has a field twice: kustomize takes the last in silence.
+    /// A kustomization file has a duplicate field, of which kustomize silently uses the last.
     RepeatedField,
     /// A field of a kustomization file has a value of another type.
     FieldType,
-    /// A kustomization file is not one as a whole: empty, of another kind, or one of several in its directory.
+    /// A kustomization file is invalid as a whole: empty, of another kind, or one of several in its directory.
     InvalidFile,
-    /// A file or directory that is named does not exist.
+    /// A listed file or directory does not exist.
     Missing,
-    /// A directory is built as part of itself.
+    /// A directory includes itself.
     Cycle,
-    /// A document is not an object.
+    /// A document is not a Kubernetes object.
     NotAnObject,
     /// An object without `apiVersion`: kustomize builds it, and the API server refuses it.
     WithoutVersion,
@@ -44,9 +45,9 @@ pub(crate) enum Kind {
     InvalidPatch,
     /// A strategic merge patch names an object that the build does not have.
     PatchWithoutObject,
-    /// The target of a patch selects nothing, which kustomize accepts in silence.
+    /// The target of a patch selects nothing, which kustomize silently accepts.
     PatchSelectsNothing,
-    /// A patch does not fit the object that it is for.
+    /// A patch cannot be applied to its object.
     PatchDoesNotFit,
     /// A generator cannot make its object.
     InvalidGenerator,
@@ -56,19 +57,19 @@ pub(crate) enum Kind {
     InvalidReplacement,
     /// An item of `replicas` names no object.
     ReplicasWithoutObject,
-    /// The build here does not cover a feature.
+    /// The bundle uses a feature that this program does not support.
     Unchecked,
 }
 
-/// One problem.
+/// A problem that a build found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Problem {
-    /// The line that kustomize refuses.
+    /// Place that the problem is about.
     pub place: Place,
-    /// Its kind.
+    /// Kind of the problem.
     pub kind: Kind,
-    /// What is wrong there.
+    /// Reason of the problem: one sentence without a period.
     pub reason: String,
-    /// What to do about it, in a whole sentence.
+    /// Instruction that resolves the problem, in a whole sentence.
     pub way_out: String,
 }

@@ -1,5 +1,5 @@
-//! Replacements: a value of one object that kustomize copies into others. What is checked is whether there is a source, and whether
-//! the fields exist; the paths that this module does not follow are left out.
+//! Applies replacements, which copy a value of one object into others. This module checks that the source and the fields exist,
+//! and skips the forms of paths that it does not support.
 
 use crate::yaml::{self, Node, Value};
 
@@ -13,11 +13,11 @@ use super::shape::{field, items, text};
 const BROKEN: Kind = Kind::InvalidReplacement;
 const NAME: &str = "metadata.name";
 
-/// What a path of a field leads to.
+/// The value at a field path.
 enum Found {
     Node(Node),
     Missing,
-    /// The path has parts that are not followed here.
+    /// The path has a form that this module does not support.
     Unknown,
 }
 
@@ -30,8 +30,8 @@ impl Builder<'_> {
                 continue;
             };
             if field(item, "source").is_some() || field(item, "targets").is_some() {
-                let reason = "the replacement has both `path` and its own source or targets";
-                self.problem(BROKEN, at, reason, "Keep one of the two.");
+                let reason = "the replacement has `path` as well as a source or targets";
+                self.problem(BROKEN, at, reason, "Keep either `path`, or `source` and `targets`.");
                 continue;
             }
             let Some(path) = self.loaded(layer.directory, path, &at, into) else { continue };
@@ -44,11 +44,11 @@ impl Builder<'_> {
                     }
                 }
                 Ok(_) => {
-                    let reason = "the file holds neither a replacement nor a list of them";
+                    let reason = "expected a replacement or a list of replacements in the file";
                     self.problem(BROKEN, Place::new(&path, 1), reason, "Write `source` and `targets`.");
                 }
                 Err(error) => {
-                    let reason = format!("broken YAML in column {}: {}", error.column, error.reason);
+                    let reason = format!("invalid YAML in column {}: {}", error.column, error.reason);
                     self.problem(Kind::BrokenYaml, Place::new(&path, error.line), reason, "Correct the YAML.");
                 }
             }
@@ -60,8 +60,8 @@ impl Builder<'_> {
         let literal = field(item, "sourceValue").filter(|node| !node.is_null());
         let reason = match (source, literal, field(item, "targets").filter(|node| !node.is_null())) {
             (Some(_), Some(_), _) => "the replacement has both `source` and `sourceValue`",
-            (None, None, _) => "the replacement has no `source`",
-            (_, _, None) => "the replacement has no `targets`",
+            (None, None, _) => "missing `source` of the replacement",
+            (_, _, None) => "missing `targets` of the replacement",
             (Some(source), None, Some(_)) => {
                 let value = self.value(at, source, into);
                 return self.targets(at, item, value.as_ref(), into);
@@ -71,7 +71,7 @@ impl Builder<'_> {
         self.problem(BROKEN, at.clone(), reason, "Write `source` and `targets`.");
     }
 
-    /// Returns the value that is copied; nothing where it is refused or not known.
+    /// Returns the value to copy, or `None` where the source is refused or not supported.
     fn value(&mut self, at: &Place, source: &Node, into: &mut Accumulated) -> Option<Node> {
         let part = |key: &str| text(source, key).unwrap_or_default();
         let fits = |text: &str, pattern: &str| pattern.is_empty() || text == pattern;
@@ -87,10 +87,10 @@ impl Builder<'_> {
         let [only] = matches.as_slice() else {
             if into.complete || matches.len() > 1 {
                 let reason = match matches.len() {
-                    0 => "the source selects no object".to_owned(),
-                    count => format!("the source selects {count} objects, expected one"),
+                    0 => "the source of the replacement selects no object, expected one".to_owned(),
+                    count => format!("the source of the replacement selects {count} objects, expected one"),
                 };
-                self.problem(BROKEN, place, reason, "Write the kind, the name and the namespace of one object.");
+                self.problem(BROKEN, place, reason, "Give the kind, name and namespace of one object.");
             }
             into.complete = false;
             return None;
@@ -100,11 +100,11 @@ impl Builder<'_> {
             Found::Node(node) if field(source, "options").is_none() => Some(node),
             Found::Node(_) | Found::Unknown => {
                 into.complete = false;
-                self.unchecked(place, "not checked: the source of the replacement is not followed here");
+                self.unchecked(place, "not checked: this program does not support the source of the replacement");
                 None
             }
             Found::Missing => {
-                let reason = format!("{} has no `{}`", only.id().described(), path.escape_debug());
+                let reason = format!("missing field in {}: `{}`", only.id().described(), path.escape_debug());
                 self.problem(BROKEN, place, reason, "Correct `fieldPath`.");
                 into.complete = false;
                 None
@@ -116,7 +116,7 @@ impl Builder<'_> {
         for target in items(item, "targets") {
             let place = Place::new(&at.file, target.line);
             let Some(select) = field(target, "select").filter(|node| !node.is_null()) else {
-                self.problem(BROKEN, place, "the target has no `select`", "Write `select` with a kind and a name.");
+                self.problem(BROKEN, place, "missing `select` in the target of the replacement", "Write `select` with a kind and a name.");
                 continue;
             };
             let selector = match Selector::of(select) {
@@ -126,13 +126,13 @@ impl Builder<'_> {
                     continue;
                 }
                 Err(Unusable::Unknown(what)) => {
-                    self.unchecked(place, format!("not checked: {what} is not understood here"));
+                    self.unchecked(place, format!("not checked: this program does not support {what}"));
                     into.complete = false;
                     continue;
                 }
             };
             if !items(target, "reject").is_empty() {
-                self.unchecked(place, "not checked: a target with `reject` is not followed here");
+                self.unchecked(place, "not checked: this program does not support a target with `reject`");
                 into.complete = false;
                 continue;
             }
@@ -153,8 +153,8 @@ impl Builder<'_> {
             for path in &paths {
                 match find(&resource.node, path) {
                     Found::Missing if !creates => {
-                        let reason = format!("{} has no `{}`", resource.id().described(), path.escape_debug());
-                        let way_out = "Correct the path, or say `options: {create: true}`.";
+                        let reason = format!("missing field in {}: `{}`", resource.id().described(), path.escape_debug());
+                        let way_out = "Correct the path, or set `options: {create: true}`.";
                         self.problem(BROKEN, at.clone(), reason, way_out);
                     }
                     Found::Node(_) if !unknown => put(&mut resource.node, path, value),
@@ -165,12 +165,12 @@ impl Builder<'_> {
         }
         if unknown && value.is_some() {
             into.complete = false;
-            self.unchecked(at.clone(), "not checked: the targets of the replacement are not followed here");
+            self.unchecked(at.clone(), "not checked: this program does not support the targets of the replacement");
         }
     }
 }
 
-/// Returns the parts of a path of which all are plain keys.
+/// Returns the parts of a path, or `None` unless all of them are plain keys.
 fn parts(path: &str) -> Option<Vec<&str>> {
     let plain = |part: &&str| !part.is_empty() && !part.contains(['[', ']', '*', '\\']);
     path.split('.').map(|part| Some(part).filter(plain)).collect()

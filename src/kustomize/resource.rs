@@ -1,10 +1,10 @@
-//! Objects in a build, by the ids by which kustomize tells them apart.
+//! The objects of a build, with the ids that kustomize identifies them by.
 
 use crate::yaml::{Entry, Node, Style, Value};
 
 use super::problem::Place;
 
-/// Kinds that kustomize knows to be of the whole cluster, by `apiVersion`.
+/// Kinds that kustomize treats as cluster-scoped, by `apiVersion`.
 const CLUSTER_KINDS: [(&str, &[&str]); 14] = [
     ("admissionregistration.k8s.io/v1", &["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"]),
     ("admissionregistration.k8s.io/v1beta1", &["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"]),
@@ -22,13 +22,13 @@ const CLUSTER_KINDS: [(&str, &[&str]); 14] = [
     ("v1", &["ComponentStatus", "Namespace", "Node", "PersistentVolume"]),
 ];
 
-/// Namespace of objects that name none.
+/// Namespace of objects that do not set one.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// What kustomize tells objects apart by.
+/// The identity of an object in kustomize.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id {
-    /// API group; empty for the core group.
+    /// API group, empty for the core group.
     pub group: String,
     /// API version without its group.
     pub version: String,
@@ -36,7 +36,7 @@ pub(crate) struct Id {
     pub kind: String,
     /// Name of the object.
     pub name: String,
-    /// Namespace; `default` where the object says none, nothing for kinds of the whole cluster.
+    /// Namespace: `default` where the object does not set one. Absent for cluster-scoped kinds.
     pub namespace: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl Id {
         Self { group, version, kind, name: text(&["metadata", "name"]), namespace }
     }
 
-    /// Returns the id as a message says it.
+    /// Returns the id in words for messages.
     pub(crate) fn described(&self) -> String {
         let kind = if self.kind.is_empty() { "an object without kind" } else { &self.kind };
         let namespace = self.namespace.as_ref().map_or(String::new(), |one| format!(" in namespace `{one}`"));
@@ -63,7 +63,7 @@ impl Id {
     }
 }
 
-/// What a generator does where the object exists.
+/// The action of a generator where the object exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behavior {
     Create,
@@ -71,26 +71,26 @@ pub(super) enum Behavior {
     Replace,
 }
 
-/// An object of a build.
+/// An object with its history in a build.
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
-    /// Where the object, or the item of a generator that makes it, starts.
+    /// Start of the object in its file, or of the generator's item that makes the object.
     pub place: Place,
-    /// The object with all changes, aliases and merge keys resolved. What a patch brought has the line of what it was merged into.
+    /// The object with all changes, aliases and merge keys resolved. Values from a patch have the line of the value they replace.
     pub node: Node,
-    /// The ids that the object had before, the oldest first.
+    /// Earlier ids of the object, the oldest first.
     pub(super) previous: Vec<Id>,
     /// Whether a hash of the content is appended to the name.
     pub(super) hashed: bool,
 }
 
 impl Resource {
-    /// Returns the id that the object has now.
+    /// Returns the current id of the object.
     pub(crate) fn id(&self) -> Id {
         Id::of(&self.node)
     }
 
-    /// Returns the present id and all earlier ones.
+    /// Returns the earlier ids and the current id.
     pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
         self.previous.iter().cloned().chain(std::iter::once(self.id()))
     }
@@ -107,7 +107,7 @@ impl Resource {
         }
     }
 
-    /// Gives a text back that a patch must not change; an empty second key is none.
+    /// Restores a text that a patch must not change. An empty second key means that the path has one key.
     pub(super) fn restore(&mut self, before: &Node, [key, below]: [&str; 2]) {
         let path = if below.is_empty() { vec![key] } else { vec![key, below] };
         if let Some(text) = before.text_at(&path) {
@@ -120,7 +120,7 @@ impl Resource {
         }
     }
 
-    /// Sets a text below the root, and makes the mappings on the way.
+    /// Sets the text at a path, and creates missing mappings on the path.
     pub(super) fn set(&mut self, path: &[&str], text: &str) {
         let line = self.place.line;
         let mut node = &mut self.node;
@@ -147,18 +147,18 @@ pub(super) fn entries_mut(node: &mut Node) -> Option<&mut Vec<Entry>> {
     }
 }
 
-/// Returns a node that no text has.
+/// Creates a scalar that is not part of any text.
 pub(super) fn scalar(text: &str, line: usize) -> Node {
     let value = Value::Scalar { text: text.to_owned(), style: Style::Double };
     Node { value, span: 0..0, line, anchor: None, tag: None }
 }
 
-/// Returns a mapping that no text has.
+/// Creates a mapping that is not part of any text.
 pub(super) fn mapping(entries: Vec<Entry>, line: usize) -> Node {
     Node { value: Value::Mapping { entries, flow: false }, span: 0..0, line, anchor: None, tag: None }
 }
 
-/// Returns a copy with aliases and merge keys resolved. The parser bounds the depth and the size.
+/// Returns a copy with aliases and merge keys resolved. The parser limits the depth and the size.
 pub(super) fn resolved(node: &Node) -> Node {
     let from = node.resolved();
     let value = match &from.value {
@@ -183,7 +183,7 @@ fn resolved_entries(mapping: &Node) -> Vec<Entry> {
     entries
 }
 
-/// Returns a copy of a node of another file, with the line of what it is put into and no bytes of the text.
+/// Returns a copy of a node of another file. The copy has the given line and no byte range.
 pub(super) fn moved(node: &Node, line: usize) -> Node {
     let value = match &node.value {
         Value::Mapping { entries, flow } => {
@@ -198,7 +198,7 @@ pub(super) fn moved(node: &Node, line: usize) -> Node {
     Node { value, span: 0..0, line, anchor: None, tag: node.tag.clone() }
 }
 
-/// Returns the number of nodes and how deep they are nested.
+/// Returns the number of nodes and the depth of a tree.
 pub(super) fn size(node: &Node) -> (usize, usize) {
     let mut count = 0;
     let mut deepest = 0;
@@ -215,7 +215,7 @@ pub(super) fn size(node: &Node) -> (usize, usize) {
     (count, deepest)
 }
 
-/// Returns a copy in which the last of the entries with the same key holds, as in a kustomization file.
+/// Returns a copy that keeps only the last of the entries with the same key, as kustomize reads a kustomization file.
 pub(super) fn last_of_each(node: &Node) -> Node {
     let mut copy = resolved(node);
     last_wins(&mut copy);

@@ -1,14 +1,14 @@
-//! The types of scalars in a kustomization file: kustomize reads it as YAML 1.1 and then as JSON.
+//! The types of values in a kustomization file, which kustomize reads as YAML 1.1 and then as JSON.
 
 use crate::chart::{Scalar, scalar};
 use crate::yaml::Node;
 
-/// Types of a JSON value.
+/// The types of JSON values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Null,
     Flag,
-    /// A number; whole or not.
+    /// An integer or a fraction.
     Number {
         whole: bool,
     },
@@ -18,20 +18,20 @@ pub(super) enum Type {
 }
 
 impl Type {
-    /// Returns the type as a message says it.
+    /// Returns the name of the type for messages.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Flag => "a boolean",
             Self::Number { .. } => "a number",
-            Self::Text => "a text",
+            Self::Text => "a string",
             Self::List => "a list",
             Self::Mapping => "a mapping",
         }
     }
 }
 
-/// Returns the type of a node.
+/// Returns the JSON type of a node.
 pub(super) fn type_of(node: &Node) -> Type {
     match scalar(node).map(|(_, scalar)| scalar) {
         Some(Scalar::Null) => Type::Null,

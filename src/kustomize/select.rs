@@ -1,4 +1,4 @@
-//! Which objects a patch or replacement is for.
+//! Selects the objects that a patch or replacement changes.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,16 @@ pub(super) struct Selector {
     annotations: Vec<Requirement>,
 }
 
-/// Why a selector is not used.
+/// The reason why a selector cannot be used.
 #[derive(Debug)]
 pub(super) enum Unusable {
-    /// kustomize refuses it.
+    /// kustomize refuses the selector.
     Invalid(String),
-    /// It is more than is understood here.
+    /// This program does not support the selector.
     Unknown(String),
 }
 
-/// What a label or annotation must be.
+/// A condition on a label or annotation.
 #[derive(Debug)]
 enum Requirement {
     Present(String),
@@ -54,7 +54,7 @@ impl Selector {
         })
     }
 
-    /// Tells whether a patch with this target is for the object.
+    /// Reports whether a patch with this target changes the object.
     pub(super) fn selects(&self, resource: &Resource) -> bool {
         let (original, now) = (resource.original(), resource.id());
         let either =
@@ -65,7 +65,7 @@ impl Selector {
             && self.fits_metadata(resource)
     }
 
-    /// Tells whether a replacement selects the object.
+    /// Reports whether a replacement selects the object.
     pub(super) fn selects_any(&self, resource: &Resource) -> bool {
         let by_id = |id: Id| {
             self.is_of_kind(&id)
@@ -110,7 +110,7 @@ fn fits(pattern: Option<&Regex>, text: &str) -> bool {
 }
 
 fn anchored(key: &str, pattern: &str) -> Result<Regex, Unusable> {
-    let invalid = |_| format!("`{key}: {}` is not a regular expression", pattern.escape_debug());
+    let invalid = |_| format!("invalid regular expression `{}` in `{key}`", pattern.escape_debug());
     Regex::new(&format!("^(?:{pattern})$")).map_err(invalid).map_err(Unusable::Invalid)
 }
 

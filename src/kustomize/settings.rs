@@ -1,4 +1,5 @@
-//! What a kustomization file says about kustomize's own work: configurations, definitions, variables, and which fields hold names.
+//! Reads the fields of a kustomization file that configure kustomize itself: configurations, definitions, variables, and the
+//! fields that hold names of other objects.
 
 use crate::yaml::{self, Node, Value};
 
@@ -9,21 +10,21 @@ use super::resource::Id;
 use super::shape::{configuration_misfits, field, items, text};
 use super::strict::strict;
 
-/// Versions of the Kubernetes API that kustomize has built in.
+/// Versions of the Kubernetes API that are built into kustomize.
 const OPENAPI_VERSIONS: [&str; 3] = ["v1.21.2", "v1.20.4", "v1212"];
 
 /// A field that holds the name of another object.
 #[derive(Clone, Debug)]
 pub(super) struct NameReference {
-    /// Kind of the object that is named.
+    /// Kind of the named object.
     named: String,
-    /// Kind of the object with the field; any, where it is empty.
+    /// Kind of the object that has the field. An empty text means any kind.
     kind: String,
-    /// The keys on the way.
+    /// Keys of the path to the field.
     path: Vec<String>,
 }
 
-/// An item of `vars`.
+/// An item of the list `vars`.
 #[derive(Clone, Debug)]
 pub(super) struct Variable {
     name: String,
@@ -39,17 +40,17 @@ impl Builder<'_> {
         for (file, item) in layer.items("crds") {
             let at = Place::new(file, item.line);
             if self.loaded(layer.directory, item.as_str().unwrap_or_default(), &at, into).is_some() {
-                self.unchecked(at, "not checked: `crds` are not read here");
+                self.unchecked(at, "not checked: this program does not read `crds`");
             }
         }
         let Some(openapi) = layer.root.and_then(|root| field(root, "openapi")) else { return };
         let at = layer.place("openapi");
         if let Some(path) = text(openapi, "path") {
             if self.loaded(layer.directory, path, &at, into).is_some() {
-                self.unchecked(at, "not checked: `openapi` is not read here");
+                self.unchecked(at, "not checked: this program does not read `openapi`");
             }
         } else if let Some(version) = text(openapi, "version").filter(|one| !OPENAPI_VERSIONS.contains(one)) {
-            self.unchecked(at, format!("not checked: whether kustomize has `{}` built in", version.escape_debug()));
+            self.unchecked(at, format!("not checked: the version `{}` may not be built into kustomize", version.escape_debug()));
         }
     }
 
@@ -60,7 +61,7 @@ impl Builder<'_> {
         let documents = match parsed.and_then(|documents| strict(&text, &documents).map(|()| documents)) {
             Ok(documents) => documents,
             Err((line, reason)) => {
-                let reason = format!("broken YAML: {reason}");
+                let reason = format!("invalid YAML: {reason}");
                 return self.problem(Kind::BrokenYaml, Place::new(&path, line), reason, "Correct the YAML.");
             }
         };
@@ -75,7 +76,7 @@ impl Builder<'_> {
         for key in ["namePrefix", "nameSuffix", "namespace"] {
             if let Some(node) = field(root, key) {
                 into.complete = false;
-                let what = format!("not checked: `{key}` of a configuration is not read here");
+                let what = format!("not checked: this program does not read `{key}` of a configuration");
                 self.unchecked(Place::new(&path, node.line), what);
             }
         }
@@ -84,7 +85,7 @@ impl Builder<'_> {
             for spec in items(reference, "fieldSpecs") {
                 let Some(path) = super::shape::text(spec, "path") else {
                     let place = Place::new(&path, spec.line);
-                    self.problem(Kind::FieldType, place, "the field has no `path`", "Write the path of the field.");
+                    self.problem(Kind::FieldType, place, "missing `path` of the field", "Write the path of the field.");
                     continue;
                 };
                 into.references.push(NameReference {
@@ -96,7 +97,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Notes which objects the variables name.
+    /// Records whether the objects that the variables name exist.
     pub(super) fn variables(&mut self, layer: &Layer<'_>, into: &mut Accumulated) {
         for (file, item) in layer.items("vars") {
             let place = Place::new(file, item.line);
@@ -121,28 +122,28 @@ impl Builder<'_> {
 /// Adds a variable to those of a build.
 pub(super) fn add(variables: &mut Vec<Variable>, variable: Variable, builder: &mut Builder<'_>) {
     if variables.iter().any(|one| one.name == variable.name) {
-        let reason = format!("the variable `{}` is defined twice", variable.name.escape_debug());
+        let reason = format!("duplicate variable `{}`", variable.name.escape_debug());
         builder.problem(Kind::InvalidReplacement, variable.place, reason, "Rename one of the two.");
     } else {
         variables.push(variable);
     }
 }
 
-/// Reports the variables that name no object.
+/// Reports the variables whose object does not exist.
 pub(super) fn unresolved(accumulated: &Accumulated, builder: &mut Builder<'_>) {
     if !accumulated.complete {
         return;
     }
     for variable in accumulated.variables.iter().filter(|variable| !variable.matched) {
         let reason =
-            format!("the variable `{}` names an object that the build does not have", variable.name.escape_debug());
+            format!("the variable `{}` names an object that is not in the build", variable.name.escape_debug());
         let way_out =
-            "Correct `objref`: the kind, the version, the name and the namespace must be those of the object.";
+            "Correct the kind, version, name and namespace in `objref`.";
         builder.problem(Kind::InvalidReplacement, variable.place.clone(), reason, way_out);
     }
 }
 
-/// Writes new names where the configurations say that a field holds one.
+/// Updates renamed objects' names in the fields that configurations declare as references.
 pub(super) fn follow(accumulated: &mut Accumulated) {
     let mut renamed: Vec<(Id, String)> = Vec::new();
     for resource in &accumulated.resources {
@@ -165,7 +166,7 @@ pub(super) fn follow(accumulated: &mut Accumulated) {
     }
 }
 
-/// The depth is at most the length of the path.
+/// Renames the values at a path. The recursion is at most as deep as the path is long.
 fn rename(node: &mut Node, path: &[String], new: &dyn Fn(&str) -> Option<String>) {
     if let Value::Sequence { items, .. } = &mut node.value {
         for item in items.iter_mut().filter(|item| !item.is_sequence()) {

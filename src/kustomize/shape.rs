@@ -1,4 +1,4 @@
-//! The fields of a kustomization file, with their types: kustomize refuses all others.
+//! The fields of a kustomization file and their types. kustomize refuses all other fields.
 //!
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
@@ -7,19 +7,19 @@ use crate::yaml::Node;
 use super::problem::Kind;
 use super::scalar::{Type, type_of};
 
-/// What a field takes. Null is taken everywhere.
+/// The type of a field's value. Every field may be null.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     Text,
     Flag,
     Whole,
-    /// Any value.
+    /// Any value at all.
     Any,
-    /// A list of texts.
+    /// A list of strings.
     Texts,
-    /// A mapping of texts.
+    /// A mapping with strings as values.
     TextMap,
-    /// A mapping of anything.
+    /// A mapping with any values.
     Mapping,
     /// A mapping with these fields.
     Object(&'static [Field]),
@@ -27,19 +27,19 @@ pub(super) enum Shape {
     Objects(&'static [Field]),
 }
 
-/// A field: its name and what it takes.
+/// A field: its name and its type.
 type Field = (&'static str, Shape);
 
-/// A field that kustomize would not take.
+/// A field that kustomize refuses.
 #[derive(Clone, Debug)]
 pub(super) struct Misfit<'a> {
-    /// The node that is wrong: a key, or a value.
+    /// The key or value that is refused.
     pub node: &'a Node,
-    /// Unknown field, or wrong type.
+    /// Unknown field or wrong type.
     pub kind: Kind,
-    /// What is wrong.
+    /// Reason of the refusal: one sentence without a period.
     pub reason: String,
-    /// What to do about it.
+    /// Instruction that resolves the problem: a whole sentence.
     pub way_out: String,
 }
 
@@ -166,7 +166,7 @@ const SORT: &[Field] = &[
     ("legacySortOptions", Shape::Object(&[("orderFirst", Shape::Texts), ("orderLast", Shape::Texts)])),
 ];
 
-/// The fields of a kustomization file.
+/// The fields of a kustomization file, by name.
 const FILE: &[Field] = &[
     ("apiVersion", Shape::Text),
     ("kind", Shape::Text),
@@ -204,7 +204,7 @@ const FILE: &[Field] = &[
     ("buildMetadata", Shape::Texts),
 ];
 
-/// The fields of a file of `configurations`.
+/// The fields of a file that `configurations` lists.
 const CONFIGURATION: &[Field] = &[
     ("namePrefix", Shape::Objects(FIELD_SPEC)),
     ("nameSuffix", Shape::Objects(FIELD_SPEC)),
@@ -227,21 +227,21 @@ const CONFIGURATION: &[Field] = &[
     ("replicas", Shape::Objects(FIELD_SPEC)),
 ];
 
-/// Returns what kustomize would not take of a file of `configurations`.
+/// Returns the fields that kustomize refuses in a file that `configurations` lists.
 pub(super) fn configuration_misfits(root: &Node) -> Vec<Misfit<'_>> {
     let mut found = Vec::new();
     check(root, Shape::Object(CONFIGURATION), "the configuration", &mut found);
     found
 }
 
-/// Returns what kustomize would not take of a kustomization file, in the order of the text.
+/// Returns the fields that kustomize refuses in a kustomization file, in the order of the text.
 pub(super) fn misfits(root: &Node) -> Vec<Misfit<'_>> {
     let mut found = Vec::new();
     check(root, Shape::Object(FILE), "the kustomization file", &mut found);
     found
 }
 
-/// Returns the value of a field: names are compared without case, as kustomize does where no name fits exactly.
+/// Returns the value of a field. Where no name matches exactly, names are compared without case, as in kustomize.
 pub(super) fn field<'a>(mapping: &'a Node, name: &str) -> Option<&'a Node> {
     mapping.get(&[name]).or_else(|| {
         let mut entries = mapping.entries().iter();
@@ -250,12 +250,12 @@ pub(super) fn field<'a>(mapping: &'a Node, name: &str) -> Option<&'a Node> {
     })
 }
 
-/// Returns the text of a field; nothing where it is absent or empty.
+/// Returns the text of a field, or `None` where the text is absent or empty.
 pub(super) fn text<'a>(mapping: &'a Node, name: &str) -> Option<&'a str> {
     field(mapping, name)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// Returns the items of a field.
+/// Returns the items of a field that is a list.
 pub(super) fn items<'a>(mapping: &'a Node, name: &str) -> &'a [Node] {
     field(mapping, name).map(Node::items).unwrap_or_default()
 }
@@ -302,18 +302,18 @@ fn check_fields<'a>(node: &'a Node, fields: &[Field], name: &str, found: &mut Ve
 
 fn wrong_type<'a>(node: &'a Node, shape: Shape, of: Type, name: &str) -> Misfit<'a> {
     let expected = match shape {
-        Shape::Text => "a text",
+        Shape::Text => "a string",
         Shape::Flag => "`true` or `false`",
-        Shape::Whole => "a whole number",
+        Shape::Whole => "an integer",
         Shape::Texts | Shape::Objects(_) => "a list",
         Shape::TextMap | Shape::Mapping | Shape::Object(_) | Shape::Any => "a mapping",
     };
     let scalar = matches!(of, Type::Number { .. } | Type::Flag);
     let way_out = match shape {
         Shape::Text if scalar => "Put the value in quotes.".to_owned(),
-        _ => format!("Write {expected} there."),
+        _ => format!("Replace the value by {expected}."),
     };
-    let reason = format!("{name} is {}, expected {expected}", of.as_str());
+    let reason = format!("expected {expected} as {name}, found {}", of.as_str());
     Misfit { node, kind: Kind::FieldType, reason, way_out }
 }
 
@@ -328,10 +328,10 @@ fn unknown<'a>(node: &'a Node, key: &str, fields: &[Field], name: &str) -> Misfi
     Misfit { node, kind: Kind::UnknownField, reason, way_out }
 }
 
-/// Most characters of a name that is compared with the known ones.
+/// Length of the longest name that is compared with the known names, in characters.
 const MOST_CHARACTERS: usize = 64;
 
-/// Returns how many letters one word must change to become the other.
+/// Returns the number of edits that turn one word into the other.
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.to_lowercase().chars().take(MOST_CHARACTERS).collect();
     let b: Vec<char> = b.to_lowercase().chars().collect();

@@ -1,11 +1,11 @@
-//! Texts that the parser here takes and that the parser of kustomize, Flux and Helm does not.
+//! Refuses texts that the parser of this program accepts but the parser of kustomize, Flux and Helm does not.
 
 use crate::yaml::{Document, Node, Style, Value};
 
-/// Checks a text that parses.
+/// Checks a text that was parsed into `documents`.
 ///
 /// # Errors
-/// With the line, from 1, and what is wrong there.
+/// The line, counted from 1, and the reason, when the other parser would refuse the text.
 pub(crate) fn strict(text: &str, documents: &[Document]) -> Result<(), (usize, String)> {
     let nodes: Vec<&Node> =
         documents.iter().filter_map(|document| document.root.as_ref()).flat_map(Node::walk).collect();
@@ -13,20 +13,20 @@ pub(crate) fn strict(text: &str, documents: &[Document]) -> Result<(), (usize, S
     if text.contains('\t') { tabs(text, &nodes) } else { Ok(()) }
 }
 
-/// A key that is left out is taken in braces and behind `?` alone.
+/// Refuses missing keys, which are allowed only in braces and after `?`.
 fn empty_keys(text: &str, nodes: &[&Node]) -> Result<(), (usize, String)> {
     for entry in nodes.iter().filter(|node| !node.is_flow() && !node.is_alias()).flat_map(|node| node.entries()) {
         let key = &entry.key;
         let absent = key.span.is_empty() && key.is_null() && key.anchor.is_none();
         let before = text.get(..key.span.start).unwrap_or_default().trim_end();
         if absent && !before.ends_with('?') {
-            return Err((key.line, "a `:` without a key before it".to_owned()));
+            return Err((key.line, "missing key before `:`".to_owned()));
         }
     }
     Ok(())
 }
 
-/// No line is indented with a tab, not even an empty one or a comment.
+/// Refuses lines that are indented with a tab, including empty lines and comments.
 fn tabs(text: &str, nodes: &[&Node]) -> Result<(), (usize, String)> {
     let inside = |node: &&&Node| node.is_flow() || matches!(node.value, Value::Scalar { .. });
     let block = |node: &Node| matches!(node.value, Value::Scalar { style: Style::Literal | Style::Folded, .. });

@@ -11,14 +11,14 @@ fn files(list: &[(&str, &str)]) -> Files {
     files
 }
 
-/// The problems of a build of the root, as `KIND FILE:LINE`.
+/// Returns the problems of a build of the root as `KIND FILE:LINE`.
 fn problems(list: &[(&str, &str)]) -> Vec<String> {
     let built = build(&files(list), &Root { directory: String::new(), kustomization: None });
     let line = |one: &Problem| format!("{:?} {}:{}", one.kind, one.place.file, one.place.line);
     built.problems.iter().map(line).collect()
 }
 
-/// The objects that a build gives, as `KIND NAMESPACE/NAME`.
+/// Returns the objects of a build as `KIND NAMESPACE/NAME`.
 fn objects(files: &Files, kustomization: Option<&Kustomization<'_>>) -> Vec<String> {
     let built = build(files, &Root { directory: String::new(), kustomization });
     assert_eq!(built.problems, []);
@@ -32,7 +32,7 @@ fn patched(patches: &str) -> Vec<String> {
 }
 
 #[test]
-fn operations_of_json_patch_fit_as_in_the_library_that_kustomize_uses() {
+fn json_patch_operations_apply_as_in_the_library_that_kustomize_uses() {
     let fits = |operation: &str| {
         patched(&format!("patches:\n- target: {{kind: ConfigMap}}\n  patch: |\n    - {operation}\n")).is_empty()
     };
@@ -65,7 +65,7 @@ fn operations_of_json_patch_fit_as_in_the_library_that_kustomize_uses() {
 }
 
 #[test]
-fn strategic_merge_patches_name_an_object_and_have_its_types() {
+fn a_strategic_merge_patch_names_an_object_and_has_its_types() {
     let patch = |text: &str| patched(&format!("patches:\n- patch: |\n    {text}\n"));
     let object = "apiVersion: v1, kind: ConfigMap, metadata: {name: a}";
     for (text, expected) in [
@@ -86,7 +86,7 @@ fn strategic_merge_patches_name_an_object_and_have_its_types() {
 }
 
 #[test]
-fn the_file_is_read_as_yaml_1_1_with_the_fields_of_kustomize() {
+fn a_kustomization_file_is_read_as_yaml_1_1_with_the_fields_of_kustomize() {
     let nested = |text: &str| {
         problems(&[("kustomization.yaml", "resources: [x]\n"), ("x/kustomization.yaml", text), ("x/a.yaml", SETTINGS)])
     };
@@ -115,7 +115,7 @@ fn the_file_is_read_as_yaml_1_1_with_the_fields_of_kustomize() {
 }
 
 #[test]
-fn documents_are_objects_with_a_kind_and_a_name() {
+fn a_document_must_be_an_object_with_a_kind_and_a_name() {
     let read = |text: &str| problems(&[("kustomization.yaml", "resources: [a.yaml]\n"), ("a.yaml", text)]);
     for (text, expected) in [
         ("# nothing\n---\n---\n{}\n", None),
@@ -135,7 +135,7 @@ fn documents_are_objects_with_a_kind_and_a_name() {
 }
 
 #[test]
-fn ids_have_the_default_namespace_and_kinds_of_the_cluster_have_none() {
+fn ids_have_the_default_namespace_unless_the_kind_is_cluster_scoped() {
     let twice = |one: &str, other: &str| {
         let object = |text: &str| format!("apiVersion: v1\n{text}\n");
         let text = format!("{}---\n{}", object(one), object(other));
@@ -150,7 +150,7 @@ fn ids_have_the_default_namespace_and_kinds_of_the_cluster_have_none() {
 }
 
 #[test]
-fn objects_end_with_the_names_that_kustomize_gives_them() {
+fn objects_get_the_same_names_as_in_kustomize() {
     let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web}\n\
                    spec: {valuesFrom: [{kind: ConfigMap, name: values}]}\n";
     let config = "nameReference:\n- kind: ConfigMap\n  fieldSpecs: [{path: spec/valuesFrom/name, kind: HelmRelease}]\n";
@@ -169,7 +169,7 @@ fn objects_end_with_the_names_that_kustomize_gives_them() {
 }
 
 #[test]
-fn a_flux_kustomization_is_stronger_than_the_file_of_its_directory() {
+fn a_flux_kustomization_overrides_the_kustomization_file_of_its_directory() {
     let child = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: child}\n\
                  spec:\n  targetNamespace: target\n  nameSuffix: -x\n  components: [more, none]\n\
                  \x20 ignoreMissingComponents: true\n";
@@ -188,14 +188,14 @@ fn a_flux_kustomization_is_stronger_than_the_file_of_its_directory() {
 }
 
 #[test]
-fn what_is_refused_does_not_bring_findings_about_what_depends_on_it() {
+fn a_refused_input_gives_no_further_problems_in_its_dependents() {
     let file = "resources: [a.yaml, b.yaml]\npatches:\n- target: {kind: Secret}\n  patch: '[]'\n\
                 replicas: [{name: b, count: 1}]\n";
     assert_eq!(problems(&[("kustomization.yaml", file), ("a.yaml", SETTINGS)]), ["Missing kustomization.yaml:1"]);
 }
 
 #[test]
-fn a_build_ends_on_hostile_files() {
+fn a_build_of_hostile_files_is_bounded() {
     let copies = "    - {op: copy, from: /data, path: /data/d}\n".repeat(200);
     let found = patched(&format!("patches:\n- target: {{kind: ConfigMap}}\n  patch: |\n{copies}"));
     assert!(found.iter().all(|problem| problem.starts_with("Unchecked")), "{found:?}");

@@ -32,7 +32,7 @@ pub fn mend(report: &Report, tree: &Path, dry_run: bool) -> Result<String, Error
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let mended = replaced(file, &text, fixes, &mut lines);
         if !dry_run && mended != text {
-            let failed = |cause| source::Error::io(Place::file(*file), "writing it", cause);
+            let failed = |cause| source::Error::io(Place::file(*file), "write the file", cause);
             write(&path, &mended).map_err(failed)?;
         }
     }

@@ -1,4 +1,4 @@
-//! The rewritten files as the artifact that Flux pulls.
+//! Packs the rewritten files into the artifact that Flux pulls.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use serde_json::json;
 use crate::archive::{self, Limits, Refused};
 use crate::oci::{Artifact, Content, media_type};
 
-/// Config of an artifact of Flux. <https://github.com/fluxcd/pkg/blob/main/oci/constants.go>
+/// Media type of the config of Flux's artifacts. <https://github.com/fluxcd/pkg/blob/main/oci/constants.go>
 pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.cncf.flux.config.v1+json";
-/// Its one layer.
+/// Media type of the one layer of Flux's artifacts.
 pub(crate) const LAYER_MEDIA_TYPE: &str = "application/vnd.cncf.flux.content.v1.tar+gzip";
 
-/// Bounds of what is unpacked.
+/// Size limits for an unpacked bundle, in bytes.
 const LIMITS: Limits = Limits { total: 512 << 20, file: 64 << 20 };
 
-/// What the bundle says about itself.
+/// The annotations that describe a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleMeta {
-    /// RFC 3339, UTC.
+    /// Time of the source commit, RFC 3339, UTC.
     pub created: String,
-    /// URL of the source repository.
+    /// Public URL of the source repository.
     pub source: Option<String>,
-    /// `<version>@sha1:<commit>`
+    /// Revision that Flux shows, `<version>@sha1:<commit>`.
     pub revision: String,
 }
 
 impl BundleMeta {
-    /// What the annotations of a bundle's manifest say; nothing when they are not those of a bundle.
+    /// Reads the annotations of a manifest, and returns `None` when they are not those of a bundle.
     pub fn read(annotations: &BTreeMap<String, String>) -> Option<Self> {
         let text = |key: &str| annotations.get(key).cloned();
         Some(Self {
@@ -38,10 +38,10 @@ impl BundleMeta {
     }
 }
 
-/// Packs files, by their paths below the overlay, into the config bundle.
+/// Packs files into the config bundle. Paths are relative to the overlay.
 pub fn bundle(files: &BTreeMap<String, Vec<u8>>, meta: &BundleMeta) -> Artifact {
     let mut sorted: Vec<(&String, &Vec<u8>)> = files.iter().collect();
-    // As a walk goes: by the parts of the path, not by the whole text.
+    // Files are in the order of a directory walk: sorted by the parts of the path, not by the whole text.
     sorted.sort_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
     let packed = archive::write(sorted);
     let config = json!({
@@ -61,10 +61,10 @@ pub fn bundle(files: &BTreeMap<String, Vec<u8>>, meta: &BundleMeta) -> Artifact 
     Artifact::pack(None, config, vec![Content::new(LAYER_MEDIA_TYPE, packed.bytes)], annotations)
 }
 
-/// The files of a bundle's layer, by their paths below the overlay.
+/// Unpacks the layer of a bundle into files, by path relative to the overlay.
 ///
 /// # Errors
-/// When it is no such archive, or larger than a bundle may be.
+/// When the layer is not a valid archive, or unpacks to more than the limit.
 pub fn unpack(layer: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Refused> {
     let files = archive::read(layer, LIMITS)?;
     Ok(files.into_iter().map(|(path, bytes)| (path.trim_start_matches("./").to_owned(), bytes)).collect())
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bundle_says_about_itself_is_read_back() {
+    fn the_description_of_a_bundle_is_read_back() {
         for source in [None, Some("https://example.com/a".to_owned())] {
             let meta = BundleMeta { created: "2026-01-01T00:00:00Z".into(), source, revision: "1@sha1:0".into() };
             let artifact = bundle(&BTreeMap::new(), &meta);

@@ -1,4 +1,4 @@
-//! After the rewriting, no object refers to a git repository.
+//! Checks that no object refers to a git repository after the rewriting.
 
 use crate::flux::{File, Object, SOURCE};
 use crate::path::join;
@@ -8,7 +8,7 @@ use crate::yaml::{Node, Value};
 use super::{Overlay, Warning};
 
 const FLUX: &str = ".toolkit.fluxcd.io";
-/// The kind in lower case, as it begins in the singular and the plural.
+/// The common start of the kind's singular and plural, in lower case.
 const MENTION: &str = "gitrepositor";
 
 /// Returns file and line of each GitRepository among Flux's objects, and of each reference to one.
@@ -26,10 +26,10 @@ pub(crate) fn git_references<'a>(objects: &[Object<'a>]) -> Vec<(&'a str, usize)
     places
 }
 
-/// Refuses objects that still refer to a GitRepository, and warns about every other mention of one.
+/// Refuses objects that still refer to a GitRepository, and warns about all other lines that mention a GitRepository.
 ///
 /// # Errors
-/// One error that lists every place.
+/// One error that names every place.
 pub(super) fn nothing_points_at_git(overlay: &Overlay) -> Result<Vec<Warning>, Error> {
     let references = git_references(&overlay.objects());
     let mut places: Vec<Place> = references.into_iter().map(|(file, line)| overlay.place(file, line)).collect();
@@ -73,7 +73,7 @@ fn without_comments(parsed: &File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The node at a path such as `items[0].spec.chart`.
+/// Returns the node at a path such as `items[0].spec.chart`.
 pub(super) fn at<'a>(root: &'a Node, path: &str) -> Option<&'a Node> {
     path.split('.').try_fold(root, |node, part| {
         let mut parts = part.split('[');

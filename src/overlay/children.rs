@@ -1,4 +1,4 @@
-//! The overlay's own Flux Kustomizations: which directories they apply, and in which order.
+//! The Flux Kustomizations in the overlay: the directories that they apply, and the order in which Flux applies them.
 
 use crate::flux::{Build, Cycle, Kustomization, Object, Reference, Root, build as flux_build, in_order};
 use crate::source::Error;
@@ -9,13 +9,13 @@ use super::Overlay;
 #[derive(Clone, Debug)]
 pub(super) struct Child<'a> {
     pub kustomization: Kustomization<'a>,
-    /// Whether its source is a `GitRepository`.
+    /// Whether the source is a `GitRepository`.
     pub git: bool,
-    /// The directory of the overlay that it applies; nothing when its source is not the overlay.
+    /// Directory of the overlay that the Kustomization applies. Absent when its source is not the overlay.
     pub directory: Option<String>,
 }
 
-/// Returns all children, a dependency before what depends on it, else by path.
+/// Returns all children, each after its dependencies, and otherwise sorted by path.
 pub(super) fn children<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<Vec<Child<'a>>, Error> {
     let found = Kustomization::all(objects).into_iter().map(|kustomization| child(overlay, kustomization));
     let mut found = found.collect::<Result<Vec<_>, _>>()?;
@@ -25,7 +25,7 @@ pub(super) fn children<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<
     Ok(order.into_iter().map(|at| found[at].clone()).collect())
 }
 
-/// Returns what Flux applies: `base`, by the appliance's own Kustomization, and the children's directories.
+/// Returns the directories that Flux applies: `base`, by the appliance's own Kustomization, and those of the children.
 pub(super) fn roots<'c>(children: &'c [Child<'_>]) -> Vec<Root<'c>> {
     let mut roots = vec![Root { directory: "base".to_owned(), kustomization: None }];
     roots.extend(children.iter().filter_map(|child| {
@@ -34,7 +34,7 @@ pub(super) fn roots<'c>(children: &'c [Child<'_>]) -> Vec<Root<'c>> {
     roots
 }
 
-/// Builds the overlay from its roots.
+/// Builds the overlay from the directories that Flux applies.
 pub(super) fn build(overlay: &Overlay, roots: &[Root<'_>]) -> Result<Build, Error> {
     flux_build(&overlay.files, roots).map_err(|error| overlay.unusable(error))
 }
@@ -55,7 +55,7 @@ fn child<'a>(overlay: &Overlay, kustomization: Kustomization<'a>) -> Result<Chil
     Ok(Child { kustomization, git, directory })
 }
 
-/// Returns the path of a directory of the repository below the overlay.
+/// Returns the directory of a Kustomization relative to the overlay.
 fn inside(overlay: &Overlay, kustomization: &Kustomization<'_>) -> Result<String, Error> {
     let directory = &overlay.settings.directory;
     let normal = kustomization.directory();
@@ -68,7 +68,7 @@ fn inside(overlay: &Overlay, kustomization: &Kustomization<'_>) -> Result<String
             let text = kustomization.path.map_or("", |path| path.text).escape_debug();
             let place = overlay.place(kustomization.object.file, kustomization.line_of(&["path"]));
             Err(Error::refused(place, format!("the path `{text}` is outside of the overlay `{directory}`"))
-                .hint("move the directory into the overlay: the bundle holds nothing else"))
+                .hint("move the directory into the overlay: the bundle holds only the overlay"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The charts that the HelmReleases of the overlay use.
+//! Finds the charts that the HelmReleases of the overlay use.
 
 use crate::flux::{ChartSpec, HelmRelease, Object, Reference, Scalar, Source, SourceKind};
 use crate::path::below;
@@ -7,19 +7,19 @@ use crate::yaml::Node;
 
 use super::{Overlay, Warning};
 
-/// Where a chart comes from.
+/// The place of a chart that this publisher packs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChartSource {
-    /// A directory below the root of the tree, normalised.
+    /// A normalised directory, relative to the tree's root.
     Path(String),
-    /// A name in our own chart repository; the chart is searched in the tree.
+    /// A name in this publisher's chart repository. The chart is searched in the tree.
     Name(String),
 }
 
-/// A chart that is to be packed.
+/// A chart that this publisher packs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChartUse {
-    /// Where the chart comes from.
+    /// Place of the chart in the tree.
     pub source: ChartSource,
     /// The first HelmRelease that uses the chart.
     pub place: Place,
@@ -27,7 +27,7 @@ pub struct ChartUse {
     pub releases: Vec<String>,
 }
 
-/// A chart that others publish.
+/// A chart that another publisher publishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct External {
     /// Name of the chart.
@@ -43,7 +43,7 @@ pub struct External {
 pub struct Discovered {
     /// The charts to pack, each once, in the order of first use.
     pub charts: Vec<ChartUse>,
-    /// The charts of others, each once.
+    /// The charts of other publishers, each once.
     pub external: Vec<External>,
     /// Warnings for the author.
     pub warnings: Vec<Warning>,
@@ -65,7 +65,7 @@ pub(super) struct Release<'a> {
     pub line: usize,
     /// Whether the chart comes from a `GitRepository`.
     pub git: bool,
-    /// The author's own `OCIRepository` for a chart that is published with the release.
+    /// The author's own `OCIRepository` of the chart, when this publisher packs the chart.
     pub own_source: Option<Source<'a>>,
 }
 
@@ -100,7 +100,7 @@ pub(super) fn releases<'a>(overlay: &Overlay, objects: &[Object<'a>]) -> Result<
     HelmRelease::all(objects).into_iter().map(|release| Finding { overlay, sources: &sources }.of(release)).collect()
 }
 
-/// The texts in which a variable is refused.
+/// Description of the fields in which a variable is refused.
 const WHAT: &str = "the name, version or source of a chart";
 
 /// The search for the chart of a HelmRelease.
@@ -116,7 +116,7 @@ impl<'a> Finding<'_, 'a> {
         match (release.chart, release.chart_ref) {
             (Some(_), Some(reference)) => {
                 Err(Error::invalid(at(reference.node), "the HelmRelease has both `chart` and `chartRef`")
-                    .hint("remove one: the API server rejects both"))
+                    .hint("remove one of the two: the API server rejects an object with both"))
             }
             (None, Some(reference)) => self.by_reference(release, reference),
             (Some(chart), None) => self.by_chart(release, chart),
@@ -195,7 +195,7 @@ pub(super) fn is_ours(overlay: &Overlay, url: &str) -> bool {
         .any(|prefix| url == format!("oci://{prefix}/{}", overlay.settings.charts_repository))
 }
 
-/// Returns a path below the root of the tree, without `.`, `//` and a slash at the end; the root itself is empty.
+/// Normalises a path relative to the tree's root: without `.`, `//` and a slash at the end. The root is the empty path.
 fn normal(place: &Place, text: &str) -> Result<String, Error> {
     let refuse = |reason: &str| {
         let reason = format!("the chart's path `{}` {reason}", text.escape_debug());

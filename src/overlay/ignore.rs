@@ -1,20 +1,20 @@
-//! Which files Flux leaves out: when a tree is pushed, and again in the cluster.
+//! The files that Flux leaves out, when a tree is pushed and again in the cluster.
 //!
-//! The matcher is git's with Flux's deviations: a rule about a directory does not prune the walk, so files below it can be
-//! taken in again.
+//! Rules match as in git with one difference of Flux: a rule that excludes a directory does not end the walk there, so a
+//! later rule can include files below the directory again.
 
 use crate::source::glob;
 
-/// Left out by every push.
+/// Rules that `flux push artifact` always applies.
 const PUSH: &str =
     ".git/\n.gitignore\n.gitmodules\n.gitattributes\n*.jpg\n*.jpeg\n*.gif\n*.png\n*.wmv\n*.flv\n*.tar.gz\n*.zip";
-/// Left out in the cluster, whatever `.sourceignore` says before.
+/// Rules that Flux applies in the cluster before those of `.sourceignore`.
 const VERSION_CONTROL: &str = ".git/\n.gitignore\n.gitmodules\n.gitattributes";
-/// Left out in the cluster when the tree has no rules of its own.
+/// Rules that Flux applies in the cluster when the tree has no `.sourceignore`.
 const DEFAULT: &str = "*.jpg\n*.jpeg\n*.gif\n*.png\n*.wmv\n*.flv\n*.tar.gz\n*.zip\n.github/\n.circleci/\n.travis.yml\n\
 .gitlab-ci.yml\nappveyor.yml\n.drone.yml\ncloudbuild.yaml\ncodeship-services.yml\ncodeship-steps.yml\n\
 **/.goreleaser.yml\n**/.sops.yaml\n**/.flux.yaml";
-/// Name of the files with rules.
+/// Name of the files that hold ignore rules.
 pub(super) const FILE: &str = ".sourceignore";
 
 #[derive(Clone, Debug)]
@@ -26,19 +26,19 @@ struct Pattern {
     include: bool,
 }
 
-/// Rules in their order; the last that matches decides.
+/// Rules in order. The last rule that matches a file decides.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules(Vec<Pattern>);
 
 impl Rules {
-    /// Adds the lines of a file in the directory `below`.
+    /// Adds the rules of a file in the directory `below`.
     pub(super) fn add(&mut self, text: &str, below: &str) {
         let below: Vec<String> = below.split('/').filter(|part| !part.is_empty()).map(ToOwned::to_owned).collect();
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
         self.0.extend(lines.map(|line| Pattern::parse(line, &below)));
     }
 
-    /// Is the file left out?
+    /// Reports whether the rules leave out the file.
     pub(super) fn exclude(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.split('/').collect();
         self.0.iter().rev().find(|pattern| pattern.matches(&parts)).is_some_and(|pattern| !pattern.include)
@@ -101,12 +101,12 @@ impl Pattern {
     }
 }
 
-/// A malformed pattern matches nothing.
+/// Matches a name. A malformed pattern matches nothing.
 fn matches(pattern: &str, name: &str) -> bool {
     glob::matches(pattern, name) == Ok(true)
 }
 
-/// Both filters of a tree.
+/// The rules for the push and for the cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Ignore {
     push: Rules,
@@ -114,7 +114,7 @@ pub(super) struct Ignore {
 }
 
 impl Ignore {
-    /// From the `.sourceignore` files: directory and text, the outer before the inner.
+    /// Builds the rules from the `.sourceignore` files, given as directory and text, outer directories first.
     pub(super) fn new(files: &[(String, String)]) -> Self {
         let mut push = Rules::default();
         push.add(PUSH, "");
@@ -131,7 +131,7 @@ impl Ignore {
         Self { push, cluster }
     }
 
-    /// Does the file reach the cluster?
+    /// Reports whether the file reaches the cluster.
     pub(super) fn keeps(&self, path: &str) -> bool {
         let rules_file = path.rsplit('/').next() == Some(FILE);
         !self.push.exclude(path) && (rules_file || !self.cluster.exclude(path))
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_the_tree_replaces_the_lists_for_pictures_and_pipelines() {
+    fn a_rule_in_the_tree_replaces_the_default_rules_of_the_cluster() {
         let plain = Ignore::new(&[]);
         assert!(!plain.keeps("base/.sops.yaml") && !plain.keeps("a.png") && plain.keeps("base/a.yaml"));
         let own = Ignore::new(&[("base".to_owned(), "/x.yaml\n".to_owned())]);

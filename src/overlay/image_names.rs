@@ -1,4 +1,5 @@
-//! Names of images that only their key tells apart from other words: Docker's short forms, and a registry beside its repository.
+//! Rewrites image names that only their key tells apart from other words: Docker's short forms, and a registry in a key of
+//! its own beside the repository.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,24 +8,24 @@ use crate::oci::{Relocation, docker_name, has_host, split_name};
 use crate::yaml::edit::{Edit, replace_scalar};
 use crate::yaml::{Document, Node, Style, Value};
 
-/// What is joined to a `registry` beside it; of several, the first.
+/// Keys whose value continues a `registry` in the same mapping. The first key that the mapping has is used.
 const BESIDE_REGISTRY: [&str; 3] = ["repository", "image", "name"];
-/// What makes a `repository` one of images.
+/// Keys that show that a `repository` in the same mapping is the repository of an image.
 const BESIDE_REPOSITORY: [&str; 4] = ["tag", "digest", "pullPolicy", "imagePullPolicy"];
 
-/// What scalars are to be, by their bytes in the text.
+/// The planned texts of scalars, by the scalars' byte ranges.
 type Planned<'a> = BTreeMap<(usize, usize), (&'a Node, String)>;
 
-/// Old names in a YAML text, brought to the new ones. Rules, for what is in `relocation`:
-/// - every whole name, wherever it stands;
-/// - the same behind the escapes of a scalar in double quotes;
-/// - a name without a host (`redis:7`, `library/redis`) as the whole value of `image`, of a `repository` under `image` or beside a
-///   tag, digest or pull policy, and of `name` and `newName` in kustomize's `images`;
-/// - `registry` and `repository` (or `image`, `name`) of one mapping, when both joined by `/` are a name: the new host becomes the
-///   registry, the new path the repository.
+/// Returns the edits that replace the old names in a YAML text by the new ones. The rules, for the names in `relocation`:
+/// - a full name is replaced everywhere;
+/// - a full name that contains escapes of a scalar in double quotes is replaced too;
+/// - a name without a host (`redis:7`, `library/redis`) is replaced where it is the whole value of `image`, of a `repository`
+///   under `image` or beside a tag, digest or pull policy, or of `name` and `newName` in kustomize's `images`;
+/// - `registry` and `repository` (or `image`, `name`) of one mapping are replaced when both, joined by `/`, are a name. The
+///   new host becomes the registry, and the new path the repository.
 ///
 /// # Errors
-/// When that would change something else, since an anchor or `<<` shares it; then with the line of it.
+/// When an edit would change another value too, because an anchor or `<<` shares the text. The error is the line.
 pub(super) fn edits(
     text: &str,
     documents: &[Document],
@@ -40,7 +41,7 @@ pub(super) fn edits(
     edits.retain(|edit| !planned.values().any(|(node, _)| overlaps(&node.span, &edit.range)));
     for (node, new) in planned.values() {
         let anchored = planned.get(&place(node.resolved())).filter(|_| node.is_alias());
-        // An alias follows what its anchor becomes.
+        // An alias gets the new text from its anchor.
         if anchored.is_none_or(|(_, becomes)| becomes != new) {
             edits.push(replace_scalar(text, node, new));
         }
@@ -49,7 +50,7 @@ pub(super) fn edits(
     Ok(edits)
 }
 
-/// Every whole name of a text.
+/// Returns the edits that replace the full names in a text.
 pub(super) fn plain_edits(text: &str, relocation: &Relocation) -> Vec<Edit> {
     let matches = relocation.matches(text).into_iter();
     matches.map(|(range, new)| Edit { range, text: new.to_owned() }).collect()
@@ -59,24 +60,24 @@ fn overlaps(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// What tells a node from all others of its text.
+/// Returns the byte range of a node, which identifies the node in its text.
 fn place(node: &Node) -> (usize, usize) {
     (node.span.start, node.span.end)
 }
 
-/// Some of a mapping's text that is not empty.
+/// Returns the text of a key of a mapping, unless the text is empty.
 fn text_of<'n>(mapping: &'n Node, key: &str) -> Option<&'n str> {
     mapping.value_of(key)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// The registry of a mapping, the key of what is joined to it, and the image that both name.
+/// Returns the key whose value continues the registry of a mapping, and the image that both name.
 fn joined(mapping: &Node) -> Option<(&'static str, String)> {
     let registry = text_of(mapping, "registry")?.trim_end_matches('/');
     let key = BESIDE_REGISTRY.into_iter().find(|key| text_of(mapping, key).is_some())?;
     Some((key, format!("{registry}/{}", text_of(mapping, key)?)))
 }
 
-/// An image by its new name, with the tag or digest that it had.
+/// Returns the new name of an image with the image's tag or digest.
 fn relocated(image: &str, relocation: &Relocation) -> Option<String> {
     let (name, rest) = split_name(image);
     Some(format!("{}{rest}", relocation.name(name)?))
@@ -90,7 +91,7 @@ struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    /// Plans a node as it is written; `under` is the key that it stands under.
+    /// Plans the edits of a node. `under` is the key whose value the node is.
     fn visit(&mut self, node: &'a Node, under: &str) {
         match &node.value {
             Value::Sequence { items, .. } => items.iter().for_each(|item| self.visit(item, under)),
@@ -113,7 +114,7 @@ impl<'a> Rules<'a> {
 
     fn mapping(&mut self, node: &'a Node, under: &str) {
         if let Some((key, image)) = joined(node) {
-            // What is merged in cannot be edited here; what it is afterwards is checked.
+            // A merged key cannot be edited here. `verify` checks its value after the edits.
             let own = |key: &str| node.entry(key).map(|entry| &entry.value);
             if let (Some(registry), Some(repository), Some(new)) =
                 (own("registry"), own(key), relocated(&image, self.relocation))
@@ -151,8 +152,8 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// Holds the data after the edits against the data before: every scalar is what was planned for it, or has its names replaced;
-/// every registry with its repository names the new image or the same one as before.
+/// Compares the data after the edits with the data before. Every scalar must have its planned text, or its names replaced, and
+/// every registry with its repository must name the new image or the same image as before.
 fn verify(
     text: &str,
     before: &[Document],
@@ -180,17 +181,17 @@ fn verify(
     }
 }
 
-/// What a document says, aliases followed, as lines and texts in order.
+/// Reads the lines and texts of a document in order, with aliases resolved.
 struct Reading<'a> {
     relocation: &'a Relocation,
-    /// What scalars are to be; nothing to read them as they are.
+    /// The planned texts of scalars, or `None` to read the scalars as they are.
     planned: Option<&'a Planned<'a>>,
 }
 
 impl Reading<'_> {
     fn read(&self, node: &Node, out: &mut Vec<(usize, String)>) {
         match &node.resolved().value {
-            // What an alias is to be is its own matter: where the anchor stands, the same word may be an image.
+            // An alias has a plan of its own: in the place of the anchor, the same word may not be an image.
             Value::Scalar { text, .. } => {
                 let own = self.planned.and_then(|all| all.get(&place(node)));
                 let text = match (own, self.planned) {
@@ -205,7 +206,7 @@ impl Reading<'_> {
             Value::Mapping { entries, .. } => {
                 if let Some((_, image)) = joined(node) {
                     let new = relocated(&image, self.relocation).filter(|_| self.planned.is_some());
-                    // Another spelling of Docker Hub's name is the same image.
+                    // Docker Hub has several spellings of one name, which count as the same image.
                     out.push((node.line, docker_name(&new.unwrap_or(image))));
                 }
                 for entry in entries {

@@ -1,4 +1,4 @@
-//! From the tree to the files of the bundle, read and parsed once.
+//! Reads the overlay's files from the tree and parses each of them once.
 
 use std::collections::BTreeMap;
 
@@ -11,29 +11,29 @@ use super::Overlay;
 use super::ignore::{FILE, Ignore};
 use super::profile::is_values;
 
-/// Most bytes of one file.
+/// Size of the largest file in an overlay, in bytes.
 const MOST_BYTES: u64 = 10 << 20;
 
-/// What the overlay is called and whom it belongs to.
+/// The part of the configuration that describes the overlay.
 #[derive(Clone, Debug)]
 pub struct Settings<'a> {
-    /// Below the root of the tree: `ee/appliance/flux`.
+    /// Directory of the overlay, relative to the tree's root, for example `ee/appliance/flux`.
     pub directory: &'a str,
-    /// The `OCIRepository` that the appliance makes; a child that names another source is warned about.
+    /// Name of the `OCIRepository` that the appliance makes. A child with another source gives a warning.
     pub source_name: &'a str,
-    /// Below the prefix: `charts`.
+    /// Repository of the charts, relative to the prefix, for example `charts`.
     pub charts_repository: &'a str,
-    /// Name of the `HelmRepository` of the style `version`.
+    /// Name of the `HelmRepository` that publishing adds with `chartPin: version`.
     pub helm_repository: &'a str,
-    /// Of the chart sources.
+    /// Namespace of the chart sources that publishing adds.
     pub namespace: &'a str,
-    /// The effective one first: a `HelmRepository` at the charts of any of them is ours.
+    /// Prefixes of this publisher, the effective one first. A `HelmRepository` below any of them has this publisher's charts.
     pub prefixes: &'a [Prefix],
-    /// `appliance-values-`
+    /// Start of the names of values ConfigMaps, for example `appliance-values-`.
     pub values_prefix: &'a str,
 }
 
-/// [`Settings`] that an overlay keeps.
+/// An owned copy of [`Settings`], which the overlay keeps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owned {
     pub directory: String,
@@ -59,10 +59,10 @@ impl Owned {
     }
 }
 
-/// Reads the overlay.
+/// Reads and parses the overlay.
 ///
 /// # Errors
-/// When it is not there or has no `base/`, when a file cannot be published as it is, and when its YAML is broken.
+/// When the overlay or its `base/` does not exist, a file cannot be published, or its YAML is invalid.
 pub fn load(tree: &Tree, settings: &Settings<'_>) -> Result<Overlay, Error> {
     let settings = Owned::of(settings);
     let (ignore, found) = found(tree, &settings.directory)?;
@@ -74,10 +74,10 @@ pub fn load(tree: &Tree, settings: &Settings<'_>) -> Result<Overlay, Error> {
     Ok(Overlay { settings, files, ignore })
 }
 
-/// Reads the files of the overlay in a directory as far as they can be read, and says what is wrong with the others.
+/// Reads the files of the overlay in a directory, and returns the errors of those that cannot be read.
 ///
 /// # Errors
-/// When the overlay is not there or has no `base/`.
+/// When the overlay or its `base/` does not exist.
 pub(crate) fn read(tree: &Tree, directory: &str) -> Result<Readable, Error> {
     let (_, found) = found(tree, directory)?;
     let (mut files, mut errors) = (BTreeMap::new(), Vec::new());
@@ -90,13 +90,13 @@ pub(crate) fn read(tree: &Tree, directory: &str) -> Result<Readable, Error> {
     Ok((files, errors))
 }
 
-/// The files that can be read, by their paths, and what is wrong with the others.
+/// The readable files by path, and the errors of all others.
 pub(crate) type Readable = (BTreeMap<String, Vec<u8>>, Vec<Error>);
 
-/// One file of the overlay with its path, or why it cannot be published.
+/// One file of the overlay with its path, or the error that prevents publishing the file.
 type Read = Result<(String, Vec<u8>), Error>;
 
-/// Finds the files that the bundle holds, and reads each when it is asked for.
+/// Finds the files of the bundle. The iterator reads each file when it gets there.
 fn found<'t>(tree: &'t Tree, directory: &'t str) -> Result<(Ignore, impl Iterator<Item = Read>), Error> {
     require_directories(tree, directory)?;
     let mut found = Found { tree, root: directory, files: Vec::new(), odd: Vec::new(), rules: Vec::new() };
@@ -107,7 +107,7 @@ fn found<'t>(tree: &'t Tree, directory: &'t str) -> Result<(Ignore, impl Iterato
     files.retain(|path| ignore.keeps(path));
     let odd = odd.into_iter().map(move |(path, reason)| {
         let refused = Error::refused(Place::file(join(directory, &path)), reason);
-        Err(refused.hint("replace it by a regular file, or leave it out with .sourceignore"))
+        Err(refused.hint("replace the entry by a regular file, or leave it out with .sourceignore"))
     });
     Ok((ignore, odd.chain(files.into_iter().map(move |path| one(tree, directory, path)))))
 }
@@ -118,7 +118,7 @@ fn one(tree: &Tree, directory: &str, path: String) -> Read {
     let bytes = tree.read(&join(directory, &path), MOST_BYTES)?;
     if std::str::from_utf8(&bytes).is_err() {
         let refused = Error::refused(place(), "the file is not UTF-8");
-        return Err(refused.hint("convert it, or leave it out with .sourceignore"));
+        return Err(refused.hint("convert the file to UTF-8, or leave it out with .sourceignore"));
     }
     Ok((path, bytes))
 }
@@ -131,7 +131,7 @@ fn insert(files: &mut Files, path: String, bytes: Vec<u8>) -> Result<(), flux::E
     files.insert(path, bytes)
 }
 
-/// Names the place of what Flux could not use below the root of the tree.
+/// Converts an error about a file that Flux could not use, and makes its place relative to the tree's root.
 pub(crate) fn unusable(directory: &str, error: flux::Error) -> Error {
     let place = Place::line(join(directory, &error.at.file), error.at.line);
     let invalid = Error::invalid(place, error.reason);
@@ -142,7 +142,7 @@ pub(crate) fn unusable(directory: &str, error: flux::Error) -> Error {
 }
 
 fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {
-    let hint = "set `overlay` in the configuration to the directory of the overlay";
+    let hint = "set `overlay` in alga-release.yaml to the directory of the overlay";
     for (path, what) in [(directory.to_owned(), "the overlay"), (join(directory, "base"), "the overlay's `base`")] {
         match tree.kind(&path)? {
             Some(EntryKind::Directory) => {}
@@ -154,7 +154,9 @@ fn require_directories(tree: &Tree, directory: &str) -> Result<(), Error> {
 }
 
 fn refuse_hostile(path: &str, place: impl Fn() -> Place) -> Result<(), Error> {
-    let refuse = |reason: &str| Err(Error::refused(place(), reason).hint("rename it: Flux cannot unpack the name"));
+    let refuse = |reason: &str| {
+        Err(Error::refused(place(), reason).hint("rename the file: Flux cannot unpack a file with this name"))
+    };
     if path.contains('\\') {
         return refuse("the name contains a backslash");
     }
@@ -192,10 +194,15 @@ impl Found<'_> {
                 EntryKind::Link(target) => {
                     self.odd.push((
                         path,
-                        format!("a symbolic link (to `{}`): Flux drops links silently", target.escape_debug()),
+                        format!(
+                            "cannot publish a symbolic link (to `{}`): Flux drops links silently",
+                            target.escape_debug()
+                        ),
                     ));
                 }
-                EntryKind::Other => self.odd.push((path, "neither a file nor a directory".to_owned())),
+                EntryKind::Other => {
+                    self.odd.push((path, "expected a file or directory, found a pipe, socket or device".to_owned()));
+                }
             }
         }
         Ok(())

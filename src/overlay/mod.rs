@@ -1,6 +1,6 @@
-//! A Flux overlay: the charts that it uses, its rewriting from git sources to artifacts, and the bundle that it becomes.
+//! A Flux overlay: the charts that it uses, its rewriting from git sources to artifacts, and its packing into a bundle.
 //!
-//! All paths are below the overlay's directory, except for those in a [`Place`], which are below the root of the tree.
+//! All paths are relative to the overlay's directory, except those in a [`Place`], which are relative to the tree's root.
 
 use std::collections::BTreeMap;
 
@@ -38,16 +38,16 @@ pub use relocate::relocate;
 pub(crate) use relocate::{RelocatedFiles, rename_values};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
 
-/// Something that is published as it is and that the author should know.
+/// A warning for the author about something that is published unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
     /// The line that the warning is about.
     pub place: Place,
-    /// The warning itself.
+    /// The warning: one sentence without a period.
     pub text: String,
 }
 
-/// The files of an overlay.
+/// An overlay whose files are read and parsed.
 #[derive(Clone, Debug)]
 pub struct Overlay {
     settings: load::Owned,
@@ -56,24 +56,24 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Returns all files of the overlay, by their paths.
+    /// Returns all files of the overlay, by path.
     pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
         self.files.bytes()
     }
 
-    /// Returns all files, those that Flux and kustomize read parsed.
+    /// Returns all files. The files that Flux and kustomize read are parsed.
     pub(crate) fn parsed(&self) -> &flux::Files {
         &self.files
     }
 
-    /// Tells whether a file at this path, below the root of the tree, would enter the bundle.
+    /// Reports whether a file at this path, relative to the tree's root, would enter the bundle.
     pub fn would_keep(&self, path: &str) -> bool {
         let directory = &self.settings.directory;
         let below = if directory.is_empty() { Some(path) } else { path.strip_prefix(&format!("{directory}/")) };
         below.is_some_and(|path| !path.is_empty() && self.ignore.keeps(path))
     }
 
-    /// Returns the values files of a profile, by their names, verbatim.
+    /// Returns the unchanged values files of a profile, by name.
     ///
     /// # Errors
     /// When the profile does not exist.
@@ -107,11 +107,11 @@ impl Overlay {
         self.files.objects()
     }
 
-    /// Returns the HelmReleases that Flux applies, each with the namespace in which Flux creates it. One that ends in several
-    /// namespaces comes once for each; one that nothing lists is left out.
+    /// Returns the HelmReleases that Flux applies, each with the namespace in which Flux creates it. A HelmRelease that is
+    /// applied in several namespaces is listed once for each; a HelmRelease that no kustomization file lists is left out.
     ///
     /// # Errors
-    /// When kustomize could not build the overlay, or when its Kustomizations wait for each other.
+    /// When kustomize could not build the overlay, or when its Kustomizations depend on each other in a circle.
     pub(crate) fn applied_releases(&self) -> Result<Vec<AppliedRelease<'_>>, Error> {
         let objects = self.objects();
         let children = children::children(self, &objects)?;
@@ -119,12 +119,12 @@ impl Overlay {
         Ok(build.applied(&HelmRelease::all(&objects)))
     }
 
-    /// Names the place of what Flux could not use below the root of the tree.
+    /// Converts an error about a file that Flux could not use, and makes its place relative to the tree's root.
     fn unusable(&self, error: flux::Error) -> Error {
         unusable(&self.settings.directory, error)
     }
 
-    /// Refuses a variable: Flux substitutes `${…}` in the cluster, after the rewriting.
+    /// Refuses a variable, because Flux substitutes `${…}` in the cluster, after the rewriting.
     fn refuse_variable(&self, file: &str, node: &Node, what: &str) -> Result<(), Error> {
         if node.as_str().is_some_and(|text| text.contains("${")) {
             let reason = format!("cannot publish a variable in {what}");

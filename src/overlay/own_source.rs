@@ -1,4 +1,4 @@
-//! The edits of an author's own `OCIRepository` for one of our charts: it is brought to what is published, where it stands.
+//! Edits the author's own `OCIRepository` of a chart in place, so that it refers to the published chart.
 
 use crate::flux::{File, Source};
 use crate::source::Error;
@@ -10,7 +10,7 @@ use super::release::always_quoted;
 use super::rewrite::{Change, Now, Pin, PinStyle, Pins, Plan};
 use super::sources::repository;
 
-/// An `OCIRepository` and the text that it stands in.
+/// An `OCIRepository` with the file that it is in.
 pub(super) struct OwnSource<'a> {
     pub overlay: &'a Overlay,
     pub source: &'a Source<'a>,
@@ -18,7 +18,7 @@ pub(super) struct OwnSource<'a> {
 }
 
 impl OwnSource<'_> {
-    /// Where `url` and `ref` point, as published.
+    /// Points `url` and `ref` to the published chart.
     pub(super) fn pin(&self, pins: &Pins<'_>, pin: &Pin, plan: &mut Plan) -> Result<(), Error> {
         let spec = &self.own(self.source.object.node, "spec")?.value;
         self.refuse_scheme(spec, pins)?;
@@ -31,7 +31,7 @@ impl OwnSource<'_> {
         let reference = &self.own(spec, "ref")?.value;
         for key in ["semver", "semverFilter"] {
             if let Some(entry) = reference.entry(key) {
-                let reason = format!("`{key}` does not say which version of the chart is installed");
+                let reason = format!("cannot pin the chart: `{key}` does not give one exact version");
                 return Err(self.refused(
                     &entry.key,
                     &reason,
@@ -41,14 +41,14 @@ impl OwnSource<'_> {
         }
         let tag = pin.version.replace('+', "_");
         self.set(reference, "tag", "digest", tag, plan)?;
-        // A digest that is there would win over the tag: it is brought along, whatever the style.
+        // Flux prefers a digest to the tag, so a digest in the author's text is updated in both styles.
         if pins.style == PinStyle::Digest || reference.get(&["digest"]).is_some() {
             self.set(reference, "digest", "tag", pin.digest.to_string(), plan)?;
         }
         Ok(())
     }
 
-    /// Sets `key` of the reference, behind its neighbour where it is new.
+    /// Sets `key` of the reference. A new key is inserted after the key `beside`.
     fn set(&self, reference: &Node, key: &str, beside: &str, value: String, plan: &mut Plan) -> Result<(), Error> {
         let text = &self.parsed.text;
         if let Some(entry) = reference.entry(key).filter(|_| !reference.is_alias()) {
@@ -69,20 +69,22 @@ impl OwnSource<'_> {
         if insecure == pins.prefix.plain_http() {
             return Ok(());
         }
-        let reason = format!("`insecure` is {insecure}, which does not fit the registry {}", pins.prefix.host());
+        let (host, expected) = (pins.prefix.host(), pins.prefix.plain_http());
+        let reason = format!("wrong `insecure` for the registry {host}: expected `{expected}`, found `{insecure}`");
         let node = self.source.field("insecure").unwrap_or(spec);
         Err(self.refused(
             node,
             &reason,
-            "set `insecure: true` for a registry that is served over plain HTTP, and remove it otherwise",
+            "set `insecure: true` if the registry is served over plain HTTP, and remove `insecure` otherwise",
         ))
     }
 
     fn own<'b>(&self, node: &'b Node, key: &str) -> Result<&'b Entry, Error> {
         let entry = node.entry(key).filter(|_| !node.is_alias());
         entry.ok_or_else(|| {
-            let reason = format!("missing `{key}` in the chart's OCIRepository: an alias or `<<` is not enough");
-            self.refused(node, &reason, "write the key out: publishing sets it to what is published")
+            let reason =
+                format!("missing `{key}` in the chart's OCIRepository (a key from an alias or `<<` does not count)");
+            self.refused(node, &reason, "write the key out in the object: publishing sets its value")
         })
     }
 

@@ -1,4 +1,4 @@
-//! Patches that would change, in the cluster, what the rewriting pins.
+//! Refuses patches that would change, in the cluster, the fields that publishing pins.
 
 use crate::flux::{File, Kustomization, Object, Patch, PatchContent};
 use crate::path::{below, parent};
@@ -7,7 +7,7 @@ use crate::yaml::{Node, Style, Value, parse};
 
 use super::Overlay;
 
-/// Refuses every patch that reaches into a release's chart, the source of a chart, or a child's source and path.
+/// Refuses every patch that changes a release's chart, the source of a chart, or a child's source and path.
 pub(super) fn refuse(overlay: &Overlay, objects: &[Object<'_>]) -> Result<(), Error> {
     for file in overlay.files.kustomization_files() {
         Patched { overlay, file: file.file }.all(file.patches())?;
@@ -23,7 +23,7 @@ struct Patched<'a> {
     file: &'a str,
 }
 
-/// The kinds that a patch may be about; nothing: any.
+/// The kind of object that a patch changes, or `None` when the patch may change any kind.
 type Kind<'a> = Option<&'a str>;
 
 impl Patched<'_> {
@@ -60,7 +60,7 @@ impl Patched<'_> {
         let documents = parse(patch.as_str().unwrap_or_default()).map_err(|error| {
             Error::invalid(
                 self.overlay.place(self.file, inner(error.line)),
-                format!("broken YAML in a patch: {}", error.reason),
+                format!("invalid YAML in a patch: {}", error.reason),
             )
         })?;
         for node in documents.iter().filter_map(|document| document.root.as_ref()) {
@@ -73,7 +73,7 @@ impl Patched<'_> {
         let Some(path) = below(parent(self.file), path) else { return Ok(()) };
         let documents = match (self.overlay.files.parsed().get(&path), self.overlay.files().get(&path)) {
             (Some(parsed), _) => parsed.documents.clone(),
-            // JSON is YAML
+            // JSON is YAML, so the same parser reads it.
             (None, Some(bytes)) => parse(&String::from_utf8_lossy(bytes)).unwrap_or_default(),
             (None, None) => return Ok(()),
         };
@@ -128,7 +128,7 @@ impl Patched<'_> {
     }
 }
 
-/// kustomize reads a target's kind as a pattern; one that is no plain word may mean anything.
+/// Returns the kind of a target unless it may be a pattern, because kustomize reads the kind as a regular expression.
 fn plain_kind(kind: Option<&str>) -> Kind<'_> {
     kind.filter(|kind| !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

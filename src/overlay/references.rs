@@ -1,5 +1,5 @@
-//! What kustomization files load. The cluster builds from the bundle alone: what kustomize would fetch from elsewhere, or
-//! would not read, is refused before it is published.
+//! Refuses kustomization files that load something from outside of the bundle. The cluster builds from the bundle alone, so
+//! kustomize could not fetch it there.
 
 use crate::flux::{File, Kustomization, Object, refuse_duplicate_key};
 use crate::path::below;
@@ -8,7 +8,7 @@ use crate::yaml::Node;
 
 use super::Overlay;
 
-/// Refuses references to what is not in the bundle by their form, and files in which a mapping has a key twice.
+/// Refuses remote references, recognised by their form, and files in which a mapping has a duplicate key.
 pub(super) fn refuse(overlay: &Overlay, objects: &[Object<'_>]) -> Result<(), Error> {
     for file in overlay.files.kustomization_files() {
         for node in file.loaded() {
@@ -21,7 +21,7 @@ pub(super) fn refuse(overlay: &Overlay, objects: &[Object<'_>]) -> Result<(), Er
             }
         }
     }
-    // Flux writes these into the kustomization file before it builds.
+    // Flux writes `components` of a Kustomization into the kustomization file before the build.
     for child in Kustomization::all(objects) {
         for node in child.components {
             refuse_remote(overlay, child.object.file, "", node)?;
@@ -32,7 +32,7 @@ pub(super) fn refuse(overlay: &Overlay, objects: &[Object<'_>]) -> Result<(), Er
 
 fn refuse_remote(overlay: &Overlay, file: &str, directory: &str, node: &Node) -> Result<(), Error> {
     let text = node.as_str().unwrap_or_default();
-    // `KEY=PATH` of a generator.
+    // Generators write files as `KEY=PATH`.
     let path = text.split_once('=').map_or(text, |(key, path)| if key.contains(['/', '?']) { text } else { path });
     let there = below(directory, text).is_some_and(|path| overlay.files().contains_key(&path));
     if there || text.contains('\n') || !is_remote(path) {
@@ -44,7 +44,7 @@ fn refuse_remote(overlay: &Overlay, file: &str, directory: &str, node: &Node) ->
         .hint("copy the file or directory into the overlay: the appliance fetches nothing from git or by URL"))
 }
 
-/// Would kustomize fetch it? <https://github.com/kubernetes-sigs/kustomize/blob/master/api/internal/git/repospec.go>
+/// Reports whether kustomize would fetch the path from elsewhere. <https://github.com/kubernetes-sigs/kustomize/blob/master/api/internal/git/repospec.go>
 fn is_remote(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let scheme = lower.contains("://") || ["git::", "github.com/", "github.com:"].iter().any(|s| lower.starts_with(s));

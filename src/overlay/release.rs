@@ -1,4 +1,4 @@
-//! The edits of one HelmRelease.
+//! Edits one HelmRelease so that it refers to the published chart and values.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use super::discover::Release;
 use super::rewrite::{Change, Now, Pin, Plan};
 use super::sources::Home;
 
-/// A release and the text that it stands in.
+/// A release with the file that it is in.
 pub(super) struct Editing<'a> {
     pub overlay: &'a Overlay,
     pub release: &'a Release<'a>,
@@ -32,7 +32,7 @@ impl Editing<'_> {
         &self.parsed.documents[self.release.flux.object.document].comments
     }
 
-    /// The value under a key, when it is written right there.
+    /// Returns the entry of a key, which must be written in the mapping itself and not come from an alias or `<<`.
     fn own<'b>(&self, node: &'b Node, key: &str) -> Result<&'b Entry, Error> {
         let entry = node.entry(key).filter(|_| !node.is_alias());
         entry.ok_or_else(|| {
@@ -69,7 +69,7 @@ impl Editing<'_> {
         Change { document: object.document, path: format!("{}{path}", object.path), now }
     }
 
-    /// `chart` becomes `chartRef`.
+    /// Replaces `chart` by a `chartRef` to the chart's `OCIRepository`.
     pub(super) fn by_digest(&self, home: &Home, plan: &mut Plan) -> Result<(), Error> {
         let why = "has no counterpart in a chartRef, which pins the chart by digest";
         self.refuse_fields(&["spec.valuesFiles", "spec.verify", "metadata"], why)?;
@@ -122,7 +122,7 @@ impl Editing<'_> {
         Edit { range, text }
     }
 
-    /// The comments of a removed block that go on: all but those at the end of lines that lose their meaning.
+    /// Returns the comments of a removed block that are kept: all but those at the end of lines whose field is removed.
     fn kept_comments(&self, range: &Range<usize>, entry: &Entry) -> Vec<&str> {
         let text = &self.parsed.text;
         let spec = entry.value.get(&["spec"]).filter(|_| !entry.value.is_alias());
@@ -145,7 +145,7 @@ impl Editing<'_> {
         kept.map(|comment| text[comment.span.clone()].trim_end()).collect()
     }
 
-    /// `chart.spec` is brought to the repository of charts.
+    /// Points `chart.spec` to the published chart in the chart repository.
     pub(super) fn by_version(&self, pin: &Pin, home: &Home, plan: &mut Plan) -> Result<(), Error> {
         if self.release.git {
             self.refuse_fields(
@@ -209,7 +209,7 @@ impl Editing<'_> {
         Ok(())
     }
 
-    /// Gives each `valuesFrom` the name of the ConfigMap that is made for its content; `names` are by the values' own name.
+    /// Gives each `valuesFrom` the name of the ConfigMap that the appliance makes. `names` maps releases to those names.
     pub(super) fn values_names(&self, names: &BTreeMap<String, String>, plan: &mut Plan) {
         let prefix = self.overlay.settings.values_prefix.as_str();
         for from in &self.release.flux.values_from {
@@ -223,12 +223,12 @@ impl Editing<'_> {
     }
 }
 
-/// Is the key written as JSON does?
+/// Reports whether the key is quoted as in JSON.
 fn is_json(key: &Node) -> bool {
     matches!(key.value, Value::Scalar { style: Style::Double, .. })
 }
 
-/// A version is always in quotes: `1.10` is a number.
+/// Replaces a version by a quoted one, because YAML reads `1.10` as a number.
 pub(super) fn always_quoted(text: &str, entry: &Entry, value: &str) -> Edit {
     match &entry.value.value {
         Value::Scalar { style: Style::Single | Style::Double, .. } => replace_scalar(text, &entry.value, value),

@@ -1,5 +1,5 @@
-//! The files of a bundle for another prefix: what was copied is named by its new name wherever it stands, and everything else stays
-//! byte for byte.
+//! Rewrites the files of a bundle for another prefix. Every name of a copied artifact becomes its new name, and everything
+//! else stays the same, byte for byte.
 
 use std::collections::BTreeMap;
 
@@ -15,24 +15,24 @@ use super::image_names::{edits, plain_edits};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// What became of the files of a bundle.
+/// The rewritten files of a bundle.
 #[derive(Clone, Debug)]
 pub struct RelocatedFiles {
-    /// By their paths.
+    /// Files by path, relative to the bundle.
     pub files: Files,
-    /// What still names the origin, and what could not be rewritten; the places are below the bundle.
+    /// Warnings about text that still names the old prefix or could not be rewritten. Places are relative to the bundle.
     pub warnings: Vec<Warning>,
 }
 
-/// Brings the files of a bundle to new names. Sources of Flux whose `url` changes get or lose `insecure: true`, as the new prefix is
-/// served. Files that are no text stay.
+/// Rewrites the files of a bundle to new names. Flux sources whose `url` changes get `insecure: true` when the new prefix is
+/// served over plain HTTP, and lose it otherwise. Binary files stay the same.
 pub fn relocate(files: &Files, relocation: &Relocation) -> RelocatedFiles {
     let mut warnings = Vec::new();
     let files = files.iter().map(|(path, bytes)| {
         let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')) else {
-            let reason = "the file is no text and was not searched";
+            let reason = "the binary file was not rewritten";
             if !relocation.left(&String::from_utf8_lossy(bytes)).is_empty() {
-                let text = format!("{reason}, but it names the origin");
+                let text = format!("{reason}, but names the old prefix");
                 warnings.push(Warning { place: Place::file(path), text });
             }
             return (path.clone(), bytes.clone());
@@ -40,7 +40,7 @@ pub fn relocate(files: &Files, relocation: &Relocation) -> RelocatedFiles {
         let mut file = Relocating { path, relocation, warnings: &mut warnings };
         let text = file.relocated(text);
         for mention in relocation.left(&text) {
-            file.warn(Some(mention.line), format!("still names the origin: {}", mention.text));
+            file.warn(Some(mention.line), format!("the line still names the old prefix: {}", mention.text));
         }
         (path.clone(), text.into_bytes())
     });
@@ -48,7 +48,7 @@ pub fn relocate(files: &Files, relocation: &Relocation) -> RelocatedFiles {
     RelocatedFiles { files, warnings }
 }
 
-/// Gives the `ConfigMap`s that releases take values from other names, old → new.
+/// Renames the `ConfigMap`s that releases take values from. `names` maps old names to new ones.
 pub(crate) fn rename_values(mut files: Files, names: &BTreeMap<String, String>) -> Files {
     if names.is_empty() {
         return files;
@@ -67,7 +67,7 @@ pub(crate) fn rename_values(mut files: Files, names: &BTreeMap<String, String>) 
     files
 }
 
-/// Is it YAML, or JSON, which is YAML too?
+/// Reports whether a file is YAML or JSON, by its name.
 fn is_structured(path: &str) -> bool {
     has_extension(path, &["yaml", "yml", "json"]) || is_kustomization_file_name(path)
 }
@@ -76,16 +76,16 @@ fn parsed(text: &str) -> Option<File> {
     Some(File { text: text.to_owned(), documents: yaml::parse(text).ok()? })
 }
 
-/// The text after the edits, when there are any and it can be read still.
+/// Returns the text after the edits, or `None` when there are no edits or the result is not valid YAML.
 fn applied(text: &str, mut edits: Vec<Edit>) -> Option<String> {
     edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
-    // What an alias shares is edited once.
+    // Aliases of one anchor give the same edit several times.
     edits.dedup();
     let text = apply(text, edits.clone()).ok().filter(|_| !edits.is_empty())?;
     yaml::parse(&text).is_ok().then_some(text)
 }
 
-/// One file on its way.
+/// The rewriting of one file.
 struct Relocating<'a> {
     path: &'a str,
     relocation: &'a Relocation,
@@ -106,14 +106,14 @@ impl Relocating<'_> {
             Ok(documents) => documents,
             Err(error) => {
                 let plain = plain();
-                let reason = format!("no YAML that can be read ({}): only whole names were rewritten", error.reason);
+                let reason = format!("invalid YAML ({}): only full names were rewritten in this file", error.reason);
                 self.warn(Some(error.line), reason);
                 return plain;
             }
         };
         let edits = edits(text, &documents, self.relocation, is_kustomization_file_name(self.path)).unwrap_or_else(|line| {
-            let reason = "an image's registry or short name is shared with something else by an anchor or `<<`: only whole \
-                          names were rewritten in this file; write it out";
+            let reason = "an anchor or `<<` shares an image's registry or short name with another value: only full names were \
+                          rewritten in this file; write the value out";
             self.warn(Some(line), reason.to_owned());
             plain_edits(text, self.relocation)
         });
@@ -124,7 +124,7 @@ impl Relocating<'_> {
         self.secured(&File { text: text.to_owned(), documents }, renamed)
     }
 
-    /// Brings `insecure` of the sources whose `url` changed to what the new prefix is.
+    /// Sets `insecure` of the sources whose `url` changed as the new prefix needs it.
     fn secured(&mut self, before: &File, text: String) -> String {
         let Some(after) = parsed(&text) else { return text };
         let documents = Object::of_documents;
@@ -142,13 +142,13 @@ impl Relocating<'_> {
             return text;
         }
         applied(&text, edits).unwrap_or_else(|| {
-            self.warn(None, "`insecure` of a source could not be written: check it".to_owned());
+            self.warn(None, "failed to set `insecure` of a source: check the file".to_owned());
             text
         })
     }
 }
 
-/// The edit that makes a source insecure or not; nothing when it is as it should be.
+/// Returns the edit that makes a source insecure or secure, or `None` when the source needs no edit.
 fn insecure(text: &str, source: &Node, plain_http: bool) -> Option<Edit> {
     let spec = source.entry("spec")?.value.resolved();
     let at = |key: &str| spec.entries().iter().position(|entry| entry.key.as_str() == Some(key));

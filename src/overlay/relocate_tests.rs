@@ -17,7 +17,7 @@ fn usual() -> Relocation {
     relocation(FROM, TO, false)
 }
 
-/// One file, and what is said about it.
+/// Relocates one file, and returns its text with the warnings.
 fn one(path: &str, text: &str, relocation: &Relocation) -> (String, Vec<String>) {
     let files = BTreeMap::from([(path.to_owned(), text.as_bytes().to_vec())]);
     let relocated = relocate(&files, relocation);
@@ -34,7 +34,7 @@ fn yaml(text: &str) -> String {
 }
 
 #[test]
-fn whole_names_are_replaced_in_values_scripts_comments_and_keys() {
+fn full_names_are_replaced_in_values_scripts_comments_and_keys() {
     let text = "# from ghcr.io/a/web, see docker.io/redis\r\nimage: &i \"ghcr.io/a/web:1\"   # kept\r\nother: *i\r\n\
                 flow: {repository: 'docker.io/library/redis', tag: \"7\"}\r\nscript: |\r\n  docker pull ghcr.io/a/web:$TAG\r\n  \
                 crane copy docker://ghcr.io/a/web@sha256:0 x\r\nghcr.io/a/web: [oci://ghcr.io/a/charts/web]\r\n";
@@ -49,7 +49,7 @@ fn whole_names_are_replaced_in_values_scripts_comments_and_keys() {
 }
 
 #[test]
-fn docker_hubs_short_names_are_images_where_their_key_says_so() {
+fn short_names_of_docker_hub_are_replaced_only_under_the_keys_of_images() {
     let new = "mirror:5000/b/external/docker.io/library/redis";
     let setup = "mirror:5000/b/external/docker.io/temporalio/auto-setup";
     for (before, after) in [
@@ -89,7 +89,7 @@ fn docker_hubs_short_names_are_images_where_their_key_says_so() {
 }
 
 #[test]
-fn a_registry_and_its_repository_name_the_new_image_together() {
+fn a_registry_and_the_repository_beside_it_are_replaced_together() {
     let path = "b/external/docker.io/library/redis";
     for (before, after) in [
         (
@@ -127,7 +127,7 @@ fn a_registry_and_its_repository_name_the_new_image_together() {
 }
 
 #[test]
-fn what_an_anchor_or_a_merge_shares_with_another_image_stays_and_is_said() {
+fn a_name_that_an_anchor_or_merge_shares_with_another_value_is_kept_with_a_warning() {
     for (line, text) in [
         (2, "a: {registry: &r docker.io, repository: redis}\nb: {registry: *r, repository: x/y}\n"),
         (2, "a: &a {registry: docker.io, repository: redis}\nb: {<<: *a, repository: x/y}\n"),
@@ -137,12 +137,15 @@ fn what_an_anchor_or_a_merge_shares_with_another_image_stays_and_is_said() {
         let (after, warnings) = one("base/x.yaml", text, &usual());
         assert_eq!(after, text);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].starts_with(&format!("base/x.yaml:{line}: an image's registry")), "{warnings:?}");
+        assert!(
+            warnings[0].starts_with(&format!("base/x.yaml:{line}: an anchor or `<<` shares an image's registry")),
+            "{warnings:?}"
+        );
     }
 }
 
 #[test]
-fn names_behind_escapes_are_found() {
+fn names_that_contain_escapes_are_replaced() {
     for (before, after) in [
         (r#"{"image": "ghcr.io\/a\/web:1"}"#, r#"{"image": "mirror:5000/b/web:1"}"#),
         ("a: \"x\\nghcr.io/a/web\\n\"\n", "a: \"x\\nmirror:5000/b/web\\n\"\n"),
@@ -175,7 +178,7 @@ spec:
 ";
 
 #[test]
-fn sources_are_insecure_when_the_new_prefix_is_and_only_they() {
+fn only_rewritten_sources_become_insecure_with_a_plain_http_prefix() {
     let (plain, _) = one("base/s.yaml", SOURCES, &relocation(FROM, TO, true));
     let expected = SOURCES
         .replace(
@@ -185,7 +188,7 @@ fn sources_are_insecure_when_the_new_prefix_is_and_only_they() {
         .replace("oci://ghcr.io/a/charts/}", "oci://mirror:5000/b/charts/, insecure: true}");
     assert_eq!(plain, expected);
     let (back, _) = one("base/s.yaml", &plain, &relocation(TO, FROM, false));
-    assert_eq!(back, SOURCES, "on the way back the text is what it was");
+    assert_eq!(back, SOURCES, "relocating back restores the text");
     for written in ["insecure: false", "insecure: true", "insecure: \"true\""] {
         let text = SOURCES.replace("  ref: {tag: \"1\"}\n", &format!("  ref: {{tag: \"1\"}}\n  {written} # so\n"));
         let (plain, _) = one("base/s.yaml", &text, &relocation(FROM, TO, true));
@@ -196,23 +199,26 @@ fn sources_are_insecure_when_the_new_prefix_is_and_only_they() {
 }
 
 #[test]
-fn sources_in_json_and_in_lists_are_sources() {
+fn sources_in_json_and_in_lists_are_rewritten() {
     let json = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "OCIRepository", "spec": {"url": "oci://ghcr.io/a/config"}}]}"#;
     let (plain, _) = one("base/s.json", json, &relocation(FROM, TO, true));
     assert_eq!(plain, json.replace("ghcr.io/a/config\"", "mirror:5000/b/config\", \"insecure\": true"));
 }
 
 #[test]
-fn what_still_names_the_origin_is_said_with_file_and_line() {
+fn text_that_still_names_the_old_prefix_is_a_warning_with_file_and_line() {
     let text = "a: ghcr.io/a/web\nb: |\n  ghcr.io/a/tools:1.4.0\n  for c in x; do oci://ghcr.io/a/charts/$c; done\n";
     let (after, warnings) = one("base/x.yaml", text, &usual());
     assert_eq!(after, text.replacen("ghcr.io/a/web", "mirror:5000/b/web", 1));
-    let expected = ["3: still names the origin: ghcr.io/a/tools:1.4.0", "4: still names the origin: ghcr.io/a/charts/"];
+    let expected = [
+        "3: the line still names the old prefix: ghcr.io/a/tools:1.4.0",
+        "4: the line still names the old prefix: ghcr.io/a/charts/",
+    ];
     assert_eq!(warnings, expected.map(|text| format!("base/x.yaml:{text}")));
 }
 
 #[test]
-fn files_that_are_no_text_stay_and_broken_yaml_is_taken_as_text() {
+fn binary_files_are_kept_and_invalid_yaml_is_rewritten_as_plain_text() {
     let binary = b"\x00\xffghcr.io/a/web".to_vec();
     let files = BTreeMap::from([("base/logo.png".to_owned(), binary.clone()), ("base/b".to_owned(), vec![0xff, 0])]);
     let relocated = relocate(&files, &usual());
@@ -221,7 +227,7 @@ fn files_that_are_no_text_stay_and_broken_yaml_is_taken_as_text() {
     assert_eq!(said, ["base/logo.png"]);
     let (text, warnings) = one("base/x.yaml", "a: [ghcr.io/a/web, image: redis\n", &usual());
     assert_eq!(text, "a: [mirror:5000/b/web, image: redis\n");
-    assert!(warnings[0].contains("no YAML"), "{warnings:?}");
+    assert!(warnings[0].contains("invalid YAML"), "{warnings:?}");
 }
 
 #[test]
@@ -235,7 +241,7 @@ fn the_same_prefix_changes_nothing() {
 }
 
 #[test]
-fn releases_take_their_values_from_the_new_config_maps() {
+fn releases_read_their_values_from_the_renamed_config_maps() {
     let text = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web}\nspec:\n  valuesFrom:\n  \
                 - {kind: ConfigMap, name: values-web-1} # hashed\n  - {kind: Secret, name: values-web-1}\n  \
                 - kind: ConfigMap\n    name: \"values-web-1\"\n  - {kind: ConfigMap, name: values-web-12}\n";

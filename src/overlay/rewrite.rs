@@ -1,4 +1,5 @@
-//! From an overlay that points at git to one that points at artifacts. Pure: the same overlay and pins give the same bytes.
+//! Rewrites an overlay whose sources are git into one whose sources are artifacts. The rewriting is pure: the same overlay and
+//! pins give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,60 +17,60 @@ use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
 use super::{ChartSource, Overlay, Warning, check, patches, references};
 
-/// What a chart became.
+/// The published chart that replaces a chart of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
-    /// From its Chart.yaml.
+    /// Name from Chart.yaml.
     pub name: String,
-    /// From its Chart.yaml, or stamped.
+    /// Version from Chart.yaml, or the stamped version.
     pub version: String,
-    /// Of its manifest.
+    /// Digest of the chart's manifest.
     pub digest: Digest,
 }
 
-/// How a release names its chart.
+/// The way in which a HelmRelease names its chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinStyle {
-    /// By an `OCIRepository` with the digest.
+    /// By digest, through an `OCIRepository`.
     Digest,
-    /// By name and version on a `HelmRepository`.
+    /// By name and version, through a `HelmRepository`.
     Version,
 }
 
-/// What the overlay is brought to.
+/// The charts and names that the rewritten overlay refers to.
 #[derive(Clone, Debug)]
 pub struct Pins<'a> {
-    /// For every chart that [`Overlay::discover`] found.
+    /// A pin for every chart that [`Overlay::discover`] found.
     pub charts: &'a BTreeMap<ChartSource, Pin>,
-    /// The same for all releases.
+    /// The style of all pins.
     pub style: PinStyle,
-    /// Where the charts are published.
+    /// Prefix that the charts are published under.
     pub prefix: &'a Prefix,
-    /// Release to the name of its values' ConfigMap; where there is none, the plain name stays.
+    /// Name of the values' ConfigMap by release. A release that is not in the map keeps the plain name.
     pub values_names: &'a BTreeMap<String, String>,
 }
 
-/// What became of an overlay.
+/// A rewritten overlay with its warnings.
 #[derive(Clone, Debug)]
 pub struct Rewritten {
-    /// Its files are those of the bundle.
+    /// The overlay, whose files are those of the bundle.
     pub overlay: Overlay,
-    /// Worth knowing.
+    /// Warnings for the author of the overlay.
     pub warnings: Vec<Warning>,
 }
 
-/// What a value is to be after the edits.
+/// The expected value after the edits.
 #[derive(Clone, Debug)]
 pub(super) enum Now {
     Text(String),
     Gone,
-    /// A sequence that got these at its end.
+    /// A sequence with these items appended.
     Appended(Vec<String>),
-    /// Checked by what is below.
+    /// Any value: the changes below it are checked by themselves.
     Any,
 }
 
-/// A change of the data.
+/// A planned change of the data of a document.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
     pub document: usize,
@@ -77,17 +78,17 @@ pub(super) struct Change {
     pub now: Now,
 }
 
-/// What happens to one file.
+/// The edits of one file, and the changes of its data that they make.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub edits: Vec<Edit>,
     pub changes: Vec<Change>,
 }
 
-/// Rewrites the overlay.
+/// Rewrites the overlay so that it refers to the published artifacts.
 ///
 /// # Errors
-/// When a rule refuses the overlay, each with file and line.
+/// When the overlay breaks a rule. The error names the file and the line.
 pub fn rewrite(mut overlay: Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
     let (changed, mut warnings) = changed(&overlay, pins)?;
     for (file, parsed) in changed {
@@ -97,7 +98,7 @@ pub fn rewrite(mut overlay: Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error
     Ok(Rewritten { overlay, warnings })
 }
 
-/// The files that change or come, by path.
+/// Returns the changed and the new files, by path.
 fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, File>, Vec<Warning>), Error> {
     let objects = overlay.objects();
     let children = children(overlay, &objects)?;
@@ -156,7 +157,7 @@ fn plan_child(overlay: &Overlay, child: &Child<'_>, plans: &mut Plans) -> Result
     Ok(())
 }
 
-/// Is one of the mappings on the way an alias or merged in?
+/// Reports whether one of the mappings on the path is an alias or merged in.
 fn is_merged(node: &Node, keys: &[&str]) -> bool {
     let mut node = node;
     for key in keys {
@@ -190,7 +191,7 @@ fn plan_release(
     Ok(())
 }
 
-/// Each source of the author's once, though several releases may take their chart from it.
+/// Plans the author's own sources. Several releases may use one source, which is edited once.
 fn plan_own_sources(
     overlay: &Overlay,
     pins: &Pins<'_>,
@@ -210,7 +211,7 @@ fn plan_own_sources(
     Ok(())
 }
 
-/// The entries of kustomization files.
+/// Plans the new entries of kustomization files.
 fn plan_lists(overlay: &Overlay, homes: &BTreeMap<ChartSource, Home>, plans: &mut Plans) -> Result<(), Error> {
     let mut items: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (file, item) in homes.values().filter_map(|home| home.listed.as_ref()) {
@@ -243,28 +244,28 @@ fn edited(overlay: &Overlay, file: &str, before: &File, plan: Plan) -> Result<Fi
     }
     let path = join(&overlay.settings.directory, file);
     let internal = |what: &str| {
-        Error::invalid(Place::file(path.clone()), format!("internal: {what}"))
-            .hint("report this: it is a fault of the program, and nothing was published")
+        Error::invalid(Place::file(path.clone()), format!("internal error: {what}"))
+            .hint("report this error: it is a bug in this program, and nothing was published")
     };
-    let text = apply(&before.text, edits).map_err(|_| internal("two edits of the file touch each other"))?;
-    let documents =
-        crate::yaml::parse(&text).map_err(|error| internal(&format!("the rewritten file is broken: {error}")))?;
+    let text = apply(&before.text, edits).map_err(|_| internal("two edits of the file overlap"))?;
+    let documents = crate::yaml::parse(&text)
+        .map_err(|error| internal(&format!("the rewritten file is not valid YAML: {error}")))?;
     debug_assert!(line_ending(&text) == line_ending(&before.text) || before.text.lines().count() < 2);
     verify(&before.documents, &documents, &changes).map_err(|what| internal(&what))?;
     Ok(File { text, documents })
 }
 
-/// Nothing but the targets changed, and they as planned.
+/// Checks that exactly the planned changes were made.
 fn verify(before: &[Document], after: &[Document], changes: &[Change]) -> Result<(), String> {
     if before.len() != after.len() {
-        return Err("the rewritten file has another number of documents".to_owned());
+        return Err("the rewritten file has a different number of documents".to_owned());
     }
     for (at, (old, new)) in before.iter().zip(after).enumerate() {
         let changes: Vec<&Change> = changes.iter().filter(|change| change.document == at).collect();
         let (old, new) = match (&old.root, &new.root) {
             (Some(old), Some(new)) => (old, new),
             (None, None) => continue,
-            _ => return Err("a document came or went".to_owned()),
+            _ => return Err("a document was added or removed".to_owned()),
         };
         for path in old.differences(new) {
             let planned = |change: &&&Change| {
@@ -274,12 +275,12 @@ fn verify(before: &[Document], after: &[Document], changes: &[Change]) -> Result
                 below(&change.path, &path)
             };
             if !changes.iter().any(|change| planned(&change)) {
-                return Err(format!("`{path}` changed, which was not planned"));
+                return Err(format!("unplanned change of `{path}`"));
             }
         }
         for change in changes {
             if !holds(old, new, change) {
-                return Err(format!("`{}` did not become what was planned", change.path));
+                return Err(format!("`{}` does not have the planned value", change.path));
             }
         }
     }
@@ -302,7 +303,7 @@ fn holds(old: &Node, new: &Node, change: &Change) -> bool {
     }
 }
 
-/// Refuses edits that would change what an alias elsewhere stands for.
+/// Refuses edits that would change the value of an alias in another place.
 fn refuse_shared(overlay: &Overlay, file: &str, text: &str, document: &Document, edits: &[Edit]) -> Result<(), Error> {
     let nodes = document.root.as_ref().map(Node::walk).unwrap_or_default();
     let removed = |span: &std::ops::Range<usize>| {
@@ -353,8 +354,8 @@ fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listers: &BTreeMap<&str
     .collect()
 }
 
-/// Generators keep the plain names: what they make has the values' text without the image tags, which the hash in the name of
-/// the appliance's own ConfigMap stands for. Under that name they would replace it.
+/// Warns about generators that make a ConfigMap which no release reads. Generators keep the plain names: their ConfigMaps
+/// have the values without image tags, and under the hashed name would replace the ConfigMap that the appliance makes.
 fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
     let plain = |name: &str| {
         let release = name.strip_prefix(&overlay.settings.values_prefix);
@@ -365,7 +366,7 @@ fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
         let names: Vec<Scalar<'_>> = names.filter(|name| plain(name.text)).collect();
         let listed: Vec<&str> = names.iter().map(|name| name.text).collect();
         let text = format!(
-            "the generator makes {}, which no HelmRelease reads: the appliance makes a ConfigMap with a hash in its name instead",
+            "no HelmRelease reads {}, which the generator makes: the appliance makes a ConfigMap with a hash in its name instead",
             listed.join(", ")
         );
         Some(Warning { place: overlay.place(file.file, names.first()?.node.line), text })

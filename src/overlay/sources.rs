@@ -1,4 +1,4 @@
-//! Where the source object of each chart stands, and what lists it.
+//! Decides for each chart which source object the overlay gets, in which file, and which kustomization file lists it.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,22 @@ use super::discover::{Release, Used};
 use super::rewrite::{Pin, PinStyle, Pins};
 use super::{ChartSource, Overlay};
 
-/// Media type of the layer of a chart.
+/// Helm's media type for the layer of a chart.
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
-/// A source object that is written.
+/// A source object that publishing adds to the overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Home {
     pub name: String,
     pub namespace: String,
-    /// Below the overlay; nothing when the object is there already.
+    /// File of the object, relative to the overlay. Absent when the overlay has the object already.
     pub file: Option<String>,
     pub text: String,
-    /// The kustomization file and the entry that it gets.
+    /// The kustomization file that lists the object, and the entry that is added to the file.
     pub listed: Option<(String, String)>,
 }
 
-/// The source that each of our charts is taken from.
+/// Returns the source object for each chart that this publisher packs.
 pub(super) fn homes(
     overlay: &Overlay,
     pins: &Pins<'_>,
@@ -71,7 +71,7 @@ pub(super) fn pin_of<'a>(
     source: &ChartSource,
 ) -> Result<&'a Pin, Error> {
     let place = || overlay.place(release.flux.object.file, release.line);
-    pins.charts.get(source).ok_or_else(|| Error::invalid(place(), "internal: the chart has no pin"))
+    pins.charts.get(source).ok_or_else(|| Error::invalid(place(), "internal error: the chart has no pin"))
 }
 
 fn refuse_another(
@@ -82,7 +82,7 @@ fn refuse_another(
 ) -> Result<(), Error> {
     if used.values().any(|other| other.name == pin.name && (other.digest != pin.digest || other.version != pin.version))
     {
-        let reason = format!("two charts of the overlay are both named `{}`", pin.name);
+        let reason = format!("duplicate chart name: two charts of the overlay are named `{}`", pin.name);
         return Err(Error::refused(overlay.place(release.flux.object.file, release.line), reason)
             .hint("rename one of the charts"));
     }
@@ -159,7 +159,7 @@ fn of_repository(overlay: &Overlay, pins: &Pins<'_>, sources: &[Source<'_>]) -> 
     Ok(Home { name, namespace, file: Some(file), text, listed })
 }
 
-/// `HOST/PATH/charts[/NAME]`
+/// Returns the repository of a chart, or of all charts: `HOST/PATH/charts[/NAME]`.
 pub(super) fn repository(overlay: &Overlay, pins: &Pins<'_>, name: Option<&str>) -> Result<String, Error> {
     let invalid =
         |error: crate::oci::InvalidReference| Error::usage(Place::file(&overlay.settings.directory), error.to_string());

@@ -1,23 +1,23 @@
-//! What is wrong with something that the user wrote, and where.
+//! Errors about the user's source tree, each with its place.
 
 use std::fmt;
 
 /// A place in the user's tree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Path below the root of the tree, with `/`; empty is the root, shown as `.`.
+    /// Path relative to the tree's root, with `/`. The empty path is the root and is shown as `.`.
     pub path: String,
-    /// Line, from 1; absent when the whole file is meant.
+    /// Line, counted from 1. Absent when the error is about the whole file.
     pub line: Option<usize>,
 }
 
 impl Place {
-    /// A whole file or directory.
+    /// Creates the place of a whole file or directory.
     pub fn file(path: impl Into<String>) -> Self {
         Self { path: path.into(), line: None }
     }
 
-    /// A line of a file, from 1.
+    /// Creates the place of a line, counted from 1.
     pub fn line(path: impl Into<String>, line: usize) -> Self {
         Self { path: path.into(), line: Some(line) }
     }
@@ -30,20 +30,20 @@ impl fmt::Display for Place {
     }
 }
 
-/// What an [`Error`] means for the caller.
+/// The kind of an [`Error`], which callers decide by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The input is wrong: somebody has to change a file.
+    /// The input is invalid, and a file has to be changed.
     Invalid,
-    /// A rule of the product refuses it.
+    /// A rule of the product refuses the input.
     Refused,
-    /// How the program was called or configured.
+    /// The arguments or the configuration are wrong.
     Usage,
-    /// The file system.
+    /// The file system failed.
     Io,
 }
 
-/// Something wrong in the user's tree: the place, the reason, the way out. Shown as `PLACE: REASON`.
+/// An error about the source tree, with its place, reason and hint. Displayed as `PLACE: REASON`.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {reason}")]
 pub struct Error {
@@ -56,44 +56,44 @@ pub struct Error {
 }
 
 impl Error {
-    /// Wrong input at `place`.
+    /// Creates the error for invalid input at `place`.
     pub fn invalid(place: Place, reason: impl Into<String>) -> Self {
         Self { place, reason: reason.into(), hint: None, kind: Kind::Invalid, source: None }
     }
 
-    /// Refused by a rule of the product.
+    /// Creates the error for input that a rule of the product refuses.
     pub fn refused(place: Place, reason: impl Into<String>) -> Self {
         Self { kind: Kind::Refused, ..Self::invalid(place, reason) }
     }
 
-    /// A mistake in the configuration or the arguments.
+    /// Creates the error for a mistake in the configuration or the arguments.
     pub fn usage(place: Place, reason: impl Into<String>) -> Self {
         Self { kind: Kind::Usage, ..Self::invalid(place, reason) }
     }
 
-    /// The file system failed at `place` while the program was `attempted` ("reading", "listing").
+    /// Creates the error for a file system that failed to do what was `attempted` at `place` ("read the file").
     pub fn io(place: Place, attempted: &str, source: std::io::Error) -> Self {
-        Self { kind: Kind::Io, source: Some(source), ..Self::invalid(place, format!("failed {attempted}")) }
+        Self { kind: Kind::Io, source: Some(source), ..Self::invalid(place, format!("failed to {attempted}")) }
     }
 
-    /// The same with the way out, for people.
+    /// Adds a hint, which tells people how to resolve the error.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Where.
+    /// Returns the place that the error is about.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// What to do about it.
+    /// Returns the hint that resolves the error.
     pub fn way_out(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// For decisions.
+    /// Returns the kind that callers decide by.
     pub fn kind(&self) -> Kind {
         self.kind
     }

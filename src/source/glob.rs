@@ -1,18 +1,17 @@
-//! Go's `filepath.Match`, byte for byte: the language of `.helmignore` and, part by part, of `.sourceignore`.
-//! Crates for globs follow other rules (`**`, braces,
-//! `[!a]`, what may match a `/`).
+//! Implements Go's `filepath.Match`, which defines the patterns of `.helmignore` and, for each part of a path, those of
+//! `.sourceignore`. Crates for globs follow other rules (`**`, braces, `[!a]`, matching of `/`).
 
-/// The pattern is malformed.
+/// The error for a malformed pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadPattern;
 
-/// Does `pattern` match the whole of `name`?
+/// Reports whether `pattern` matches the whole of `name`.
 ///
 /// # Errors
 /// When the pattern is malformed.
 pub fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
     let plain = |text: &str| !text.bytes().any(|b| matches!(b, b'*' | b'?' | b'[' | b'\\'));
-    // Nearly all patterns in use; each of them is tried on each part of each path.
+    // Nearly all patterns in use have these two simple forms, and each pattern is tried on each part of each path.
     match pattern.strip_prefix('*') {
         None if plain(pattern) => return Ok(pattern == name),
         Some(end) if plain(end) => return Ok(name.strip_suffix(end).is_some_and(|start| !start.contains('/'))),
@@ -37,7 +36,7 @@ pub fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
     Ok(name.is_empty())
 }
 
-/// Is every part of `pattern` well-formed?
+/// Checks that every part of `pattern` is well-formed.
 fn check(mut pattern: &[u8]) -> Result<(), BadPattern> {
     while !pattern.is_empty() {
         let (_, chunk, rest) = scan_chunk(pattern);
@@ -47,7 +46,7 @@ fn check(mut pattern: &[u8]) -> Result<(), BadPattern> {
     Ok(())
 }
 
-/// Finds `chunk` behind what a star may swallow, which is no `/`.
+/// Finds `chunk` after the characters that a star matches, which do not include `/`.
 fn match_later<'n>(chunk: &[u8], name: &'n [u8], last: bool) -> Result<Option<&'n [u8]>, BadPattern> {
     for at in 0..name.len() {
         if name[at] == b'/' {
@@ -62,7 +61,7 @@ fn match_later<'n>(chunk: &[u8], name: &'n [u8], last: bool) -> Result<Option<&'
     Ok(None)
 }
 
-/// Leading stars, what stands before the next star, and the rest.
+/// Splits a pattern into leading stars, the text before the next star, and the rest.
 fn scan_chunk(pattern: &[u8]) -> (bool, &[u8], &[u8]) {
     let stars = pattern.iter().take_while(|b| **b == b'*').count();
     let pattern = &pattern[stars..];
@@ -81,8 +80,8 @@ fn scan_chunk(pattern: &[u8]) -> (bool, &[u8], &[u8]) {
     (stars > 0, &pattern[..at], &pattern[at..])
 }
 
-/// Matches a pattern without stars at the start of `name`; what is left of it. A mismatch still reads the pattern to its
-/// end, which may be malformed.
+/// Matches a pattern without stars at the start of `name`, and returns the rest of `name`. After a mismatch, the pattern is
+/// still read to its end, because it may be malformed.
 fn match_chunk<'n>(mut chunk: &[u8], mut name: &'n [u8]) -> Result<Option<&'n [u8]>, BadPattern> {
     let mut failed = false;
     while let [first, rest @ ..] = chunk {
@@ -112,7 +111,7 @@ fn match_chunk<'n>(mut chunk: &[u8], mut name: &'n [u8]) -> Result<Option<&'n [u
     Ok((!failed).then_some(name))
 }
 
-/// Matches the class behind its `[`; the pattern behind its `]`.
+/// Matches a character class after its `[`, and returns the pattern after its `]`.
 fn match_class(class: &[u8], rune: char) -> Result<(bool, &[u8]), BadPattern> {
     let (negated, mut class) = class.strip_prefix(b"^").map_or((false, class), |class| (true, class));
     let mut matched = false;
@@ -148,7 +147,7 @@ fn class_member(class: &[u8]) -> Result<(char, &[u8]), BadPattern> {
     if rest.is_empty() { Err(BadPattern) } else { Ok((rune, rest)) }
 }
 
-/// The first character and its length; a byte that begins none is U+FFFD, as in Go.
+/// Decodes the first character and its length. An invalid byte decodes to U+FFFD, as in Go.
 fn decode(bytes: &[u8]) -> (char, usize) {
     match bytes.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) {
         Some(rune) => (rune, rune.len_utf8()),
@@ -160,10 +159,10 @@ fn decode(bytes: &[u8]) -> (char, usize) {
 mod tests {
     use super::*;
 
-    /// The table of Go's own test of `filepath.Match`.
+    /// Uses the table of Go's own test of `filepath.Match`.
     #[test]
-    #[expect(clippy::too_many_lines, reason = "a table")]
-    fn it_agrees_with_the_table_of_go() {
+    #[expect(clippy::too_many_lines, reason = "the test is one table")]
+    fn patterns_match_as_in_the_table_of_gos_own_test() {
         let table = [
             ("abc", "abc", Ok(true)),
             ("*", "abc", Ok(true)),

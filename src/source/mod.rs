@@ -1,5 +1,5 @@
-//! The only reader of the user's tree and of its git repository. Lazy, sorted, bounded; links are facts that the caller
-//! judges.
+//! Reads the user's source tree and its git repository; no other module does. Files are read lazily, in sorted order and up to
+//! a size limit. Links are reported, and callers decide whether to follow them.
 
 mod error;
 pub mod git;

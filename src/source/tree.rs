@@ -1,4 +1,4 @@
-//! The user's source tree: files by path below its root.
+//! Reads files of the user's source tree by path.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::path::join;
 
 use super::{Error, Place};
 
-/// What a name in a directory is. Links are not followed.
+/// The kind of a directory entry. Links are not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file and its size in bytes.
@@ -23,18 +23,18 @@ pub enum EntryKind {
     Other,
 }
 
-/// A name in a directory.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The name, without its directory.
     pub name: String,
-    /// What it is.
+    /// Kind of the entry.
     pub kind: EntryKind,
 }
 
 /// A source tree. All paths are relative to its root, UTF-8, with `/`, without `.` or `..`; `""` is the root.
 ///
-/// It remembers the git blob id of every file that [`Tree::read`] gave out: those enter what is published.
+/// The tree records the git blob id of every file that [`Tree::read`] returns, because these files are published.
 #[derive(Debug)]
 pub struct Tree {
     root: PathBuf,
@@ -45,22 +45,22 @@ impl Tree {
     /// Opens the tree at `root`.
     ///
     /// # Errors
-    /// When `root` is no directory that can be read.
+    /// When `root` is not a directory or cannot be read.
     pub fn open(root: &Path) -> Result<Self, Error> {
         let place = || Place::file(root.display().to_string());
-        let metadata = fs::metadata(root).map_err(|cause| Error::io(place(), "opening the source tree", cause))?;
+        let metadata = fs::metadata(root).map_err(|cause| Error::io(place(), "open the source tree", cause))?;
         if !metadata.is_dir() {
-            return Err(Error::usage(place(), "the source tree must be a directory"));
+            return Err(Error::usage(place(), "expected a directory as the source tree, found a file"));
         }
         Ok(Self { root: root.to_owned(), read: Mutex::default() })
     }
 
-    /// A tree without files: what needs one is read from an archive alone.
+    /// Creates a tree without files, for charts that are read only from an archive.
     pub(crate) fn empty() -> Self {
         Self { root: PathBuf::new(), read: Mutex::default() }
     }
 
-    /// Where it lies on the disk.
+    /// Returns the directory of the tree on disk.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -69,7 +69,7 @@ impl Tree {
         if path.is_empty() { self.root.clone() } else { self.root.join(path) }
     }
 
-    /// What `path` is, or nothing when there is no such name. The last component is not followed when it is a link.
+    /// Returns the kind of the entry at `path`, or `None` where it does not exist. A link as the last component is not followed.
     ///
     /// # Errors
     /// When the file system fails.
@@ -79,7 +79,7 @@ impl Tree {
             Err(cause) if matches!(cause.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
                 Ok(None)
             }
-            Err(cause) => Err(Error::io(Place::file(path), "looking at it", cause)),
+            Err(cause) => Err(Error::io(Place::file(path), "read the metadata", cause)),
         }
     }
 
@@ -91,7 +91,7 @@ impl Tree {
             EntryKind::File(metadata.len())
         } else if kind.is_symlink() {
             let target = fs::read_link(self.on_disk(path))
-                .map_err(|cause| Error::io(Place::file(path), "reading the link", cause))?;
+                .map_err(|cause| Error::io(Place::file(path), "read the link", cause))?;
             let target = target
                 .into_os_string()
                 .into_string()
@@ -102,13 +102,13 @@ impl Tree {
         })
     }
 
-    /// The entries of a directory, sorted by the bytes of their names.
+    /// Lists the entries of a directory, sorted by the bytes of their names.
     ///
     /// # Errors
-    /// When it is no directory, cannot be read, or a name in it is not UTF-8.
+    /// When the path is not a directory or cannot be read, or a name is not UTF-8.
     pub fn list(&self, directory: &str) -> Result<Vec<Entry>, Error> {
         let failed =
-            |cause| Error::io(Place::file(if directory.is_empty() { "." } else { directory }), "listing it", cause);
+            |cause| Error::io(Place::file(if directory.is_empty() { "." } else { directory }), "list the directory", cause);
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.on_disk(directory)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -117,7 +117,7 @@ impl Tree {
                     .hint("rename the file: Helm and Flux read names as UTF-8")
             })?;
             let path = join(directory, &name);
-            let metadata = entry.metadata().map_err(|cause| Error::io(Place::file(&path), "looking at it", cause))?;
+            let metadata = entry.metadata().map_err(|cause| Error::io(Place::file(&path), "read the metadata", cause))?;
             let kind = self.kind_of(&path, &metadata)?;
             entries.push(Entry { name, kind });
         }
@@ -125,10 +125,10 @@ impl Tree {
         Ok(entries)
     }
 
-    /// Reads a file that enters what is published: at most `limit` bytes.
+    /// Reads a file that is published, of at most `limit` bytes.
     ///
     /// # Errors
-    /// When it is no file, cannot be read or is larger than `limit`; larger files are refused before they are read.
+    /// When the path is not a file, cannot be read or is larger than `limit`. Larger files are refused before they are read.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
         let bytes = self.peek(path, limit)?;
         if let Ok(mut read) = self.read.lock() {
@@ -137,17 +137,17 @@ impl Tree {
         Ok(bytes)
     }
 
-    /// Reads a file that only decides where to look. Otherwise as [`Tree::read`].
+    /// Reads a file that is not published itself, and otherwise works as [`Tree::read`] does.
     ///
     /// # Errors
-    /// As [`Tree::read`].
+    /// The errors of [`Tree::read`].
     pub fn peek(&self, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
-        let failed = |cause| Error::io(Place::file(path), "reading it", cause);
-        // Before it is opened: opening a pipe waits for somebody who writes into it.
+        let failed = |cause| Error::io(Place::file(path), "read the file", cause);
+        // The kind is checked before the file is opened, because opening a pipe blocks until another process writes to it.
         if !fs::metadata(self.on_disk(path)).map_err(failed)?.is_file() {
             return Err(Error::invalid(
                 Place::file(path),
-                "it must be a file, and is a directory, pipe, socket or device",
+                "expected a file, found a directory, pipe, socket or device",
             ));
         }
         let file = fs::File::open(self.on_disk(path)).map_err(failed)?;
@@ -155,7 +155,7 @@ impl Tree {
         let too_large = || {
             Error::invalid(
                 Place::file(path),
-                format!("the file is larger than {limit} bytes, the most that is read here"),
+                format!("the file is larger than {limit} bytes, which is the limit"),
             )
         };
         if size > limit {
@@ -169,13 +169,13 @@ impl Tree {
         Ok(bytes)
     }
 
-    /// The files that [`Tree::read`] gave out, each with its git blob id.
+    /// Returns the files that [`Tree::read`] has read, with their git blob ids.
     pub fn inputs(&self) -> BTreeMap<String, Vec<u8>> {
         self.read.lock().map(|read| read.clone()).unwrap_or_default()
     }
 }
 
-/// The sha1 that git names a file's content by.
+/// Computes the SHA-1 by which git identifies a file's content.
 fn blob_id(bytes: &[u8]) -> Vec<u8> {
     gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, bytes)
         .map(|id| id.as_slice().to_owned())

@@ -1,4 +1,4 @@
-//! Trees, arguments and stores with something wrong: a clear word, a code, and nothing written.
+//! Invalid trees, arguments and stores give a clear message and an exit code, and nothing is written.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -16,7 +16,7 @@ fn publish(source: &Source, more: &[&str]) -> Run {
     source.publish(&[&["--version", "1.0.3", "--channel", "nightly", "--store", &layout], more].concat())
 }
 
-/// Refused with one of the codes for it, in these words, and nothing is written.
+/// Asserts that a publication is refused with these words and an exit code for refusals, and that nothing is written.
 #[track_caller]
 fn refused(source: &Source, more: &[&str], words: &[&str]) {
     let run = publish(source, more);
@@ -27,7 +27,7 @@ fn refused(source: &Source, more: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn a_broken_file_is_named() {
+fn an_invalid_file_is_named() {
     let cases = [
         (CHART, "apiVersion: v2\nname: [", CHART),
         (CHART, "apiVersion: v2\nname: sebastian\nversion: one\n", "one"),
@@ -45,7 +45,7 @@ fn a_broken_file_is_named() {
 }
 
 #[test]
-fn what_the_cluster_or_the_resolver_could_not_take_is_refused() {
+fn a_release_that_the_cluster_or_the_resolver_would_refuse_is_refused() {
     let source = Source::new();
     let chart = std::fs::read_to_string(source.path("ee/helm/temporal/Chart.yaml")).expect("a chart");
     source.write("ee/helm/temporal/Chart.yaml", &chart.replace("name: temporal", "name: temporal_one"));
@@ -64,7 +64,7 @@ fn what_the_cluster_or_the_resolver_could_not_take_is_refused() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_files_and_values_are_named() {
     let source = Source::new();
     std::fs::remove_file(source.path(CHART)).expect("removed");
     refused(&source, &[], &["helm"]);
@@ -77,7 +77,7 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn a_chart_path_stays_in_the_tree() {
+fn a_chart_path_out_of_the_tree_is_refused() {
     for path in ["./no/such", "../../x", "/etc"] {
         let source = Source::new();
         let text = std::fs::read_to_string(source.path(OVERLAY)).expect("text");
@@ -87,7 +87,7 @@ fn a_chart_path_stays_in_the_tree() {
 }
 
 #[test]
-fn arguments_are_checked() {
+fn invalid_arguments_are_refused() {
     refused(&Source::new(), &["--image", "algaCore=a b"], &["algaCore"]);
     refused(&Source::new(), &["--source-url", "file:///x y"], &["URL"]);
     let source = Source::new();
@@ -101,7 +101,7 @@ fn alias_bomb() -> String {
 }
 
 #[test]
-fn bombs_do_not_go_off() {
+fn yaml_bombs_are_refused() {
     for text in [alias_bomb(), format!("a: {}{}", "[".repeat(100_000), "]".repeat(100_000))] {
         for file in [CHART, VALUES, OVERLAY, "alga-release.yaml"] {
             let source = Source::new();
@@ -112,14 +112,14 @@ fn bombs_do_not_go_off() {
 }
 
 #[test]
-fn a_huge_file_is_not_read() {
+fn a_huge_file_is_refused_without_reading_it() {
     let source = Source::new();
     std::fs::File::create(source.path(VALUES)).and_then(|file| file.set_len(200 << 20)).expect("sparse");
     refused(&source, &[], &[VALUES]);
 }
 
 #[test]
-fn links_that_leave_are_not_followed() {
+fn links_out_of_the_tree_are_not_followed() {
     for file in ["helm/files/secret.txt", "ee/appliance/flux/base/secret.yaml"] {
         let source = Source::new();
         symlink("/etc/passwd", source.path(file)).expect("a link");
@@ -139,7 +139,7 @@ fn a_directory_in_place_of_a_file_is_named() {
 }
 
 #[test]
-fn a_file_in_place_of_the_store_is_left_alone() {
+fn a_file_in_place_of_the_store_is_not_changed() {
     let source = Source::new();
     std::fs::write(source.store(), "mine").expect("written");
     publish(&source, &[]).ends(1).says(&["store"]);
@@ -147,7 +147,7 @@ fn a_file_in_place_of_the_store_is_left_alone() {
 }
 
 #[test]
-fn two_charts_of_one_name_are_told_apart_by_their_directories() {
+fn two_charts_of_one_name_are_reported_with_their_directories() {
     let source = Source::new();
     let file = "ee/helm/temporal-worker/Chart.yaml";
     let text = std::fs::read_to_string(source.path(file)).expect("a chart");
@@ -170,7 +170,7 @@ fn a_corrupted_blob_in_a_layout_is_named() {
 }
 
 #[test]
-fn a_directory_that_is_something_else_is_left_alone() {
+fn a_directory_with_other_files_is_not_changed() {
     let source = Source::new();
     std::fs::create_dir_all(source.store()).expect("a directory");
     std::fs::write(source.store().join("letter.txt"), "mine").expect("written");
@@ -183,7 +183,7 @@ fn a_directory_that_is_something_else_is_left_alone() {
 }
 
 #[test]
-fn a_listed_file_that_is_missing_is_named_where_it_is_listed() {
+fn a_missing_file_is_reported_at_the_line_that_lists_it() {
     for replaced in [false, true] {
         let source = Source::new();
         std::fs::remove_file(source.path(OVERLAY)).expect("removed");
@@ -199,13 +199,13 @@ fn make_pipe(path: &Path) {
 }
 
 fn make_socket(path: &Path) {
-    // Its name stays when nobody listens any longer.
+    // The socket's file remains after the listener is closed.
     drop(UnixListener::bind(path).expect("a socket"));
 }
 
-/// Whoever reads a pipe waits for its writer without end: it must be told apart before it is opened.
+/// Opening a pipe blocks until another process writes to the pipe, so the kind of a file must be checked first.
 #[test]
-fn a_pipe_or_a_socket_in_place_of_a_file_is_named_and_not_waited_for() {
+fn a_pipe_or_socket_in_place_of_a_file_is_refused_without_waiting() {
     for file in [
         CHART,
         VALUES,
@@ -225,7 +225,7 @@ fn a_pipe_or_a_socket_in_place_of_a_file_is_named_and_not_waited_for() {
             make(&source.path(file));
             let layout = source.layout();
             let publish = source.publishing(&["--version", "1.0.3", "--channel", "nightly", "--store", &layout]);
-            // The bound is for a program that waits: this one does not come near it.
+            // The time limit ends a program that waits. A program that does not wait is far faster.
             let mut bounded = Command::new("timeout");
             bounded.arg("60").arg(publish.get_program()).args(publish.get_args()).env_clear();
             let run = run(&mut bounded);

@@ -1,4 +1,4 @@
-//! Charts are packed as Helm itself packs and pushes them, and the bytes do not depend on the machine.
+//! Charts are packed as Helm packs and pushes them, and the bytes do not depend on the machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,10 +33,10 @@ const UGLY: [&str; 10] = [
     "charts/old-guard",
 ];
 
-/// The root of a tree, and the path of a chart in it.
+/// The root of a tree and the path of a chart below it.
 type Place = (PathBuf, String);
 
-/// Every chart of both trees, and those of another vendor where they are at hand.
+/// Returns every chart of both trees, and the charts of other vendors where they are installed.
 fn every_chart() -> Vec<Place> {
     let fixtures = CHARTS.into_iter().map(|path| (root("charts-fixtures"), path.to_owned()));
     let ugly = UGLY.into_iter().map(|path| (root("tests/trees/ugly"), path.to_owned()));
@@ -62,7 +62,7 @@ fn files_of(archive: &[u8]) -> Files {
     let files = archive::read(archive, LIMITS).expect("a readable archive");
     let count = files.len();
     let files: Files = files.into_iter().collect();
-    assert_eq!(files.len(), count, "a path stands twice");
+    assert_eq!(files.len(), count, "a path occurs twice");
     files
 }
 
@@ -78,7 +78,7 @@ fn helm(home: &Path) -> Option<Command> {
     Some(command)
 }
 
-/// Runs `helm package`; the archive.
+/// Runs `helm package` and returns the path of the archive.
 fn helm_package(home: &Path, chart: &Path) -> Option<PathBuf> {
     let out = home.join("out");
     let _ = fs::remove_dir_all(&out);
@@ -91,7 +91,8 @@ fn is_rewritten(path: &str) -> bool {
     path.ends_with("/Chart.yaml") || path.ends_with("/Chart.lock")
 }
 
-/// Helm drops comments and empty fields, sorts keys and folds their case, so only the fields that it kept are compared.
+/// Compares a file that Helm rewrote. Helm drops comments and empty fields, sorts keys and folds their case, so only the
+/// fields that Helm kept are compared.
 fn same_rewritten(path: &str, ours: &[u8], helms: &[u8]) {
     let parse = |bytes: &[u8]| {
         let text = std::str::from_utf8(bytes).expect("UTF-8");
@@ -135,7 +136,7 @@ fn archives_hold_the_files_that_helm_packs() {
     }
 }
 
-/// What Helm reads from our archive is what it reads from its own.
+/// Helm reads the same from this program's archive as from its own.
 #[test]
 fn helm_reads_the_archive_and_its_metadata_as_its_own() {
     let home = tempfile::tempdir().expect("a directory");
@@ -159,7 +160,7 @@ fn helm_reads_the_archive_and_its_metadata_as_its_own() {
 struct Registry(Child, String);
 
 impl Registry {
-    #[expect(clippy::zombie_processes, reason = "it is waited for where it is dropped")]
+    #[expect(clippy::zombie_processes, reason = "`drop` waits for the process")]
     fn start() -> Option<Self> {
         let mut child = Command::new(require("crane")?)
             .args(["registry", "serve", "--address", "127.0.0.1:0"])
@@ -168,7 +169,7 @@ impl Registry {
             .expect("crane runs");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
         let line = lines.find(|line| line.contains("serving on port")).expect("crane serves");
-        // It logs every request, and dies when nobody listens.
+        // crane logs every request to stderr and ends when that pipe is closed.
         std::thread::spawn(move || lines.for_each(drop));
         let port = line.rsplit(' ').next()?.to_owned();
         Some(Self(child, format!("127.0.0.1:{port}")))
@@ -220,7 +221,7 @@ fn config_and_annotations_are_those_that_helm_pushes() {
 }
 
 #[test]
-fn the_digests_of_the_charts_never_change() {
+fn the_digests_of_the_fixture_charts_never_change() {
     for (path, digest) in [
         ("helm", "sha256:c11c52be636ac16e2ff3c5cc25c503b58f12c1ead32b4d1eef8c16abb6e93e13"),
         ("ee/helm/email-service", "sha256:a195c85e01da60974583089ce67d0064c0771f39968447d75da7bab524220f0d"),
@@ -233,7 +234,7 @@ fn the_digests_of_the_charts_never_change() {
     }
 }
 
-/// Copies a directory backwards, with other modes; times are those of the copy.
+/// Copies a directory in reverse order with other file modes and new times.
 fn copy_backwards(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     let mut entries: Vec<_> = fs::read_dir(from).expect("a directory").map(|entry| entry.expect("an entry")).collect();
@@ -255,7 +256,7 @@ fn copy_backwards(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_copy_elsewhere_has_the_same_digest() {
+fn a_copy_of_a_chart_in_another_place_has_the_same_digest() {
     for (root, path) in every_chart() {
         let copy = tempfile::tempdir().expect("a directory");
         copy_backwards(&root.join(&path), &copy.path().join("some where/ä"));

@@ -1,4 +1,4 @@
-//! A release describes itself: whoever has its reference needs no configuration file.
+//! A release describes itself: its reference is enough, without a configuration file.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,8 @@ use crate::support::{missing, root};
 /// Repository of another vendor's releases.
 const PLATFORM: &str = "acme/platform-release";
 
-/// A release of another vendor, with two HelmReleases of one name that read ConfigMaps of one name in two namespaces.
+/// Returns a release of another vendor with two HelmReleases of the same name in two namespaces, which read ConfigMaps of the
+/// same name.
 fn platform(registry: &Registry) -> Value {
     let prefix = format!("{}/acme", registry.address());
     let reader = |namespace: &str, key: &str| {
@@ -38,7 +39,7 @@ fn platform(registry: &Registry) -> Value {
     })
 }
 
-/// Publishes a release and moves the channel to it.
+/// Publishes a release and moves the channel to the release.
 fn put(registry: &Registry, json: &Value) -> String {
     let record = |key: &str, value: &str| (format!("vnd.alga.appliance.channel.{key}"), Value::from(value));
     put_release_in(registry, PLATFORM, "release", json, &json!({}));
@@ -63,14 +64,14 @@ fn objects(run: &Run) -> Vec<Value> {
     documents.iter().filter_map(|document| document.root.as_ref().map(json_of)).collect()
 }
 
-/// Kind, namespace and name of an object.
+/// Returns kind, namespace and name of an object.
 fn names(object: &Value) -> [&str; 3] {
     let metadata = &object["metadata"];
     [&object["kind"], &metadata["namespace"], &metadata["name"]].map(|text| text.as_str().unwrap_or_default())
 }
 
 #[test]
-fn another_vendors_release_is_rendered_without_a_configuration_each_values_where_their_reader_is() {
+fn a_release_of_another_vendor_is_rendered_without_a_configuration_with_values_beside_their_readers() {
     let registry = Registry::start();
     let reference = put(&registry, &platform(&registry));
     let run = resolve(&["render", &reference]).ends(0);
@@ -118,7 +119,7 @@ fn two_texts_under_one_key_of_a_config_map_are_refused() {
 }
 
 #[test]
-fn names_in_a_description_that_a_cluster_does_not_take_are_refused() {
+fn names_in_a_description_that_a_cluster_does_not_accept_are_refused() {
     let registry = Registry::start();
     for pointer in [
         "/appliance/fluxNamespace",
@@ -139,7 +140,7 @@ fn names_in_a_description_that_a_cluster_does_not_take_are_refused() {
 }
 
 #[test]
-fn a_configuration_that_says_otherwise_is_refused_with_both_values() {
+fn a_configuration_that_disagrees_with_the_release_is_refused_with_both_values() {
     let registry = Registry::start();
     let source = Source::new();
     let reference = put(&registry, &platform(&registry));
@@ -153,12 +154,12 @@ fn a_configuration_that_says_otherwise_is_refused_with_both_values() {
         "mine.yaml",
     ]);
     ask("repositories: {charts: charts}\n").ends(9).says(&["`helm` in the release", "`charts` in"]);
-    // The reference says where the release is, in the place of the prefix.
+    // The reference names the place of the release, so the configured prefix is not needed.
     ask("prefix: registry.example.com/acme\nappliance: {sourceName: platform}\n").ends(0);
 }
 
 #[test]
-fn an_appliance_has_one_root_and_takes_another_only_where_that_is_asked_for() {
+fn an_appliance_has_one_root_and_gets_another_only_when_asked() {
     let registry = Registry::start();
     let source = Source::new();
     let state = source.path("state.json").display().to_string();
@@ -181,7 +182,7 @@ fn an_appliance_has_one_root_and_takes_another_only_where_that_is_asked_for() {
 }
 
 #[test]
-fn the_state_of_an_older_program_has_the_root_of_the_release_that_it_followed() {
+fn a_state_of_an_older_version_has_the_root_of_the_release_that_it_followed() {
     let registry = Registry::start();
     let source = Source::new();
     let state = source.path("state.json").display().to_string();
@@ -203,18 +204,18 @@ fn the_state_of_an_older_program_has_the_root_of_the_release_that_it_followed() 
     ask().ends(3).says(&["flux/platform", "flux-system/platform"]);
 }
 
-/// A tree of another vendor, and what of it a test asks.
+/// A tree of another vendor with facts that tests need.
 struct Tree {
     root: PathBuf,
     configuration: PathBuf,
     channel: &'static str,
     image: &'static str,
-    /// Namespace, name and key of each `ConfigMap` of values.
+    /// Namespace, name and key of each values `ConfigMap`.
     values: &'static [[&'static str; 3]],
 }
 
 impl Tree {
-    /// Two HelmReleases of one name, in two namespaces.
+    /// Returns a tree with two HelmReleases of the same name in two namespaces.
     fn small() -> Self {
         let values =
             &[["apps", "platform-values-web", "web.edge.yaml"], ["backoffice", "platform-values-web", "values.yaml"]];
@@ -222,7 +223,7 @@ impl Tree {
         Self { configuration: tree.join("alga-release.yaml"), root: tree, channel: "edge", image: "web=6.9.0", values }
     }
 
-    /// The charts of a monitoring stack, when they are there.
+    /// Returns a tree with the charts of a monitoring stack, if it is installed.
     fn monitoring() -> Option<Self> {
         #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
         let Some(trees) = std::env::var_os("ALGA_TREES").map(PathBuf::from) else {
@@ -244,7 +245,7 @@ impl Tree {
         })
     }
 
-    /// Publishes the tree by its configuration; how its channel is named without one.
+    /// Publishes the tree with its configuration, and returns the channel's reference for use without a configuration.
     fn publish(&self, registry: &Registry, version: &str, more: &[&str]) -> String {
         let prefix = format!("{}/acme", registry.address());
         let mut command = release();
@@ -255,7 +256,7 @@ impl Tree {
         format!("{prefix}/platform-release:{}", self.channel)
     }
 
-    /// Namespace, name and key of each `ConfigMap` of values that is rendered, each namespace before what is in it.
+    /// Returns namespace, name and key of each rendered values `ConfigMap`, and checks that each namespace comes before its objects.
     fn rendered(reference: &str) -> Vec<[String; 3]> {
         let objects = objects(&resolve(&["render", reference]).ends(0));
         let mut made = Vec::new();
@@ -276,7 +277,7 @@ impl Tree {
 }
 
 #[test]
-fn a_published_tree_is_resolved_and_rendered_without_its_configuration_and_every_config_map_is_where_its_reader_is() {
+fn a_published_tree_is_resolved_and_rendered_without_its_configuration_with_config_maps_beside_their_readers() {
     for tree in std::iter::once(Tree::small()).chain(Tree::monitoring()) {
         for names in [&[][..], &["--chart-pin", "version"]] {
             let registry = Registry::start();
@@ -301,7 +302,7 @@ fn a_published_tree_is_resolved_and_rendered_without_its_configuration_and_every
 }
 
 #[test]
-fn hashed_names_stand_in_every_place_and_literal_values_enter_the_hash() {
+fn hashed_names_are_used_in_every_place_and_literal_values_enter_the_hash() {
     let source = Source::new();
     let mut tree = Tree::small();
     let text = std::fs::read_to_string(&tree.configuration).expect("a configuration");
@@ -323,7 +324,7 @@ fn hashed_names_stand_in_every_place_and_literal_values_enter_the_hash() {
 }
 
 #[test]
-fn a_value_that_the_configuration_sets_from_no_image_is_refused_before_a_request() {
+fn a_value_from_an_unknown_image_is_refused_before_any_request() {
     let source = Source::new();
     source.write("alga-release.yaml", "appliance: {values: [{release: alga-core, path: a, from: 'image:unknown'}]}\n");
     let layout = source.layout();
@@ -335,7 +336,7 @@ fn a_value_that_the_configuration_sets_from_no_image_is_refused_before_a_request
 }
 
 #[test]
-fn a_version_that_was_published_without_a_description_is_kept_as_it_is() {
+fn a_version_that_was_published_without_a_description_stays_unchanged() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     let (_, manifest) = registry.manifest(RELEASES, "1.0.3").expect("a manifest");
@@ -354,19 +355,19 @@ fn a_version_that_was_published_without_a_description_is_kept_as_it_is() {
     let before = state(&registry);
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0).prints(&["nothing to do"]);
     assert_eq!(state(&registry), before);
-    // Another channel serves what was published, and not what would be published now.
+    // Another channel serves the published release, not the one that would be published now.
     publish(&source, &registry, "1.0.3", "stable", &[]).ends(0);
     assert_eq!(record(&registry, "stable", "release"), Some(digest.clone()));
     assert_eq!(registry.tags(RELEASES)["1.0.3"], digest);
     assert!(served(&registry, "stable").get("appliance").is_none());
     alga(&["verify", "stable", "--store", &store(&registry)]).ends(0);
-    // Any other difference is one.
+    // Any other difference is refused.
     source.append("ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml", "# more\n");
     publish(&source, &registry, "1.0.3", "stable", &[]).ends(3).says(&["published already with other content"]);
 }
 
 #[test]
-fn a_release_is_verified_and_compared_and_its_history_read_without_its_configuration() {
+fn verify_diff_and_history_need_no_configuration() {
     for tree in std::iter::once(Tree::small()).chain(Tree::monitoring()) {
         let registry = Registry::start();
         tree.publish(&registry, "2.0", &[]);
@@ -394,7 +395,7 @@ fn a_release_is_verified_and_compared_and_its_history_read_without_its_configura
 }
 
 #[test]
-fn a_publishers_configuration_must_agree_when_it_is_named_and_is_noted_when_it_is_found() {
+fn a_disagreeing_configuration_is_refused_when_given_and_a_warning_when_found() {
     let (source, registry) = (Source::new(), Registry::start());
     let reference = Tree::small().publish(&registry, "2.0", &[]);
     source.write("alga-release.yaml", "repositories: {charts: charts}\n");
@@ -411,7 +412,7 @@ fn a_publishers_configuration_must_agree_when_it_is_named_and_is_noted_when_it_i
 }
 
 #[test]
-fn a_release_is_promoted_rolled_back_and_copied_without_its_configuration() {
+fn promote_rollback_and_copy_need_no_configuration() {
     for tree in std::iter::once(Tree::small()).chain(Tree::monitoring()) {
         let (source, registry) = (Source::new(), Registry::start());
         let reference = tree.publish(&registry, "2.0", &[]);
@@ -420,7 +421,7 @@ fn a_release_is_promoted_rolled_back_and_copied_without_its_configuration() {
         alga(&["promote", "--from", &reference, "--to", "general", "--new-channel"]).ends(0);
         assert_eq!(Tree::rendered(&other), tree.values);
         tree.publish(&registry, "2.1", &[]);
-        // The channel is there now, by its record.
+        // The channel exists now, because it has a record.
         alga(&["promote", "--from", &reference, "--to", "general"]).ends(0);
         alga(&["rollback", &other, "--to", "previous", "--reason", "it fails"]).ends(0);
         assert_eq!(resolve(&["resolve", &other]).ends(0).json()["version"], "2.0");
@@ -442,7 +443,7 @@ fn a_release_is_promoted_rolled_back_and_copied_without_its_configuration() {
 }
 
 #[test]
-fn a_repository_of_releases_with_a_path_is_named_below_its_store() {
+fn a_release_repository_with_a_path_is_named_relative_to_its_store() {
     let (source, registry) = (Source::new(), Registry::start());
     let mut tree = Tree::small();
     let text = std::fs::read_to_string(&tree.configuration).expect("a configuration");

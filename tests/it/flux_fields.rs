@@ -1,4 +1,4 @@
-//! The table of the fields of Flux's objects is what Flux's own resource definitions say.
+//! The table of the fields of Flux's objects agrees with Flux's own resource definitions.
 //!
 //! With `ALGA_UPDATE=1` in the environment, the table is written instead of compared.
 
@@ -14,12 +14,12 @@ use crate::support::definitions::{errors, json_of, validator};
 use crate::support::missing;
 use crate::support::programs::alga;
 
-/// Facts that a line of the table carries beside name and type.
+/// Facts that a line of the table contains besides name and type.
 const NUMBERS: [&str; 6] = ["minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"];
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
-fn the_table_of_fields_is_the_one_that_fluxs_resource_definitions_give() {
+fn the_table_of_fields_agrees_with_fluxs_resource_definitions() {
     let Some(crds) = std::env::var_os("ALGA_CRDS") else {
         return missing("Flux's resource definitions are missing: ALGA_CRDS names a directory with flux/*.yaml");
     };
@@ -33,7 +33,7 @@ fn the_table_of_fields_is_the_one_that_fluxs_resource_definitions_give() {
     assert!(current == table, "the table is stale (run this test with ALGA_UPDATE=1): {differs:?}");
 }
 
-/// Returns the table of all definitions in a directory: one line a field, indented below the field that has it.
+/// Returns the table of all definitions in a directory: one line for each field, indented below the field that contains it.
 fn table(directory: &Path) -> String {
     let files = fs::read_dir(directory).expect("resource definitions");
     let mut files: Vec<PathBuf> = files.map(|entry| entry.expect("an entry").path()).collect();
@@ -90,7 +90,7 @@ fn field(name: &str, schema: &Value, required: bool, depth: usize, out: &mut Str
     }
 }
 
-/// Objects with fields of every type that the definitions have.
+/// Returns objects with fields of every type in the definitions.
 fn samples() -> Vec<Value> {
     let interval = "10m";
     vec![
@@ -121,7 +121,7 @@ fn samples() -> Vec<Value> {
     ]
 }
 
-/// Returns a value with one thing changed, in every way: each key misspelt and left out, each value replaced by others.
+/// Returns copies of a value with one change each: every key is misspelt and left out, and every value is replaced.
 fn broken(value: &Value) -> Vec<Value> {
     let mut found = Vec::new();
     match value {

@@ -1,4 +1,4 @@
-//! The images that a release names have to run where it is installed.
+//! The images that a release names have to be built for the appliance's platform.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::support::registry::{Action, Fault, Registry};
 
 const CORE: &str = "org/alga-psa-ee";
 
-/// Puts an image into the registry.
+/// Stores an image in the registry and returns its manifest.
 fn put(registry: &Registry, repository: &str, tag: Option<&str>, architecture: &str) -> Vec<u8> {
     let (manifest, blobs) = Image::new(architecture, &[100]).oci(GZIP);
     for blob in blobs {
@@ -19,7 +19,7 @@ fn put(registry: &Registry, repository: &str, tag: Option<&str>, architecture: &
     manifest
 }
 
-/// Puts an index of images for these platforms, and of a statement about them; gives its digest.
+/// Stores an index of images for these architectures and of one attestation, and returns the digest of the index.
 fn put_index(registry: &Registry, repository: &str, tag: &str, architectures: &[&str]) -> String {
     let mut entries: Vec<_> = architectures
         .iter()
@@ -37,7 +37,7 @@ fn put_index(registry: &Registry, repository: &str, tag: &str, architectures: &[
     digest_of(index.as_bytes())
 }
 
-/// A registry with all application images but the core, for `linux/amd64`.
+/// Starts a registry with all application images for `linux/amd64`, except the core image.
 fn with_others() -> (Source, Registry) {
     let (source, registry) = (Source::new(), Registry::start());
     for (name, tag) in [("workflow-worker", "a2cbb43"), ("temporal-worker", "a2cbb43"), ("email-service", "61e4a00e")] {
@@ -62,43 +62,46 @@ fn an_index_with_the_platform_is_pinned_as_the_index() {
 }
 
 #[test]
-fn an_image_for_another_platform_is_refused_by_name_or_said() {
+fn an_image_for_another_platform_is_refused_by_name_or_is_a_warning() {
     let reference = |registry: &Registry| format!("{}/alga-psa-ee:62cdce38 (algaCore)", store(registry));
     let (source, registry) = with_others();
     put(&registry, CORE, Some("62cdce38"), "arm64");
-    let said = format!("the image {} is for linux/arm64, not for linux/amd64", reference(&registry));
+    let said = format!("wrong platform of the image {}: expected linux/amd64, found linux/arm64", reference(&registry));
     check(&source, &registry, &[]).ends(3).says(&[&said, "--image-check warn"]);
     assert_eq!(writes(&registry), 0);
     publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "warn"]).ends(0).says(&[&said]);
     assert!(
         served(&registry, "nightly")["imageDigests"]["algaCore"].is_string(),
-        "it is there, and known by its digest"
+        "the image exists, so its digest is known"
     );
 
     let (source, registry) = with_others();
     put_index(&registry, CORE, "62cdce38", &["arm64", "s390x"]);
-    let said = format!("the image {} is for linux/arm64, linux/s390x, not for linux/amd64", reference(&registry));
+    let said = format!(
+        "wrong platform of the image {}: expected linux/amd64, found linux/arm64, linux/s390x",
+        reference(&registry)
+    );
     check(&source, &registry, &[]).ends(3).says(&[&said]);
     check(&source, &registry, &["--platform", "linux/arm64"])
         .ends(3)
-        .says(&["is for linux/amd64, not for linux/arm64"]);
+        .says(&["expected linux/arm64, found linux/amd64"]);
     check(&source, &registry, &["--platform", "amd64"]).ends(9);
     publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "off"]).ends(0);
 }
 
 #[test]
-fn the_control_plane_is_for_the_platform_too() {
+fn the_control_plane_is_checked_for_the_platform_too() {
     let (source, registry) = with_others();
     put(&registry, CORE, Some("62cdce38"), "amd64");
     let plane = put(&registry, "org/alga-appliance-control-plane", Some("7"), "riscv64");
     let run = check(&source, &registry, &["--control-plane", "7"]).ends(3);
-    run.says(&["alga-appliance-control-plane:7 (controlPlane) is for linux/riscv64, not for linux/amd64"]);
+    run.says(&["alga-appliance-control-plane:7 (controlPlane): expected linux/amd64, found linux/riscv64"]);
     let pinned = digest_of(&plane);
-    check(&source, &registry, &["--control-plane", &pinned]).ends(3).says(&["is for linux/riscv64"]);
+    check(&source, &registry, &["--control-plane", &pinned]).ends(3).says(&["found linux/riscv64"]);
 }
 
 #[test]
-fn an_image_whose_config_is_gone_is_refused_by_name() {
+fn an_image_with_a_missing_config_is_refused_by_name() {
     let (source, registry) = with_others();
     let (manifest, _) = Image::new("amd64", &[100]).oci(GZIP);
     registry.put_manifest(CORE, Some("62cdce38"), &digest_of(&manifest), MANIFEST, &manifest);
@@ -109,32 +112,29 @@ fn an_image_whose_config_is_gone_is_refused_by_name() {
 }
 
 #[test]
-fn a_tag_that_was_not_looked_up_is_not_said_to_be_missing() {
+fn a_tag_that_was_not_looked_up_is_not_reported_as_missing() {
     let (source, registry) = with_others();
     put(&registry, "org/alga-appliance-control-plane", Some("1"), "amd64");
     let publish = |more: &[&str]| publish(&source, &registry, "1.0.3", "nightly", more);
     let off = publish(&["--image-check", "off", "--control-plane", "1"]).ends(3);
-    let off = off
-        .says(&["alga-appliance-control-plane:1 cannot be pinned", "the tag was not looked up: `--image-check off`"]);
+    let off = off.says(&["cannot pin the control plane", "the tag was not looked up because of `--image-check off`"]);
     assert!(!off.stderr.contains("not found") && !off.stderr.contains("not there"), "{}", off.stderr);
     let asked = |registry: &Registry| registry.lines().iter().any(|line| line.contains("control-plane"));
     assert!(!asked(&registry), "{:?}", registry.lines());
     let denied = Action::status(403, r#"{"errors":[{"code":"DENIED","message":"ask alice"}]}"#);
     registry.fail(Fault::every("GET", "alga-psa-ee/manifests", denied));
     let warned = publish(&["--image-check", "warn", "--dry-run"]).ends(0);
-    let warned = warned.says(&["alga-psa-ee:62cdce38 (algaCore) by its tag alone", "could not be read", "ask alice"]);
+    let warned = warned.says(&["alga-psa-ee:62cdce38 (algaCore) by tag only", "could not be read", "ask alice"]);
     assert!(!warned.stderr.contains("was not found"), "{}", warned.stderr);
     registry.heal();
-    publish(&["--image-check", "warn", "--dry-run"])
-        .ends(0)
-        .says(&["(algaCore) by its tag alone: the tag was not found"]);
+    publish(&["--image-check", "warn", "--dry-run"]).ends(0).says(&["(algaCore) by tag only: the tag was not found"]);
     registry.clear_log();
     publish(&["--image-check", "off"]).ends(0);
     assert!(!registry.lines().iter().any(|line| line.contains("org/email-service/")), "{:?}", registry.lines());
 }
 
 #[test]
-fn a_directory_says_that_the_tags_of_other_registries_were_not_looked_up() {
+fn a_directory_reports_that_tags_of_other_registries_were_not_looked_up() {
     let source = Source::new();
     source.write("alga-release.yaml", "images: {algaCore: ghcr.io/acme/core, workflowWorker: ghcr.io/acme/w, emailService: ghcr.io/acme/e, temporalWorker: ghcr.io/acme/t}\n");
     let layout = source.layout();
@@ -142,12 +142,12 @@ fn a_directory_says_that_the_tags_of_other_registries_were_not_looked_up() {
     let run = source.publish(&arguments).ends(0);
     let run = run.says(&[
         "ghcr.io/acme/core:62cdce38 (algaCore)",
-        "the store does not keep it, and the tag was not looked up in its registry",
+        "the store does not keep the image, and the tag was not looked up in the image's registry",
     ]);
     assert!(!run.stderr.contains("was not found"), "{}", run.stderr);
     let plane = ["--control-plane", "ghcr.io/acme/plane:1"];
     source
         .publish(&[&arguments[..], &plane].concat())
         .ends(3)
-        .says(&["ghcr.io/acme/plane:1", "the tag was not looked up in its registry"]);
+        .says(&["ghcr.io/acme/plane:1", "the tag was not looked up in the image's registry"]);
 }

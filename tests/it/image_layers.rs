@@ -1,4 +1,4 @@
-//! An image of many layers: killed anywhere and pushed again, its memory, and what people see of it on its way.
+//! Pushing an image of many layers: killed at any point and run again, its memory, and its progress on a terminal.
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
@@ -10,28 +10,29 @@ use crate::support::images::{BARE, GZIP, Image, gzip, tar};
 use crate::support::registry::{Action, Fault, Gate, Registry};
 use crate::support::require;
 
-/// As many as a large image has.
+/// Number of layers of a large image.
 const LAYERS: usize = 20;
 
-/// Started, with nobody listening to it.
+/// Starts a command and discards its output.
 fn start(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
 }
 
-/// How many uploads were completed.
+/// Returns the number of completed uploads.
 fn uploads(registry: &Registry) -> usize {
     registry.log().into_iter().filter(|got| got.method == "PUT" && got.path.contains("/uploads/")).count()
 }
 
 #[tokio::test]
-async fn killed_at_any_request_there_is_no_tag_on_half_an_image_and_the_next_run_sends_what_is_missing() {
+async fn a_push_killed_at_any_request_leaves_no_tag_on_a_part_of_an_image_and_the_next_run_sends_the_rest() {
     let image = Image::new("amd64", &[3 << 20; 5]);
     let (manifest, contents) = image.oci(GZIP);
     let archive = Archive::new(&tar(&image.layout(GZIP)));
     let whole = Registry::start();
     push(&whole, &archive.path(), &["--jobs", "2"]).ends(0);
     let count = whole.log().len();
-    // Two looks at the tag; of five layers: is it there, start, end; of the config: start, end; the manifest, and it read back.
+    // Two reads of the tag; for each of five layers: look-up, start, end; for the config: start, end; the manifest's write and
+    // read-back.
     assert_eq!(count, 2 + 5 * 3 + 2 + 2, "{:?}", whole.lines());
     for after in 0..count {
         let (registry, gate) = (Registry::start(), Gate::default());
@@ -56,14 +57,14 @@ async fn killed_at_any_request_there_is_no_tag_on_half_an_image_and_the_next_run
 }
 
 #[tokio::test]
-async fn killed_at_the_end_of_any_of_many_layers_the_next_run_sends_what_is_missing() {
+async fn a_push_killed_at_the_end_of_any_of_many_layers_is_finished_by_the_next_run() {
     let image = Image::new("amd64", &[3 << 20; LAYERS]);
     let (manifest, contents) = image.oci(GZIP);
     let archive = Archive::new(&tar(&image.layout(GZIP)));
     let whole = Registry::start();
     push(&whole, &archive.path(), &[]).ends(0);
     let count = whole.log().len();
-    assert_eq!(count, 2 + LAYERS * 3 + 2 + 2, "as few requests as for five layers, each: {:?}", whole.lines());
+    assert_eq!(count, 2 + LAYERS * 3 + 2 + 2, "each layer takes as few requests as one of five: {:?}", whole.lines());
     for blob in 0..=LAYERS {
         let (registry, gate) = (Registry::start(), Gate::default());
         registry.fail(Fault { skip: blob, ..Fault::first("PUT", "/blobs/uploads/", Action::Hold(gate.clone())) });
@@ -102,7 +103,7 @@ async fn memory_does_not_grow_with_the_image() {
 }
 
 #[tokio::test]
-async fn a_terminal_shows_each_layer_that_is_on_its_way_and_all_of_them() {
+async fn a_terminal_shows_the_progress_of_each_layer_and_of_all() {
     let Some(script) = require("script") else { return };
     let image = Image::new("amd64", &[3 << 20; 2]);
     let (registry, archive, gate) = (Registry::start(), Archive::new(&tar(&image.layout(GZIP))), Gate::default());
@@ -118,7 +119,7 @@ async fn a_terminal_shows_each_layer_that_is_on_its_way_and_all_of_them() {
     let layers: Vec<String> = image.oci(GZIP).1[1..].iter().map(|layer| Digest::of(layer).short().to_owned()).collect();
     let seen = tokio::task::spawn_blocking(move || {
         let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
-        // Both are held back: whoever shows them does so sooner or later.
+        // The registry delays both uploads, so both are shown before they end.
         while !layers
             .iter()
             .all(|layer| String::from_utf8_lossy(&seen).contains(&format!("alga-appliance-control-plane {layer}")))
@@ -137,7 +138,7 @@ async fn a_terminal_shows_each_layer_that_is_on_its_way_and_all_of_them() {
 }
 
 #[tokio::test]
-async fn killed_while_it_sends_nothing_is_left_of_what_was_written_beside() {
+async fn a_push_killed_while_it_uploads_leaves_no_temporary_file() {
     let image = Image::new("amd64", &[3 << 20; 2]);
     for archive in [tar(&image.docker_save()), gzip(&tar(&image.layout(GZIP)))] {
         let (registry, archive, gate) = (Registry::start(), Archive::new(&archive), Gate::default());
@@ -149,7 +150,7 @@ async fn killed_while_it_sends_nothing_is_left_of_what_was_written_beside() {
         gate.arrived(1).await;
         let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).expect("a process");
         let open = open.filter_map(|file| std::fs::read_link(file.expect("a file").path()).ok());
-        assert!(open.into_iter().any(|file| file.starts_with(scratch.path())), "what is to be sent lies there");
+        assert!(open.into_iter().any(|file| file.starts_with(scratch.path())), "the layer is in a temporary file");
         child.kill().expect("killed");
         child.wait().expect("ended");
         gate.release();

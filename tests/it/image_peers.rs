@@ -1,4 +1,4 @@
-//! Archives that the real skopeo, buildah, umoci and crane made of one image, pushed, and pulled back by them.
+//! Archives that skopeo, buildah, umoci and crane made of one image are pushed, and the same programs pull them back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::support::require;
 
 const PLANE: &str = "alga-appliance-control-plane";
 
-/// The programs that make and read archives, in a directory of their own.
+/// The programs that make and read archives, with a directory for their files.
 struct Peers {
     skopeo: PathBuf,
     buildah: PathBuf,
@@ -58,14 +58,14 @@ impl Peers {
     }
 }
 
-/// What comes back: the config, and the layers without compression.
+/// A pulled image: the config and the uncompressed layers.
 #[derive(Debug, PartialEq, Eq)]
 struct Contents {
     config: Value,
     layers: Vec<Digest>,
 }
 
-/// Reads the manifest under the only name of a layout.
+/// Reads the only manifest of a layout.
 fn contents(layout: &Path) -> (Digest, Contents, Vec<String>) {
     let json = |path: PathBuf| serde_json::from_slice::<Value>(&fs::read(path).expect("a file")).expect("JSON");
     let text = |value: &Value| value["digest"].as_str().expect("a digest").to_owned();
@@ -81,7 +81,7 @@ fn contents(layout: &Path) -> (Digest, Contents, Vec<String>) {
     (digest.parse().expect("a digest"), contents, named)
 }
 
-/// Pushes an archive, lets skopeo and crane pull it; what they got, once.
+/// Pushes an archive, pulls the image with skopeo and with crane, and returns the image, which is the same for both.
 fn there_and_back(peers: &Peers, registry: &DockerRegistry, archive: &str) -> (Digest, Contents, Vec<String>) {
     let prefix = format!("{}/{archive}", registry.address());
     let mut command = release();
@@ -94,7 +94,7 @@ fn there_and_back(peers: &Peers, registry: &DockerRegistry, archive: &str) -> (D
     let crane = contents(&peers.path(&by_crane));
     assert_eq!(contents(&peers.path(&by_skopeo)), crane, "{archive}");
     assert_eq!(report["digest"], crane.0.as_str(), "{archive}");
-    // What it is made of can be unpacked, too.
+    // umoci can unpack the layers.
     let bundle = format!("{archive}.bundle");
     peers.call(&peers.umoci, &["unpack", "--image", &format!("{by_skopeo}:1"), &bundle]);
     assert!(peers.path(&bundle).join("rootfs/data/0.bin").is_file(), "{archive}");
@@ -103,7 +103,7 @@ fn there_and_back(peers: &Peers, registry: &DockerRegistry, archive: &str) -> (D
 }
 
 #[test]
-fn what_others_archived_is_pushed_and_pulled_back_the_same() {
+fn archives_of_other_programs_are_pushed_and_pulled_back_unchanged() {
     let (Some(peers), Some(registry)) = (Peers::find(), DockerRegistry::start()) else { return };
     let image = Image::new("amd64", &[700_000, 1 << 20]);
     let expected = Contents {
@@ -151,7 +151,7 @@ fn what_others_archived_is_pushed_and_pulled_back_the_same() {
 }
 
 #[test]
-fn an_image_that_umoci_made_is_pushed_as_it_is() {
+fn an_image_made_by_umoci_is_pushed_unchanged() {
     for registry in DockerRegistry::each() {
         let Some(peers) = Peers::find() else { return };
         let umoci = |arguments: &[&str]| peers.call(&peers.umoci, arguments);
@@ -163,7 +163,7 @@ fn an_image_that_umoci_made_is_pushed_as_it_is() {
         umoci(&["config", "--image", "umoci:1", "--os", "linux", "--architecture", "amd64"]);
         let before = contents(&peers.path("umoci"));
         assert_eq!(there_and_back(&peers, &registry, "umoci"), before);
-        // As `tar` packs a directory.
+        // This is how `tar` packs a directory.
         let mut pack = Command::new("tar");
         stdout(pack.current_dir(peers.path("umoci")).args(["-czf", "../umoci.tar.gz", "."]));
         assert_eq!(there_and_back(&peers, &registry, "umoci.tar.gz"), before);

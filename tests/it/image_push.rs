@@ -1,4 +1,4 @@
-//! `image push`: an archive of any kind comes into the registry as it is, and nothing else does.
+//! `image push` stores the image of an archive of any kind unchanged, and nothing else.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,7 +31,7 @@ pub fn push(registry: &Registry, archive: &Path, more: &[&str]) -> Run {
     run(&mut pushing(registry, archive, more))
 }
 
-/// A file in a directory of its own.
+/// An archive file in its own temporary directory.
 pub struct Archive(tempfile::TempDir);
 
 impl Archive {
@@ -51,7 +51,7 @@ pub fn manifest_of(registry: &Registry, reference: &str) -> Value {
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
-/// The blobs that a manifest names, config first.
+/// Returns the blobs that a manifest names, the config first.
 pub fn blobs(registry: &Registry, manifest: &Value) -> Vec<Vec<u8>> {
     let layers = manifest["layers"].as_array().expect("layers");
     let named = std::iter::once(&manifest["config"]).chain(layers);
@@ -65,7 +65,7 @@ fn holds_nothing(registry: &Registry, run: &Run) {
 }
 
 #[test]
-fn an_image_keeps_its_digests_whatever_its_archive_is() {
+fn an_image_keeps_its_digests_in_every_kind_of_archive() {
     let image = Image::new("amd64", &[3 << 20, 70_000, 0]);
     let (manifest, contents) = image.oci(GZIP);
     let files = image.layout(GZIP);
@@ -90,7 +90,7 @@ fn an_image_keeps_its_digests_whatever_its_archive_is() {
 }
 
 #[test]
-fn a_pipe_is_read_to_its_end_and_nothing_is_left_of_it() {
+fn a_pipe_is_read_to_its_end_and_leaves_no_temporary_file() {
     let (registry, scratch) = (Registry::start(), tempfile::tempdir().expect("a directory"));
     let image = Image::new("amd64", &[200_000]);
     for archive in [tar(&image.layout(GZIP)), gzip(&tar(&image.layout(GZIP)))] {
@@ -109,7 +109,7 @@ fn a_pipe_is_read_to_its_end_and_nothing_is_left_of_it() {
 }
 
 #[test]
-fn bare_layers_are_compressed_the_same_way_every_time() {
+fn uncompressed_layers_are_compressed_to_the_same_bytes_every_time() {
     let image = Image::new("amd64", &[3 << 20, 4096]);
     let mut seen = Vec::new();
     for files in [image.docker_save(), image.docker_save(), image.layout(BARE)] {
@@ -127,7 +127,7 @@ fn bare_layers_are_compressed_the_same_way_every_time() {
 }
 
 #[test]
-fn bare_layers_stay_as_they_are_when_that_is_asked_for() {
+fn uncompressed_layers_stay_uncompressed_when_asked() {
     let image = Image::new("amd64", &[2 << 20, 0]);
     for files in [image.docker_save(), image.layout(BARE)] {
         let registry = Registry::start();
@@ -157,7 +157,7 @@ fn a_saved_archive_whose_layers_are_compressed_or_linked_is_read() {
     let gz: Vec<Vec<u8>> = image.layers.iter().map(|layer| gzip(layer)).collect();
     assert!(blobs(&registry, &manifest_of(&registry, "2.0"))[1..] == gz);
 
-    // As docker writes a layer that two images have.
+    // docker writes a layer that two images share as a link.
     let mut twice = image.clone();
     twice.layers = vec![image.layers[0].clone(), image.layers[0].clone()];
     let diff_id = Digest::of(&image.layers[0]).to_string();
@@ -185,7 +185,7 @@ fn tar_with_links(files: &[(String, Vec<u8>)], links: &[(&str, &str, tar::EntryT
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(*kind);
         header.set_size(0);
-        // As it is: the crate would clean it.
+        // The name is set directly, because the tar crate would normalise it.
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
         header.set_cksum();
@@ -197,7 +197,7 @@ fn tar_with_links(files: &[(String, Vec<u8>)], links: &[(&str, &str, tar::EntryT
 }
 
 #[test]
-fn what_is_there_is_neither_read_nor_sent_again() {
+fn an_image_that_is_already_published_is_neither_read_nor_sent_again() {
     let registry = Registry::start();
     let archive = Archive::new(&tar(&Image::new("amd64", &[3 << 20, 2 << 20]).layout(GZIP)));
     push(&registry, &archive.path(), &[]).ends(0);
@@ -209,7 +209,7 @@ fn what_is_there_is_neither_read_nor_sent_again() {
     registry.clear_log();
     push(&registry, &archive.path(), &["--tag", "other"]).ends(0);
     let sent: usize = registry.log().iter().map(|received| received.body).sum();
-    assert!(sent < 1 << 16, "the layers are there: {sent}");
+    assert!(sent < 1 << 16, "the registry has the layers already: {sent}");
 
     let dry = push(&registry, &archive.path(), &["--tag", "third", "--dry-run"]).ends(0).json();
     assert_eq!(dry["outcome"], "would-push");
@@ -217,7 +217,7 @@ fn what_is_there_is_neither_read_nor_sent_again() {
 }
 
 #[test]
-fn a_dry_run_asks_for_no_right_to_push() {
+fn a_dry_run_requests_no_push_scope() {
     let registry = Registry::with(Setup { auth: Auth::Token { realm: None, user: None }, ..Setup::default() });
     let archive = Archive::new(&tar(&Image::new("amd64", &[10]).layout(GZIP)));
     let asked = || -> Vec<String> { registry.log().into_iter().map(|received| received.query).collect() };
@@ -227,7 +227,7 @@ fn a_dry_run_asks_for_no_right_to_push() {
     assert!(read.iter().all(|query| !query.contains("push")), "{read:?}");
     push(&registry, &archive.path(), &[]).ends(0);
     assert!(asked().iter().any(|query| query.ends_with("%3Apull%2Cpush")), "{:?}", asked());
-    // A directory that is not there is not made.
+    // A dry run does not create a missing directory.
     let place = archive.0.path().join("store");
     let mut command = release();
     command.args(["image", "push"]).arg(archive.path()).arg(format!("--store=oci-layout:{}", place.display()));
@@ -236,12 +236,12 @@ fn a_dry_run_asks_for_no_right_to_push() {
 }
 
 #[test]
-fn of_layers_whose_digests_are_known_and_that_are_there_no_byte_is_read() {
+fn layers_with_known_digests_that_the_registry_has_are_not_read() {
     let image = Image::new("amd64", &[3 << 20, 2 << 20]);
     let (registry, mut files) = (Registry::start(), image.layout(GZIP));
     push(&registry, &Archive::new(&tar(&files)).path(), &[]).ends(0);
     let layers: Vec<String> = image.oci(GZIP).1[1..].iter().map(|layer| images::blob_name(layer)).collect();
-    // Whoever read them would see that they are others now.
+    // Reading a layer would now fail, because its bytes no longer match its digest.
     for (_, bytes) in files.iter_mut().filter(|(name, _)| layers.contains(name)) {
         bytes.fill(0);
     }
@@ -256,7 +256,7 @@ fn of_layers_whose_digests_are_known_and_that_are_there_no_byte_is_read() {
 }
 
 #[test]
-fn what_docker_saves_today_is_read_by_its_layout_and_keeps_the_digests() {
+fn an_archive_of_current_docker_is_read_by_its_layout_and_keeps_its_digests() {
     let image = Image::new("amd64", &[2 << 20, 100]);
     let (manifest, contents) = image.oci(BARE);
     let names: Vec<String> = contents.iter().map(|blob| images::blob_name(blob)).collect();
@@ -270,7 +270,7 @@ fn what_docker_saves_today_is_read_by_its_layout_and_keeps_the_digests() {
 }
 
 #[test]
-fn of_a_saved_archive_one_image_is_taken_under_its_first_lasting_tag_and_several_are_refused_by_name() {
+fn a_saved_image_is_pushed_under_its_first_tag_that_is_not_latest_and_several_images_are_refused_by_name() {
     let image = Image::new("amd64", &[100]);
     let saved = |change: &dyn Fn(&mut Value)| {
         let mut files = image.docker_save();
@@ -281,7 +281,7 @@ fn of_a_saved_archive_one_image_is_taken_under_its_first_lasting_tag_and_several
         Archive::new(&tar(&files))
     };
     let registry = Registry::start();
-    // As docker writes names: without its own registry, and `latest` first.
+    // docker writes names without its own registry, and `latest` first.
     for names in
         [json!(["plane:3.1", "team/plane:3"]), json!(["plane:latest", "localhost:5000/plane", "team/plane:3.1"])]
     {
@@ -299,15 +299,15 @@ fn of_a_saved_archive_one_image_is_taken_under_its_first_lasting_tag_and_several
     });
     let run = push(&registry, &several.path(), &["--tag", "x"]).ends(3);
     assert_eq!(registry.lines(), Vec::<String>::new());
-    run.says(&["it holds 2 images, want one: registry.example/team/plane:2.0, team/other:1"]);
+    run.says(&["expected one image, found 2: registry.example/team/plane:2.0, team/other:1"]);
 
     let none = saved(&|manifest| *manifest = json!([]));
-    push(&registry, &none.path(), &["--tag", "x"]).ends(3).says(&["it holds 0 images"]);
+    push(&registry, &none.path(), &["--tag", "x"]).ends(3).says(&["expected one image, found 0"]);
     assert_eq!(registry.lines(), Vec::<String>::new());
 }
 
 #[test]
-fn a_config_that_no_image_has_is_refused_before_anything_is_sent() {
+fn a_config_above_the_size_limit_is_refused_before_anything_is_sent() {
     let mut image = Image::new("amd64", &[100]);
     let mut config: Value = serde_json::from_slice(&image.config).expect("JSON");
     config["comment"] = "x".repeat(5 << 20).into();
@@ -330,7 +330,7 @@ fn a_tag_does_not_move_to_another_image() {
 }
 
 #[test]
-fn a_broken_upload_starts_again_for_that_blob_alone() {
+fn a_broken_upload_is_repeated_for_that_blob_only() {
     let registry = Registry::start();
     let image = Image::new("amd64", &[4 << 20, 3 << 20]);
     registry.fail(Fault { skip: 1, ..Fault::first("PUT", "/blobs/uploads/", Action::ResetBefore) });
@@ -338,10 +338,10 @@ fn a_broken_upload_starts_again_for_that_blob_alone() {
     assert_eq!(registry.failed(), 1);
     assert!(blobs(&registry, &manifest_of(&registry, "1.0")) == image.oci(GZIP).1);
     let ends = registry.log().iter().filter(|got| got.method == "PUT" && got.path.contains("/uploads/")).count();
-    assert_eq!(ends, 4, "three blobs, one of them twice");
+    assert_eq!(ends, 4, "three blobs, one of them sent twice");
 }
 
-/// An index of two platforms and what was said about one of them.
+/// Builds an index of images for several platforms with an attestation about one of them.
 fn index(children: &[(&str, &Image)], media_type: &str) -> (Vec<u8>, images::Files) {
     let (mut entries, mut contents) = (Vec::new(), Vec::new());
     for (architecture, image) in children {
@@ -371,7 +371,7 @@ fn index(children: &[(&str, &Image)], media_type: &str) -> (Vec<u8>, images::Fil
 }
 
 #[test]
-fn all_platforms_of_an_index_are_pushed_and_the_wanted_one_must_be_among_them() {
+fn all_platforms_of_an_index_are_pushed_and_the_expected_one_must_be_among_them() {
     let (amd, arm) = (Image::new("amd64", &[100_000]), Image::new("arm64", &[200_000]));
     let (bytes, files) = index(&[("arm64", &arm), ("amd64", &amd)], GZIP);
     let (registry, archive) = (Registry::start(), Archive::new(&tar(&files)));
@@ -390,10 +390,10 @@ fn all_platforms_of_an_index_are_pushed_and_the_wanted_one_must_be_among_them() 
     let single = Archive::new(&tar(&arm.layout(GZIP)));
     let run = push(&registry, &single.path(), &[]).ends(3);
     holds_nothing(&registry, &run);
-    run.says(&["linux/arm64, not for linux/amd64"]);
+    run.says(&["expected an image for linux/amd64, found one for linux/arm64"]);
     push(&registry, &single.path(), &["--platform", "linux/arm64"]).ends(0);
 
-    // Bare layers of all platforms are compressed, and the index names what came of it.
+    // Uncompressed layers of all platforms are compressed, and the index names the new manifests.
     let registry = Registry::start();
     let (_, bare) = index(&[("arm64", &arm), ("amd64", &amd)], BARE);
     push(&registry, &Archive::new(&tar(&bare)).path(), &["--tag", "x"]).ends(0);
@@ -407,7 +407,7 @@ fn all_platforms_of_an_index_are_pushed_and_the_wanted_one_must_be_among_them() 
 }
 
 #[test]
-fn of_an_index_with_one_image_there_that_image_is_taken() {
+fn the_only_image_that_an_archive_holds_of_an_index_is_used() {
     let (amd, arm) = (Image::new("amd64", &[100]), Image::new("arm64", &[200]));
     let (_, mut files) = index(&[("arm64", &arm), ("amd64", &amd)], GZIP);
     let (absent, _) = arm.oci(GZIP);
@@ -415,11 +415,11 @@ fn of_an_index_with_one_image_there_that_image_is_taken() {
     let registry = Registry::start();
     let run = push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x"]).ends(0);
     assert_eq!(run.json()["digest"], Digest::of(&amd.oci(GZIP).0).as_str());
-    run.says(&["names 1 manifests that are not in it"]);
+    run.says(&["names 1 manifests that the archive does not hold"]);
 }
 
 #[test]
-fn what_no_runtime_or_registry_takes_is_refused_by_name() {
+fn an_image_that_no_runtime_or_registry_accepts_is_refused_by_name() {
     let image = Image::new("amd64", &[100]);
     let with = |media_type: &str| tar(&image.layout(media_type));
     let nested = {
@@ -440,12 +440,12 @@ fn what_no_runtime_or_registry_takes_is_refused_by_name() {
         tar(&images::layout(&entries, &contents))
     };
     let cases = [
-        (with("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"), "a foreign one"),
-        (with("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"), "a foreign one"),
+        (with("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"), "a foreign layer"),
+        (with("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"), "a foreign layer"),
         (with("application/vnd.example.unheard-of"), "application/vnd.example.unheard-of"),
         (nested, "names another index"),
-        (two, "it holds 2 images, want one: first"),
-        (tar(&images::layout(&[], &[])), "holds no image"),
+        (two, "expected one image, found 2: first"),
+        (tar(&images::layout(&[], &[])), "expected one image, found none"),
     ];
     for (archive, words) in cases {
         let registry = Registry::start();
@@ -457,7 +457,7 @@ fn what_no_runtime_or_registry_takes_is_refused_by_name() {
 }
 
 #[test]
-fn an_archive_that_is_made_to_do_harm_is_refused_before_anything_is_sent() {
+fn a_harmful_archive_is_refused_before_anything_is_sent() {
     use tar::EntryType::{Block, Char, Fifo, Link, Symlink};
     let files = Image::new("amd64", &[100]).layout(GZIP);
     let with = |name: &str, target: &str, kind| tar_with_links(&files, &[(name, target, kind)]);
@@ -477,11 +477,11 @@ fn an_archive_that_is_made_to_do_harm_is_refused_before_anything_is_sent() {
         (with("index.json", "", tar::EntryType::Regular), "more than once"),
         (with("oci-layout", "oci-layout", Symlink), "more than once"),
         (bomb, "not a tar archive"),
-        (gzip(&tar(&zeros_inside)), "grows to more than"),
+        (gzip(&tar(&zeros_inside)), "unpacks to more than"),
         (b"PK\x03\x04 is not a tar".repeat(100), "not a tar archive"),
         (Vec::new(), "not a tar archive"),
         (vec![0; 4096], "not a tar archive"),
-        (tar(&[("a".to_owned(), b"b".to_vec())]), "neither an OCI layout nor"),
+        (tar(&[("a".to_owned(), b"b".to_vec())]), "expected an OCI layout"),
     ];
     for (archive, words) in cases {
         let registry = Registry::start();
@@ -491,7 +491,7 @@ fn an_archive_that_is_made_to_do_harm_is_refused_before_anything_is_sent() {
     }
 }
 
-/// Reads an archive, in this process.
+/// Reads an archive in this process.
 fn read(bytes: &[u8]) -> Result<archive::Image, archive::Error> {
     let file = Archive::new(bytes);
     let platform = "linux/amd64".parse().expect("a platform");
@@ -500,7 +500,7 @@ fn read(bytes: &[u8]) -> Result<archive::Image, archive::Error> {
     archive::read(archive::Input::Path(file.path()), &settings)
 }
 
-/// Bytes, then others again and again; counts what was taken.
+/// A reader of some bytes followed by others without end, which counts the bytes that were read.
 struct Endless {
     start: std::io::Cursor<Vec<u8>>,
     again: std::io::Cursor<Vec<u8>>,
@@ -522,7 +522,7 @@ impl std::io::Read for Endless {
 }
 
 #[test]
-fn what_never_becomes_an_archive_is_refused_within_bounds() {
+fn endless_input_that_is_not_an_archive_is_refused_within_bounds() {
     let header = |size: u64| {
         let mut header = tar::Header::new_gnu();
         header.set_path("layer").expect("a name");
@@ -539,8 +539,8 @@ fn what_never_becomes_an_archive_is_refused_within_bounds() {
         ("a file without end", header(1 << 60), vec![0; 4096], 1, "more than the limit of 68719476736"),
         ("an end without end", image, vec![0; 4096], 18, "follow the end of the entries"),
         ("entries without end", Vec::new(), many(header(0)), 52, "more than 100000 entries"),
-        ("empty gzip", Vec::new(), many(gzip(b"")), 18, "larger than what it unpacks to"),
-        ("empty zstd", Vec::new(), many(images::zstd(b"")), 18, "larger than what it unpacks to"),
+        ("empty gzip", Vec::new(), many(gzip(b"")), 18, "as large as what it unpacks to"),
+        ("empty zstd", Vec::new(), many(images::zstd(b"")), 18, "as large as what it unpacks to"),
     ];
     for (name, start, again, mebibytes, words) in cases {
         let taken = Arc::new(AtomicU64::new(0));
@@ -558,15 +558,15 @@ fn what_never_becomes_an_archive_is_refused_within_bounds() {
 }
 
 #[test]
-fn a_device_that_gives_zeroes_for_ever_is_refused_at_once() {
+fn a_device_with_endless_zeroes_is_refused_at_once() {
     let registry = Registry::start();
     let run = push(&registry, Path::new("/dev/zero"), &["--tag", "x"]).ends(1);
-    run.says(&["the image archive /dev/zero: not a tar archive"]);
+    run.says(&["cannot read the image archive /dev/zero: not a tar archive"]);
     assert_eq!(registry.lines(), Vec::<String>::new());
 }
 
 #[test]
-fn the_errors_of_a_push_speak_of_the_image_alone() {
+fn the_errors_of_an_image_push_name_only_the_image() {
     let archive = Archive::new(&tar(&Image::new("amd64", &[100]).layout(GZIP)));
     for (method, path, status, code) in [
         ("POST", "/blobs/uploads", 403, 4),
@@ -585,7 +585,7 @@ fn the_errors_of_a_push_speak_of_the_image_alone() {
 }
 
 #[test]
-fn an_archive_with_any_byte_changed_is_read_as_it_was_or_refused() {
+fn an_archive_with_any_byte_changed_gives_the_same_image_or_is_refused() {
     let image = Image::new("amd64", &[600]);
     for files in [image.layout(GZIP), image.docker_save()] {
         let mut bytes = tar(&files);
@@ -595,7 +595,7 @@ fn an_archive_with_any_byte_changed_is_read_as_it_was_or_refused() {
             for bit in [1, 0x80] {
                 bytes[at] ^= bit;
                 match read(&bytes) {
-                    // What lies between the files, and layers that keep their digests, are seen by nobody, or later.
+                    // A change in the padding between files has no effect, and one in a layer is found when the layer is read.
                     Ok(read) => assert_eq!(read.artifact.digest(), whole.artifact.digest(), "{at}"),
                     Err(error) => {
                         refused += 1;
@@ -610,7 +610,7 @@ fn an_archive_with_any_byte_changed_is_read_as_it_was_or_refused() {
 }
 
 #[test]
-fn an_archive_that_is_cut_off_anywhere_leaves_no_tag() {
+fn an_archive_that_ends_too_early_leaves_no_tag() {
     let image = Image::new("amd64", &[9000, 3000]);
     let (layout, saved) = (tar(&image.layout(GZIP)), tar(&image.docker_save()));
     let end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).expect("bytes").next_multiple_of(512);
@@ -628,7 +628,7 @@ fn an_archive_that_is_cut_off_anywhere_leaves_no_tag() {
 }
 
 #[test]
-fn contents_that_are_not_what_their_digests_say_leave_no_tag() {
+fn contents_with_wrong_digests_leave_no_tag() {
     let image = Image::new("amd64", &[300_000, 2 << 20]);
     for (mut files, what) in [(image.layout(GZIP), "blobs/"), (image.docker_save(), "layer.tar")] {
         let count = files.len();
@@ -651,14 +651,14 @@ fn contents_that_are_not_what_their_digests_say_leave_no_tag() {
 }
 
 #[test]
-fn a_registry_is_not_trusted_to_notice_a_wrong_layer() {
+fn a_wrong_layer_is_found_even_where_the_registry_accepts_it() {
     let image = Image::new("amd64", &[3 << 20]);
     let mut files = image.layout(GZIP);
     let layer = files.iter().position(|(_, bytes)| bytes.len() > 1 << 20).expect("a layer");
     files[layer].1[1000] ^= 1;
     let registry = Registry::start();
     let run = push(&registry, &Archive::new(&tar(&files)).path(), &["--tag", "x", "--retry-for", "5m"]).ends(1);
-    // At once: no further attempt would mend it.
+    // The push fails at once, because another attempt would send the same bytes.
     run.says(&["its file has changed"]);
     assert!(registry.log().iter().all(|got| !got.path.contains("/manifests/x") || got.method == "HEAD"));
 }
@@ -691,7 +691,9 @@ fn the_control_plane_is_published_with_the_release_and_pinned() {
     let arm = Archive::new(&tar(&Image::new("arm64", &[9]).docker_save()));
     let path = arm.path().display().to_string();
     let arguments = ["--control-plane-archive", &path];
-    publish(&source, &registry, "1.0.3", "nightly", &arguments).ends(3).says(&["linux/arm64, not for linux/amd64"]);
+    publish(&source, &registry, "1.0.3", "nightly", &arguments)
+        .ends(3)
+        .says(&["expected an image for linux/amd64, found one for linux/arm64"]);
     let other = Archive::new(&tar(&Image::new("amd64", &[9]).docker_save()));
     let path = other.path().display().to_string();
     let run = publish(&source, &registry, "1.0.3", "nightly", &["--control-plane-archive", &path]).ends(3);
@@ -711,7 +713,7 @@ fn standard_input_is_the_archive_or_the_password() {
 }
 
 #[test]
-fn an_image_without_a_name_needs_one() {
+fn an_image_without_a_tag_in_its_archive_needs_one_on_the_command_line() {
     let mut image = Image::new("amd64", &[10]);
     let mut config: Value = serde_json::from_slice(&image.config).expect("JSON");
     config["config"] = json!({});
@@ -727,7 +729,7 @@ fn an_image_without_a_name_needs_one() {
 }
 
 #[test]
-fn an_image_goes_into_a_layout_too() {
+fn an_image_is_pushed_into_a_layout_too() {
     let (image, directory) = (Image::new("amd64", &[3 << 20]), tempfile::tempdir().expect("a directory"));
     let archive = Archive::new(&tar(&image.layout(GZIP)));
     let target = format!("oci-layout:{}", directory.path().join("store").display());

@@ -1,4 +1,5 @@
-//! Publishing by its rules: unchanged is untouched, versions do not move, the pointer moves last and never by accident.
+//! The rules of publishing: unchanged artifacts are not written again, versions do not move, and the channel tag is moved
+//! last and never by accident.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,8 +31,9 @@ fn files(directory: &Path, found: &mut BTreeMap<String, (Vec<u8>, SystemTime)>) 
 fn publishing_again_reads_only() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
-    // 7 tags, the channel and its keep-alive tags looked at; 13 blobs in two requests each; 7 tags looked at and written; 7 manifests
-    // and the release's JSON read back; two writes of the move, and its tag and its keep-alive tags looked at before and after it.
+    // Reads of 7 tags, of the channel and of its keep-alive tags; 13 blobs in two requests each; reads and writes of 7 tags; 7
+    // manifests and the release's JSON read back; two writes of the move, with reads of its tag and its keep-alive tags before
+    // and after it.
     assert_eq!(registry.log().len(), 9 + 2 * 13 + 2 * 7 + 8 + 6);
     let before = state(&registry);
     registry.clear_log();
@@ -42,7 +44,7 @@ fn publishing_again_reads_only() {
 }
 
 #[test]
-fn publishing_again_leaves_the_files_of_a_layout_alone() {
+fn publishing_again_does_not_touch_the_files_of_a_layout() {
     let source = Source::new();
     let layout = source.layout();
     let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout];
@@ -83,7 +85,7 @@ fn other_content_under_a_release_version_is_refused() {
 }
 
 #[test]
-fn a_stamped_version_carries_the_content() {
+fn a_stamped_version_has_the_id_of_the_content() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &["--chart-version", "stamped"]).ends(0);
     let tags = registry.tags("org/charts/sebastian");
@@ -117,7 +119,7 @@ fn one_release_serves_two_channels() {
 }
 
 #[test]
-fn a_move_is_recorded_and_kept_alive() {
+fn a_move_has_a_record_and_a_keep_alive_tag() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &["--by", "alice", "--reason", "why not"]).ends(0);
     let first = registry.tags(RELEASES)["nightly"].clone();
@@ -139,7 +141,7 @@ fn a_move_is_recorded_and_kept_alive() {
 }
 
 #[test]
-fn a_channel_does_not_go_back_or_sideways() {
+fn a_channel_does_not_move_to_an_older_or_unordered_version() {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.2", "spring"]);
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
@@ -152,14 +154,14 @@ fn a_channel_does_not_go_back_or_sideways() {
 }
 
 #[test]
-fn without_a_channel_none_is_written() {
+fn a_publication_without_a_channel_writes_no_channel() {
     let (source, registry) = (Source::new(), Registry::start());
     source.publish(&["--version", "1.0.3", "--no-channel", "--store", &store(&registry)]).ends(0);
     assert_eq!(registry.tags(RELEASES).into_keys().collect::<Vec<_>>(), ["1.0.3"]);
 }
 
 #[test]
-fn a_version_is_not_named_as_a_channel() {
+fn a_version_that_has_the_name_of_a_channel_is_refused() {
     let (source, registry) = (Source::new(), Registry::start());
     for version in ["nightly", "stable", "nightly-1", "stable-2-01234567"] {
         publish(&source, &registry, version, "nightly", &[]).ends(9).says(&[version]);
@@ -167,7 +169,7 @@ fn a_version_is_not_named_as_a_channel() {
     assert_eq!(registry.log().len(), 0);
 }
 
-/// Another tool serves the release of a version in a channel: no record.
+/// Moves a channel to a version as another tool would, without a record.
 fn moved_by_another_tool(registry: &Registry, channel: &str, version: &str) -> String {
     let (media_type, bytes) = registry.manifest(RELEASES, version).expect("a manifest");
     let digest = digest_of(&bytes);
@@ -176,7 +178,7 @@ fn moved_by_another_tool(registry: &Registry, channel: &str, version: &str) -> S
 }
 
 #[test]
-fn after_another_tool_the_sequence_goes_on_from_the_highest_that_is_known() {
+fn after_a_move_by_another_tool_the_sequence_continues_from_the_highest_known_number() {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.4", "1.0.5"]);
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
@@ -231,11 +233,11 @@ fn a_token_is_used_and_never_shown() {
 }
 
 #[test]
-fn an_image_must_be_there() {
+fn a_missing_image_stops_the_release() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require"])
         .ends(3)
-        .says(&["is missing: the tag was not found"]);
+        .says(&["missing image ", ": the tag was not found"]);
     assert_eq!((writes(&registry), registry.repositories().len()), (0, 0));
     with_images(&source, &["1.0.3"]);
     source.write("ee/appliance/releases/1.0.3/release.json", "{\"app\":{\"images\":{}}}");
@@ -254,7 +256,7 @@ fn the_control_plane_is_pinned_by_digest() {
     assert_eq!(served(&registry, "nightly")["controlPlane"], *expected);
 }
 
-/// The `HelmRelease`s of the published bundle, each with the names in its `valuesFrom`.
+/// Returns the `HelmRelease`s of the published bundle with the names in their `valuesFrom`.
 fn values_from(registry: &Registry, version: &str) -> BTreeMap<String, Vec<String>> {
     let repository = "org/alga-appliance-config";
     let (_, manifest) = registry.manifest(repository, version).expect("the bundle");
@@ -297,7 +299,7 @@ fn hashed_names_are_the_same_in_the_release_and_in_the_bundle() {
 }
 
 #[test]
-fn images_that_are_there_are_pinned_and_missing_ones_stop_the_release() {
+fn existing_images_are_pinned_and_missing_ones_stop_the_release() {
     let (source, registry) = (Source::new(), Registry::start());
     let image = |name: &str, tag: &str| put_artifact(&registry, &format!("org/{name}"), tag);
     let core = image("alga-psa-ee", "62cdce38");
@@ -319,13 +321,13 @@ fn images_that_are_there_are_pinned_and_missing_ones_stop_the_release() {
         .ends(3);
 }
 
-/// The fixtures' tags, as a file of their own.
+/// Writes a file with the image tags of the fixtures and returns its path.
 fn images_file(source: &Source) -> String {
     source.path("ee/appliance/releases/1.0.3/release.json").display().to_string()
 }
 
 #[test]
-fn what_the_public_cannot_read_stops_the_channel_but_not_the_version() {
+fn a_package_that_the_public_cannot_read_stops_the_channel_but_not_the_version() {
     let (username, password) = ("alice".to_owned(), "s3cret-token".to_owned());
     let auth = Auth::Basic { username: username.clone(), password: password.clone() };
     let registry = Registry::with(Setup { auth, ..Setup::default() });

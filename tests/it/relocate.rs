@@ -1,5 +1,5 @@
-//! A release is rewritten to another prefix: the bundle still builds for the cluster, and nothing in it names what was copied by its
-//! old name.
+//! A release is rewritten to another prefix: the bundle still builds for the cluster, and no text in the bundle has the old name
+//! of a copied artifact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +27,7 @@ use crate::support::{files_below, require};
 const FROM: &str = "ghcr.io/nine-minds";
 const IMAGES: [&str; 4] = ["alga-psa-ee", "workflow-worker", "email-service", "temporal-worker"];
 
-/// A release in a layout, as a copy reads it.
+/// A release in a layout with its contents, as a copy reads them.
 struct Published {
     source: Source,
     store: ReadStore,
@@ -56,7 +56,7 @@ impl Published {
         Self { source, store, config, resolved, files, bundle }
     }
 
-    /// Everything that a copy of the release holds: old name → new name below `to`.
+    /// Returns the new names below `to` of everything in a copy of the release, by old name.
     fn names(&self, to: &str) -> BTreeMap<String, String> {
         let repositories = &self.config.repositories;
         let charts = self.resolved.release.chart_digests.keys().map(|name| format!("{}/{name}", repositories.charts));
@@ -87,7 +87,7 @@ fn objects(stream: &[u8]) -> Vec<Json> {
     documents.iter().filter_map(|document| document.root.as_ref().map(json_of)).collect()
 }
 
-/// The root and everything that its Kustomizations apply, built as Flux does and, where kustomize can, as kubectl does.
+/// Builds the root and everything that its Kustomizations apply with flux and, where possible, with kubectl.
 pub fn built(flux: &Path, kubectl: &Path, bundle: &Path) -> Vec<Json> {
     let (mut left, mut seen, mut all) = (vec!["base".to_owned()], BTreeSet::new(), Vec::new());
     while let Some(path) = left.pop().filter(|path| seen.insert(path.clone())) {
@@ -109,7 +109,7 @@ pub fn built(flux: &Path, kubectl: &Path, bundle: &Path) -> Vec<Json> {
 }
 
 #[tokio::test]
-async fn the_bundle_builds_below_another_prefix_and_names_nothing_that_was_copied_by_its_old_name() {
+async fn a_relocated_bundle_builds_and_has_no_old_name_of_a_copied_artifact() {
     let (Some(flux), Some(kubectl), Some(registry)) =
         (require("flux-artifact"), require("kubectl"), DockerRegistry::start())
     else {
@@ -134,7 +134,7 @@ async fn the_bundle_builds_below_another_prefix_and_names_nothing_that_was_copie
         }
         sources_and_values_are_those_of(&relocated.release, &objects, &to);
         let left: Vec<&str> = relocated.warnings.iter().map(|warning| warning.text.as_str()).collect();
-        assert_eq!(left, [format!("still names the origin: {FROM}/alga-appliance-tools:1.4.0")], "{pin}");
+        assert_eq!(left, [format!("the line still names the old prefix: {FROM}/alga-appliance-tools:1.4.0")], "{pin}");
     }
 }
 
@@ -153,11 +153,11 @@ fn sources_and_values_are_those_of(release: &Release, objects: &[Json], to: &str
         read.extend(from.filter_map(|one| one["name"].as_str().map(ToOwned::to_owned)));
     }
     let named: BTreeSet<String> = release.values_config_maps.values().cloned().collect();
-    assert_eq!(read, named, "releases read the ConfigMaps that the appliance will make");
+    assert_eq!(read, named, "releases read the ConfigMaps that the appliance makes");
 }
 
 #[tokio::test]
-async fn the_release_says_what_the_bundle_says_and_where_it_comes_from_and_the_same_input_gives_the_same_bytes() {
+async fn a_relocated_release_agrees_with_its_bundle_names_its_origin_and_is_reproducible() {
     let to = "mirror.example:5000/alga";
     let published = Published::new("valuesNames: hashed\n").await;
     let relocation = relocation(&published.names(to), to);
@@ -183,12 +183,12 @@ async fn the_release_says_what_the_bundle_says_and_where_it_comes_from_and_the_s
     let once_more = Published { resolved: Resolved { release: after.clone(), ..published.resolved }, ..published };
     let once_more = Published { files: relocated.files.clone(), ..once_more };
     let twice = once_more.relocated(&relocation);
-    assert_eq!((twice.bundle, twice.json), (None, None), "what is relocated stays as it is");
+    assert_eq!((twice.bundle, twice.json), (None, None), "relocating again changes nothing");
     assert!(once_more.source.store().exists());
 }
 
 #[tokio::test]
-async fn what_the_charts_themselves_pull_from_elsewhere_is_listed_and_nothing_else() {
+async fn exactly_the_images_that_charts_pull_from_elsewhere_are_listed() {
     let Some(helm) = require("helm") else { return };
     let to = "mirror.example:5000/alga";
     let published = Published::new("").await;
@@ -203,13 +203,13 @@ async fn what_the_charts_themselves_pull_from_elsewhere_is_listed_and_nothing_el
     assert_eq!(notes, Vec::<String>::new());
     let images: BTreeSet<String> =
         images.iter().map(|one| one.image.rsplit_once(':').expect("a tag").0.to_owned()).collect();
-    // The charts keep their bytes: what their own values name, and no values of the release, is pulled from there, copied or not.
+    // Charts keep their bytes. Images that only the charts' own values name are therefore still pulled from the old registry.
     let expected = ["edoburu/pgbouncer", "library/redis", "temporalio/auto-setup", "temporalio/ui"];
     let expected: BTreeSet<String> = expected.map(|name| format!("docker.io/{name}")).into();
     assert_eq!(images, expected);
 }
 
-/// What helm makes of every release.
+/// Renders every HelmRelease with helm.
 fn templates(helm: &Path, contents: &Contents) -> BTreeMap<String, Vec<u8>> {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let mut documents = BTreeMap::new();

@@ -1,7 +1,7 @@
-//! Each directory of `tests/cases/rewrite` is one rule: `in/` becomes `out/`, or is refused with the text in `stderr`.
+//! Each directory of `tests/cases/rewrite` tests one rule: `in/` is rewritten to `out/`, or refused with the text in `stderr`.
 //!
-//! `settings` (optional) has lines `style version`, `prefix http://localhost:5000`, `former ghcr.io/old`, `directory deploy`,
-//! `values RELEASE NAME`.
+//! The optional file `settings` has lines such as `style version`, `prefix http://localhost:5000`, `former ghcr.io/old`,
+//! `directory deploy` and `values RELEASE NAME`.
 //! With `ALGA_UPDATE=1` in the environment, `out/` and `stderr` are written instead of compared.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::support::files_below;
 struct Case {
     style: PinStyle,
     prefix: Prefix,
-    /// Of ours too, though nothing is published there.
+    /// Another prefix of this publisher, which nothing is published to.
     former: Option<Prefix>,
     directory: String,
     source_name: String,
@@ -75,7 +75,7 @@ impl Case {
     }
 }
 
-/// Pins that follow from the name alone.
+/// Returns pins that depend only on the charts' names.
 fn pins(overlay: &Overlay) -> Result<BTreeMap<ChartSource, Pin>, Error> {
     let found = overlay.discover()?;
     Ok(found
@@ -98,7 +98,7 @@ fn told(error: &Error) -> String {
     format!("{error}\n{hint}")
 }
 
-/// Only what differs from `in/` is kept in `out/`.
+/// Writes the outcome into the case. `out/` holds only files that differ from `in/`.
 fn changed(overlay: &Overlay, rewritten: &Rewritten) -> BTreeMap<String, Vec<u8>> {
     let same = |path: &String, bytes: &Vec<u8>| overlay.files().get(path) == Some(bytes);
     rewritten.overlay.files().clone().into_iter().filter(|(path, bytes)| !same(path, bytes)).collect()
@@ -139,13 +139,13 @@ fn compare(name: &str, expected: &[u8], found: &[u8], report: &mut String) {
     for at in 0..expected.len().max(found.len()) {
         let (old, new) = (expected.get(at), found.get(at));
         if old != new {
-            let _ = writeln!(report, "    {}: want {old:?}\n    {}: have {new:?}", at + 1, at + 1);
+            let _ = writeln!(report, "    {}: expected {old:?}\n    {}: found {new:?}", at + 1, at + 1);
         }
     }
 }
 
 #[test]
-fn every_rule_gives_what_its_directory_shows() {
+fn every_case_gives_the_files_or_the_error_of_its_directory() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/rewrite");
     let mut cases: Vec<PathBuf> = fs::read_dir(root).expect("cases").flatten().map(|entry| entry.path()).collect();
     cases.sort();
@@ -156,7 +156,7 @@ fn every_rule_gives_what_its_directory_shows() {
         if update {
             bless(case, &files, &stderr);
         }
-        // A case that is refused has no `out/`.
+        // A refused case has no `out/`.
         let out = case.join("out");
         let expected = if out.exists() { files_below(&out) } else { BTreeMap::new() };
         let mut report = String::new();
@@ -188,7 +188,7 @@ fn trees() -> Vec<(PathBuf, &'static str, &'static str)> {
 }
 
 #[test]
-fn whole_trees_lose_git_and_nothing_else_in_both_styles() {
+fn rewriting_whole_trees_changes_only_references_to_git_in_both_styles() {
     for (root, directory, source_name) in trees() {
         for style in [PinStyle::Digest, PinStyle::Version] {
             let case = Case { style, directory: directory.into(), source_name: source_name.into(), ..Case::default() };
@@ -213,21 +213,21 @@ fn whole_trees_lose_git_and_nothing_else_in_both_styles() {
 }
 
 #[test]
-fn a_link_is_refused_unless_the_rules_leave_it_out() {
+fn a_link_is_refused_unless_sourceignore_leaves_it_out() {
     let tree = tempfile::tempdir().expect("a directory");
     let base = tree.path().join("flux/base");
     fs::create_dir_all(&base).expect("created");
     fs::write(base.join("kustomization.yaml"), "resources: []\n").expect("written");
     std::os::unix::fs::symlink("kustomization.yaml", base.join("link.yaml")).expect("linked");
     let refused = Case::default().load(tree.path()).map(|_| ()).expect_err("a link");
-    assert!(told(&refused).contains("flux/base/link.yaml: a symbolic link (to `kustomization.yaml`)"), "{refused}");
+    assert!(told(&refused).contains("flux/base/link.yaml: cannot publish a symbolic link (to `kustomization.yaml`)"), "{refused}");
     fs::write(base.join(".sourceignore"), "link.yaml\n").expect("written");
     let overlay = Case::default().load(tree.path()).expect("left out");
     assert_eq!(overlay.files().keys().collect::<Vec<_>>(), ["base/.sourceignore", "base/kustomization.yaml"]);
 }
 
 #[test]
-fn an_overlay_knows_its_profiles_and_what_it_would_keep() {
+fn an_overlay_lists_its_profiles_and_the_files_it_would_keep() {
     let (root, directory, source_name) = trees().remove(0);
     let case = Case { directory: directory.into(), source_name: source_name.into(), ..Case::default() };
     let overlay = case.load(&root).expect("valid");
@@ -242,7 +242,7 @@ fn an_overlay_knows_its_profiles_and_what_it_would_keep() {
 }
 
 #[test]
-fn releases_that_share_a_chart_and_charts_of_others_are_found_once() {
+fn a_chart_that_several_releases_share_is_found_once() {
     let (root, directory, source_name) = trees().remove(0);
     let case = Case { directory: directory.into(), source_name: source_name.into(), ..Case::default() };
     let found = case.load(&root).expect("valid").discover().expect("valid");

@@ -1,5 +1,5 @@
-//! A bare layer becomes a gzip stream: blocks of a fixed size, each compressed by itself on whichever processor is free, joined to
-//! one stream. The same bytes on any machine, however many processors it has.
+//! Compresses a layer into one gzip stream. Blocks of a fixed size are compressed independently, on all processors, and then
+//! joined. The stream is the same on every machine, whatever the number of processors.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc1952>, <https://www.rfc-editor.org/rfc/rfc1951>
 
@@ -16,23 +16,24 @@ use super::Error;
 use super::input::{no_room, temporary};
 use crate::oci::{Digest, FileRange, Hasher};
 
-/// Size of a block. Part of the format: another one gives other digests.
+/// Size of a block in bytes. Another size would change the digests of published layers.
 const BLOCK: u64 = 256 << 10;
-/// Part of the format, too. The quickest: the next ones save a tenth of the bytes and take twice and four times as long.
+/// Compression level. Another level would change the digests of published layers. Level 1 is the fastest: levels 2 and 3
+/// save a tenth of the bytes, and take two and four times as long.
 const LEVEL: u32 = 1;
-/// Deflate, no time, no name, an unknown system.
+/// Header of the gzip stream: deflate, no time, no name, unknown operating system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-/// More processors would take more memory than they are worth.
+/// Largest number of threads. Each thread holds blocks in memory.
 const THREADS: usize = 8;
 
-/// A compressed layer in a file without a name.
+/// A compressed layer in an unnamed temporary file.
 #[derive(Debug)]
 pub(super) struct Compressed {
     pub digest: Digest,
     pub range: FileRange,
 }
 
-/// One block.
+/// One compressed block and its checksum.
 struct Block {
     deflated: Vec<u8>,
     checksum: Crc,
@@ -41,7 +42,7 @@ struct Block {
 /// Compresses `layer`, whose bytes must have the digest `diff_id`.
 ///
 /// # Errors
-/// When they have another one, or there is no room in `scratch`.
+/// When the bytes have another digest, or `scratch` cannot hold the compressed layer.
 pub(super) fn gzip(layer: &FileRange, diff_id: &Digest, scratch: &Path) -> Result<Compressed, Error> {
     let count = layer.length().div_ceil(BLOCK).max(1);
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS);
@@ -55,18 +56,18 @@ pub(super) fn gzip(layer: &FileRange, diff_id: &Digest, scratch: &Path) -> Resul
             })
             .collect();
         let written = write(&lanes, count, scratch);
-        // Without a reader, the lanes end.
+        // The threads end when their receivers are dropped.
         drop(lanes);
         let found = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let found = found.map_err(Error::reading)?;
         if found != *diff_id {
-            return Err(Error::damaged(format!("a layer should be {diff_id} and is {found}")));
+            return Err(Error::damaged(format!("wrong digest of a layer: expected {diff_id}, found {found}")));
         }
         written
     })
 }
 
-/// Digest of all bytes.
+/// Computes the digest of all bytes in the range.
 pub(super) fn digest_of(range: &FileRange) -> io::Result<Digest> {
     let mut hasher = Hasher::new();
     let mut position = 0;
@@ -78,7 +79,7 @@ pub(super) fn digest_of(range: &FileRange) -> io::Result<Digest> {
     Ok(hasher.finish())
 }
 
-/// Compresses some of the blocks, in order, until nobody wants them any more.
+/// Compresses the given blocks in order, until all are sent or the receiver is dropped.
 fn deflate_each(
     layer: &FileRange,
     blocks: impl Iterator<Item = u64>,
@@ -99,9 +100,9 @@ fn deflate_one(deflate: &mut Compress, bytes: &[u8], last: bool) -> io::Result<B
     deflate.reset();
     let mut checksum = Crc::new();
     checksum.update(bytes);
-    // As much as there can be: what is not written to takes no memory.
+    // The capacity is an upper bound. Pages that are never written to take no memory.
     let mut deflated = Vec::with_capacity(bytes.len() + bytes.len() / 8 + 1024);
-    // A sync flush ends the block at a byte, and leaves the stream open for the next one.
+    // A sync flush ends the block at a byte boundary and leaves the stream open for the next block.
     let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
     loop {
         let taken = usize::try_from(deflate.total_in()).map_err(io::Error::other)?;
@@ -115,7 +116,7 @@ fn deflate_one(deflate: &mut Compress, bytes: &[u8], last: bool) -> io::Result<B
     }
 }
 
-/// Joins the blocks, in their order.
+/// Writes the blocks in their order into one stream.
 fn write(lanes: &[Receiver<io::Result<Block>>], count: u64, scratch: &Path) -> Result<Compressed, Error> {
     let mut output = Output { file: temporary(scratch)?, hasher: Hasher::new(), length: 0 };
     let mut checksum = Crc::new();
@@ -158,7 +159,7 @@ mod tests {
         FileRange::new(Arc::new(file), 0, bytes.len() as u64)
     }
 
-    /// Words that repeat, and noise that does not.
+    /// Returns a mixture of repeated words and noise.
     fn bytes(length: usize) -> Vec<u8> {
         let mut state = 1_u32;
         let mut next = || {
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_any_count_are_one_gzip_stream() {
+    fn any_number_of_blocks_makes_one_gzip_stream() {
         let scratch = tempfile::tempdir().expect("a directory");
         let block = usize::try_from(BLOCK).expect("small");
         for length in [0, 1, 600, block - 1, block, block + 1, 5 * block + 77] {
@@ -178,7 +179,7 @@ mod tests {
             let stream = compressed.range.read_at(0, compressed.range.length()).expect("readable");
             assert_eq!(Digest::of(&stream), compressed.digest, "{length}");
             let mut read = Vec::new();
-            // One member: the decoder of one alone reads all of it.
+            // The decoder reads a single gzip member: nothing may be left after it.
             let mut decoder = flate2::bufread::GzDecoder::new(&stream[..]);
             decoder.read_to_end(&mut read).expect("gzip");
             assert!(read == bytes && decoder.into_inner().is_empty(), "{length}");
@@ -197,9 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_another_one_is_refused() {
+    fn a_layer_with_another_digest_than_expected_is_refused() {
         let scratch = tempfile::tempdir().expect("a directory");
-        let error = gzip(&layer(b"one"), &Digest::of(b"two"), scratch.path()).expect_err("another one");
+        let error = gzip(&layer(b"one"), &Digest::of(b"two"), scratch.path()).expect_err("another digest");
         assert_eq!(error.kind(), super::super::Kind::Damaged, "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be known of an image's config.
+//! The parts of an image's config that this program reads.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md>
 
@@ -10,16 +10,16 @@ use super::Error;
 use crate::image::Platform;
 use crate::oci::{Digest, each_key_once, media_type};
 
-/// OCI image config. Docker's has the same form.
+/// Media type of an OCI image config. Docker's config has the same form.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_MEDIA_TYPE: &str = "application/vnd.docker.container.image.v1+json";
 
-/// Is it the config of a container image?
+/// Reports whether a media type is that of a container image's config.
 pub(in crate::image) fn is_of_image(media_type: &str) -> bool {
     matches!(media_type, MEDIA_TYPE | DOCKER_MEDIA_TYPE)
 }
 
-/// A config, read.
+/// The fields of a config that are used.
 #[derive(Debug)]
 pub(super) struct Config {
     pub platform: Platform,
@@ -49,15 +49,17 @@ struct Runtime {
 }
 
 impl Config {
+    /// Parses the config of an image that has `layers` layers.
+    ///
     /// # Errors
-    /// When it is no config of an image, or has another count of layers.
+    /// When the bytes are not an image config, or the config lists another number of layers.
     pub(super) fn parse(bytes: &[u8], layers: usize) -> Result<Self, Error> {
-        let broken = |cause: serde_json::Error| Error::damaged(format!("the config of its image is broken: {cause}"));
+        let broken = |cause: serde_json::Error| Error::damaged(format!("invalid image config: {cause}"));
         each_key_once(bytes).map_err(broken)?;
         let Json { platform, rootfs, config } = serde_json::from_slice(bytes).map_err(broken)?;
         let diff_ids = rootfs.diff_ids.unwrap_or_default();
         if diff_ids.len() != layers {
-            let reason = format!("its image has {layers} layers, and its config speaks of {}", diff_ids.len());
+            let reason = format!("the image has {layers} layers, but its config lists {}", diff_ids.len());
             return Err(Error::damaged(reason));
         }
         let labels = config.and_then(|config| config.labels).unwrap_or_default();

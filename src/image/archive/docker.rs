@@ -1,5 +1,5 @@
-//! What `docker save` writes: `manifest.json`, which names a config and its layers. There is no manifest of a registry in it, so
-//! one is made here.
+//! Reads the archives of `docker save`: `manifest.json` names a config and its layers. Such an archive has no manifest for a
+//! registry, so this module builds one.
 //!
 //! <https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md#combined-image-json--filesystem-changeset-format>
 
@@ -14,7 +14,7 @@ use super::members::{Members, whole};
 use super::{Error, Image, Settings};
 use crate::oci::{Artifact, Content, each_key_once};
 
-/// One image of the archive.
+/// An entry of `manifest.json`: one image.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Saved {
@@ -25,18 +25,18 @@ struct Saved {
     layers: Option<Vec<String>>,
 }
 
-/// Reads the one image that `manifest` names.
+/// Reads the image of an archive whose `manifest.json` is `manifest`.
 pub(super) fn read(members: &Members, manifest: &[u8], settings: &Settings<'_>) -> Result<Image, Error> {
-    let broken = |cause: serde_json::Error| Error::damaged(format!("its `manifest.json` is broken: {cause}"));
+    let broken = |cause: serde_json::Error| Error::damaged(format!("invalid `manifest.json`: {cause}"));
     each_key_once(manifest).map_err(broken)?;
     let saved: Vec<Saved> = serde_json::from_slice(manifest).map_err(broken)?;
     let [image] = &saved[..] else {
         let names = saved.iter().flat_map(|image| image.repo_tags.iter().flatten()).map(String::as_str);
         let names: Vec<_> = names.collect();
-        return Err(Error::refused(format!("it holds {} images, want one: {}", saved.len(), names.join(", "))));
+        return Err(Error::refused(format!("expected one image, found {}: {}", saved.len(), names.join(", "))));
     };
     let file = |name: &str| {
-        let absent = || Error::damaged(format!("`{}` is missing in it", name.escape_debug()));
+        let absent = || Error::damaged(format!("missing file `{}`", name.escape_debug()));
         members.file(name)?.ok_or_else(absent)
     };
     let names = image.layers.as_deref().unwrap_or_default();
@@ -45,9 +45,12 @@ pub(super) fn read(members: &Members, manifest: &[u8], settings: &Settings<'_>) 
     is_named(&image.config, &content)?;
     let config = Config::parse(&json, names.len())?;
     if !config.platform.fits(settings.platform) {
-        return Err(Error::refused(format!("its image is for {}, not for {}", config.platform, settings.platform)));
+        return Err(Error::refused(format!(
+            "expected an image for {}, found one for {}",
+            settings.platform, config.platform
+        )));
     }
-    // All of them are there before the first one is compressed.
+    // Missing layers are reported before any layer is compressed, which takes time.
     let layers = names.iter().map(|name| file(name)).collect::<Result<Vec<_>, _>>()?;
     let mut done = Done::default();
     let layers = layers.iter().zip(&config.diff_ids).map(|(layer, diff_id)| done.found(layer, diff_id, settings));
@@ -61,13 +64,16 @@ pub(super) fn read(members: &Members, manifest: &[u8], settings: &Settings<'_>) 
     })
 }
 
-/// A config is named by its digest: `<hex>.json`, `sha256:<hex>`, `blobs/sha256/<hex>`.
+/// Checks the digest in the name of a config: `<hex>.json`, `sha256:<hex>` or `blobs/sha256/<hex>`.
 fn is_named(name: &str, config: &Content) -> Result<(), Error> {
     let base = name.rsplit(['/', ':']).next().unwrap_or_default();
     let hex = base.strip_suffix(".json").unwrap_or(base);
     let found = &config.descriptor().digest;
     if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) && hex != found.hex() {
-        return Err(Error::damaged(format!("its config `{}` has the digest {found}", name.escape_debug())));
+        return Err(Error::damaged(format!(
+            "the config `{}` has the digest {found}, not the one in its name",
+            name.escape_debug()
+        )));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Why an image is not taken from its archive.
+//! The errors of reading an image from an archive.
 
 use std::io;
 
@@ -7,17 +7,17 @@ use crate::oci::tar;
 /// What an [`Error`] means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It is no image archive, or damaged, or made to do harm.
+    /// The file is not an image archive, is damaged, or exceeds a limit that protects against harmful archives.
     Damaged,
-    /// It is sound, and not what may be published.
+    /// The archive is intact, but its image must not be published.
     Refused,
-    /// The file system, or the pipe.
+    /// The file system or the pipe failed.
     Io,
 }
 
-/// An archive whose image is not taken.
+/// The failure to read the image of an archive.
 #[derive(Debug, thiserror::Error)]
-#[error("the image archive {archive}: {reason}")]
+#[error("cannot read the image archive {archive}: {reason}")]
 pub struct Error {
     kind: Kind,
     archive: String,
@@ -39,7 +39,7 @@ impl Error {
         Self { source: Some(source), ..Self::new(Kind::Io, reason) }
     }
 
-    /// Reading the archive itself failed: what is cut off is damaged.
+    /// Returns the error for a failed read of the archive. An archive that ends too early counts as damaged.
     pub(super) fn reading(source: io::Error) -> Self {
         tar::Error::reading(source).into()
     }
@@ -48,12 +48,12 @@ impl Error {
         Self { kind, archive: String::new(), reason: reason.into(), source: None }
     }
 
-    /// The same, naming the archive.
+    /// Adds the name of the archive to the error.
     pub(super) fn of(self, archive: String) -> Self {
         Self { archive, ..self }
     }
 
-    /// For decisions.
+    /// Returns the kind that callers decide by.
     pub fn kind(&self) -> Kind {
         self.kind
     }

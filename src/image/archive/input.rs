@@ -1,5 +1,5 @@
-//! From what people name to bytes that can be read by position. What cannot be is written to a file without a name first: nothing
-//! is left of it, however the process ends.
+//! Opens an image archive for reading by position. Pipes and compressed archives are first written to an unnamed temporary
+//! file, which disappears however the process ends.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,20 +12,21 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use super::Error;
 use crate::oci::scan::Scan;
 
-/// What is read at once.
+/// Number of bytes that are read at once.
 const BUFFER: usize = 256 << 10;
-/// No image archive is so empty that it shrinks to less than a hundredth; a bomb does.
+/// Largest ratio of unpacked to packed size. Image archives shrink less than this; decompression bombs shrink more.
 const RATIO: u64 = 100;
-/// As much may be written before the ratio is looked at.
+/// Number of unpacked bytes from which on the ratio is checked.
 const HARMLESS: u64 = 256 << 20;
-/// As much may be read of compressed data that comes to nothing. Any other takes less than twice the space that it has unpacked.
+/// Number of packed bytes that may be read without any output. Beyond this, packed data may take at most twice the size of
+/// what it unpacks to.
 const EMPTY: u64 = 16 << 20;
 
-/// Where an archive comes from.
+/// The source of an image archive.
 pub enum Input {
-    /// A file, a directory, or a pipe that has a name.
+    /// A file, a directory or a named pipe.
     Path(PathBuf),
-    /// Standard input, or something like it.
+    /// Standard input or another stream.
     Pipe(Box<dyn Read + Send>),
 }
 
@@ -36,7 +37,7 @@ impl std::fmt::Debug for Input {
 }
 
 impl Input {
-    /// For messages.
+    /// Returns the name of the archive for messages.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
@@ -45,23 +46,23 @@ impl Input {
     }
 }
 
-/// What an archive is read from.
+/// An opened archive.
 pub(super) enum Opened {
     Tar(Arc<File>),
     Directory(PathBuf),
 }
 
-/// Opens the archive; `say` hears when that takes disk space.
+/// Opens the archive. `say` gets a message when this needs disk space.
 pub(super) fn open(input: Input, scratch: &Path, say: &dyn Fn(&str)) -> Result<Opened, Error> {
     let path = match input {
         Input::Pipe(pipe) => return spool(pipe, scratch, say),
         Input::Path(path) => path,
     };
-    let metadata = std::fs::metadata(&path).map_err(|cause| Error::io("it cannot be opened", cause))?;
+    let metadata = std::fs::metadata(&path).map_err(|cause| Error::io("failed to open it", cause))?;
     if metadata.is_dir() {
         return Ok(Opened::Directory(path));
     }
-    let mut file = File::open(&path).map_err(|cause| Error::io("it cannot be opened", cause))?;
+    let mut file = File::open(&path).map_err(|cause| Error::io("failed to open it", cause))?;
     if !metadata.is_file() {
         return spool(Box::new(file), scratch, say);
     }
@@ -80,7 +81,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// By the first bytes (RFC 1952, 2.3.1; RFC 8878, 3.1.1).
+    /// Recognises the form by the first bytes (RFC 1952, 2.3.1; RFC 8878, 3.1.1).
     pub(super) fn of(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -89,7 +90,7 @@ impl Form {
         }
     }
 
-    /// What `reader` holds.
+    /// Returns a reader of the unpacked bytes of `reader`.
     pub(super) fn decode<'a>(self, reader: impl Read + 'a) -> Box<dyn Read + 'a> {
         match self {
             Self::Plain => Box::new(reader),
@@ -108,8 +109,8 @@ fn start_of(reader: &mut dyn Read) -> Result<Vec<u8>, Error> {
 fn spool(mut reader: Box<dyn Read + Send>, scratch: &Path, say: &dyn Fn(&str)) -> Result<Opened, Error> {
     let start = start_of(&mut *reader)?;
     let form = Form::of(&start);
-    let what = if form == Form::Plain { "a pipe is read" } else { "the archive is decompressed" };
-    say(&format!("{what} into a temporary file in {}", scratch.display()));
+    let what = if form == Form::Plain { "writing the pipe" } else { "decompressing the archive" };
+    say(&format!("{what} to a temporary file in {}", scratch.display()));
     let mut file = temporary(scratch)?;
     let counted = Counted { inner: io::Cursor::new(start).chain(reader), count: 0, limit: EMPTY };
     let counted = std::cell::RefCell::new(counted);
@@ -123,10 +124,10 @@ fn spool(mut reader: Box<dyn Read + Send>, scratch: &Path, say: &dyn Fn(&str)) -
         }
         written += count as u64;
         counted.borrow_mut().limit = EMPTY + 2 * written;
-        // Bytes that are not an archive must not fill the disk.
+        // The scan fails at the first byte that is not part of a tar, so that endless input cannot fill the disk.
         scan.take(&buffer[..count])?;
         if form != Form::Plain && written > HARMLESS && written / RATIO > counted.borrow().count {
-            return Err(Error::damaged(format!("it grows to more than {RATIO} times its size: that is no image")));
+            return Err(Error::damaged(format!("it unpacks to more than {RATIO} times its size, which is the limit")));
         }
         file.write_all(&buffer[..count]).map_err(|cause| no_room(scratch, cause))?;
     }
@@ -134,16 +135,16 @@ fn spool(mut reader: Box<dyn Read + Send>, scratch: &Path, say: &dyn Fn(&str)) -
     Ok(Opened::Tar(Arc::new(file)))
 }
 
-/// A file without a name.
+/// Creates an unnamed temporary file in `scratch`.
 pub(super) fn temporary(scratch: &Path) -> Result<File, Error> {
     tempfile::tempfile_in(scratch).map_err(|cause| no_room(scratch, cause))
 }
 
 pub(super) fn no_room(scratch: &Path, cause: io::Error) -> Error {
-    Error::io(format!("a temporary file in {} (TMPDIR) cannot be written", scratch.display()), cause)
+    Error::io(format!("failed to write a temporary file in {} (TMPDIR)", scratch.display()), cause)
 }
 
-/// Counts what was read, up to a limit.
+/// Counts the bytes that are read, and fails above a limit.
 struct Counted<R> {
     inner: R,
     count: u64,
@@ -155,13 +156,13 @@ impl<R: Read> Read for Counted<R> {
         let count = self.inner.read(buffer)?;
         self.count += count as u64;
         if self.count > self.limit {
-            return Err(damaged(&"it is larger than what it unpacks to"));
+            return Err(damaged(&"it is more than twice as large as what it unpacks to"));
         }
         Ok(count)
     }
 }
 
-/// The count stays readable while a decoder reads.
+/// A shared reader, so that the count can be read while a decoder reads.
 struct Shared<'a, R>(&'a std::cell::RefCell<R>);
 
 impl<R: Read> Read for Shared<'_, R> {
@@ -172,7 +173,7 @@ impl<R: Read> Read for Shared<'_, R> {
 
 type Frame<R> = StreamingDecoder<io::Chain<io::Cursor<Vec<u8>>, R>, FrameDecoder>;
 
-/// The frames of a zstd file, one after the other, as parallel packers write them.
+/// Reads the frames of a zstd file one after the other. Parallel packers write several frames.
 struct Frames<R: Read> {
     rest: Option<R>,
     frame: Option<Box<Frame<R>>>,
@@ -191,7 +192,7 @@ impl<R: Read> Read for Frames<R> {
                 let (source, decoder) = frame.into_parts();
                 let said = decoder.get_checksum_from_data();
                 if said.is_some() && said != decoder.get_calculated_checksum() {
-                    return Err(damaged(&"a checksum of its zstd frames does not fit"));
+                    return Err(damaged(&"wrong checksum of a zstd frame"));
                 }
                 self.rest = Some(source.into_inner().1);
             }

@@ -1,4 +1,4 @@
-//! Layers: which there are, and what becomes of bare ones.
+//! Layers of an image: their media types, and the compression of uncompressed ones.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md>
 
@@ -15,41 +15,42 @@ const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 const DOCKER_TAR: &str = "application/vnd.docker.image.rootfs.diff.tar";
 const DOCKER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const DOCKER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
-/// Layers that may not be distributed begin so.
+/// Prefixes of the media types of layers that may not be distributed.
 const FOREIGN: [&str; 2] =
     ["application/vnd.oci.image.layer.nondistributable.v1.", "application/vnd.docker.image.rootfs.foreign."];
 
-/// How the bytes of a layer are to be taken.
+/// The form of a layer's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packing {
-    /// As they are.
+    /// Compressed: the bytes are published unchanged.
     Packed,
-    /// Bare, and of this media type once compressed.
+    /// Uncompressed. Holds the media type of the layer once it is compressed.
     Bare(&'static str),
 }
 
-/// By its media type.
+/// Returns the form of a layer with this media type.
 ///
 /// # Errors
-/// For layers that no registry may have, and what is none.
+/// For layers that may not be distributed, and for media types that are not those of layers.
 pub(super) fn packing(media_type: &str) -> Result<Packing, Error> {
     match media_type {
         GZIP | ZSTD | DOCKER_GZIP | DOCKER_ZSTD => Ok(Packing::Packed),
         TAR => Ok(Packing::Bare(GZIP)),
         DOCKER_TAR => Ok(Packing::Bare(DOCKER_GZIP)),
         _ if FOREIGN.iter().any(|foreign| media_type.starts_with(foreign)) => Err(Error::refused(format!(
-            "a layer is a foreign one (`{media_type}`): it may not be distributed, and a registry without it serves no whole image"
+            "a foreign layer (`{media_type}`) may not be distributed, and without the layer the image is incomplete"
         ))),
-        _ => Err(Error::refused(format!("a layer has an unknown media type: `{}`", media_type.escape_debug()))),
+        _ => Err(Error::refused(format!("unknown media type of a layer: `{}`", media_type.escape_debug()))),
     }
 }
 
-/// Layers that are compressed already, by what they are without compression: platforms share them.
+/// The layers that were compressed so far, by diff ID. Platforms of one image share layers.
 #[derive(Debug, Default)]
 pub(super) struct Done(BTreeMap<Digest, (Digest, FileRange)>);
 
 impl Done {
-    /// The content of a bare layer, whose digest is its diff ID; `described` says how it is named in a manifest.
+    /// Returns the content of an uncompressed layer, compressed where the settings ask for that. `described` is the layer's
+    /// descriptor in the manifest, whose digest is the diff ID.
     pub(super) fn bare(
         &mut self,
         described: &Descriptor,
@@ -62,7 +63,11 @@ impl Done {
         }
         let diff_id = &described.digest;
         if !self.0.contains_key(diff_id) {
-            let what = format!("compressing a layer of {} bytes into {}", layer.length(), settings.scratch.display());
+            let what = format!(
+                "compressing a layer of {} bytes to a temporary file in {}",
+                layer.length(),
+                settings.scratch.display()
+            );
             (settings.say)(&what);
             let made = compress::gzip(layer, diff_id, settings.scratch)?;
             self.0.insert(diff_id.clone(), (made.digest, made.range));
@@ -72,7 +77,7 @@ impl Done {
         Ok(Content::in_file(Descriptor { media_type, digest, size, ..described.clone() }, range))
     }
 
-    /// The content of a layer of which only the diff ID is known.
+    /// Returns the content of a layer of which only the diff ID is known.
     pub(super) fn found(
         &mut self,
         layer: &FileRange,
@@ -93,7 +98,8 @@ impl Done {
     }
 }
 
-/// Holds the bare form of a layer against its diff ID, since nobody else vouches for it; gives the digest of the layer as it is.
+/// Verifies the unpacked bytes of a layer against its diff ID, which is the only digest that `docker save` gives, and returns
+/// the digest of the packed bytes.
 fn unpacks_to(layer: &FileRange, form: Form, diff_id: &Digest) -> Result<Digest, Error> {
     std::thread::scope(|scope| {
         let own = scope.spawn(|| compress::digest_of(layer));
@@ -101,13 +107,15 @@ fn unpacks_to(layer: &FileRange, form: Form, diff_id: &Digest) -> Result<Digest,
         io::copy(&mut form.decode(Reader { range: layer, position: 0 }), &mut bare).map_err(Error::reading)?;
         let found = bare.finish();
         if found != *diff_id {
-            return Err(Error::damaged(format!("a layer should unpack to {diff_id} and unpacks to {found}")));
+            return Err(Error::damaged(format!(
+                "wrong digest of an unpacked layer: expected {diff_id}, found {found}"
+            )));
         }
         own.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(Error::reading)
     })
 }
 
-/// Reads a range from its start.
+/// A sequential reader of a range.
 struct Reader<'a> {
     range: &'a FileRange,
     position: u64,

@@ -1,4 +1,4 @@
-//! OCI layouts, as a directory or in a tar: digests are kept, unless a bare layer is compressed.
+//! Reads OCI layouts, as a directory or in a tar. Digests do not change unless an uncompressed layer is compressed.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
@@ -14,18 +14,18 @@ use super::{Error, Image, Settings};
 use crate::image::Platform;
 use crate::oci::{Artifact, Content, Descriptor, Digest, Document, FileRange, Index, Manifest, media_type};
 
-/// By which builders mark what they say about an image beside it.
+/// Annotation that marks an attestation in the index of an image.
 const ATTESTATION: (&str, &str) = ("vnd.docker.reference.type", "attestation-manifest");
-/// Where containerd keeps the whole name.
+/// Annotation in which containerd keeps the full name of an image.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// Reads the one image of a layout.
+/// Reads the one image that a layout holds.
 pub(super) fn read(members: &Members, marker: &[u8], settings: &Settings<'_>) -> Result<Image, Error> {
     let marker: Option<Value> = serde_json::from_slice(marker).ok();
     if marker.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str()) != Some("1.0.0") {
-        return Err(Error::damaged("its `oci-layout` file does not say version 1.0.0"));
+        return Err(Error::damaged("invalid `oci-layout` file: expected `imageLayoutVersion` 1.0.0"));
     }
-    let index = members.json("index.json")?.ok_or_else(|| Error::damaged("its `index.json` is missing"))?;
+    let index = members.json("index.json")?.ok_or_else(|| Error::damaged("missing `index.json`"))?;
     let index = parse_index(media_type::IMAGE_INDEX, &index, "index.json")?;
     let root = only(&index)?;
     let mut reader = Reader { members, settings, done: Done::default() };
@@ -33,7 +33,7 @@ pub(super) fn read(members: &Members, marker: &[u8], settings: &Settings<'_>) ->
         media_type::IMAGE_INDEX | media_type::DOCKER_MANIFEST_LIST => reader.index(root)?,
         _ => reader.single(root)?,
     };
-    // `only` saw to it that all entries are of this image.
+    // `only` has checked that all entries of the index are of this image.
     let names = index.manifests.iter().flat_map(|entry| {
         [CONTAINERD_NAME, media_type::REF_NAME].into_iter().filter_map(|key| entry.annotations.get(key))
     });
@@ -42,13 +42,13 @@ pub(super) fn read(members: &Members, marker: &[u8], settings: &Settings<'_>) ->
 }
 
 fn parse_index(media_type: &str, bytes: &[u8], name: &str) -> Result<Index, Error> {
-    Index::parse(media_type, bytes).map_err(|cause| Error::damaged(format!("its `{name}` is broken: {cause}")))
+    Index::parse(media_type, bytes).map_err(|cause| Error::damaged(format!("invalid `{name}`: {cause}")))
 }
 
-/// The one image of a layout, under however many names.
+/// Returns the one image of a layout, which may have several names.
 fn only(index: &Index) -> Result<&Descriptor, Error> {
     let Some(first) = index.manifests.first() else {
-        return Err(Error::refused("it holds no image"));
+        return Err(Error::refused("expected one image, found none"));
     };
     if index.manifests.iter().all(|other| other.digest == first.digest) {
         return Ok(first);
@@ -58,14 +58,14 @@ fn only(index: &Index) -> Result<&Descriptor, Error> {
         None => entry.digest.to_string(),
     };
     let names: Vec<String> = index.manifests.iter().map(name).collect();
-    Err(Error::refused(format!("it holds {} images, want one: {}", names.len(), names.join(", "))))
+    Err(Error::refused(format!("expected one image, found {}: {}", names.len(), names.join(", "))))
 }
 
-/// One manifest and what it names.
+/// A manifest with the blobs that it names.
 struct Built {
     manifest: Document,
     blobs: Vec<Content>,
-    /// Of an image, not of what is said about one.
+    /// The config of an image. Absent for an attestation.
     config: Option<Config>,
     annotations: BTreeMap<String, String>,
 }
@@ -79,9 +79,11 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn single(&mut self, descriptor: &Descriptor) -> Result<Image, Error> {
         let built = self.image(descriptor)?;
-        let Some(config) = built.config else { return Err(Error::refused("it holds no container image")) };
+        let Some(config) = built.config else {
+            return Err(Error::refused("expected a container image, found an attestation"));
+        };
         if !config.platform.fits(self.settings.platform) {
-            let reason = format!("its image is for {}, not for {}", config.platform, self.settings.platform);
+            let reason = format!("expected an image for {}, found one for {}", self.settings.platform, config.platform);
             return Err(Error::refused(reason));
         }
         Ok(Image {
@@ -93,7 +95,7 @@ impl Reader<'_> {
         })
     }
 
-    /// All platforms.
+    /// Reads an index with the images of all its platforms.
     fn index(&mut self, descriptor: &Descriptor) -> Result<Image, Error> {
         let bytes = self.json(descriptor)?;
         let index = parse_index(&descriptor.media_type, &bytes, descriptor.digest.as_str())?;
@@ -102,7 +104,7 @@ impl Reader<'_> {
         };
         if let Some(child) = index.manifests.iter().find(is_index) {
             return Err(Error::refused(format!(
-                "its index names another index, {}: no runtime follows it",
+                "the index names another index, {}, which container runtimes do not follow",
                 child.digest
             )));
         }
@@ -116,7 +118,8 @@ impl Reader<'_> {
         self.joined(descriptor, &bytes, &index, built)
     }
 
-    /// `docker save` of an image of which one platform alone was pulled names the others too, without having them.
+    /// Returns the only image of the index that the archive holds. `docker save` keeps the whole index of an image even where
+    /// only one platform was pulled.
     fn only_one_there(&mut self, index: &Index) -> Result<Option<Image>, Error> {
         let mut there = Vec::new();
         for child in &index.manifests {
@@ -129,14 +132,14 @@ impl Reader<'_> {
             ([image], false) => {
                 let mut image = self.single(image)?;
                 let left = index.manifests.len() - there.len();
-                image.warnings.push(format!("its index names {left} manifests that are not in it: one image is taken"));
+                image.warnings.push(format!("the index names {left} manifests that the archive does not hold: the one image that it holds is used"));
                 Ok(Some(image))
             }
             _ => Ok(None),
         }
     }
 
-    /// The index, rewritten where a manifest is another one now.
+    /// Returns the index and its images. The index is rewritten where a manifest has changed.
     fn joined(&self, descriptor: &Descriptor, bytes: &[u8], index: &Index, built: Vec<Built>) -> Result<Image, Error> {
         let platforms: Vec<Platform> =
             built.iter().filter_map(|one| Some(one.config.as_ref()?.platform.clone())).collect();
@@ -144,7 +147,10 @@ impl Reader<'_> {
         let image = built.iter().find_map(|one| one.config.as_ref().filter(|config| config.platform.fits(wanted)));
         let Some(image) = image else {
             let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
-            return Err(Error::refused(format!("it holds no image for {wanted}, but for {}", names.join(", "))));
+            return Err(Error::refused(format!(
+                "expected an image for {wanted}, found images for {}",
+                names.join(", ")
+            )));
         };
         let revision = image.revision.clone().or_else(|| index.annotations.get(media_type::REVISION).cloned());
         let mut json: Value = serde_json::from_slice(bytes).map_err(|cause| Error::damaged(cause.to_string()))?;
@@ -162,14 +168,14 @@ impl Reader<'_> {
         Ok(Image { artifact, names: Vec::new(), revision, platforms, warnings: Vec::new() })
     }
 
-    /// One manifest with its blobs.
+    /// Reads a manifest with its blobs.
     fn image(&mut self, descriptor: &Descriptor) -> Result<Built, Error> {
         if !matches!(descriptor.media_type.as_str(), media_type::IMAGE_MANIFEST | media_type::DOCKER_MANIFEST) {
             let media_type = descriptor.media_type.escape_debug();
-            return Err(Error::refused(format!("{} has an unknown media type: `{media_type}`", descriptor.digest)));
+            return Err(Error::refused(format!("unknown media type of {}: `{media_type}`", descriptor.digest)));
         }
         let bytes = self.json(descriptor)?;
-        let broken = |cause| Error::damaged(format!("the manifest {} is broken: {cause}", descriptor.digest));
+        let broken = |cause| Error::damaged(format!("invalid manifest {}: {cause}", descriptor.digest));
         let manifest = Manifest::parse(&descriptor.media_type, &bytes).map_err(broken)?;
         let json = Bytes::from(self.json(&manifest.config)?);
         let content = Content::new(&manifest.config.media_type, json.clone());
@@ -178,7 +184,10 @@ impl Reader<'_> {
         }
         if !config::is_of_image(&manifest.config.media_type) {
             let media_type = manifest.config.media_type.escape_debug();
-            return Err(Error::refused(format!("{} is no container image, but `{media_type}`", descriptor.digest)));
+            return Err(Error::refused(format!(
+                "expected a container image, found an artifact with a config of `{media_type}`: {}",
+                descriptor.digest
+            )));
         }
         let config = Config::parse(&json, manifest.layers.len())?;
         let (bytes, layers) = self.layers(bytes, &manifest, &config)?;
@@ -187,7 +196,7 @@ impl Reader<'_> {
         Ok(Built { manifest: Document::new(&descriptor.media_type, bytes), blobs, config: Some(config), annotations })
     }
 
-    /// The layers, and the manifest, rewritten where bare ones were compressed.
+    /// Reads the layers, and returns them with the manifest. The manifest is rewritten where layers were compressed.
     fn layers(
         &mut self,
         bytes: Vec<u8>,
@@ -202,7 +211,10 @@ impl Reader<'_> {
             let content = match packings[at] {
                 Packing::Packed => Content::in_file(layer.clone(), range),
                 Packing::Bare(_) if layer.digest != config.diff_ids[at] => {
-                    return Err(Error::damaged(format!("the bare layer {} is not what its config says", layer.digest)));
+                    return Err(Error::damaged(format!(
+                        "wrong digest of an uncompressed layer: expected {} as in the config, found {}",
+                        config.diff_ids[at], layer.digest
+                    )));
                 }
                 Packing::Bare(media_type) => self.done.bare(layer, &range, media_type, self.settings)?,
             };
@@ -212,7 +224,7 @@ impl Reader<'_> {
         Ok((if changed { json.to_string().into_bytes() } else { bytes }, layers))
     }
 
-    /// What builders say about an image: kept as it is.
+    /// Reads an attestation, which is published unchanged.
     fn attestation(
         &self,
         descriptor: &Descriptor,
@@ -228,26 +240,26 @@ impl Reader<'_> {
         Ok(Built { manifest, blobs, config: None, annotations: BTreeMap::new() })
     }
 
-    /// Where a blob lies; its size is as it is described.
+    /// Returns the byte range of a blob, whose size must be the described one.
     fn blob(&self, descriptor: &Descriptor) -> Result<FileRange, Error> {
         let digest = &descriptor.digest;
         let range = self.members.file(&blob_name(digest))?;
-        let range = range.ok_or_else(|| Error::damaged(format!("the blob {digest} is missing in it")))?;
+        let range = range.ok_or_else(|| Error::damaged(format!("missing blob {digest}")))?;
         if range.length() == descriptor.size {
             return Ok(range);
         }
         let (found, size) = (range.length(), descriptor.size);
-        Err(Error::damaged(format!("the blob {digest} has {found} bytes, not the {size} it should have")))
+        Err(Error::damaged(format!("wrong size of the blob {digest}: expected {size} bytes, found {found}")))
     }
 
-    /// A small blob, held against its digest.
+    /// Reads a small blob and verifies its digest.
     fn json(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         let bytes = whole(&self.blob(descriptor)?, descriptor.digest.as_str())?;
         let found = Digest::of(&bytes);
         if found == descriptor.digest {
             return Ok(bytes);
         }
-        Err(Error::damaged(format!("the blob {} has the digest {found}", descriptor.digest)))
+        Err(Error::damaged(format!("wrong digest of the blob {}: found {found}", descriptor.digest)))
     }
 }
 
@@ -259,7 +271,7 @@ fn blob_name(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// Writes what `now` is into a manifest's entry; was it something else?
+/// Writes the descriptor `now` into an entry of a manifest, and reports whether the entry has changed.
 fn describe(entry: &mut Value, now: &Descriptor) -> bool {
     let changed = entry["digest"] != now.digest.as_str();
     if changed {

@@ -1,4 +1,4 @@
-//! The files of an archive by their names, whether it is a tar or a directory.
+//! Gives access to the files of an archive by name, for tar files and directories alike.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use super::input::Opened;
 use crate::oci::FileRange;
 use crate::oci::tar::MemberIndex;
 
-/// Largest JSON that is read.
+/// Size of the largest JSON document that is read, in bytes.
 const JSON_LIMIT: u64 = 4 << 20;
 
-/// What an archive holds.
+/// The files that an archive holds.
 #[derive(Debug)]
 pub(super) enum Members {
     Tar(MemberIndex),
@@ -27,7 +27,8 @@ impl Members {
         }
     }
 
-    /// Where the bytes of a file are. In a directory, links are not followed: they could lead anywhere.
+    /// Returns the byte range of a file, or `None` where the file does not exist. In a directory, links are refused because
+    /// they could lead out of the directory.
     pub(super) fn file(&self, name: &str) -> Result<Option<FileRange>, Error> {
         let directory = match self {
             Self::Tar(index) => return Ok(index.file(name)?),
@@ -39,22 +40,25 @@ impl Members {
             metadata => metadata.map_err(Error::reading)?,
         };
         if !metadata.is_file() {
-            return Err(Error::damaged(format!("{} is no plain file", path.display())));
+            return Err(Error::damaged(format!("{} is not a regular file", path.display())));
         }
         let file = File::open(&path).map_err(Error::reading)?;
         Ok(Some(FileRange::new(Arc::new(file), 0, metadata.len())))
     }
 
-    /// The bytes of a small file.
+    /// Reads a small file as a whole, or returns `None` where the file does not exist.
     pub(super) fn json(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         self.file(name)?.map(|range| whole(&range, name)).transpose()
     }
 }
 
-/// All bytes, of what is meant to be small.
+/// Reads all bytes of a range of at most [`JSON_LIMIT`] bytes.
 pub(super) fn whole(range: &FileRange, name: &str) -> Result<Vec<u8>, Error> {
     if range.length() > JSON_LIMIT {
-        return Err(Error::damaged(format!("`{}` is larger than {JSON_LIMIT} bytes", name.escape_debug())));
+        return Err(Error::damaged(format!(
+            "`{}` is larger than {JSON_LIMIT} bytes, which is the limit",
+            name.escape_debug()
+        )));
     }
     range.read_at(0, JSON_LIMIT).map_err(Error::reading)
 }

@@ -1,6 +1,6 @@
-//! Container images out of the archives that builders write: `docker save`, old and new, OCI archives and OCI layouts, with gzip or
-//! zstd around them. What is compressed stays as it is, so that digests survive; bare layers are compressed once. Nothing is
-//! unpacked: contents are parts of the archive's file.
+//! Reads container images from the archives that builders write: `docker save` (both forms), OCI archives and OCI layouts,
+//! plain or compressed with gzip or zstd. Compressed layers stay as they are, so their digests do not change. Uncompressed
+//! layers are compressed once. Nothing is unpacked: contents are byte ranges of the archive's file.
 
 mod compress;
 mod config;
@@ -21,25 +21,25 @@ pub(super) use config::is_of_image;
 pub use error::{Error, Kind};
 pub use input::Input;
 
-/// What becomes of bare layers.
+/// How uncompressed layers are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layers {
-    /// They are compressed.
+    /// Uncompressed layers are compressed with gzip.
     Compressed,
-    /// They stay as they are: their digests are the diff IDs.
+    /// Uncompressed layers stay as they are, and their digests are the diff IDs.
     AsTheyAre,
 }
 
-/// How an archive is read.
+/// Settings for reading an image archive.
 #[derive(Clone, Copy)]
 pub struct Settings<'a> {
-    /// Where temporary files may lie.
+    /// Directory for temporary files.
     pub scratch: &'a Path,
-    /// On what the image shall run.
+    /// Platform that the image has to run on.
     pub platform: &'a Platform,
-    /// What becomes of bare layers.
+    /// How uncompressed layers are treated.
     pub layers: Layers,
-    /// Hears what takes time or disk space.
+    /// Called with a message before a step that takes time or disk space.
     pub say: &'a dyn Fn(&str),
 }
 
@@ -54,25 +54,25 @@ impl std::fmt::Debug for Settings<'_> {
     }
 }
 
-/// An image, ready to be pushed.
+/// An image that is ready to be pushed.
 #[derive(Debug)]
 pub struct Image {
     /// The image, or the index of all its platforms.
     pub artifact: Artifact,
-    /// The names that the archive gives it: references, with or without a host, or tags alone.
+    /// Names that the archive gives the image: references with or without a host, or tags.
     pub names: Vec<String>,
-    /// `org.opencontainers.image.revision`, where the image says it.
+    /// Source commit: the image's label or annotation `org.opencontainers.image.revision`.
     pub revision: Option<String>,
-    /// What it runs on, one for each image of an index.
+    /// Platforms of the image, one for each image of an index.
     pub platforms: Vec<Platform>,
-    /// What people should know.
+    /// Warnings about the archive that did not prevent reading it.
     pub warnings: Vec<String>,
 }
 
-/// Reads the image of an archive.
+/// Reads the one image that an archive holds.
 ///
 /// # Errors
-/// Whatever is wrong with the archive; when it holds several images, or none for the platform.
+/// When the archive cannot be read or is damaged, holds several images, or holds no image for the platform.
 pub fn read(input: Input, settings: &Settings<'_>) -> Result<Image, Error> {
     let name = input.name();
     read_from(input, settings).map_err(|error| error.of(name))
@@ -80,12 +80,12 @@ pub fn read(input: Input, settings: &Settings<'_>) -> Result<Image, Error> {
 
 fn read_from(input: Input, settings: &Settings<'_>) -> Result<Image, Error> {
     let members = Members::of(input::open(input, settings.scratch, settings.say)?)?;
-    // Newer `docker save` writes both: the layout keeps the digests.
+    // Newer versions of `docker save` write both forms. The layout has the original digests, so it is preferred.
     if let Some(marker) = members.json("oci-layout")? {
         return layout::read(&members, &marker, settings);
     }
     match members.json("manifest.json")? {
         Some(manifest) => docker::read(&members, &manifest, settings),
-        None => Err(Error::damaged("it holds neither an OCI layout nor a `manifest.json` of `docker save`")),
+        None => Err(Error::damaged("expected an OCI layout or the `manifest.json` of `docker save`, found neither")),
     }
 }

@@ -61,7 +61,7 @@ pub fn relocate(origin: Origin<'_>, relocation: &Relocation, config: &Config) ->
         release.comes_from(origin.name, digest);
     }
     warnings.extend(release.left(relocation).into_iter().map(|(path, mention)| {
-        let text = format!("`{path}` still names the origin: {}", mention.text);
+        let text = format!("`{path}` still names the old prefix: {}", mention.text);
         Warning { place: Place::file(release::FILE_NAME), text }
     }));
     let json = (release != *before).then(|| release.to_json());
