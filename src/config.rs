@@ -336,7 +336,9 @@ impl Config {
         for image in &self.extra_images {
             let pinned = image.parse::<Reference>().is_ok_and(|reference| reference.digest.is_some());
             if !pinned {
-                return Err(format!("extraImages: invalid image `{image}`: expected a reference with a digest, HOST/PATH@sha256:…"));
+                return Err(format!(
+                    "extraImages: invalid image `{image}`: expected a reference with a digest, HOST/PATH@sha256:…"
+                ));
             }
         }
         for path in [&self.overlay, &self.release_file] {
@@ -349,7 +351,10 @@ impl Config {
             repository.parse::<AnyRepository>().map_err(|invalid| format!("images.{key}: {invalid}"))?;
         }
         if self.profile.is_empty() || self.profile.contains('/') || self.profile.starts_with('.') {
-            return Err(format!("profile: invalid name `{}`: expected the name of a directory in `profiles/`", self.profile));
+            return Err(format!(
+                "profile: invalid name `{}`: expected the name of a directory in `profiles/`",
+                self.profile
+            ));
         }
         let reserved = self.manifest.extra.keys().find(|key| RELEASE_KEYS.contains(&key.as_str()));
         reserved.map_or(Ok(()), |key| Err(format!("manifest.extra.{key}: the publisher writes this key itself")))

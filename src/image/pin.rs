@@ -61,7 +61,7 @@ pub enum Error {
         /// Reason why the image was not found.
         why: Unknown,
     },
-    /// The store or registry failed while it was read.
+    /// The store or registry failed during the lookup.
     #[error("cannot check the image {reference} ({key})")]
     Store {
         /// Key of the image in the release manifest.

@@ -41,7 +41,12 @@ impl Accumulated {
                 (at, format!("duplicate object: {} is listed twice", id.described()))
             } else {
                 let first = &first.place;
-                let reason = format!("duplicate object: {} is also in {}:{}", id.described(), first.file.escape_debug(), first.line);
+                let reason = format!(
+                    "duplicate object: {} is also in {}:{}",
+                    id.described(),
+                    first.file.escape_debug(),
+                    first.line
+                );
                 (&resource.place, reason)
             };
             return builder.problem(Kind::DuplicateId, place.clone(), reason, "Remove or rename one of the two.");
@@ -70,8 +75,7 @@ impl Accumulated {
         match (matches.as_slice(), behavior) {
             ([], Some(Behavior::Merge | Behavior::Replace)) => {
                 if self.complete {
-                    let reason =
-                        format!("cannot merge into or replace {}, which does not exist", id.described());
+                    let reason = format!("cannot merge into or replace {}, which does not exist", id.described());
                     let way_out = "Remove `behavior`, or correct the name or the namespace.";
                     builder.problem(Kind::GeneratorClash, place, reason, way_out);
                 }
@@ -81,7 +85,12 @@ impl Accumulated {
             ([at], Some(Behavior::Replace)) => self.replaced(*at, made, false),
             ([at, ..], _) => {
                 let first = &self.resources[*at].place;
-                let reason = format!("cannot generate {}, which exists in {}:{}", id.described(), first.file.escape_debug(), first.line);
+                let reason = format!(
+                    "cannot generate {}, which exists in {}:{}",
+                    id.described(),
+                    first.file.escape_debug(),
+                    first.line
+                );
                 let way_out = "Rename the generator, or set `behavior: merge` or `behavior: replace`.";
                 builder.problem(Kind::GeneratorClash, place, reason, way_out);
             }

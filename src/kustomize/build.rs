@@ -128,7 +128,10 @@ impl Builder<'_> {
             ([path], _) => self.file(path, at, role, into),
             ([path, other, ..], _) => {
                 into.complete = false;
-                let reason = format!("several kustomization files in one directory: the other one is `{}`", other.escape_debug());
+                let reason = format!(
+                    "several kustomization files in one directory: the other one is `{}`",
+                    other.escape_debug()
+                );
                 let way_out = "Keep one of the two: kustomize refuses a directory with several kustomization files.";
                 self.problem(Kind::InvalidFile, Place::new(path, 1), reason, way_out);
             }
@@ -243,7 +246,10 @@ impl Builder<'_> {
             kind if kind == KUSTOMIZATION.0 => KUSTOMIZATION,
             kind if kind == COMPONENT.0 => COMPONENT,
             other => {
-                let reason = format!("invalid `kind`: expected `Kustomization` or `Component`, found `{}`", other.escape_debug());
+                let reason = format!(
+                    "invalid `kind`: expected `Kustomization` or `Component`, found `{}`",
+                    other.escape_debug()
+                );
                 self.problem(Kind::InvalidFile, layer.place("kind"), reason, "Write `kind: Kustomization`.");
                 return false;
             }
@@ -303,7 +309,12 @@ impl Builder<'_> {
                     let place = Place::new(path, one.line);
                     if one.node.text_at(&["apiVersion"]).is_none_or(str::is_empty) {
                         let way_out = "Write the `apiVersion` of the kind.";
-                        self.problem(Kind::WithoutVersion, place.clone(), "missing `apiVersion` of the object", way_out);
+                        self.problem(
+                            Kind::WithoutVersion,
+                            place.clone(),
+                            "missing `apiVersion` of the object",
+                            way_out,
+                        );
                     }
                     let resource = Resource { place, node: one.node, previous: Vec::new(), hashed: false };
                     into.append(resource, at, self);

@@ -23,7 +23,8 @@ impl Builder<'_> {
         into.reindex();
         let order = layer.root.and_then(|root| text(field(root, "sortOptions")?, "order"));
         if let Some(order) = order.filter(|order| !matches!(*order, "legacy" | "fifo")) {
-            let reason = format!("invalid `sortOptions.order`: expected `legacy` or `fifo`, found `{}`", order.escape_debug());
+            let reason =
+                format!("invalid `sortOptions.order`: expected `legacy` or `fifo`, found `{}`", order.escape_debug());
             self.problem(Kind::InvalidFile, layer.place("sortOptions"), reason, "Write `legacy` or `fifo`.");
         }
         for key in ["transformers", "validators"] {

@@ -44,7 +44,12 @@ impl Builder<'_> {
     fn generator(&mut self, layer: &Layer<'_>, at: &Place, kind: &str, item: &Node, into: &mut Accumulated) {
         let Some(name) = text(item, "name") else {
             into.complete = false;
-            return self.problem(BROKEN, at.clone(), "missing `name` of the generator", "Write the name of the object.");
+            return self.problem(
+                BROKEN,
+                at.clone(),
+                "missing `name` of the generator",
+                "Write the name of the object.",
+            );
         };
         let Some(pairs) = self.pairs(layer.directory, at, item, into) else {
             into.complete = false;

@@ -74,7 +74,12 @@ impl Builder<'_> {
         }
         if let Some((file, item)) = listed.first().filter(|_| !found) {
             let at = Place::new(file, item.line);
-            self.problem(Kind::InvalidPatch, at, "the list `patchesStrategicMerge` has only empty patches", "Remove `patchesStrategicMerge`.");
+            self.problem(
+                Kind::InvalidPatch,
+                at,
+                "the list `patchesStrategicMerge` has only empty patches",
+                "Remove `patchesStrategicMerge`.",
+            );
         }
     }
 
@@ -100,7 +105,12 @@ impl Builder<'_> {
                 Some(found) if !found.is_empty() => self.operate(&source, target, &found, into),
                 _ => {
                     let way_out = "Write a list of operations, each with `op` and `path`.";
-                    self.problem(Kind::InvalidPatch, source.at, "invalid JSON patch: expected a list of operations", way_out);
+                    self.problem(
+                        Kind::InvalidPatch,
+                        source.at,
+                        "invalid JSON patch: expected a list of operations",
+                        way_out,
+                    );
                 }
             }
         }

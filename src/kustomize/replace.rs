@@ -116,7 +116,12 @@ impl Builder<'_> {
         for target in items(item, "targets") {
             let place = Place::new(&at.file, target.line);
             let Some(select) = field(target, "select").filter(|node| !node.is_null()) else {
-                self.problem(BROKEN, place, "missing `select` in the target of the replacement", "Write `select` with a kind and a name.");
+                self.problem(
+                    BROKEN,
+                    place,
+                    "missing `select` in the target of the replacement",
+                    "Write `select` with a kind and a name.",
+                );
                 continue;
             };
             let selector = match Selector::of(select) {
@@ -153,7 +158,8 @@ impl Builder<'_> {
             for path in &paths {
                 match find(&resource.node, path) {
                     Found::Missing if !creates => {
-                        let reason = format!("missing field in {}: `{}`", resource.id().described(), path.escape_debug());
+                        let reason =
+                            format!("missing field in {}: `{}`", resource.id().described(), path.escape_debug());
                         let way_out = "Correct the path, or set `options: {create: true}`.";
                         self.problem(BROKEN, at.clone(), reason, way_out);
                     }

@@ -50,7 +50,10 @@ impl Builder<'_> {
                 self.unchecked(at, "not checked: this program does not read `openapi`");
             }
         } else if let Some(version) = text(openapi, "version").filter(|one| !OPENAPI_VERSIONS.contains(one)) {
-            self.unchecked(at, format!("not checked: the version `{}` may not be built into kustomize", version.escape_debug()));
+            self.unchecked(
+                at,
+                format!("not checked: the version `{}` may not be built into kustomize", version.escape_debug()),
+            );
         }
     }
 
@@ -137,8 +140,7 @@ pub(super) fn unresolved(accumulated: &Accumulated, builder: &mut Builder<'_>) {
     for variable in accumulated.variables.iter().filter(|variable| !variable.matched) {
         let reason =
             format!("the variable `{}` names an object that is not in the build", variable.name.escape_debug());
-        let way_out =
-            "Correct the kind, version, name and namespace in `objref`.";
+        let way_out = "Correct the kind, version, name and namespace in `objref`.";
         builder.problem(Kind::InvalidReplacement, variable.place.clone(), reason, way_out);
     }
 }

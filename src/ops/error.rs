@@ -309,12 +309,6 @@ pub enum Error {
         /// The id that was given.
         id: String,
     },
-    /// The source has no commit.
-    #[error("{} is not in a git repository with a commit", root.display())]
-    NoCommit {
-        /// Root of the source tree.
-        root: PathBuf,
-    },
     /// The release has no time.
     #[error("missing time of the release")]
     NoEpoch,
@@ -400,7 +394,6 @@ impl Error {
             | Self::SourceUrl { .. }
             | Self::SourceDateEpoch { .. }
             | Self::Commit { .. }
-            | Self::NoCommit { .. }
             | Self::NoEpoch
             | Self::Approval(_)
             | Self::NoChannels { .. }

@@ -306,10 +306,16 @@ struct Revisions<'a> {
 impl Revisions<'_> {
     fn find(&self, given: &RevisionRequest) -> Result<Revision, Error> {
         let Inputs { tree, config, .. } = self.inputs;
-        let head = git::head(tree.root())?;
         let epoch = match given.epoch {
             Some(epoch) => Some(epoch),
             None => self.source_date_epoch()?,
+        };
+        let head = match git::head(tree.root()) {
+            Ok(head) => Some(head),
+            // With both flags, the source needs no git repository, and one that cannot be read does no harm.
+            Err(_) if given.commit.is_some() && epoch.is_some() => None,
+            Err(_) if given.commit.is_some() => return Err(Error::NoEpoch),
+            Err(error) => return Err(error.into()),
         };
         let source = match given.source_url.as_ref().or(config.source.as_ref()) {
             Some(url) => Some(git::source_url(url).map_err(|reason| Error::SourceUrl { url: url.clone(), reason })?),
@@ -317,12 +323,9 @@ impl Revisions<'_> {
         };
         let time = head.as_ref().map(|head| head.time);
         let commit = match (&given.commit, &head) {
-            (Some(commit), _) => commit_id(commit)?,
-            (None, Some(head)) => {
-                let suffix = if self.is_dirty(head)? { "-dirty" } else { "" };
-                format!("{}{suffix}", head.commit)
-            }
-            (None, None) => return Err(Error::NoCommit { root: tree.root().to_owned() }),
+            (None, Some(head)) if self.is_dirty(head)? => format!("{}-dirty", head.commit),
+            (None, Some(head)) => head.commit.clone(),
+            (commit, _) => commit_id(commit.as_deref().unwrap_or_default())?,
         };
         let epoch = epoch.or(time).ok_or(Error::NoEpoch)?;
         Ok(Revision { commit, epoch, source })

@@ -35,7 +35,7 @@ impl OwnSource<'_> {
                 return Err(self.refused(
                     &entry.key,
                     &reason,
-                    "write `tag` instead: publishing sets it to the published version",
+                    "write `tag` instead: publishing sets the tag to the published version",
                 ));
             }
         }

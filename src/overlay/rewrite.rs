@@ -328,9 +328,9 @@ fn refuse_shared(overlay: &Overlay, file: &str, text: &str, document: &Document,
         let inside = edits.iter().any(|edit| user.span.start >= edit.range.start && user.span.end <= edit.range.end);
         if touched && !inside {
             let (name, line) = (&anchor.name, user.line);
-            let what =
-                if removed(&anchor.span) { "is in text that is removed" } else { "is on text that is rewritten" };
-            let reason = format!("the anchor `&{name}` {what}, and line {line} uses it");
+            let what = if removed(&anchor.span) { "remove" } else { "rewrite" };
+            let reason =
+                format!("cannot {what} the value with the anchor `&{name}`, because line {line} uses the anchor");
             return Err(
                 Error::refused(overlay.place(file, node.line), reason).hint("write the value out in both places")
             );

@@ -1,8 +1,8 @@
-//! The git repository that a tree lies in, read without git: commit, time, remote, and whether the files that were read are
-//! the committed ones.
+//! Reads the git repository of a source tree without the program git: commit, time and remote, and whether the files that
+//! were read are the committed ones.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gix::bstr::ByteSlice;
 
@@ -14,49 +14,101 @@ use super::{Error, Place, Tree};
 #[derive(Debug)]
 pub struct Head {
     repository: gix::Repository,
-    /// The tree's root below the repository's, with `/`.
+    /// Path of the tree's root relative to the root of the work tree, with `/`.
     below: String,
-    /// Hex id of the commit.
+    /// Id of the commit, in hex.
     pub commit: String,
-    /// Committer's time, seconds since 1970.
+    /// Time of the committer, in seconds since 1970.
     pub time: i64,
 }
 
-/// How a file differs from the commit.
+/// The way in which a file differs from the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// The commit holds other bytes.
+    /// The commit has other bytes under this path.
     Modified,
-    /// The commit does not hold it: untracked or ignored.
+    /// The commit does not have the file, which is untracked or ignored.
     Untracked,
-    /// The commit holds it, the tree does not.
+    /// The commit has the file, but the tree does not.
     Deleted,
 }
 
+/// The flags that replace git, for hints.
+const WITHOUT_GIT: &str =
+    "pass `--source-commit HEX` and `--epoch SECONDS`, and `--source-url URL` to record the repository";
+
 fn failed(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::io(Place::file(".git"), "reading the git repository", std::io::Error::other(cause))
+    unreadable(Path::new(".git"), cause)
 }
 
-/// Finds the repository that `root` lies in; nothing when there is none, or none with a commit.
+fn unreadable(git: &Path, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let place = Place::file(git.display().to_string());
+    Error::io(place, "read the git repository", std::io::Error::other(cause))
+        .hint(format!("check the permissions of the repository and run `git fsck`, or {WITHOUT_GIT}"))
+}
+
+/// Finds the repository of the tree at `root` and reads the commit that is checked out. The history before that commit is not
+/// read, so a shallow clone is enough.
 ///
 /// # Errors
-/// When a repository is there and cannot be read.
-pub fn head(root: &Path) -> Result<Option<Head>, Error> {
-    let Ok(repository) = gix::discover(root) else { return Ok(None) };
-    let Some(work_tree) = repository.workdir() else { return Ok(None) };
-    let absolute = |path: &Path| path.canonicalize().map_err(failed);
-    let (work_tree, root) = (absolute(work_tree)?, absolute(root)?);
-    let Ok(below) = root.strip_prefix(&work_tree) else { return Ok(None) };
-    let below = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-    let (commit, time) = match repository.head_commit() {
-        Ok(commit) => (commit.id.to_string(), commit.time().map_err(failed)?.seconds),
-        Err(_) => return Ok(None),
+/// When the tree is not in a git repository, or the repository cannot be read or has no commit.
+pub fn head(root: &Path) -> Result<Head, Error> {
+    let root = root.canonicalize().map_err(|cause| unreadable(root, cause))?;
+    let Some(git) = nearest_git(&root) else {
+        let reason = "the source tree is not in a git repository, so its commit is not known";
+        return Err(Error::usage(Place::file(root.display().to_string()), reason).hint(WITHOUT_GIT));
     };
-    Ok(Some(Head { repository, below, commit, time }))
+    refuse_dangling(&git)?;
+    if git.is_dir() {
+        // `discover` passes over a directory without permission as if it did not exist.
+        std::fs::read_dir(&git).map_err(|cause| unreadable(&git, cause))?;
+    }
+    // `discover` continues in the parent directories of a `.git` that is not a repository, and may find an unrelated one.
+    let repository = gix::discover(&root).map_err(|cause| unreadable(&git, cause))?;
+    let work_tree = repository.workdir().and_then(|path| path.canonicalize().ok());
+    let Some(work_tree) = work_tree.filter(|path| Some(path.as_path()) == git.parent()) else {
+        return Err(unreadable(&git, std::io::Error::other("it is not a valid git repository")));
+    };
+    let below = root.strip_prefix(&work_tree).map_err(|cause| unreadable(&git, cause))?;
+    let below = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+    if repository.head().map_err(|cause| unreadable(&git, cause))?.is_unborn() {
+        let place = Place::file(git.display().to_string());
+        let hint = format!("commit the source, or {WITHOUT_GIT}");
+        return Err(Error::usage(place, "the git repository has no commit yet").hint(hint));
+    }
+    let commit = repository.head_commit().map_err(|cause| unreadable(&git, cause))?;
+    let (id, time) = (commit.id.to_string(), commit.time().map_err(|cause| unreadable(&git, cause))?.seconds);
+    drop(commit);
+    Ok(Head { repository, below, commit: id, time })
+}
+
+/// Returns the path of the `.git` that git uses for a directory: the one in the nearest parent directory.
+fn nearest_git(root: &Path) -> Option<PathBuf> {
+    root.ancestors().map(|directory| directory.join(".git")).find(|git| git.symlink_metadata().is_ok())
+}
+
+/// Refuses the `.git` file of a worktree or submodule whose repository does not exist, as in a container that has only the
+/// worktree mounted.
+fn refuse_dangling(git: &Path) -> Result<(), Error> {
+    if !git.is_file() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(git).map_err(|cause| unreadable(git, cause))?;
+    let Some(target) = text.trim().strip_prefix("gitdir:").map(str::trim) else { return Ok(()) };
+    let directory = git.parent().map_or_else(|| PathBuf::from(target), |parent| parent.join(target));
+    if directory.exists() {
+        return Ok(());
+    }
+    let reason = format!(
+        "the file belongs to a git worktree or submodule whose repository `{}` does not exist here",
+        target.escape_debug()
+    );
+    let hint = format!("make the main repository available at this path, or {WITHOUT_GIT}");
+    Err(Error::usage(Place::file(git.display().to_string()), reason).hint(hint))
 }
 
 impl Head {
-    /// The URL of `origin`, else of the only remote, as https without anything secret; nothing for a path on this machine.
+    /// Returns the URL of `origin`, or of the only remote, as an `https` URL without secrets. Returns `None` for a local path.
     pub fn remote(&self) -> Option<String> {
         let names = self.repository.remote_names();
         let origin = names.iter().find(|name| name.as_slice() == b"origin");
@@ -66,11 +118,11 @@ impl Head {
         public_url(url.scheme.as_str(), url.host()?, url.port, &url.path.to_string())
     }
 
-    /// Which of the files that `tree` gave out are not the committed ones. All of them lie below `roots` (files or
-    /// directories); `would_enter` says whether a file that was deleted would have entered what is published.
+    /// Returns the files that `tree` has read and that differ from the commit. All of them are below `roots` (files or
+    /// directories). `would_enter` reports whether a deleted file would have been published.
     ///
     /// # Errors
-    /// When the repository cannot be read.
+    /// When objects of the repository cannot be read.
     pub fn changes(
         &self,
         tree: &Tree,
@@ -96,7 +148,7 @@ impl Head {
         Ok(changes)
     }
 
-    /// The files of the commit at or below `roots`: path → blob id.
+    /// Returns the files of the commit at or below `roots`, by path, with their blob ids.
     fn committed(&self, roots: &[&str]) -> Result<BTreeMap<String, gix::ObjectId>, Error> {
         let head = self.repository.head_tree().map_err(failed)?;
         let mut files = BTreeMap::new();
@@ -128,7 +180,8 @@ impl Head {
         Ok(files)
     }
 
-    /// A check-out may convert line ends: the file counts as committed when git would commit the same bytes again.
+    /// Reports whether git would commit the file unchanged. A check-out may have converted line ends, so the bytes on disk may
+    /// differ from the committed ones.
     fn equal_after_filters(&self, tree: &Tree, path: &str, committed: gix::ObjectId) -> Result<bool, Error> {
         let (mut pipeline, index) = self.repository.filter_pipeline(None).map_err(failed)?;
         let below = join(&self.below, path);
@@ -148,7 +201,7 @@ fn tree_of<E: std::error::Error + Send + Sync + 'static>(
     object.map_err(failed)?.try_into_tree().map_err(failed)
 }
 
-/// `https://HOST/PATH` without user, password, query or `.git`.
+/// Returns `https://HOST/PATH` without user, password, query or `.git`.
 fn public_url(scheme: &str, host: &str, port: Option<u16>, path: &str) -> Option<String> {
     let port = match (scheme, port) {
         ("https" | "http", Some(port)) => format!(":{port}"),
@@ -161,17 +214,23 @@ fn public_url(scheme: &str, host: &str, port: Option<u16>, path: &str) -> Option
     (!path.is_empty() && plain(host) && plain(path)).then(|| format!("https://{host}{port}/{path}"))
 }
 
-/// A URL that somebody gave by hand or in the configuration, as it may be published.
+/// Checks a source URL from a flag or the configuration. The URL is published, so it must not contain a secret.
 ///
 /// # Errors
-/// The reason, when it carries a user, a password or a query: it may be a secret.
+/// The reason, when the text is not a URL, or has a user, a password or a query.
 pub fn source_url(text: &str) -> Result<String, &'static str> {
-    let Some((scheme, rest)) = text.split_once("://") else { return Err("want a URL with a scheme") };
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err("expected a URL with a scheme, such as https://HOST/PATH");
+    };
     let authority = rest.split('/').next().unwrap_or_default();
     if authority.contains('@') || text.contains(['?', '#']) || text.chars().any(|c| !c.is_ascii_graphic()) {
-        return Err("it is published: want no user, password, query or fragment in it");
+        return Err("the URL is published, so it must not have a user, password, query or fragment");
     }
-    if scheme.is_empty() || authority.is_empty() { Err("want a URL with a host") } else { Ok(text.to_owned()) }
+    if scheme.is_empty() || authority.is_empty() {
+        Err("expected a URL with a host, such as https://HOST/PATH")
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remotes_are_published_without_anything_secret() {
+    fn the_url_of_a_remote_is_published_without_secrets() {
         let url = |text: &str| {
             let url = gix::url::parse(gix::bstr::BStr::new(text)).unwrap();
             public_url(url.scheme.as_str(), url.host()?, url.port, &url.path.to_string())
@@ -202,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_may_hold_a_secret_is_refused() {
+    fn a_source_url_that_may_contain_a_secret_is_refused() {
         assert!(source_url("https://github.com/nine-minds/alga-psa").is_ok());
         for text in
             ["https://u:p@github.com/x", "https://github.com/x?token=1", "github.com/x", "https:///x", "https://a b"]

@@ -107,8 +107,9 @@ impl Tree {
     /// # Errors
     /// When the path is not a directory or cannot be read, or a name is not UTF-8.
     pub fn list(&self, directory: &str) -> Result<Vec<Entry>, Error> {
-        let failed =
-            |cause| Error::io(Place::file(if directory.is_empty() { "." } else { directory }), "list the directory", cause);
+        let failed = |cause| {
+            Error::io(Place::file(if directory.is_empty() { "." } else { directory }), "list the directory", cause)
+        };
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.on_disk(directory)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -117,7 +118,8 @@ impl Tree {
                     .hint("rename the file: Helm and Flux read names as UTF-8")
             })?;
             let path = join(directory, &name);
-            let metadata = entry.metadata().map_err(|cause| Error::io(Place::file(&path), "read the metadata", cause))?;
+            let metadata =
+                entry.metadata().map_err(|cause| Error::io(Place::file(&path), "read the metadata", cause))?;
             let kind = self.kind_of(&path, &metadata)?;
             entries.push(Entry { name, kind });
         }
@@ -152,12 +154,8 @@ impl Tree {
         }
         let file = fs::File::open(self.on_disk(path)).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
-        let too_large = || {
-            Error::invalid(
-                Place::file(path),
-                format!("the file is larger than {limit} bytes, which is the limit"),
-            )
-        };
+        let too_large =
+            || Error::invalid(Place::file(path), format!("the file is larger than {limit} bytes, which is the limit"));
         if size > limit {
             return Err(too_large());
         }

@@ -96,7 +96,7 @@ async fn an_error_says_what_it_means_for_the_caller() {
         rendered: false,
     };
     let diff = Box::pin(ops::diff(request, &config, &connection, &connection, &context)).await;
-    assert!(matches!(diff, Err(Error::NoCommit { .. })), "{diff:?}");
+    assert!(matches!(diff, Err(Error::Source(_))), "{diff:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is published is a function of the source and of what is asked for: not of the machine, the user, or the time.
+//! The published bytes depend only on the source and the arguments, not on the machine, the user or the time.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -18,7 +18,7 @@ const EPOCH: &str = "1700000000";
 const SOURCE: &str = "https://github.com/nine-minds/alga-psa";
 const SECRET: &str = "ghp_secret";
 
-/// How a copy differs from another.
+/// The way in which a directory is copied.
 #[derive(Clone, Copy)]
 struct Manner {
     backwards: bool,
@@ -49,7 +49,7 @@ fn copy(from: &Path, to: &Path, manner: Manner) {
 const PLAIN: Manner = Manner { backwards: false, mode: 0o664, age: Duration::from_secs(1_600_000_000) };
 const OTHER: Manner = Manner { backwards: true, mode: 0o600, age: Duration::from_secs(86_399) };
 
-/// Kind and name of an artifact, and its digest.
+/// Digests of artifacts by kind and name.
 type Digests = BTreeMap<String, String>;
 
 fn digests(report: &Json) -> Digests {
@@ -69,11 +69,11 @@ fn given<'a>(commit: &'a str, epoch: &'a str) -> [&'a str; 10] {
     ["--version", "1.0.3", "--channel", "nightly", "--source-commit", commit, "--epoch", epoch, "--source-url", SOURCE]
 }
 
-/// Publishes as another user on another machine would.
+/// Publishes as another user on another machine does.
 fn publish_elsewhere(source: &Path, out: &Path, more: &[&str]) -> Json {
     let mut command = after("umask 077", &release());
     command.env_clear().env("TZ", "Asia/Tokyo").env("LC_ALL", "de_DE.UTF-8").env("LANG", "de_DE.UTF-8");
-    command.env("PATH", "/bin:/usr/bin").env("LOGNAME", "somebody").current_dir(source);
+    command.env("PATH", "/bin:/usr/bin").env("LOGNAME", "another").current_dir(source);
     command.args(["publish", ".", "--output", "json", "--store"]).arg(store(out));
     let report = stdout(command.args(given(COMMIT, EPOCH)).args(more));
     serde_json::from_slice(&report).expect("a report")
@@ -85,7 +85,7 @@ fn publish_here(source: &Path, out: &Path, more: &[&str]) -> Json {
 }
 
 #[test]
-fn the_same_source_has_the_same_digests_on_every_machine_and_for_ever() {
+fn the_same_source_always_has_the_same_digests_on_every_machine() {
     let home = tempfile::tempdir().expect("a directory");
     let (plain, other) = (home.path().join("plain"), home.path().join("other/ä b"));
     copy(&root("charts-fixtures"), &plain, PLAIN);
@@ -99,7 +99,7 @@ fn the_same_source_has_the_same_digests_on_every_machine_and_for_ever() {
         assert_eq!(here, expected, "{name}");
         let releases = |out: &str| files_below(&home.path().join(name).join(out));
         let (mut ours, mut theirs) = (releases("a"), releases("b"));
-        // The record of the move names its time and who did it.
+        // The record of the move has its time and its author.
         for files in [&mut ours, &mut theirs] {
             files.retain(|path, _| !path.starts_with("alga-appliance-release/"));
         }
@@ -109,7 +109,7 @@ fn the_same_source_has_the_same_digests_on_every_machine_and_for_ever() {
 }
 
 #[test]
-fn another_commit_or_time_changes_the_bundle_and_no_chart() {
+fn another_commit_or_time_changes_only_the_bundle_and_the_release() {
     let home = tempfile::tempdir().expect("a directory");
     let run = |name: &str, commit: &str, epoch: &str| {
         let store = store(&home.path().join(name));
@@ -124,11 +124,11 @@ fn another_commit_or_time_changes_the_bundle_and_no_chart() {
     }
 }
 
-/// A git repository with one commit, the tree of the fixtures in it.
+/// A git repository with one commit that holds the tree of the fixtures.
 struct Checkout {
     home: tempfile::TempDir,
     git: PathBuf,
-    /// Of the tree, below the repository.
+    /// Path of the tree relative to the repository.
     below: &'static str,
 }
 
@@ -179,8 +179,12 @@ impl Checkout {
     }
 
     fn publish(&self, more: &[&str]) -> Run {
+        self.publish_from(&self.tree(), more)
+    }
+
+    fn publish_from(&self, tree: &Path, more: &[&str]) -> Run {
         let mut command = release();
-        command.arg("publish").arg(self.tree()).args(["--version", "1.0.3", "--channel", "nightly"]);
+        command.arg("publish").arg(tree).args(["--version", "1.0.3", "--channel", "nightly"]);
         command.args(["--output", "json", "--store"]).arg(store(&self.out())).args(more);
         run(&mut command)
     }
@@ -189,7 +193,7 @@ impl Checkout {
         self.publish(&["--dry-run"])
     }
 
-    /// The bundle's annotations.
+    /// Returns the annotations of the bundle.
     fn annotations(&self, report: &Json) -> Json {
         let digest = digests(report)["bundle alga-appliance-config"].clone();
         let blob = self.out().join("alga-appliance-config/blobs").join(digest.replace(':', "/"));
@@ -207,17 +211,17 @@ fn assert_clean(output: &Run) {
     assert_eq!(output.code, Some(0), "{}", said(output));
 }
 
-/// Refused, and each place is named.
+/// Asserts that the publication is refused, and that each place and the way out are named.
 #[track_caller]
 fn assert_dirty(output: &Run, places: &[&str]) {
     assert_eq!(output.code, Some(3), "{}", said(output));
-    for place in places {
+    for place in places.iter().chain(&["--allow-dirty"]) {
         assert!(said(output).contains(place), "{place}: {}", said(output));
     }
 }
 
 #[test]
-fn the_bundle_names_commit_and_time_and_no_secret() {
+fn the_bundle_names_the_commit_and_the_time_but_no_secret() {
     for below in ["", "deep/er"] {
         let Some(checkout) = Checkout::new(below) else { return };
         let output = checkout.publish(&[]);
@@ -232,7 +236,7 @@ fn the_bundle_names_commit_and_time_and_no_secret() {
     }
 }
 
-/// The text of all published bytes, unpacked too.
+/// Returns the text of all published bytes, packed and unpacked.
 fn everything_readable(out: &Path) -> String {
     let limits = alga_release::archive::Limits { total: 100 << 20, file: 5 << 20 };
     let mut text = String::new();
@@ -253,7 +257,7 @@ fn everything_readable(out: &Path) -> String {
 }
 
 #[test]
-fn what_is_not_committed_is_refused_by_name_and_published_when_allowed() {
+fn uncommitted_files_are_refused_by_name_and_published_with_allow_dirty() {
     for below in ["", "deep/er"] {
         let Some(checkout) = Checkout::new(below) else { return };
         let changed = [
@@ -269,7 +273,7 @@ fn what_is_not_committed_is_refused_by_name_and_published_when_allowed() {
         let output = checkout.publish(&[]);
         assert_dirty(&output, &changed);
         assert!(!said(&output).contains(SECRET));
-        assert!(!checkout.out().exists() || files_below(&checkout.out()).is_empty(), "nothing is written");
+        assert!(!checkout.out().exists() || files_below(&checkout.out()).is_empty(), "nothing may be written");
         let output = checkout.publish(&["--allow-dirty"]);
         assert_clean(&output);
         let commit = checkout.git(&["rev-parse", "HEAD"]);
@@ -279,16 +283,16 @@ fn what_is_not_committed_is_refused_by_name_and_published_when_allowed() {
 }
 
 #[test]
-fn each_kind_of_change_is_refused_alone() {
+fn each_kind_of_uncommitted_change_is_refused() {
     let Some(checkout) = Checkout::new("") else { return };
     for path in ["helm/templates/new.yaml", "helm/files/x.ignored", "ee/appliance/flux/base/core/new.yaml"] {
         checkout.write(path, "a: b\n");
         assert_dirty(&checkout.dry_run(), &[path]);
-        fs::remove_file(checkout.tree().join(path)).expect("it is gone");
+        fs::remove_file(checkout.tree().join(path)).expect("removed");
         assert_clean(&checkout.dry_run());
     }
     for path in ["helm/README.md", "ee/helm/workflow-worker/crds/workflowschedules.yaml", "helm/files/robots.txt"] {
-        fs::remove_file(checkout.tree().join(path)).expect("it is gone");
+        fs::remove_file(checkout.tree().join(path)).expect("removed");
         assert_dirty(&checkout.dry_run(), &[path]);
         checkout.git(&["checkout", "--", path]);
         assert_clean(&checkout.dry_run());
@@ -296,20 +300,20 @@ fn each_kind_of_change_is_refused_alone() {
 }
 
 #[test]
-fn what_is_not_published_may_be_as_it_likes() {
+fn changes_of_files_that_are_not_published_are_allowed() {
     let Some(checkout) = Checkout::new("deep") else { return };
-    // What `.helmignore` leaves out of the charts, and what lies beside them.
+    // These files are ignored by `.helmignore`, or are outside of the charts.
     checkout.write("helm/ci/more-values.yaml", "a: b\n");
     checkout.write("ee/helm/email-service/testdata/second.eml", "Subject: none\n");
     checkout.write("ee/helm/elsewhere.yaml", "a: b\n");
     checkout.write("server/src/main.ts", "//\n");
     checkout.write("../outside.txt", "x\n");
-    fs::remove_file(checkout.tree().join("README.md")).expect("it is gone");
-    fs::remove_file(checkout.tree().join("ee/helm/email-service/testdata/inbound.eml")).expect("it is gone");
+    fs::remove_file(checkout.tree().join("README.md")).expect("removed");
+    fs::remove_file(checkout.tree().join("ee/helm/email-service/testdata/inbound.eml")).expect("removed");
     assert_clean(&checkout.dry_run());
 }
 
-/// It enters the release: `manifest.extra`, image repositories, the profile.
+/// The configuration enters the release: `manifest.extra`, image repositories, the profile.
 #[test]
 fn a_configuration_that_is_not_committed_is_refused() {
     let Some(checkout) = Checkout::new("") else { return };
@@ -326,17 +330,91 @@ fn a_change_that_is_staged_but_not_committed_is_refused() {
 }
 
 #[test]
-fn a_check_out_that_converts_line_ends_is_as_committed() {
+fn a_check_out_that_converts_line_ends_counts_as_committed() {
     let Some(checkout) = Checkout::new("") else { return };
     checkout.git(&["config", "core.autocrlf", "true"]);
     let path = "helm/values.yaml";
-    fs::remove_file(checkout.tree().join(path)).expect("it is gone");
+    fs::remove_file(checkout.tree().join(path)).expect("removed");
     checkout.git(&["checkout", "--", path]);
     assert!(fs::read(checkout.tree().join(path)).expect("a file").windows(2).any(|two| two == b"\r\n"));
     assert_clean(&checkout.dry_run());
 }
 
-/// Flags, and the digests that follow from them.
+/// The flags that replace git, as hints name them.
+const FLAGS: [&str; 3] = ["--source-commit HEX", "--epoch SECONDS", "--source-url URL"];
+
+/// Flags for a source without a git repository.
+const GIVEN: [&str; 4] = ["--source-commit", COMMIT, "--epoch", EPOCH];
+
+#[test]
+fn a_tree_without_git_is_refused_with_the_flags_that_replace_git() {
+    let Some(checkout) = Checkout::new("") else { return };
+    fs::remove_dir_all(checkout.repository().join(".git")).expect("removed");
+    let reason = "the source tree is not in a git repository";
+    checkout.publish(&[]).ends(9).says(&[reason]).says(&FLAGS);
+    checkout.publish(&["--epoch", EPOCH]).ends(9).says(&[reason]).says(&FLAGS);
+    checkout.publish(&["--source-commit", COMMIT]).ends(9).says(&["missing time of the release", "--epoch SECONDS"]);
+    let annotations = checkout.annotations(&checkout.publish(&GIVEN).ends(0).json());
+    assert_eq!(annotations["org.opencontainers.image.revision"], format!("1.0.3@sha1:{COMMIT}"));
+    assert!(annotations.get("org.opencontainers.image.source").is_none(), "{annotations}");
+}
+
+#[test]
+fn a_shallow_clone_gives_the_digests_of_its_repository() {
+    let Some(checkout) = Checkout::new("") else { return };
+    checkout.write("ee/helm/temporal/NOTES", "second\n");
+    checkout.commit("second");
+    let expected = digests(&checkout.dry_run().ends(0).json());
+    let clone = checkout.home.path().join("clone");
+    let (from, to) = (format!("file://{}", checkout.repository().display()), clone.display().to_string());
+    checkout.git(&["clone", "--quiet", "--depth", "1", &from, &to]);
+    let remote = checkout.git(&["remote", "get-url", "origin"]);
+    checkout.git(&["-C", &to, "remote", "set-url", "origin", &remote]);
+    assert!(clone.join(".git/shallow").exists(), "the clone has the whole history");
+    assert_eq!(digests(&checkout.publish_from(&clone, &["--dry-run"]).ends(0).json()), expected);
+}
+
+#[test]
+fn a_worktree_gives_the_digests_of_its_repository_and_is_refused_without_it() {
+    let Some(checkout) = Checkout::new("deep/er") else { return };
+    let expected = digests(&checkout.dry_run().ends(0).json());
+    let worktree = checkout.home.path().join("worktree");
+    checkout.git(&["worktree", "add", "--quiet", &worktree.display().to_string()]);
+    let tree = worktree.join("deep/er");
+    assert_eq!(digests(&checkout.publish_from(&tree, &["--dry-run"]).ends(0).json()), expected);
+    fs::rename(checkout.repository(), checkout.home.path().join("moved")).expect("renamed");
+    let place = format!("{}: the file belongs to a git worktree", worktree.join(".git").display());
+    let missing = checkout.repository().join(".git/worktrees/worktree").display().to_string();
+    checkout.publish_from(&tree, &["--dry-run"]).ends(9).says(&[&place, &missing]).says(&FLAGS);
+    checkout.publish_from(&tree, &GIVEN).ends(0);
+}
+
+#[test]
+fn a_git_repository_that_cannot_be_read_is_refused_with_the_flags_that_replace_git() {
+    type Damage = fn(&Path);
+    let damages: [(Damage, &str); 4] = [
+        (|git| fs::write(git.join("HEAD"), "nonsense\n").expect("written"), "failed to read the git repository"),
+        (|git| fs::remove_file(git.join("HEAD")).expect("removed"), "failed to read the git repository"),
+        (|git| fs::remove_dir_all(git.join("objects")).expect("removed"), "failed to read the git repository"),
+        (|git| fs::remove_dir_all(git.join("refs/heads")).expect("removed"), "the git repository has no commit yet"),
+    ];
+    for (damage, reason) in damages {
+        let Some(checkout) = Checkout::new("") else { return };
+        // A valid repository around the damaged one must not be used instead.
+        let outer = checkout.home.path().display().to_string();
+        checkout.git(&["-C", &outer, "init", "--quiet"]);
+        checkout.git(&["-C", &outer, "commit", "--quiet", "--allow-empty", "--message", "outer"]);
+        let git = checkout.repository().join(".git");
+        damage(&git);
+        let place = format!("{}: {reason}", git.canonicalize().expect("a path").display());
+        let run = checkout.publish(&[]).says(&[&place]).says(&FLAGS);
+        assert!(matches!(run.code, Some(1 | 9)), "{run:?}");
+        assert!(!checkout.out().exists(), "nothing may be written: {run:?}");
+        checkout.publish(&GIVEN).ends(0);
+    }
+}
+
+/// A name, flags, and the digests that they give.
 type Case = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
 
 const CASES: [Case; 3] = [

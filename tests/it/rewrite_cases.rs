@@ -220,7 +220,10 @@ fn a_link_is_refused_unless_sourceignore_leaves_it_out() {
     fs::write(base.join("kustomization.yaml"), "resources: []\n").expect("written");
     std::os::unix::fs::symlink("kustomization.yaml", base.join("link.yaml")).expect("linked");
     let refused = Case::default().load(tree.path()).map(|_| ()).expect_err("a link");
-    assert!(told(&refused).contains("flux/base/link.yaml: cannot publish a symbolic link (to `kustomization.yaml`)"), "{refused}");
+    assert!(
+        told(&refused).contains("flux/base/link.yaml: cannot publish a symbolic link (to `kustomization.yaml`)"),
+        "{refused}"
+    );
     fs::write(base.join(".sourceignore"), "link.yaml\n").expect("written");
     let overlay = Case::default().load(tree.path()).expect("left out");
     assert_eq!(overlay.files().keys().collect::<Vec<_>>(), ["base/.sourceignore", "base/kustomization.yaml"]);

@@ -28,7 +28,6 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::UnknownAt { .. } => "see the history itself",
         Error::NothingInUse { .. } => "check the store and the configured channels",
         Error::Offline { .. } => "name a directory or an archive: --store oci-layout:DIR, --store oci-archive:FILE",
-        Error::NoCommit { .. } => "name the state of the source: --source-commit HEX --epoch SECONDS",
         Error::NoEpoch => "give --epoch SECONDS or set SOURCE_DATE_EPOCH",
         Error::NotCommitted { .. } => "commit them, or give --allow-dirty: the revision is then marked `-dirty`",
         Error::Unfit { verdict, .. } => of_verdict(*verdict),
