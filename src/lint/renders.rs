@@ -329,7 +329,7 @@ impl Rendering<'_> {
                     || reader.values_of(&self.release.values_profile) == Some(injection.release.as_str())
             };
             if !readers.iter().any(of) {
-                let message = format!("no HelmRelease `{}` reads values", injection.release.escape_debug());
+                let message = format!("no HelmRelease reads values of `{}`", injection.release.escape_debug());
                 found.add(&INJECTION_UNUSED, configured(self.contents, at, "release"), message);
             }
         }
