@@ -102,7 +102,9 @@ fn the_commands_that_a_report_ends_with_work_as_they_are_printed() {
     let commands = next(&published);
     assert!(commands[0].starts_with("alga-release verify edge "), "{commands:?}");
     assert!(commands[1].starts_with("alga-resolve resolve edge "), "{commands:?}");
-    commands.iter().for_each(|line| drop(in_shell(line).ends(0)));
+    for line in &commands {
+        in_shell(line).ends(0);
+    }
 
     let dry = alga(
         &[
@@ -114,7 +116,9 @@ fn the_commands_that_a_report_ends_with_work_as_they_are_printed() {
     let [carry_out] = &next(&dry.ends(0))[..] else { panic!("one command") };
     let promoted = in_shell(carry_out).ends(0);
     assert!(registry.tags("org/appliance/releases").contains_key("main"));
-    next(&promoted).iter().for_each(|line| drop(in_shell(line).ends(0)));
+    for line in next(&promoted) {
+        in_shell(&line).ends(0);
+    }
     alga(&[&["history", "main"], &common[..]].concat()).ends(0).prints(&["it's \"odd\" $HOME"]);
 }
 
