@@ -1,4 +1,4 @@
-//! Two versions of a chart: the parts of it that mean different things are told apart.
+//! Compares two versions of a chart, each part of the chart by its own rules.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -8,71 +8,73 @@ use serde_json::{Map, Value};
 
 use super::fields::{self, FieldChange, value_of};
 use super::lines::{self, Budget, Change, Delta};
+use super::renames;
 use super::side::Files;
 use crate::oci::Digest;
 use crate::yaml;
 
-/// A chart on one side.
+/// A chart as one of the two releases names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChartState {
-    /// Its version.
+    /// Version of the chart.
     pub version: String,
-    /// Of its manifest, where it is known.
+    /// Digest of the chart's manifest; `None` where the release does not say it and no manifest was read.
     pub digest: Option<Digest>,
 }
 
-/// A chart that differs.
+/// A chart that differs between two releases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChartChange {
-    /// Its name.
+    /// Name of the chart.
     pub name: String,
-    /// What became of it.
+    /// Whether the chart is new, gone, or another.
     pub change: Change,
-    /// Before.
+    /// The chart in the older release.
     pub from: Option<ChartState>,
-    /// After.
+    /// The chart in the newer release.
     pub to: Option<ChartState>,
-    /// Has it another digest, and the same files?
+    /// Whether the digest differs although the files are the same.
     pub repacked: bool,
-    /// Does it come from somebody else's repository? Its files are not looked at.
+    /// Whether another publisher's repository holds the chart. Its files are not compared.
     pub external: bool,
-    /// Why its files were not compared.
+    /// Why the files could not be compared.
     pub not_compared: Option<String>,
-    /// The version of the application, where it differs.
+    /// `appVersion` of `Chart.yaml`, if it differs.
     pub app_version: Option<FieldChange>,
-    /// What it depends on.
+    /// Dependencies in `Chart.yaml` or `requirements.yaml` that differ.
     pub dependencies: Vec<FieldChange>,
-    /// Other fields of Chart.yaml.
+    /// Other fields of `Chart.yaml` that differ, but for `version`.
     pub metadata: Vec<FieldChange>,
-    /// The files that differ.
+    /// Files that differ, sorted by part and path.
     pub files: Vec<FileChange>,
 }
 
-/// What a file is to a chart, or to an overlay.
+/// The part of a chart or an overlay that a file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// Chart.yaml.
+    /// `Chart.yaml`, at the root of the chart.
     ChartYaml,
-    /// values.yaml, or a profile's values.
+    /// `values.yaml` of a chart, or the values of a profile.
     Values,
-    /// values.schema.json.
+    /// `values.schema.json`, which Helm checks values with.
     Schema,
-    /// Chart.lock, requirements, charts/.
+    /// `Chart.lock`, `requirements.yaml`, and the directory `charts/`.
     Dependencies,
-    /// crds/: Helm installs them and never brings them up to date.
+    /// The directory `crds/`: Helm installs its files and never updates them.
     Crds,
-    /// templates/.
+    /// The directory `templates/`, which Helm renders.
     Templates,
-    /// Of a Flux overlay.
+    /// A file of the Flux overlay.
     Overlay,
-    /// Anything else.
+    /// Any other file of a chart.
     Other,
 }
 
 impl Part {
-    fn of(path: &str) -> Self {
+    /// Tells the part of a chart from a path below the chart's root.
+    pub(super) fn of(path: &str) -> Self {
         match path {
             "Chart.yaml" => Self::ChartYaml,
             "values.yaml" => Self::Values,
@@ -88,32 +90,39 @@ impl Part {
     }
 }
 
-/// A file that differs.
+/// A file that differs between two releases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileChange {
-    /// Below the chart or the overlay.
+    /// Path below the chart or the overlay, in the newer release if the file is there.
     pub path: String,
-    /// What it is.
+    /// Path in the older release, if the file was renamed. `change` is then [`Change::Changed`].
+    #[serde(rename = "renamedFrom", skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
+    /// The part that the file belongs to.
     pub part: Part,
-    /// What became of it.
+    /// Whether the file is new, gone, or another.
     pub change: Change,
-    /// Is all that differs the publisher's own writing?
+    /// Whether only lines that the publisher wrote differ.
     pub pin: bool,
-    /// How it differs.
+    /// How the content differs.
     #[serde(flatten)]
     pub delta: Delta,
 }
 
-/// Every file that differs, sorted by part and path.
+/// Returns every file that differs, sorted by part and path; a renamed file by its new path.
 pub(super) fn files(from: &Files, to: &Files, part: impl Fn(&str) -> Part, budget: &mut Budget) -> Vec<FileChange> {
-    let paths: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
-    let mut paths: Vec<(Part, &String)> =
-        paths.into_iter().filter(|path| from.get(*path) != to.get(*path)).map(|path| (part(path), path)).collect();
+    let renamed = renames::of(from, to, &mut budget.renames);
+    let gone: BTreeSet<&str> = renamed.values().copied().collect();
+    let paths: BTreeSet<&str> = from.keys().chain(to.keys()).map(String::as_str).collect();
+    let differs = |path: &&str| from.get(*path) != to.get(*path) && !gone.contains(path);
+    let mut paths: Vec<(Part, &str)> = paths.into_iter().filter(differs).map(|path| (part(path), path)).collect();
     paths.sort();
-    let change = |(part, path): (Part, &String)| {
-        let (old, new) = (from.get(path), to.get(path));
+    let change = |(part, path): (Part, &str)| {
+        let source = renamed.get(path).copied();
+        let (old, new) = (from.get(source.unwrap_or(path)), to.get(path));
         let delta = lines::compare(old.map(Vec::as_slice), new.map(Vec::as_slice), budget);
-        FileChange { path: path.clone(), part, change: Change::of(old, new), pin: false, delta }
+        let (path, renamed_from) = (path.to_owned(), source.map(ToOwned::to_owned));
+        FileChange { path, renamed_from, part, change: Change::of(old, new), pin: false, delta }
     };
     paths.into_iter().map(change).collect()
 }
@@ -135,7 +144,7 @@ impl ChartChange {
         }
     }
 
-    /// Fills in how the files differ.
+    /// Compares the files of both versions, and the fields of `Chart.yaml`.
     pub(super) fn compare(&mut self, from: &Files, to: &Files, budget: &mut Budget) {
         self.repacked = from == to;
         self.files = files(from, to, Part::of, budget);
@@ -151,7 +160,7 @@ impl ChartChange {
     }
 }
 
-/// Chart.yaml as data; requirements.yaml of older charts holds the dependencies.
+/// Returns the fields of `Chart.yaml`, and those of `requirements.yaml`, which holds the dependencies of older charts.
 fn metadata(files: &Files) -> Value {
     let read = |name: &str| {
         let text = std::str::from_utf8(files.get(name)?).ok()?;
@@ -165,18 +174,18 @@ fn metadata(files: &Files) -> Value {
     metadata
 }
 
-/// What the templates of a chart no longer ask of its values.
+/// Keys of values that the templates of a chart no longer mention.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
-    /// Words that stood in the templates before, and stand there nowhere now.
+    /// Words that only the older templates contain.
     words: BTreeSet<String>,
-    /// Paths that the templates take as a whole now: what lies below them is read.
+    /// Paths of values that the newer templates read as a whole, with everything below them.
     whole: BTreeSet<String>,
 }
 
 impl Dropped {
     pub(super) fn of(from: &Files, to: &Files) -> Self {
-        // A word can only be gone from a file that differs.
+        // A file that is the same on both sides still contains its words.
         let gone = from.iter().filter(|(path, bytes)| to.get(*path) != Some(*bytes));
         let texts: Vec<_> = gone.filter_map(|(path, bytes)| template(path, bytes)).collect();
         let mut words: BTreeSet<&str> = texts.iter().flat_map(|text| words(text)).collect();
@@ -190,7 +199,7 @@ impl Dropped {
         Self { words: words.into_iter().map(ToOwned::to_owned).collect(), whole }
     }
 
-    /// The paths of `values` that were read before and are not read now.
+    /// Returns the paths of `values` that the older templates read and the newer templates do not.
     pub(super) fn unread(&self, values: &Value) -> Vec<String> {
         let mut found = Vec::new();
         if !self.words.is_empty() && !self.whole.contains("") {
@@ -211,7 +220,7 @@ impl Dropped {
     }
 }
 
-/// The text of a file that may ask for values.
+/// Returns the text of a file that may read values.
 fn template<'f>(path: &str, bytes: &'f [u8]) -> Option<Cow<'f, str>> {
     let reads = path.starts_with("templates/") || path.contains("/templates/") || path.ends_with("Chart.yaml");
     reads.then(|| String::from_utf8_lossy(bytes))
@@ -222,7 +231,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(move |c| !is_word(c)).map(|word| word.trim_matches('-')).filter(|word| !word.is_empty())
 }
 
-/// Every path of values as it is written: what it ends at is taken as a whole.
+/// Returns every path after `.Values` in a template, up to the last key that is written out.
 fn values_paths(text: &str) -> impl Iterator<Item = String> {
     text.match_indices(".Values").map(|(at, matched)| {
         let rest = &text[at + matched.len()..];
@@ -240,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_chart_are_told_apart() {
+    fn files_of_a_chart_are_sorted_by_their_part() {
         let old = tree(&[
             ("Chart.yaml", "name: a\nversion: 1.0.0\nappVersion: '1'\ndependencies: [{name: db, version: '1'}]\n"),
             ("values.yaml", "a: 1\n"),
@@ -280,7 +289,25 @@ mod tests {
     }
 
     #[test]
-    fn values_that_no_template_reads_any_more_are_found() {
+    fn a_renamed_file_is_one_change_with_both_of_its_paths() {
+        let old = tree(&[("templates/a.yaml", "1\n2\n3\n4\n"), ("crds/a.yaml", "kind: x\n")]);
+        let new = tree(&[("templates/b.yaml", "1\n2\n3\nfour\n"), ("templates/crd.yaml", "kind: x\n")]);
+        let mut change = ChartChange::new("a", None, None);
+        change.compare(&old, &new, &mut Budget::default());
+        let files = change.files.iter().map(|file| (file.renamed_from.as_deref(), file.path.as_str(), file.change));
+        let expected = [
+            (Some("templates/a.yaml"), "templates/b.yaml", Change::Changed),
+            (Some("crds/a.yaml"), "templates/crd.yaml", Change::Changed),
+        ];
+        assert_eq!(files.collect::<Vec<_>>(), expected);
+        assert!(matches!(change.files[0].delta, Delta::Text { added: 1, removed: 1, .. }));
+        assert!(change.files[1].delta.is_same());
+        let crds: Vec<&str> = super::super::risk::of_chart(&change).iter().map(|risk| risk.kind).collect();
+        assert_eq!(crds, ["crds"], "a file that leaves `crds/` is no longer installed as a CRD");
+    }
+
+    #[test]
+    fn values_that_only_the_older_templates_read_are_found() {
         let old = tree(&[(
             "templates/a.yaml",
             "{{ .Values.server.image.tag }} {{ .Values.oldKey }} {{ toYaml .Values.probe }}",

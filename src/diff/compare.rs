@@ -1,5 +1,5 @@
-//! From two sides to a [`Diff`]. What both sides hold alike is never fetched, and of the rest one chart after the other is in
-//! memory.
+//! Compares two sides into a [`Diff`]. Charts and bundles that are the same on both sides are never fetched, and the others are unpacked
+//! one after the other, so that memory does not grow with their number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +20,13 @@ use crate::graph::Graph;
 use crate::oci::Error;
 use crate::release::{Named, NamedKind, Release, Target};
 
-/// Charts that are fetched at once: so many archives are in memory, packed.
+/// Charts that are fetched at once. The packed archives of so many charts are in memory.
 const AT_ONCE: usize = 16;
 
-/// Compares two releases; without a `from`, everything is new.
+/// Compares two releases. Without a `from`, everything is new.
 ///
 /// # Errors
-/// When a store cannot be reached. What is absent or broken is said in the result.
+/// When a store cannot be reached. The notes of the result say what is absent or broken.
 pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Error> {
     let mut diff = Diff {
         schema: SCHEMA,
@@ -49,8 +49,8 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
         graph: None,
     };
     if diff.has_changes {
-        // Where nothing was before, everything is new: that is said, not shown.
         diff.graph = Some(graph(from, to));
+        // Of a first release every line is new, so lines are counted and not shown.
         let mut budget = if from.is_some() { Budget::default() } else { Budget::none() };
         release(from, to, &mut diff, &mut budget);
         let names = chart_names(from, to);
@@ -68,29 +68,29 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
     let images = images_of(to);
     diff.risks.extend(images.iter().filter_map(|(key, image)| risk::of_tag(key, image)));
     diff.risks.extend(to.opened.named.iter().filter_map(risk::of_control_plane));
-    diff.risks.sort();
+    diff.sort_risks();
     diff.summarise();
     Ok(diff)
 }
 
-/// Builds the graph of the release after the change, with what differs from the release before it.
+/// Builds the graph of the newer release, with marks on everything that differs from the older release.
 fn graph(from: Option<&Side<'_>>, to: &Side<'_>) -> Graph {
     let Identity { version, digest, .. } = &to.identity;
     let graph = Graph::of(version, digest.to_string(), digest.clone(), &to.opened.named);
-    // Where nothing was before, everything is new: no mark says more.
+    // Of a first release everything is new, so marks would say nothing.
     match from {
         Some(from) => graph.compared_to(&from.opened.named),
         None => graph,
     }
 }
 
-/// Releases that differ by the channel that they were published to first are the same.
+/// Reports whether two releases are the same. The channel that a release was published to first makes no difference.
 fn same(from: &Side<'_>, to: &Side<'_>) -> bool {
     let neutral = |release: &Release| Release { channel: String::new(), ..release.clone() };
     from.identity.digest == to.identity.digest || neutral(&from.opened.release) == neutral(&to.opened.release)
 }
 
-/// What the two JSONs say.
+/// Compares the fields of the two release manifests.
 fn release(from: Option<&Side<'_>>, to: &Side<'_>, diff: &mut Diff, budget: &mut Budget) {
     let old = from.map(|side| &side.opened.release);
     let new = &to.opened.release;
@@ -115,9 +115,12 @@ fn release(from: Option<&Side<'_>>, to: &Side<'_>, diff: &mut Diff, budget: &mut
         release.profile_values.iter().map(|(file, text)| (file.clone(), text.clone().into_bytes())).collect()
     };
     let (before, after) = (old.map(bytes).unwrap_or_default(), bytes(new));
-    // Older publishers left the values out of the release: they stand in the overlay alone.
+    // Older publishers did not write the values into the release manifest, only into the overlay.
     if old.is_some() && before.is_empty() != after.is_empty() {
-        diff.notes.push("one release carries no values of its profile: they are compared with the overlay".to_owned());
+        diff.notes.push(
+            "one of the release manifests has no profile values: values are compared with the files of the overlay"
+                .to_owned(),
+        );
     } else {
         diff.values = files(&before, &after, |_| Part::Values, budget);
     }
@@ -140,7 +143,7 @@ fn image_changes(from: Option<&Side<'_>>, to: &Side<'_>) -> Vec<ImageChange> {
     let keys: BTreeSet<String> = old.keys().chain(new.keys()).cloned().collect();
     let change = |key: String| {
         let (from, to) = (old.remove(&key), new.remove(&key));
-        // A digest that one side does not know is no change.
+        // A digest that only one side knows is not a change.
         let same = matches!((&from, &to), (Some(from), Some(to)) if from.tag == to.tag && from.repository == to.repository
             && (from.digest == to.digest || from.digest.is_none() || to.digest.is_none()));
         (!same).then(|| ImageChange { change: Change::of(from.as_ref(), to.as_ref()), key, from, to })
@@ -150,7 +153,7 @@ fn image_changes(from: Option<&Side<'_>>, to: &Side<'_>) -> Vec<ImageChange> {
 
 type Bundles = (Option<Overlays>, Vec<String>);
 
-/// The trees of both bundles; nothing when they are the same or one of them cannot be had, which is said.
+/// Reads the bundles of both releases, unless they are the same, or one of them cannot be read, which is noted.
 async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Error> {
     if from.is_some_and(|from| from.opened.release.config.digest == to.opened.release.config.digest) {
         return Ok((None, Vec::new()));
@@ -187,7 +190,7 @@ async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Erro
     }
 }
 
-/// The charts that differ as the releases name them; those of one version without digests may.
+/// Returns the names of the charts that differ, and of those that may: charts of the same version without digests.
 fn chart_names(from: Option<&Side<'_>>, to: &Side<'_>) -> BTreeSet<String> {
     let mut names: BTreeSet<&String> = to.opened.release.charts.keys().collect();
     names.extend(from.iter().flat_map(|from| from.opened.release.charts.keys()));
@@ -204,7 +207,7 @@ fn chart_names(from: Option<&Side<'_>>, to: &Side<'_>) -> BTreeSet<String> {
     names.into_iter().filter(|name| !same(name)).cloned().collect()
 }
 
-/// The charts that differ, what their templates no longer read, and what is to be said.
+/// The charts that differ, the keys that their templates no longer read, and the notes.
 type Charts = (Vec<ChartChange>, BTreeMap<String, Dropped>, Vec<String>);
 
 async fn charts(
@@ -228,10 +231,12 @@ async fn charts(
         }
         let unchanged = change.from.is_some() && change.from == change.to;
         match change.not_compared {
-            // The same version twice, and no digests: it may be somebody else's, or gone.
+            // Without digests, the same version may be the same chart; that could not be checked.
             Some(reason) if unchanged => {
                 let (chart, reason) = (super::name(&change.name), super::name(&reason));
-                notes.push(format!("chart {chart} has the same version in both and was not looked into: {reason}"));
+                notes.push(format!(
+                    "chart {chart} has the same version in both releases and was not compared: {reason}"
+                ));
             }
             _ if unchanged => {}
             _ => changes.push(change),
@@ -246,7 +251,7 @@ fn both((old, new): Archives) -> Result<(Files, Files), String> {
     Ok((unpack_chart(&old)?, unpack_chart(&new)?))
 }
 
-/// A chart on both sides: how it is named, and the two archives where there is something to compare.
+/// Returns how both releases name a chart, and its two archives where they have to be compared.
 async fn pair(from: Option<&Side<'_>>, to: &Side<'_>, name: String) -> Result<(ChartChange, Option<Archives>), Error> {
     let state = |side: &Side<'_>| {
         let version = side.opened.release.charts.get(&name).cloned();

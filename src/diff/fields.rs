@@ -1,4 +1,4 @@
-//! Two structured values, field by field: order of keys, quoting and comments do not count.
+//! Compares two structured values field by field. The order of keys, quotes and comments make no difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,30 +8,30 @@ use serde_json::{Map, Number, Value};
 use super::lines::{Budget, Change, Delta, compare as compare_lines};
 use crate::yaml;
 
-/// Most characters of a value that are shown.
+/// Most characters that are shown of a value.
 const SHOWN: usize = 200;
 
-/// One field that differs.
+/// A field that differs between two values.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FieldChange {
-    /// Keys joined by `.`, items as `[name]` or `[index]`.
+    /// Path of the field: keys joined by `.`, items as `[name]` or `[index]`.
     pub path: String,
-    /// What became of it.
+    /// Whether the field is new, gone, or another.
     pub change: Change,
-    /// Its value before, as JSON and cut; absent where `lines` says it.
+    /// The older value as JSON, cut after 200 characters; `None` where `lines` says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Its value after.
+    /// The newer value as JSON, cut after 200 characters; `None` where `lines` says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Was it written by the publisher, not by the author?
+    /// Whether the publisher wrote the field, and not the author.
     pub pin: bool,
-    /// Text of several lines.
+    /// How a text of several lines differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<Delta>,
 }
 
-/// What a YAML node says, whatever way it is written; `<<` merged in.
+/// Returns the value of a YAML node, which is the same for every way to write it, with `<<` merged in.
 pub(crate) fn value_of(node: &yaml::Node) -> Value {
     let node = node.resolved();
     match &node.value {
@@ -65,7 +65,7 @@ fn scalar(node: &yaml::Node) -> Value {
     }
 }
 
-/// Every field that differs, in the order of the paths.
+/// Returns every field that differs, in the order of their paths.
 pub(super) fn compare(from: &Value, to: &Value, budget: &mut Budget) -> Vec<FieldChange> {
     let mut found = Found { changes: Vec::new(), budget };
     found.values("", from, to);
@@ -98,8 +98,8 @@ impl Found<'_> {
         }
     }
 
-    /// Items that have names are the same where they have the same name, others where they have the same place. The sources
-    /// of values are kept by place: their names change with their content.
+    /// Compares two lists. Items that have names are paired by name, others by index. The items of `valuesFrom` are paired by index
+    /// too, because their names may contain a digest of their content.
     fn lists(&mut self, path: &str, old: &[Value], new: &[Value]) {
         if let (Some(before), Some(after), false) = (named(old), named(new), path.ends_with("valuesFrom")) {
             return self.named_items(path, &before, &after, (old, new));
@@ -166,13 +166,13 @@ impl Found<'_> {
 
 type Named<'a> = BTreeMap<&'a str, &'a Value>;
 
-/// The items by their names, when every one has its own.
+/// Returns the items by their names, if each item has a name of its own.
 fn named(items: &[Value]) -> Option<Named<'_>> {
     let named: Option<Named<'_>> = items.iter().map(|item| Some((item.get("name")?.as_str()?, item))).collect();
     named.filter(|named| named.len() == items.len())
 }
 
-/// The items of `a` that are not in `b`, each as often as it is missing.
+/// Returns the items of `a` that `b` does not have, each as often as it is missing.
 fn without<'v>(a: &'v [Value], b: &[Value]) -> Vec<&'v Value> {
     let mut left: BTreeMap<String, usize> = BTreeMap::new();
     for item in b {
@@ -188,12 +188,12 @@ fn without<'v>(a: &'v [Value], b: &[Value]) -> Vec<&'v Value> {
     missing
 }
 
-/// A key as part of a path: quoted where it holds what separates parts.
-fn part(key: &str) -> String {
+/// Returns a key as a part of a path, in brackets where the key contains a separator.
+pub(super) fn part(key: &str) -> String {
     if key.is_empty() || key.contains(['.', '[', ']', ' ']) { format!("[{key}]") } else { key.to_owned() }
 }
 
-/// A value as people read it: JSON in one line, cut.
+/// Returns a value as JSON in one line, cut after 200 characters.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= SHOWN {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_is_no_change_and_types_are() {
+    fn quotes_and_comments_are_not_changes_and_types_are() {
         assert_eq!(changes("a: 1 # one\nb: 'x'\n", "b: x\na: 1\n"), [""; 0]);
         assert_eq!(changes("a: 1\n", "a: '1'\n"), ["a 1 \"1\""]);
         assert_eq!(changes("a: yes\nb: true\n", "a: yes\nb: false\n"), ["b true false"]);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_found_by_their_names() {
+    fn items_of_a_list_are_paired_by_their_names() {
         let old = "c: [{name: web, image: a}, {name: log, image: b}]\n";
         assert_eq!(
             changes(old, "c: [{name: new}, {name: log, image: b}, {name: web, image: x}]\n"),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_hold_separators_stay_one_part_of_the_path() {
+    fn a_key_that_contains_separators_is_one_part_of_the_path() {
         assert_eq!(changes("a: {k8s.io/x: 1}\n", "a: {}\n"), ["a.[k8s.io/x] 1 -"]);
     }
 

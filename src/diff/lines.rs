@@ -1,38 +1,39 @@
-//! Two texts, line by line. What is no text, or too much of it, is said and not shown.
+//! Compares two texts line by line. Of a binary or a very large file, only the size and the digest are told.
 
 use serde::Serialize;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
 use crate::oci::Digest;
 
-/// Lines of context around a change.
+/// Unchanged lines that are shown before and after a change, as in git.
 const CONTEXT: usize = 3;
-/// Largest file whose lines are compared.
+/// Largest file, in bytes, whose lines are compared.
 const FILE_LIMIT: usize = 1 << 20;
-/// Most lines of one file that are shown.
+/// Most lines that are shown of one file.
 const SHOWN_LINES: usize = 1000;
-/// Most bytes of one line that are shown.
+/// Most bytes that are shown of one line.
 const LINE_LIMIT: usize = 2000;
-/// Most bytes of lines that one [`Budget`] allows.
+/// Most bytes of lines that are shown of one release.
 const TOTAL: usize = 8 << 20;
-
-/// Most lines that one [`Budget`] compares.
+/// Most lines that are compared of one release.
 const COMPARED_LINES: usize = 4_000_000;
+/// Most lines that are compared of one release to find renamed files.
+const RENAME_LINES: usize = 200_000;
 
-/// What became of something.
+/// How a thing differs between two releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
-    /// It is new.
+    /// Only the newer release has it.
     Added,
-    /// It is gone.
+    /// Only the older release has it.
     Removed,
-    /// It is another.
+    /// Both releases have it, and it is not the same.
     Changed,
 }
 
 impl Change {
-    /// Of two states, at least one of which is there.
+    /// Tells a change from the state before and the state after, at least one of which exists.
     pub fn of<T>(from: Option<&T>, to: Option<&T>) -> Self {
         match (from, to) {
             (None, _) => Self::Added,
@@ -42,81 +43,93 @@ impl Change {
     }
 }
 
-/// How much is still compared and shown: a release may change everything at once, or be made to keep a reader busy.
+/// How much may still be compared and shown. A release may change everything at once, or be made to keep a reader busy.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Bytes of lines that are shown.
+    /// Bytes of lines that may be shown.
     left: usize,
-    /// Lines that are compared: seconds, where nothing in them is alike.
+    /// Lines that may be compared. Where no two of them are the same, 4,000,000 lines take seconds.
     lines: usize,
+    /// Lines that may be compared to find renamed files.
+    pub renames: usize,
 }
 
 impl Budget {
-    /// Lines are counted and none is shown.
+    /// Allows lines to be counted but not to be shown.
     pub(super) fn none() -> Self {
-        Self { left: 0, lines: COMPARED_LINES }
+        Self { left: 0, ..Self::default() }
     }
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { left: TOTAL, lines: COMPARED_LINES }
+        Self { left: TOTAL, lines: COMPARED_LINES, renames: RENAME_LINES }
     }
 }
 
-/// A run of changed lines with what stands around them.
+/// A run of changed lines with the unchanged lines around them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hunk {
-    /// First line of it before, from 1; 0 when there is none.
+    /// Number of its first line in the older file, from 1; 0 when the older file has no line of it.
     pub old_start: usize,
-    /// Count of its lines before.
+    /// Count of its lines in the older file.
     pub old_lines: usize,
-    /// First line of it after.
+    /// Number of its first line in the newer file, from 1; 0 when the newer file has no line of it.
     pub new_start: usize,
-    /// Count of its lines after.
+    /// Count of its lines in the newer file.
     pub new_lines: usize,
-    /// Each begins with ` `, `-`, `+`, or `\` for what is said about the line before.
+    /// The lines, each after ` `, `-` or `+`; one that begins with `\` is a remark on the line before.
     pub lines: Vec<String>,
 }
 
-/// How a file's content differs.
+/// How the content of a file differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "content", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Delta {
-    /// Text, line by line.
+    /// Text, compared line by line.
     Text {
-        /// Count of lines that are new.
+        /// Count of lines that only the newer file has.
         added: usize,
-        /// Count of lines that are gone.
+        /// Count of lines that only the older file has.
         removed: usize,
-        /// The changes, as far as they are shown.
+        /// The changed lines, up to the limits of a file and of a release.
         hunks: Vec<Hunk>,
-        /// Count of lines that are not shown.
+        /// Count of changed lines beyond those limits.
         omitted: usize,
     },
-    /// No text: bytes that are not UTF-8, or hold a zero.
+    /// Bytes that are not UTF-8, or that contain a zero byte.
     Binary {
-        /// Before.
+        /// The older file, if there is one.
         from: Option<Blob>,
-        /// After.
+        /// The newer file, if there is one.
         to: Option<Blob>,
     },
-    /// Text of more than 1 MiB, or more than is compared of one release.
+    /// Text of more than 1 MiB, or beyond the 4,000,000 lines that are compared of one release.
     Large {
-        /// Before.
+        /// The older file, if there is one.
         from: Option<Blob>,
-        /// After.
+        /// The newer file, if there is one.
         to: Option<Blob>,
     },
 }
 
-/// Bytes that are not shown.
+impl Delta {
+    /// Reports whether the content is the same on both sides, as that of a renamed file may be.
+    pub(super) fn is_same(&self) -> bool {
+        match self {
+            Self::Text { added, removed, .. } => added + removed == 0,
+            Self::Binary { from, to } | Self::Large { from, to } => from == to,
+        }
+    }
+}
+
+/// A file whose content is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Blob {
-    /// Count of bytes.
+    /// Size of the file in bytes.
     pub size: usize,
-    /// Of the bytes.
+    /// Digest of the file's bytes.
     pub digest: Digest,
 }
 
@@ -126,7 +139,7 @@ impl Blob {
     }
 }
 
-/// Compares two states of a file, at least one of which is there.
+/// Compares two states of a file, at least one of which exists.
 pub(super) fn compare(from: Option<&[u8]>, to: Option<&[u8]>, budget: &mut Budget) -> Delta {
     let (Some(old), Some(new)) = (from.map_or(Some(""), text), to.map_or(Some(""), text)) else {
         return Delta::Binary { from: Blob::of(from), to: Blob::of(to) };
@@ -181,7 +194,7 @@ fn text_delta(old: &str, new: &str, budget: &mut Budget) -> Delta {
     Delta::Text { added, removed, hunks, omitted }
 }
 
-/// One line without its end, cut when it is very long.
+/// Returns a line after its sign, without its line end, and cut when it is longer than 2000 bytes.
 fn line(sign: char, text: &str) -> String {
     let text = text.strip_suffix('\n').unwrap_or(text);
     if text.len() <= LINE_LIMIT {
@@ -200,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_line_is_shown_with_what_stands_around_it() {
+    fn a_changed_line_is_shown_with_the_lines_around_it() {
         let old: String = (1..=20).fold(String::new(), |text, n| format!("{text}line {n}\n"));
         let Delta::Text { added, removed, hunks, omitted } = delta(&old, &old.replace("line 10\n", "line X\n")) else {
-            panic!("no text");
+            panic!("not text");
         };
         assert_eq!((added, removed, omitted, hunks.len()), (1, 1, 0, 1));
         assert_eq!((hunks[0].old_start, hunks[0].old_lines, hunks[0].new_start, hunks[0].new_lines), (7, 7, 7, 7));
@@ -212,15 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_last_line_is_a_change_too() {
-        let Delta::Text { hunks, .. } = delta("a\n", "a") else { panic!("no text") };
+    fn a_missing_line_end_of_the_last_line_is_a_change() {
+        let Delta::Text { hunks, .. } = delta("a\n", "a") else { panic!("not text") };
         assert_eq!(hunks[0].lines, ["-a", "+a", "\\ No newline at end of file"]);
-        let Delta::Text { hunks, .. } = compare(None, Some(b"a\n"), &mut Budget::default()) else { panic!("no text") };
+        let Delta::Text { hunks, .. } = compare(None, Some(b"a\n"), &mut Budget::default()) else { panic!("not text") };
         assert_eq!((hunks[0].old_start, hunks[0].new_start, hunks[0].lines.len()), (0, 1, 1));
     }
 
     #[test]
-    fn binary_and_huge_files_are_said_and_not_shown() {
+    fn binary_and_huge_files_are_named_and_not_shown() {
         assert!(matches!(delta("a\0b", "a"), Delta::Binary { from: Some(Blob { size: 3, .. }), .. }));
         let invalid = compare(None, Some(&[0xff, 0xfe]), &mut Budget::default());
         assert!(matches!(invalid, Delta::Binary { from: None, to: Some(_) }));
@@ -228,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_counted() {
+    fn lines_beyond_a_limit_are_counted_and_not_shown() {
         let new = "new\n".repeat(SHOWN_LINES + 7);
-        let Delta::Text { added, omitted, hunks, .. } = delta("", &new) else { panic!("no text") };
+        let Delta::Text { added, omitted, hunks, .. } = delta("", &new) else { panic!("not text") };
         assert_eq!((added, omitted, hunks[0].lines.len()), (SHOWN_LINES + 7, 7, SHOWN_LINES));
-        let Delta::Text { hunks, .. } = delta("a", &"é".repeat(LINE_LIMIT)) else { panic!("no text") };
+        let Delta::Text { hunks, .. } = delta("a", &"é".repeat(LINE_LIMIT)) else { panic!("not text") };
         assert!(hunks[0].lines.iter().any(|line| line.ends_with(&format!("… ({LINE_LIMIT} bytes more)"))), "{hunks:?}");
         let mut budget = Budget { left: 10, ..Budget::default() };
         let Delta::Text { omitted, .. } = compare(None, Some(b"12345\n12345\n"), &mut budget) else {
-            panic!("no text")
+            panic!("not text")
         };
         assert_eq!(omitted, 1);
         let mut budget = Budget { lines: 3, ..Budget::default() };

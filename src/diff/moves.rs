@@ -1,4 +1,4 @@
-//! Objects that one Flux Kustomization applied and another one applies now, or none: the file may be the same as before.
+//! Finds objects that another Flux Kustomization applies now, or none. The file of such an object may be unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::risk::{self, Risk};
 use crate::contents::{Applied, Applier};
 use crate::flux::lost;
 
-/// The objects of one side, and what applies them.
+/// The objects of one side, with the Kustomizations that apply them.
 pub(super) struct AppliedObjects<'a> {
     objects: BTreeMap<&'a Id, Vec<(&'a ComparedObject, &'a BTreeSet<Applier>)>>,
     prunes: BTreeMap<(&'a str, &'a str), bool>,
@@ -18,7 +18,7 @@ impl<'a> AppliedObjects<'a> {
     pub(super) fn new(objects: &'a [ComparedObject], applied: &'a Applied) -> Self {
         let mut side = Self { objects: BTreeMap::new(), prunes: BTreeMap::new() };
         for object in objects {
-            // What no Kustomization lists is a patch, or values.
+            // An object that no Kustomization lists is a patch, or part of values.
             let Some(by) = applied.get(&object.file) else { continue };
             side.objects.entry(&object.id).or_default().push((object, by));
             side.prunes.extend(by.iter().map(|applier| (key(applier), applier.prunes)));
@@ -39,8 +39,8 @@ fn key(applier: &Applier) -> (&str, &str) {
     (&applier.namespace, &applier.name)
 }
 
-/// Those that both sides hold, by what Flux does when an object leaves the one that applied it: that one deletes it, unless another
-/// has made it its own before. What is gone altogether is said elsewhere.
+/// Returns the risks of objects that both sides have and that leave a Kustomization. Flux deletes such an object, unless another
+/// Kustomization has taken it over before. Objects that are gone from both are the risks of [`risk::removed`].
 ///
 /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#prune>
 pub(super) fn risks(
@@ -70,7 +70,7 @@ pub(super) fn risks(
         }
     }
     let more = |((left, new), objects): ((String, String), Vec<&ComparedObject>)| {
-        let text = moved(objects[0], objects.len() - 1, &left, &new, "it is then made anew");
+        let text = moved(objects[0], objects.len() - 1, &left, &new, "it is then created again");
         Risk::warning("moved-object", text)
     };
     risks.extend(rest.into_iter().map(more));
@@ -85,7 +85,7 @@ fn moved(object: &ComparedObject, more: usize, left: &str, new: &str, lost: &str
         more => (format!("{id} and {more} other objects"), "move"),
     };
     format!(
-        "{all} {verb} from Kustomization {left} to {new}: where {left} comes first it deletes what {new} has not taken over yet, and {lost}"
+        "{all} {verb} from Kustomization {left} to {new}: if {left} is reconciled first, it deletes what {new} has not taken over yet, and {lost}"
     )
 }
 

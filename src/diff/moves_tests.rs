@@ -49,8 +49,8 @@ fn an_object_that_leaves_a_kustomization_that_prunes_may_be_deleted() {
     let (none, file, of_root) = ("", "../all/claim.yaml", ", all/claim.yaml");
     let danger = |from: &str, to: &str| {
         vec![format!(
-            "Danger moved-object: `PersistentVolumeClaim msp/files` moves from Kustomization `{from}` to `{to}`: where `{from}` comes \
-             first it deletes what `{to}` has not taken over yet, and the data of the volume may be lost"
+            "Danger moved-object: `PersistentVolumeClaim msp/files` moves from Kustomization `{from}` to `{to}`: if `{from}` is \
+             reconciled first, it deletes what `{to}` has not taken over yet, and the data of the volume may be lost"
         )]
     };
     let in_a = bundle(none, file, none);
@@ -62,23 +62,27 @@ fn an_object_that_leaves_a_kustomization_that_prunes_may_be_deleted() {
     assert_eq!(found(&in_a, &bundle(none, file, file)), [""; 0], "`a` still applies it");
     let unlisted = found(&in_a, &bundle(none, none, none));
     let gone = "Danger removed-object: `PersistentVolumeClaim msp/files` is removed and will be deleted: the data of the volume may be lost";
-    assert_eq!(unlisted, [gone], "a file that nothing lists is no object of the cluster");
+    assert_eq!(unlisted, [gone], "a file that no kustomization lists is not applied");
     assert_eq!(found(&bundle(none, none, none), &in_a), [""; 0]);
 }
 
 #[test]
-fn where_the_file_lies_does_not_matter_and_what_is_to_be_kept_is() {
+fn a_moved_file_and_an_object_that_flux_keeps_are_not_risks() {
     let from = bundle("", "../all/claim.yaml", "", &[("claim.yaml", CLAIM)]);
     let elsewhere = bundle("", "../all/data/claim.yaml", "", &[("data/claim.yaml", CLAIM)]);
     assert_eq!(found(&from, &elsewhere), [""; 0]);
     let kept = CLAIM.replace("msp}", "msp, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}}");
     let kept = |a: &str, b: &str| bundle("", a, b, &[("claim.yaml", &kept)]);
     assert_eq!(found(&kept("../all/claim.yaml", ""), &kept("", "../all/claim.yaml")), [""; 0]);
-    assert_eq!(found(&from, &kept("", "../all/claim.yaml")).len(), 1, "in the cluster it does not say so yet");
+    assert_eq!(
+        found(&from, &kept("", "../all/claim.yaml")).len(),
+        1,
+        "the object in the cluster does not have the annotation yet"
+    );
 }
 
 #[test]
-fn objects_that_can_be_made_anew_are_said_together() {
+fn moved_objects_without_data_are_one_risk() {
     let objects = ["x", "y", "z"]
         .map(|name| format!("---\n{}", CLAIM.replace("PersistentVolumeClaim", "Service").replace("files", name)));
     let bundle = |a: &str, b: &str| bundle("", a, b, &[("services.yaml", &objects.concat())]);

@@ -1,4 +1,4 @@
-//! The Kubernetes objects of two trees, by kind, namespace and name: in which file one stands is no part of what it is.
+//! Compares the Kubernetes objects of two trees. An object is known by its kind, namespace and name, whichever file it is in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,19 +12,19 @@ use crate::flux::{self, HelmRelease, Kustomization, Source, SourceKind};
 use crate::path::has_extension;
 use crate::yaml::{self, Document};
 
-/// Largest file whose objects are read.
+/// Largest file, in bytes, whose objects are read.
 const FILE_LIMIT: usize = 4 << 20;
 
-/// What an object is.
+/// Kind, group, namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Id {
-    /// `Deployment`.
+    /// Kind of the object, for example `Deployment`.
     pub kind: String,
-    /// Empty for what has none, or says none.
+    /// Namespace; empty where the object does not say one.
     pub namespace: String,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// API group, without the version; empty for the core.
+    /// API group without the version; empty for the core group.
     pub group: String,
 }
 
@@ -35,83 +35,83 @@ impl std::fmt::Display for Id {
     }
 }
 
-/// An object and where it stands.
+/// An object that was read from a file.
 #[derive(Clone, Debug)]
 pub(super) struct ComparedObject {
-    /// What it is.
+    /// Kind, group, namespace and name.
     pub id: Id,
-    /// The file that it was read from.
+    /// The file that the object was read from, or the program that rendered it.
     pub file: String,
-    /// All that it says.
+    /// All fields of the object.
     pub value: Value,
-    /// What Flux does with it.
+    /// What Flux does with the object.
     pub role: Role,
 }
 
 /// What Flux does with an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Installs a chart.
+    /// Flux installs a chart.
     HelmRelease {
-        /// Name of the chart's source, or of the chart where the HelmRelease writes it.
+        /// Name of the chart's source, or of the chart itself where the HelmRelease names the chart.
         chart: Option<String>,
     },
-    /// Applies a directory.
+    /// Flux applies a directory.
     Kustomization {
-        /// Whether Flux deletes what it applied and no longer finds.
+        /// Whether Flux deletes objects that it applied and no longer finds.
         prunes: bool,
     },
-    /// Fetches charts or files.
+    /// Flux fetches charts or files.
     Source {
         /// Kind of the source.
         kind: SourceKind,
-        /// Its URL without slashes at the end.
+        /// URL of the source, without slashes at the end.
         address: String,
     },
-    /// None of these.
+    /// Flux only applies the object.
     Other,
 }
 
 impl ComparedObject {
-    /// The text at a path of keys.
+    /// Returns the text at a path of keys.
     pub(super) fn text(&self, path: &[&str]) -> Option<&str> {
         path.iter().try_fold(&self.value, |value, key| value.get(key))?.as_str()
     }
 
-    /// The value of an annotation.
+    /// Returns the value of an annotation.
     pub(super) fn annotation(&self, key: &str) -> Option<&str> {
         self.text(&["metadata", "annotations", key])
     }
 }
 
-/// An object that differs.
+/// An object that differs between two releases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ObjectChange {
-    /// What it is.
+    /// Kind, group, namespace and name.
     #[serde(flatten)]
     pub id: Id,
-    /// What became of it.
+    /// Whether the object is new, gone, or another.
     pub change: Change,
-    /// The file that it stands in; before, when it is gone.
+    /// File that the object is in, or was in when it is gone.
     pub file: String,
-    /// Is all that differs the publisher's own writing?
+    /// Whether only fields that the publisher wrote differ.
     pub pin: bool,
-    /// The fields that differ; none when it is new or gone.
+    /// Fields that differ; none when the object is new or gone.
     pub fields: Vec<FieldChange>,
 }
 
-/// What the publisher wrote into an overlay: it is told from what the author changed.
+/// What the publisher writes into an overlay, by which pins are told from the changes of the author.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pins {
     /// Names of the charts that are published with the release.
     pub charts: BTreeSet<String>,
-    /// Below which repository they lie.
+    /// Repository below which the charts are published.
     pub repository: String,
-    /// Names of the values' `ConfigMap`s that carry a hash.
+    /// Names of the `ConfigMap`s of values, which may contain a hash.
     pub values: BTreeSet<String>,
 }
 
-/// Reads every object of the YAML files; files that cannot be read are named with the reason.
+/// Reads every object of the YAML files, and notes the files that cannot be read.
 pub(super) fn read<'a>(
     files: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>,
     notes: &mut Vec<String>,
@@ -126,7 +126,7 @@ pub(super) fn read<'a>(
     objects
 }
 
-/// Reads every object of a bundle, those in the values of profiles too; files that cannot be read are named with the reason.
+/// Reads every object of a bundle, those in the values of profiles too, and notes the files that cannot be read.
 pub(crate) fn of_bundle(bundle: &Bundle, notes: &mut Vec<String>) -> Vec<ComparedObject> {
     let parsed = bundle.files().parsed();
     let mut objects = Vec::new();
@@ -145,7 +145,7 @@ fn text_of<'b>(path: &str, bytes: &'b [u8]) -> Option<&'b str> {
 }
 
 pub(super) fn not_compared(path: &str, cause: &str) -> String {
-    format!("{} was not compared by object: {}", super::name(path), super::name(cause))
+    format!("objects of {} were not compared: {}", super::name(path), super::name(cause))
 }
 
 fn of_documents(path: &str, documents: &[Document]) -> Vec<ComparedObject> {
@@ -154,7 +154,7 @@ fn of_documents(path: &str, documents: &[Document]) -> Vec<ComparedObject> {
 
 fn object(object: &flux::Object<'_>) -> Option<ComparedObject> {
     let api_version = object.node.text_at(&["apiVersion"]).unwrap_or_default();
-    // Instructions of kustomize are not objects of a cluster.
+    // kustomize reads its own files, and the cluster never gets them.
     if api_version.is_empty() || api_version.starts_with("kustomize.config.k8s.io/") {
         return None;
     }
@@ -184,7 +184,7 @@ impl Role {
     }
 }
 
-/// Every object that differs, sorted by kind, namespace and name.
+/// Returns every object that differs, sorted by kind, namespace and name.
 pub(super) fn compare(
     from: &[ComparedObject],
     to: &[ComparedObject],
@@ -211,7 +211,8 @@ fn by_id(objects: &[ComparedObject]) -> BTreeMap<&Id, Vec<&ComparedObject>> {
     map
 }
 
-/// Patches carry the name of what they patch: those of one name are matched by what they say, then by file, then in order.
+/// Pairs objects of one id. A patch has the id of the object that it patches, so there may be several: they are paired by content, then
+/// by file, then in order.
 fn pairs<'o>(
     old: &[&'o ComparedObject],
     new: &[&'o ComparedObject],
@@ -260,7 +261,7 @@ fn change(
 }
 
 impl Pins {
-    /// Is it the source of a chart that is published with the release?
+    /// Reports whether an object is the source of a chart that is published with the release.
     pub(super) fn is_source(&self, object: &ComparedObject) -> bool {
         let Role::Source { kind, address } = &object.role else { return false };
         let charts = format!("/{}", self.repository);
@@ -291,7 +292,7 @@ impl Pins {
         }
     }
 
-    /// The published chart that a release uses.
+    /// Returns the chart that a HelmRelease uses, if it is published with the release.
     fn chart<'o>(&self, release: &'o ComparedObject) -> Option<&'o str> {
         let Role::HelmRelease { chart: Some(name) } = &release.role else { return None };
         self.charts.contains(name).then_some(name)

@@ -21,7 +21,7 @@ fn changes(old: &[(&str, &str)], new: &[(&str, &str)]) -> Vec<ObjectChange> {
 const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: a}\nspec: {type: ClusterIP}\n";
 
 #[test]
-fn a_moved_file_and_a_list_are_no_change() {
+fn an_object_that_moves_to_another_file_or_into_a_list_is_not_a_change() {
     let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {namespace: a, name: web}, spec: {type: ClusterIP}}\n";
     assert_eq!(changes(&[("a.yaml", SERVICE)], &[("b/c.yml", SERVICE)]), []);
     assert_eq!(changes(&[("a.yaml", SERVICE)], &[("b.yaml", list)]), []);
@@ -45,7 +45,7 @@ fn objects_are_told_apart_by_kind_namespace_and_name() {
 }
 
 #[test]
-fn a_patch_of_the_same_name_is_not_taken_for_the_object() {
+fn a_patch_is_not_compared_with_the_object_that_it_patches() {
     let patch = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: a}\nspec: {type: NodePort}\n";
     let old = [("base/a.yaml", SERVICE), ("profiles/p.yaml", patch)];
     let found = changes(&old, &[("base/z.yaml", SERVICE)]);
@@ -59,7 +59,7 @@ const SOURCE: &str = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIReposito
      url: oci://r.io/x/charts/web\n  ref: {tag: '1', digest: 'sha256:0'}\n";
 
 #[test]
-fn what_the_publisher_writes_is_told_from_what_the_author_changed() {
+fn pins_are_told_from_changes_of_the_author() {
     let pinned = |old: &str, from: &str, to: &str| {
         let found = changes(&[("a.yaml", old)], &[("a.yaml", &old.replace(from, to))]);
         assert!(!found.is_empty(), "{from} {to}");
@@ -86,9 +86,9 @@ fn what_the_publisher_writes_is_told_from_what_the_author_changed() {
 }
 
 #[test]
-fn a_file_that_is_no_yaml_is_said() {
+fn a_file_that_is_not_yaml_is_named() {
     let files: BTreeMap<String, Vec<u8>> = [("a.yaml".to_owned(), b"a: [".to_vec())].into();
     let mut notes = Vec::new();
     assert!(read(&files, &mut notes).is_empty());
-    assert!(notes[0].starts_with("`a.yaml` was not compared by object: `"), "{notes:?}");
+    assert!(notes[0].starts_with("objects of `a.yaml` were not compared: `"), "{notes:?}");
 }

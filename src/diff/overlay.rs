@@ -1,4 +1,4 @@
-//! Two bundles: files, objects, and which of both the publisher wrote.
+//! Compares the config bundles of two releases: their files, their objects, and the pins that the publisher wrote into both.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ use super::value::Diff;
 use crate::contents::{Applier, Bundle};
 use crate::yaml;
 
-/// Both trees, and what stands in them.
+/// The opened bundles of both releases.
 pub(super) struct Overlays {
     pub from: Bundle,
     pub to: Bundle,
 }
 
-/// Compares the overlays of two releases, but for the values that stand in the releases themselves.
+/// Compares the overlays of two releases. Values that the release manifests contain too are compared only there.
 pub(super) fn compare(
     overlays: &Overlays,
     sides: (Option<&Side<'_>>, &Side<'_>),
@@ -34,7 +34,7 @@ pub(super) fn compare(
     let (old, new) = (objects::of_bundle(from, &mut diff.notes), objects::of_bundle(to, &mut diff.notes));
     diff.objects = objects::compare(&old, &new, &pins, budget);
     diff.overlay = files(from.bytes(), to.bytes(), |_| Part::Overlay, budget);
-    diff.overlay.retain(|file| !stands_in_values(file, sides, overlays));
+    diff.overlay.retain(|file| !is_in_values(file, sides, overlays));
     for file in &mut diff.overlay {
         file.pin = is_pin(file, &diff.objects);
     }
@@ -49,7 +49,7 @@ pub(super) fn compare(
         }
         (Err(cause), _) | (_, Err(cause)) => {
             let cause = name(&cause.to_string());
-            diff.notes.push(format!("which Kustomization applies what was not compared: {cause}"));
+            diff.notes.push(format!("moves of objects between Kustomizations were not compared: {cause}"));
         }
     }
 }
@@ -64,19 +64,27 @@ fn pins(sides: (Option<&Side<'_>>, &Side<'_>)) -> Pins {
     pins
 }
 
-/// The values of the profile are compared as such: both releases carry them.
-fn stands_in_values(file: &FileChange, (from, to): (Option<&Side<'_>>, &Side<'_>), overlays: &Overlays) -> bool {
-    let same = |side: &Side<'_>, bundle: &Bundle| {
+/// Reports whether a file is a part of the values that both release manifests contain, which are compared there.
+fn is_in_values(file: &FileChange, (from, to): (Option<&Side<'_>>, &Side<'_>), overlays: &Overlays) -> bool {
+    let same = |side: &Side<'_>, bundle: &Bundle, path: &str| {
         let directory = format!("profiles/{}/values/", side.opened.release.values_profile);
-        let values = file.path.strip_prefix(&directory).and_then(|name| side.opened.release.profile_values.get(name));
-        bundle.bytes().get(&file.path).map(Vec::as_slice) == values.map(String::as_bytes)
+        let values = path.strip_prefix(&directory).and_then(|name| side.opened.release.profile_values.get(name));
+        bundle.bytes().get(path).map(Vec::as_slice) == values.map(String::as_bytes)
     };
-    let values = file.path.starts_with("profiles/") && file.path.contains("/values/");
-    values && same(to, &overlays.to) && from.is_some_and(|from| same(from, &overlays.from))
+    let is_values = |path: &str| path.starts_with("profiles/") && path.contains("/values/");
+    let before = file.renamed_from.as_ref().unwrap_or(&file.path);
+    is_values(before)
+        && is_values(&file.path)
+        && same(to, &overlays.to, &file.path)
+        && from.is_some_and(|from| same(from, &overlays.from, before))
 }
 
-/// A file is the publisher's writing when every object of it that differs is, and no line differs but for them.
+/// Reports whether the publisher wrote all that differs in a file: every object of the file that differs is a pin, and so is every
+/// line that differs. Only an author renames files.
 fn is_pin(file: &FileChange, objects: &[ObjectChange]) -> bool {
+    if file.renamed_from.is_some() {
+        return false;
+    }
     let of_file: Vec<&ObjectChange> = objects.iter().filter(|object| object.file == file.path).collect();
     if of_file.is_empty() || of_file.iter().any(|object| !object.pin) {
         return false;
@@ -98,7 +106,7 @@ fn is_pin(file: &FileChange, objects: &[ObjectChange]) -> bool {
     })
 }
 
-/// Values that a chart read before and does not read now.
+/// Returns the risks of values that are set although the templates of the newer chart no longer mention them.
 pub(super) fn unread(dropped: &BTreeMap<String, Dropped>, overlay: &Bundle, side: &Side<'_>) -> Vec<Risk> {
     let parts = overlay.parts();
     let mut risks = Vec::new();
@@ -111,7 +119,7 @@ pub(super) fn unread(dropped: &BTreeMap<String, Dropped>, overlay: &Bundle, side
         for (place, values) in own.into_iter().chain([inline]) {
             for path in dropped.unread(&values) {
                 let text = format!(
-                    "{}: {} is set, and no template of chart {} mentions it any more",
+                    "{}: {} is set, but no template of chart {} mentions it any more",
                     name(place),
                     name(&path),
                     name(chart)
@@ -123,7 +131,7 @@ pub(super) fn unread(dropped: &BTreeMap<String, Dropped>, overlay: &Bundle, side
     risks
 }
 
-/// The first document of a text, as data.
+/// Returns the first YAML document of a text as a value; `null` when the text is not YAML.
 pub(super) fn parse(text: &str) -> Value {
     let documents = yaml::parse(text).unwrap_or_default();
     documents.iter().find_map(|document| document.root.as_ref()).map_or(Value::Null, value_of)

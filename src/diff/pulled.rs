@@ -1,4 +1,4 @@
-//! What a rendered release makes the cluster pull: every container image in its objects, and which of them lie elsewhere.
+//! Finds the container images in the objects of a rendered release that the cluster pulls from outside of the release's prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,15 +11,15 @@ use super::side::Files;
 use crate::oci::{Prefix, docker_name, has_host, split_name};
 use crate::text::shown;
 
-/// What a pod takes containers from.
+/// Keys of a pod that list containers.
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// An image that is pulled from elsewhere.
+/// A container image that is not below the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulled {
-    /// As the object says it.
+    /// Reference of the image as the object says it.
     pub image: String,
-    /// What was rendered and the object in it: `helm alga-system/web: Deployment web`.
+    /// The rendering and the object that name the image: `helm alga-system/web: Deployment web`.
     pub by: BTreeSet<String>,
 }
 
@@ -30,8 +30,8 @@ impl fmt::Display for Pulled {
     }
 }
 
-/// The images of a rendering, and of files that are applied as they are `written`, that are not below `prefix`, by name. What could
-/// not be read is added to `notes`.
+/// Returns the images of a rendering, and of files that are applied as they are `written`, that are not below `prefix`, sorted by name.
+/// Files that cannot be read are added to `notes`.
 pub fn elsewhere(rendering: &Rendering, written: &Files, prefix: &Prefix, notes: &mut Vec<String>) -> Vec<Pulled> {
     let named: Files = rendering.documents.iter().map(|(of, text)| (format!("{of}.yaml"), text.clone())).collect();
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -47,7 +47,7 @@ pub fn elsewhere(rendering: &Rendering, written: &Files, prefix: &Prefix, notes:
     found.into_iter().map(|(image, by)| Pulled { image, by }).collect()
 }
 
-/// Pod templates stand anywhere: in workloads, and in the objects that operators make workloads of.
+/// Calls `each` for every image. Pod templates are found at any depth, in workloads and in objects that operators make workloads of.
 fn each_image(value: &Value, each: &mut impl FnMut(&str)) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| each_image(item, each)),
@@ -67,7 +67,7 @@ fn each_image(value: &Value, each: &mut impl FnMut(&str)) {
 fn is_below(prefix: &Prefix, image: &str) -> bool {
     let (name, _) = split_name(image);
     let first = name.split_once('/').map_or("", |(first, _)| first);
-    // A host of one word is no host to Docker, and may be the prefix's all the same.
+    // Docker takes a first part of one word for a path, but the prefix may have a host of one word.
     let own = first == prefix.host() || has_host(first);
     let name = if own { name.to_owned() } else { docker_name(name) };
     prefix.strip(&name).is_some()
@@ -124,7 +124,7 @@ spec: {containers: [{image: mirror:5000/bb/web}], ephemeralContainers: [{image: 
     }
 
     #[test]
-    fn files_that_are_applied_as_they_are_written_are_looked_at_too() {
+    fn files_that_are_applied_unbuilt_are_read_too() {
         let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: redis}]}\n";
         let written = [("base/p.yaml", pod), ("base/p.md", pod)];
         let written = written.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into();
@@ -134,7 +134,7 @@ spec: {containers: [{image: mirror:5000/bb/web}], ephemeralContainers: [{image: 
     }
 
     #[test]
-    fn a_name_without_a_host_is_docker_hubs() {
+    fn a_name_without_a_host_is_on_docker_hub() {
         let pod = |image: &str| {
             let text = format!(
                 "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{containers: [{{image: '{image}'}}]}}\n"
@@ -147,7 +147,7 @@ spec: {containers: [{image: mirror:5000/bb/web}], ephemeralContainers: [{image: 
     }
 
     #[test]
-    fn what_steers_a_terminal_is_escaped() {
+    fn an_image_that_steers_a_terminal_is_escaped() {
         let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: \"a\\e[2J\"}]}\n";
         let lines = lines(&rendering(&[("helm a/b", text)]), "mirror/b");
         assert!(lines.len() == 1 && !lines[0].contains('\u{1b}'), "{lines:?}");

@@ -1,5 +1,5 @@
-//! What the cluster would get: the pure half. Which charts are rendered with which values, which directories are built, and
-//! what differs between two renderings. Programs are started by whoever asks.
+//! Compares the objects that Helm and kustomize make of two releases. This half is pure: it says which charts are rendered with which
+//! values and which directories are built, and compares the results. The caller starts the programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,8 @@ use super::fields::value_of;
 use super::lines::Budget;
 use super::name;
 use super::objects::{self, ComparedObject, Pins};
-use super::risk;
+use super::random;
+use super::risk::{self, Risk};
 use super::side::{Files, Side};
 use super::value::{Diff, Rendered};
 use crate::config::Config;
@@ -21,76 +22,151 @@ use crate::path::{below, join};
 use crate::release::Release;
 use crate::yaml;
 
-/// Everything that the programs are given.
+/// The input of the programs, for one release.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// Archives of the charts, by name.
+    /// Archives of the charts by name, without those that could not be read.
     pub charts: BTreeMap<String, Bytes>,
-    /// The overlay's files, with a kustomization in every directory that is built.
+    /// Files of the overlay, with a kustomization in every directory that is built.
     pub files: Files,
-    /// What Helm renders.
+    /// Charts with their values, which Helm renders.
     pub installations: Vec<Installation>,
-    /// What kustomize builds, below the overlay.
+    /// Directories below the overlay, which kustomize builds.
     pub directories: Vec<String>,
-    /// What is not rendered, and why.
+    /// Sentences that say what is not rendered, and why.
     pub notes: Vec<String>,
+    /// Whether the bundle could not be read, so that nothing is known of its objects.
+    unread: bool,
 }
 
-/// A chart with the values of one release.
+impl Contents {
+    /// Reports whether there is nothing to render.
+    pub fn is_empty(&self) -> bool {
+        self.installations.is_empty() && self.directories.is_empty()
+    }
+
+    /// Returns the installations with these [ids](Installation::id), and their charts.
+    #[must_use]
+    pub fn only(&self, ids: &BTreeSet<String>) -> Self {
+        let installations = self.installations.iter().filter(|one| ids.contains(&one.id())).cloned();
+        Self { charts: self.charts.clone(), installations: installations.collect(), ..Self::default() }
+    }
+}
+
+/// A chart with the values of one HelmRelease.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Installation {
-    /// Helm's name of the release.
+    /// Name of the Helm release.
     pub release: String,
-    /// Where it is installed.
+    /// Namespace that the chart is installed into.
     pub namespace: String,
-    /// A key of [`Contents::charts`].
+    /// Name of the chart, a key of [`Contents::charts`].
     pub chart: String,
-    /// In the order of their weight, the strongest last.
+    /// Values in the order in which Helm merges them; later ones win.
     pub values: Vec<Value>,
 }
 
-/// What the programs made of one release.
+impl Installation {
+    /// Returns the key of the installation in a [`Rendering`], for example `helm msp/alga-core`.
+    pub fn id(&self) -> String {
+        format!("helm {}/{}", self.namespace, self.release)
+    }
+}
+
+/// How the reason begins when a program refuses its input.
+pub const REFUSED: &str = "it failed: ";
+
+/// The objects that the programs made of one release.
 #[derive(Debug, Default)]
 pub struct Rendering {
-    /// Documents, by what they were made of.
+    /// YAML documents, by the program and its input: `helm NAMESPACE/RELEASE` or `kustomize DIRECTORY`.
     pub documents: Files,
-    /// What failed, and why: it is left out on the other side too.
+    /// Documents of a second run with the same input, for those that may have values made at random.
+    pub again: Files,
+    /// Reasons for which documents are missing, by the same keys. Such documents of the other release are not compared.
     pub failed: BTreeMap<String, String>,
-    /// What was not tried, and why.
+    /// Sentences that say what was not tried, and why.
     pub notes: Vec<String>,
 }
 
+/// Reads the input of the programs for two releases, without the input that is the same for both: charts that did not change with
+/// values that did not change, and the directories of an overlay that did not change.
+///
+/// # Errors
+/// When a store cannot be reached. The notes say what is absent or broken.
+pub async fn changed(from: &Side<'_>, to: &Side<'_>) -> Result<(Contents, Contents), Error> {
+    let (mut old, mut new) = futures_util::try_join!(from.without_charts(), to.without_charts())?;
+    let unread = old.unread || new.unread;
+    if unread || (old.files == new.files && old.directories == new.directories) {
+        for side in [&mut old, &mut new] {
+            side.directories.clear();
+            side.files.clear();
+        }
+    }
+    let mut same = BTreeSet::new();
+    let before: BTreeMap<String, &Installation> = old.installations.iter().map(|one| (one.id(), one)).collect();
+    for one in &new.installations {
+        let id = one.id();
+        let unchanged = before.get(&id) == Some(&one) && same_chart(from, to, &one.chart).await?;
+        same.extend((unread || unchanged).then_some(id));
+    }
+    for side in [&mut old, &mut new] {
+        side.installations.retain(|one| !unread && !same.contains(&one.id()));
+    }
+    futures_util::try_join!(from.add_charts(&mut old), to.add_charts(&mut new))?;
+    Ok((old, new))
+}
+
+/// Reports whether both releases have the same archive of a chart.
+async fn same_chart(from: &Side<'_>, to: &Side<'_>, name: &str) -> Result<bool, Error> {
+    let digests = [from, to].map(|side| side.opened.release.chart_digests.get(name));
+    if digests[0].is_some() && digests[0] == digests[1] {
+        return Ok(true);
+    }
+    // A chart that was packed again has another manifest, and may have the same archive.
+    let charts = futures_util::try_join!(from.opened.chart(name), to.opened.chart(name))?;
+    Ok(matches!(charts, (Ok(old), Ok(new)) if old.layer.digest == new.layer.digest))
+}
+
 impl Side<'_> {
-    /// Reads all that is rendered.
+    /// Reads the input of the programs for the whole release.
     ///
     /// # Errors
-    /// When the store cannot be reached. What is absent or broken is said in the notes.
+    /// When the store cannot be reached. The notes say what is absent or broken.
     pub async fn contents(&self) -> Result<Contents, Error> {
-        let release = &self.opened.release;
+        let mut contents = self.without_charts().await?;
+        self.add_charts(&mut contents).await?;
+        Ok(contents)
+    }
+
+    /// Reads the input of the programs for a release that has the charts of this one, and `files` as its overlay.
+    ///
+    /// # Errors
+    /// When the store cannot be reached. The notes say what is absent or broken.
+    pub async fn contents_of(&self, release: &Release, files: Files) -> Result<Contents, Error> {
+        let mut contents = Reading { release, config: self.opened.config() }.contents(Bundle::open(files));
+        self.add_charts(&mut contents).await?;
+        Ok(contents)
+    }
+
+    async fn without_charts(&self) -> Result<Contents, Error> {
         let bundle = match self.opened.bundle().await? {
             Ok(found) => self.opened.files(&found).await?,
             Err(reason) => Err(reason),
         };
-        match bundle {
-            Ok(bundle) => self.rendered_with(release, bundle).await,
+        let reading = Reading { release: &self.opened.release, config: self.opened.config() };
+        Ok(match bundle {
+            Ok(bundle) => reading.contents(bundle),
             Err(reason) => {
-                let mut contents = self.rendered_with(release, Bundle::default()).await?;
-                contents.notes.insert(0, format!("the overlay: {}", name(&reason)));
-                Ok(contents)
+                let mut contents = reading.contents(Bundle::default());
+                contents.notes.insert(0, format!("the overlay could not be read: {}", name(&reason)));
+                Contents { unread: true, ..contents }
             }
-        }
+        })
     }
 
-    /// What is rendered of a release that has the charts of this one, and these files as its overlay.
-    ///
-    /// # Errors
-    /// When the store cannot be reached. What is absent or broken is said in the notes.
-    pub async fn contents_of(&self, release: &Release, files: Files) -> Result<Contents, Error> {
-        self.rendered_with(release, Bundle::open(files)).await
-    }
-
-    async fn rendered_with(&self, release: &Release, bundle: Bundle) -> Result<Contents, Error> {
-        let mut contents = Reading { release, config: self.opened.config() }.contents(bundle);
+    /// Reads the charts that are rendered.
+    async fn add_charts(&self, contents: &mut Contents) -> Result<(), Error> {
         let used: BTreeSet<String> = contents.installations.iter().map(|one| one.chart.clone()).collect();
         for chart in used {
             let archive = match self.opened.chart(&chart).await? {
@@ -99,21 +175,23 @@ impl Side<'_> {
             };
             match archive {
                 Ok(archive) => drop(contents.charts.insert(chart, archive)),
-                Err(reason) => contents.notes.push(format!("chart {}: {}", name(&chart), name(&reason))),
+                Err(reason) => {
+                    contents.notes.push(format!("chart {} could not be read: {}", name(&chart), name(&reason)));
+                }
             }
         }
-        Ok(contents)
+        Ok(())
     }
 }
 
-/// A release, and the configuration that its names are of.
+/// A release manifest, with the configuration that its names come from.
 struct Reading<'a> {
     release: &'a Release,
     config: &'a Config,
 }
 
 impl Reading<'_> {
-    /// All but the charts' archives.
+    /// Returns the input of the programs without the archives of the charts.
     fn contents(&self, bundle: Bundle) -> Contents {
         let parts = bundle.parts();
         let broken = bundle.broken().iter();
@@ -131,7 +209,7 @@ impl Reading<'_> {
         contents
     }
 
-    /// The root, what the Flux Kustomizations of the overlay apply, and the profile.
+    /// Returns the directories that the cluster applies: the root, those of the overlay's Flux Kustomizations, and the profile.
     fn directories(&self, bundle: &Bundle, parts: &Parts<'_>, notes: &mut Vec<String>) -> Vec<String> {
         let source = self.config.appliance.source_name.as_str();
         let applied = parts.kustomizations.iter().filter(|one| one.source_name() == source);
@@ -142,12 +220,12 @@ impl Reading<'_> {
             directories.insert(profile);
         }
         if let Some(place) = escapes(bundle.bytes()) {
-            notes.push(format!("the overlay: {} names what is not in the bundle", name(&place)));
+            notes.push(format!("the overlay is not built: {} names a file outside of the bundle", name(&place)));
             return Vec::new();
         }
         let (there, absent): (Vec<String>, Vec<String>) =
             directories.into_iter().partition(|directory| bundle.files().has_directory(directory));
-        notes.extend(absent.iter().map(|directory| format!("{}: there is no such directory", name(directory))));
+        notes.extend(absent.iter().map(|directory| format!("the overlay has no directory {}", name(directory))));
         there
     }
 
@@ -158,13 +236,13 @@ impl Reading<'_> {
             let separator = if own.is_empty() { "" } else { "/" };
             let id = name(&format!("HelmRelease {own}{separator}{}", object.name()));
             let Some(chart) = parts.chart_of(release).filter(|chart| self.release.publishes(chart)) else {
-                contents.notes.push(format!("{id}: its chart is not published with the release"));
+                contents.notes.push(format!("{id} is not rendered: its chart is not published with the release"));
                 continue;
             };
             let namespace = release.target_namespace.unwrap_or(own);
             let release_name = release.release_name.unwrap_or(object.name());
             if !(is_label(release_name) && is_label(namespace)) {
-                contents.notes.push(format!("{id}: its name or namespace is none that Kubernetes takes"));
+                contents.notes.push(format!("{id} is not rendered: invalid name or namespace"));
                 continue;
             }
             let installation = Installation {
@@ -177,7 +255,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The profile's values with the image tags that the appliance injects, then those of the HelmRelease itself.
+    /// Returns the profile's values with the image tags that the appliance injects, and then the values of the HelmRelease.
     fn values(&self, release: &HelmRelease<'_>, bundle: &Bundle) -> Vec<Value> {
         let (of, profile) = (release.object.name(), &self.release.values_profile);
         let file = format!("{of}.{profile}.yaml");
@@ -222,8 +300,8 @@ fn generated(files: &flux::Files, directory: &str) -> (String, Vec<u8>) {
     (join(directory, "kustomization.yaml"), text.to_string().into_bytes())
 }
 
-/// The first path in a kustomization that leads out of the bundle: what is built may come from elsewhere, and must not read this
-/// machine's files into a report.
+/// Returns the first kustomization with a path that leads out of the bundle. The release may come from a stranger, and must not bring
+/// files of this machine into a report.
 fn escapes(files: &Files) -> Option<String> {
     let kustomizations = files.iter().filter(|(path, bytes)| {
         is_kustomization_file_name(path) || bytes.windows(18).any(|window| window == b"kustomize.config.k")
@@ -244,7 +322,7 @@ fn escapes(files: &Files) -> Option<String> {
     None
 }
 
-/// Can it be given to a program as a name?
+/// Reports whether a text can be passed to a program as a name.
 fn is_label(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (1..=63).contains(&text.len())
@@ -253,29 +331,41 @@ fn is_label(text: &str) -> bool {
 }
 
 impl Diff {
-    /// Adds what the cluster would get, and what is risky in it.
+    /// Adds the difference between two renderings and its risks.
     pub(crate) fn add_rendered(&mut self, programs: Vec<String>, from: &Rendering, to: &Rendering) {
         let mut notes = Vec::new();
-        for (side, rendering) in [("before", from), ("after", to)] {
-            let failed = rendering.failed.iter().map(|(of, reason)| format!("{}: {}", name(of), name(reason)));
-            notes.extend(rendering.notes.iter().cloned().chain(failed).map(|note| format!("{side}: {note}")));
+        let before = self.from.as_ref().map_or("", |from| &from.version);
+        for (version, rendering) in [(before, from), (self.to.version.as_str(), to)] {
+            notes.extend(rendering.notes.iter().map(|note| format!("{}: {note}", name(version))));
         }
-        let mut objects = Vec::new();
-        // One side that could not be read at all is not a side without objects.
-        if !from.documents.is_empty() && !to.documents.is_empty() {
-            let (old, new) = (read(from, to, &mut notes), read(to, from, &mut notes));
-            objects = objects::compare(&old, &new, &Pins::default(), &mut Budget::default());
-            self.risks.extend(risk::of_objects(&objects, &old, &new));
-        }
-        self.risks.sort();
-        self.risks.dedup();
-        self.rendered = Some(Rendered { programs, notes, objects });
+        self.risks.extend(from.failed.iter().map(|(of, reason)| not_rendered(of, before, reason, false)));
+        self.risks.extend(to.failed.iter().map(|(of, reason)| not_rendered(of, &self.to.version, reason, true)));
+        let (mut old, mut new) = (read(&from.documents, to, &mut notes), read(&to.documents, from, &mut notes));
+        random::mask(&mut old, &mut read(&from.again, to, &mut Vec::new()));
+        let random = random::mask(&mut new, &mut read(&to.again, from, &mut Vec::new()));
+        let objects = objects::compare(&old, &new, &Pins::default(), &mut Budget::default());
+        self.risks.extend(risk::of_objects(&objects, &old, &new));
+        self.sort_risks();
+        self.rendered = Some(Rendered { programs, notes, objects, random });
     }
 }
 
-/// The objects of a rendering, but for what failed in the other. What secrets hold is known by its digest alone.
-fn read(rendering: &Rendering, other: &Rendering, notes: &mut Vec<String>) -> Vec<ComparedObject> {
-    let documents = rendering.documents.iter().filter(|(of, _)| !other.failed.contains_key(*of));
+/// Returns the risk of a chart or directory that a program could not render. A newer release that is refused cannot be installed.
+fn not_rendered(of: &str, version: &str, reason: &str, newer: bool) -> Risk {
+    let (program, input) = of.split_once(' ').unwrap_or((of, ""));
+    let verb = if program == "helm" { "render" } else { "build" };
+    let refused = reason.strip_prefix(REFUSED);
+    let lines = refused.unwrap_or(reason).lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("Use --debug flag")).collect();
+    let reason = name(lines.join(" ").trim_start_matches("Error: "));
+    let text = format!("{program} cannot {verb} {} of {}: {reason}", name(input), name(version));
+    if newer && refused.is_some() { Risk::danger("not-rendered", text) } else { Risk::warning("not-rendered", text) }
+}
+
+/// Returns the objects of documents, without those that are missing in the other rendering. Of the content of a Secret only the digest
+/// is kept.
+fn read(documents: &Files, other: &Rendering, notes: &mut Vec<String>) -> Vec<ComparedObject> {
+    let documents = documents.iter().filter(|(of, _)| !other.failed.contains_key(*of));
     let named: Files = documents.map(|(of, text)| (format!("{of}.yaml"), text.clone())).collect();
     let mut objects = objects::read(&named, notes);
     for object in &mut objects {
@@ -317,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_out_of_the_bundle_is_not_built() {
+    fn a_kustomization_that_leads_out_of_the_bundle_is_not_built() {
         let of = |text: &str| escapes(&files(&[("base/core/kustomization.yaml", text)]));
         assert_eq!(of("resources: [../releases/a.yaml, ./b.yaml, ../..]\n"), None);
         for text in [
@@ -332,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn renderings_are_compared_by_object_and_secrets_stay_secret() {
+    fn renderings_are_compared_by_object_and_the_content_of_secrets_is_not_shown() {
         let rendering = |word: &str| Rendering {
             documents: files(&[(
                 "helm web",
@@ -343,14 +433,14 @@ mod tests {
             ..Rendering::default()
         };
         let (first, mut second) = (rendering("first"), rendering("second"));
-        let objects = |a: &Rendering, b: &Rendering| read(a, b, &mut Vec::new());
+        let objects = |a: &Rendering, b: &Rendering| read(&a.documents, b, &mut Vec::new());
         let (old, new) = (objects(&first, &second), objects(&second, &first));
         let changes = objects::compare(&old, &new, &Pins::default(), &mut Budget::default());
         assert_eq!(changes.len(), 1);
         let said = format!("{changes:?}");
         assert!(said.contains("data.password") && !said.contains("first") && !said.contains("second"), "{said}");
         second.failed.insert("helm web".to_owned(), "it failed".to_owned());
-        assert!(objects(&first, &second).is_empty(), "what failed on one side is not removed");
+        assert!(objects(&first, &second).is_empty(), "objects that could not be rendered on one side are not removed");
     }
 
     const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\n";

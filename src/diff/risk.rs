@@ -1,11 +1,11 @@
-//! What a person must know before they let a release go: in words, the worst first.
+//! Risks: the changes that a person must know of before the release goes to customers, as sentences, the worst first.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::chart::ChartChange;
+use super::chart::{ChartChange, FileChange, Part};
 use super::lines::Change;
 use super::name;
 use super::objects::{ComparedObject, Id, ObjectChange, Role};
@@ -13,24 +13,24 @@ use super::value::{ImageChange, ImageState};
 use crate::flux::{FORCE, is_below, is_immutable, lost};
 use crate::release::{Named, NamedKind, compare_versions};
 
-/// How bad it may be.
+/// How serious a risk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Something may be lost, or the update may fail.
+    /// Data may be lost, or the update may fail.
     Danger,
-    /// Somebody should look.
+    /// A person should check the change.
     Warning,
 }
 
-/// One of them.
+/// A change that may do harm.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Risk {
-    /// How bad.
+    /// How serious the risk is.
     pub level: Level,
-    /// Which one: a word for programs.
+    /// The kind of risk, for programs: one of `docs/schemas/diff.json`.
     pub kind: &'static str,
-    /// In words; names stand between backticks, and hold none.
+    /// A sentence. Names are between backticks and contain none.
     pub text: String,
 }
 
@@ -44,7 +44,7 @@ impl Risk {
     }
 }
 
-/// Of objects that are applied: what is removed, what cannot be changed in place.
+/// Returns the risks of objects that are removed, and of fields that cannot be changed in place.
 pub(super) fn of_objects(changes: &[ObjectChange], from: &[ComparedObject], to: &[ComparedObject]) -> Vec<Risk> {
     let still: BTreeSet<&Id> = to.iter().map(|object| &object.id).collect();
     let mut risks = Vec::new();
@@ -58,13 +58,13 @@ pub(super) fn of_objects(changes: &[ObjectChange], from: &[ComparedObject], to: 
             }
             Change::Changed => {
                 let same = || to.iter().chain(from).filter(|object| object.id == change.id);
-                // Helm makes its hooks anew each time; Flux does so with what says it.
-                let anew = same().any(|object| {
+                // Helm creates its hooks anew each time, and Flux recreates objects that have its annotation.
+                let recreated = same().any(|object| {
                     let says = |key: &str| object.annotation(key);
                     says("helm.sh/hook").is_some()
                         || says(FORCE).is_some_and(|force| force.eq_ignore_ascii_case("enabled"))
                 });
-                if !anew {
+                if !recreated {
                     risks.extend(immutable_fields(change, same().any(|object| object.value["immutable"] == true)));
                 }
             }
@@ -73,7 +73,8 @@ pub(super) fn of_objects(changes: &[ObjectChange], from: &[ComparedObject], to: 
     risks
 }
 
-/// Flux deletes what it applied and no longer finds, unless the object says otherwise.
+/// Returns the risk of an object that the newer release does not have: Flux deletes objects that it applied and no longer finds,
+/// unless an annotation of the object keeps it.
 ///
 /// <https://fluxcd.io/flux/components/kustomize/kustomizations/#controlling-garbage-collection>
 pub(super) fn removed(object: &ComparedObject) -> Option<Risk> {
@@ -84,7 +85,7 @@ pub(super) fn removed(object: &ComparedObject) -> Option<Risk> {
     if object.role == (Role::Kustomization { prunes: false }) {
         return Some(Risk::warning(
             "removed-object",
-            format!("{id} is removed; without `prune`, what it applied stays"),
+            format!("{id} is removed; it does not prune, so the objects that it applied stay"),
         ));
     }
     Some(match lost(&object.id.kind) {
@@ -93,7 +94,7 @@ pub(super) fn removed(object: &ComparedObject) -> Option<Risk> {
     })
 }
 
-/// Does it outlive that nobody applies it any more?
+/// Reports whether an object stays in the cluster when it is no longer applied.
 pub(super) fn is_kept(object: &ComparedObject) -> bool {
     let keeps = |key: &str| {
         object.annotation(key).is_some_and(|value| matches!(value.to_lowercase().as_str(), "disabled" | "keep"))
@@ -102,7 +103,7 @@ pub(super) fn is_kept(object: &ComparedObject) -> bool {
     hook || keeps("kustomize.toolkit.fluxcd.io/prune") || keeps("helm.sh/resource-policy")
 }
 
-/// What makes Flux uninstall a release and install it anew.
+/// Fields of a `HelmRelease` whose change makes Flux uninstall the release and install it again.
 const REINSTALLS: [&str; 3] = ["spec.releaseName", "spec.targetNamespace", "spec.storageNamespace"];
 
 fn immutable_fields(change: &ObjectChange, declared: bool) -> Vec<Risk> {
@@ -113,7 +114,7 @@ fn immutable_fields(change: &ObjectChange, declared: bool) -> Vec<Risk> {
         let path = field.path.as_str();
         let content = ["data", "binaryData", "stringData"].iter().any(|root| is_below(path, root));
         if kind == "HelmRelease" && REINSTALLS.contains(&path) {
-            let text = format!("{id}: {} changes: Flux uninstalls the release and installs it anew", name(path));
+            let text = format!("{id}: {} changes: Flux uninstalls the release and installs it again", name(path));
             risks.push(Risk::danger("reinstall", text));
         } else if (declared && content) || is_immutable(kind, path) {
             let text = format!("{id}: {} cannot be changed in place: the update will be refused", name(path));
@@ -123,13 +124,13 @@ fn immutable_fields(change: &ObjectChange, declared: bool) -> Vec<Risk> {
     risks
 }
 
-/// Of a chart: it goes back, or its version changed hands.
+/// Returns the risks of a chart: an older version, other content under the same version, changed CRDs.
 pub(super) fn of_chart(chart: &ChartChange) -> Vec<Risk> {
     let mut risks = Vec::new();
     let id = name(&chart.name);
     if let (Some(from), Some(to)) = (&chart.from, &chart.to) {
         if compare_versions(&to.version, &from.version) == Some(Ordering::Less) {
-            let text = format!("chart {id} goes back, from {} to {}", name(&from.version), name(&to.version));
+            let text = format!("chart {id} is downgraded from {} to {}", name(&from.version), name(&to.version));
             risks.push(Risk::danger("downgrade", text));
         }
         if from.version == to.version && !chart.repacked && !chart.external {
@@ -143,15 +144,16 @@ pub(super) fn of_chart(chart: &ChartChange) -> Vec<Risk> {
             format!("the files of chart {id} were not compared: {}", name(reason)),
         ));
     }
-    if chart.files.iter().any(|file| file.part == super::chart::Part::Crds && file.change != Change::Added) {
-        let text =
-            format!("chart {id} changes its CRDs: Helm does not bring them up to date unless the release says so");
+    let is_crd = |path: &str| Part::of(path) == Part::Crds;
+    let was_crd = |file: &FileChange| is_crd(file.renamed_from.as_ref().unwrap_or(&file.path));
+    if chart.files.iter().any(|file| was_crd(file) && file.change != Change::Added) {
+        let text = format!("chart {id} changes its CRDs: Helm does not update CRDs unless the HelmRelease says so");
         risks.push(Risk::warning("crds", text));
     }
     risks
 }
 
-/// Tags that name another image tomorrow.
+/// Tags that are usually pushed again for each new image.
 const MUTABLE_TAGS: [&str; 16] = [
     "latest",
     "main",
@@ -171,20 +173,20 @@ const MUTABLE_TAGS: [&str; 16] = [
     "current",
 ];
 
-/// Of an image: it goes back, its tag can move, or did.
+/// Returns the risks of an image: an older version, or another image under the same tag.
 pub(super) fn of_image(image: &ImageChange) -> Vec<Risk> {
     let (Some(from), Some(to)) = (&image.from, &image.to) else { return Vec::new() };
     let id = name(&image.key);
     let mut risks = Vec::new();
-    // Without a dot it is a commit that happens to have digits alone.
+    // A tag without a dot may be a commit that consists of digits, which has no order.
     let versions = from.tag.contains('.') && to.tag.contains('.');
     if versions && compare_versions(&to.tag, &from.tag) == Some(Ordering::Less) {
-        let text = format!("image {id} goes back, from {} to {}", name(&from.tag), name(&to.tag));
+        let text = format!("image {id} is downgraded from {} to {}", name(&from.tag), name(&to.tag));
         risks.push(Risk::danger("downgrade", text));
     }
     if from.tag == to.tag && from.digest.is_some() && to.digest.is_some() && from.digest != to.digest {
         let text = format!(
-            "image {id} is another one under the same tag, {}: nodes that hold the old one keep it",
+            "image {id} has the same tag {} and another digest: nodes that have pulled the old image keep it",
             name(&to.tag)
         );
         risks.push(Risk::warning("moved-tag", text));
@@ -192,10 +194,10 @@ pub(super) fn of_image(image: &ImageChange) -> Vec<Risk> {
     risks
 }
 
-/// Of an image of the release that is decided on, changed or not.
+/// Returns the risk of a tag that may be pushed again, for an image of the newer release, whether it differs or not.
 pub(super) fn of_tag(key: &str, image: &ImageState) -> Option<Risk> {
     let text = format!(
-        "image {} is deployed by the tag {}, which may name another image tomorrow",
+        "image {} is deployed by the tag {}, which may be pushed again with another image",
         name(key),
         name(&image.tag)
     );

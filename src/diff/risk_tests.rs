@@ -23,7 +23,7 @@ fn object(kind: &str, rest: &str) -> String {
 }
 
 #[test]
-fn what_prune_would_delete_is_said_and_what_loses_most_first() {
+fn objects_that_prune_would_delete_are_risks_and_those_with_data_come_first() {
     let all = ["Service", "PersistentVolumeClaim", "Namespace", "HelmRelease"].map(|kind| object(kind, "")).concat();
     let found = risks(&all, "");
     assert_eq!(found.len(), 4, "{found:?}");
@@ -34,11 +34,11 @@ fn what_prune_would_delete_is_said_and_what_loses_most_first() {
     assert_eq!(risks(&kept, ""), [""; 0]);
     assert_eq!(risks("", &all), [""; 0]);
     let twice = object("Service", "spec: {a: 1}") + &object("Service", "spec: {b: 1}");
-    assert_eq!(risks(&twice, &object("Service", "spec: {b: 1}")), [""; 0], "a patch is no object");
+    assert_eq!(risks(&twice, &object("Service", "spec: {b: 1}")), [""; 0], "a patch is not an object");
 }
 
 #[test]
-fn fields_that_cannot_change_in_place_are_named() {
+fn changes_of_immutable_fields_are_risks() {
     for (kind, old, new, path) in [
         ("Service", "spec: {clusterIP: 10.0.0.1}", "spec: {clusterIP: 10.0.0.2}", Some("spec.clusterIP")),
         ("Service", "spec: {ports: [{name: a, port: 1}]}", "spec: {ports: [{name: a, port: 2}]}", None),
@@ -81,12 +81,12 @@ fn fields_that_cannot_change_in_place_are_named() {
         risks(&object("HelmRelease", "spec: {releaseName: a}"), &object("HelmRelease", "spec: {releaseName: b}"));
     assert_eq!(
         release,
-        ["`HelmRelease ns/n`: `spec.releaseName` changes: Flux uninstalls the release and installs it anew"]
+        ["`HelmRelease ns/n`: `spec.releaseName` changes: Flux uninstalls the release and installs it again"]
     );
 }
 
 #[test]
-fn images_that_go_back_or_may_move_are_said() {
+fn downgraded_images_and_tags_that_may_be_pushed_again_are_risks() {
     let image = |tag: &str, digest: Option<&[u8]>| ImageState {
         tag: tag.to_owned(),
         digest: digest.map(crate::oci::Digest::of),

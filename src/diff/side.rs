@@ -1,4 +1,4 @@
-//! One release of a comparison, and what it is called.
+//! One of the two releases of a comparison, and how the reports name it.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,42 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::contents::{Opened, ReadOnce};
-use crate::oci::{Digest, ReadStore};
+use crate::oci::{Digest, Location, ReadStore};
 use crate::plan::{ChannelState, Desired};
 use crate::release::{InvalidRelease, Record, Release, Resolved};
 
-/// Files by their paths.
+/// Contents of files by their paths.
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
-/// What a side of a comparison is called.
+/// How the reports name one of the two releases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Identity {
-    /// What was asked for: a channel, a version, a digest, a directory.
+    /// The channel, version, digest or directory that was asked for.
     pub reference: String,
-    /// The release's version.
+    /// Name of the product that the release belongs to.
+    pub product: String,
+    /// Store that the release is in, or that it is to be published to; `None` for a source tree that is only compared.
+    pub store: Option<String>,
+    /// Version of the release.
     pub version: String,
-    /// The release's digest.
+    /// Digest of the release manifest.
     pub digest: Digest,
-    /// How the channel came to it, where a channel was asked for.
+    /// The last move of the channel, if a channel was asked for.
     pub moved: Option<Moved>,
 }
 
 /// The last move of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Moved {
-    /// Its number.
+    /// Number of the move in the channel.
     pub sequence: u64,
-    /// Its kind.
+    /// `publish`, `promote`, `rollback` or `copy`.
     pub kind: &'static str,
-    /// When, RFC 3339.
+    /// Time of the move, RFC 3339.
     pub at: String,
-    /// By whom.
+    /// Person or workflow that moved the channel.
     pub by: Option<String>,
-    /// Why, in words.
+    /// Reason that was given for the move.
     pub reason: Option<String>,
 }
 
@@ -53,58 +57,63 @@ impl From<&Record> for Moved {
     }
 }
 
-/// One release.
+/// A release that is compared, with the way to its contents.
 #[derive(Debug)]
 pub struct Side<'a> {
-    /// What the release is called.
+    /// How the reports name the release.
     pub identity: Identity,
-    /// The release itself.
+    /// The release manifest, and the charts and the bundle that it names.
     pub opened: Opened<'a>,
 }
 
 impl<'a> Side<'a> {
-    /// A release that a store serves; `reference` is what was asked for.
+    /// Opens a release that was resolved in a store; `reference` is the channel, version or digest that was asked for.
     pub fn read(store: impl Into<ReadOnce<'a>>, config: &Config, reference: &str, resolved: Resolved) -> Self {
-        let identity = Identity {
-            reference: reference.to_owned(),
-            version: resolved.release.version.clone(),
-            digest: resolved.release_digest,
-            moved: resolved.record.as_ref().map(Moved::from),
-        };
-        Self { identity, opened: Opened::in_store(store, config, resolved.release) }
+        let moved = resolved.record.as_ref().map(Moved::from);
+        let opened = Opened::in_store(store, config, resolved.release);
+        Self::new(opened, reference, resolved.release_digest, moved)
     }
 
-    /// What a channel serves, as it was observed for a plan.
+    fn new(opened: Opened<'a>, reference: &str, digest: Digest, moved: Option<Moved>) -> Self {
+        let identity = Identity {
+            reference: reference.to_owned(),
+            product: opened.config().product.clone(),
+            store: None,
+            version: opened.release.version.clone(),
+            digest,
+            moved,
+        };
+        Self { identity, opened }
+    }
+
+    /// Names the store of the release in the reports.
+    #[must_use]
+    pub fn in_store(mut self, store: &Location) -> Self {
+        self.identity.store = Some(store.to_string());
+        self
+    }
+
+    /// Opens the release that a channel points to, as it was observed for a plan.
     ///
     /// # Errors
-    /// Never for what was observed: its JSON was read before.
+    /// Never for a channel that was observed, because the observation has parsed the same JSON.
     pub fn served(
         store: &'a ReadStore,
         config: &Config,
         channel: &str,
         serves: &ChannelState,
     ) -> Result<Self, InvalidRelease> {
-        let identity = Identity {
-            reference: channel.to_owned(),
-            version: serves.version.clone(),
-            digest: serves.release.clone(),
-            moved: serves.record.as_ref().map(Moved::from),
-        };
-        Ok(Self { identity, opened: Opened::in_store(store, config, Release::parse(&serves.json)?) })
+        let opened = Opened::in_store(store, config, Release::parse(&serves.json)?);
+        Ok(Self::new(opened, channel, serves.release.clone(), serves.record.as_ref().map(Moved::from)))
     }
 
-    /// A release that is packed and not published.
+    /// Opens a release that is packed and not published.
     ///
     /// # Errors
-    /// When its JSON is no release.
+    /// When the JSON is not a release manifest.
     pub fn of(desired: &'a Desired, config: &Config, reference: &str) -> Result<Self, InvalidRelease> {
-        let identity = Identity {
-            reference: reference.to_owned(),
-            version: desired.release.version.clone(),
-            digest: desired.release.digest.clone(),
-            moved: None,
-        };
         let artifacts = desired.all().map(|one| (&one.repository, &one.artifact));
-        Ok(Self { identity, opened: Opened::packed(artifacts, config, Release::parse(&desired.release.json)?) })
+        let opened = Opened::packed(artifacts, config, Release::parse(&desired.release.json)?);
+        Ok(Self::new(opened, reference, desired.release.digest.clone(), None))
     }
 }

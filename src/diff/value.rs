@@ -1,4 +1,4 @@
-//! The result of a comparison: a value. Every rendering is made from it alone.
+//! The result of a comparison. Every rendering is made from this value alone.
 
 use serde::Serialize;
 
@@ -6,114 +6,117 @@ use super::chart::{ChartChange, FileChange};
 use super::fields::FieldChange;
 use super::lines::Change;
 use super::objects::ObjectChange;
+use super::random::RandomFields;
 use super::risk::{Level, Risk};
 use super::side::Identity;
 use crate::graph::Graph;
 use crate::oci::Digest;
 
-/// Version of the JSON, `docs/schemas/diff.json`.
+/// Name and version of the JSON format, which `docs/schemas/diff.json` describes.
 pub const SCHEMA: &str = "alga.appliance.diff/v1";
 
-/// Two releases, compared.
+/// The difference between two releases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diff {
-    /// [`SCHEMA`].
+    /// Always [`SCHEMA`], so that a reader of the JSON knows the format.
     pub schema: &'static str,
-    /// Before; nothing where a channel serves nothing yet.
+    /// The older release; `None` where a channel serves no release yet.
     pub from: Option<Identity>,
-    /// After.
+    /// The newer release, which a person decides on.
     pub to: Identity,
-    /// Are they different releases?
+    /// Whether the two are different releases.
     pub has_changes: bool,
-    /// Everything below, counted.
+    /// Counts of the changes in the fields below.
     pub summary: Summary,
-    /// What a person must know, the worst first.
+    /// Changes that may do harm, the worst first.
     pub risks: Vec<Risk>,
-    /// What could not be compared, and why.
+    /// Sentences that say what could not be compared, and why.
     pub notes: Vec<String>,
-    /// Charts that differ, by name.
+    /// Charts that differ, sorted by name.
     pub charts: Vec<ChartChange>,
-    /// Application images that differ, by key.
+    /// Application images that differ, sorted by key.
     pub images: Vec<ImageChange>,
-    /// Further images.
+    /// Entries of `extraImages` that differ.
     pub extra_images: Vec<FieldChange>,
-    /// The control plane, where it differs.
+    /// The control-plane image, if it differs.
     pub control_plane: Option<FieldChange>,
-    /// Values of the profile that differ, by file.
+    /// Files of the profile's values that differ.
     pub values: Vec<FileChange>,
     /// Files of the overlay that differ.
     pub overlay: Vec<FileChange>,
-    /// Objects of the overlay that differ.
+    /// Kubernetes objects of the overlay that differ.
     pub objects: Vec<ObjectChange>,
-    /// Other keys of the release that differ: the vendor's own, the profile.
+    /// Other keys of the release that differ: the profile's name and the vendor's own keys.
     pub other: Vec<FieldChange>,
-    /// Digest of the config bundle, where it differs.
+    /// Digest of the config bundle, if it differs.
     pub bundle: Option<BundleChange>,
-    /// What the cluster would get, when that was asked for.
+    /// The difference between the rendered objects, if it was asked for.
     pub rendered: Option<Rendered>,
-    /// The release after the change with everything that it names, for the HTML page; absent where nothing changes.
+    /// The newer release with everything that it names, drawn on the HTML page; `None` where nothing differs.
     #[serde(skip)]
     pub graph: Option<Graph>,
 }
 
-/// What the programs of the cluster make of both releases.
+/// The difference between the objects that Helm and kustomize make of two releases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rendered {
-    /// The programs with their versions.
+    /// Names and versions of the programs that were run; none where nothing had to be rendered.
     pub programs: Vec<String>,
-    /// What was not rendered, and why.
+    /// Sentences that say what was not rendered, and why.
     pub notes: Vec<String>,
-    /// The objects that differ.
+    /// Objects that differ, without fields that are made at random.
     pub objects: Vec<ObjectChange>,
+    /// Fields of the newer release that are made at random, and that are not counted as changes.
+    pub random: Vec<RandomFields>,
 }
 
-/// The bundle of two releases.
+/// Digests of the config bundles of two releases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BundleChange {
-    /// Before.
+    /// Digest in the older release.
     pub from: Option<Digest>,
-    /// After.
+    /// Digest in the newer release.
     pub to: Digest,
 }
 
-/// An application image on one side.
+/// An application image as one of the two releases names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImageState {
-    /// Its tag.
+    /// Tag of the image.
     pub tag: String,
-    /// Of its manifest, where it was checked.
+    /// Digest of the image's manifest; `None` where the publisher did not check the image.
     pub digest: Option<Digest>,
-    /// Where it comes from.
+    /// Host and path that the image is pulled from.
     pub repository: Option<String>,
 }
 
-/// An application image that differs.
+/// An application image that differs between two releases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImageChange {
-    /// Its key in the release.
+    /// Key of the image in `images` of the release.
     pub key: String,
-    /// What became of it.
+    /// Whether the image is new, gone, or another.
     pub change: Change,
-    /// Before.
+    /// The image in the older release.
     pub from: Option<ImageState>,
-    /// After.
+    /// The image in the newer release.
     pub to: Option<ImageState>,
 }
 
-/// How many.
+/// Counts of changes of one kind of thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// New ones.
+    /// Count of things that only the newer release has.
     pub added: usize,
-    /// Those that are gone.
+    /// Count of things that only the older release has.
     pub removed: usize,
-    /// Those that are others.
+    /// Count of things that differ, renamed files among them.
     pub changed: usize,
 }
 
 impl Count {
-    /// All of them.
+    /// Returns the sum of all three counts.
     pub fn total(&self) -> usize {
         self.added + self.removed + self.changed
     }
@@ -131,35 +134,44 @@ impl Count {
     }
 }
 
-/// A comparison in numbers. Pins are not counted with what the author changed.
+/// Counts of everything that differs. Pins, which the publisher writes, are not counted with what the author changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Charts.
+    /// Charts, whether their files could be compared or not.
     pub charts: Count,
-    /// Images.
+    /// Application images, without `extraImages`.
     pub images: Count,
-    /// Does the control plane differ?
+    /// Whether the control-plane image differs.
     pub control_plane: bool,
-    /// Files of values.
+    /// Files of the profile's values.
     pub values: Count,
-    /// Files of the overlay.
+    /// Files of the overlay, without pins.
     pub overlay: Count,
-    /// Objects of the overlay.
+    /// Objects of the overlay, without pins.
     pub objects: Count,
-    /// Files and objects in which the publisher's pins alone differ.
+    /// Count of files and objects in which only pins differ.
     pub pins: usize,
 }
 
 impl Diff {
-    /// Adds findings about the release after the change as risks.
+    /// Adds findings of the checks about the newer release as risks.
     pub(crate) fn add_findings(&mut self, findings: impl Iterator<Item = (Level, String)>) {
         self.risks.extend(findings.map(|(level, text)| Risk { level, kind: "lint", text }));
-        self.risks.sort();
+        self.sort_risks();
+    }
+
+    /// Sorts the risks, the worst first, and removes those that are named twice. A release that cannot be rendered comes before
+    /// everything else of its level, because nothing is known of its objects.
+    pub(super) fn sort_risks(&mut self) {
+        self.risks.sort_by(|a, b| {
+            let rank = |risk: &Risk| (risk.level, risk.kind != "not-rendered");
+            rank(a).cmp(&rank(b)).then_with(|| a.cmp(b))
+        });
         self.risks.dedup();
     }
 
-    /// Counts what it holds.
+    /// Counts the changes and sets the summary.
     pub(super) fn summarise(&mut self) {
         let authored = |files: &[FileChange]| Count::of(files.iter().filter(|file| !file.pin).map(|file| file.change));
         self.summary = Summary {

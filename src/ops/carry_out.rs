@@ -238,5 +238,8 @@ pub(super) async fn compare(
 ) -> Result<Diff, Error> {
     let serves = channel.and_then(|(name, observed)| Some((name, observed.serves.as_ref()?)));
     let from = serves.map(|(name, serves)| Side::served(target.read(), config, name.as_str(), serves)).transpose()?;
-    Ok(diff::compare(from.as_ref(), to).await?)
+    let from = from.map(|side| side.in_store(&target.location));
+    let mut diff = diff::compare(from.as_ref(), to).await?;
+    diff.to.store.get_or_insert_with(|| target.location.to_string());
+    Ok(diff)
 }

@@ -1,4 +1,4 @@
-//! Compares two releases, each published or about to be.
+//! Compares two releases, each of a store or packed from a source tree.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use crate::diff::{self, Diff, Side};
 use crate::lint::Settings;
 use crate::oci::Selector;
 
-/// One of the two releases.
+/// A release that is to be compared.
 #[derive(Debug)]
 pub struct DiffSide {
-    /// What the user calls it.
+    /// The channel, version, digest or directory that the user wrote.
     pub reference: String,
-    /// Where it comes from.
+    /// Where the release is read from.
     pub origin: DiffOrigin,
 }
 
@@ -29,7 +29,7 @@ pub enum DiffOrigin {
     Release(Selector),
 }
 
-/// Two releases.
+/// The two releases to compare, and how deeply.
 #[derive(Debug)]
 pub struct DiffRequest {
     /// The release before the change.
@@ -58,7 +58,7 @@ pub async fn diff(
     let report = match &after.from {
         LoadedFrom::Packed(publication) => Some(publication.lint.clone()),
         LoadedFrom::Stored(_) if diff.has_changes => {
-            // What both have is not fetched.
+            // Charts that are the same on both sides are not fetched.
             let (old, new) = (&from.opened.release, &to.opened.release);
             let changed = |name: &str| old.chart_digests.get(name) != new.chart_digests.get(name);
             let read = (Stored::read(&from.opened, changed), Stored::read(&to.opened, changed));
@@ -78,7 +78,7 @@ pub async fn diff(
     Ok(diff)
 }
 
-/// One of the two releases, packed where it is a tree.
+/// One of the two releases. A source tree has been packed.
 struct Loaded {
     reference: String,
     from: LoadedFrom,
@@ -109,8 +109,10 @@ impl Loaded {
             LoadedFrom::Stored(selector) => selector,
         };
         match connection.resolve(config, reference, selector).await {
-            Ok(resolved) => Ok(Side::read(connection.read(), config, reference, resolved)),
-            // A directory of this name may be meant, which is written with a `./` before it.
+            Ok(resolved) => {
+                Ok(Side::read(connection.read(), config, reference, resolved).in_store(&connection.location))
+            }
+            // The user may mean a directory of this name, which needs `./` before it.
             Err(error) if Path::new(reference).is_dir() => {
                 Err(Error::NotADirectory { reference: reference.clone(), cause: Box::new(error) })
             }

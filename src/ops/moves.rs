@@ -139,7 +139,7 @@ impl Step<'_> {
     /// The release that the channel is to serve; each of its manifests and blobs is read once.
     fn side<'s>(&self, reads: ReadOnce<'s>) -> Side<'s> {
         let reference = self.record.from.as_deref().unwrap_or_default();
-        Side::read(reads, self.config, reference, self.resolved.clone())
+        Side::read(reads, self.config, reference, self.resolved.clone()).in_store(&self.source.location)
     }
 
     async fn attempt(&self, dry_run: bool) -> Result<MoveReport, Error> {

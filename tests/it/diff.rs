@@ -1,4 +1,4 @@
-//! Two releases, compared: what is said, of what nothing is fetched, and what others wrote into them.
+//! `diff`: what it shows, what it fetches and renders, and how it treats text from outside.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ fn compared(registry: &Registry, from: &str, to: &str) -> Value {
     value
 }
 
-/// Changes one template (with the chart's version), one value, one image.
+/// Changes a template (and the version of its chart), a value and an image.
 fn change(source: &Source) {
     let chart = std::fs::read_to_string(source.path(&format!("{CHART}/Chart.yaml"))).expect("a chart");
     source.write(&format!("{CHART}/Chart.yaml"), &chart.replace("version: \"0.1.0\"", "version: \"0.1.1\""));
@@ -35,7 +35,7 @@ fn change(source: &Source) {
     source.write("ee/appliance/releases/1.0.4/release.json", &images);
 }
 
-/// 1.0.3 in nightly, and the source changed since.
+/// Publishes 1.0.3 to nightly, and changes the source.
 fn published() -> (Source, Registry) {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
@@ -43,7 +43,7 @@ fn published() -> (Source, Registry) {
     (source, registry)
 }
 
-/// Each change as `what:name`.
+/// Returns each change as `KEY:NAME`.
 fn changes(diff: &Value) -> BTreeSet<String> {
     let names = |key: &'static str, name: &'static str| {
         let all = diff[key].as_array().expect("a list").iter();
@@ -55,7 +55,7 @@ fn changes(diff: &Value) -> BTreeSet<String> {
     all.into_iter().chain(more).flat_map(|(key, name)| names(key, name)).collect()
 }
 
-/// Exactly the template, the value and the image.
+/// Checks that a comparison shows the template, the value and the image, and nothing else.
 #[track_caller]
 fn shows_the_three(diff: &Value) {
     let expected = ["charts:email-service", "images:algaCore", "values:temporal.single-node.yaml"];
@@ -84,7 +84,7 @@ fn a_dry_run_shows_exactly_what_changed_and_so_do_the_published_releases() {
     shows_the_three(&dry["diff"]);
     let text = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run"]).ends(0).stdout;
     let (shown, plan) = (text.find("+          # one line more"), text.find("would publish 1.0.4"));
-    assert!(shown.is_some() && shown < plan, "the diff stands before the plan: {text}");
+    assert!(shown.is_some() && shown < plan, "the diff comes before the plan: {text}");
     let report = publish(&source, &registry, "1.0.4", "nightly", &["--output", "json"]).ends(0).json();
     assert!(report.get("diff").is_none());
     let after = compared(&registry, "1.0.3", "nightly");
@@ -96,7 +96,7 @@ fn a_dry_run_shows_exactly_what_changed_and_so_do_the_published_releases() {
 }
 
 #[test]
-fn a_first_publication_is_all_new() {
+fn everything_of_a_first_publication_is_new() {
     let (source, registry) = (Source::new(), Registry::start());
     let dry = publish(&source, &registry, "1.0.3", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
     valid("diff.json", &dry["diff"]);
@@ -121,7 +121,7 @@ fn a_source_tree_is_compared_with_any_store_and_two_stores_with_each_other() {
 }
 
 #[test]
-fn what_both_have_is_never_fetched() {
+fn charts_that_are_the_same_on_both_sides_are_never_fetched() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     registry.clear_log();
@@ -141,7 +141,7 @@ fn what_both_have_is_never_fetched() {
 }
 
 #[test]
-fn the_exit_code_says_changes_only_when_it_is_asked_to() {
+fn the_exit_code_tells_changes_only_with_detailed_exitcode() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     diff(&registry, "1.0.3", "1.0.4", &[]).ends(0);
@@ -157,7 +157,7 @@ fn the_exit_code_says_changes_only_when_it_is_asked_to() {
 }
 
 #[test]
-fn the_same_release_for_another_channel_is_no_change() {
+fn the_same_release_in_another_channel_is_not_a_change() {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.4"]);
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
@@ -166,7 +166,79 @@ fn the_same_release_for_another_channel_is_no_change() {
 }
 
 #[test]
-fn a_workflow_finds_files() {
+fn a_stat_and_a_list_of_names_have_a_line_for_each_change() {
+    let (source, registry) = published();
+    let deployment = format!("{CHART}/templates/deployment.yaml");
+    let text = std::fs::read_to_string(source.path(&deployment)).expect("a template");
+    std::fs::remove_file(source.path(&deployment)).expect("removed");
+    source.write(&format!("{CHART}/templates/server.yaml"), &text);
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let names = diff(&registry, "1.0.3", "1.0.4", &["--name-only"]).ends(0).stdout;
+    let expected = [
+        "charts/email-service/Chart.yaml",
+        "charts/email-service/templates/server.yaml",
+        "images/algaCore",
+        "values/temporal.single-node.yaml",
+    ];
+    assert_eq!(names.lines().collect::<Vec<_>>(), expected);
+    let stat = diff(&registry, "1.0.3", "1.0.4", &["--stat"]).ends(0).stdout;
+    let lines: Vec<&str> = stat.lines().collect();
+    assert!(lines[0].ends_with("| 2 +-") && lines[2].ends_with("| 62cdce38 -> feedbeef"), "{stat}");
+    let renamed = " charts/email-service/templates/{deployment.yaml => server.yaml} | 1 +";
+    assert_eq!((lines[1], lines[4]), (renamed, " 3 files changed, 3 insertions(+), 1 deletion(-)"), "{stat}");
+    assert_eq!(diff(&registry, "1.0.4", "nightly", &["--stat", "--detailed-exitcode"]).ends(0).stdout, "");
+    let renamed = &compared(&registry, "1.0.3", "1.0.4")["charts"][0]["files"][1];
+    let expected = (&json!("templates/deployment.yaml"), &json!("changed"), &json!(1));
+    assert_eq!((&renamed["renamedFrom"], &renamed["change"], &renamed["added"]), expected, "{renamed:#}");
+}
+
+#[test]
+fn combinations_of_flags_that_make_no_sense_are_refused() {
+    let registry = Registry::start();
+    let refused = |more: &[&str]| diff(&registry, "1.0.3", "1.0.4", more).ends(9);
+    for flag in ["--stat", "--name-only"] {
+        for format in ["json", "markdown", "html"] {
+            refused(&[flag, "--output", format]).says(&[&format!("`{flag}` prints text only"), "omit `--output`"]);
+        }
+        refused(&[flag, "--rendered"]).says(&[flag, "--rendered"]);
+    }
+    refused(&["--stat", "--name-only"]).says(&["--stat", "--name-only"]);
+    assert!(registry.log().is_empty());
+}
+
+#[test]
+fn text_is_as_wide_as_the_terminal_that_it_is_printed_on() {
+    let Some(script) = peer("script") else {
+        return missing("script is missing, which makes a terminal");
+    };
+    let (source, registry) = published();
+    source.write("ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml", "changed: true\n");
+    let reason = "one reason of many words ".repeat(20);
+    publish(&source, &registry, "1.0.4", "nightly", &["--reason", &reason]).ends(0);
+    // The columns of the terminal are set before the program starts, as a window does.
+    let shown = |columns: u16, tail: &str, environment: &[(&str, &str)]| {
+        let program =
+            format!("{:?} diff 1.0.3 nightly --no-pager --store {}", release().get_program(), store(&registry));
+        let command = format!("stty rows 24 cols {columns}; {program} {tail}");
+        let mut terminal = std::process::Command::new(&script);
+        terminal.args(["-qec", &command, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
+        let text = run(terminal.env("NO_COLOR", "1").envs(environment.iter().copied())).ends(0).stdout;
+        text.lines()
+            .filter(|line| line.contains("many words"))
+            .map(|line| line.trim_end().chars().count())
+            .max()
+            .expect("a line")
+    };
+    let widths = [shown(50, "", &[]), shown(120, "", &[]), shown(120, "", &[("COLUMNS", "70")])];
+    assert!(
+        (40..=50).contains(&widths[0]) && (100..=120).contains(&widths[1]) && (60..=70).contains(&widths[2]),
+        "{widths:?}"
+    );
+    assert!(shown(50, "| cat", &[]) > 300, "a pipe is not wrapped, though standard error is a terminal");
+}
+
+#[test]
+fn an_output_directory_has_the_reports_and_the_values_for_a_workflow() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     let directory = source.path("../out/deeper");
@@ -182,13 +254,13 @@ fn a_workflow_finds_files() {
     assert_eq!(read("report.md"), shown);
     assert!(read("report.html").starts_with("<!doctype html>"));
     let names = std::fs::read_dir(&directory).expect("a directory").count();
-    assert_eq!(names, 6, "nothing is left over");
+    assert_eq!(names, 6, "temporary files are removed");
     diff(&registry, "nightly", "nightly", &["--output-dir", &out]).ends(0);
     assert_eq!(read("has-changes"), "false\n");
 }
 
 #[test]
-fn colours_are_for_terminals_and_those_who_ask() {
+fn colours_are_used_on_terminals_and_where_variables_ask_for_them() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     let coloured = |environment: &[(&str, &str)]| {
@@ -228,7 +300,7 @@ fn releases_of_older_publishers_are_compared_by_their_versions() {
 }
 
 #[test]
-fn what_is_gone_or_broken_is_said_and_the_rest_is_shown() {
+fn missing_and_broken_artifacts_are_named_and_the_rest_is_compared() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     let repository = "org/charts/email-service";
@@ -259,7 +331,7 @@ fn what_is_gone_or_broken_is_said_and_the_rest_is_shown() {
 }
 
 #[test]
-fn removed_objects_and_fields_that_cannot_change_stand_at_the_top() {
+fn removed_objects_and_changes_of_immutable_fields_come_first() {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.4"]);
     let service = |address: &str| {
@@ -283,7 +355,7 @@ fn removed_objects_and_fields_that_cannot_change_stand_at_the_top() {
 }
 
 #[test]
-fn an_object_that_moves_to_another_kustomization_stands_at_the_top() {
+fn an_object_that_moves_to_another_kustomization_comes_first() {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.4"]);
     let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files, namespace: msp}\n";
@@ -306,7 +378,7 @@ fn an_object_that_moves_to_another_kustomization_stands_at_the_top() {
 }
 
 #[test]
-fn what_others_wrote_steers_neither_terminal_nor_page() {
+fn text_from_outside_steers_neither_terminal_nor_page() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     let mut evil = served(&registry, "1.0.4");
@@ -332,7 +404,7 @@ fn what_others_wrote_steers_neither_terminal_nor_page() {
     compared(&registry, "1.0.3", "nightly");
     for format in ["text", "markdown", "html", "json"] {
         let page = show(format);
-        assert!(page.contains("alert(1)"), "{format}: it is shown");
+        assert!(page.contains("alert(1)"), "{format}: the text is shown");
         assert!(!page.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{format}: {page}");
     }
     let html = show("html");
@@ -351,7 +423,7 @@ fn what_others_wrote_steers_neither_terminal_nor_page() {
 }
 
 #[test]
-fn what_the_cluster_would_get_is_rendered_where_the_programs_are() {
+fn rendered_objects_are_compared_and_a_chart_that_cannot_be_rendered_is_the_first_risk() {
     let Some(helm) = require("helm") else { return };
     let kubectl = peer("kubectl").or_else(|| peer("kustomize"));
     let (source, registry) = published();
@@ -375,17 +447,111 @@ fn what_the_cluster_would_get_is_rendered_where_the_programs_are() {
     assert!(changed.contains(&("alga-core", "helm msp/alga-core")), "the image reaches the Deployment: {rendered:#}");
     let built = changed.contains(&("appliance-values-temporal", "kustomize profiles/single-node"));
     assert_eq!(built, kubectl.is_some(), "{rendered:#}");
-    let notes = rendered["notes"].to_string();
+    let first = &found["risks"][0];
+    assert_eq!((&first["level"], &first["kind"]), (&json!("danger"), &json!("not-rendered")), "{found:#}");
+    let text = first["text"].as_str().expect("text");
     assert!(
-        notes.contains("helm msp/email-service") && notes.contains("not for you"),
-        "a chart that fails is said: {notes}"
+        text.starts_with("helm cannot render `msp/email-service` of `1.0.4`: ") && text.contains("not for you"),
+        "{text}"
     );
     let removed = rendered["objects"].as_array().expect("objects").iter().any(|object| object["change"] == "removed");
-    assert!(!removed, "what failed on one side is not removed: {rendered:#}");
+    assert!(!removed, "objects that could not be rendered on one side are not removed: {rendered:#}");
+}
+
+/// A directory with a helm that logs its arguments, and makes an object with a different value and one with a different name each time.
+fn random_helm(source: &Source) -> (std::path::PathBuf, std::path::PathBuf) {
+    let (directory, log) = (source.path("../bin"), source.path("../helm.log"));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    std::fs::write(&log, "").expect("written");
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> {log}\nn=$(wc -l < {log})\n[ \"$1\" = version ] && echo v0 && exit\n\
+         for last; do chart=$last; done\n\
+         printf 'apiVersion: v1\\nkind: ConfigMap\\nmetadata: {{name: c}}\\ndata: {{fixed: \"%s\", made: \"%s\"}}\\n' \"$(wc -c < $chart)\" \"$n\"\n\
+         printf -- '---\\napiVersion: v1\\nkind: Pod\\nmetadata: {{name: p-%s}}\\n' \"$n\"\n",
+        log = log.display()
+    );
+    let helm = directory.join("helm");
+    std::fs::write(&helm, script).expect("written");
+    let executable = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    std::fs::set_permissions(&helm, executable).expect("executable");
+    (directory, log)
 }
 
 #[test]
-fn without_the_programs_that_is_said() {
+fn only_charts_that_changed_or_whose_values_did_are_rendered_and_random_values_are_not_changes() {
+    let (source, registry) = published();
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let (path, log) = random_helm(&source);
+    let rendered = |from: &str, to: &str| {
+        std::fs::write(&log, "").expect("written");
+        let mut command = release();
+        command.args(["diff", from, to, "--store", &store(&registry), "--rendered", "--output", "json"]);
+        let found = run(command.env("PATH", &path)).ends(0).json();
+        valid("diff.json", &found);
+        let log = std::fs::read_to_string(&log).expect("a log");
+        let releases =
+            log.lines().filter_map(|line| line.split_once(" -- ")?.1.split(' ').next().map(ToOwned::to_owned));
+        (
+            found,
+            releases.fold(std::collections::BTreeMap::<_, usize>::new(), |mut all, one| {
+                *all.entry(one).or_default() += 1;
+                all
+            }),
+            log,
+        )
+    };
+    let (found, releases, _) = rendered("1.0.3", "1.0.4");
+    let expected = ["alga-core", "email-service", "temporal"].map(|name| (name.to_owned(), 4));
+    assert_eq!(
+        releases,
+        expected.into(),
+        "twice each release: the image, the chart and the values of these three changed"
+    );
+    let objects = found["rendered"]["objects"].as_array().expect("objects");
+    let changed: Vec<(&Value, &Value)> =
+        objects.iter().map(|object| (&object["file"], &object["fields"][0]["path"])).collect();
+    assert_eq!(changed, [(&json!("helm msp/email-service"), &json!("data.fixed"))], "{found:#}");
+    let random = found["rendered"]["random"].as_array().expect("random");
+    let of = |index: usize| (&random[index]["name"], &random[index]["fields"]);
+    assert_eq!(
+        (of(0), of(1)),
+        ((&json!("c"), &json!(["data.made"])), (&json!("(random) 1"), &json!(["metadata.name"])))
+    );
+    assert_eq!(random.len(), 6, "{found:#}");
+    let (found, _, log) = rendered("1.0.4", "nightly");
+    assert_eq!(log, "", "helm is not started for the same release");
+    assert_eq!(found["rendered"], json!({"programs": [], "notes": [], "objects": [], "random": []}));
+}
+
+#[test]
+fn values_that_helm_makes_at_random_are_told_from_changes() {
+    let Some(helm) = require("helm") else { return };
+    let (source, registry) = (Source::new(), Registry::start());
+    let secret = "{{- $ca := genCA \"ca\" 10 }}\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: made\n  annotations:\n    \
+                  id: {{ uuidv4 | quote }}\ndata:\n  password: {{ randAlphaNum 12 | quote }}\n  ca: |\n{{ $ca.Cert | indent 4 }}\n  fixed: ONE\n";
+    source.write(&format!("{CHART}/templates/made.yaml"), secret);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    change(&source);
+    source.write(&format!("{CHART}/templates/made.yaml"), &secret.replace("ONE", "TWO"));
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let mut command = release();
+    command.args(["diff", "1.0.3", "1.0.4", "--store", &store(&registry), "--rendered", "--output", "json"]);
+    let found = run(command.env("PATH", helm.parent().expect("a directory"))).ends(0).json();
+    valid("diff.json", &found);
+    let objects = found["rendered"]["objects"].as_array().expect("objects");
+    let made = objects.iter().find(|object| object["name"] == "made").expect("the ConfigMap");
+    let paths: Vec<&str> =
+        made["fields"].as_array().expect("fields").iter().filter_map(|field| field["path"].as_str()).collect();
+    assert_eq!(paths, ["data.fixed"], "{made:#}");
+    let random = json!([{
+        "kind": "ConfigMap", "namespace": "", "name": "made", "group": "", "file": "helm msp/email-service",
+        "fields": ["data.ca", "data.password", "metadata.annotations.id"],
+    }]);
+    assert_eq!(found["rendered"]["random"], random);
+}
+
+#[test]
+fn missing_programs_are_named() {
     let (source, registry) = published();
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     let mut command = release();
@@ -395,7 +561,7 @@ fn without_the_programs_that_is_said() {
 }
 
 #[test]
-fn a_chart_that_was_packed_anew_has_the_same_content() {
+fn a_chart_that_was_packed_again_has_the_same_content() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     let repository = "org/charts/temporal";
@@ -412,11 +578,11 @@ fn a_chart_that_was_packed_anew_has_the_same_content() {
     assert_eq!(changes(&found), ["charts:temporal".to_owned()].into(), "{found:#}");
     assert_eq!((&found["charts"][0]["repacked"], &found["charts"][0]["files"]), (&json!(true), &json!([])));
     let text = diff(&registry, "1.0.3", "1.0.4", &[]).ends(0).stdout;
-    assert!(text.contains("~ temporal 0.1.0, repacked, same content"), "{text}");
+    assert!(text.contains("~ temporal 0.1.0, repacked with the same content"), "{text}");
 }
 
 #[test]
-fn values_that_no_template_reads_any_more_are_a_risk() {
+fn values_that_only_the_older_templates_read_are_a_risk() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     change(&source);
@@ -424,15 +590,15 @@ fn values_that_no_template_reads_any_more_are_a_risk() {
     let text = std::fs::read_to_string(source.path(&template)).expect("a template");
     source.write(&template, &text.replace("existingSecret", "secretName"));
     let dry = publish(&source, &registry, "1.0.4", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
-    let expected = "`email-service.single-node.yaml`: `outbound.existingSecret` is set, and no template of chart `email-service` mentions it any more";
+    let expected = "`email-service.single-node.yaml`: `outbound.existingSecret` is set, but no template of chart `email-service` mentions it any more";
     let mut risks = dry["diff"]["risks"].as_array().expect("risks").clone();
-    // The checks find the same, by another way.
+    // The checks of `lint` find the same risk.
     risks.retain(|risk| risk["kind"] != "lint");
     assert_eq!(risks, [json!({"level": "warning", "kind": "unread-values", "text": expected})]);
 }
 
 #[test]
-fn a_terminal_gets_a_pager_and_a_job_does_not() {
+fn a_pager_is_used_on_a_terminal_and_not_in_a_job() {
     let Some(script) = peer("script") else {
         return missing("script is missing, which makes a terminal");
     };
@@ -450,5 +616,9 @@ fn a_terminal_gets_a_pager_and_a_job_does_not() {
     {
         assert!(!shown(more, &[environment]).contains("paged:"), "{more} {environment:?}");
     }
-    assert!(shown("", &[("PAGER", "no-such-pager")]).contains("1.0.3 → 1.0.4"), "without a pager it is shown too");
+    let unpaged = shown("", &[("PAGER", "no-such-pager"), ("NO_COLOR", "1")]);
+    assert!(
+        unpaged.contains("1.0.3 (sha256:") && unpaged.contains(") → 1.0.4 ("),
+        "without a pager, the text is printed: {unpaged}"
+    );
 }

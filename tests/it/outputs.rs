@@ -1,4 +1,4 @@
-//! What a command leaves for the next step of a workflow, in Argo and in GitHub Actions.
+//! The files and variables that a command writes for the next step of a workflow, in Argo and in GitHub Actions.
 
 use std::fs;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ impl Step {
 }
 
 #[test]
-fn every_value_and_report_is_a_file_and_nothing_else_is_left() {
+fn every_value_and_report_is_a_file_and_there_are_no_others() {
     let step = Step::new();
     step.publish("1.0.3", &[]).ends(0);
     let mut all = [&VALUES[..], &REPORTS].concat();
@@ -70,7 +70,7 @@ fn every_value_and_report_is_a_file_and_nothing_else_is_left() {
 }
 
 #[test]
-fn a_dry_run_says_what_the_channel_serves_now() {
+fn a_dry_run_writes_the_digest_that_the_channel_points_to_now() {
     let step = Step::new();
     with_images(&step.source, &["1.0.4"]);
     step.publish("1.0.3", &["--dry-run"]).ends(0);
@@ -84,7 +84,7 @@ fn a_dry_run_says_what_the_channel_serves_now() {
 }
 
 #[test]
-fn a_failure_leaves_its_report_and_no_value_of_the_run_before() {
+fn a_failure_writes_its_report_and_removes_the_values_of_the_run_before() {
     let step = Step::new();
     step.publish("1.0.3", &[]).ends(0);
     step.source.append("helm/values.yaml", "\nother: content\n");
@@ -97,7 +97,7 @@ fn a_failure_leaves_its_report_and_no_value_of_the_run_before() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_known_before_anything_is_sent() {
+fn a_directory_that_cannot_be_written_fails_before_the_first_request() {
     let step = Step::new();
     fs::write(step.path("out"), "a file").expect("written");
     step.publish("1.0.3", &[]).ends(1).says(&["--output-dir", "out"]);
@@ -105,7 +105,7 @@ fn a_directory_that_cannot_be_written_is_known_before_anything_is_sent() {
 }
 
 #[test]
-fn github_gets_its_outputs_its_summary_and_its_annotations() {
+fn github_gets_outputs_a_summary_and_annotations() {
     let source = Source::new();
     let [output, summary] = ["output", "summary"].map(|name| source.path("..").join(name).display().to_string());
     fs::write(&output, "before=1\n").expect("written");
@@ -131,7 +131,7 @@ fn github_gets_its_outputs_its_summary_and_its_annotations() {
 }
 
 #[test]
-fn a_comparison_leaves_what_a_publication_leaves() {
+fn a_comparison_writes_the_same_files_as_a_publication() {
     let (step, out) = (Step::new(), "out");
     with_images(&step.source, &["1.0.4"]);
     step.publish("1.0.3", &[]).ends(0);
@@ -151,11 +151,11 @@ fn a_comparison_leaves_what_a_publication_leaves() {
     assert_eq!(fs::read_to_string(path("output")).expect("outputs"), expected);
     assert_eq!(fs::read_to_string(path("summary")).expect("a summary").trim(), step.value("report.md"));
     let files = ["changes.json", "digest", "has-changes", "report.html", "report.md", "version"];
-    assert_eq!(step.files(), files, "and no value of the publication before");
+    assert_eq!(step.files(), files, "the values of the publication before are removed");
     diff("9.9.9").ends(1);
     assert_eq!(step.files(), ["report.html", "report.md"]);
     assert!(step.value("report.md").contains("exit code 1"));
-    // A version that is more than one line is no line of its own.
+    // A version of several lines must not add a line to the outputs.
     let mut evil = served(&step.registry, "1.0.4");
     evil["version"] = "1.0.4\nhas-changes=false".into();
     put_release(&step.registry, "evil", &evil, &serde_json::json!({}));
@@ -165,18 +165,18 @@ fn a_comparison_leaves_what_a_publication_leaves() {
 }
 
 #[test]
-fn a_dry_run_that_is_refused_shows_first_what_it_is_about() {
+fn a_refused_dry_run_shows_the_comparison_after_the_refusal() {
     let step = Step::new();
     with_images(&step.source, &["1.0.2"]);
     step.publish("1.0.3", &[]).ends(0);
     step.source.append("ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml", "older: true\n");
     let refused = step.publish("1.0.2", &["--dry-run"]).ends(3).says(&["newer than 1.0.2"]);
     assert!(refused.stdout.contains("+older: true"), "{}", refused.stdout);
-    assert_eq!(step.files(), ["report.html", "report.md"], "no value that a next step could act on");
+    assert_eq!(step.files(), ["report.html", "report.md"], "a next step finds no value to act on");
     for report in ["report.md", "report.html"] {
         let report = step.value(report);
         let (why, what) = (report.find("exit code 3"), report.find("+older: true"));
-        assert!(why.is_some() && why < what, "the refusal, then what it is about: {report}");
+        assert!(why.is_some() && why < what, "the refusal comes before the comparison: {report}");
     }
     assert_eq!(step.publish("1.0.2", &["--dry-run", "--output", "json"]).ends(3).stdout, "");
     publish(&step.source, &step.registry, "1.0.2", "nightly", &["--no-channel"]).ends(0);
@@ -186,7 +186,7 @@ fn a_dry_run_that_is_refused_shows_first_what_it_is_about() {
     };
     assert!(promote(&["--dry-run"]).says(&["newer than 1.0.2"]).stdout.contains("+older: true"));
     assert!(promote(&["--dry-run", "--if-current", "none"]).stdout.contains("+older: true"));
-    assert_eq!(promote(&[]).stdout, "", "who does not ask what would change is told why alone");
+    assert_eq!(promote(&[]).stdout, "", "without `--dry-run`, only the refusal is printed");
     let temporal = step.registry.tags("org/charts/temporal")["0.1.0"].clone();
     step.registry.remove_manifest("org/charts/temporal", &temporal);
     let back = ["rollback", "nightly", "--to", "1.0.2", "--reason", "x", "--store", &store, "--dry-run"];
@@ -194,7 +194,7 @@ fn a_dry_run_that_is_refused_shows_first_what_it_is_about() {
 }
 
 #[test]
-fn what_others_wrote_is_no_command_to_the_runner_of_a_job() {
+fn text_from_outside_is_not_a_command_to_the_runner_of_a_job() {
     let step = Step::new();
     with_images(&step.source, &["1.0.4"]);
     let commands = "a: 1\n::set-output name=digest::evil\nb: ##[set-output name=digest]evil\n";
@@ -262,14 +262,14 @@ fn no_secret_reaches_a_file() {
     }
 }
 
-/// The example of a language in `docs/ci.md`.
+/// Returns the example in `docs/ci.md` that is written in a language.
 fn example(language: &str) -> String {
     let text = fs::read_to_string(root("docs/ci.md")).expect("the page");
     let (_, rest) = text.split_once(&format!("```{language}\n")).expect("an example");
     rest.split_once("```").expect("its end").0.to_owned()
 }
 
-/// A stage whose configuration names its registry, and a shell in its source with the program on the path.
+/// Starts a shell in the source of a stage, with the program on the path and the registry of the stage in the configuration.
 fn shell(stage: &Stage, script: &str) -> Command {
     let prefix = format!("prefix: {}\n", store(&stage.registry));
     stage.source.write("alga-release.yaml", &prefix);
@@ -282,14 +282,14 @@ fn shell(stage: &Stage, script: &str) -> Command {
 }
 
 #[test]
-fn the_script_for_any_ci_publishes_and_passes_the_exit_code_on() {
+fn the_script_for_any_ci_publishes_and_returns_the_exit_code() {
     let Some(stage) = Stage::new() else { return };
     let script = example("sh");
     let ran = run(shell(&stage, &script).env("VERSION", "1.0.3")).ends(0);
     let digest = &stage.registry.tags(RELEASES)["1.0.3"];
     assert!(ran.stdout.contains(&format!("release {digest}, changed: true")), "{}", ran.stdout);
     run(shell(&stage, &script).env("VERSION", "nightly-1")).ends(9);
-    // The report of the run before is no report of this one.
+    // The report of the run before must not be taken for the report of this run.
     stage.source.append("helm/values.yaml", "\nother: content\n");
     run(shell(&stage, &script).env("VERSION", "1.0.3")).ends(3).says(&["refused by a rule"]);
 }
@@ -310,7 +310,7 @@ fn the_job_for_github_actions_publishes() {
     run(shell.env("ALGA_REGISTRY_USERNAME", "robertisaacs")).ends(0);
     let said = || fs::read_to_string(&summary).expect("a summary");
     assert!(said().contains("published 1.0.4-nightly.7"), "{}", said());
-    // What the next step uploads is where the job says.
+    // The job uploads the directory that the reports are in.
     let upload = steps.iter().find(|step| step["uses"].as_str().is_some_and(|uses| uses.contains("upload")));
     let reports = stage.source.path(upload.expect("the step")["with"]["path"].as_str().expect("a path"));
     assert!(reports.join("report.html").is_file());

@@ -1,4 +1,4 @@
-//! Outputs are as their published schemas say.
+//! Checks that the JSON outputs are valid under their published schemas.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub fn valid(schema: &str, instance: &Value) {
 }
 
 #[test]
-fn reports_plans_and_releases_are_as_their_schemas_say() {
+fn reports_plans_and_releases_are_valid_under_their_schemas() {
     let source = Source::new();
     let layout = source.layout();
     let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout, "--output", "json"];
@@ -37,7 +37,7 @@ fn reports_plans_and_releases_are_as_their_schemas_say() {
 }
 
 #[test]
-fn moves_histories_verifications_and_what_is_in_use_are_as_their_schemas_say() {
+fn moves_histories_verifications_and_references_in_use_are_valid_under_their_schemas() {
     let source = Source::new();
     let layout = source.layout();
     source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &layout]).ends(0);
@@ -59,7 +59,7 @@ fn moves_histories_verifications_and_what_is_in_use_are_as_their_schemas_say() {
 }
 
 #[test]
-fn copies_are_as_their_schema_says() {
+fn copies_are_valid_under_their_schema() {
     let (registry, elsewhere, target) = (Registry::start(), Registry::start(), Registry::start());
     let (source, _) = release(&registry, &elsewhere);
     let archive = format!("oci-archive:{}", source.path("release.tar").display());
@@ -82,7 +82,7 @@ fn copies_are_as_their_schema_says() {
 }
 
 #[test]
-fn what_the_appliance_prints_and_remembers_is_as_its_schemas_say() {
+fn the_output_and_the_state_of_the_appliance_are_valid_under_their_schemas() {
     let source = Source::new();
     let layout = source.layout();
     source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &layout]).ends(0);

@@ -27,22 +27,24 @@ const CHANGES: u8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Before: channel, version, digest or ./tree
+    /// The older release: a channel, a version, a digest or a source tree such as `./path`
     #[arg(value_name = "A")]
     from: String,
-    /// After: channel, version, digest or ./tree
+    /// The newer release: a channel, a version, a digest or a source tree such as `./path`
     #[arg(value_name = "B")]
     to: String,
-    /// Exit with 2 when something changes
+    /// Exit with code 2 when the releases differ
     #[arg(long)]
     detailed_exitcode: bool,
-    /// Requests at once
+    /// Number of requests at a time
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// Compare what the cluster would get too, with the helm and kubectl on the path
+    /// Also render both releases with the helm and kubectl on the PATH, and compare the objects
     #[arg(long)]
     rendered: bool,
-    /// Store of B [default: the same]
+    #[command(flatten)]
+    brief: BriefArgs,
+    /// Store of B [default: the store of A]
     #[arg(long, value_name = "STORE", help_heading = "Store")]
     other_store: Option<String>,
     #[command(flatten)]
@@ -55,12 +57,24 @@ pub struct Args {
     profile: ProfileArgs,
     #[command(flatten)]
     outputs: OutputsArgs,
-    /// Print at once, also on a terminal
+    /// Print without a pager, also on a terminal
     #[arg(long, help_heading = "Output")]
     no_pager: bool,
 }
 
-/// What a source tree is compared as.
+/// Forms of the text that name every change and show none.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+struct BriefArgs {
+    /// Print a line for each file, image and key that differs, with the count of its lines
+    #[arg(long, conflicts_with_all = ["rendered", "name_only"])]
+    stat: bool,
+    /// Print only the name of each file, image and key that differs
+    #[arg(long, conflicts_with = "rendered")]
+    name_only: bool,
+}
+
+/// How a source tree is packed before it is compared.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Source")]
 struct TreeArgs {
@@ -87,6 +101,12 @@ enum DiffFormat {
 }
 
 pub fn run(args: &Args, log: &Log) -> Result<ExitCode, Failure> {
+    let short =
+        [(args.brief.stat, "--stat"), (args.brief.name_only, "--name-only")].into_iter().find(|(given, _)| *given);
+    if let Some((_, flag)) = short.filter(|_| args.common.output.output != DiffFormat::Text) {
+        let hint = format!("omit `--output`, or omit `{flag}`: the other formats contain every file with its changes");
+        return Err(Failure::usage_hint(format!("`{flag}` prints text only"), hint));
+    }
     let outputs = Outputs::open(&args.outputs)?;
     let diff = outputs.unless_failed(compared(args, log), Format::Text)?;
     show(args, &diff, &outputs)?;
@@ -186,6 +206,8 @@ fn show(args: &Args, diff: &Diff, outputs: &Outputs) -> Result<(), Failure> {
     let outcome = ops::Outcome::from(diff);
     outputs.write(&outcome)?;
     match args.common.output.output {
+        DiffFormat::Text if args.brief.stat => pager::show(&render::stat(diff, pager::style()), !args.no_pager),
+        DiffFormat::Text if args.brief.name_only => pager::show(&render::name_only(diff), !args.no_pager),
         DiffFormat::Text => pager::show(&render::text(diff, pager::style()), !args.no_pager),
         DiffFormat::Json => output::write_stdout(&outcome.changes),
         DiffFormat::Markdown => output::write_text(&outcome.markdown),

@@ -1,6 +1,6 @@
-//! Long text for people: in their pager when they sit at a terminal, straight out otherwise.
+//! Shows long text in the user's pager on a terminal, and prints it otherwise.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::{IsTerminal, Write as _, stdout};
 use std::process::{Command, Stdio};
 
 use alga_release::diff::render::Style;
@@ -9,26 +9,28 @@ use crate::environment;
 use crate::failure::Failure;
 use crate::output;
 
-/// Columns where nobody says how many there are.
-const WIDTH: usize = 100;
-/// Fewer make no sentence.
+/// Fewest columns that text is wrapped at, however narrow the terminal is.
 const LEAST: usize = 40;
 
-/// How text is shown on standard output.
+/// Returns how text looks on standard output: as wide as `COLUMNS` says, else as the terminal there, else not wrapped.
 pub fn style() -> Style {
-    let width = environment::variable("COLUMNS").and_then(|columns| columns.parse().ok());
-    let width = width.or_else(|| terminal_size::terminal_size().map(|(columns, _)| columns.0.into()));
-    let colour = environment::colour(std::io::stdout().is_terminal());
-    Style { colour, width: width.unwrap_or(WIDTH).max(LEAST) }
+    let columns = environment::variable("COLUMNS").and_then(|columns| columns.parse().ok());
+    // Only standard output counts: a terminal on standard error does not make a file narrow.
+    let terminal = || terminal_size::terminal_size_of(stdout()).map(|(columns, _)| columns.0.into());
+    let width = columns.filter(|columns| *columns > 0).or_else(terminal);
+    Style {
+        colour: environment::colour(stdout().is_terminal()),
+        width: width.map_or(usize::MAX, |width: usize| width.max(LEAST)),
+    }
 }
 
-/// Shows a text: paged on a terminal, unless that is not wanted or nobody is there to page.
+/// Shows a text in the pager on a terminal, and prints it where there is no terminal or no pager, or where `paged` is false.
 pub fn show(text: &str, paged: bool) -> Result<(), Failure> {
-    let paged = paged && std::io::stdout().is_terminal() && environment::variable("CI").is_none();
+    let paged = paged && stdout().is_terminal() && environment::variable("CI").is_none();
     if paged && page(text) { Ok(()) } else { output::write_text(text) }
 }
 
-/// Was it shown by `$PAGER`, or by less?
+/// Shows a text by `$PAGER`, or else by less, and reports whether that worked.
 fn page(text: &str) -> bool {
     let mut command = match std::env::var("PAGER") {
         Ok(pager) if pager.is_empty() || pager == "cat" => return false,
@@ -44,9 +46,9 @@ fn page(text: &str) -> bool {
     }
     let Ok(mut child) = command.stdin(Stdio::piped()).spawn() else { return false };
     if let Some(mut stdin) = child.stdin.take() {
-        // Who has seen enough closes the pager before all was written.
+        // The user may close the pager before all of the text is written.
         let _ = stdin.write_all(text.as_bytes());
     }
-    // What the shell does not find ends with 127.
+    // The shell ends with 127 when it does not find the pager, and with 126 when it cannot start the pager.
     child.wait().is_ok_and(|status| !matches!(status.code(), Some(126 | 127)))
 }

@@ -1,5 +1,5 @@
-//! One page for everybody: no script, nothing remote, all styles inside, so that it shows under the content security policy of
-//! Argo's UI as it does from a disk. Folds are `<details>`: they need no mouse.
+//! Renders a comparison as one HTML page without scripts and remote parts, so that it looks the same under the content security
+//! policy of Argo's UI as from a file. Folds are `<details>`, which the keyboard can open.
 
 use std::fmt::Write as _;
 
@@ -7,15 +7,15 @@ use super::Diff;
 use super::outline::{self, Block, Entry, Mark, Span, Tone};
 use crate::text::shown;
 
-/// Folds with at most so many lines are open.
+/// Most lines of a fold that is open at first.
 const OPEN: usize = 60;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The page asks for no more than Argo's UI grants.
+/// Content security policy of the page, no wider than that of Argo's UI.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// Renders a comparison.
+/// Renders a comparison as a page.
 pub fn render(diff: &Diff) -> String {
     let outline = outline::of(diff);
     let title = escaped(&super::title(diff));
@@ -89,9 +89,9 @@ fn size(entry: &Entry) -> usize {
     entry.details.iter().map(block).sum()
 }
 
-/// Lines of a diff; it scrolls by itself, and by keys once it has the focus.
+/// Writes the lines of a diff. Long lines scroll on their own, by the keyboard too: the block takes the focus.
 fn lines(lines: &[String], page: &mut String) {
-    *page += "<pre tabindex=\"0\">";
+    *page += "<pre tabindex=\"0\"><span>";
     for line in lines {
         let text = escaped(line);
         let _ = match line.as_bytes().first() {
@@ -101,12 +101,12 @@ fn lines(lines: &[String], page: &mut String) {
             _ => writeln!(page, "{text}"),
         };
     }
-    *page += "</pre>\n";
+    *page += "</span></pre>\n";
 }
 
 fn inline(spans: &[Span]) -> String {
     let span = |span: &Span| match span.tone {
-        Tone::Plain => escaped(&span.text),
+        Tone::Plain | Tone::Title => escaped(&span.text),
         Tone::Faint => format!("<small>{}</small>", escaped(&span.text)),
         Tone::Code => format!("<code>{}</code>", escaped(&span.text)),
     };

@@ -1,12 +1,12 @@
-//! The value itself, by `docs/schemas/diff.json`.
+//! Renders a comparison as JSON, which `docs/schemas/diff.json` describes.
 
 use super::Diff;
 
-/// Indented JSON with a line end.
+/// Renders a comparison as indented JSON with a line end.
 ///
 /// # Panics
-/// Never: it has text keys alone.
+/// Never, because every key of the value is a string.
 pub fn render(diff: &Diff) -> Vec<u8> {
-    let json = serde_json::to_string_pretty(diff).expect("a diff has text keys alone");
+    let json = serde_json::to_string_pretty(diff).expect("every key of a diff is a string");
     (crate::text::json(json) + "\n").into_bytes()
 }

@@ -1,25 +1,25 @@
-//! For a pull request or a job's summary: folded, and never longer than a comment may be. What comes from outside stands in
-//! `<code>`, where it makes neither links nor mentions.
+//! Renders a comparison as Markdown for a pull request or the summary of a job: folded, and never longer than a comment may be. Text
+//! from outside is in `<code>`, where it makes neither links nor mentions. Digests are shortened.
 
 use std::fmt::Write as _;
 
 use super::Diff;
 use super::outline::{self, Block, Entry, Mark, Outline, Span, Tone};
 
-/// Most characters of a comment. <https://github.com/orgs/community/discussions/27190>
+/// Most characters that a comment may have. <https://github.com/orgs/community/discussions/27190>
 pub const LIMIT: usize = 65_536;
 
-const CUT: &str = "\n**Cut here: a comment holds no more.** ";
+const CUT: &str = "\n**Cut here, at the longest that a comment may be.** ";
 
-/// How many lines of each listing are shown, until everything is named.
+/// Counts of lines that are shown of each listing. Each is tried until every change is named.
 const LISTINGS: [usize; 5] = [usize::MAX, 200, 40, 10, 0];
 
-/// Renders a comparison. What is too much loses lines before it loses names.
+/// Renders a comparison as Markdown. A comparison that is too long loses lines of files before it loses names.
 pub fn render(diff: &Diff) -> String {
     render_within(diff, LIMIT)
 }
 
-/// The same, in so many characters: for a comment that says something else too.
+/// Renders a comparison in at most `limit` characters, for a comment that has other text too.
 pub fn render_within(diff: &Diff, limit: usize) -> String {
     let outline = outline::of(diff);
     let title = super::title(diff);
@@ -35,17 +35,17 @@ pub fn render_within(diff: &Diff, limit: usize) -> String {
 
 struct Page {
     text: String,
-    /// In characters.
+    /// Length of the text in characters.
     length: usize,
-    /// Of characters.
+    /// Most characters that the text may have.
     limit: usize,
-    /// Characters that are needed to close what is open.
+    /// Characters that are needed to close the open folds.
     reserved: usize,
-    /// Lines of a listing that are shown.
+    /// Most lines that are shown of a listing.
     shown: usize,
-    /// Entries that did not fit.
+    /// Count of entries that did not fit.
     left_out: usize,
-    /// Lines of listings that are not shown.
+    /// Count of lines of listings that are not shown.
     lines: usize,
 }
 
@@ -80,7 +80,7 @@ impl Page {
         self.text
     }
 
-    /// Appends, when it fits.
+    /// Appends a text if it fits, and reports whether it did.
     fn put(&mut self, text: &str) -> bool {
         let length = text.chars().count();
         let fits = self.length + length + self.reserved <= self.limit;
@@ -96,7 +96,7 @@ impl Page {
         let leaf = entry.details.is_empty();
         let tail = "\n</details>\n\n";
         if leaf {
-            // Below a fold, a list begins after an empty line, which every fold ends its summary with.
+            // In a fold, a list begins after an empty line, which the summary of every fold ends with.
             self.left_out += usize::from(!self.put(&format!("- {mark}{spans}\n")));
             return;
         }
@@ -138,14 +138,14 @@ fn mark(mark: Mark) -> &'static str {
 
 fn inline(spans: &[Span]) -> String {
     let span = |span: &Span| match span.tone {
-        Tone::Plain => escaped(&span.text),
+        Tone::Plain | Tone::Title => escaped(&span.text),
         Tone::Faint => format!("<sub>{}</sub>", escaped(&span.text)),
-        Tone::Code => format!("<code>{}</code>", escaped(&span.text)),
+        Tone::Code => format!("<code>{}</code>", escaped(&super::short_digests(&span.text))),
     };
     spans.iter().map(span).collect()
 }
 
-/// Nothing in it is HTML or Markdown any more. A comment inside an address keeps it from becoming a link.
+/// Escapes everything that is HTML or Markdown. A comment inside an address keeps the address from becoming a link.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
@@ -166,7 +166,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A block that no line in it can end.
+/// Puts lines into a fenced block whose fence is longer than any run of backticks in them.
 fn fenced(lines: &[String]) -> String {
     let longest = lines.iter().flat_map(|line| line.split(|c| c != '`')).map(str::len).max().unwrap_or(0);
     let fence = "`".repeat((longest + 1).max(3));

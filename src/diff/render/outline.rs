@@ -1,32 +1,35 @@
-//! What every rendering for people says, and in which order; how it looks is theirs.
+//! The sentences that text, Markdown and HTML share, in their order. Each of these renderings decides only how they look.
 
 use super::super::chart::{ChartChange, FileChange, Part};
 use super::super::fields::FieldChange;
 use super::super::lines::{Blob, Change, Delta};
 use super::super::objects::ObjectChange;
+use super::super::random::RandomFields;
 use super::super::risk::Level;
 use super::super::side::Identity;
 use super::super::value::{Count, Diff, ImageChange, ImageState};
 
-/// How a piece of text is meant.
+/// The role of a piece of text, from which a rendering chooses how the text looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// Our own words.
+    /// Words of the program.
     Plain,
-    /// From outside: a name, a value.
+    /// A name or a value that comes from a release.
     Code,
-    /// Our own words, beside the point.
+    /// Words of the program that a reader may skip.
     Faint,
+    /// The title of the report.
+    Title,
 }
 
-/// A piece of text.
+/// A piece of a sentence.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     pub text: String,
     pub tone: Tone,
 }
 
-/// What an entry is.
+/// The sign before an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     Added,
@@ -47,7 +50,7 @@ impl From<Change> for Mark {
     }
 }
 
-/// One thing, and what stands below it.
+/// One change, with its details.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub mark: Mark,
@@ -55,7 +58,7 @@ pub(super) struct Entry {
     pub details: Vec<Block>,
 }
 
-/// What stands below an entry.
+/// A detail of an entry.
 #[derive(Clone, Debug)]
 pub(super) enum Block {
     Entry(Entry),
@@ -63,14 +66,14 @@ pub(super) enum Block {
     Lines(Vec<String>),
 }
 
-/// Entries of one kind.
+/// A title with the entries below it.
 #[derive(Clone, Debug)]
 pub(super) struct Section {
     pub title: &'static str,
     pub entries: Vec<Entry>,
 }
 
-/// A comparison as people read it.
+/// The parts of a report.
 #[derive(Clone, Debug)]
 pub(super) struct Outline {
     pub sides: Vec<(&'static str, Vec<Span>)>,
@@ -82,6 +85,10 @@ pub(super) fn plain(text: impl Into<String>) -> Span {
     Span { text: text.into(), tone: Tone::Plain }
 }
 
+pub(super) fn title(text: String) -> Span {
+    Span { text, tone: Tone::Title }
+}
+
 fn faint(text: impl Into<String>) -> Span {
     Span { text: text.into(), tone: Tone::Faint }
 }
@@ -90,7 +97,7 @@ fn code(text: &str) -> Span {
     Span { text: crate::text::shown(text), tone: Tone::Code }
 }
 
-/// A sentence whose names stand between backticks.
+/// Splits a sentence at its backticks, between which names are.
 fn sentence(text: &str) -> Vec<Span> {
     let part = |(at, part): (usize, &str)| if at % 2 == 0 { plain(part) } else { code(part) };
     text.split('`').enumerate().filter(|(_, part)| !part.is_empty()).map(part).collect()
@@ -100,9 +107,9 @@ fn entry(mark: impl Into<Mark>, spans: Vec<Span>) -> Entry {
     Entry { mark: mark.into(), spans, details: Vec::new() }
 }
 
-/// The outline of a comparison.
+/// Returns the outline of a comparison.
 pub(super) fn of(diff: &Diff) -> Outline {
-    let before = diff.from.as_ref().map_or_else(|| vec![plain("nothing: there is no release yet")], identity);
+    let before = diff.from.as_ref().map_or_else(|| vec![plain("no release yet")], identity);
     let sides = vec![("from", before), ("to", identity(&diff.to))];
     let mut sections = Vec::new();
     let mut add = |title, entries: Vec<Entry>| {
@@ -123,12 +130,16 @@ pub(super) fn of(diff: &Diff) -> Outline {
     add("Objects of the overlay", diff.objects.iter().filter(|object| !object.pin).map(object).collect());
     add("Files of the overlay", diff.overlay.iter().filter(|file| !file.pin).map(file).collect());
     add("Other keys of the release", fields(&diff.other).collect());
-    add("Written by the publisher", pins(diff));
+    add("Pins", pins(diff));
     if let Some(rendered) = &diff.rendered {
         let notes = rendered.notes.iter().map(|note| entry(Mark::Note, sentence(note)));
         let programs =
             rendered.programs.iter().map(|program| entry(Mark::Note, vec![plain("rendered by "), code(program)]));
-        add("What the cluster would get", programs.chain(notes).chain(rendered.objects.iter().map(object)).collect());
+        let random = rendered.random.iter().map(made_at_random);
+        add(
+            "Rendered objects",
+            programs.chain(notes).chain(random).chain(rendered.objects.iter().map(object)).collect(),
+        );
     }
     Outline { sides, summary: summary(diff), sections }
 }
@@ -152,10 +163,10 @@ fn identity(side: &Identity) -> Vec<Span> {
     spans
 }
 
-/// One line: what differs, counted.
+/// Returns one line with the counts of the changes.
 fn summary(diff: &Diff) -> String {
     if !diff.has_changes {
-        return "the same release: nothing differs".to_owned();
+        return "the releases are the same".to_owned();
     }
     let summary = &diff.summary;
     let counts = [
@@ -171,9 +182,9 @@ fn summary(diff: &Diff) -> String {
         parts.push("the control plane".to_owned());
     }
     if summary.pins > 0 {
-        parts.push(format!("{} pins of the publisher", summary.pins));
+        parts.push(format!("{} pin{}", summary.pins, if summary.pins == 1 { "" } else { "s" }));
     }
-    if parts.is_empty() { "nothing differs but the release itself".to_owned() } else { parts.join(" · ") }
+    if parts.is_empty() { "only the release manifest differs".to_owned() } else { parts.join(" · ") }
 }
 
 fn counted(what: &str, count: Count) -> String {
@@ -187,7 +198,7 @@ fn counted(what: &str, count: Count) -> String {
     }
 }
 
-/// `from → to`, or the one that there is.
+/// Returns `from → to`, or the only one of the two.
 fn arrow(from: Option<Span>, to: Option<Span>) -> Vec<Span> {
     match (from, to) {
         (Some(from), Some(to)) => vec![from, plain(" → "), to],
@@ -204,10 +215,10 @@ fn chart(chart: &ChartChange) -> Entry {
         _ => spans.extend(arrow(from.map(version), to.map(version))),
     }
     if chart.repacked {
-        spans.push(plain(", repacked, same content"));
+        spans.push(plain(", repacked with the same content"));
     }
     if chart.external {
-        spans.push(plain(", from a repository of somebody else: not looked into"));
+        spans.push(plain(", from the repository of another publisher, not compared"));
     }
     let mut entry = entry(chart.change, spans);
     let short = |state: &super::super::chart::ChartState| state.digest.as_ref().map(|digest| code(digest.as_str()));
@@ -216,7 +227,7 @@ fn chart(chart: &ChartChange) -> Entry {
         entry.details.push(note([vec![faint("digest ")], digests].concat()));
     }
     if let Some(reason) = &chart.not_compared {
-        entry.details.push(note(vec![plain("files not compared: "), code(reason)]));
+        entry.details.push(note(vec![plain("the files were not compared: "), code(reason)]));
     }
     let named = chart.app_version.iter().chain(&chart.dependencies).chain(&chart.metadata);
     entry.details.extend(fields(named).map(Block::Entry));
@@ -237,13 +248,20 @@ fn file(file: &FileChange) -> Entry {
         Part::Crds => "CRD ",
         Part::Templates => "template ",
     };
-    let mut entry = entry(file.change, vec![plain(part), code(&file.path)]);
+    let renamed = file.renamed_from.as_deref();
+    let verb = if renamed.is_some() { "renamed " } else { "" };
+    let paths = arrow(renamed.map(code), Some(code(&file.path)));
+    let mut entry = entry(file.change, [vec![plain(format!("{verb}{part}"))], paths].concat());
     entry.spans.retain(|span| !span.text.is_empty());
-    delta(&file.delta, &mut entry);
+    if renamed.is_some() && file.delta.is_same() {
+        entry.spans.push(faint(", same content"));
+    } else {
+        delta(&file.delta, &mut entry);
+    }
     entry
 }
 
-/// Adds how content differs: counts beside the name, lines below it.
+/// Adds how the content differs: the counts of lines after the name, and the lines below.
 fn delta(delta: &Delta, entry: &mut Entry) {
     let size = |blob: &Option<Blob>| blob.as_ref().map(|blob| plain(format!("{} bytes", blob.size)));
     let mut unseen = |what: &str, from: &Option<Blob>, to: &Option<Blob>| {
@@ -264,9 +282,9 @@ fn delta(delta: &Delta, entry: &mut Entry) {
             if !lines.is_empty() {
                 entry.details.push(Block::Lines(lines));
             }
-            // Of what is new as a whole, the count says it.
+            // Of a file that is new as a whole, no line is shown, and its count is there already.
             if *omitted > 0 && !(hunks.is_empty() && *omitted == *added) {
-                entry.details.push(note(vec![plain(format!("{omitted} lines more are not shown"))]));
+                entry.details.push(note(vec![plain(format!("{omitted} more lines are not shown"))]));
             }
         }
     }
@@ -323,7 +341,21 @@ fn object(object: &ObjectChange) -> Entry {
     entry
 }
 
-/// What the publisher wrote, folded together: it follows from the rest.
+fn made_at_random(object: &RandomFields) -> Entry {
+    let mut spans = vec![
+        code(&object.id.to_string()),
+        faint(" in "),
+        code(&object.file),
+        plain(": made at random, not compared: "),
+    ];
+    for (at, field) in object.fields.iter().enumerate() {
+        spans.extend((at > 0).then(|| plain(", ")));
+        spans.push(code(field));
+    }
+    entry(Mark::Note, spans)
+}
+
+/// Returns the pins, which follow from the other changes.
 fn pins(diff: &Diff) -> Vec<Entry> {
     let mut entries: Vec<Entry> = diff.objects.iter().filter(|change| change.pin).map(object).collect();
     let bundle = diff.bundle.as_ref().map(|bundle| {

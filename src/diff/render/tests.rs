@@ -8,17 +8,26 @@ use super::super::value::{Diff, ImageChange, ImageState, SCHEMA, Summary};
 use super::*;
 use crate::oci::Digest;
 
-/// What somebody may write who wants more than to be read.
+/// A name that tries to steer a terminal, to leave its element, and to make links and mentions.
 const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J\u{202e}</code></details>**b**`c` @octocat #1 [l](https://evil.example/x) <img src=x onerror=y>\r\n# h & \"'\t|";
 
 fn file(path: &str, from: &str, to: &str) -> FileChange {
     let delta = compare(Some(from.as_bytes()), Some(to.as_bytes()), &mut Budget::default());
-    FileChange { path: path.to_owned(), part: Part::Templates, change: Change::Changed, pin: false, delta }
+    FileChange {
+        path: path.to_owned(),
+        part: Part::Templates,
+        renamed_from: None,
+        change: Change::Changed,
+        pin: false,
+        delta,
+    }
 }
 
 fn diff(text: &str) -> Diff {
     let identity = |version: &str| Identity {
         reference: text.to_owned(),
+        product: text.to_owned(),
+        store: Some(text.to_owned()),
         version: version.to_owned(),
         digest: Digest::of(b"release"),
         moved: Some(Moved {
@@ -44,7 +53,7 @@ fn diff(text: &str) -> Diff {
         to: identity(text),
         has_changes: true,
         summary: Summary::default(),
-        risks: vec![Risk::danger("downgrade", format!("chart {} goes back", super::super::name(text)))],
+        risks: vec![Risk::danger("downgrade", format!("chart {} is downgraded", super::super::name(text)))],
         notes: vec![format!("{} was not compared", super::super::name(text))],
         images: vec![ImageChange { key: text.to_owned(), change: Change::Changed, from: state("1"), to: state(text) }],
         extra_images: field.clone(),
@@ -78,7 +87,11 @@ fn tags(html: &str) -> Vec<&str> {
 
 #[test]
 fn nothing_from_outside_steers_a_terminal() {
-    let text = text(&diff(HOSTILE), Style { colour: false, width: 80 });
+    let style = Style { colour: false, width: 80 };
+    for text in [stat(&diff(HOSTILE), style), name_only(&diff(HOSTILE))] {
+        assert!(text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()), "{text:?}");
+    }
+    let text = text(&diff(HOSTILE), style);
     assert!(text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()), "{text:?}");
     assert!(!text.contains('\u{202e}') && text.contains("\\u{1b}[2J"), "{text}");
     let coloured = self::text(&diff(HOSTILE), Style { colour: true, width: 80 });
@@ -90,18 +103,105 @@ fn nothing_from_outside_steers_a_terminal() {
 }
 
 #[test]
-fn sentences_are_as_wide_as_the_terminal_and_lines_of_files_stay() {
+fn the_title_names_the_product_both_releases_and_their_stores() {
+    let mut diff = diff("web");
+    let short = Digest::of(b"release").short().to_owned();
+    assert_eq!(title(&diff), format!("web: 1.0.3 ({short}) → web ({short}) in web"));
+    diff.to.store = Some("oci-layout:x".to_owned());
+    assert_eq!(title(&diff), format!("web: 1.0.3 ({short}) in web → web ({short}) in oci-layout:x"));
+    diff.to.store = None;
+    assert_eq!(title(&diff), format!("web: 1.0.3 ({short}) → web ({short}) in web"));
+    (diff.from, diff.to.store) = (None, Some("r.io/x".to_owned()));
+    assert_eq!(title(&diff), format!("web: no release → web ({short}) in r.io/x"));
+}
+
+#[test]
+fn text_and_markdown_have_short_digests_and_the_page_and_json_have_whole_ones() {
+    let mut diff = diff("web");
+    let whole = Digest::of(b"release");
+    diff.control_plane = fields::compare(
+        &serde_json::json!({ "a": format!("r.io/x@{whole}, sha256:0") }),
+        &serde_json::json!({ "a": 1 }),
+        &mut Budget::default(),
+    )
+    .pop();
+    let short = format!("r.io/x@{}, sha256:0", whole.short());
+    for text in [text(&diff, Style { colour: false, width: 80 }), markdown(&diff).replace("&#64;<!-- -->", "@")] {
+        assert!(text.contains(&short) && !text.contains(whole.hex()), "{text}");
+    }
+    for text in [html(&diff), String::from_utf8(json(&diff)).expect("text")] {
+        assert!(text.contains(&format!("r.io/x@{whole}")), "{text}");
+    }
+}
+
+#[test]
+fn a_renamed_file_is_one_entry_in_every_rendering() {
+    let mut diff = diff("web");
+    let mut renamed = file("templates/new.yaml", "a\nb\n", "a\nc\n");
+    renamed.renamed_from = Some("templates/old.yaml".to_owned());
+    let mut same = file("templates/b.yaml", "a\n", "a\n");
+    same.renamed_from = Some("templates/a.yaml".to_owned());
+    diff.charts[0].files = vec![renamed, same];
+    let text = text(&diff, Style { colour: false, width: usize::MAX });
+    assert!(text.contains("~ renamed template templates/old.yaml → templates/new.yaml +1 −1\n"), "{text}");
+    assert!(text.contains("~ renamed template templates/a.yaml → templates/b.yaml, same content\n"), "{text}");
+    let page = html(&diff);
+    assert!(
+        page.contains("renamed template <code>templates/old.yaml</code> → <code>templates/new.yaml</code>"),
+        "{page}"
+    );
+    let markdown = markdown(&diff);
+    assert!(
+        markdown.contains("renamed template <code>templates/old&#46;yaml</code>")
+            || markdown.contains("renamed template <code>templates/old.yaml</code> → "),
+        "{markdown}"
+    );
+    let json: serde_json::Value = serde_json::from_slice(&json(&diff)).expect("JSON");
+    assert_eq!(json["charts"][0]["files"][0]["renamedFrom"], "templates/old.yaml");
+    let style = Style { colour: false, width: usize::MAX };
+    assert!(stat(&diff, style).contains(" charts/web/templates/{old.yaml => new.yaml} | 2 +-\n"));
+    assert!(name_only(&diff).contains("charts/web/templates/new.yaml\n"));
+}
+
+#[test]
+fn a_stat_fits_the_terminal_and_is_whole_in_a_file() {
+    let mut diff = diff("web");
+    let lines = |count: usize| "line\n".repeat(count);
+    let long = format!("templates/{}.yaml", "long".repeat(30));
+    diff.charts[0].files =
+        vec![file(&long, "", &lines(900)), file("a.yaml", &lines(300), ""), file("b.yaml", "a", "b")];
+    let of = |width: usize| stat(&diff, Style { colour: false, width });
+    let narrow = of(60);
+    assert!(
+        narrow
+            .lines()
+            .filter(|line| line.contains('|') && line.contains(['+', '-']))
+            .all(|line| line.chars().count() <= 60),
+        "{narrow}"
+    );
+    assert!(narrow.contains("…") && of(usize::MAX).contains(&long), "{narrow}");
+    let line = |name: &str| narrow.lines().find(|line| line.contains(name)).expect("a line").to_owned();
+    let signs = |line: &str, sign: char| line.rsplit('|').next().unwrap_or_default().matches(sign).count();
+    assert_eq!((signs(&line("a.yaml"), '+'), signs(&line("b.yaml"), '+'), signs(&line("b.yaml"), '-')), (0, 1, 1));
+    assert!(signs(&line("longlong"), '+') > 2 * signs(&line("a.yaml"), '-'), "{narrow}");
+    assert!(narrow.ends_with(" insertions(+), 303 deletions(-)\n"), "{narrow}");
+    let painted = stat(&diff, Style { colour: true, width: 60 });
+    assert!(painted.contains("\u{1b}[32m+") && painted.contains("\u{1b}[31m-"), "{painted:?}");
+}
+
+#[test]
+fn sentences_are_wrapped_at_the_width_of_the_terminal_and_lines_of_files_are_not() {
     let mut diff = diff("web");
     diff.risks = vec![Risk::danger("downgrade", "word ".repeat(40)); 2];
     let text = text(&diff, Style { colour: false, width: 60 });
     let wrapped: Vec<&str> = text.lines().filter(|line| line.contains("word")).collect();
     assert!(wrapped.len() >= 8 && wrapped.iter().all(|line| line.chars().count() <= 60), "{text}");
     let (risks, charts) = (text.find("Risks"), text.find("Charts"));
-    assert!(risks.is_some() && risks < charts, "the risks stand at the top");
+    assert!(risks.is_some() && risks < charts, "the risks come first");
 }
 
 #[test]
-fn a_page_holds_no_script_nothing_remote_and_no_markup_from_outside() {
+fn a_page_has_no_script_no_remote_part_and_no_markup_from_outside() {
     let page = html(&diff(HOSTILE));
     let known = [
         "!doctype", "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "dl", "dt", "dd", "p",
@@ -126,7 +226,7 @@ fn a_page_holds_no_script_nothing_remote_and_no_markup_from_outside() {
 }
 
 #[test]
-fn markdown_from_outside_is_text() {
+fn markdown_from_outside_is_escaped() {
     let page = markdown(&diff(HOSTILE));
     let mut fence: Option<String> = None;
     let (mut opened, mut closed) = (0, 0);
@@ -153,13 +253,13 @@ fn markdown_from_outside_is_text() {
 }
 
 #[test]
-fn markdown_fits_a_comment_and_says_what_was_cut() {
+fn markdown_fits_into_a_comment_and_says_how_much_was_cut() {
     let mut diff = diff("web");
     let text = |word: &str| (0..900).fold(String::new(), |text, n| format!("{text}{word} number {n} of a long file\n"));
     diff.charts[0].files = (0..20).map(|n| file(&format!("templates/{n}.yaml"), &text("old"), &text("new"))).collect();
     let page = markdown(&diff);
     assert!(page.chars().count() <= MARKDOWN_LIMIT && page.chars().count() > 20_000, "{}", page.chars().count());
-    let cut = page.split("**Cut here: a comment holds no more.** ").nth(1).expect("it is cut");
+    let cut = page.split("**Cut here, at the longest that a comment may be.** ").nth(1).expect("it is cut");
     assert!(cut.starts_with("0 entries and "), "lines are cut before names are: {cut}");
     assert!((0..20).all(|n| page.contains(&format!("templates/{n}.yaml"))) && page.contains("### Other keys"));
     assert_eq!(page.matches("<details>").count(), page.matches("</details>").count());

@@ -1,36 +1,43 @@
-//! For a terminal or a log: the summary first, then everything.
+//! Renders a comparison for a terminal or a log: the summary first, then every change. Digests are shortened.
 
 use super::Diff;
 use super::outline::{self, Block, Entry, Mark, Span, Tone};
 
-/// How a terminal shows it.
+/// What the terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// ANSI colours?
+    /// Whether ANSI colours are used.
     pub colour: bool,
-    /// Columns; sentences are wrapped there, lines of files are not.
+    /// Columns at which sentences are wrapped; `usize::MAX` where the output is not a terminal. Lines of files are never wrapped.
     pub width: usize,
+}
+
+impl Style {
+    /// Puts the code of a colour around a text, where colours are used.
+    pub(super) fn painted(self, colour: &str, text: &str) -> String {
+        if self.colour && !text.is_empty() { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
 }
 
 const BOLD: &str = "1";
 const FAINT: &str = "2";
-const RED: &str = "31";
-const GREEN: &str = "32";
+pub(super) const RED: &str = "31";
+pub(super) const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const CYAN: &str = "36";
 
-/// Renders a comparison.
+/// Renders a comparison as text.
 pub fn render(diff: &Diff, style: Style) -> String {
     let outline = outline::of(diff);
     let mut page = Page { text: String::new(), style };
-    page.line(&page.painted(BOLD, &super::title(diff)));
+    page.sentence("", 2, &[outline::title(super::title(diff))]);
     for (label, spans) in &outline.sides {
         page.sentence(&format!("  {label:5}"), 7, spans);
     }
-    page.sentence("", 0, &[outline::plain(outline.summary.clone())]);
+    page.sentence("", 2, &[outline::plain(outline.summary.clone())]);
     for section in &outline.sections {
         page.line("");
-        page.line(&page.painted(BOLD, section.title));
+        page.line(&style.painted(BOLD, section.title));
         for entry in &section.entries {
             page.entry(entry, 1);
         }
@@ -49,10 +56,6 @@ impl Page {
         self.text.push('\n');
     }
 
-    fn painted(&self, colour: &str, text: &str) -> String {
-        if self.style.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
     fn entry(&mut self, entry: &Entry, depth: usize) {
         let (mark, colour) = match entry.mark {
             Mark::Added => ("+", GREEN),
@@ -62,7 +65,7 @@ impl Page {
             Mark::Warning => ("warning", YELLOW),
             Mark::Note => (" ", FAINT),
         };
-        let first = format!("{}{} ", "  ".repeat(depth), self.painted(colour, mark));
+        let first = format!("{}{} ", "  ".repeat(depth), self.style.painted(colour, mark));
         self.sentence(&first, 2 * depth + mark.len() + 1, &entry.spans);
         for block in &entry.details {
             match block {
@@ -72,24 +75,33 @@ impl Page {
         }
     }
 
-    /// Words, wrapped; further lines stand below the first word. `indent` is the width of `first` as it is seen.
+    /// Prints words after `first`. Further lines are indented by `indent` columns, which is also the width of `first` without colours.
     fn sentence(&mut self, first: &str, indent: usize, spans: &[Span]) {
-        let (mut line, mut column) = (first.to_owned(), indent);
+        let (mut line, mut column) = (first.to_owned(), if first.is_empty() { 0 } else { indent });
         for span in spans {
-            for word in span.text.split_inclusive(' ') {
+            let colour = match span.tone {
+                Tone::Plain => "",
+                Tone::Code => CYAN,
+                Tone::Faint => FAINT,
+                Tone::Title => BOLD,
+            };
+            let paint = |style: Style, words: &str| {
+                if colour.is_empty() { words.to_owned() } else { style.painted(colour, words) }
+            };
+            // Words of one line are painted together.
+            let mut words = String::new();
+            for word in super::short_digests(&span.text).split_inclusive(' ') {
                 let width = word.trim_end().chars().count();
-                if column > indent && column + width > self.style.width {
+                if column > indent && column.saturating_add(width) > self.style.width {
+                    line += &paint(self.style, words.trim_end());
                     self.line(&line);
+                    words.clear();
                     (line, column) = (" ".repeat(indent), indent);
                 }
-                let colour = match span.tone {
-                    Tone::Plain => None,
-                    Tone::Code => Some(CYAN),
-                    Tone::Faint => Some(FAINT),
-                };
-                line += &colour.map_or_else(|| word.to_owned(), |colour| self.painted(colour, word));
+                words += word;
                 column += word.chars().count();
             }
+            line += &paint(self.style, &words);
         }
         self.line(&line);
     }
@@ -98,9 +110,9 @@ impl Page {
         let indent = "  ".repeat(depth);
         for line in lines {
             let painted = match line.as_bytes().first() {
-                Some(b'+') => self.painted(GREEN, line),
-                Some(b'-') => self.painted(RED, line),
-                Some(b'@') => self.painted(CYAN, line),
+                Some(b'+') => self.style.painted(GREEN, line),
+                Some(b'-') => self.style.painted(RED, line),
+                Some(b'@') => self.style.painted(CYAN, line),
                 _ => line.clone(),
             };
             self.text.push_str(&indent);
