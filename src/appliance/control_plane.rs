@@ -1,47 +1,48 @@
-//! Which image the control plane runs after boot. It is what customers log in to: whatever the registry does, what runs now is
-//! never replaced by something that the channel did not deliberately name.
+//! Decides which image the control plane runs after boot. Customers log in to the control plane. Whatever the registry
+//! answers, only an image that the channel deliberately names may replace the running image.
 
-/// What the channel said.
+/// The answer of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel<'a> {
-    /// A verified release, no older than the last one, with this image; none when it names none.
+    /// A verified release that is not older than the last one. The image is absent when the release names none.
     Answered(Option<&'a str>),
-    /// Nothing that can be trusted: unreachable, broken, replayed.
+    /// No trustworthy answer: the channel is unreachable, invalid or replayed.
     Failed,
 }
 
-/// All that the decision depends on.
+/// Everything that the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
-    /// What the channel said.
+    /// Answer of the channel.
     pub channel: Channel<'a>,
-    /// Images on this machine.
+    /// Images that are present on this machine.
     pub present: &'a [String],
-    /// What runs now; nothing on the first boot.
+    /// Image that runs now; absent on the first boot.
     pub running: Option<&'a str>,
-    /// The image that came with the machine.
+    /// Image that was installed with the machine.
     pub baseline: Option<&'a str>,
-    /// The image of the last release that was followed.
+    /// Control-plane image of the last release that was followed.
     pub known: Option<&'a str>,
 }
 
-/// What to do, and why.
+/// The decision, by its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision<'a> {
-    /// The channel's image, to be pulled where it is not on the machine; when that fails, what runs now stays.
+    /// Run the channel's image, and pull it if the machine does not have it. If the pull fails, the running image
+    /// stays.
     Channel(&'a str),
-    /// The image of the last release that was followed: it is on the machine, and nothing better runs.
+    /// Run the image of the last release that was followed, which the machine has.
     Known(&'a str),
-    /// What runs now stays.
+    /// Keep the running image.
     Hold,
-    /// Nothing runs: what came with the machine.
+    /// Nothing runs: start the image that was installed with the machine.
     Baseline(&'a str),
-    /// Nothing runs and there is nothing to run.
+    /// Nothing runs, and no image is known.
     Nothing,
 }
 
 impl<'a> Decision<'a> {
-    /// The image to change to; nothing when all stays.
+    /// Returns the image to change to, or `None` to keep the running image.
     pub fn image(self) -> Option<&'a str> {
         match self {
             Self::Channel(image) | Self::Known(image) | Self::Baseline(image) => Some(image),
@@ -50,7 +51,7 @@ impl<'a> Decision<'a> {
     }
 }
 
-/// Decides. Pure: no clock, no network.
+/// Makes the decision. The function is pure and uses neither clock nor network.
 pub fn decide<'a>(situation: &Situation<'a>) -> Decision<'a> {
     if let Channel::Answered(Some(image)) = situation.channel {
         return Decision::Channel(image);
@@ -60,7 +61,7 @@ pub fn decide<'a>(situation: &Situation<'a>) -> Decision<'a> {
         return Decision::Hold;
     }
     let here = |image: &&str| situation.present.iter().any(|present| same(present, image));
-    // A channel that answered without an image has taken the last one back.
+    // A channel that answered without an image has withdrawn its last image.
     let known = situation.known.filter(|_| situation.channel == Channel::Failed);
     if let Some(known) = known.filter(here).filter(|known| !is_baseline(known)) {
         return Decision::Known(known);
@@ -72,7 +73,7 @@ pub fn decide<'a>(situation: &Situation<'a>) -> Decision<'a> {
     }
 }
 
-/// Do two references name one image? By their digests, where both have one.
+/// Reports whether two references name one image. If both have a digest, only the digests are compared.
 fn same(a: &str, b: &str) -> bool {
     let digest = |image: &'_ str| image.split_once('@').map(|(_, digest)| digest.to_owned());
     match (digest(a), digest(b)) {
@@ -89,9 +90,9 @@ mod tests {
     const OLD: &str = "r.io/control@sha256:22";
     const BAKED: &str = "localhost/control:baked";
 
-    /// Every combination of channel, running, baseline, known and what is on the machine, beside what must hold for it.
+    /// Checks every combination of channel, running, baseline, known and present images against the rules.
     #[test]
-    fn every_combination_keeps_its_promise() {
+    fn every_combination_follows_the_rules_of_the_contract() {
         let images = [None, Some(NEW), Some(OLD), Some(BAKED)];
         let channels =
             [Channel::Failed, Channel::Answered(None), Channel::Answered(Some(NEW)), Channel::Answered(Some(BAKED))];
@@ -117,7 +118,7 @@ mod tests {
         assert_eq!(combinations, 4 * 4 * 3 * 4 * 8);
     }
 
-    /// The rules of the contract, each by itself.
+    /// Checks the rules of the contract, one after the other.
     fn check(situation: &Situation<'_>, decision: Decision<'_>) {
         let Situation { channel, present, running, baseline, known } = *situation;
         let runs_baseline = running.is_some() && running == baseline;
@@ -132,13 +133,13 @@ mod tests {
             (_, None) => baseline.map_or(Decision::Nothing, Decision::Baseline),
         };
         assert_eq!(decision, expected, "{situation:?}");
-        // Whatever fails, what runs is never exchanged for what came with the machine.
+        // No failure replaces the running image with the one that was installed with the machine.
         let backwards = running.is_some() && decision.image() == baseline && baseline.is_some();
         assert!(!backwards || matches!(channel, Channel::Answered(Some(_))), "{situation:?}");
     }
 
     #[test]
-    fn one_image_under_two_names_is_one_image() {
+    fn two_references_with_the_same_digest_name_one_image() {
         assert!(same("r.io/a:1@sha256:11", "mirror.io/a@sha256:11"));
         assert!(!same("r.io/a:1@sha256:11", "r.io/a:1"));
         let running = "mirror.io/control:1@sha256:22";

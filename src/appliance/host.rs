@@ -1,23 +1,24 @@
-//! Under which address people reach this appliance. Given once, kept in the state, used again: an update never resets it.
+//! The address under which people reach this appliance. It is given once and kept in the state, so an update never
+//! resets it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::oci::Prefix;
 use crate::text::shown;
 
-/// The address of the product on this appliance.
+/// Address of the product on this appliance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostInputs {
-    /// With scheme.
+    /// URL of the product, with its scheme.
     pub app_url: String,
-    /// The name alone.
+    /// Host name or address without a port.
     pub host: String,
-    /// Ending of the names below it, with its dot.
+    /// Suffix of the names below the host, with its leading dot.
     pub domain_suffix: String,
 }
 
-/// An address that is none.
+/// A flag with an invalid address.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{flag} `{text}`: {reason}")]
 pub struct InvalidHost {
@@ -31,10 +32,11 @@ fn invalid(flag: &'static str, text: &str, reason: &'static str) -> InvalidHost 
 }
 
 impl HostInputs {
-    /// What is given, else what was `kept`; the URL follows from the host and the host from the URL. Nothing when neither is there.
+    /// Returns the given address, or else the one in `kept`. The URL follows from the host, or the host from the URL.
+    /// Returns `None` when there is neither.
     ///
     /// # Errors
-    /// When a given one is no URL or no name.
+    /// Returns an error when a given URL or host name is invalid.
     pub fn of(
         app_url: Option<&str>,
         host: Option<&str>,
@@ -58,17 +60,17 @@ impl HostInputs {
     }
 }
 
-/// A name or an address, without a port.
+/// Returns a host name or an address without a port.
 fn host_name(flag: &'static str, text: &str) -> Result<String, InvalidHost> {
     let port = text.rsplit_once(':').is_some_and(|(name, _)| !text.ends_with(']') && !name.is_empty());
     match Prefix::parse(text, false) {
         Ok(prefix) if !port && prefix.host() == text => Ok(text.to_owned()),
-        _ => Err(invalid(flag, text, "want a host name or an address, without scheme, port or path")),
+        _ => Err(invalid(flag, text, "expected a host name or an address without scheme, port or path")),
     }
 }
 
 fn host_of_url(text: &str) -> Result<String, InvalidHost> {
-    let wrong = || invalid("--app-url", text, "want http:// or https:// and a host, without user or blanks");
+    let wrong = || invalid("--app-url", text, "expected http:// or https:// and a host, without user or spaces");
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'\\' | b'<' | b'>' | b'`' | b'@');
     if !rest.bytes().all(plain) {
@@ -85,7 +87,7 @@ fn check_suffix(text: &str) -> Result<String, InvalidHost> {
     let name = text.strip_prefix('.').unwrap_or_default();
     match host_name("--domain-suffix", name) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(invalid("--domain-suffix", text, "want a dot and a host name")),
+        Err(_) => Err(invalid("--domain-suffix", text, "expected a dot and a host name")),
     }
 }
 
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_follows_from_the_host_and_the_host_from_the_url() {
+    fn the_url_follows_from_the_host_or_the_host_from_the_url() {
         let inputs = of(None, Some("alga.example")).unwrap().unwrap();
         assert_eq!((&*inputs.app_url, &*inputs.domain_suffix), ("https://alga.example", ".alga.example"));
         let inputs = of(Some("http://10.0.0.5:8080/x?y"), None).unwrap().unwrap();
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_used_until_another_is_given() {
+    fn the_kept_address_is_used_until_another_is_given() {
         let kept = of(None, Some("old.example")).unwrap();
         let again = HostInputs::of(None, None, None, kept.as_ref()).unwrap();
         assert_eq!(again, kept);
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn an_invalid_address_is_refused() {
         for url in [
             "alga.example",
             "ftp://a",

@@ -1,5 +1,5 @@
-//! What an appliance does with a release: the objects for its cluster, the image of its control plane, and what it remembers.
-//! All of it is pure but for the file of the state.
+//! What an appliance does with a release: it renders the objects for its cluster, chooses the image of its control
+//! plane, and keeps a state. Everything except the state file is pure.
 
 mod control_plane;
 mod host;

@@ -1,41 +1,42 @@
-//! The names in a release that an appliance acts on: each is what it should be, and of a registry that it may use.
+//! Checks the names in a release that an appliance acts on: each must be valid and in an allowed registry.
 
 use crate::oci::{Prefix, Reference, Tag};
 use crate::release::{Release, bare_tag};
 use crate::text::shown;
 
-/// A release that names something that this appliance does not touch.
+/// An invalid name in a release, or a name in a registry that is not allowed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {reason}")]
 pub struct NotAllowed {
     path: String,
     reason: String,
-    /// Is it a valid name, of a registry that is not allowed?
+    /// Whether the name is valid but in a registry that is not allowed.
     pub refused: bool,
 }
 
-/// Looks at every name of an image or a repository; `allowed` are registries with or without a path, none for all.
+/// Checks every name of an image or a repository. `allowed` are registries with or without a path; an empty list allows
+/// all.
 ///
 /// # Errors
-/// With the key of the first one that is no name, or lies elsewhere.
+/// Returns the key and the reason of the first name that is invalid or not allowed.
 pub fn check_names(release: &Release, allowed: &[Prefix]) -> Result<(), NotAllowed> {
     let wrong = |path: &str, reason: String| Err(NotAllowed { path: path.to_owned(), reason, refused: false });
     for (key, tag) in &release.images {
         if tag.parse::<Tag>().is_err() {
-            return wrong(&format!("images.{}", shown(key)), format!("`{}` is not a tag", shown(tag)));
+            return wrong(&format!("images.{}", shown(key)), format!("invalid tag `{}`", shown(tag)));
         }
     }
     let bundle = &release.config.repository;
     if bundle.contains("://") || !bundle.contains('/') || bundle.ends_with('/') || Prefix::parse(bundle, false).is_err()
     {
-        return wrong("config.repository", format!("`{}` is not HOST/PATH", shown(bundle)));
+        return wrong("config.repository", format!("invalid repository `{}`: expected HOST/PATH", shown(bundle)));
     }
     let mut named = vec![("config.repository".to_owned(), bundle.as_str())];
     named
         .extend(release.image_digests.iter().map(|(key, pinned)| (format!("imageDigests.{key}"), &*pinned.repository)));
     let images = release.extra_images.iter().enumerate();
     let images = images.map(|(at, image)| (format!("extraImages[{at}]"), image));
-    // A bare tag names no registry.
+    // A bare tag names no registry, so there is nothing to check.
     let control_plane = release.control_plane.iter().filter(|image| bare_tag(image).is_none());
     for (path, image) in control_plane.map(|image| ("controlPlane".to_owned(), image)).chain(images) {
         if let Err(cause) = image.parse::<Reference>() {
@@ -49,7 +50,7 @@ pub fn check_names(release: &Release, allowed: &[Prefix]) -> Result<(), NotAllow
         let path = shown(&path);
         Err(NotAllowed {
             path,
-            reason: format!("`{}` lies in a registry that is not allowed", shown(name)),
+            reason: format!("`{}` is in a registry that is not allowed", shown(name)),
             refused: true,
         })
     })
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_is_allowed_by_whole_parts_of_its_path() {
+    fn an_allowed_registry_matches_only_whole_parts_of_a_path() {
         for allowed in [&[][..], &["r.io"], &["r.io/a"], &["x.io", "r.io/a"]] {
             assert_eq!(check_names(&release(|_| {}), &prefixes(allowed)), Ok(()), "{allowed:?}");
         }
@@ -88,11 +89,11 @@ mod tests {
         }
         let elsewhere = release(|json| json["extraImages"] = serde_json::json!(["evil.io/x:1"]));
         let error = check_names(&elsewhere, &prefixes(&["r.io"])).unwrap_err();
-        assert_eq!(error.to_string(), "extraImages[0]: `evil.io/x:1` lies in a registry that is not allowed");
+        assert_eq!(error.to_string(), "extraImages[0]: `evil.io/x:1` is in a registry that is not allowed");
     }
 
     #[test]
-    fn names_that_are_none_are_refused_with_their_key() {
+    fn invalid_names_are_refused_with_their_key() {
         for (pointer, value) in [
             ("/images/a", "1; reboot"),
             ("/config/repository", "r.io"),

@@ -1,20 +1,21 @@
-//! The text of the objects. Strings are literal blocks where people can read them, else in quotes; never plain.
+//! Writes the text of Kubernetes objects. Strings are literal blocks if people can read them that way, and quoted
+//! otherwise. They are never plain scalars.
 
 use std::fmt::Write as _;
 
 use crate::yaml::edit;
 
-/// Largest sum of the values of one `ConfigMap`: what the API server takes.
+/// Largest sum of the values of one `ConfigMap` that the API server accepts, in bytes.
 pub(super) const CONFIG_MAP_LIMIT: usize = 1 << 20;
 
-/// A string as YAML that every reader takes for that string; `indent` is that of its block.
+/// Returns a string as YAML that every parser reads as that string. `indent` is the indentation of its block.
 fn string(text: &str, indent: &str) -> String {
     let plain = |c: char| matches!(c, '\n' | '\t' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     let hidden = |c: char| matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     let block = text.len() > 1 && text.ends_with('\n') && !text.ends_with("\n\n");
     let block = block && !text.starts_with([' ', '\n', '\t']) && text.chars().all(|c| plain(c) && !hidden(c));
     if !block {
-        // Two characters that are none, and that YAML does not take as they are.
+        // These two code points are not characters, and YAML does not accept them unescaped.
         return edit::quoted(text).replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
     }
     let lines = text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("\n{indent}{line}") });
@@ -30,7 +31,8 @@ pub(super) fn namespace(name: &str) -> String {
     head("v1", "Namespace", name, None)
 }
 
-/// Labels say what belongs to whom: values that no release names any more are found by them.
+/// Returns a `ConfigMap`. Its labels say which release it belongs to, so that people can find values that no release
+/// uses any more.
 pub(super) fn config_map(name: &str, namespace: &str, labels: &[(&str, &str)], entries: &[(&str, &str)]) -> String {
     let mut out = head("v1", "ConfigMap", name, Some(namespace));
     out.push_str("  labels:\n    app.kubernetes.io/managed-by: alga-resolve\n");
@@ -62,7 +64,7 @@ pub(super) fn oci_repository(source: &Source<'_>) -> String {
     )
 }
 
-/// Without `postBuild`: overlays hold scripts with `${…}` of their own.
+/// Returns a Flux `Kustomization`. It has no `postBuild`, because overlays contain scripts with `${…}`.
 pub(super) fn kustomization(name: &str, namespace: &str) -> String {
     let head = head("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, Some(namespace));
     format!(
@@ -72,7 +74,7 @@ pub(super) fn kustomization(name: &str, namespace: &str) -> String {
     )
 }
 
-/// What `kubectl apply -k` and `kubectl kustomize` read.
+/// Returns the `kustomization.yaml` for `kubectl apply -k` and `kubectl kustomize`.
 pub(super) fn index(files: &[String]) -> String {
     let mut out = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n".to_owned();
     for file in files {
@@ -81,7 +83,7 @@ pub(super) fn index(files: &[String]) -> String {
     out
 }
 
-/// A name that the API server takes for an object.
+/// Reports whether the API server accepts the text as the name of an object.
 pub(crate) fn is_object_name(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let part = |part: &str| {
@@ -92,7 +94,7 @@ pub(crate) fn is_object_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(part)
 }
 
-/// A key that the API server takes in a `ConfigMap`.
+/// Reports whether the API server accepts the text as a key of a `ConfigMap`.
 pub(crate) fn is_data_key(text: &str) -> bool {
     let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     !text.is_empty() && text.len() <= 253 && text.bytes().all(valid) && text != "." && !text.starts_with("..")
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_is_read_back_as_it_is() {
+    fn every_text_is_the_same_after_a_round_trip() {
         for text in [
             "",
             "\n",
@@ -149,14 +151,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_read_back(text in proptest::prelude::any::<String>()) {
+        fn any_text_is_the_same_after_a_round_trip(text in proptest::prelude::any::<String>()) {
             read_back(&text);
             read_back(&format!("{text}\n"));
         }
     }
 
     #[test]
-    fn names_are_those_of_kubernetes() {
+    fn names_follow_the_rules_of_kubernetes() {
         for name in ["a", "a-b.c1", "0"] {
             assert!(is_object_name(name), "{name}");
         }

@@ -1,5 +1,5 @@
-//! The objects that a cluster needs for a release, in an order that works: an object comes before the objects that name it, and
-//! each namespace before what is in it.
+//! Renders the objects that a cluster needs for a release. An object comes before the objects that name it, and each
+//! namespace comes before its objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,85 +9,86 @@ use crate::oci::Digest;
 use crate::release::{Described, Installation, ObjectName, Release, SetValue, ValueSource, ValuesReader};
 use crate::text::shown;
 
-/// What `kubectl apply` without `--server-side` takes: it writes the whole object into an annotation.
+/// Largest object for `kubectl apply` without `--server-side`, in bytes. kubectl copies the whole object into an
+/// annotation.
 const ANNOTATION_LIMIT: usize = 256 << 10;
 
-/// A name of an appliance's own choice beside the release.
+/// The inputs of a rendering besides the release.
 #[derive(Debug)]
 pub struct Options<'a> {
-    /// What holds for the release.
+    /// Configuration and installation that hold for the release.
     pub described: &'a Described,
-    /// The channel that is followed; nothing for a version or a digest.
+    /// Channel that the appliance follows; absent for a version or a digest.
     pub channel: Option<&'a str>,
     /// Host of the registry that releases are read from.
     pub registry_host: &'a str,
-    /// Path of their repository there.
+    /// Path of the release repository in that registry.
     pub repository: &'a str,
     /// Digest of the manifest that was read.
     pub manifest: &'a Digest,
-    /// Digest of the release.
+    /// Digest of the release manifest.
     pub release_digest: &'a Digest,
-    /// Is the registry of the bundle read without TLS?
+    /// Whether the registry of the bundle is read without TLS.
     pub plain_http: bool,
-    /// The address of this appliance.
+    /// Address of the product on this appliance.
     pub host: Option<&'a HostInputs>,
-    /// Values beyond those that the release sets: HelmRelease and setting.
+    /// Additional settings: name of the HelmRelease or its values, and the setting.
     pub settings: &'a [(String, Setting)],
-    /// Write `tag@sha256:…` where the digest is known.
+    /// Whether image tags get their known digest: `tag@sha256:…`.
     pub image_digests: bool,
 }
 
-/// One object.
+/// One Kubernetes object as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Name of its file.
+    /// Name of the object's file.
     pub file: String,
-    /// YAML.
+    /// YAML of the object.
     pub text: String,
 }
 
-/// The objects in their order, and what people should know.
+/// The objects of a release, and warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendering {
-    /// In the order in which they are to be applied.
+    /// The objects in the order in which they must be applied.
     pub objects: Vec<Object>,
-    /// One line each.
+    /// Warnings for people, one line each.
     pub warnings: Vec<String>,
 }
 
 impl Rendering {
-    /// All of it as one stream.
+    /// Returns all objects as one YAML stream.
     pub fn stream(&self) -> String {
         self.objects.iter().flat_map(|object| ["---\n", &object.text]).collect()
     }
 
-    /// The `kustomization.yaml` that lists the files.
+    /// Returns the `kustomization.yaml` that lists the files.
     pub fn index(&self) -> String {
         objects::index(&self.objects.iter().map(|object| object.file.clone()).collect::<Vec<_>>())
     }
 }
 
-/// A release that cannot be rendered.
+/// An error that prevents the rendering of a release.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// Its values need the address of the appliance.
-    #[error("the values of {release} need the address of this appliance, and there is none")]
+    /// The values need the address of the appliance, which is unknown.
+    #[error("the values of {release} need the address of this appliance, which is not known")]
     NoHost {
-        /// Whose.
+        /// Name of the HelmRelease.
         release: String,
     },
-    /// A setting is for something that is not there.
+    /// A setting is invalid, or names unknown values.
     #[error("{0}")]
     Setting(String),
-    /// The release lacks something, or has something that no cluster takes.
+    /// The release lacks something, or has something that no cluster accepts.
     #[error("{path}: {reason}")]
     Release {
-        /// Where in the release.
+        /// Path in the release's JSON.
         path: String,
-        /// What is wrong there.
+        /// Reason why the value is invalid.
         reason: String,
     },
-    /// Its values cannot be edited.
+    /// The values of the release cannot be edited.
     #[error(transparent)]
     Values(#[from] InvalidValues),
 }
@@ -96,10 +97,10 @@ fn wrong(path: impl Into<String>, reason: impl Into<String>) -> RenderError {
     RenderError::Release { path: path.into(), reason: reason.into() }
 }
 
-/// Renders a release. Pure: the same release and options give the same bytes.
+/// Renders a release. The function is pure: the same release and options give the same bytes.
 ///
 /// # Errors
-/// [`RenderError`]; nothing is rendered then.
+/// Returns a [`RenderError`], and no objects.
 pub fn render(release: &Release, options: &Options<'_>) -> Result<Rendering, RenderError> {
     let installation = &options.described.installation;
     check_installation(installation)?;
@@ -128,7 +129,7 @@ pub fn render(release: &Release, options: &Options<'_>) -> Result<Rendering, Ren
     Ok(rendering)
 }
 
-/// Names of a release that an appliance gives to objects.
+/// Checks the names in a release that an appliance gives to objects.
 fn check_installation(installation: &Installation) -> Result<(), RenderError> {
     let names = [
         ("appliance.fluxNamespace", &installation.flux_namespace),
@@ -143,16 +144,16 @@ fn check_installation(installation: &Installation) -> Result<(), RenderError> {
 }
 
 fn not_a_name(path: impl Into<String>, name: &str) -> RenderError {
-    wrong(path, format!("`{}` is not a name that a cluster takes", shown(name)))
+    wrong(path, format!("`{}` is not a valid name of a Kubernetes object", shown(name)))
 }
 
-/// A `ConfigMap` of values, and the HelmReleases that read it.
+/// A `ConfigMap` of values, and a HelmRelease that reads it.
 struct Map<'a> {
     namespace: &'a str,
     name: &'a str,
-    /// The HelmRelease that reads it, of several the first.
+    /// Name of the HelmRelease that reads it; the first one if there are several.
     release: &'a str,
-    /// Sorted by their keys.
+    /// Entries sorted by their keys.
     entries: Vec<Entry<'a>>,
 }
 
@@ -165,7 +166,7 @@ struct Entry<'a> {
 }
 
 impl Map<'_> {
-    /// A name of its own: a namespace has no dot.
+    /// Returns the file name of the `ConfigMap`. File names cannot collide, because a namespace contains no dot.
     fn file(&self, home: &str) -> String {
         if self.namespace == home {
             format!("values-{}.yaml", self.release)
@@ -179,7 +180,7 @@ impl Map<'_> {
         if size > CONFIG_MAP_LIMIT {
             let largest = self.entries.iter().max_by_key(|entry| entry.text.len());
             let file = largest.map_or("", |entry| entry.file);
-            let reason = format!("{size} bytes, more than the {CONFIG_MAP_LIMIT} that a ConfigMap takes");
+            let reason = format!("the values have {size} bytes, and the limit of a ConfigMap is {CONFIG_MAP_LIMIT}");
             return Err(wrong(format!("profileValues.{}", shown(file)), reason));
         }
         let labels = [("app.kubernetes.io/component", "values"), ("app.kubernetes.io/instance", self.release)];
@@ -188,18 +189,18 @@ impl Map<'_> {
     }
 }
 
-/// The `ConfigMap`s of all values, in the order of the release.
+/// Returns the `ConfigMap`s of all values, in the order of the release.
 fn values_maps<'a>(release: &Release, options: &Options<'a>) -> Result<Vec<Map<'a>>, RenderError> {
     let described = options.described;
     let readers = &described.installation.values;
     let describes_itself = release.description.is_some();
     if readers.is_empty() && !describes_itself && !described.config.appliance.values.is_empty() {
-        return Err(wrong("profileValues", "missing: the release is of a publisher too old to carry its values"));
+        return Err(wrong("profileValues", "missing: the publisher of this release was too old to include values"));
     }
     let named = |reader: &ValuesReader, name: &str| is_of(release, reader, name);
     let unknown = options.settings.iter().find(|(name, _)| !readers.iter().any(|reader| named(reader, name)));
     if let Some((name, _)) = unknown {
-        return Err(RenderError::Setting(format!("--set {}: the release has no values of that name", shown(name))));
+        return Err(RenderError::Setting(format!("--set {}: the release has no values with that name", shown(name))));
     }
     let mut maps: Vec<Map<'_>> = Vec::new();
     for reader in readers {
@@ -217,7 +218,8 @@ fn values_maps<'a>(release: &Release, options: &Options<'a>) -> Result<Vec<Map<'
             Err(at) => entries.insert(at, entry),
             Ok(at) if entries[at].text == entry.text => {}
             Ok(_) => {
-                let reason = format!("the ConfigMap {namespace}/{name} would hold two texts under `{}`", reader.key);
+                let reason =
+                    format!("the ConfigMap {namespace}/{name} would have two texts under the key `{}`", reader.key);
                 return Err(wrong(format!("profileValues.{}", shown(&reader.file)), reason));
             }
         }
@@ -225,14 +227,14 @@ fn values_maps<'a>(release: &Release, options: &Options<'a>) -> Result<Vec<Map<'
     Ok(maps)
 }
 
-/// Whether a name, as it is written in the configuration or behind `--set`, is that of a HelmRelease or of its values.
+/// Reports whether a name from the configuration or from `--set` is the name of the HelmRelease or of its values.
 fn is_of(release: &Release, reader: &ValuesReader, name: &str) -> bool {
     reader.release == name || reader.values_of(&release.values_profile) == Some(name)
 }
 
 fn check_reader(release: &Release, reader: &ValuesReader) -> Result<(), RenderError> {
     let of = shown(&reader.release);
-    // Releases of older publishers give no names but these two.
+    // Releases of older publishers give only these two names.
     let (of_release, of_map) = match &release.description {
         None => (format!("profileValues.{}", shown(&reader.file)), format!("valuesConfigMaps.{of}")),
         Some(_) => (format!("appliance.values: release `{of}`"), format!("appliance.values: configMap of `{of}`")),
@@ -252,7 +254,7 @@ fn check_reader(release: &Release, reader: &ValuesReader) -> Result<(), RenderEr
     Ok(())
 }
 
-/// What people should know of values that nothing reads, and of settings that have no values.
+/// Returns warnings about values that no HelmRelease reads, and about settings for missing values.
 fn unread(release: &Release, options: &Options<'_>) -> Vec<String> {
     let described = options.described;
     let readers = &described.installation.values;
@@ -264,14 +266,18 @@ fn unread(release: &Release, options: &Options<'_>) -> Vec<String> {
     let mut without: Vec<&str> =
         injected.filter(|name| !readers.iter().any(|reader| is_of(release, reader, name))).collect();
     without.dedup();
-    warnings.extend(without.iter().map(|name| format!("no values of `{}`, so nothing is set there", shown(name))));
+    warnings.extend(
+        without
+            .iter()
+            .map(|name| format!("the release has no values of `{}`, so their settings are ignored", shown(name))),
+    );
     warnings
 }
 
-/// Returns the text of the values for one HelmRelease, as its `ConfigMap` holds it.
+/// Returns the text of the values for one HelmRelease, as its `ConfigMap` contains it.
 ///
 /// # Errors
-/// When a value cannot be written into the text.
+/// Returns an error when a value cannot be written into the text.
 pub(crate) fn values(release: &Release, options: &Options<'_>, reader: &ValuesReader) -> Result<String, RenderError> {
     let path = format!("profileValues.{}", shown(&reader.file));
     let text = release.profile_values.get(&reader.file).ok_or_else(|| wrong(path, "missing"))?;
@@ -299,7 +305,7 @@ fn setting(
         ValueSource::Literal(text) => Literal::parse(text),
     };
     let path = &set.path;
-    parse_setting(path, value).ok_or_else(|| RenderError::Setting(format!("`{}` is no path of values", shown(path))))
+    parse_setting(path, value).ok_or_else(|| RenderError::Setting(format!("invalid path of values `{}`", shown(path))))
 }
 
 fn image(release: &Release, key: &str, digests: bool) -> Result<String, RenderError> {
@@ -319,7 +325,7 @@ fn source(release: &Release, options: &Options<'_>) -> String {
     })
 }
 
-/// What was chosen, for whoever looks.
+/// Returns the `ConfigMap` that records the selected release.
 fn selection(release: &Release, options: &Options<'_>) -> Result<String, RenderError> {
     let ObjectName { namespace, name, .. } = &options.described.installation.selection;
     let version = release.extra.get("appVersion").and_then(serde_json::Value::as_str).unwrap_or(&release.version);
@@ -338,7 +344,7 @@ fn selection(release: &Release, options: &Options<'_>) -> Result<String, RenderE
     let image = release.control_plane_image(&options.described.config);
     entries.extend(image.map(|image| ("controlPlane".to_owned(), image)));
     if let Some(key) = entries.keys().find(|key| !is_data_key(key)) {
-        return Err(wrong(shown(key), "no key that a ConfigMap takes"));
+        return Err(wrong(shown(key), "invalid key of a ConfigMap"));
     }
     let entries: Vec<(&str, &str)> = entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let labels = [("app.kubernetes.io/component", "selection")];

@@ -1,5 +1,5 @@
-//! What an appliance remembers: the last release that it followed, for every place and channel, and its own address.
-//! Older and newer programs read each other's: what one does not know stays as it is.
+//! The state of an appliance: the last release that it followed, for every store and channel, and its own address.
+//! Older and newer programs can read the same state. Each keeps the keys that it does not know.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
@@ -9,22 +9,23 @@ use super::HostInputs;
 use crate::oci::Digest;
 use crate::release::{Installation, Record, Release, Resolved};
 
-/// All of it. Derived code to read and write these fields would be a part of the resolver's size.
+/// The whole state. The code is written by hand, because derived code for these fields would make the resolver larger.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    /// By store, repository and reference.
+    /// Entries by store, repository and reference.
     releases: Map<String, Value>,
-    /// `host`, the address of the product; `root`, the names of the root objects that were rendered last; and what newer programs write.
+    /// `host` (the address of the product), `root` (the names of the root objects of the last rendering), and the keys
+    /// of newer programs.
     others: Map<String, Value>,
 }
 
-/// The names of the root objects: the `OCIRepository` and the `Kustomization` that hold all others. An appliance has one root: two
-/// would apply, and prune, each other's objects.
+/// The names of the root objects, which are the `OCIRepository` and the `Kustomization` that contain all others. An
+/// appliance has one root, because two roots would apply and prune each other's objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
-    /// Namespace of both.
+    /// Namespace of both root objects.
     pub namespace: String,
-    /// Name of both.
+    /// Name of both root objects.
     pub name: String,
 }
 
@@ -47,85 +48,85 @@ impl std::fmt::Display for Root {
 pub struct Known {
     /// Digest of the manifest that was read.
     pub manifest: Digest,
-    /// Digest of the release.
+    /// Digest of the release manifest.
     pub release_digest: Digest,
-    /// The highest sequence that counts: an answer with a lower one is refused.
+    /// Highest sequence number that counts. An answer with a lower one is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The sequence of this release, where it is too far above `sequence` to count.
+    /// Sequence number of this release, if it is too far above `sequence` to count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jumped: Option<u64>,
-    /// The channel's answer recorded no move, and was followed all the same.
+    /// Whether the channel's answer had no record of a move and was followed nevertheless.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unrecorded: bool,
-    /// When it was read: seconds since 1970, by this machine's clock. Decides nothing.
+    /// Time of the read in seconds since 1970 by this machine's clock. No decision depends on it.
     #[serde(default)]
     pub resolved_at: u64,
-    /// Was it asked for by version or digest?
+    /// Whether the release was requested by version or digest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
     /// Digest of `json`.
     pub config: Digest,
-    /// The release, byte for byte.
+    /// JSON of the release, byte for byte.
     pub json: String,
 }
 
-/// Most moves that a channel is expected to make between two answers. Without a limit, one answer with the highest sequence that
-/// there is would make a replay of every later move.
+/// Largest number of moves that a channel is expected to make between two answers. Without this limit, one answer with
+/// the highest possible sequence number would make every later move look like a replay.
 const LONGEST_JUMP: u64 = 1000;
 
-/// How an answer of a channel relates to the last one.
+/// The relation between an answer of a channel and the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Following {
-    /// The same, a higher sequence, or the first one.
+    /// The same move, a later one, or the first one.
     Forward,
-    /// The answer records no move of the channel, so an old answer could not be told from a new one.
+    /// The answer has no record of a move, so an old answer looks the same as a new one.
     Unrecorded,
-    /// The answer is followed, and its sequence does not count: it is more than [`LONGEST_JUMP`] above the one that does. It counts when the
-    /// next move confirms it, whose `previous` is this manifest.
+    /// The answer is followed, but its sequence number does not count, because it is more than [`LONGEST_JUMP`] above
+    /// the present one. It counts after the next move names this manifest as its `previous`.
     Jump {
-        /// Sequence of the answer.
+        /// Sequence number of the answer.
         answered: u64,
-        /// Sequence that still counts.
+        /// Sequence number that still counts.
         seen: u64,
     },
 }
 
-/// Why an answer of a channel is not followed.
+/// The reason why an answer of a channel is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is older than one that was followed.
+    /// The answer is older than one that was followed.
     #[error(
-        "move {answered} of the channel is older than move {seen}, which was followed before: an old answer, replayed"
+        "move {answered} of the channel is older than move {seen}, which was followed before: the answer is a replay"
     )]
     Replay {
-        /// Sequence of the answer.
+        /// Sequence number of the answer.
         answered: u64,
-        /// Sequence that was followed.
+        /// Sequence number that was followed before.
         seen: u64,
     },
-    /// It has the sequence of another one.
-    #[error("move {0} of the channel was followed before, and served another release then")]
+    /// The answer has the sequence number of another move.
+    #[error("move {0} of the channel was followed before, but it served another release")]
     Forked(u64),
-    /// It records no move, and one that did was followed.
-    #[error("the answer records no move of the channel, and move {0} was followed before")]
+    /// The answer has no record of a move, but an earlier answer had one.
+    #[error("the answer has no record of a move, but move {0} of the channel was followed before")]
     Unrecorded(u64),
 }
 
 impl Known {
-    /// Returns whether `sequence` is that of this release.
+    /// Reports whether `sequence` is the sequence number of this release.
     fn counts(&self) -> bool {
         self.jumped.is_none() && !self.unrecorded
     }
 
-    /// Returns whether `answer` is the same manifest, or one with the same release and the same JSON.
+    /// Reports whether `answer` is the same manifest, or another one with the same release and the same JSON.
     fn serves(&self, answer: &Resolved) -> bool {
         self.manifest == answer.manifest
             || (self.release_digest == answer.release_digest && self.json.as_bytes() == answer.json)
     }
 
-    /// Returns whether the sequence of a move counts after `seen`: it is near, or the move names the manifest of an earlier jump as its
-    /// predecessor and is near to that.
+    /// Reports whether the sequence number of a move counts after `seen`. It counts if it is near, or if the move is
+    /// near to an earlier jump and names that manifest as its predecessor.
     fn reaches(&self, record: &Record, seen: u64) -> bool {
         let near = |from: u64| (from..=from.saturating_add(LONGEST_JUMP)).contains(&record.sequence);
         let confirms =
@@ -133,12 +134,12 @@ impl Known {
         near(seen) || self.jumped.is_some_and(confirms)
     }
 
-    /// The release, held against its digest.
+    /// Returns the release, if the JSON matches its digest.
     pub fn release(&self) -> Option<Release> {
         (Digest::of(self.json.as_bytes()) == self.config).then(|| Release::parse(self.json.as_bytes()).ok())?
     }
 
-    /// As if it had just been read.
+    /// Returns the release as if it had just been read.
     pub fn resolved(&self) -> Option<Resolved> {
         Some(Resolved {
             manifest: self.manifest.clone(),
@@ -154,10 +155,12 @@ impl State {
     /// Reads the bytes of a state file.
     ///
     /// # Errors
-    /// When they are no JSON object of this shape.
+    /// Returns an error when the bytes are not a JSON object of this form.
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
         let shape = |reason| Err(serde_json::Error::custom(reason));
-        let Value::Object(mut others) = serde_json::from_slice(json)? else { return shape("it is not an object") };
+        let Value::Object(mut others) = serde_json::from_slice(json)? else {
+            return shape("the state is not an object");
+        };
         match others.remove("releases") {
             Some(Value::Object(releases)) => Ok(Self { releases, others }),
             Some(_) => shape("`releases` is not an object"),
@@ -165,41 +168,41 @@ impl State {
         }
     }
 
-    /// The bytes of a state file.
+    /// Returns the bytes of a state file.
     pub fn to_json(&self) -> Vec<u8> {
         let mut all = self.others.clone();
         all.insert("releases".to_owned(), self.releases.clone().into());
-        let mut json = serde_json::to_vec_pretty(&Value::Object(all)).expect("text keys alone");
+        let mut json = serde_json::to_vec_pretty(&Value::Object(all)).expect("only text keys");
         json.push(b'\n');
         json
     }
 
-    /// The address that was given last.
+    /// Returns the address that was given last.
     pub fn host(&self) -> Option<HostInputs> {
         self.others.get("host").and_then(|host| HostInputs::deserialize(host).ok())
     }
 
-    /// Remembers an address.
+    /// Sets the address of the product.
     pub fn set_host(&mut self, host: &HostInputs) {
-        self.others.insert("host".to_owned(), serde_json::to_value(host).expect("text alone"));
+        self.others.insert("host".to_owned(), serde_json::to_value(host).expect("only text"));
     }
 
-    /// Returns the names of the root objects that were rendered last; nothing in the state of an older program.
+    /// Returns the names of the root objects of the last rendering, or `None` for the state of an older program.
     pub fn root(&self) -> Option<Root> {
         self.others.get("root").and_then(|root| Root::deserialize(root).ok())
     }
 
-    /// Remembers the names of the root objects.
+    /// Sets the names of the root objects.
     pub fn set_root(&mut self, root: &Root) {
-        self.others.insert("root".to_owned(), serde_json::to_value(root).expect("text alone"));
+        self.others.insert("root".to_owned(), serde_json::to_value(root).expect("only text"));
     }
 
-    /// What is known under a key.
+    /// Returns the release that was followed under a key.
     pub fn known(&self, key: &str) -> Option<Known> {
         self.releases.get(key).and_then(|known| Known::deserialize(known).ok())
     }
 
-    /// What is known of a version or a digest below `place`, under whatever name it was read.
+    /// Returns the release of a version or a digest below `place`, whatever reference was used to read it.
     pub fn find(&self, place: &str, version_or_digest: &str) -> Option<Known> {
         let below = |key: &&String| key.strip_prefix(place).is_some_and(|rest| rest.starts_with([':', '@']));
         let known = self.releases.keys().filter(below).filter_map(|key| self.known(key));
@@ -214,13 +217,14 @@ impl State {
     /// Decides whether a channel's answer may be followed.
     ///
     /// # Errors
-    /// When it is older than what was followed before, has its sequence and another content, or records no move where that did.
+    /// Returns an error when the answer is older than the one followed before, when it has the same sequence number but
+    /// other content, or when only the earlier answer had a record.
     pub fn judge(&self, key: &str, channel: &str, answer: &Resolved) -> Result<Following, Refused> {
         let known = self.known(key);
         let seen = known.as_ref().and_then(|known| Some((known, known.sequence?)));
         let Some(record) = record_of(channel, answer) else {
             return match seen {
-                // Accepted before.
+                // This answer was accepted before.
                 Some((known, _)) if known.unrecorded && known.manifest == answer.manifest => Ok(Following::Unrecorded),
                 Some((_, seen)) => Err(Refused::Unrecorded(seen)),
                 None => Ok(Following::Unrecorded),
@@ -236,8 +240,8 @@ impl State {
         Ok(if known.reaches(record, seen) { Following::Forward } else { Following::Jump { answered, seen } })
     }
 
-    /// Remembers what was followed; `channel` is nothing for a version or a digest, of which the last one alone is kept. An answer
-    /// that has become old meanwhile, since another program was faster, is not kept.
+    /// Stores the answer that was followed. `channel` is `None` for a version or a digest, of which only the last one
+    /// is kept. An answer is not stored if another program has stored a newer one meanwhile.
     pub fn follow(&mut self, key: &str, channel: Option<&str>, answer: &Resolved, now: u64) {
         let record = channel.and_then(|channel| record_of(channel, answer));
         let before = self.known(key);
@@ -250,7 +254,7 @@ impl State {
         let known = Known {
             manifest: answer.manifest.clone(),
             release_digest: answer.release_digest.clone(),
-            // Of an answer whose own sequence does not count, the last one that does stays.
+            // If the answer's own sequence number does not count, the last one that counts is kept.
             sequence: sequence.filter(|_| !jumped).or(seen),
             jumped: sequence.filter(|_| jumped),
             unrecorded: channel.is_some() && record.is_none(),
@@ -262,8 +266,8 @@ impl State {
         if known.pinned {
             self.releases.retain(|_, other| other.get("pinned") != Some(&Value::Bool(true)));
         }
-        let mut value = serde_json::to_value(&known).expect("text keys alone");
-        // What a newer program has added to the entry stays.
+        let mut value = serde_json::to_value(&known).expect("only text keys");
+        // Keys that a newer program has added to the entry are kept.
         if let (Some(Value::Object(before)), Value::Object(fields)) = (self.releases.remove(key), &mut value) {
             let own = ["sequence", "jumped", "unrecorded", "pinned"];
             for (field, old) in before.into_iter().filter(|(field, _)| !own.contains(&field.as_str())) {
@@ -274,7 +278,8 @@ impl State {
     }
 }
 
-/// The record of a channel's own move; one of another channel, whose manifest was tagged by hand, counts other moves.
+/// Returns the record of the channel's own move. If someone tagged the manifest of another channel by hand, its record
+/// counts other moves.
 fn record_of<'a>(channel: &str, answer: &'a Resolved) -> Option<&'a Record> {
     answer.record.as_ref().filter(|record| record.name == channel)
 }

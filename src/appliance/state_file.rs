@@ -1,4 +1,5 @@
-//! The file of the state. Killed anywhere, it is the whole old or the whole new one; what cannot be read is kept aside.
+//! The file that holds the state. After a crash it is the whole old or the whole new state. An unreadable file is kept
+//! under another name.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,19 +9,19 @@ use std::time::Duration;
 
 use super::State;
 
-/// Largest file that is read.
+/// Largest state file that is read, in bytes.
 const LIMIT: u64 = 64 << 20;
-/// How often a lock that another program holds is tried, and how long it is waited for between.
+/// Number of attempts to take a lock that another program holds, and the pause between them.
 const ATTEMPTS: usize = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Where the state is.
+/// Place of the state file.
 #[derive(Clone, Debug)]
 pub struct StateFile {
     path: PathBuf,
 }
 
-/// A state that cannot be read or written.
+/// An error while the state file is read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{attempted} the state {path}")]
 pub struct StateError {
@@ -31,7 +32,7 @@ pub struct StateError {
 }
 
 impl StateFile {
-    /// At `path`, where nothing need be yet; its directory is made when something is written.
+    /// Returns the state file at `path`, which need not exist. Its directory is created at the first write.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -51,10 +52,10 @@ impl StateFile {
         self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
-    /// The state, empty where there is none; and what became of a file that is no state.
+    /// Returns the state, or an empty state if the file does not exist. The text describes a damaged file.
     ///
     /// # Errors
-    /// When there is a file and it cannot be read at all.
+    /// Returns an error when the file exists but cannot be read.
     pub fn read(&self) -> Result<(State, Option<String>), StateError> {
         let bytes = match self.bytes() {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok((State::default(), None)),
@@ -63,31 +64,34 @@ impl StateFile {
         };
         let reason = match State::parse(&bytes) {
             Ok(state) if bytes.len() as u64 <= LIMIT => return Ok((state, None)),
-            Ok(_) => "it is larger than 64 MiB".to_owned(),
+            Ok(_) => "the file is larger than 64 MiB".to_owned(),
             Err(cause) => cause.to_string(),
         };
         let aside = self.beside("", ".corrupt");
         let kept = match fs::rename(&self.path, &aside) {
-            Ok(()) => format!("kept as {}", aside.display()),
-            Err(cause) => format!("and it cannot be kept aside: {cause}"),
+            Ok(()) => format!("and the file is kept as {}", aside.display()),
+            Err(cause) => format!("and the file cannot be renamed: {cause}"),
         };
         Ok((State::default(), Some(format!("the state {} is damaged ({reason}), {kept}", self.path.display()))))
     }
 
-    /// Of a file alone: what is a device or a pipe is nobody's state, never damaged, and never to be kept aside.
+    /// Reads the bytes of a regular file. A device or a pipe is an error: it is not a damaged state, and it must not be
+    /// renamed.
     fn bytes(&self) -> io::Result<Vec<u8>> {
         if !fs::metadata(&self.path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));
         }
         let mut bytes = Vec::new();
         File::open(&self.path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Changes the state as it is by now, alone: of two programs at once none undoes what the other has written.
+    /// Changes the present state while holding a lock, so that two programs at the same time do not undo each other's
+    /// changes.
     ///
     /// # Errors
-    /// When it cannot be written, or another program holds it for too long. The file is as it was then.
+    /// Returns an error when the file cannot be written, or when another program holds the lock for too long. The file
+    /// is then unchanged.
     pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
         let failed = |cause| self.error("writing", cause);
         fs::create_dir_all(self.directory()).map_err(failed)?;
@@ -119,5 +123,5 @@ fn lock(directory: &File) -> io::Result<()> {
             Err(fs::TryLockError::Error(cause)) => return Err(cause),
         }
     }
-    Err(io::Error::new(io::ErrorKind::WouldBlock, "another program is writing it"))
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "another program is writing the state"))
 }

@@ -33,7 +33,7 @@ fn after(answers: &[Resolved]) -> State {
 }
 
 #[test]
-fn a_lower_sequence_is_a_replay_and_a_higher_one_is_followed_whatever_its_version() {
+fn a_lower_sequence_is_a_replay_and_a_higher_one_is_followed_with_any_version() {
     let state = after(&[answer("2", "stable", Some(5))]);
     assert_eq!(
         state.judge(KEY, "stable", &answer("3", "stable", Some(4))),
@@ -48,10 +48,10 @@ fn a_lower_sequence_is_a_replay_and_a_higher_one_is_followed_whatever_its_versio
 }
 
 #[test]
-fn the_same_sequence_with_another_content_is_refused_and_with_the_same_content_it_is_not() {
+fn the_same_sequence_is_refused_with_other_content_and_followed_with_the_same() {
     let state = after(&[answer("2", "stable", Some(5))]);
     assert_eq!(state.judge(KEY, "stable", &answer("1", "stable", Some(5))), Err(Refused::Forked(5)));
-    // Somebody wrote the same move again.
+    // Another program wrote the same move again.
     let again = Resolved { manifest: Digest::of(b"again"), ..answer("2", "stable", Some(5)) };
     assert_eq!(state.judge(KEY, "stable", &again), Ok(Following::Forward));
     let disguised = Resolved { json: answer("1", "stable", None).json, ..again };
@@ -70,7 +70,7 @@ fn an_answer_without_a_record_is_refused_once_a_move_was_followed() {
 }
 
 #[test]
-fn an_answer_without_a_record_that_was_accepted_is_said_in_the_state_and_the_sequence_stays() {
+fn an_accepted_answer_without_a_record_is_in_the_state_and_keeps_the_sequence() {
     let state = after(&[answer("2", "stable", Some(5)), answer("3", "stable", None)]);
     let known = state.known(KEY).unwrap();
     assert_eq!((known.release().unwrap().version.as_str(), known.sequence, known.unrecorded), ("3", Some(5), true));
@@ -83,7 +83,7 @@ fn an_answer_without_a_record_that_was_accepted_is_said_in_the_state_and_the_seq
 }
 
 #[test]
-fn the_moves_of_another_channel_do_not_count() {
+fn moves_of_another_channel_do_not_count() {
     let other = answer("9", "nightly", Some(90));
     assert_eq!(State::default().judge(KEY, "stable", &other), Ok(Following::Unrecorded));
     let state = after(&[answer("2", "stable", Some(5)), other]);
@@ -91,7 +91,7 @@ fn the_moves_of_another_channel_do_not_count() {
     assert_eq!(state.judge(KEY, "stable", &answer("9", "nightly", Some(1))), Err(Refused::Unrecorded(5)));
 }
 
-/// A move whose predecessor is `previous`.
+/// A move with the predecessor `previous`.
 fn next(previous: &Resolved, sequence: u64) -> Resolved {
     let mut next = answer("8", "stable", Some(sequence));
     next.record.as_mut().unwrap().previous = Some(previous.manifest.clone());
@@ -99,7 +99,7 @@ fn next(previous: &Resolved, sequence: u64) -> Resolved {
 }
 
 #[test]
-fn a_jump_is_followed_and_blocks_none_of_the_moves_that_the_publisher_makes_after_it() {
+fn a_jump_is_followed_and_blocks_no_later_move_of_the_publisher() {
     for far in [1006, 9000, u64::MAX] {
         let state = after(&[answer("2", "stable", Some(5)), answer("9", "stable", Some(far))]);
         let known = state.known(KEY).unwrap();
@@ -107,7 +107,7 @@ fn a_jump_is_followed_and_blocks_none_of_the_moves_that_the_publisher_makes_afte
             (known.release().unwrap().version.as_str(), known.sequence, known.jumped),
             ("9", Some(5), Some(far))
         );
-        // The tag is set back, or the publisher goes on from what it knows.
+        // The tag is set back, or the publisher continues from the last known move.
         for (version, sequence) in [("2", 5), ("3", 6), ("3", 1005)] {
             let back = answer(version, "stable", Some(sequence));
             assert_eq!(state.judge(KEY, "stable", &back), Ok(Following::Forward), "{far} {sequence}");
@@ -116,17 +116,21 @@ fn a_jump_is_followed_and_blocks_none_of_the_moves_that_the_publisher_makes_afte
             assert_eq!((known.sequence, known.jumped), (Some(sequence), None));
         }
         let jump = Ok(Following::Jump { answered: far, seen: 5 });
-        assert_eq!(state.judge(KEY, "stable", &answer("9", "stable", Some(far))), jump, "as often as it is read");
+        assert_eq!(
+            state.judge(KEY, "stable", &answer("9", "stable", Some(far))),
+            jump,
+            "the same answer is a jump each time"
+        );
         assert!(state.judge(KEY, "stable", &answer("1", "stable", Some(4))).is_err());
     }
     let state = after(&[answer("2", "stable", Some(5)), answer("3", "stable", Some(1005))]);
     assert_eq!(state.known(KEY).unwrap().sequence, Some(1005));
-    // The first answer has nothing to jump from.
+    // The first answer cannot be a jump.
     assert_eq!(after(&[answer("2", "stable", Some(1 << 40))]).known(KEY).unwrap().sequence, Some(1 << 40));
 }
 
 #[test]
-fn a_jump_counts_when_the_next_move_names_it_as_its_predecessor() {
+fn a_jump_counts_after_the_next_move_names_it_as_its_predecessor() {
     let jump = answer("7", "stable", Some(5000));
     let jumped = [answer("2", "stable", Some(5)), jump.clone()];
     let state = after(&jumped);
@@ -135,7 +139,7 @@ fn a_jump_counts_when_the_next_move_names_it_as_its_predecessor() {
     let known = state.known(KEY).unwrap();
     assert_eq!((known.sequence, known.jumped), (Some(5001), None));
     assert!(state.judge(KEY, "stable", &answer("3", "stable", Some(6))).is_err());
-    // Of another predecessor, of none, of a number that is not its next, it is another jump.
+    // With another predecessor, without one, or with a number that is not the next, the answer is another jump.
     let state = after(&jumped);
     let others = [
         next(&jumped[0], 5001),
@@ -151,14 +155,14 @@ fn a_jump_counts_when_the_next_move_names_it_as_its_predecessor() {
 }
 
 #[test]
-fn of_two_programs_the_slower_one_does_not_turn_the_sequence_back() {
+fn the_slower_of_two_programs_does_not_set_the_sequence_back() {
     let state = after(&[answer("3", "stable", Some(6)), answer("2", "stable", Some(5))]);
     assert_eq!(state.known(KEY).unwrap().sequence, Some(6));
     assert_eq!(state.known(KEY).unwrap().release().unwrap().version, "3");
 }
 
 #[test]
-fn what_newer_programs_wrote_stays_and_what_older_ones_left_out_is_no_failure() {
+fn keys_of_newer_programs_are_kept_and_missing_keys_are_accepted() {
     let mut json: Value = serde_json::from_slice(&after(&[answer("2", "stable", Some(5))]).to_json()).unwrap();
     json["later"] = serde_json::json!({ "a": [1] });
     json["host"] = serde_json::json!({ "of": "another shape" });
@@ -176,20 +180,20 @@ fn what_newer_programs_wrote_stays_and_what_older_ones_left_out_is_no_failure() 
 }
 
 #[test]
-fn a_release_that_is_not_what_its_digest_says_is_not_known() {
+fn a_release_that_does_not_match_its_digest_is_not_known() {
     let state = after(&[answer("2", "stable", Some(5))]);
     let mut json: Value = serde_json::from_slice(&state.to_json()).unwrap();
     let text = json["releases"][KEY]["json"].as_str().unwrap().replace("r.io/x", "r.io/y");
     json["releases"][KEY]["json"] = text.into();
     let state = State::parse(&serde_json::to_vec(&json).unwrap()).unwrap();
     assert!(state.known(KEY).unwrap().resolved().is_none());
-    // The same answer mends it, and the sequence still keeps a replay away.
+    // The same answer repairs the entry, and the sequence number still prevents a replay.
     assert_eq!(state.judge(KEY, "stable", &answer("2", "stable", Some(5))), Ok(Following::Forward));
     assert!(state.judge(KEY, "stable", &answer("1", "stable", Some(4))).is_err());
 }
 
 #[test]
-fn a_version_or_digest_is_found_under_whatever_name_it_was_read() {
+fn a_version_or_digest_is_found_under_any_reference() {
     let mut state = after(&[answer("2", "stable", Some(5))]);
     let digest = answer("2", "stable", Some(5)).release_digest.to_string();
     assert!(state.find("r.io/a/releases", "2").is_some() && state.find("r.io/a/releases", &digest).is_some());
@@ -198,5 +202,5 @@ fn a_version_or_digest_is_found_under_whatever_name_it_was_read() {
         state.follow(&format!("r.io/a/releases:{version}"), None, &answer(version, "", None), 9);
     }
     assert!(state.find("r.io/a/releases", "8").is_some() && state.find("r.io/a/releases", "7").is_none());
-    assert!(state.known(KEY).is_some(), "channels stay");
+    assert!(state.known(KEY).is_some(), "channels are kept");
 }

@@ -1,21 +1,22 @@
-//! Values of a release with what the appliance knows written into them. The text is edited by the places of its nodes, so that
-//! everything else stays byte for byte; an edit that would change more than it should is refused.
+//! Writes settings of the appliance into the values of a release. The text is edited at the places of its nodes, so
+//! that everything else stays the same, byte for byte. An edit that would change other values is refused.
 
 use crate::text::shown;
 use crate::yaml::edit::{self, Edit};
 use crate::yaml::{self, Entry, Node, Style, Value};
 
-/// A value as it is to be written.
+/// A value in the form in which it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Literal {
-    /// In quotes, whatever it looks like.
+    /// A string, which is always quoted.
     Text(String),
-    /// A number, a boolean or null, as it is.
+    /// A number, a boolean or null, as JSON writes it.
     Other(String),
 }
 
 impl Literal {
-    /// What people wrote: a JSON number, boolean, null or string is that; all else is text.
+    /// Reads a value as people write it. A JSON number, boolean, null or string keeps its type; any other text is a
+    /// string.
     pub fn parse(text: &str) -> Self {
         match serde_json::from_str(text) {
             Ok(serde_json::Value::String(text)) => Self::Text(text),
@@ -42,16 +43,16 @@ impl Literal {
     }
 }
 
-/// One value to be written.
+/// One value to write, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Keys from the root.
+    /// Keys from the root of the values.
     pub path: Vec<String>,
-    /// Stands there afterwards.
+    /// Value after the edit.
     pub value: Literal,
 }
 
-/// Reads a path of keys joined by `.`; a dot that belongs to a key is written `\.`.
+/// Reads a path of keys joined by `.`. A dot inside a key is written `\.`.
 fn parse_path(text: &str) -> Option<Vec<String>> {
     let mut keys = vec![String::new()];
     let mut characters = text.chars();
@@ -65,7 +66,7 @@ fn parse_path(text: &str) -> Option<Vec<String>> {
     (!keys.iter().any(String::is_empty)).then_some(keys)
 }
 
-/// A setting of a path as it stands in a configuration or on a command line; nothing when the path has an empty key.
+/// Returns a setting for a path from a configuration or a command line. Returns `None` when the path has an empty key.
 pub fn parse_setting(path: &str, value: Literal) -> Option<Setting> {
     parse_path(path).map(|path| Setting { path, value })
 }
@@ -80,19 +81,19 @@ pub struct InvalidValues {
 }
 
 impl InvalidValues {
-    /// Returns the line that cannot be edited, from 1, and why.
+    /// Returns the line that cannot be edited, counted from 1, and the reason.
     pub(crate) fn place(&self) -> (usize, &str) {
         (self.line, &self.reason)
     }
 }
 
-/// A line and what is wrong there.
+/// A line, and the reason why it cannot be edited.
 type Wrong = (usize, String);
 
-/// Writes `settings` into the values `text`; `file` names them in errors.
+/// Writes `settings` into the values `text`. Errors name the values by `file`.
 ///
 /// # Errors
-/// When it is no mapping, or a value cannot be written without changing another.
+/// Returns an error when the text is not a mapping, or when a value cannot be written without changing another.
 pub fn inject(file: &str, text: &str, settings: &[Setting]) -> Result<String, InvalidValues> {
     let named = |(line, reason)| InvalidValues { file: shown(file), line, reason };
     let before = root(text).map_err(named)?;
@@ -101,25 +102,25 @@ pub fn inject(file: &str, text: &str, settings: &[Setting]) -> Result<String, In
         edited = write(&edited, setting).map_err(named)?;
     }
     let after = root(&edited)
-        .map_err(|(_, reason)| named((1, format!("the values cannot be set without breaking the file: {reason}"))))?;
+        .map_err(|(_, reason)| named((1, format!("cannot set the values without breaking the file: {reason}"))))?;
     check(before.as_ref(), after.as_ref(), settings).map_err(named)?;
     Ok(edited)
 }
 
-/// The one mapping of a text; nothing when there are only comments.
+/// Returns the only mapping of a text, or `None` when the text has only comments.
 fn root(text: &str) -> Result<Option<Node>, Wrong> {
-    let documents = yaml::parse(text).map_err(|cause| (cause.line, format!("no YAML: {}", cause.reason)))?;
+    let documents = yaml::parse(text).map_err(|cause| (cause.line, format!("invalid YAML: {}", cause.reason)))?;
     let mut roots = documents.into_iter().filter_map(|document| document.root);
     let first = roots.next();
     if let Some(second) = roots.next() {
-        return Err((second.line, "a second document: values are one".to_owned()));
+        return Err((second.line, "unexpected second document: values are one document".to_owned()));
     }
     let Some(root) = first else { return Ok(None) };
     if !root.is_mapping() && !root.is_null() {
-        return Err((root.line, "want a mapping of values".to_owned()));
+        return Err((root.line, "expected a mapping of values".to_owned()));
     }
     match root.duplicate_key() {
-        Some(key) => Err((key.line, format!("the key `{}` stands there twice", shown(key.as_str().unwrap_or("?"))))),
+        Some(key) => Err((key.line, format!("duplicate key `{}`", shown(key.as_str().unwrap_or("?"))))),
         None => Ok(Some(root)),
     }
 }
@@ -134,7 +135,7 @@ fn write(text: &str, setting: &Setting) -> Result<String, Wrong> {
     edit::apply(text, vec![edit]).map_err(|conflict| (line, conflict.to_string()))
 }
 
-/// Into a text without any value.
+/// Adds a value to a text without any values.
 fn append(text: &str, null: Option<&Node>, setting: &Setting) -> Edit {
     let ending = edit::line_ending(text);
     let gap = if text.is_empty() || text.ends_with('\n') { "" } else { ending };
@@ -145,13 +146,13 @@ fn append(text: &str, null: Option<&Node>, setting: &Setting) -> Edit {
     }
 }
 
-/// The rest of a path as one line.
+/// Returns the rest of a path and the value in one line.
 fn nested(keys: &[String], value: &Literal) -> String {
     let open: String = keys.iter().flat_map(|key| ["{".to_owned(), edit::quoted(key), ": ".to_owned()]).collect();
     format!("{open}{}{}", value.yaml(), "}".repeat(keys.len()))
 }
 
-/// Goes down the path as far as it is there.
+/// Follows the path as far as its keys exist.
 fn place(text: &str, root: &Node, setting: &Setting) -> Result<Edit, Wrong> {
     let mut node = root;
     for (depth, key) in setting.path.iter().enumerate() {
@@ -164,8 +165,7 @@ fn place(text: &str, root: &Node, setting: &Setting) -> Result<Edit, Wrong> {
             return fill(text, entry, &nested(rest, &setting.value));
         }
         if !entry.value.is_mapping() {
-            let reason =
-                format!("`{}` is no mapping, so `{}` cannot be set", shown(key), shown(&setting.path.join(".")));
+            let reason = format!("cannot set `{}`: `{}` is not a mapping", shown(&setting.path.join(".")), shown(key));
             return Err((entry.key.line, reason));
         }
         node = &entry.value;
@@ -177,7 +177,7 @@ fn insert(text: &str, mapping: &Node, key: &str, rest: &[String], value: &Litera
     if !rest.is_empty() && mapping.value_of(key).is_some() {
         return Err((
             mapping.line,
-            format!("`{}` comes by a merge (`<<`): write it out to set what is in it", shown(key)),
+            format!("`{}` comes from a merge (`<<`): write the mapping out so that its values can be set", shown(key)),
         ));
     }
     let value = nested(rest, value);
@@ -185,21 +185,24 @@ fn insert(text: &str, mapping: &Node, key: &str, rest: &[String], value: &Litera
         return Ok(Edit { range: mapping.span.clone(), text: format!("{{{}: {value}}}", edit::quoted(key)) });
     };
     edit::insert_after(text, mapping, last, key, &value)
-        .ok_or_else(|| (mapping.line, format!("`{}` cannot be added here", shown(key))))
+        .ok_or_else(|| (mapping.line, format!("cannot add `{}` here", shown(key))))
 }
 
-/// Gives an entry another value, in the quotes that it has if any.
+/// Replaces the value of an entry, and keeps the style of its quotes.
 fn replace(text: &str, entry: &Entry, value: &Literal) -> Result<Edit, Wrong> {
     let node = &entry.value;
     if node.is_null() && !node.is_alias() {
         return fill(text, entry, &value.yaml());
     }
     if node.is_mapping() || node.is_sequence() {
-        return Err((entry.key.line, format!("`{}` is no single value", shown(entry.key.as_str().unwrap_or("?")))));
+        return Err((entry.key.line, format!("`{}` is not a single value", shown(entry.key.as_str().unwrap_or("?")))));
     }
     let text_tag = node.tag.as_ref().is_none_or(|(tag, _)| tag == "!!str" && matches!(value, Literal::Text(_)));
     if !text_tag {
-        return Err((entry.key.line, format!("`{}` has a type of its own", shown(entry.key.as_str().unwrap_or("?")))));
+        return Err((
+            entry.key.line,
+            format!("`{}` has an explicit type tag", shown(entry.key.as_str().unwrap_or("?"))),
+        ));
     }
     Ok(match (&node.value, value) {
         (Value::Scalar { style: Style::Single | Style::Literal | Style::Folded, .. }, Literal::Text(value)) => {
@@ -209,7 +212,7 @@ fn replace(text: &str, entry: &Entry, value: &Literal) -> Result<Edit, Wrong> {
     })
 }
 
-/// In the place of nothing.
+/// Writes the value of an entry that has none.
 fn fill(text: &str, entry: &Entry, value: &str) -> Result<Edit, Wrong> {
     let node = &entry.value;
     if node.is_alias() || node.anchor.is_some() || node.tag.is_some() {
@@ -225,16 +228,16 @@ fn fill(text: &str, entry: &Entry, value: &str) -> Result<Edit, Wrong> {
     Ok(Edit { range: end..end, text: format!("{colon} {value}") })
 }
 
-/// Every value is what was asked for, and nothing else has changed: an anchor may carry an edit to elsewhere.
+/// Checks that every setting took effect and that nothing else changed. An anchor could carry an edit to another place.
 fn check(before: Option<&Node>, after: Option<&Node>, settings: &[Setting]) -> Result<(), Wrong> {
     for setting in settings {
         let path: Vec<&str> = setting.path.iter().map(String::as_str).collect();
         let node = after.and_then(|after| after.get(&path));
-        // Of two settings of one path the last one holds.
+        // If two settings have the same path, the last one holds.
         let last = settings.iter().rfind(|other| other.path == setting.path).unwrap_or(setting);
         if !node.is_some_and(|node| last.value.is(node)) {
             let line = node.map_or(1, |node| node.line);
-            return Err((line, format!("`{}` cannot be set here", shown(&path.join(".")))));
+            return Err((line, format!("cannot set `{}` here", shown(&path.join(".")))));
         }
     }
     let (Some(before), Some(after)) = (before, after) else { return Ok(()) };
@@ -246,7 +249,7 @@ fn check(before: Option<&Node>, after: Option<&Node>, settings: &[Setting]) -> R
     more.map_or(Ok(()), |changed| {
         let keys: Vec<&str> = changed.split('.').collect();
         let line = before.get(&keys).map_or(before.line, |node| node.line);
-        Err((line, format!("`{}` would change too: it is tied to what is set by an anchor", shown(&changed))))
+        Err((line, format!("`{}` would change too: an anchor ties it to a value that is set", shown(&changed))))
     })
 }
 

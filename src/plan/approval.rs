@@ -1,5 +1,5 @@
-//! What a person approves of a plan: what will be true when the plan is done, not what is left to write. A run that was killed,
-//! or that finished before anybody heard of it, is therefore repeated under the same approval.
+//! The part of a plan that a person approves: the state after the plan, not the writes that are left. A run that was
+//! killed, or whose result was lost, can therefore be repeated under the same approval.
 
 use std::collections::BTreeMap;
 
@@ -9,62 +9,62 @@ use super::planner::Plan;
 use crate::oci::{Digest, Pinned, Tag};
 use crate::release::MoveKind;
 
-/// What will be true when a plan is done. Neither the sequence of a move nor what the store holds already is part of it.
+/// The state after a plan. Neither the sequence number of a move nor the present content of the store is part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Approval {
-    /// Digest of the release.
+    /// Digest of the release manifest.
     pub release: Digest,
-    /// The move of a channel; absent when no channel is to serve the release.
+    /// The move of a channel; absent when no channel moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moves: Option<ApprovedMove>,
-    /// Everything that the release names by digest, under the names that it has in the target, sorted.
+    /// Every artifact that the release names by digest, under its name in the target store, sorted.
     pub artifacts: Vec<Pinned>,
 }
 
-/// The part of an approval that is about a channel.
+/// The part of an approval that concerns a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovedMove {
-    /// Name of the channel.
+    /// Name of the channel that moves.
     pub channel: Tag,
-    /// Digest of the channel manifest that is replaced; absent on the first move.
+    /// Digest of the channel manifest that the move replaces; absent on the first move.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Digest>,
-    /// Reason of the move.
+    /// Kind of the move: publish, promote, roll back or copy.
     pub kind: MoveKind,
 }
 
-/// A plan other than the approved one.
+/// The plan differs from the approved one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the plan is {found}, not {expected}: something changed since it was approved")]
+#[error("the plan digest is {found}, expected {expected}: something changed since it was approved")]
 pub struct OtherPlan {
-    /// Digest of the plan that was approved.
+    /// Digest of the approved plan, from `--if-plan`.
     pub expected: Digest,
-    /// Digest of the plan that would be carried out now.
+    /// Digest of the present plan.
     pub found: Digest,
-    /// What differs, a line each; without the approved plan's own content, what the present plan says.
+    /// The differences, one line each. Without the content of the approved plan, the lines describe the present plan.
     pub differences: Vec<String>,
-    /// Whether the content of the approved plan was there to be compared.
+    /// Whether the content of the approved plan was available for the comparison.
     pub is_compared: bool,
 }
 
-/// The plan that was approved: its digest, and its content where that was kept.
+/// The approved plan: its digest, and its content if that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approved {
-    /// Digest of the plan.
+    /// Digest of the plan, from `--if-plan`.
     pub digest: Digest,
-    /// Content of the plan, out of the JSON of its dry run.
+    /// Content of the plan, from the JSON report of the dry run.
     pub content: Option<Approval>,
-    /// Sequence number that the move had in the dry run, for the comparison alone.
+    /// Sequence number of the move in the dry run. It is only compared to explain a difference.
     pub sequence: Option<u64>,
 }
 
 impl Plan {
-    /// Checks that this is the plan that was approved.
+    /// Checks that this plan is the approved one.
     ///
     /// # Errors
-    /// When something else was approved, with what differs.
+    /// Returns the differences when another plan was approved.
     pub fn check(&self, approved: Option<&Approved>) -> Result<(), OtherPlan> {
         let found = self.digest();
         let Some(approved) = approved.filter(|approved| approved.digest != found) else { return Ok(()) };
@@ -85,16 +85,16 @@ impl Plan {
 }
 
 impl Approval {
-    /// Returns the SHA-256 of the approval's JSON, which is the digest of the plan.
+    /// Returns the SHA-256 of the approval's JSON, which is the plan digest.
     pub fn digest(&self) -> Digest {
-        Digest::of(&serde_json::to_vec(self).expect("an approval has text keys alone"))
+        Digest::of(&serde_json::to_vec(self).expect("an approval has only text keys"))
     }
 
-    /// What this plan says, for a reader who knows no more of the approved one than its digest.
+    /// Describes this plan for a reader who knows only the digest of the approved one.
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("this plan serves release {}", self.release)];
         if let Some(moves) = &self.moves {
-            lines.push(format!("this plan is a {} of channel {}", moves.kind.as_str(), moves.channel));
+            lines.push(format!("this plan moves channel {} (kind of move: {})", moves.channel, moves.kind.as_str()));
             lines.push(format!("this plan replaces channel manifest {}", or_none(moves.replaces.as_ref())));
         }
         lines
@@ -116,12 +116,13 @@ impl Approval {
         };
         differ_in_move("channel", &|moves| moves.channel.to_string());
         differ_in_move("kind of move", &|moves| moves.kind.as_str().to_owned());
-        differ_in_move("channel manifest that is replaced", &|moves| or_none(moves.replaces.as_ref()));
+        differ_in_move("replaced channel manifest", &|moves| or_none(moves.replaces.as_ref()));
         lines.extend(self.references_that_differ(approved));
         lines
     }
 
-    /// Names each reference that only one of two approvals has; a repository with one such reference in each is one line.
+    /// Returns the references that only one of the two approvals has. Two references to the same repository make one
+    /// line.
     fn references_that_differ(&self, approved: &Self) -> Vec<String> {
         let only = |a: &Self, b: &Self| {
             let mut only: BTreeMap<String, Vec<Digest>> = BTreeMap::new();
@@ -136,7 +137,7 @@ impl Approval {
             match (&was[..], is.remove(&repository).as_deref()) {
                 ([was], Some([is])) => lines.push(format!("reference {repository}: approved {was}, now {is}")),
                 (was, others) => {
-                    let gone = |digest| format!("reference approved, and not in this plan: {repository}@{digest}");
+                    let gone = |digest| format!("approved reference that is not in this plan: {repository}@{digest}");
                     lines.extend(was.iter().map(gone));
                     lines.extend(others.into_iter().flatten().map(|digest| added(&repository, digest)));
                 }
@@ -150,7 +151,7 @@ impl Approval {
 }
 
 fn added(repository: &str, digest: &Digest) -> String {
-    format!("reference in this plan, and not approved: {repository}@{digest}")
+    format!("reference in this plan that was not approved: {repository}@{digest}")
 }
 
 fn or_none(digest: Option<&Digest>) -> String {

@@ -1,4 +1,4 @@
-//! What refers to the artifacts of a release, as the store that they go to knows it.
+//! The referrers of a release's artifacts (signatures, SBOMs) that the target store lacks.
 
 use futures_util::future::try_join_all;
 
@@ -7,21 +7,21 @@ use crate::oci::{
     referrers_tag,
 };
 
-/// Something that refers to an artifact, and that the store lacks.
+/// A referrer of an artifact that the store lacks.
 #[derive(Clone, Debug)]
 pub struct Attachment {
-    /// Repository that it goes to, below the store's prefix.
+    /// Repository of the referrer, below the store's prefix.
     pub repository: Repository,
-    /// The manifest and everything that it names.
+    /// The manifest of the referrer and everything that it names.
     pub artifact: Artifact,
-    /// Its tag and the digest that the tag names now; without a tag it is found by its `subject`.
+    /// Tag of the referrer and the digest that the tag names now. A referrer without a tag is found by its `subject`.
     pub tag: Option<(Tag, Option<Digest>)>,
 }
 
-/// Returns what a store lacks of `attached` in `repository`.
+/// Returns the referrers in `attached` that `repository` of the store lacks.
 ///
 /// # Errors
-/// When the store fails.
+/// Returns an error when the store fails.
 pub(crate) async fn attachments(
     store: &ReadStore,
     repository: &Repository,
@@ -54,7 +54,7 @@ pub(crate) async fn attachments(
     Ok(missing)
 }
 
-/// An artifact that is to be under a tag, unless it is.
+/// Returns the artifact to push when the store does not have it under this tag.
 async fn lacking(
     store: &ReadStore,
     repository: &Repository,
@@ -66,7 +66,8 @@ async fn lacking(
     Ok((!there).then(|| Attachment { repository: repository.clone(), artifact, tag: Some((tag, found)) }))
 }
 
-/// The list of what refers to a manifest, for a registry that keeps none itself: what it lists already, and the new.
+/// Returns the referrers list of a manifest for a registry without the referrers API: the entries of the present list
+/// and the new ones.
 fn listing<'a>(mut index: Index, new: impl Iterator<Item = (&'a Descriptor, &'a Artifact)>) -> Artifact {
     let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
     for (descriptor, artifact) in new {
@@ -76,6 +77,6 @@ fn listing<'a>(mut index: Index, new: impl Iterator<Item = (&'a Descriptor, &'a 
         manifests.extend(artifact.manifests().iter().chain([artifact.manifest()]).cloned());
         blobs.extend(artifact.blobs().iter().cloned());
     }
-    let bytes = serde_json::to_vec(&index).expect("an index has text keys alone");
+    let bytes = serde_json::to_vec(&index).expect("an index has only text keys");
     Artifact::of(Document::new(media_type::IMAGE_INDEX, bytes), manifests, blobs)
 }

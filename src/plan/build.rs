@@ -1,4 +1,4 @@
-//! Building a release: a pure function of what was packed and pinned.
+//! Builds a release manifest. This is a pure function of the packed charts and the pinned images.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use crate::image::PinnedImages;
 use crate::oci::{Digest, Prefix, Tag};
 use crate::release::{self, ConfigReference, Description, Installation, ObjectName, Release, ValuesReader};
 
-/// What a release is built from.
+/// The inputs of a release manifest.
 #[derive(Debug)]
 pub(super) struct ReleaseInputs<'a> {
-    /// The configuration.
+    /// Configuration of the product.
     pub config: &'a Config,
     /// Prefix below which the appliance reads the release.
     pub prefix: &'a Prefix,
     /// Version of the release.
     pub version: &'a Tag,
-    /// Channel that the release is published for.
+    /// Channel in the release's JSON.
     pub channel: &'a Tag,
     /// Digest of the config bundle.
     pub bundle: &'a Digest,
-    /// Every chart: name → version.
+    /// Version of every chart, by its name.
     pub charts: BTreeMap<String, String>,
-    /// The charts that are published with the release: name → digest.
+    /// Digest of each chart that is published with the release, by its name.
     pub chart_digests: BTreeMap<String, Digest>,
     /// The application images and the control plane.
     pub images: &'a PinnedImages,
-    /// Values of the profile: file name → text.
+    /// Values of the profile: text by file name.
     pub profile_values: BTreeMap<String, String>,
-    /// Hashed names: release → `ConfigMap`.
+    /// Hashed `ConfigMap` names by the name of the values; empty when names are plain.
     pub values_config_maps: BTreeMap<String, String>,
-    /// Which HelmRelease reads which values.
+    /// The HelmReleases that read values of the release.
     pub readers: Vec<ValuesReader>,
 }
 
-/// Builds a release.
+/// Builds the release manifest from its inputs.
 pub(super) fn build(inputs: ReleaseInputs<'_>) -> Release {
     let description = describe(&inputs);
     Release {
@@ -62,7 +62,7 @@ pub(super) fn build(inputs: ReleaseInputs<'_>) -> Release {
     }
 }
 
-/// Returns what the release says of itself.
+/// Returns the release's description of itself, from which an appliance needs no configuration file.
 fn describe(inputs: &ReleaseInputs<'_>) -> Description {
     let (config, appliance) = (inputs.config, &inputs.config.appliance);
     let selection = (appliance.namespace.clone(), appliance.selection_name.clone());

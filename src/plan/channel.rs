@@ -1,8 +1,10 @@
-//! The last step of a plan: the channel's manifest, its keep-alive tag, and the pointer itself.
+//! The last step of a plan: the channel manifest, its keep-alive tag, and the channel tag.
 //!
-//! A registry has no compare-and-swap. So each publisher announces its move by the keep-alive tag, and then looks: at the channel, and for the
-//! announcements of others. Of two publishers at once, the one that looks later sees the other; it does not move, and its announcement
-//! stays behind. An announcement that was there before may be of a publisher that is about to move: after [`GRACE`] it has, or never will.
+//! A registry has no compare-and-swap. So each publisher first announces its move with the keep-alive tag. Then it
+//! reads the channel and the announcements of other publishers. Of two publishers at the same time, the one that reads
+//! later sees the announcement of the other. It does not move the channel, and its announcement remains. An older
+//! announcement may belong to a publisher that is about to move the channel. After [`GRACE`], that publisher has moved
+//! the channel or never will.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,21 +22,21 @@ use crate::oci::{self, Artifact, Content, Digest, Repository, Selector, Tag};
 use crate::release::{self, Record};
 use crate::text::shown;
 
-/// How long a publisher takes at the most from its look at the channel to the end of its move.
+/// Longest time from a publisher's last read of the channel to the end of its move.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
-/// The age of an announcement from which on no publisher is waited for.
+/// Age from which an announcement is ignored. Publishers do not wait for an older one.
 const OLD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
 /// The channel manifest that a plan's move writes.
 pub(super) struct Channel<'a> {
     pub repository: &'a Repository,
     moves: &'a Move,
-    /// Sequence number of what the channel serves, where a record says it.
+    /// Sequence number of the move that the channel serves, if a record gives it.
     before: Option<u64>,
     keep_alive: Tag,
-    /// Announcements that were there when the plan was made, and that may still be carried out.
+    /// Announcements that existed when the plan was made and whose moves may still happen.
     under_way: BTreeSet<Tag>,
-    /// Announcements that are known not to be carried out any more.
+    /// Announcements whose moves will not happen any more.
     given_up: BTreeSet<Tag>,
     pub artifact: Artifact,
 }
@@ -47,7 +49,8 @@ impl Channel<'_> {
 }
 
 impl<'a> Run<'a> {
-    /// Builds the channel manifest that the plan's move writes; of a move that was announced already, the same bytes again.
+    /// Builds the channel manifest that the plan's move writes. For a move that was announced before, the bytes are the
+    /// same.
     pub(super) fn channel(&self, inputs: &Inputs<'a>) -> Result<Option<Channel<'a>>, ExecuteError> {
         let Some(moves) = &inputs.plan.moves else { return Ok(None) };
         let Move { repository, channel: name, config, sequence, .. } = moves;
@@ -70,25 +73,26 @@ impl<'a> Run<'a> {
         Ok(Some(Channel { repository, moves, before, keep_alive, under_way, given_up, artifact }))
     }
 
-    /// Was the move announced so long ago that it is not carried out any more? The times are of two machines, so this is a matter of days.
+    /// Reports whether the move was announced more than a day ago. The limit is long because the two times come from
+    /// different machines.
     fn is_old(&self, record: &Record) -> bool {
         let moved = record.moved.parse::<jiff::Timestamp>();
         moved.is_ok_and(|moved| self.executor.clock.now().duration_since(moved) > OLD)
     }
 
-    /// The channel's manifest under its keep-alive tag, which also tells other publishers that this one is about to move it.
+    /// Pushes the channel manifest under its keep-alive tag, which announces the move to other publishers.
     pub(super) async fn keep_alive(&self, channel: Option<&Channel<'_>>) -> Result<(), oci::Error> {
         let Some(channel) = channel else { return Ok(()) };
         self.put(channel.repository, &channel.artifact, Some((&channel.keep_alive, None))).await
     }
 
-    /// Moves the channel, of which the last look was at `looked`, and reads it back.
+    /// Moves the channel and reads it back. `looked` is the time of the last read before the move.
     pub(super) async fn move_channel(&self, channel: &Channel<'_>, looked: Instant) -> Result<Digest, ExecuteError> {
         let (manifest, moves) = (channel.artifact.manifest(), channel.moves);
         let store = self.executor.store;
         let written = store.move_tag(channel.repository, manifest, &moves.channel, moves.from.as_ref()).await;
         match written {
-            // Who it was is said below.
+            // `is_moved` reads the channel and names the publisher that moved it.
             Err(error) if error.kind() == oci::Kind::Conflict => {}
             Err(error) if is_an_answer(&error) => {
                 self.withdraw(channel).await;
@@ -104,8 +108,8 @@ impl<'a> Run<'a> {
         Ok(channel.artifact.digest().clone())
     }
 
-    /// Reads the channel right before its move: it is as the plan found it, and no other publisher is about to move it.
-    /// Returns when it was read last.
+    /// Reads the channel right before its move. Fails if the channel differs from the plan, or if another publisher is
+    /// about to move it. Returns the time of the last read.
     pub(super) async fn look(&self, channel: &Channel<'_>) -> Result<Instant, ExecuteError> {
         let looked = Instant::now();
         self.look_once(channel).await?;
@@ -113,14 +117,14 @@ impl<'a> Run<'a> {
             return Ok(looked);
         }
         let tags: Vec<&str> = channel.under_way.iter().map(Tag::as_str).collect();
-        let text = format!("waiting whether an earlier move is still carried out: {}", tags.join(", "));
+        let text = format!("waiting to see whether an earlier move completes: {}", tags.join(", "));
         self.progress.event(&Event::Note { text: &text });
         self.executor.clock.sleep(GRACE).await;
         let looked = Instant::now();
         self.look_once(channel).await.map(|()| looked)
     }
 
-    /// Reads the channel, and refuses to go on beside an announcement that came after the plan was made.
+    /// Reads the channel once. Fails if a move was announced after the plan was made.
     pub(super) async fn look_once(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
         let (others, ()) = try_join(self.others(channel), self.is_as_planned(channel)).await?;
         let tags: Vec<Tag> = others.iter().map(Announced::tag).collect();
@@ -135,8 +139,9 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Announcements of other moves that go on from the same manifest as this one. A directory compares and swaps, and a store that does not
-    /// list its tags cannot say. A list without our own announcement is an older one.
+    /// Returns the announcements of other moves that continue from the same channel manifest as this move. For a
+    /// directory, the result is empty: a directory has a real compare-and-swap. It is also empty for a registry that
+    /// does not list its tags. A list without this run's own announcement is out of date.
     async fn others(&self, channel: &Channel<'_>) -> Result<Vec<Announced>, ExecuteError> {
         let Move { channel: name, .. } = channel.moves;
         let store = self.executor.store.read();
@@ -150,7 +155,7 @@ impl<'a> Run<'a> {
                 Ok(tags) if tags.contains(&channel.keep_alive) => Ok(Seen::Now(tags)),
                 Ok(_) => {
                     let reference = format!("{}:{}", channel.repository, channel.keep_alive);
-                    Ok(Seen::Earlier(self.stopped(late(reference, "the list of tags does not have it yet"))))
+                    Ok(Seen::Earlier(self.stopped(late(reference, "the list of tags does not contain it yet"))))
                 }
             }
         };
@@ -164,7 +169,8 @@ impl<'a> Run<'a> {
         Ok(counted.into_iter().filter(rival).collect())
     }
 
-    /// The channel still is what the plan found. An earlier manifest is an answer that comes late.
+    /// Checks that the channel still serves the manifest in the plan. A manifest from before that one means that the
+    /// registry answers late.
     async fn is_as_planned(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
         let Move { from, goes_on_from, .. } = channel.moves;
         let look = || async {
@@ -182,7 +188,7 @@ impl<'a> Run<'a> {
         self.executor.wait_for(&what, LATEST, self.progress, look).await
     }
 
-    /// The channel serves what was written, or what somebody moved it to afterwards.
+    /// Checks that the channel serves the new manifest, or a later one that continues from it.
     async fn is_moved(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
         let own = channel.artifact.digest();
         let look = || async {
@@ -196,7 +202,7 @@ impl<'a> Run<'a> {
                 return Ok(Seen::Now(()));
             }
             if found.is_none() || record.is_some_and(|record| record.sequence < channel.moves.sequence) {
-                let reason = "it was written, and the registry still shows what it named before";
+                let reason = "the tag was written, but the registry still shows its previous digest";
                 let reference = format!("{}:{}", channel.repository, channel.moves.channel);
                 return Ok(Seen::Earlier(unconfirmed(channel, late(reference, reason))));
             }
@@ -206,7 +212,7 @@ impl<'a> Run<'a> {
         self.executor.wait_for(&what, LATEST, self.progress, look).await
     }
 
-    /// The move took longer than other publishers wait for it: one of them may have moved in between, and this move overwrote theirs.
+    /// Checks for moves that this move overwrote. Other publishers wait only for [`GRACE`], and this move took longer.
     async fn nothing_overwritten(&self, channel: &Channel<'_>) -> Result<(), ExecuteError> {
         let others = self.others(channel).await?;
         let Some(rival) = others.iter().find(|one| one.record.sequence >= channel.moves.sequence) else {
@@ -221,7 +227,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Takes the announcement of a move back that the store refuses for good, unless the channel names it all the same. Best effort.
+    /// Deletes the announcement of a move that the store rejected for good, unless the channel serves the manifest
+    /// after all. A failure is ignored.
     async fn withdraw(&self, channel: &Channel<'_>) {
         let own = channel.artifact.digest();
         if channel.moves.adopts.is_none() && self.served(channel).await.is_ok_and(|found| found.as_ref() != Some(own)) {
@@ -234,7 +241,8 @@ impl<'a> Run<'a> {
         oci::optional(store.resolve(channel.repository, &channel.moves.channel).await)
     }
 
-    /// The version under a digest, and the record of its move. Who moved the channel helps, but is not worth another failure.
+    /// Returns the version and the record of a channel manifest. A failure is ignored, because the result only adds
+    /// detail to another error.
     async fn serves(&self, channel: &Channel<'_>, found: Option<&Digest>) -> Option<(String, Option<Record>)> {
         let selector = Selector::Digest(found?.clone());
         let resolved = release::resolve(self.executor.store.read(), channel.repository, &selector).await.ok()?;
@@ -257,7 +265,8 @@ fn record(moves: &Move, inputs: &Inputs<'_>) -> Record {
     }
 }
 
-/// Does a failed write say that nothing was written? Otherwise it may be that only the answer was lost.
+/// Reports whether a failed write is certain to have written nothing. After other errors, only the answer may have been
+/// lost.
 fn is_an_answer(error: &oci::Error) -> bool {
     matches!(
         error.kind(),
@@ -286,7 +295,7 @@ fn moved(
     ExecuteError::moved(channel.repository, &channel.moves.channel, expected, found, who)
 }
 
-/// Returns that another publisher moved the channel from `first` to what it `serves`.
+/// Returns the error for a channel that another publisher moved from `first` to what it `serves` now.
 pub(crate) fn overtaken(
     repository: &Repository,
     channel: &Tag,
@@ -297,7 +306,7 @@ pub(crate) fn overtaken(
     ExecuteError::moved(repository, channel, first, Some(&serves.manifest), who)
 }
 
-/// `, to 1.0.4 by alice on 2026-11-23T12:00:00Z`
+/// Formats who moved a channel, for example `, to 1.0.4 by alice on 2026-11-23T12:00:00Z`.
 pub(super) fn who(version: Option<&str>, record: &Record) -> String {
     let to = version.map_or_else(String::new, |version| format!(" to {}", shown(version)));
     let by = record.by.as_ref().map_or_else(String::new, |by| format!(" by {}", shown(by)));

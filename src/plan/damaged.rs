@@ -1,4 +1,4 @@
-//! Content that a store lost, or holds with other bytes than its digest says.
+//! Content that is missing in a store or that does not match its digest.
 
 use futures_util::future::{join_all, try_join_all};
 
@@ -7,53 +7,53 @@ use super::observe::Observed;
 use crate::image::Platform;
 use crate::oci::{Artifact, Content, Descriptor, Digest, Error, Kind, ReadStore, Repository, Selector, Tag};
 
-/// An artifact of which something is missing or wrong.
+/// An artifact with missing or corrupt content.
 #[derive(Clone, Debug)]
 pub struct Damaged {
     /// Repository of the artifact, below the store's prefix.
     pub repository: Repository,
-    /// The artifact as it should be.
+    /// The intact artifact.
     pub artifact: Artifact,
     /// Tag that names the artifact.
     pub tag: Tag,
-    /// What is missing or wrong: the digest of the manifest or of a blob, and the reason.
+    /// Digest of each missing or corrupt manifest or blob, with the reason.
     pub content: Vec<(Digest, String)>,
 }
 
 impl Damaged {
-    /// Returns whether this manifest or blob is missing or wrong.
+    /// Reports whether this manifest or blob is missing or corrupt.
     pub(super) fn holds(&self, digest: &Digest) -> bool {
         self.content.iter().any(|(damaged, _)| damaged == digest)
     }
 
-    /// Names what is missing or wrong, a line each.
+    /// Returns one line for each missing or corrupt manifest or blob.
     pub(super) fn lines(&self) -> impl Iterator<Item = String> {
         let Self { repository, tag, content, .. } = self;
         content.iter().map(move |(digest, reason)| format!("{repository}:{tag}: {digest}: {reason}"))
     }
 }
 
-/// Reads every artifact of `desired` that the store has under its tag, and returns those of which something is missing or wrong.
+/// Reads every artifact of `desired` that the store has under its tag. Returns those with missing or corrupt content.
 ///
 /// # Errors
-/// When the store fails.
+/// Returns an error when the store fails.
 pub(crate) async fn damaged(store: &ReadStore, desired: &Desired, observed: &Observed) -> Result<Vec<Damaged>, Error> {
     let found = try_join_all(there(desired, observed).map(|artifact| examine(store, artifact, true))).await?;
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Returns what is missing or wrong of what a release names and the plan does not push: charts, bundle and release are read, the
-/// blobs of images are asked for. A line each.
+/// Returns one line for each missing or corrupt manifest or blob that the release names and that the plan does not
+/// push. Charts, the bundle and the release are read in full. For images, only the existence of the blobs is checked.
 ///
 /// # Errors
-/// When the store fails.
+/// Returns an error when the store fails.
 pub(super) async fn broken(store: &ReadStore, desired: &Desired, observed: &Observed) -> Result<Vec<String>, Error> {
     let pushed = |artifact: &DesiredArtifact| {
         observed.damaged.iter().any(|damaged| damaged.artifact.digest() == artifact.artifact.digest())
     };
     let artifacts = there(desired, observed).filter(|artifact| !pushed(artifact));
     let artifacts = artifacts.map(|artifact| examine(store, artifact, artifact.kind != ArtifactKind::Image));
-    // An image out of an archive is an artifact of the plan: pushed by it, or read above.
+    // An image from an archive is an artifact of the plan. The plan pushes it, or it was read above.
     let own = |digest: &Digest| desired.all().any(|artifact| artifact.artifact.digest() == digest);
     let images = desired.unread.iter().filter(|(_, digest)| !own(digest));
     let images = images.map(|(repository, digest)| image(store, repository, digest, desired));
@@ -62,7 +62,7 @@ pub(super) async fn broken(store: &ReadStore, desired: &Desired, observed: &Obse
     Ok(lines.chain(images.into_iter().flatten()).collect())
 }
 
-/// The artifacts that the store has under their tags.
+/// Returns the artifacts that the store has under their tags.
 fn there<'a>(desired: &'a Desired, observed: &'a Observed) -> impl Iterator<Item = &'a DesiredArtifact> {
     let release = observed.release.as_ref().map(|existing| &existing.digest);
     let found = observed.artifacts.iter().map(Option::as_ref).chain([release]);
@@ -87,7 +87,7 @@ async fn examine(store: &ReadStore, desired: &DesiredArtifact, read: bool) -> Re
     Ok(Some(damaged).filter(|damaged| !damaged.content.is_empty()))
 }
 
-/// What is missing of an image that a release names by its digest.
+/// Returns one line for each missing manifest or blob of an image that the release names by digest.
 async fn image(
     store: &ReadStore,
     repository: &Repository,
@@ -108,7 +108,7 @@ async fn image(
     Ok(found?.into_iter().flatten().map(line).collect())
 }
 
-/// Reads a blob to its end, or asks whether it is there.
+/// Reads a blob to its end, or only checks that it exists.
 async fn present(store: &ReadStore, repository: &Repository, blob: &Content, read: bool) -> Result<(), Error> {
     if read {
         return store.read_through(repository, blob.descriptor()).await;
@@ -116,11 +116,13 @@ async fn present(store: &ReadStore, repository: &Repository, blob: &Content, rea
     store.find(repository, blob.descriptor()).await
 }
 
-/// What is wrong, in words; a store that may answer later is an error.
+/// Returns the digest and the reason when content is missing or corrupt. A temporary failure of the store is an error.
 fn reason(read: Result<(), Error>, digest: &Digest) -> Result<Option<(Digest, String)>, Error> {
     match read {
         Ok(()) => Ok(None),
-        Err(error) if matches!(error.kind(), Kind::NotFound) => Ok(Some((digest.clone(), "it is missing".to_owned()))),
+        Err(error) if matches!(error.kind(), Kind::NotFound) => {
+            Ok(Some((digest.clone(), "the content is missing".to_owned())))
+        }
         Err(error) if matches!(error.kind(), Kind::Mismatch | Kind::TooLarge | Kind::Malformed) => {
             Ok(Some((digest.clone(), error.reason().to_owned())))
         }

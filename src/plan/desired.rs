@@ -1,4 +1,4 @@
-//! What a store holds, and a channel serves, when a plan is done.
+//! The content that a store holds, and the release that a channel serves, after a plan.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::image::Platform;
 use crate::oci::{Artifact, Attached, Digest, Pinned, Prefix, Repository, Tag};
 use crate::release::{self, Release};
 
-/// What an artifact is to a release.
+/// The role of an artifact in a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
@@ -15,14 +15,14 @@ pub enum ArtifactKind {
     Chart,
     /// The config bundle.
     Bundle,
-    /// A container image: the control plane's, or one that is copied.
+    /// A container image: the control plane's image, or an image that is copied.
     Image,
     /// The release manifest.
     Release,
 }
 
 impl ArtifactKind {
-    /// Returns the word for the kind in messages and reports.
+    /// Returns the word for the kind that messages and reports use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Chart => "chart",
@@ -33,24 +33,24 @@ impl ArtifactKind {
     }
 }
 
-/// An artifact that a plan writes unless it is there, and the immutable tag that keeps it.
+/// An artifact that the plan writes if the store lacks it, and the immutable tag that keeps it.
 #[derive(Clone, Debug)]
 pub struct DesiredArtifact {
-    /// What the artifact is to the release.
+    /// Role of the artifact in the release.
     pub kind: ArtifactKind,
-    /// Name for people: of the chart, the image or the repository.
+    /// Name of the chart, the image or the repository, for messages.
     pub name: String,
-    /// Version of the artifact; its tag is the same except for `+`.
+    /// Version of the artifact. The tag is the same text with `_` in place of `+`.
     pub version: String,
     /// Repository below the store's prefix.
     pub repository: Repository,
-    /// Tag that keeps the artifact from being collected.
+    /// Tag that protects the artifact from the registry's garbage collection.
     pub tag: Tag,
     /// The manifest with everything that it names.
     pub artifact: Artifact,
 }
 
-/// The release that a store holds when a plan is done.
+/// The release that a store holds after the plan.
 #[derive(Clone, Debug)]
 pub struct DesiredRelease {
     /// Repository of releases and channels, below the store's prefix.
@@ -59,29 +59,29 @@ pub struct DesiredRelease {
     pub version: String,
     /// Digest of the release manifest.
     pub digest: Digest,
-    /// JSON of the release, as it is read where the release comes from.
+    /// JSON of the release, as it was read from its source.
     pub json: Vec<u8>,
-    /// The manifest and its tag, where the plan may write them. Within a store the release is there already: absent.
+    /// The manifest and its tag, if the plan may write them. Absent within one store, which already holds the release.
     pub written: Option<DesiredArtifact>,
 }
 
-/// All of one release, in one store.
+/// All artifacts of one release in one store.
 #[derive(Clone, Debug)]
 pub struct Desired {
     /// Name under which appliances read the store.
     pub prefix: Prefix,
-    /// Artifacts that the plan writes unless they are there, in the order of writing: charts, bundle, images.
+    /// Artifacts that the plan writes if the store lacks them, in the order of writing: charts, bundle, images.
     pub artifacts: Vec<DesiredArtifact>,
-    /// The release, which is written after all of them.
+    /// The release manifest, which is written after all other artifacts.
     pub release: DesiredRelease,
-    /// What refers to the artifacts, by the repository that it goes to: signatures, bills of material.
+    /// Referrers of the artifacts (signatures, SBOMs), by their target repository.
     pub attached: Vec<(Repository, Attached)>,
-    /// What the release names by digest and the plan does not write: checked, or left where it is.
+    /// Artifacts that the release names by digest and that the plan does not write.
     pub named: Vec<Pinned>,
-    /// Images of the store that only the publisher's own credentials have read: the public must be able to read them before a
-    /// channel moves.
+    /// Images in the store that were only read with the publisher's credentials. They must be publicly readable before
+    /// a channel moves.
     pub unread: Vec<(Repository, Digest)>,
-    /// What those images have to run on; all of their platforms where it is absent.
+    /// Platform that those images are needed for; absent when all platforms are needed.
     pub platform: Option<Platform>,
 }
 
@@ -91,7 +91,7 @@ impl Desired {
         self.artifacts.iter().chain(&self.release.written)
     }
 
-    /// Returns what the release names by digest, under the names that it has in the target, sorted.
+    /// Returns every artifact that the release names by digest, under its name in the target store, sorted.
     pub(super) fn references(&self) -> Vec<Pinned> {
         let written = self.artifacts.iter().map(|one| Pinned {
             repository: self.prefix.name_of(&one.repository),
@@ -103,8 +103,8 @@ impl Desired {
         references
     }
 
-    /// Keeps the release that is published under the version when it lacks the description alone, which publishers before did not
-    /// write: a published version does not change, and a channel serves what was published.
+    /// Replaces the release with the published one when the published one only lacks the description. Older publishers
+    /// did not write the description, and a published version must not change.
     #[must_use]
     pub(crate) fn keeping(mut self, observed: &Observed) -> Self {
         let published = observed.release.as_ref().and_then(|existing| existing.json.as_deref());

@@ -1,4 +1,5 @@
-//! Doing what a plan says: content and manifests at once, the release after what it names, the channel last.
+//! Carries out a plan: blobs and manifests concurrently, then the release after everything that it names, then the
+//! channel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -17,29 +18,29 @@ use super::progress::{Event, Progress};
 use crate::oci::{self, Artifact, Content, Descriptor, Digest, ReadStore, Repository, Store, Tag, Upload, media_type};
 use crate::system::Clock;
 
-/// How often the blobs of a refused manifest are pushed again, each time after a wait.
+/// Waits before the blobs of a refused manifest are pushed again.
 const REPAIRS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
-/// For how long a look at the channel holds: beyond it there is another one before the move.
+/// Time for which a read of the channel stays valid. After that, the channel is read again before the move.
 const FRESH: Duration = Duration::from_millis(500);
-/// Largest blob that is read back where the store says that it has it.
+/// Largest blob that is read back when the store already has it, in bytes.
 const READ_BACK: u64 = 64 << 20;
-/// How often it is said how much of a large blob is on its way.
+/// Interval of the progress reports for a large blob.
 const PULSE: Duration = Duration::from_millis(200);
 
-/// Who moves a channel, when and why: what is no part of the plan.
+/// The circumstances of a move (person, time, reason), which are not part of the plan.
 #[derive(Clone, Debug, Default)]
 pub struct MoveRecord {
-    /// When, RFC 3339 in UTC.
+    /// Time of the move, RFC 3339 in UTC.
     pub moved: String,
-    /// By whom.
+    /// Person or service that makes the move.
     pub by: Option<String>,
-    /// From which channel, version or digest.
+    /// Channel, version or digest that the release comes from.
     pub from: Option<String>,
-    /// Why, in words.
+    /// Reason for the move, as free text.
     pub reason: Option<String>,
 }
 
-/// The bytes that a plan's digests stand for.
+/// The content behind the digests of a plan.
 #[derive(Debug)]
 pub(super) struct Contents<'a> {
     pub artifacts: BTreeMap<&'a Digest, &'a Artifact>,
@@ -54,113 +55,114 @@ impl<'a> Contents<'a> {
         Self { artifacts: all.map(|artifact| (artifact.digest(), artifact)).collect() }
     }
 
-    /// Returns the manifest of this digest, with everything that it names.
+    /// Returns the manifest with this digest, with everything that it names.
     pub(super) fn artifact(&self, digest: &Digest) -> Option<&'a Artifact> {
         self.artifacts.get(digest).copied()
     }
 }
 
-/// What a plan is carried out with.
+/// Everything that the execution of a plan needs.
 #[derive(Debug)]
 pub struct Inputs<'a> {
-    /// The plan.
+    /// The plan that is carried out.
     pub plan: &'a Plan,
-    /// What the plan was made of.
+    /// The desired state that the plan was made from.
     pub desired: &'a Desired,
-    /// What the plan was made against.
+    /// The observed state that the plan was made from.
     pub observed: &'a Observed,
-    /// Who moves the channel, when and why.
+    /// The circumstances of the move, for the channel's record.
     pub record: &'a MoveRecord,
 }
 
-/// A plan that could not be carried out, with what was done and what is left.
+/// An error during the execution of a plan, with the writes that were done and the writes that are left.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
-    /// The store failed. What is done stays; running again does the rest.
+    /// The store failed. Finished writes stay, and another run completes the rest.
     #[error("stopped after {} of {} writes; no channel moved", done.len(), done.len() + left.len())]
     Stopped {
-        /// What is in the store.
+        /// References of the finished writes.
         done: Vec<String>,
-        /// What is not.
+        /// References of the writes that are left.
         left: Vec<String>,
-        /// Why.
+        /// Failure of the store.
         source: oci::Error,
     },
-    /// The channel's tag was sent, and the store did not say clearly what became of it.
-    #[error("{repository}:{channel} may have moved: it was written, and whether that succeeded is not known")]
+    /// The channel tag was sent, but the store did not confirm the write.
+    #[error("{repository}:{channel} may have moved: the tag was sent, but the store did not confirm the write")]
     Unconfirmed {
-        /// Where.
+        /// Repository of the channel.
         repository: Repository,
-        /// Which channel.
+        /// Name of the channel.
         channel: Tag,
-        /// Why.
+        /// Failure of the store.
         source: oci::Error,
     },
-    /// Something that the release names is not in the store as its digest says.
-    #[error("{} of the things that the release names are missing or wrong in the store; no channel moved", failed.len())]
+    /// A manifest or blob that the release names is missing or corrupt in the store.
+    #[error("{} manifests or blobs that the release names are missing or corrupt in the store; no channel moved", failed.len())]
     Broken {
-        /// `REPOSITORY:TAG: DIGEST: REASON` of each.
+        /// One line `REPOSITORY:TAG: DIGEST: REASON` for each.
         failed: Vec<String>,
     },
-    /// What was written cannot be read as an appliance reads it.
-    #[error("{reference} cannot be read back; the version stays published, the channel did not move")]
+    /// Published content cannot be read back as an appliance reads it.
+    #[error("{reference} cannot be read back; the version stays published, and the channel did not move")]
     NotReadable {
-        /// Repository with its tag or digest.
+        /// Repository with a tag or digest.
         reference: String,
-        /// Why.
+        /// Failure of the read.
         source: oci::Error,
     },
-    /// An image that is pushed alone was not pushed, or cannot be read back.
+    /// The push or the read-back of a single image failed.
     #[error("the image {reference} {what}")]
     Image {
-        /// Repository and tag.
+        /// Repository and tag of the image.
         reference: String,
-        /// What could not be done.
+        /// The operation that failed, for example `cannot be pushed`.
         what: &'static str,
-        /// Why.
+        /// Failure of the store.
         source: oci::Error,
     },
-    /// The public cannot read what an appliance has to.
-    #[error("the public cannot read {} of the packages; the version stays published, the channel did not move", packages.len())]
+    /// Anonymous reads fail for packages that an appliance needs.
+    #[error("the public cannot read {} of the packages; the version stays published, and the channel did not move", packages.len())]
     NotPublic {
-        /// `HOST/PATH` of each.
+        /// `HOST/PATH` of each package.
         packages: Vec<String>,
     },
-    /// A tag names something else than what was just written: somebody else writes too.
-    #[error("{repository}:{tag} names {found} instead of {expected}: somebody else moved it meanwhile{who}")]
+    /// A tag names another digest than this run expects, so another publisher moved the tag.
+    #[error("{repository}:{tag} names {found}, expected {expected}: another publisher moved the tag meanwhile{who}")]
     Moved {
-        /// Where.
+        /// Repository of the tag.
         repository: Repository,
-        /// Which tag.
+        /// The tag that another publisher moved.
         tag: Tag,
-        /// What it should name.
+        /// Digest that the tag should name, or `nothing`.
         expected: String,
-        /// What it names.
+        /// Digest that the tag names, or `nothing`.
         found: String,
-        /// Who moved it and when, where its record says so.
+        /// Version, publisher and time of the other move, if its record gives them.
         who: String,
     },
-    /// Somebody else moves the same channel at the same time.
+    /// Another publisher moves the same channel at the same time.
     #[error(
-        "somebody else moves {channel} at the same time ({tag}{who}): {}",
-        if *moved { "the channel serves this release, and theirs is lost from it" } else { "nothing moved here" }
+        "another publisher moves {channel} at the same time ({tag}{who}): {}",
+        if *moved { "the channel serves this release, and the other move was overwritten" } else { "this run did not move the channel" }
     )]
     Rival {
-        /// The channel.
+        /// Name of the channel.
         channel: Tag,
-        /// The keep-alive tag of the other move.
+        /// Keep-alive tag of the other move.
         tag: Tag,
-        /// Who and when, where its record says so.
+        /// Publisher and time of the other move, if its record gives them.
         who: String,
-        /// All announcements that were there: each of them was carried out, or never will be, once [`super::GRACE`] is over.
+        /// All announcements that were found. After [`super::GRACE`], each of these moves is done or will never happen.
         seen: BTreeSet<Tag>,
-        /// Whether the channel moved all the same.
+        /// Whether this run moved the channel nevertheless.
         moved: bool,
     },
 }
 
 impl ExecuteError {
-    /// Returns that a tag names `found` in place of `expected`; `who` says who moved it, as far as it is known.
+    /// Returns the error for a tag that names `found` and not `expected`. `who` describes the other move, if it is
+    /// known.
     pub(crate) fn moved(
         repository: &Repository,
         tag: &Tag,
@@ -174,36 +176,37 @@ impl ExecuteError {
     }
 }
 
-/// The store that a plan is carried out in.
+/// The store in which a plan is carried out, and how.
 #[derive(Debug)]
 pub struct Executor<'a> {
-    /// The store that is written.
+    /// Store that the plan writes to.
     pub store: &'a Store,
-    /// The same store as the anonymous public reads it, when that is somebody else: read back before a channel moves.
+    /// The same store with anonymous reads, if the publisher reads with credentials. Read back before a channel moves.
     pub public: Option<&'a ReadStore>,
-    /// An upload that was opened beforehand for the channel's JSON.
+    /// Upload session that was opened in advance for the channel's JSON.
     pub upload: Option<Upload>,
-    /// Waits.
+    /// Clock that measures the waits.
     pub clock: &'a dyn Clock,
-    /// How long an answer that shows an earlier state is waited out.
+    /// Longest time to wait for an answer that shows an earlier state.
     pub patience: Duration,
-    /// Announcements of moves that are known not to be carried out any more.
+    /// Announcements whose moves will not happen any more.
     pub given_up: BTreeSet<Tag>,
 }
 
 impl<'a> Executor<'a> {
-    /// Returns one that knows of no other reader, upload or publisher.
+    /// Returns an executor without a public reader, an open upload or abandoned announcements.
     pub(crate) fn new(store: &'a Store, clock: &'a dyn Clock, patience: Duration) -> Self {
         Self { store, public: None, upload: None, clock, patience, given_up: BTreeSet::new() }
     }
 }
 
-/// Carries out a plan; returns the digest of the channel's new manifest when the plan moved a channel.
+/// Carries out a plan. Returns the digest of the new channel manifest if the plan moves a channel.
 ///
-/// The longest chain of requests: start and end of an upload, manifest, release, read-back, channel, read-back.
+/// The longest chain of requests is: start of an upload, end of the upload, manifest, release, read-back, channel,
+/// read-back.
 ///
 /// # Errors
-/// See [`ExecuteError`]. The channel serves the whole old or the whole new release, whatever happened.
+/// See [`ExecuteError`]. After any error, the channel serves either the whole old release or the whole new one.
 pub(crate) async fn execute(
     inputs: &Inputs<'_>,
     executor: &Executor<'_>,
@@ -253,8 +256,8 @@ impl<'a> Run<'a> {
         found.ok_or_else(|| self.stopped(unknown(repository, &manifest.digest)))
     }
 
-    /// Pushes and version tags, and all that the channel's manifest needs. The release's manifest is written when all else is
-    /// there.
+    /// Pushes everything but the channel tag: blobs, manifests with their version tags, and the keep-alive tag. The
+    /// release manifest is written after everything that it names.
     pub(super) async fn write(
         &self,
         channel: Option<&Channel<'_>>,
@@ -266,7 +269,7 @@ impl<'a> Run<'a> {
         }
         let bytes = artifacts.iter().map(|(_, artifact, _)| artifact.size()).sum();
         self.progress.event(&Event::Started { bytes, left: &self.left() });
-        // A channel's JSON is often the release's own.
+        // The channel's JSON is often identical to the release's JSON.
         let of_release: Vec<_> =
             artifacts.iter().filter(|(_, _, last)| *last).flat_map(|(_, a, _)| a.blobs()).collect();
         let of_channel = channel.into_iter().flat_map(|channel| {
@@ -283,18 +286,20 @@ impl<'a> Run<'a> {
         if started.elapsed() > FRESH {
             self.tags_are_free().await?;
         }
-        // No tag before every byte was verified and is in the store.
+        // No tag is written before every byte has been verified and is in the store.
         let first = artifacts.iter().filter(|(_, _, last)| !*last);
         let first = first.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
         try_join_all(first).await.map_err(stopped)?;
         let last = artifacts.iter().filter(|(_, _, last)| *last);
         let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
-        // Both to their ends: an announcement that is still on its way when this process ends would stop the next one.
+        // Neither write is cancelled when the other fails: an announcement that arrives after this process ends would
+        // block the next publisher.
         let (last, kept) = join(try_join_all(last), self.keep_alive(channel)).await;
         last.map(drop).and(kept).map_err(|source| self.stopped(source))
     }
 
-    /// Checks, before a channel moves, what was there already: the store may have lost it since.
+    /// Verifies the content that existed before, because the store may have lost some of it. Does nothing when no
+    /// channel moves.
     async fn nothing_is_broken(&self, inputs: &Inputs<'_>) -> Result<(), ExecuteError> {
         if inputs.plan.moves.is_none() {
             return Ok(());
@@ -308,13 +313,13 @@ impl<'a> Run<'a> {
         self.damaged.iter().any(|damaged| damaged.holds(digest))
     }
 
-    /// Tells whether this is the manifest of the release itself, which is written after everything that it names.
+    /// Reports whether this is the release manifest, which is written after everything that it names.
     pub(super) fn is_release(&self, descriptor: &Descriptor) -> bool {
         descriptor.digest == self.plan.approval.release
     }
 
-    /// Pushes the channel's JSON into the upload that was opened for it. Where the registry has forgotten the upload, or there
-    /// is none, the JSON is pushed as any other blob.
+    /// Pushes the channel's JSON into the upload that was opened for it. Without an upload, or when the registry has
+    /// forgotten it, pushes the JSON like any other blob.
     async fn push_json(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
         if let Some(upload) = &self.executor.upload {
             match self.executor.store.push_blob_into(upload, blob).await {
@@ -340,7 +345,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Says now and then how much of a large blob is on its way.
+    /// Pushes a blob and reports the progress at intervals. Returns whether the blob was sent.
     async fn watched(&self, repository: &Repository, blob: &Content) -> Result<bool, oci::Error> {
         let mut pushing = pin!(self.executor.store.push_blob(repository, blob));
         if blob.progress().is_none() {
@@ -358,7 +363,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The tags that the plan gives to a manifest.
+    /// Returns the tags that the plan gives to a manifest.
     fn tags_of(&self, repository: &Repository, manifest: &Digest) -> impl Iterator<Item = Named<'a>> {
         self.tags().filter(move |named| named.repository == repository && named.to == manifest)
     }
@@ -370,7 +375,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Versions do not move: nobody has published other content under them since the plan was made.
+    /// Checks that no other publisher has published other content under the version tags since the plan was made.
     async fn tags_are_free(&self) -> Result<(), ExecuteError> {
         let looks = self.tags().map(|Named { repository, tag, from, to }| async move {
             let found = oci::optional(self.executor.store.read().resolve(repository, tag).await);
@@ -384,8 +389,8 @@ impl<'a> Run<'a> {
         try_join_all(looks).await.map(drop)
     }
 
-    /// A manifest whose blobs were pushed. A registry may not know yet, or no longer, what it has just been given: then it gets it
-    /// again.
+    /// Pushes a manifest after its blobs. When the registry refuses the manifest, pushes the blobs again: some
+    /// registries do not see a new blob at once, or lose it.
     pub(super) async fn put(
         &self,
         repository: &Repository,
@@ -406,7 +411,7 @@ impl<'a> Run<'a> {
         pushed
     }
 
-    /// Under its version's tag.
+    /// Pushes a manifest under the tags that the plan gives to it, and reports it as done.
     async fn push_manifest(&self, repository: &Repository, artifact: &Artifact) -> Result<(), oci::Error> {
         let mut tags = self.tags_of(repository, artifact.digest());
         let first = tags.next();
@@ -434,7 +439,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Of an index, what it names first: leaves, then the indexes among them.
+    /// Pushes a manifest. For an index, first pushes the manifests that it names, and then the indexes among them.
     async fn push_manifests(
         &self,
         repository: &Repository,
@@ -476,7 +481,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A tag, what it names and what it shall name.
+/// A tag with its present digest and its planned digest.
 #[derive(Clone, Copy)]
 struct Named<'a> {
     repository: &'a Repository,
@@ -486,5 +491,5 @@ struct Named<'a> {
 }
 
 pub(super) fn unknown(repository: &Repository, digest: &Digest) -> oci::Error {
-    oci::Error::new(oci::Kind::NotFound, "push", format!("{repository}@{digest}"), "its bytes are not at hand")
+    oci::Error::new(oci::Kind::NotFound, "push", format!("{repository}@{digest}"), "the plan does not hold its content")
 }

@@ -1,7 +1,7 @@
-//! What the keep-alive tags of a channel tell: which moves were announced beyond the one that the channel serves.
+//! Reads the keep-alive tags of a channel, which announce moves beyond the one that the channel serves.
 //!
-//! Whoever may push can write a tag that looks like one. So a tag counts only when the manifest under it is the channel's own, has the
-//! sequence number of the tag, and goes on from what is known of the channel.
+//! Everyone who can push can write a tag of this form. So a tag only counts when it names a manifest of this channel,
+//! when the manifest has the sequence number in the tag, and when the manifest continues from a known move.
 
 use futures_util::future::join_all;
 
@@ -9,13 +9,13 @@ use super::observe::Announced;
 use crate::oci::{Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag};
 use crate::release::{self, Record};
 
-/// How far a sequence number may be beyond the last one that is known.
+/// Largest step between a sequence number and the last known one.
 const JUMP: u64 = 1000;
-/// The largest sequence number that a later move can follow: what comes after it must still be an exact number in JSON.
+/// Largest sequence number that another move can follow. JSON numbers are exact up to 2^53 - 1.
 const LARGEST: u64 = (1 << 53) - 2;
-/// Tags of later moves whose manifests are read.
+/// Largest number of tags of later moves whose manifests are read.
 const LATER: usize = 256;
-/// Tags that are read at once where the channel does not say which move it serves: the newest ones first.
+/// Number of tags that are read at once, newest first, when the channel's own move is unknown.
 const BATCH: usize = 16;
 
 /// The move that a channel serves.
@@ -25,20 +25,21 @@ pub(super) struct Served<'a> {
     pub sequence: u64,
 }
 
-/// Moves that keep-alive tags announce.
+/// The moves that keep-alive tags announce.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// Moves beyond the one that the channel serves, the lowest sequence number first. Where the channel does not say which one it serves:
-    /// those with the highest number.
+    /// Moves beyond the one that the channel serves, lowest sequence number first. If the channel's own move is
+    /// unknown, the moves with the highest number.
     pub counted: Vec<Announced>,
     /// Tags of later moves that do not count.
     pub ignored: Vec<Tag>,
 }
 
-/// Reads what the keep-alive tags among `tags` announce beyond `served`. The sequence number `accepted` counts however far away it is.
+/// Reads the moves that the keep-alive tags among `tags` announce beyond `served`. The sequence number `accepted`
+/// always counts, however large it is.
 ///
 /// # Errors
-/// When the store fails. A tag that names something else, or nothing, is ignored.
+/// Returns an error when the store fails. A tag that is missing or names something else is ignored.
 pub(super) async fn kept(
     store: &ReadStore,
     repository: &Repository,
@@ -76,7 +77,8 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The moves that follow what is served, directly or one after the other. What goes on from an earlier move was overtaken.
+    /// Returns the moves that follow `served`, directly or through other moves. A move that follows an earlier move was
+    /// overtaken and is left out.
     async fn beyond(
         &self,
         served: Served<'_>,
@@ -103,7 +105,7 @@ impl Reading<'_> {
         Ok(kept)
     }
 
-    /// The announced moves with the highest sequence number that counts.
+    /// Returns the announced moves with the highest sequence number that counts.
     async fn newest(&self, tags: Vec<(u64, Tag)>) -> Result<Kept, Error> {
         let mut kept = Kept::default();
         for batch in tags.rchunks(BATCH) {
@@ -129,7 +131,8 @@ impl Reading<'_> {
         join_all(reads).await.into_iter().collect()
     }
 
-    /// The channel manifest under a keep-alive tag; nothing when the tag names something else or is gone.
+    /// Reads the channel manifest under a keep-alive tag. Returns `None` when the tag is missing or names something
+    /// else.
     async fn one(&self, sequence: u64, tag: &Tag) -> Result<Option<Announced>, Error> {
         let (descriptor, bytes) = match self.store.manifest(self.repository, &Selector::Tag(tag.clone())).await {
             Ok(read) => read,

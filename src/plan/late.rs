@@ -1,4 +1,4 @@
-//! Waiting for a registry that answers with an older state for a while, as one does behind a cache.
+//! Waits for a registry that answers with an older state for a while, for example because of a cache.
 
 use std::time::Duration;
 
@@ -6,26 +6,27 @@ use super::execute::Executor;
 use super::progress::{Event, Progress};
 use crate::oci::{Error, Kind};
 
-/// The first wait, doubled each time.
+/// First pause, which doubles each time.
 const FIRST: Duration = Duration::from_millis(100);
-/// The longest wait at a time.
+/// Longest single pause between two reads.
 const LONGEST: Duration = Duration::from_secs(2);
-/// The longest time in which an answer is taken to be late.
+/// Longest time during which an older state counts as a late answer.
 pub(super) const LATEST: Duration = Duration::from_secs(30);
 
-/// What an answer showed.
+/// State that an answer showed.
 pub(super) enum Seen<T, E> {
-    /// The state that was looked for, or a later one.
+    /// The expected state, or a later one.
     Now(T),
-    /// An earlier state, with the error that it is when no other answer comes.
+    /// An earlier state, and the error to report if it does not change.
     Earlier(E),
 }
 
 impl Executor<'_> {
-    /// Reads again while the answer shows an earlier state, for as long as failures are waited out, and no longer than `longest`.
+    /// Reads again while the answer shows an earlier state. Stops after the time for which failures are retried, or
+    /// after `longest` if that is shorter.
     ///
     /// # Errors
-    /// That of the last answer.
+    /// Returns the error of the last answer.
     pub(super) async fn wait_for<T, E>(
         &self,
         what: &str,
@@ -47,7 +48,7 @@ impl Executor<'_> {
             if waited.is_zero() {
                 let seconds = patience.as_secs();
                 progress.event(&Event::Note {
-                    text: &format!("{what} is not there yet: reading again for up to {seconds} s"),
+                    text: &format!("{what} is not visible yet: reading again for up to {seconds} s"),
                 });
             }
             self.clock.sleep(wait).await;
@@ -57,7 +58,7 @@ impl Executor<'_> {
     }
 }
 
-/// Returns the error of an answer that still shows an earlier state: it passes by itself.
+/// Returns the error for an answer that still shows an earlier state. The error counts as temporary.
 pub(super) fn late(reference: String, reason: &str) -> Error {
-    Error::new(Kind::Unavailable, "read", reference, format!("{reason}: the registry answers late"))
+    Error::new(Kind::Unavailable, "read", reference, format!("{reason}: the registry returns out-of-date answers"))
 }

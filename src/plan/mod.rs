@@ -1,4 +1,5 @@
-//! Desired + observed → plan → report. The plan is a value; execution makes no choices.
+//! Turns the desired and the observed state into a plan, carries the plan out, and reports the result. The plan is a
+//! value, and its execution makes no decisions.
 
 mod approval;
 mod attach;

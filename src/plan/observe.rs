@@ -1,4 +1,4 @@
-//! What a store holds now of what it shall hold: reads alone, all repositories at once.
+//! Reads the present state of a store. The module only reads, and reads all repositories concurrently.
 
 use futures_util::future::{join, try_join_all};
 
@@ -11,46 +11,46 @@ use crate::oci::{
 };
 use crate::release::{self, Record, Release, ResolveError, Resolved};
 
-/// What a store holds.
+/// The present state of a store, as far as a plan needs it.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// For each desired artifact, in order: the digest under its tag.
+    /// Digest under the tag of each desired artifact, in the same order.
     pub artifacts: Vec<Option<Digest>>,
-    /// The release under the version's tag; its JSON where it is another one than the desired.
+    /// The release under the version's tag. The JSON is present when the digest differs from the desired one.
     pub release: Option<Existing>,
-    /// What refers to the artifacts and the store lacks.
+    /// Referrers of the artifacts that the store lacks.
     pub attachments: Vec<Attachment>,
-    /// What of the artifacts is missing or wrong, where it was asked for.
+    /// Artifacts with missing or corrupt content. Filled only at [`Depth::Bytes`].
     pub damaged: Vec<Damaged>,
-    /// The channel, where one is to move.
+    /// State of the channel, if one is to move.
     pub channel: ObservedChannel,
 }
 
-/// What a channel serves, and which moves of it were announced.
+/// The release that a channel serves, and the announced moves of the channel.
 #[derive(Clone, Debug, Default)]
 pub struct ObservedChannel {
-    /// What the channel serves; absent when it serves nothing yet.
+    /// State of the channel tag; absent when the channel serves nothing yet.
     pub serves: Option<ChannelState>,
-    /// Digest of the channel's newest manifest that is known: what the channel serves, or where its tag is missing, what the newest
-    /// keep-alive tag names.
+    /// Digest of the newest known channel manifest: the one that the channel serves, or the one under the newest
+    /// keep-alive tag when the channel tag is missing.
     pub newest: Option<Digest>,
-    /// The highest sequence number that counts, in the channel's record and in its keep-alive tags.
+    /// Highest sequence number that counts, from the channel's record and its keep-alive tags.
     pub sequence: u64,
-    /// Moves beyond the one that the channel serves, as keep-alive tags announce them: interrupted, under way, or made and not yet
-    /// shown by the registry. The lowest sequence number first.
+    /// Moves beyond the one that the channel serves, from keep-alive tags. Such a move was interrupted, is still
+    /// running, or is done but not yet visible in the registry. The lowest sequence number is first.
     pub announced: Vec<Announced>,
-    /// The channel with its JSON, where the store lost that and it could be made again of the release.
+    /// The channel manifest with its JSON, if the store lost the JSON and the JSON can be rebuilt from the release.
     pub damaged: Option<Damaged>,
-    /// Keep-alive tags of later moves that do not count: others wrote them, or their number is too far away.
+    /// Keep-alive tags of later moves that do not count, because another tool wrote them or their number is too large.
     pub ignored: Vec<Tag>,
 }
 
-/// A channel manifest under its keep-alive tag, to which the channel never moved.
+/// A channel manifest that only its keep-alive tag names.
 #[derive(Clone, Debug)]
 pub struct Announced {
-    /// Digest of the manifest.
+    /// Digest of the channel manifest.
     pub manifest: Digest,
-    /// Record of the move.
+    /// Record of the announced move.
     pub record: Record,
 }
 
@@ -58,39 +58,40 @@ impl Announced {
     /// Returns the keep-alive tag of the move.
     ///
     /// # Panics
-    /// When the record is of no channel, which no announced move's is.
+    /// Panics when the record has no valid channel name. A record that [`observe_channel`] returns always has one.
     pub(crate) fn tag(&self) -> Tag {
-        let channel: Tag = self.record.name.parse().expect("it was read under a tag of the channel");
+        let channel: Tag =
+            self.record.name.parse().expect("the record was read under a keep-alive tag of this channel");
         release::keep_alive_tag(&channel, self.record.sequence, &self.manifest)
     }
 }
 
-/// A release that is published already.
+/// A release that is already published.
 #[derive(Clone, Debug)]
 pub struct Existing {
-    /// Its digest.
+    /// Digest of the release manifest.
     pub digest: Digest,
-    /// Its JSON, when the digest is not the desired one and it is a release.
+    /// JSON of the release. Absent when the digest is the desired one, or when the manifest is not a release.
     pub json: Option<Vec<u8>>,
 }
 
-/// What a channel serves.
+/// The release that a channel serves.
 #[derive(Clone, Debug)]
 pub struct ChannelState {
-    /// Digest of the channel's manifest.
+    /// Digest of the channel manifest.
     pub manifest: Digest,
-    /// The release that it serves, as it is written there.
+    /// Digest of the release manifest, from the record of the move.
     pub release: Digest,
-    /// That release's version.
+    /// Version of the release.
     pub version: String,
-    /// Its JSON.
+    /// JSON of the release with the name of this channel.
     pub json: Vec<u8>,
-    /// How the channel came to it; absent when another tool moved it.
+    /// Record of the last move; absent when another tool moved the channel.
     pub record: Option<Record>,
 }
 
 impl ChannelState {
-    /// Does the channel serve the release of this digest? Where there is no record, the JSON tells.
+    /// Reports whether the channel serves the release with this digest. Without a record, the JSON is compared.
     pub fn serves(&self, release: &Digest, json: &[u8]) -> bool {
         match &self.record {
             Some(record) => record.release == *release,
@@ -112,20 +113,20 @@ impl Observed {
     }
 }
 
-/// How closely artifacts are observed.
+/// How thoroughly artifacts are observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// By their tags; on a disk, where no server verifies the files, by their bytes too.
+    /// Reads tags only. In a directory, also checks the files, because no server verifies them.
     Tags,
-    /// Every byte, so that what is missing or wrong is sent again.
+    /// Reads every byte, so that missing and corrupt content is pushed again.
     Bytes,
 }
 
-/// Reads what a store holds of everything that `desired` may write. The channel is observed by [`observe_channel`], which needs
-/// no release and so may have run before; otherwise it runs beside.
+/// Reads the store's present state of everything that `desired` may write. [`observe_channel`] observes the channel. It
+/// needs no release, so it may run earlier; otherwise it runs concurrently.
 ///
 /// # Errors
-/// When the store fails. Content that is absent is no failure.
+/// Returns an error when the store fails. Missing content is not an error.
 pub(crate) async fn observe(
     store: &ReadStore,
     desired: &Desired,
@@ -161,11 +162,11 @@ async fn observe_tags(
     Ok(Observed { artifacts, release, attachments, damaged: Vec::new(), channel })
 }
 
-/// The manifest under the artifact's tag. On a disk nobody vouches for the files: there all blobs are looked at too, and a
-/// manifest without its blobs counts as absent.
+/// Returns the digest of the manifest under the artifact's tag. In a directory, no server verifies the files, so all
+/// blobs are read too, and a manifest without its blobs counts as absent.
 ///
 /// # Errors
-/// When the store fails.
+/// Returns an error when the store fails.
 pub async fn present(store: &ReadStore, desired: &DesiredArtifact) -> Result<Option<Digest>, Error> {
     let found = optional(store.resolve(&desired.repository, &desired.tag).await)?;
     if store.path().is_some() && found.as_ref() == Some(desired.artifact.digest()) {
@@ -201,11 +202,12 @@ async fn existing(
     }
 }
 
-/// Reads what a channel serves, and which moves of it were announced beyond that. The sequence number `accepted` counts however far
-/// away it is. Where the JSON of the channel is missing or wrong, that of the release `ours` is taken, when that is what the channel serves.
+/// Reads the release that a channel serves, and the moves that were announced beyond that release. The sequence number
+/// `accepted` always counts, however large it is. If the JSON of the channel is missing or corrupt, the JSON of the
+/// release `ours` replaces it, provided that the channel serves that release.
 ///
 /// # Errors
-/// When the store fails, and when the channel serves something else than a release.
+/// Returns an error when the store fails, or when the channel tag names something other than a release.
 pub(crate) async fn observe_channel(
     store: &ReadStore,
     repository: &Repository,
@@ -221,7 +223,7 @@ pub(crate) async fn observe_channel(
     .await;
     let (serves, damaged) = match resolved {
         Ok(resolved) => (Some(ChannelState::from(resolved)), None),
-        // A manifest that is missing is named by its tag, a JSON that is missing by its digest.
+        // The reference of a missing manifest has a tag. The reference of a missing JSON has a digest.
         Err(ResolveError::Store(error)) if error.is_not_found() && !error.reference().contains('@') => (None, None),
         Err(ResolveError::Store(error)) if matches!(error.kind(), Kind::NotFound | Kind::Mismatch) => {
             match rescued(store, repository, channel, ours).await? {
@@ -242,7 +244,7 @@ pub(crate) async fn observe_channel(
     let Kept { counted: announced, ignored } = kept(store, repository, channel, tags, recorded, accepted).await?;
     let newest = serves.as_ref().map(|serves| &serves.manifest).or(announced.last().map(|one| &one.manifest)).cloned();
     let sequence = announced.last().map(|one| one.record.sequence).or(recorded.map(|served| served.sequence));
-    // A number that is accepted counts also when no manifest says it any more.
+    // An accepted number counts even when no manifest with that number is left.
     let sequence = sequence.unwrap_or(0).max(accepted.unwrap_or(0));
     Ok(ObservedChannel { serves, newest, sequence, announced, damaged, ignored })
 }
@@ -254,8 +256,8 @@ impl From<Resolved> for ChannelState {
     }
 }
 
-/// Reads the manifest of a channel whose JSON is missing or wrong, and makes the JSON again: of the release `ours`, or else of the one that the
-/// record names. Nothing when that does not give the bytes that the manifest names.
+/// Reads the manifest of a channel whose JSON is missing or corrupt, and rebuilds the JSON from the release `ours`, or
+/// else from the release that the record names. Returns `None` when the result differs from the digest in the manifest.
 async fn rescued(
     store: &ReadStore,
     repository: &Repository,
@@ -280,7 +282,7 @@ async fn rescued(
     let Ok(Release { version, .. }) = Release::parse(&json) else { return Ok(None) };
     let release = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
     let blob = Content::new(release::CONFIG_MEDIA_TYPE, json.clone());
-    let content = vec![(blob.descriptor().digest.clone(), "it is missing or wrong".to_owned())];
+    let content = vec![(blob.descriptor().digest.clone(), "the content is missing or corrupt".to_owned())];
     let artifact = Artifact::of(Document::new(&descriptor.media_type, bytes), Vec::new(), vec![blob]);
     let damaged = Damaged { repository: repository.clone(), artifact, tag: channel.clone(), content };
     Ok(Some((ChannelState { manifest: descriptor.digest, release, version, json, record }, damaged)))

@@ -1,4 +1,5 @@
-//! From the source tree to everything that a release consists of, but for the images: pure, no request.
+//! Packs a source tree into everything that a release consists of, except for the images. The module is pure and sends
+//! no requests.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -18,66 +19,72 @@ use crate::release::{self, Release, ValuesReader};
 use crate::source::git::{Change, Head};
 use crate::source::{Error, Place, Tree};
 
-/// Largest `release.json` that is read.
+/// Largest `release.json` that is read, in bytes.
 const RELEASE_FILE_LIMIT: u64 = 1 << 20;
-/// Largest chart archive that Flux takes from a `HelmRepository`.
+/// Largest chart archive that Flux accepts from a `HelmRepository`, in bytes.
 const HELM_REPOSITORY_LIMIT: u64 = 10 << 20;
 
-/// What is published, and as what.
+/// The inputs of a publication besides the source tree.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The configuration.
+    /// Configuration of the product.
     pub config: &'a Config,
-    /// Under which name the appliance reads.
+    /// Prefix under which the appliance reads the artifacts.
     pub prefix: &'a Prefix,
-    /// The release's version.
+    /// Version of the release.
     pub version: &'a Tag,
-    /// The channel of the release's JSON.
+    /// Channel in the release's JSON.
     pub channel: &'a Tag,
-    /// Tags given by hand: they win over the tree's own.
+    /// Image tags from the command line. They override the tags in the tree.
     pub images: BTreeMap<String, String>,
 }
 
-/// Which state of the source is published.
+/// The state of the source that is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
-    /// Hex id of the commit.
+    /// Commit id in hex digits.
     pub commit: String,
-    /// Seconds since 1970: the release's epoch.
+    /// Time of the release in seconds since 1970.
     pub epoch: i64,
-    /// URL of the source.
+    /// URL of the source repository.
     pub source: Option<String>,
 }
 
-/// Everything that a release consists of, packed, but for the bundle's revision and the images.
+/// Everything that a release consists of, except for the bundle's revision and the images.
 #[derive(Debug)]
 pub struct Packed {
     charts: Vec<(chart::Chart, PackedChart)>,
     external: Vec<External>,
-    /// Rewritten.
+    /// The overlay after its rewriting.
     overlay: Overlay,
-    /// The files that the rewriting changed, as their author wrote them.
+    /// Files that the rewriting changed, with their original content.
     written: BTreeMap<String, Vec<u8>>,
     profile_values: BTreeMap<String, String>,
     values_config_maps: BTreeMap<String, String>,
-    /// Which HelmRelease reads which values.
+    /// The HelmReleases that read values of the release.
     readers: Vec<ValuesReader>,
-    /// What people should know: `PLACE: TEXT`, sorted.
+    /// Warnings for people as `PLACE: TEXT`, sorted.
     pub warnings: Vec<String>,
 }
 
-/// The image tags of a release, for every key of the configuration: given by hand, else the tree's own.
+/// Returns the repository and the tag of each image in the configuration. A tag from the command line overrides the tag
+/// in the tree.
 ///
 /// # Errors
-/// When a key has no tag, a given key is unknown, or the tree's file is broken.
+/// Returns an error when a key has no tag, when a given key is unknown, or when the tree's file is invalid.
 pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String, (AnyRepository, Tag)>, Error> {
     let config = request.config;
     let usage = |reason: String| Error::usage(Place::file("--image"), reason);
     if let Some(key) = request.images.keys().find(|key| !config.images.contains_key(*key)) {
         let known: Vec<_> = config.images.keys().map(String::as_str).collect();
         let near = nearest(key, known.iter().copied());
-        let hint = near.map_or_else(|| known.join(", "), |key| format!("did you mean `{key}`?"));
-        return Err(usage(format!("there is no image `{}` in the configuration", key.escape_debug())).hint(hint));
+        let hint =
+            near.map_or_else(|| format!("use one of: {}", known.join(", ")), |key| format!("did you mean `{key}`?"));
+        return Err(usage(format!(
+            "unknown image key `{}`: the configuration has no such key under `images`",
+            key.escape_debug()
+        ))
+        .hint(hint));
     }
     let file = config.release_file_of(request.version);
     let own = match tree.kind(&file)? {
@@ -87,8 +94,8 @@ pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String,
     let mut images = BTreeMap::new();
     for (key, repository) in &config.images {
         let Some(tag) = request.images.get(key).or_else(|| own.get(key)) else {
-            let reason = format!("the image `{key}` has no tag: {file} does not say it");
-            return Err(usage(reason).hint(format!("add it there, or give --image {key}=TAG")));
+            let reason = format!("missing tag of the image `{key}`: {file} does not give one");
+            return Err(usage(reason).hint(format!("add the tag to {file}, or pass `--image {key}=TAG`")));
         };
         let tag = tag.parse().map_err(|cause| usage(format!("{key}: {cause}")))?;
         let repository = repository.parse().map_err(|cause: InvalidReference| usage(cause.to_string()))?;
@@ -97,21 +104,22 @@ pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String,
     Ok(images)
 }
 
-/// Reads a map key → tag: a JSON object of strings, or a `release.json` that holds one at `path` (keys joined by `.`).
+/// Reads the tags of images from JSON: an object of strings, or a `release.json` with such an object at `path` (keys
+/// joined by `.`).
 ///
 /// # Errors
-/// When it is neither.
+/// Returns an error when the JSON has neither form.
 pub fn tags_in(json: &[u8], file: &str, path: &str) -> Result<BTreeMap<String, String>, Error> {
     let json: Value = serde_json::from_slice(json)
-        .map_err(|cause| Error::invalid(Place::line(file, cause.line()), format!("it is no JSON: {cause}")))?;
+        .map_err(|cause| Error::invalid(Place::line(file, cause.line()), format!("invalid JSON: {cause}")))?;
     let below = path.split('.').filter(|key| !key.is_empty()).try_fold(&json, |value, key| value.get(key));
     let plain = json.as_object().is_some_and(|object| !object.is_empty() && object.values().all(Value::is_string));
     let Some(map) = below.or(Some(&json).filter(|_| plain)).and_then(Value::as_object) else {
-        return Err(Error::invalid(Place::file(file), format!("it has no map of image tags at `{path}`")));
+        return Err(Error::invalid(Place::file(file), format!("missing map of image tags at `{path}`")));
     };
     let entry = |(key, tag): (&String, &Value)| match tag.as_str() {
         Some(tag) => Ok((key.clone(), tag.to_owned())),
-        None => Err(Error::invalid(Place::file(file), format!("{path}.{}: want a string", key.escape_debug()))
+        None => Err(Error::invalid(Place::file(file), format!("{path}.{}: expected a string", key.escape_debug()))
             .hint("put the tag between quotes")),
     };
     map.iter().map(entry).collect()
@@ -129,10 +137,10 @@ fn settings<'a>(config: &'a Config, prefixes: &'a [Prefix]) -> overlay::Settings
     }
 }
 
-/// The names of the charts that a publication of the tree would hold, sorted.
+/// Returns the names of the charts that a publication of the tree would contain, sorted.
 ///
 /// # Errors
-/// When the overlay or a chart is broken.
+/// Returns an error when the overlay or a chart is invalid.
 pub(crate) fn chart_names(tree: &Tree, config: &Config, prefix: &Prefix) -> Result<Vec<String>, Error> {
     let discovered = overlay::load(tree, &settings(config, std::slice::from_ref(prefix)))?.discover()?;
     let name = |used| Ok(chart::load(tree, &path_of(tree, config, used)?)?.name().to_owned());
@@ -142,18 +150,18 @@ pub(crate) fn chart_names(tree: &Tree, config: &Config, prefix: &Prefix) -> Resu
     Ok(names)
 }
 
-/// Reads the files of the overlay that a bundle would hold, and what is wrong with single files.
+/// Reads the files of the overlay that a bundle would contain, and the problems of single files.
 ///
 /// # Errors
-/// When there is no overlay.
+/// Returns an error when the tree has no overlay.
 pub(crate) fn overlay_files(tree: &Tree, config: &Config) -> Result<overlay::Readable, Error> {
     overlay::read(tree, config.overlay.trim_matches('/'))
 }
 
-/// Packs the charts that the overlay uses, and rewrites the overlay to them.
+/// Packs the charts that the overlay uses, and rewrites the overlay so that it refers to them.
 ///
 /// # Errors
-/// Everything that is wrong in the tree, with its place.
+/// Returns every problem in the tree, with its place.
 pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) -> Result<Packed, Error> {
     let config = request.config;
     let configured = Prefix::parse(&config.prefix, false).ok();
@@ -195,7 +203,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     Ok(Packed { charts, external, overlay, written, profile_values, values_config_maps, readers, warnings })
 }
 
-/// Packs each chart on a thread of its own, as many at once as there are processors. A panic in one of them goes on here.
+/// Packs the charts on as many threads as there are processors. A panic in a thread continues in the caller.
 fn pack_charts(
     tree: &Tree,
     config: &Config,
@@ -230,7 +238,7 @@ fn pack_charts(
     packed.into_iter().map(|(_, packed)| packed).collect()
 }
 
-/// A subdomain of RFC 1123.
+/// Reports whether the name is a DNS subdomain of RFC 1123.
 ///
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names>
 fn is_object_name(name: &str) -> bool {
@@ -246,17 +254,16 @@ fn path_of(tree: &Tree, config: &Config, used: &overlay::ChartUse) -> Result<Str
         ChartSource::Path(path) => path.clone(),
         ChartSource::Name(name) => match config.charts.get(name) {
             Some(path) => below("", path.trim_matches('/')).ok_or_else(|| {
-                let reason = format!("charts.{name}: the path `{}` leaves the tree", path.escape_debug());
+                let reason = format!("charts.{name}: the path `{}` leads out of the source tree", path.escape_debug());
                 Error::usage(Place::file(crate::config::FILE_NAME), reason)
             })?,
             None => return chart::find(tree, name),
         },
     };
     if tree.kind(&path)?.is_none() {
-        let reason =
-            format!("the chart `{}` is not there: no such directory below the source tree", path.escape_debug());
+        let reason = format!("cannot find the chart `{}`: the source tree has no such directory", path.escape_debug());
         return Err(Error::invalid(used.place.clone(), reason)
-            .hint("chart paths are relative to the root of the source tree, not to the overlay"));
+            .hint("write the path relative to the root of the source tree, not to the overlay"));
     }
     Ok(path)
 }
@@ -274,23 +281,21 @@ fn pins(
         });
         if let Some((_, (other, _))) = twin {
             let reason = format!("two charts have the name `{}`: {} and {}", packed.name, chart.path(), other.path());
-            return Err(
-                Error::invalid(used.place.clone(), reason).hint("a release holds one chart of a name: rename one")
-            );
+            return Err(Error::invalid(used.place.clone(), reason)
+                .hint("rename one of the charts: a release contains one chart of each name"));
         }
         if config.chart_pin == ChartPin::Digest && !is_object_name(&packed.name) {
-            let reason = format!("`{}` is no name that a Kubernetes object may have", packed.name);
+            let reason = format!("invalid chart name `{}`: expected a valid name of a Kubernetes object", packed.name);
             return Err(Error::refused(Place::file(chart.path()), reason)
-                .hint("under `chartPin: digest` each chart is an OCIRepository of its name: small letters, digits, `-` and `.`"));
+                .hint("use lowercase letters, digits, `-` and `.`: under `chartPin: digest` each chart is an OCIRepository of that name"));
         }
         if config.chart_pin == ChartPin::Version && packed.artifact.size() > HELM_REPOSITORY_LIMIT {
             let reason = format!(
-                "the packed chart `{}` is larger than 10 MiB, the most that Flux takes by version",
+                "the packed chart `{}` is larger than 10 MiB, which is the limit of Flux for charts by version",
                 packed.name
             );
-            return Err(
-                Error::refused(Place::file(chart.path()), reason).hint("pin charts by digest, or make it smaller")
-            );
+            return Err(Error::refused(Place::file(chart.path()), reason)
+                .hint("set `chartPin: digest`, or make the chart smaller"));
         }
         pins.insert(used.source.clone(), Pin { name: packed.name.clone(), version: packed.version.clone(), digest });
     }
@@ -298,7 +303,7 @@ fn pins(
 }
 
 impl Packed {
-    /// Returns the charts, each with what was packed of it.
+    /// Returns the charts, each with its packed form.
     pub(crate) fn charts(&self) -> &[(chart::Chart, PackedChart)] {
         &self.charts
     }
@@ -308,7 +313,8 @@ impl Packed {
         &self.overlay
     }
 
-    /// Returns the files that the rewriting changed, as their author wrote them, by their paths below the overlay's root.
+    /// Returns the files that the rewriting changed with their original content, by their paths below the overlay's
+    /// root.
     pub(crate) fn written(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.written
     }
@@ -316,19 +322,19 @@ impl Packed {
     /// Returns the release as far as it is known before the bundle is packed and the images are pinned.
     ///
     /// # Errors
-    /// When charts of one name have several versions.
+    /// Returns an error when charts of one name have several versions.
     pub(crate) fn preview(&self, request: &Request<'_>, tags: &BTreeMap<String, Tag>) -> Result<Release, Error> {
         let images = PinnedImages { tags: tags.clone(), ..PinnedImages::default() };
         self.release(request, &images, &Digest::of(b""))
     }
 
-    /// What of the files that were read is not committed.
+    /// Returns the uncommitted changes among the files that were read.
     ///
     /// # Errors
-    /// When the repository cannot be read.
+    /// Returns an error when the git repository cannot be read.
     pub fn changes(&self, tree: &Tree, head: &Head, config: &Config) -> Result<BTreeMap<String, Change>, Error> {
         let overlay = config.overlay.trim_matches('/');
-        // It was read beside the tree, and it enters the release.
+        // The configuration file was read before the tree was opened, and it affects the release.
         if tree.kind(FILE_NAME)?.is_some() {
             tree.read(FILE_NAME, RELEASE_FILE_LIMIT)?;
         }
@@ -346,10 +352,10 @@ impl Packed {
         })
     }
 
-    /// The whole release: pure.
+    /// Returns the complete release as a pure function of its arguments.
     ///
     /// # Errors
-    /// When the epoch is no time, or charts of one name have several versions.
+    /// Returns an error when the epoch is out of range, or when charts of one name have several versions.
     pub(crate) fn desired(
         &self,
         request: &Request<'_>,
@@ -367,9 +373,13 @@ impl Packed {
         );
         let json = self.release(request, images, bundle.digest())?.to_json();
         if json.len() as u64 > release::CONFIG_LIMIT {
-            let reason = format!("the release would have {} bytes, more than resolvers read", json.len());
+            let reason = format!(
+                "the release manifest would have {} bytes, and resolvers read at most {}",
+                json.len(),
+                release::CONFIG_LIMIT
+            );
             return Err(Error::refused(Place::file(&config.overlay), reason)
-                .hint("the values of the profile are most of it: make them smaller"));
+                .hint("make the values of the profile smaller: they are most of the release manifest"));
         }
         let entry = |kind, repository: &Repository, artifact| DesiredArtifact {
             kind,
@@ -419,8 +429,9 @@ impl Packed {
         for (name, version, place) in own.chain(external) {
             match versions.insert(name.clone(), version.clone()) {
                 Some(other) if other != *version => {
-                    let reason = format!("the chart `{name}` is used as {other} and as {version}");
-                    return Err(Error::invalid(place, reason).hint("a release names one version of each chart"));
+                    let reason = format!("the overlay uses the chart `{name}` in the versions {other} and {version}");
+                    return Err(Error::invalid(place, reason)
+                        .hint("use one version of the chart: a release names one version of each chart"));
                 }
                 _ => {}
             }
@@ -450,16 +461,21 @@ impl Packed {
     }
 }
 
-/// `sha1:<commit>` or `sha256:<commit>`, by its length; what follows the id (`-dirty`) stays.
+/// Formats a commit as `sha1:<commit>` or `sha256:<commit>`, by the length of its id. A suffix after the id (`-dirty`)
+/// is kept.
 fn revision_of(commit: &str) -> String {
     let digits = commit.bytes().take_while(u8::is_ascii_hexdigit).count();
     format!("{}:{commit}", if digits == 64 { "sha256" } else { "sha1" })
 }
 
-/// RFC 3339 in UTC, whole seconds.
+/// Formats the epoch as RFC 3339 in UTC with whole seconds.
 fn timestamp(epoch: i64) -> Result<String, Error> {
-    let time = jiff::Timestamp::from_second(epoch)
-        .map_err(|_| Error::usage(Place::file("--epoch"), format!("{epoch} seconds since 1970 are no time")))?;
+    let time = jiff::Timestamp::from_second(epoch).map_err(|_| {
+        Error::usage(
+            Place::file("--epoch"),
+            format!("invalid epoch `{epoch}`: the time in seconds since 1970 is out of range"),
+        )
+    })?;
     Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
@@ -468,7 +484,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configured_path_of_a_chart_stays_in_the_tree_however_it_is_written() {
+    fn a_configured_chart_path_must_stay_in_the_source_tree() {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(directory.path().join("helm")).expect("created");
         let tree = Tree::open(directory.path()).expect("a tree");
@@ -482,7 +498,7 @@ mod tests {
         for (written, expected) in [("helm", "helm"), ("./helm/", "helm"), (".", ""), ("x/../helm", "helm")] {
             assert_eq!(path(written).as_deref(), Ok(expected), "{written}");
         }
-        let leaves = "alga-release.yaml: charts.web: the path `../web` leaves the tree";
+        let leaves = "alga-release.yaml: charts.web: the path `../web` leads out of the source tree";
         assert_eq!(path("../web").expect_err("refused"), leaves);
     }
 }

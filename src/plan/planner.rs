@@ -1,5 +1,5 @@
-//! Desired + observed + how a channel moves → a plan: pure. Publishing, promoting, copying and rolling back differ in these
-//! inputs alone.
+//! Computes a plan from the desired state, the observed state, and the kind of move. The computation is pure.
+//! Publishing, promoting, copying and rolling back differ only in these inputs.
 
 use serde::Serialize;
 
@@ -19,27 +19,27 @@ pub enum Write {
     Push {
         /// Repository below the store's prefix.
         repository: Repository,
-        /// Descriptor of the manifest.
+        /// Descriptor of the pushed manifest.
         descriptor: Descriptor,
     },
-    /// Sets a tag that does not move afterwards.
+    /// Sets a tag that does not move afterwards, such as a version.
     Tag {
         /// Repository below the store's prefix.
         repository: Repository,
         /// The tag that is set.
         tag: Tag,
-        /// Digest that the tag names before the write.
+        /// Digest that the tag names before the write; absent when the tag does not exist.
         from: Option<Digest>,
         /// Digest that the tag names after the write.
         to: Digest,
     },
 }
 
-/// The move of a channel: the only tag that a plan repoints.
+/// The move of a channel. The channel tag is the only tag that a plan repoints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "action", rename = "move")]
 pub struct Move {
-    /// Repository of releases and channels.
+    /// Repository that holds releases and channels, below the store's prefix.
     pub repository: Repository,
     /// Name of the channel.
     pub channel: Tag,
@@ -47,51 +47,53 @@ pub struct Move {
     pub release: Digest,
     /// Descriptor of the JSON that the channel serves after the move.
     pub config: Descriptor,
-    /// Digest of the channel's manifest before the move.
+    /// Digest of the channel manifest before the move; absent when the channel does not exist.
     pub from: Option<Digest>,
-    /// Digest of the channel's newest manifest that is known, where its tag is missing: the move goes on from it.
+    /// Digest of the newest known channel manifest, if the channel tag is missing. The move continues from this
+    /// manifest.
     #[serde(rename = "goesOnFrom", skip_serializing_if = "Option::is_none")]
     pub goes_on_from: Option<Digest>,
-    /// Sequence number of the move.
+    /// Sequence number of the move, one more than that of the last known move.
     pub sequence: u64,
-    /// Reason of the move.
+    /// Kind of the move: publish, promote, roll back or copy.
     pub kind: MoveKind,
-    /// Digest of a channel manifest that an interrupted run of the same move has written under its keep-alive tag: the move
-    /// completes that run instead of announcing another one.
+    /// Digest of the channel manifest that an interrupted run of the same move wrote under its keep-alive tag. The move
+    /// completes that run and does not announce another move.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopts: Option<Digest>,
 }
 
 impl Move {
-    /// Returns the digest of the manifest that the move replaces, for its record.
+    /// Returns the digest of the channel manifest that the move replaces, for the record.
     pub(super) fn previous(&self) -> Option<&Digest> {
         self.from.as_ref().or(self.goes_on_from.as_ref())
     }
 }
 
-/// All writes, in order, and the move that comes last. A plan holds no bytes, handles or clock: a dry run prints it.
+/// All writes in order, with the move at the end. A plan holds no bytes, handles or clock, so a dry run can print all
+/// of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Content, then tags.
+    /// Pushes, followed by tags.
     pub writes: Vec<Write>,
     /// The move of the channel; absent when no channel moves.
     pub moves: Option<Move>,
-    /// What will be true after the plan: the part of it that a person approves.
+    /// The state after the plan, which a person approves.
     pub approval: Approval,
 }
 
 impl Plan {
-    /// Tells whether there is nothing to do.
+    /// Reports whether the plan has no write and no move.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.moves.is_none()
     }
 
-    /// Returns the identity of what the plan makes true, which `--if-plan` takes.
+    /// Returns the plan digest, which `--if-plan` takes.
     pub fn digest(&self) -> Digest {
         self.approval.digest()
     }
 
-    /// Returns the manifests that the plan pushes.
+    /// Returns the manifests that the plan pushes, with their repositories.
     pub(crate) fn pushes(&self) -> impl Iterator<Item = (&Repository, &Descriptor)> {
         self.writes.iter().filter_map(|write| match write {
             Write::Push { repository, descriptor } => Some((repository, descriptor)),
@@ -100,7 +102,7 @@ impl Plan {
     }
 }
 
-/// One list, `actions`, of writes and the move.
+/// Serializes the writes and the move as one list, `actions`.
 impl Serialize for Plan {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -118,37 +120,37 @@ impl Serialize for Plan {
     }
 }
 
-/// How a channel is to move.
+/// The requested move of a channel and its conditions.
 #[derive(Clone, Debug)]
 pub struct Moving<'a> {
     /// Name of the channel.
     pub channel: &'a Tag,
-    /// Reason of the move. Every kind but a roll-back goes forward only.
+    /// Kind of the move. Only a rollback may return to an older release.
     pub kind: MoveKind,
-    /// Allows a move between versions that have no order.
+    /// Allows a move between versions that cannot be compared (`--allow-unordered`).
     pub allow_unordered: bool,
-    /// Manifest that the channel must have; `Some(None)` when it must not exist yet.
+    /// Channel manifest that the channel must serve before the move; `Some(None)` when the channel must not exist yet.
     pub if_current: Option<Option<Digest>>,
-    /// How long the release must have been in the channel that it comes from.
+    /// Minimum time that the release has been in the channel that it is promoted from.
     pub min_age: Option<MinAge>,
 }
 
-/// A minimum age of a release.
+/// Minimum age of a release in a channel (`--min-age`).
 #[derive(Clone, Debug)]
 pub struct MinAge {
-    /// The shortest time that is allowed.
+    /// Shortest time that is allowed.
     pub least: jiff::SignedDuration,
-    /// The present time.
+    /// Present time from the system clock.
     pub now: jiff::Timestamp,
-    /// When the release came to the channel that it is promoted from, RFC 3339; absent when no record says so.
+    /// Time when the release came to the source channel, RFC 3339; absent when no record gives the time.
     pub since: Option<String>,
 }
 
-/// Plans the writes that bring a store from `observed` to `desired`, and the move of a channel when one is asked for. The plan
-/// is empty when the store and the channel are there already.
+/// Plans the writes that bring a store from `observed` to `desired`, and the move of a channel if one is requested. The
+/// plan is empty when nothing has to change.
 ///
 /// # Errors
-/// When a version holds other content, or a rule forbids the move.
+/// Returns an error when a version holds other content, or when a rule forbids the move.
 pub fn plan(desired: &Desired, observed: &Observed, moving: Option<&Moving<'_>>) -> Result<Plan, Refusal> {
     let writes = writes(desired, observed)?;
     let release = release_digest(desired, observed.release.as_ref())?;
@@ -175,7 +177,7 @@ fn writes(desired: &Desired, observed: &Observed) -> Result<Vec<Write>, Refusal>
         bring(release, None, &mut pushes, &mut tags)?;
     }
     for damaged in &observed.damaged {
-        mend(damaged, &mut pushes, &mut tags);
+        repair(damaged, &mut pushes, &mut tags);
     }
     for one in &observed.attachments {
         if let Some((tag, from)) = one.tag.clone() {
@@ -186,8 +188,8 @@ fn writes(desired: &Desired, observed: &Observed) -> Result<Vec<Write>, Refusal>
     Ok(pushes)
 }
 
-/// Pushes what is damaged again, and its tag with a manifest that is.
-fn mend(damaged: &Damaged, pushes: &mut Vec<Write>, tags: &mut Vec<Write>) {
+/// Pushes a damaged artifact again, and sets its tag again if its manifest is damaged.
+fn repair(damaged: &Damaged, pushes: &mut Vec<Write>, tags: &mut Vec<Write>) {
     let Damaged { repository, artifact, tag, .. } = damaged;
     let push = Write::Push { repository: repository.clone(), descriptor: artifact.descriptor().clone() };
     if !pushes.contains(&push) {
@@ -213,7 +215,7 @@ fn bring(
             let repository = desired.repository.clone();
             let push =
                 Write::Push { repository: repository.clone(), descriptor: desired.artifact.descriptor().clone() };
-            // One manifest may have several tags.
+            // One manifest may have several tags, but it is pushed once.
             if !pushes.contains(&push) {
                 pushes.push(push);
             }
@@ -223,10 +225,10 @@ fn bring(
     Ok(())
 }
 
-/// Plans the push of one artifact under its tag, when `found` is the digest under that tag.
+/// Plans the push of one artifact under its tag. `found` is the digest that the tag names now.
 ///
 /// # Errors
-/// When the tag holds other content.
+/// Returns an error when the tag holds other content.
 pub fn push(desired: &DesiredArtifact, found: Option<&Digest>) -> Result<Plan, Refusal> {
     let (mut pushes, mut tags) = (Vec::new(), Vec::new());
     bring(desired, found, &mut pushes, &mut tags)?;
@@ -235,7 +237,7 @@ pub fn push(desired: &DesiredArtifact, found: Option<&Digest>) -> Result<Plan, R
     Ok(Plan { writes: pushes, moves: None, approval: Approval { release, moves: None, artifacts: Vec::new() } })
 }
 
-/// The release under the version's tag is kept when it differs from the desired one by its `channel` alone.
+/// Returns the digest of the release. A published release that differs only in its `channel` is kept.
 fn release_digest(desired: &Desired, existing: Option<&Existing>) -> Result<Digest, Refusal> {
     let ours = &desired.release.digest;
     match (&desired.release.written, existing) {
@@ -250,7 +252,7 @@ fn release_digest(desired: &Desired, existing: Option<&Existing>) -> Result<Dige
     }
 }
 
-/// The move, unless the channel serves the release already, and what is to be approved of it.
+/// Returns the part that a person approves, and the move unless the channel already serves the release.
 fn moved(
     desired: &Desired,
     observed: &Observed,
@@ -261,7 +263,7 @@ fn moved(
     let serves = observed.channel.serves.as_ref();
     let approved = |kind, replaces| ApprovedMove { channel: channel.clone(), replaces, kind };
     if let Some(serves) = serves.filter(|serves| serves.serves(release, &desired.release.json)) {
-        // The record tells the move that made this true, so that a repeated run finds what was approved.
+        // The record describes the move that made this true, so a repeated run gets the digest that was approved.
         let record = serves.record.as_ref();
         let replaces = record.and_then(|record| record.previous.clone());
         return Ok((None, approved(record.map_or(kind, |record| record.kind), replaces)));
@@ -273,7 +275,7 @@ fn moved(
     let same = |record: &release::Record| {
         record.release == *release && record.kind == kind && (record.previous == from || from.is_none())
     };
-    // It is this move only if its manifest is the one that this program writes for its record: nothing more is in it.
+    // The announced manifest must be exactly the one that this program writes for its record, without other content.
     let is_whole = |one: &&Announced| *release::channel_artifact(json.clone(), &one.record).digest() == one.manifest;
     let announced = &observed.channel.announced;
     let is_last =

@@ -33,7 +33,7 @@ fn record(version: &str, kind: MoveKind, sequence: u64, previous: Option<Digest>
     }
 }
 
-/// A channel that serves `version` since its move number 4; nothing and no move for `None`.
+/// A channel that serves `version` since its move number 4. For `None`, a channel without a move.
 fn observed(version: Option<&str>) -> Observed {
     let serves = version.map(|version| ChannelState {
         manifest: Digest::of(b"manifest"),
@@ -57,7 +57,7 @@ fn observed(version: Option<&str>) -> Observed {
     }
 }
 
-/// A release that is in the store already.
+/// A release that the store already holds.
 fn desired(version: &str) -> Desired {
     let (repository, json) = ("releases".parse().expect("a name"), json(version));
     let digest = Digest::of(&json);
@@ -95,7 +95,7 @@ fn a_promotion_goes_forward_and_a_rollback_anywhere() {
 }
 
 #[test]
-fn the_channel_must_be_the_one_that_was_named() {
+fn a_move_with_if_current_needs_that_channel_manifest() {
     let of = |current| planned("1.0.4", &observed(Some("1.0.3")), |moving| moving.if_current = Some(current));
     assert!(of(Some(Digest::of(b"manifest"))).is_ok());
     assert!(matches!(of(Some(Digest::of(b"other"))), Err(Refusal::OtherCurrent { .. })));
@@ -104,7 +104,7 @@ fn the_channel_must_be_the_one_that_was_named() {
 }
 
 #[test]
-fn a_release_must_be_as_old_as_is_asked_for() {
+fn a_promotion_refuses_a_release_below_the_minimum_age() {
     let at = |now: &str, since: Option<&str>| {
         let now: Timestamp = now.parse().expect("a time");
         let age = MinAge { least: SignedDuration::from_hours(24), now, since: since.map(ToOwned::to_owned) };
@@ -117,28 +117,28 @@ fn a_release_must_be_as_old_as_is_asked_for() {
 }
 
 #[test]
-fn the_digest_of_a_plan_covers_what_will_be_true_and_not_what_is_left_to_write() {
+fn the_plan_digest_covers_the_state_after_the_plan_and_not_the_remaining_writes() {
     let before = planned("1.0.4", &observed(Some("1.0.3")), |_| {}).expect("a plan");
-    // Somebody used up a number.
+    // Other moves used sequence numbers.
     let mut later = observed(Some("1.0.3"));
     later.channel.sequence = 9;
     let later = planned("1.0.4", &later, |_| {}).expect("a plan");
     assert_eq!((later.digest(), later.moves.expect("a move").sequence), (before.digest(), 10));
-    // The channel serves the release by that very move.
+    // The channel serves the release because of this very move.
     let mut after = observed(Some("1.0.4"));
     let serves = after.channel.serves.as_mut().expect("a channel");
     serves.record = Some(record("1.0.4", MoveKind::Promote, 5, Some(Digest::of(b"manifest"))));
     let done = planned("1.0.4", &after, |_| {}).expect("a plan");
     assert!(done.is_empty());
     assert_eq!(done.digest(), before.digest());
-    // By another one it does not.
+    // A channel that serves the release because of another move gives another digest.
     let other = planned("1.0.4", &observed(Some("1.0.4")), |_| {}).expect("a plan");
     assert!(other.is_empty());
     assert_ne!(other.digest(), before.digest());
 }
 
 #[test]
-fn every_part_of_an_approval_counts() {
+fn every_part_of_an_approval_changes_the_plan_digest() {
     let serves = observed(Some("1.0.3"));
     let approved = planned("1.0.4", &serves, |_| {}).expect("a plan");
     let release = planned("1.0.5", &serves, |_| {}).expect("a plan");
@@ -154,7 +154,7 @@ fn every_part_of_an_approval_counts() {
     for other in [&release, &kind, &first, &elsewhere, &without, &named] {
         assert_ne!(other.digest(), approved.digest(), "{other:?}");
     }
-    assert_eq!(current.digest(), approved.digest(), "the manifest that is replaced is the same");
+    assert_eq!(current.digest(), approved.digest(), "both replace the same channel manifest");
     let content = Some(approved.approval.clone());
     let kept = crate::plan::Approved { digest: approved.digest(), content, sequence: Some(5) };
     assert_eq!(approved.check(Some(&kept)), Ok(()));
@@ -163,14 +163,14 @@ fn every_part_of_an_approval_counts() {
     let reference = line("reference r.io/x/charts/web", &Digest::of(b"1.0.4"), &Digest::of(b"1.0.5"));
     assert_eq!(differences, [line("release", &approved.approval.release, &release.approval.release), reference]);
     let Err(OtherPlan { differences, .. }) = named.check(Some(&kept)) else { panic!("refused") };
-    let gone = format!("reference approved, and not in this plan: r.io/x/charts/web@{}", Digest::of(b"1.0.4"));
+    let gone = format!("approved reference that is not in this plan: r.io/x/charts/web@{}", Digest::of(b"1.0.4"));
     assert_eq!(differences, [gone]);
     let Err(OtherPlan { differences, .. }) = first.check(Some(&kept)) else { panic!("refused") };
-    let replaced = format!("channel manifest that is replaced: approved {}, now none", Digest::of(b"manifest"));
+    let replaced = format!("replaced channel manifest: approved {}, now none", Digest::of(b"manifest"));
     assert_eq!(differences, [replaced, "sequence of the move: approved 5, now 1".to_owned()]);
 }
 
-/// An interrupted run of a promotion of `version`, whose announcement was the channel's number 5.
+/// The announcement of an interrupted promotion of `version`, with the sequence number 5.
 fn announced(version: &str, kind: MoveKind, previous: &[u8]) -> Announced {
     let record = record(version, kind, 5, Some(Digest::of(previous)));
     let json = release::with_channel(&json(version), &channel()).expect("a release");
@@ -179,7 +179,7 @@ fn announced(version: &str, kind: MoveKind, previous: &[u8]) -> Announced {
 }
 
 #[test]
-fn an_interrupted_run_of_the_same_move_is_adopted_and_one_of_another_move_is_passed() {
+fn an_interrupted_run_is_completed_only_for_the_same_move() {
     let with = |announced: Announced| {
         let mut observed = observed(Some("1.0.3"));
         (observed.channel.sequence, observed.channel.announced) = (5, vec![announced]);
@@ -197,14 +197,14 @@ fn an_interrupted_run_of_the_same_move_is_adopted_and_one_of_another_move_is_pas
         let passing = with(other);
         assert_eq!((passing.sequence, passing.adopts), (6, None));
     }
-    // A manifest with this record and something else in it is not completed.
+    // A manifest with this record but with other content is not adopted.
     let mut forged = announced("1.0.4", MoveKind::Promote, b"manifest");
     forged.manifest = Digest::of(b"something else");
     assert_eq!(with(forged).adopts, None);
 }
 
 #[test]
-fn a_version_with_other_content_is_refused_and_one_that_differs_by_its_channel_alone_is_kept() {
+fn a_version_with_other_content_is_refused_and_one_with_only_another_channel_is_kept() {
     let artifact = Release::artifact(json("1.0.4"));
     let mut desired = desired("1.0.4");
     desired.release.digest = artifact.digest().clone();

@@ -1,67 +1,67 @@
-//! What is said while a plan is executed. Whoever executes one decides how, or whether, it is shown.
+//! Events during the execution of a plan. The caller decides how to show them.
 
 use crate::oci::{Descriptor, Digest, Exchange, Repository, Tag};
 
-/// One step.
+/// One step of the execution.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
-    /// Something that is good to know.
+    /// Information for the user.
     Note {
-        /// One line.
+        /// Message in one line.
         text: &'a str,
     },
-    /// Something that people should look into.
+    /// A problem that the user should look into.
     Warning {
-        /// One line.
+        /// Message in one line.
         text: &'a str,
     },
-    /// A registry answered a request, or did not.
+    /// A registry answered a request, or the request failed.
     Exchange(&'a Exchange<'a>),
-    /// Writing starts.
+    /// The pushes begin.
     Started {
-        /// Count of bytes to send; fewer are sent when the store has some of them.
+        /// Largest number of bytes that may be sent. Fewer are sent when the store has some of them.
         bytes: u64,
         /// References of the tags that will be set, the channel's last.
         left: &'a [String],
     },
-    /// So much of a large blob is on its way.
+    /// Part of a large blob has been sent.
     Sending {
-        /// Where to.
+        /// Repository that the blob is pushed to.
         repository: &'a Repository,
-        /// Which.
+        /// Descriptor of the blob.
         blob: &'a Descriptor,
-        /// Count of bytes; less than before, when it starts again.
+        /// Bytes sent so far. The number falls when the upload starts again.
         bytes: u64,
     },
-    /// A blob or manifest is in the store.
+    /// A blob or a manifest is in the store.
     Stored {
-        /// Where.
+        /// Repository of the blob or manifest.
         repository: &'a Repository,
-        /// Which.
+        /// Digest of the blob or manifest.
         digest: &'a Digest,
-        /// Its size.
+        /// Size of the blob or manifest in bytes.
         bytes: u64,
     },
-    /// An artifact is whole and has its tag.
+    /// An artifact is complete and has its tag.
     Tagged {
-        /// Where.
+        /// Repository of the artifact.
         repository: &'a Repository,
-        /// The tag.
+        /// The tag that was set.
         tag: &'a Tag,
     },
-    /// Everything was read back.
+    /// Every artifact was read back.
     ReadBack,
-    /// The channel moved.
+    /// The channel tag was moved.
     Moved {
         /// Repository of the channel.
         repository: &'a Repository,
-        /// Name of the channel.
+        /// Name of the channel that moved.
         channel: &'a Tag,
     },
 }
 
-/// Hears the events.
+/// Receives the events of an execution.
 pub trait Progress {
-    /// The next one.
+    /// Handles the next event.
     fn event(&self, event: &Event<'_>);
 }

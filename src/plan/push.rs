@@ -1,4 +1,4 @@
-//! The push of one image, without a release.
+//! Pushes one image without a release.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use super::execute::{Contents, ExecuteError, Executor, Run};
 use super::planner::Plan;
 use super::progress::Progress;
 
-/// Pushes one artifact under its tag, as `plan` says.
+/// Carries out `plan`, which pushes one artifact under its tag.
 ///
 /// # Errors
 /// See [`ExecuteError`].
@@ -28,7 +28,7 @@ pub(crate) async fn execute_push(
 }
 
 impl ExecuteError {
-    /// Returns the error in words of the one image that was pushed, without a version or a channel.
+    /// Returns the error in terms of the one pushed image, without a version or a channel.
     fn of_image(self, image: &DesiredArtifact) -> Self {
         let (what, source) = match self {
             Self::Stopped { source, .. } => ("cannot be pushed", source),

@@ -1,4 +1,4 @@
-//! Between the writes and the move: everything that the release names, read as an appliance will read it.
+//! Reads everything that the release names as an appliance will read it, after the writes and before the move.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use super::execute::{ExecuteError, Run};
 use super::late::{LATEST, Seen, late};
 use crate::oci::{self, Digest, ReadStore, Repository, Selector};
 
-/// How long a package is taken to be on its way to the public.
+/// Longest time to wait for a new package to become publicly readable.
 const BECOMES_PUBLIC: Duration = Duration::from_secs(10);
 
-/// Whose reads these are.
+/// The store and the credentials of the reads.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     store: &'a ReadStore,
-    /// Reads as an appliance does, without the publisher's credentials.
+    /// Whether the reads are anonymous, as on an appliance.
     is_public: bool,
 }
 
 impl Run<'_> {
-    /// Reads everything at once; beside it, checks that the channel is as the plan found it and that no rival moves it. Returns when
-    /// the channel was read.
+    /// Reads everything back concurrently. At the same time, checks that the channel serves the manifest in the plan
+    /// and that no other publisher moves it. Returns the time when the channel was read.
     pub(super) async fn read_back(
         &self,
         desired: &Desired,
@@ -70,7 +70,7 @@ impl Run<'_> {
         let found = self
             .read(reader, &reference, async |store: &ReadStore| store.manifest(repository, &selector).await)
             .await?;
-        // A release that differs by its `channel` alone is kept as it is.
+        // A published release that differs only in its `channel` is kept.
         let release = artifact.kind == ArtifactKind::Release;
         let expected = if release { &self.plan.approval.release } else { artifact.artifact.digest() };
         if *expected == found.0.digest {
@@ -91,8 +91,7 @@ impl Run<'_> {
             .map(drop)
     }
 
-    /// The JSON that the plan writes, of the release and of the channel: what an appliance cannot do without before it knows of
-    /// anything else.
+    /// Reads the JSON of the release and of the channel, which an appliance needs before it can read anything else.
     async fn read_json(&self, reader: Reader<'_>, channel: Option<&Channel<'_>>) -> Result<(), ExecuteError> {
         let mut written = Vec::new();
         for (repository, descriptor) in self.plan.pushes().filter(|(_, descriptor)| self.is_release(descriptor)) {
@@ -110,7 +109,8 @@ impl Run<'_> {
         try_join_all(reads).await.map(drop)
     }
 
-    /// Reads something that is there. Where the registry does not show it yet, or not yet to the public, it is read again for a while.
+    /// Reads content that exists. Reads again for a while if the registry does not show the content yet, or not yet to
+    /// the public.
     async fn read<T>(
         &self,
         reader: Reader<'_>,
@@ -128,12 +128,12 @@ impl Run<'_> {
             Ok(found) => return Ok(found),
             Err(source) => source,
         };
-        // What the publisher does not see either is late, and not private.
+        // If the publisher cannot see the content either, the registry is late and the package is not private.
         let is_late = source.is_not_found()
             && (!reader.is_public || read(self.executor.store.read()).await.is_err_and(|own| own.is_not_found()));
         let reference = reference.to_owned();
         let source = if is_late {
-            late(reference.clone(), "it is not there, though it was written or seen before")
+            late(reference.clone(), "the content is missing, though it was written or seen before")
         } else {
             source
         };
@@ -141,12 +141,13 @@ impl Run<'_> {
     }
 }
 
-/// Is the error one that passes when the registry shows what was written, to everybody?
+/// Reports whether the error may disappear once the registry shows the new content to all readers.
 fn comes(source: &oci::Error, reader: Reader<'_>) -> bool {
     source.is_not_found() || (reader.is_public && source.kind() == oci::Kind::Denied)
 }
 
-/// Where the public is not let in, a registry says so, or that there is nothing.
+/// Reports whether the package is private. For a private package, registries answer that access is denied or that it
+/// does not exist.
 fn is_private(error: &ExecuteError) -> bool {
     match error {
         ExecuteError::NotReadable { source, .. } => {
@@ -156,7 +157,7 @@ fn is_private(error: &ExecuteError) -> bool {
     }
 }
 
-/// `HOST/PATH` of what was not readable.
+/// Returns `HOST/PATH` of the content that could not be read.
 fn package(error: &ExecuteError) -> Option<String> {
     let ExecuteError::NotReadable { source, .. } = error else { return None };
     Some(source.repository().to_owned())

@@ -1,4 +1,5 @@
-//! Which HelmRelease of an overlay reads which values that the release provides: what the release says of its own installation.
+//! Finds the HelmReleases of an overlay that read values of the release. They are part of the release's description of
+//! itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,28 +8,30 @@ use crate::overlay::Overlay;
 use crate::release::{SetValue, ValueSource, ValuesReader, settings_of};
 use crate::source::{Error, Place};
 
-/// The values of a release that is packed.
+/// The values of a release that is being packed.
 pub(super) struct Values<'a> {
     pub config: &'a Config,
-    /// File name → text.
+    /// Text of the values by file name.
     pub texts: &'a BTreeMap<String, String>,
-    /// Values → hashed name of their `ConfigMap`.
+    /// Hashed `ConfigMap` names by the name of the values.
     pub names: &'a BTreeMap<String, String>,
-    /// Keys of the images.
+    /// Keys of the images in the configuration.
     pub images: BTreeSet<&'a str>,
 }
 
 impl Values<'_> {
-    /// Returns each HelmRelease that Flux applies and that reads values of the release, once for each namespace and key; sorted.
-    /// `overlay` is the author's own, before it is rewritten.
+    /// Returns each HelmRelease that Flux applies and that reads values of the release, once for each namespace and
+    /// key, sorted. `overlay` is the author's overlay before the rewriting.
     ///
     /// # Errors
-    /// When kustomize could not build the overlay, or the configuration sets an image that the release does not have.
+    /// Returns an error when kustomize could not build the overlay, or when the configuration sets an image that the
+    /// release does not have.
     pub(super) fn readers(&self, overlay: &Overlay) -> Result<Vec<ValuesReader>, Error> {
         let mut readers = BTreeMap::new();
         for applied in overlay.applied_releases()? {
             let release = applied.release.object.name();
-            // The API server refuses an object without a namespace; older appliances read its values in this one.
+            // The API server refuses an object without a namespace. Older appliances read the values of such an object
+            // in this namespace.
             let namespace = applied.namespace.as_deref().unwrap_or(&self.config.appliance.namespace);
             for map in applied.release.config_maps() {
                 let Some((of, file)) = self.provided(&map.name, &map.key) else { continue };
@@ -53,8 +56,8 @@ impl Values<'_> {
         Ok(readers)
     }
 
-    /// Returns what the appliance sets in values. An image that the configuration does not have is left out where the table of values
-    /// is the compiled one.
+    /// Returns the settings that the appliance makes in the values. If the settings are the built-in defaults, those
+    /// for images without a configuration entry are left out.
     fn settings(&self, of: &str) -> Vec<SetValue> {
         let mut settings = settings_of(self.config, of);
         if !self.config.given.contains_key("appliance.values") {
@@ -70,7 +73,8 @@ impl Values<'_> {
         }
     }
 
-    /// The values that a `ConfigMap` holds, by their name and their file; nothing for a `ConfigMap` or a key of someone else.
+    /// Returns the name and the file of the values that a `ConfigMap` provides. Returns `None` when the `ConfigMap` or
+    /// the key is not from the release.
     fn provided<'n>(&self, config_map: &'n str, key: &str) -> Option<(&'n str, String)> {
         let of = config_map.strip_prefix(&self.config.appliance.values_prefix)?;
         let file = format!("{of}.{}.yaml", self.config.profile);
@@ -82,12 +86,12 @@ impl Values<'_> {
         for set in readers.iter().flat_map(|reader| &reader.set) {
             if let Some(key) = self.unknown_image(set) {
                 let reason = format!(
-                    "appliance.values: `{}`: `images` has no `{}`",
+                    "appliance.values: `{}`: the configuration has no `{}` under `images`",
                     set.from.escape_debug(),
                     key.escape_debug()
                 );
                 return Err(Error::refused(Place::file(FILE_NAME), reason)
-                    .hint("name one of the images, or write `literal:TEXT` for a text"));
+                    .hint("use a key under `images`, or write `literal:TEXT` for a fixed text"));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The rules that a plan must keep: versions do not change, and a channel moves only where it may.
+//! The rules that a plan must keep: a version never changes, and a channel moves only as its rules allow.
 
 use std::cmp::Ordering;
 
@@ -13,9 +13,9 @@ use crate::release::{self, InvalidRelease, MoveKind};
 /// A plan that a rule forbids.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A version holds other content.
+    /// A published version holds other content.
     #[error(
-        "{} {name} {version} is published already with other content: {repository}:{version} is {published}, this would be {ours}",
+        "{} {name} {version} is already published with other content: {repository}:{version} is {published}, expected {ours}",
         kind.as_str()
     )]
     Immutable {
@@ -42,7 +42,7 @@ pub enum Refusal {
         /// Version that the channel was asked to serve.
         version: String,
     },
-    /// The versions have no order.
+    /// The two versions cannot be compared.
     #[error("channel {channel} serves {serves}: cannot tell whether {version} is newer")]
     Unordered {
         /// Name of the channel.
@@ -53,19 +53,19 @@ pub enum Refusal {
         version: String,
     },
     /// The release came to its channel too recently.
-    #[error("{version} has been in its channel since {since} only: expected at least {least:#}")]
+    #[error("{version} has been in its channel only since {since}: expected at least {least:#}")]
     TooYoung {
         /// Version of the release.
         version: String,
         /// When the release came to the channel, RFC 3339.
         since: String,
-        /// The shortest time that is allowed.
+        /// Shortest time that is allowed.
         least: SignedDuration,
     },
-    /// No record says when the release came to its channel.
-    #[error("cannot tell how long {0} has been in a channel: its age is not known")]
+    /// No record gives the time when the release came to its channel.
+    #[error("cannot tell how long {0} has been in its channel: no record gives the time")]
     NoAge(String),
-    /// The channel moved since somebody named its manifest.
+    /// The channel does not serve the manifest that `--if-current` gives.
     #[error("the manifest of channel {channel} is {found}, expected {expected}: the channel moved meanwhile")]
     OtherCurrent {
         /// Name of the channel.
@@ -75,11 +75,11 @@ pub enum Refusal {
         /// Digest that was found, or `none`.
         found: String,
     },
-    /// No number is left for another move.
-    #[error("channel {0} cannot move: its last move has the largest sequence number that there is")]
+    /// The channel has used the largest sequence number.
+    #[error("channel {0} cannot move: its last move has the largest possible sequence number")]
     NoSequence(Tag),
     /// The JSON of the release is invalid.
-    #[error("the release cannot be served: {0}")]
+    #[error("cannot serve the release: {0}")]
     Invalid(#[from] InvalidRelease),
 }
 
@@ -97,7 +97,7 @@ impl Refusal {
 }
 
 impl Moving<'_> {
-    /// Checks every rule about what the channel may serve next.
+    /// Checks every rule for the next release of the channel.
     pub(super) fn may_replace(&self, serves: Option<&ChannelState>, version: &str) -> Result<(), Refusal> {
         self.untouched(serves)?;
         if let Some(serves) = serves.filter(|_| self.kind != MoveKind::Rollback) {

@@ -1,4 +1,4 @@
-//! What becomes of each artifact of a release, for people and programs.
+//! The outcome for each artifact of a release, for reports.
 
 use serde::Serialize;
 
@@ -6,40 +6,40 @@ use super::desired::{ArtifactKind, Desired, DesiredArtifact};
 use super::planner::Plan;
 use crate::oci::{Digest, Repository, Tag};
 
-/// What happened, or in a dry run would happen, to an artifact.
+/// The outcome for an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It was sent.
+    /// The artifact was pushed.
     Pushed,
-    /// It was there already.
+    /// The store already had the artifact.
     Present,
-    /// A dry run: it would be sent.
+    /// A dry run: the artifact would be pushed.
     WouldPush,
 }
 
 /// One artifact of a release.
 #[derive(Clone, Debug, Serialize)]
 pub struct ArtifactReport {
-    /// What it is.
+    /// Role of the artifact in the release.
     pub kind: ArtifactKind,
-    /// Its name.
+    /// Name of the chart, the image or the repository.
     pub name: String,
-    /// Its version.
+    /// Version of the artifact, before `+` becomes `_`.
     pub version: String,
-    /// Where.
+    /// Repository below the store's prefix.
     pub repository: Repository,
-    /// Under which tag.
+    /// Tag that names the artifact.
     pub tag: Tag,
-    /// Of its manifest.
+    /// Digest of the artifact's manifest.
     pub digest: Digest,
-    /// Count of all its bytes.
+    /// Size of the manifest and all its blobs in bytes.
     pub size: u64,
-    /// What became of it.
+    /// Outcome for the artifact in this run.
     pub outcome: Outcome,
 }
 
-/// Returns what becomes of each artifact that `plan` may write, the release last.
+/// Returns the outcome for each artifact that `plan` may write, the release last.
 pub(crate) fn artifact_reports(plan: &Plan, desired: &Desired, dry_run: bool) -> Vec<ArtifactReport> {
     let pushed = |artifact: &DesiredArtifact| {
         let digest = artifact.artifact.digest();
@@ -51,7 +51,7 @@ pub(crate) fn artifact_reports(plan: &Plan, desired: &Desired, dry_run: bool) ->
         version: artifact.version.clone(),
         repository: artifact.repository.clone(),
         tag: artifact.tag.clone(),
-        // A release that differs by its `channel` alone is kept as it is.
+        // A published release that differs only in its `channel` is kept.
         digest: match artifact.kind {
             ArtifactKind::Release => plan.approval.release.clone(),
             _ => artifact.artifact.digest().clone(),

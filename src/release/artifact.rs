@@ -1,4 +1,4 @@
-//! The artifacts of a release's JSON: the release itself, and a channel that serves it.
+//! Builds the artifacts of a release's JSON: the release manifest and the channel manifest.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::{
 use crate::oci::{Artifact, Content, media_type};
 
 impl Release {
-    /// Packs the artifact of a release's JSON: config and single layer are the same bytes.
+    /// Packs the artifact of a release's JSON. Config and single layer are the same bytes.
     pub fn artifact(json: Vec<u8>) -> Artifact {
         pack(Content::new(CONFIG_MEDIA_TYPE, json), BTreeMap::new())
     }
@@ -21,8 +21,8 @@ impl Resolved {
     }
 }
 
-/// Returns the JSON of a published release, in the channel that `json` is for, when the two differ by the description alone, which
-/// publishers before did not write, and by the channel.
+/// Returns the JSON of a published release with the channel of `json`, if the two differ only in the channel and in the
+/// description, which older publishers did not write.
 pub(crate) fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u8>> {
     let (before, mut after) = (Release::parse(published).ok()?, Release::parse(json).ok()?);
     let described = before.description.is_none() && after.description.take().is_some();
@@ -30,7 +30,7 @@ pub(crate) fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u
     same.then(|| with_channel(published, &after.channel.parse().ok()?).ok())?
 }
 
-/// Builds the manifest of a channel that serves the release `json`, whose `channel` is spliced already.
+/// Builds the channel manifest for the release `json`, which already has the name of the channel.
 pub(crate) fn channel_artifact(json: Content, record: &Record) -> Artifact {
     pack(json, record.to_annotations())
 }

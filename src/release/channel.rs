@@ -1,5 +1,5 @@
-//! A channel: a manifest that serves a release and records how it came to. Moving the pointer and recording the move are one
-//! write, and the records are a chain of digests.
+//! The channel manifest, which serves a release and records the move. Moving the channel and recording the move are one
+//! write, and the records form a chain of digests.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,22 @@ use crate::oci::{Digest, Tag};
 
 const PREFIX: &str = "vnd.alga.appliance.channel.";
 
-/// Why a channel moved.
+/// The kind of a channel's move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MoveKind {
-    /// A new release was published to it.
+    /// A new release was published to the channel.
     Publish,
     /// A release came from another channel.
     Promote,
-    /// It was taken back.
+    /// The channel returned to an older release.
     Rollback,
-    /// It came from another store.
+    /// A release came from another store.
     Copy,
 }
 
 impl MoveKind {
-    /// As it is written.
+    /// Returns the kind as one word, as the annotations have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Publish => "publish",
@@ -42,31 +42,31 @@ impl MoveKind {
     }
 }
 
-/// The record of one move, as it stands in the annotations of a channel's manifest.
+/// The record of one move, from the annotations of a channel manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The channel.
+    /// Name of the channel that moved.
     pub name: String,
-    /// Digest of the release that it serves.
+    /// Digest of the release that the channel serves.
     pub release: Digest,
-    /// Rises by one with each move.
+    /// Sequence number, which rises by one with each move.
     pub sequence: u64,
-    /// Digest of the channel manifest that was replaced.
+    /// Digest of the channel manifest that the move replaced.
     pub previous: Option<Digest>,
-    /// Why.
+    /// Kind of the move: publish, promote, roll back or copy.
     pub kind: MoveKind,
-    /// When, RFC 3339 in UTC.
+    /// Time of the move, RFC 3339 in UTC.
     pub moved: String,
-    /// By whom.
+    /// Person or service that made the move.
     pub by: Option<String>,
-    /// From which channel, version or digest.
+    /// Channel, version or digest that the release came from.
     pub from: Option<String>,
-    /// Why, in words.
+    /// Reason for the move, as free text.
     pub reason: Option<String>,
 }
 
 impl Record {
-    /// The annotations that record it.
+    /// Returns the annotations that record the move.
     pub(crate) fn to_annotations(&self) -> BTreeMap<String, String> {
         let entries = [
             ("name", Some(self.name.clone())),
@@ -82,7 +82,7 @@ impl Record {
         entries.into_iter().filter_map(|(key, value)| Some((format!("{PREFIX}{key}"), value?))).collect()
     }
 
-    /// Reads a record; nothing when the manifest carries none, or one that cannot be read.
+    /// Reads a record. Returns `None` when the manifest has no record, or an unreadable one.
     pub(crate) fn from_annotations(annotations: &BTreeMap<String, String>) -> Option<Self> {
         let get = |key: &str| annotations.get(&format!("{PREFIX}{key}")).cloned();
         Some(Self {
@@ -99,28 +99,28 @@ impl Record {
     }
 }
 
-/// The tag that keeps a channel's manifest from being collected once the channel has moved on:
-/// `<channel>-<sequence>-<first 8 hex digits of its digest>`.
+/// Returns the tag that keeps a channel manifest after the channel has moved on: `<channel>-<sequence>-<first 8 hex
+/// digits of its digest>`.
 pub(crate) fn keep_alive_tag(channel: &Tag, sequence: u64, manifest: &Digest) -> Tag {
     let tag = format!("{}{sequence}-{}", keep_alive_prefix(channel), &manifest.hex()[..8]);
-    tag.parse().expect("the configuration bounds the names of channels")
+    tag.parse().expect("the configuration limits the length of channel names")
 }
 
-/// What the keep-alive tags of `channel` start with.
+/// Returns the common start of the keep-alive tags of `channel`.
 pub(crate) fn keep_alive_prefix(channel: &Tag) -> String {
     format!("{channel}-")
 }
 
-/// The sequence in a keep-alive tag of `channel`, when `tag` is one.
+/// Returns the sequence number in a keep-alive tag of `channel`, or `None` for any other tag.
 pub(crate) fn keep_alive_sequence(channel: &Tag, tag: &Tag) -> Option<u64> {
     let (sequence, digest) = tag.as_str().strip_prefix(&keep_alive_prefix(channel))?.split_once('-')?;
     (digest.len() == 8 && digest.bytes().all(|b| b.is_ascii_hexdigit())).then(|| sequence.parse().ok()).flatten()
 }
 
-/// The same JSON with another `channel`: the value alone is replaced, every other byte stays.
+/// Returns the JSON with another `channel`. Only that value is replaced; every other byte stays.
 ///
 /// # Errors
-/// When it is no release.
+/// Returns an error when the JSON is not a release.
 pub(crate) fn with_channel(json: &[u8], channel: &Tag) -> Result<Vec<u8>, InvalidRelease> {
     #[derive(Deserialize)]
     struct Part<'a> {
@@ -129,15 +129,15 @@ pub(crate) fn with_channel(json: &[u8], channel: &Tag) -> Result<Vec<u8>, Invali
     }
     Release::parse(json)?;
     let Ok(part) = serde_json::from_slice::<Part<'_>>(json) else {
-        return Err(Release::parse(b"{}").expect_err("an empty object is no release"));
+        return Err(Release::parse(b"{}").expect_err("an empty object is not a release"));
     };
-    // The raw value borrows from `json`: the distance of the two is its place.
+    // The raw value borrows from `json`, so the difference of the two addresses is its offset.
     let start = part.channel.get().as_ptr() as usize - json.as_ptr() as usize;
     let end = start + part.channel.get().len();
     Ok([&json[..start], format!("\"{channel}\"").as_bytes(), &json[end..]].concat())
 }
 
-/// Are these the same release, whichever channel each is served in? What is no release is like none.
+/// Reports whether two releases are the same except for their channel. JSON that is not a release equals nothing.
 pub(crate) fn equal_but_for_channel(a: &[u8], b: &[u8]) -> bool {
     let neutral: Tag = "channel".parse().expect("a word is a tag");
     match (with_channel(a, &neutral), with_channel(b, &neutral)) {
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_survives_its_annotations() {
+    fn a_record_is_the_same_after_a_round_trip_through_annotations() {
         let record = Record {
             name: "stable".to_owned(),
             release: Digest::of(b"release"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_channel_is_spliced_and_every_other_byte_stays() {
+    fn with_channel_replaces_only_the_value_of_the_channel() {
         let digest = Digest::of(b"");
         let json = format!(
             "{{ \"later\": {{\"channel\":\"not me\"}},\n\t\"schema\":\"{}\",\"version\":\"1\",\"channel\" :  \"stable\" ,\
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn keep_alive_tags_carry_their_sequence() {
+    fn keep_alive_tags_contain_their_sequence_number() {
         let channel = "stable".parse().unwrap();
         let tag = keep_alive_tag(&channel, 12, &Digest::of(b""));
         assert_eq!(tag.as_str(), "stable-12-e3b0c442");

@@ -1,6 +1,7 @@
-//! Which value holds when a release, a configuration file and the compiled defaults each have one. The release's own value holds.
-//! A file or flag that the caller named must agree with it; a file that was only found in the directory is noted; a default never
-//! disagrees. Releases of older publishers say nothing of themselves: the configuration holds, with its defaults.
+//! Decides which value holds when a release, a configuration file and the built-in defaults each have one. The value in
+//! the release holds. A file or flag that the caller gave must agree with the release. A file that was only found in
+//! the directory causes a note. A default never disagrees. A release of an older publisher does not describe itself, so
+//! the configuration and its defaults hold.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +10,18 @@ use crate::config::{Config, GivenBy, Injection};
 use crate::oci::Prefix;
 use crate::text::shown;
 
-/// What holds for one release.
+/// The configuration and the installation of one release.
 #[derive(Clone, Debug)]
 pub struct Described {
-    /// The configuration, with the release's own values in the place of those that were given.
+    /// Configuration with the release's own values in place of the given ones.
     pub config: Config,
-    /// How an appliance installs the release.
+    /// Installation of the release on an appliance.
     pub installation: Installation,
-    /// What a configuration file that was found in the directory says otherwise, a line each.
+    /// Differences from a configuration file that was only found in the directory, one line each.
     pub notes: Vec<String>,
 }
 
-/// A value that the caller named and that is not the release's.
+/// A value from the caller that differs from the release's value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` is `{release}` in the release, but `{given}` in {by}")]
 pub struct Disagreement {
@@ -30,7 +31,7 @@ pub struct Disagreement {
     by: String,
 }
 
-/// The values of a configuration that a release says itself, by their paths.
+/// A configuration value that a release states itself: its path, and a function that reads it.
 type Value = (&'static str, fn(&Config) -> &str);
 const VALUES: [Value; 8] = [
     ("product", |config| &config.product),
@@ -44,10 +45,10 @@ const VALUES: [Value; 8] = [
 ];
 
 impl Release {
-    /// Returns what holds for the release.
+    /// Returns the configuration and the installation that hold for the release.
     ///
     /// # Errors
-    /// When the caller named a value that is not the release's.
+    /// Returns an error when the caller gave a value that differs from the release's value.
     pub fn described(&self, given: &Config) -> Result<Described, Disagreement> {
         let Some(description) = &self.description else {
             let installation = Installation::configured(self, given);
@@ -64,7 +65,7 @@ impl Release {
         Ok(Described { config, installation: description.appliance.clone(), notes })
     }
 
-    /// Replaces what the release says itself.
+    /// Returns the configuration with the values that the release states itself.
     fn configuration(&self, description: &Description, given: &Config) -> Config {
         let mut config = given.clone();
         let own = &description.appliance;
@@ -92,18 +93,18 @@ impl Release {
     }
 }
 
-/// What is set in which values: values and path → source. The two are one text, because a map of other types than the crate's
-/// other maps would add its code to the resolver once more.
+/// The settings in values: source by name and path. Name and path share one string, because a map with another key type
+/// would add its own code to the resolver.
 type Table = BTreeMap<String, String>;
 
-/// Stands between values and path, sorts before every other character, and is in neither.
+/// Separator between name and path. It sorts before every other character and occurs in neither part.
 const BETWEEN: char = '\0';
 
 fn entry(values: &str, path: &str) -> String {
     format!("{values}{BETWEEN}{path}")
 }
 
-/// The injections of a configuration into values that the release carries, in the words of a release.
+/// Returns the settings of a configuration for values that the release contains, in the form that a release uses.
 fn configured(config: &Config, release: &Release) -> Table {
     let carried = |name: &str| release.profile_values.contains_key(&format!("{name}.{}.yaml", release.values_profile));
     let injections = config.appliance.values.iter().filter(|injection| carried(&injection.release));
@@ -113,7 +114,7 @@ fn configured(config: &Config, release: &Release) -> Table {
     table
 }
 
-/// Every value that someone gave and that is not the release's, and who gave it.
+/// Returns every given value that differs from the release's value, and where it was given.
 fn disagreements<'a>(release: &Release, own: &Config, given: &'a Config) -> Vec<(Disagreement, &'a GivenBy)> {
     let disagreement = |key: String, release: &str, found: &str, by: &'a GivenBy| {
         let (release, given) = (shown(release), shown(found));
@@ -136,8 +137,8 @@ fn disagreements<'a>(release: &Release, own: &Config, given: &'a Config) -> Vec<
 }
 
 impl Installation {
-    /// The installation of a release that does not describe it: every text of values is for the HelmRelease of its name, in the
-    /// configured namespace.
+    /// Returns the installation of a release that does not describe itself: each values file belongs to the HelmRelease
+    /// of the same name in the configured namespace.
     fn configured(release: &Release, config: &Config) -> Self {
         let suffix = format!(".{}.yaml", release.values_profile);
         let names = release.profile_values.keys();
@@ -170,7 +171,8 @@ impl Installation {
     }
 }
 
-/// Returns what the configuration sets in the values of a name, in the order and the words of a release.
+/// Returns the settings that the configuration makes in the values with this name, in the order and the form that a
+/// release uses.
 pub(crate) fn settings_of(config: &Config, name: &str) -> Vec<SetValue> {
     let injections = config.appliance.values.iter().filter(|injection| injection.release == name);
     let set = |injection: &Injection| SetValue {

@@ -24,7 +24,7 @@ fn release(described: bool) -> Release {
 }
 
 #[test]
-fn the_release_holds_against_defaults_and_is_what_the_rest_works_with() {
+fn the_values_of_the_release_override_the_defaults() {
     let described = release(true).described(&Config::default()).expect("no disagreement");
     let config = &described.config;
     assert_eq!(described.notes, Vec::<String>::new());
@@ -41,11 +41,11 @@ fn the_release_holds_against_defaults_and_is_what_the_rest_works_with() {
     let set = Injection { release: "alga-core".to_owned(), path: "size".to_owned(), from: "literal:3".to_owned() };
     assert_eq!(config.appliance.values, [set]);
     assert_eq!(described.installation.values[0].namespace, "apps");
-    assert_eq!(config.product, "alga-appliance", "the release does not say");
+    assert_eq!(config.product, "alga-appliance", "the release does not state its product");
 }
 
 #[test]
-fn a_configuration_that_was_named_must_agree_and_one_that_was_found_is_noted() {
+fn a_given_configuration_must_agree_and_one_that_was_only_found_causes_a_note() {
     let release = release(true);
     for (text, message) in [
         ("prefix: r.io/b\n", "`prefix` is `r.io/acme` in the release, but `r.io/b` in x.yaml"),
@@ -74,14 +74,14 @@ fn a_configuration_that_was_named_must_agree_and_one_that_was_found_is_noted() {
 }
 
 #[test]
-fn a_release_of_an_older_publisher_is_what_the_configuration_says() {
+fn the_configuration_describes_a_release_of_an_older_publisher() {
     let described = release(false).described(&Config::default()).expect("nothing to disagree with");
     assert_eq!(described.config, Config::default());
     let installation = &described.installation;
     let (namespace, root) = (&installation.selection.namespace, &installation.source_name);
     assert_eq!((namespace.as_str(), root.as_str()), ("alga-system", "alga-appliance"));
     let reader = &installation.values[0];
-    assert_eq!(installation.values.len(), 1, "a file of another form has no reader");
+    assert_eq!(installation.values.len(), 1, "a file with another name pattern has no reader");
     assert_eq!((reader.release.as_str(), reader.config_map.as_str()), ("alga-core", "appliance-values-alga-core"));
     assert_eq!((reader.namespace.as_str(), reader.key.as_str()), ("alga-system", "alga-core.p.yaml"));
     assert_eq!(reader.set.len(), 5);

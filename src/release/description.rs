@@ -1,4 +1,4 @@
-//! What a release says of itself beside what it names. With it, a release is verified, promoted, copied, resolved and rendered
+//! The release's description of itself. With it, a release can be verified, promoted, copied, resolved and rendered
 //! without a configuration file.
 
 use std::collections::BTreeMap;
@@ -10,25 +10,26 @@ use super::manifest::{InvalidRelease, Release, wrong};
 use crate::oci::{Prefix, Repository};
 use crate::text::shown;
 
-/// The keys of a release that describe it.
+/// Keys of a release's JSON that describe the release.
 pub(super) const KEYS: [&str; 4] = ["product", "prefix", "chartRepository", "appliance"];
 
-/// A release's description of itself. Field order is the order of the written bytes; keys of later publishers are kept.
+/// A release's description of itself. The order of the fields is the order of the written bytes. Unknown keys are kept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Description {
     /// Name of the product; absent in a description that another program wrote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
-    /// `HOST[/PATH]` below which the release's own repositories are.
+    /// `HOST[/PATH]` of the release's own repositories.
     pub prefix: String,
-    /// Repository below the prefix that has one repository for each chart below it.
+    /// Repository below which each chart has its own repository, relative to the prefix.
     pub chart_repository: Repository,
-    /// How an appliance installs the release.
+    /// Installation of the release on an appliance.
     pub appliance: Installation,
 }
 
-/// How an appliance installs a release: the names in its cluster, and the values of each HelmRelease.
+/// The installation of a release on an appliance: the names of objects in the cluster, and the values of each
+/// HelmRelease.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Installation {
@@ -36,13 +37,13 @@ pub struct Installation {
     pub flux_namespace: String,
     /// Name of the root objects: the `OCIRepository` and the `Kustomization` of the bundle.
     pub source_name: String,
-    /// The `ConfigMap` that says which release is selected.
+    /// Namespace and name of the `ConfigMap` that records the selected release.
     pub selection: ObjectName,
-    /// Keys of `images` without which the release is not complete.
+    /// Keys of `images` that a complete release must have.
     pub required_images: Vec<String>,
     /// The values that the release provides, one entry for each HelmRelease that reads them.
     pub values: Vec<ValuesReader>,
-    /// Keys of later publishers.
+    /// Unknown keys, which later publishers may write.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
 }
@@ -54,7 +55,7 @@ pub struct ObjectName {
     pub namespace: String,
     /// Name of the object.
     pub name: String,
-    /// Keys of later publishers.
+    /// Unknown keys, which later publishers may write.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
 }
@@ -69,46 +70,46 @@ pub struct ValuesReader {
     pub namespace: String,
     /// Name of the `ConfigMap`.
     pub config_map: String,
-    /// Key of the `ConfigMap` that holds the values.
+    /// Key in the `ConfigMap` under which the values are stored.
     pub key: String,
-    /// Key of the release's `profileValues` that holds the text of the values.
+    /// Key in the release's `profileValues` under which the text is stored.
     pub file: String,
-    /// What the appliance writes into the text.
+    /// Values that the appliance writes into the text.
     pub set: Vec<SetValue>,
-    /// Keys of later publishers.
+    /// Unknown keys, which later publishers may write.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
 }
 
-/// One value that the appliance writes into a text of values.
+/// One value that the appliance writes into the text of values.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SetValue {
-    /// Keys from the root of the values, joined by `.`; a dot that belongs to a key is written `\.`.
+    /// Keys from the root of the values, joined by `.`. A dot inside a key is written `\.`.
     pub path: String,
-    /// Where the value comes from, in the words of [`ValueSource`].
+    /// Source of the value, in the form that [`ValueSource`] has.
     pub from: String,
-    /// Keys of later publishers.
+    /// Unknown keys, which later publishers may write.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
 }
 
-/// Where a value comes from that the appliance writes.
+/// The source of a value that the appliance writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValueSource<'a> {
-    /// The tag of the image with this key: `image:<key>`.
+    /// Tag of the image with this key: `image:<key>`.
     Image(&'a str),
-    /// The appliance's URL: `app-url`.
+    /// URL of the appliance: `app-url`.
     AppUrl,
-    /// The appliance's host name: `host`.
+    /// Host name of the appliance: `host`.
     Host,
-    /// The ending of the names below the host: `domain-suffix`.
+    /// Suffix of the names below the host: `domain-suffix`.
     DomainSuffix,
-    /// This text, in JSON where it is JSON: `literal:<text>`.
+    /// Fixed text, read as JSON if it is valid JSON: `literal:<text>`.
     Literal(&'a str),
 }
 
 impl<'a> ValueSource<'a> {
-    /// Reads the form that a release has; returns nothing for any other text.
+    /// Reads the form that a release uses. Returns `None` for any other text.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         match text.split_once(':') {
             Some(("image", key)) => Some(Self::Image(key)),
@@ -117,7 +118,7 @@ impl<'a> ValueSource<'a> {
         }
     }
 
-    /// Reads the form that a configuration has: there, any other text is a literal too.
+    /// Reads the form that a configuration uses, where any other text is a literal.
     pub(crate) fn configured(text: &'a str) -> Self {
         Self::parse(text).unwrap_or(Self::Literal(text))
     }
@@ -144,7 +145,7 @@ impl std::fmt::Display for ValueSource<'_> {
     }
 }
 
-/// The entries of an object that are not read yet.
+/// The entries of an object that have not been read yet.
 struct Entries(Map<String, Value>);
 
 impl Entries {
@@ -162,7 +163,7 @@ impl Entries {
         }
     }
 
-    /// Reads a list; nothing when one of its items has another form.
+    /// Reads a list. Returns `None` when one of its items has another form.
     fn list<T>(&mut self, key: &str, read: fn(Value) -> Option<T>) -> Option<Vec<T>> {
         match self.0.remove(key)? {
             Value::Array(items) => items.into_iter().map(read).collect(),
@@ -170,7 +171,7 @@ impl Entries {
         }
     }
 
-    /// Returns the keys of later publishers.
+    /// Returns the unknown keys, which later publishers may write.
     fn rest(self) -> BTreeMap<String, Value> {
         let mut rest = BTreeMap::new();
         rest.extend(self.0);
@@ -178,7 +179,7 @@ impl Entries {
     }
 }
 
-// Read by hand: what serde derives for open objects inside of open objects would be a thirtieth of the resolver.
+// The code is written by hand: what serde derives for nested objects with unknown keys would be 3 % of the resolver.
 impl Installation {
     fn read(value: Value) -> Option<Self> {
         let mut entries = Entries::of(value)?;
@@ -221,16 +222,16 @@ impl ValuesReader {
         })
     }
 
-    /// Returns the name under which the configuration and `valuesConfigMaps` know the text: the file's name without profile and
-    /// ending.
+    /// Returns the name of the text in the configuration and in `valuesConfigMaps`: the file name without profile and
+    /// extension.
     pub(crate) fn values_of(&self, profile: &str) -> Option<&str> {
         self.file.strip_suffix(&format!(".{profile}.yaml"))
     }
 }
 
 impl Description {
-    /// Takes the description out of a release's further keys. When a key is absent or has another form, a vendor wrote the
-    /// others for a purpose of its own, and all of them stay where they are.
+    /// Takes the description out of a release's unknown keys. If a key is missing or has another form, a vendor uses
+    /// these keys for its own purposes, and all of them stay where they are.
     pub(super) fn take(extra: &mut BTreeMap<String, Value>) -> Option<Self> {
         let description = Self {
             product: match extra.get("product") {
@@ -247,15 +248,12 @@ impl Description {
         Some(description)
     }
 
-    /// Refuses a description that contradicts the rest of its release, or that a later publisher means otherwise.
+    /// Refuses a description that contradicts the rest of its release or that has an unknown source of a value.
     pub(super) fn check(&self, release: &Release) -> Result<(), InvalidRelease> {
         let bundle = &release.config.repository;
         let prefix = Prefix::parse(&self.prefix, false).map_err(|cause| wrong("prefix", cause.to_string()))?;
         if prefix.to_string() != self.prefix {
-            let reason = format!(
-                "invalid prefix `{}`: expected HOST[/PATH], found another way to write it",
-                shown(&self.prefix)
-            );
+            let reason = format!("invalid prefix `{}`: expected HOST[/PATH]", shown(&self.prefix));
             return Err(wrong("prefix", reason));
         }
         if prefix.strip(bundle).is_none() {
@@ -271,7 +269,7 @@ impl ValuesReader {
     fn check(&self, path: &str, release: &Release) -> Result<(), InvalidRelease> {
         let older = self.values_of(&release.values_profile).and_then(|name| release.values_config_maps.get(name));
         if let Some(older) = older.filter(|older| **older != self.config_map) {
-            let reason = format!("it is `{}`, but `{}` in `valuesConfigMaps`", shown(&self.config_map), shown(older));
+            let reason = format!("`{}` differs from `{}` in `valuesConfigMaps`", shown(&self.config_map), shown(older));
             return Err(wrong(&format!("{path}.configMap"), reason));
         }
         for (at, set) in self.set.iter().enumerate() {

@@ -23,7 +23,7 @@ fn described() -> Value {
     })
 }
 
-/// A change of a release, and how the error begins that it makes.
+/// A change of a release's JSON, and the start of the error that the change causes.
 type Wrong = (fn(&mut Value), &'static str);
 
 fn parse(json: &Value) -> Result<Release, String> {
@@ -31,7 +31,7 @@ fn parse(json: &Value) -> Result<Release, String> {
 }
 
 #[test]
-fn a_description_is_read_and_the_keys_of_later_publishers_in_it_stay() {
+fn a_description_is_read_and_its_unknown_keys_are_kept() {
     let release = parse(&described()).expect("a release");
     let description = release.description.as_ref().expect("a description");
     assert_eq!((description.product.as_deref(), description.prefix.as_str()), (Some("acme"), "r.io/acme"));
@@ -45,7 +45,7 @@ fn a_description_is_read_and_the_keys_of_later_publishers_in_it_stay() {
 }
 
 #[test]
-fn keys_of_a_vendor_that_have_another_form_stay_the_vendors() {
+fn keys_with_another_form_belong_to_the_vendor_and_are_kept() {
     let change: [fn(&mut Value); 5] = [
         |json| drop(json.as_object_mut().expect("an object").remove("appliance")),
         |json| json["appliance"] = "on the roof".into(),
@@ -74,7 +74,7 @@ fn a_description_that_contradicts_its_release_is_invalid() {
         (|json| json["prefix"] = "https://r.io/acme".into(), "prefix: invalid prefix `https://r.io/acme`"),
         (
             |json| json["valuesConfigMaps"] = json!({ "web": "other" }),
-            "appliance.values[0].configMap: it is `values-web`, but `other`",
+            "appliance.values[0].configMap: `values-web` differs from `other`",
         ),
         (
             |json| json["appliance"]["values"][0]["set"][0]["from"] = "7".into(),
@@ -89,14 +89,14 @@ fn a_description_that_contradicts_its_release_is_invalid() {
     }
     let mut json = described();
     json["valuesConfigMaps"] = json!({ "web": "values-web" });
-    assert!(parse(&json).is_ok(), "the same name in both places");
+    assert!(parse(&json).is_ok(), "both places have the same name");
     json["appliance"]["requiredImages"] = json!(["web", "db"]);
     let incomplete = parse(&json).expect("a release").require_images(&Config::default()).expect_err("incomplete");
     assert_eq!(incomplete.to_string(), "images.db: missing");
 }
 
 #[test]
-fn where_a_value_comes_from_is_read_as_it_is_written() {
+fn the_source_of_a_value_is_the_same_after_a_round_trip() {
     for text in ["image:web", "app-url", "host", "domain-suffix", "literal:3", "literal:", "literal:host"] {
         assert_eq!(ValueSource::parse(text).map(|source| source.to_string()).as_deref(), Some(text));
         assert_eq!(ValueSource::configured(text).to_string(), text);

@@ -1,5 +1,6 @@
-//! What a channel has served: its manifests are a chain of digests, newest first. The chain may be broken, by another tool or
-//! by a registry that collected too much; then it is said where it ends and why, and what its keep-alive tags still know.
+//! Reads the history of a channel: its manifests form a chain of digests, newest first. Another tool, or a registry
+//! that deletes too much, can break the chain. The history then reports where and why the chain ends, and which moves
+//! the keep-alive tags still name.
 
 use std::collections::BTreeMap;
 
@@ -8,94 +9,95 @@ use futures_util::future::{join, join_all};
 use super::{Record, Release, keep_alive_prefix, keep_alive_sequence, keep_alive_tag};
 use crate::oci::{Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag};
 
-/// Largest release JSON that is read.
+/// Largest release JSON that is read, in bytes.
 const CONFIG_LIMIT: u64 = 4 << 20;
-/// Keep-alive tags that are read beyond those of the moves that were asked for: announced moves that never were.
+/// Number of keep-alive tags that are read in addition to the requested moves. Announced moves that never happened have
+/// such tags, too.
 const RIVALS: usize = 64;
 
 /// The moves of a channel.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// From the newest on, each the predecessor of the one before it.
+    /// Moves from the newest to the oldest. Each move is the predecessor of the one before it in the list.
     pub moves: Vec<Move>,
-    /// Why there are no more.
+    /// Reason why the list of moves ends.
     pub end: End,
-    /// What keep-alive tags name and the chain does not, the highest sequence first.
+    /// Moves that only keep-alive tags name, the highest sequence number first.
     pub apart: Vec<Apart>,
 }
 
 impl History {
-    /// What the channel served before what it serves now.
+    /// Returns the move before the present one.
     pub fn previous(&self) -> Option<&Move> {
         let now = self.moves.first()?;
         self.moves.iter().find(|earlier| earlier.release != now.release)
     }
 }
 
-/// One manifest that a channel's tag named.
+/// One manifest that the channel tag named.
 #[derive(Clone, Debug)]
 pub struct Move {
-    /// Its digest.
+    /// Digest of the channel manifest.
     pub manifest: Digest,
-    /// Of the release that it serves.
+    /// Digest of the release that the manifest serves.
     pub release: Digest,
-    /// How the channel came to it; absent when another tool moved it.
+    /// Record of the move; absent when another tool moved the channel.
     pub record: Option<Record>,
-    /// What it serves; absent when that cannot be read any more.
+    /// The release that the manifest serves; absent when it cannot be read any more.
     pub content: Option<Box<Release>>,
-    /// The tag that keeps it, when there is one.
+    /// Keep-alive tag of the manifest, if it exists.
     pub kept_by: Option<Tag>,
 }
 
 impl Move {
-    /// The version that it serves, as far as it is known.
+    /// Returns the version that the manifest serves, if it is known.
     pub fn version(&self) -> Option<&str> {
         self.content.as_ref().map(|release| release.version.as_str())
     }
 
-    /// Of the move, where it is recorded.
+    /// Returns the sequence number of the move, if it is recorded.
     pub fn sequence(&self) -> Option<u64> {
         self.record.as_ref().map(|record| record.sequence)
     }
 }
 
-/// Why a chain goes no further back.
+/// The reason why a chain of moves ends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum End {
-    /// There was nothing before.
+    /// The channel had no earlier move.
     #[error("this was the channel's first move")]
     Beginning,
-    /// So many moves were asked for.
-    #[error("there are earlier moves, which were not asked for")]
+    /// The requested number of moves was reached.
+    #[error("there are earlier moves, which were not requested")]
     Limit,
-    /// A predecessor is gone.
-    #[error("the manifest before it, {0}, is not in the store any more")]
+    /// The manifest of the previous move is missing.
+    #[error("the store does not have the previous manifest, {0}, any more")]
     Missing(Digest),
-    /// A predecessor, or the channel itself, cannot be read.
-    #[error("the manifest {reference} cannot be read as a channel's: {reason}")]
+    /// The manifest of the previous move, or the channel manifest, cannot be read.
+    #[error("cannot read {reference} as a channel manifest: {reason}")]
     Unreadable {
-        /// Its digest, or the channel.
+        /// Digest of the manifest, or name of the channel.
         reference: String,
-        /// Why not.
+        /// Reason why the manifest cannot be read.
         reason: String,
     },
-    /// The channel's own tag is gone: the moves that keep-alive tags know lead nowhere.
-    #[error("the tag of the channel is gone: it serves nothing")]
+    /// The channel tag is missing, so the moves that keep-alive tags name have no present move.
+    #[error("the channel tag is missing: the channel serves nothing")]
     Gone,
-    /// Written by something that keeps no records.
-    #[error("this manifest has no record of a move: another tool, or an older publisher, wrote it")]
+    /// The manifest has no record of its move.
+    #[error("this manifest has no record of a move: another tool or an older publisher wrote it")]
     NoRecord,
-    /// It has a number, and still nothing before it.
-    #[error("move {0} records nothing before it, though it is not the first: the channel's tag was gone then")]
+    /// The record of a later move names no predecessor.
+    #[error("move {0} is not the first but records no predecessor: the channel tag was missing at the time")]
     NoPrevious(u64),
-    /// Sequences must fall on the way back.
+    /// The sequence number does not fall from a move to its predecessor.
     #[error(
-        "move {newer} names move {older} as its predecessor, which is not older: somebody wrote these records by hand"
+        "move {newer} names move {older} as its predecessor, which is not older: these records were written by hand"
     )]
     NotFalling {
-        /// The newer one.
+        /// Sequence number of the newer move.
         newer: u64,
-        /// What it names.
+        /// Sequence number of the predecessor that it names.
         older: u64,
     },
 }
@@ -103,42 +105,45 @@ pub enum End {
 /// A keep-alive tag that the chain does not lead to.
 #[derive(Clone, Debug)]
 pub struct Apart {
-    /// The tag.
+    /// The keep-alive tag itself.
     pub tag: Tag,
-    /// The sequence in it.
+    /// Sequence number in the tag.
     pub sequence: u64,
-    /// What it names, or why that cannot be read.
+    /// The move that the tag names, or the reason why it cannot be read.
     pub found: Result<Move, String>,
-    /// Why the chain may not lead there.
+    /// Likely reason why the chain does not lead to the move.
     pub why: Why,
 }
 
-/// Why the chain does not lead to a kept manifest.
+/// The reason why the chain does not lead to a manifest with a keep-alive tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Another move has its place: it was overwritten within a moment, or interrupted before the channel moved.
+    /// Another move has the sequence number: this move was overwritten at once, or interrupted before the channel
+    /// moved.
     Lost,
-    /// It is before the place where the chain ends.
+    /// The move is older than the end of the chain.
     BeforeTheEnd,
-    /// It is after the channel's own: interrupted, or the channel was set back by another tool.
+    /// The move is newer than the present one: it was interrupted, or another tool set the channel back.
     AfterTheChannel,
 }
 
 impl Why {
-    /// In words.
+    /// Returns the reason in words.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Lost => "lost: overwritten at once by another move, or interrupted before the channel moved",
-            Self::BeforeTheEnd => "earlier than where the chain ends",
-            Self::AfterTheChannel => "after what the channel serves: interrupted, or the channel was set back",
+            Self::Lost => "lost: another move overwrote it at once, or it was interrupted before the channel moved",
+            Self::BeforeTheEnd => "older than the end of the chain",
+            Self::AfterTheChannel => "newer than the present move: interrupted, or the channel was set back",
         }
     }
 }
 
-/// Reads the last `limit` moves of a channel. The keep-alive tags let them be read at once, instead of one after the other.
+/// Reads the last `limit` moves of a channel. With the keep-alive tags, the moves are read concurrently and not one
+/// after the other.
 ///
 /// # Errors
-/// When the store fails, and [`Kind::NotFound`] when the channel was never there. A broken chain is none.
+/// Returns an error when the store fails, and [`Kind::NotFound`] when the channel never existed. A broken chain is not
+/// an error.
 pub async fn history(
     store: &ReadStore,
     repository: &Repository,
@@ -147,7 +152,7 @@ pub async fn history(
 ) -> Result<History, Error> {
     let head = read(store, repository, Selector::Tag(channel.clone()));
     let (head, tags) = join(head, store.tags_with_prefix(repository, &keep_alive_prefix(channel))).await;
-    // Not every registry lists its tags to everybody: then the chain is read one by one.
+    // Some registries do not list their tags to anonymous readers. The chain is then read one move at a time.
     let kept = match tags {
         Err(error) if error.kind() == Kind::Unavailable => return Err(error),
         tags => kept(channel, tags.unwrap_or_default()),
@@ -172,7 +177,7 @@ pub async fn history(
     Ok(History { moves, end, apart })
 }
 
-/// The keep-alive tags of a channel, the highest sequence first.
+/// Returns the keep-alive tags of a channel, the highest sequence number first.
 fn kept(channel: &Tag, tags: Vec<Tag>) -> Vec<(u64, Tag)> {
     let sequence = |tag: Tag| keep_alive_sequence(channel, &tag).map(|sequence| (sequence, tag));
     let mut kept: Vec<_> = tags.into_iter().filter_map(sequence).collect();
@@ -180,7 +185,7 @@ fn kept(channel: &Tag, tags: Vec<Tag>) -> Vec<(u64, Tag)> {
     kept
 }
 
-/// What keep-alive tags gave.
+/// The moves that keep-alive tags gave.
 struct Known<'a> {
     channel: &'a Tag,
     fetched: BTreeMap<Digest, (u64, Tag, Move)>,
@@ -191,14 +196,14 @@ impl Known<'_> {
     fn take(&mut self, sequence: u64, tag: Tag, found: Result<Move, Error>) {
         match found {
             Ok(found) if keep_alive_tag(self.channel, sequence, &found.manifest) != tag => {
-                self.broken.push((sequence, tag, format!("it names {} by now: it was moved", found.manifest)));
+                self.broken.push((sequence, tag, format!("the tag was moved: it now names {}", found.manifest)));
             }
             Ok(found) => drop(self.fetched.insert(found.manifest.clone(), (sequence, tag, found))),
             Err(error) => self.broken.push((sequence, tag, error.to_string())),
         }
     }
 
-    /// What is left when the chain was followed.
+    /// Returns the moves that the chain does not contain.
     fn apart(self, moves: &[Move], end: &End) -> Vec<Apart> {
         let numbers = || moves.iter().filter_map(Move::sequence);
         let (newest, oldest) = (numbers().max(), numbers().min());
@@ -213,7 +218,8 @@ impl Known<'_> {
             let kept_by = Some(tag.clone());
             Apart { tag, sequence, found: found.map(|found| Move { kept_by, ..found }), why: why(sequence) }
         });
-        // A kept manifest of the chain whose own tag was moved is no move of its own; and what was not asked for is not shown.
+        // A move of the chain whose own keep-alive tag was moved is not a second move. Moves that were not requested
+        // are not shown.
         let in_chain = |apart: &Apart| numbers().any(|sequence| sequence == apart.sequence) && apart.found.is_err();
         let beyond = |apart: &Apart| *end == End::Limit && apart.why == Why::BeforeTheEnd;
         let mut apart: Vec<Apart> = apart.filter(|apart| !in_chain(apart) && !beyond(apart)).collect();
@@ -222,7 +228,7 @@ impl Known<'_> {
     }
 }
 
-/// From the channel back, by what each move says was before it.
+/// Follows the chain back from the channel, from each move to its predecessor.
 async fn follow(
     store: &ReadStore,
     repository: &Repository,
@@ -271,7 +277,7 @@ fn unreadable(reference: String, error: &Error) -> End {
     End::Unreadable { reference, reason: error.to_string() }
 }
 
-/// A store that may be back later is no answer; everything else is one.
+/// Returns a temporary failure of the store as an error. Every other result is an answer.
 fn passing<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
     match result {
         Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted | Kind::Denied) => Err(error),
@@ -279,14 +285,14 @@ fn passing<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
     }
 }
 
-/// A manifest of a channel. That the JSON is gone does not break the chain: the record stands in the manifest.
+/// Reads a channel manifest. A missing JSON does not break the chain, because the record is in the manifest.
 async fn read(store: &ReadStore, repository: &Repository, selector: Selector) -> Result<Move, Error> {
     let (descriptor, bytes) = store.manifest(repository, &selector).await?;
     let malformed = |reason: String| Error::new(Kind::Malformed, "read", format!("{repository} {selector}"), reason);
     let manifest = Manifest::parse(&descriptor.media_type, &bytes)
         .map_err(|cause| malformed(format!("invalid image manifest: {cause}")))?;
     if manifest.config.media_type != super::CONFIG_MEDIA_TYPE {
-        return Err(malformed("it is no release".to_owned()));
+        return Err(malformed("the manifest is not a release".to_owned()));
     }
     let json = passing(store.fetch_verified(repository, &manifest.config, CONFIG_LIMIT).await)?;
     let content = json.ok().and_then(|json| Release::parse(&json).ok()).map(Box::new);

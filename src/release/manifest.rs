@@ -1,4 +1,4 @@
-//! The release manifest: the JSON that names everything of one release.
+//! The release manifest, which is the JSON that names everything in one release.
 
 use std::collections::BTreeMap;
 
@@ -9,71 +9,71 @@ use super::description::Description;
 use crate::config::Config;
 use crate::oci::{Digest, Pinned, each_key_once};
 
-/// The one schema that exists.
+/// The only schema that exists.
 pub(crate) const SCHEMA: &str = "alga.appliance.release/v1";
 
-/// A release. Field order is the order of the written bytes.
+/// A release manifest. The order of the fields is the order of the written bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
-    /// [`SCHEMA`].
+    /// Name of the schema, always [`SCHEMA`].
     pub schema: String,
-    /// The version, a tag too.
+    /// Version of the release, which is also its tag.
     pub version: String,
-    /// The channel that it was published to first.
+    /// Channel that the release was published to first.
     pub channel: String,
-    /// The profile that `profile_values` are of.
+    /// Profile that `profile_values` belong to.
     pub values_profile: String,
-    /// Application images: key → tag.
+    /// Tag of each application image, by its key.
     pub images: BTreeMap<String, String>,
-    /// `HOST/PATH@sha256:…`; older publishers wrote a bare tag.
+    /// Control-plane image as `HOST/PATH@sha256:…`. Older publishers wrote a bare tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_plane: Option<String>,
-    /// The config bundle.
+    /// Place and digest of the config bundle.
     pub config: ConfigReference,
-    /// Every chart that the overlay's releases use: name → version.
+    /// Version of every chart that the overlay uses, by its name.
     pub charts: BTreeMap<String, String>,
-    /// The charts of this release's own publisher: name → digest of the chart manifest.
+    /// Digest of each chart that was published with the release, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chart_digests: BTreeMap<String, Digest>,
-    /// The application images that were checked: key → pinned reference.
+    /// Reference by digest of each application image that was checked, by its key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub image_digests: BTreeMap<String, Pinned>,
-    /// Values of the profile: file name → text.
+    /// Values of the profile: text by file name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profile_values: BTreeMap<String, String>,
-    /// Names of the values `ConfigMap`s where they are hashed: release → name.
+    /// Hashed `ConfigMap` names by the name of the values; empty when names are plain.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values_config_maps: BTreeMap<String, String>,
-    /// Further images that an air gap must carry.
+    /// Extra images that an air gap must carry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_images: Vec<String>,
-    /// What the release says of itself; absent in releases of older publishers.
+    /// The release's description of itself; absent in releases of older publishers.
     #[serde(flatten, skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The release that this one was copied from to another prefix: `HOST/PATH@sha256:…`.
+    /// Release that this one was copied from to another prefix: `HOST/PATH@sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied_from: Option<String>,
-    /// Keys of the vendor's own, and those of publishers to come.
+    /// Keys of the vendor, and unknown keys of later publishers.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
 }
 
-/// Where the config bundle is.
+/// The place and the digest of the config bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigReference {
-    /// `HOST/PATH`.
+    /// Repository of the bundle as `HOST/PATH`.
     pub repository: String,
-    /// The release's version.
+    /// Version of the release.
     pub version: String,
-    /// Its tag; absent in releases of older publishers.
+    /// Tag of the bundle; absent in releases of older publishers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// Digest of the bundle's manifest.
     pub digest: Digest,
 }
 
-/// A JSON that is no release: the path of what is wrong, and why.
+/// An invalid release: the path of the first problem, and the reason.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {reason}")]
 pub struct InvalidRelease {
@@ -82,7 +82,7 @@ pub struct InvalidRelease {
 }
 
 impl InvalidRelease {
-    /// Is it a release of a schema that this program does not know?
+    /// Reports whether the JSON has a schema that this program does not know.
     pub(crate) fn is_schema(&self) -> bool {
         self.path == "schema"
     }
@@ -92,14 +92,17 @@ impl Release {
     /// Reads and validates the JSON of a release.
     ///
     /// # Errors
-    /// With the path of the first thing that is wrong: `images.algaCore: missing`.
+    /// Returns the path of the first problem, for example `images.algaCore: missing`.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidRelease> {
         let value: Value =
-            serde_json::from_slice(json).map_err(|cause| wrong("release", format!("no JSON: {cause}")))?;
+            serde_json::from_slice(json).map_err(|cause| wrong("release", format!("invalid JSON: {cause}")))?;
         each_key_once(json).map_err(|cause| wrong("release", cause.to_string()))?;
         let object = Object { path: String::new(), value: &value };
         if object.text("schema")? != SCHEMA {
-            return Err(wrong("schema", format!("`{}` is not `{SCHEMA}`", object.text("schema")?.escape_debug())));
+            return Err(wrong(
+                "schema",
+                format!("expected `{SCHEMA}`, found `{}`", object.text("schema")?.escape_debug()),
+            ));
         }
         for key in ["version", "channel", "valuesProfile"] {
             object.text(key)?;
@@ -124,11 +127,11 @@ impl Release {
         Ok(release)
     }
 
-    /// Refuses a release that lacks an image which it must have: by its own word, and by the configuration where the caller named that
-    /// or the release does not describe itself.
+    /// Refuses a release that lacks a required image. The release itself lists the required images. The images in the
+    /// configuration are required too, if the caller gave them or if the release does not describe itself.
     ///
     /// # Errors
-    /// `images.<key>: missing`.
+    /// Returns the error `images.<key>: missing`.
     pub fn require_images(&self, config: &Config) -> Result<(), InvalidRelease> {
         let own = self.description.iter().flat_map(|description| &description.appliance.required_images);
         let configured = self.description.is_none() || config.names_explicitly("images");
@@ -137,9 +140,9 @@ impl Release {
         missing.map_or(Ok(()), |key| Err(wrong(&format!("images.{key}"), "missing".to_owned())))
     }
 
-    /// The bytes that are published: JSON with two blanks of indentation and a final line end.
+    /// Returns the bytes that are published: JSON with an indentation of two spaces and a final newline.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = serde_json::to_vec_pretty(self).expect("a release has text keys alone");
+        let mut json = serde_json::to_vec_pretty(self).expect("a release has only text keys");
         json.push(b'\n');
         json
     }
@@ -149,7 +152,7 @@ pub(super) fn wrong(path: &str, reason: String) -> InvalidRelease {
     InvalidRelease { path: path.to_owned(), reason }
 }
 
-/// An object and where it stands.
+/// An object in the JSON, and its path.
 struct Object<'a> {
     path: String,
     value: &'a Value,
@@ -169,20 +172,20 @@ impl<'a> Object<'a> {
     }
 
     fn text(&self, key: &str) -> Result<&'a str, InvalidRelease> {
-        let text = self.get(key)?.as_str().ok_or_else(|| wrong(&self.at(key), "want a string".to_owned()))?;
+        let text = self.get(key)?.as_str().ok_or_else(|| wrong(&self.at(key), "expected a string".to_owned()))?;
         if text.is_empty() { Err(wrong(&self.at(key), "empty".to_owned())) } else { Ok(text) }
     }
 
     fn object(&self, key: &str) -> Result<Object<'a>, InvalidRelease> {
         let value = self.get(key)?;
         let path = self.at(key);
-        if value.is_object() { Ok(Object { path, value }) } else { Err(wrong(&path, "want an object".to_owned())) }
+        if value.is_object() { Ok(Object { path, value }) } else { Err(wrong(&path, "expected an object".to_owned())) }
     }
 
     fn all_text(&self) -> Result<(), InvalidRelease> {
         let entries = self.value.as_object().into_iter().flatten();
         let other = entries.filter(|(_, value)| !value.is_string()).map(|(key, _)| self.at(key)).next();
-        other.map_or(Ok(()), |path| Err(wrong(&path, "want a string".to_owned())))
+        other.map_or(Ok(()), |path| Err(wrong(&path, "expected a string".to_owned())))
     }
 }
 
@@ -197,7 +200,7 @@ mod tests {
         "charts":{"sebastian":"0.0.1"},"later":{"unknown":[1]}}"#;
 
     #[test]
-    fn releases_of_older_publishers_and_unknown_keys_are_read() {
+    fn releases_of_older_publishers_and_unknown_keys_are_accepted() {
         let release = Release::parse(OLD.as_bytes()).unwrap();
         assert_eq!(release.control_plane.as_deref(), Some("62cdce38"));
         assert!(release.extra.contains_key("later"));
@@ -205,16 +208,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_path() {
+    fn an_error_names_the_path_of_the_wrong_value() {
         for (from, to, message) in [
             (r#""version":"1.0.3","channel""#, r#""channel""#, "version: missing"),
-            (r#""channel":"stable""#, r#""channel":7"#, "channel: want a string"),
-            (r#""algaCore":"62cdce38""#, r#""algaCore":null"#, "images.algaCore: want a string"),
-            (r#""charts":{"sebastian":"0.0.1"}"#, r#""charts":[]"#, "charts: want an object"),
+            (r#""channel":"stable""#, r#""channel":7"#, "channel: expected a string"),
+            (r#""algaCore":"62cdce38""#, r#""algaCore":null"#, "images.algaCore: expected a string"),
+            (r#""charts":{"sebastian":"0.0.1"}"#, r#""charts":[]"#, "charts: expected an object"),
             (
                 "alga.appliance.release/v1",
                 "alga.appliance.release/v2",
-                "schema: `alga.appliance.release/v2` is not `alga.appliance.release/v1`",
+                "schema: expected `alga.appliance.release/v1`, found `alga.appliance.release/v2`",
             ),
         ] {
             let error = Release::parse(OLD.replacen(from, to, 1).as_bytes()).unwrap_err();
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn no_bytes_cause_a_panic() {
         for json in ["", "null", "[]", "{}", "\u{0}", "{\"schema\":{}}"] {
             assert!(Release::parse(json.as_bytes()).is_err());
         }

@@ -1,5 +1,5 @@
-//! The product's own schema: the release manifest, the channel that points at one, and how both are read. Shared by publisher
-//! and resolver.
+//! The product's schema: the release manifest, the channel manifest, and the code that reads both. Publisher and
+//! resolver share this module.
 
 mod address;
 #[cfg(feature = "publish")]
@@ -46,7 +46,7 @@ pub use version::compare_versions;
 pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.alga.appliance.release.v1";
 /// Media type of the release's JSON, as config and as layer.
 pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.alga.appliance.release.config.v1+json";
-/// Key of the annotation in an archive (`oci-archive:FILE`) that has the prefix of the release.
+/// Annotation in an archive (`oci-archive:FILE`) that holds the prefix of the release.
 pub const ARCHIVE_PREFIX: &str = "vnd.alga.appliance.prefix";
-/// Title of the layer: the file name that generic tools give it.
+/// Title of the layer. Generic tools use it as the file name.
 pub const FILE_NAME: &str = "release-manifest.json";

@@ -1,14 +1,15 @@
-//! What a release names, where it is, and how it is pinned. Every other module asks here, so that the rules for releases of older
-//! publishers, which say less, are in this file alone:
+//! Answers what a release names, where each artifact is, and how it is pinned. All other modules ask here, so the rules
+//! for older publishers, whose releases say less, are in this file only:
 //!
-//! - A release without `chartDigests` published all of its charts itself, each under the tag of its version. With `chartDigests`, a
-//!   chart that is missing there is from another publisher, and the release does not say where it is.
-//! - An image without an entry in `imageDigests` is known by its tag; the configuration says in which repository.
-//! - `controlPlane` may be a bare tag, of the configured repository.
-//! - A bundle without a `tag` is tagged with its version.
-//! - A release that does not describe itself is below the prefix that precedes the bundle's own name in `config.repository`, and its
+//! - A release without `chartDigests` published all of its charts itself, each under the tag of its version. If the
+//!   release has `chartDigests`, a chart without an entry is from another publisher, and the release does not say where
+//!   it is.
+//! - An image without an entry in `imageDigests` is known by its tag, and the configuration names its repository.
+//! - `controlPlane` may be a bare tag in the configured repository.
+//! - A bundle without a `tag` has its version as the tag.
+//! - A release that does not describe itself uses the prefix before the bundle's name in `config.repository`, and its
 //!   charts are below the configured repository.
-//! - A channel without a record of its moves serves a copy of the release that has the version as its tag.
+//! - A channel without a record serves a copy of the release that has the version as its tag.
 
 use serde::Serialize;
 
@@ -16,31 +17,31 @@ use super::{Release, Resolved};
 use crate::config::Config;
 use crate::oci::{AnyRepository, Digest, InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
 
-/// The reason why an image that is known by its tag is neither verified nor trusted.
-pub(crate) const TAG_ALONE: &str = "known by its tag alone";
+/// Reason why an image without a digest is neither verified nor trusted.
+pub(crate) const TAG_ALONE: &str = "known by tag only";
 
-/// What an artifact is in a release.
+/// The role of an artifact in a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NamedKind {
-    /// The manifest under a channel's tag.
+    /// The channel manifest under a channel tag.
     Channel,
-    /// The release manifest.
+    /// The release manifest itself.
     Release,
     /// A Helm chart.
     Chart,
     /// The config bundle.
     Bundle,
-    /// An application image.
+    /// An application image from `images`.
     Image,
-    /// The control-plane image.
+    /// The control-plane image of the release.
     ControlPlane,
-    /// Another image that an air gap must carry.
+    /// An extra image that an air gap must carry.
     ExtraImage,
 }
 
 impl NamedKind {
-    /// Returns the kind in words.
+    /// Returns the kind in words, for messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Channel => "channel",
@@ -53,7 +54,7 @@ impl NamedKind {
         }
     }
 
-    /// Says whether containers run from it.
+    /// Reports whether the artifact is a container image.
     pub(crate) fn is_image(self) -> bool {
         matches!(self, Self::Image | Self::ControlPlane | Self::ExtraImage)
     }
@@ -62,33 +63,33 @@ impl NamedKind {
 /// An artifact that a release names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// What it is in the release.
+    /// Role of the artifact in the release.
     pub kind: NamedKind,
-    /// Name of the chart or of the bundle's repository, key of the image, or an extra image as it is written.
+    /// Name of the chart or of the bundle's repository, key of the image, or an extra image as written.
     pub name: String,
-    /// Version, or the tag of an image, as the release says it.
+    /// Version, or the tag of an image, as written in the release.
     pub version: Option<String>,
-    /// The tag under which it was published: of the version, else the one in the reference.
+    /// Tag under which the artifact was published: from the version, or else from the reference.
     pub tag: Option<Tag>,
-    /// Reference for people: `HOST/PATH@DIGEST` or `HOST/PATH:TAG`, or what the release says in the place of one.
+    /// Reference for messages: `HOST/PATH@DIGEST`, `HOST/PATH:TAG`, or the text in the release.
     pub reference: String,
-    /// Where it is, and how it is pinned.
+    /// Place of the artifact, and its pin.
     pub target: Target,
 }
 
-/// Where an artifact is, and how it is pinned.
+/// The place of an artifact, and its pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// In a repository that the release or the configuration names.
     At {
-        /// The repository, relative to the release's prefix.
+        /// Repository of the artifact, relative to the release's prefix.
         repository: AnyRepository,
-        /// The digest, or the tag where an older publisher wrote no digest.
+        /// Digest, or the tag if an older publisher wrote no digest.
         selector: Selector,
     },
-    /// In a repository that nothing names, with the reason.
+    /// Neither the release nor the configuration names a repository, with the reason.
     Unplaced(String),
-    /// Named by a text that is not a reference, with the reason.
+    /// The release names the artifact by a text that is not a valid reference, with the reason.
     Invalid(String),
 }
 
@@ -104,7 +105,7 @@ impl Named {
         }
     }
 
-    /// Returns the reference by digest, for a release below `prefix`; nothing when the release pins no digest.
+    /// Returns the reference by digest for a release below `prefix`, or `None` when the release has no digest.
     pub fn pinned(&self, prefix: &Prefix) -> Option<Pinned> {
         let Target::At { repository, selector: Selector::Digest(digest) } = &self.target else { return None };
         let repository = match repository {
@@ -114,7 +115,7 @@ impl Named {
         Some(Pinned { repository, digest: digest.clone() })
     }
 
-    /// Returns the digest that it is pinned by.
+    /// Returns the digest that pins the artifact.
     pub fn digest(&self) -> Option<&Digest> {
         match &self.target {
             Target::At { selector: Selector::Digest(digest), .. } => Some(digest),
@@ -127,13 +128,13 @@ impl Release {
     /// Returns the tag under which the release is published.
     ///
     /// # Errors
-    /// When the version makes no tag.
+    /// Returns an error when the version is not valid as a tag.
     pub fn tag(&self) -> Result<Tag, InvalidReference> {
         Tag::of_version(&self.version)
     }
 
-    /// Returns the prefix below which the release's repositories are named; nothing when the release does not say it and its bundle
-    /// has another name than the configuration says.
+    /// Returns the prefix of the release's repositories. Returns `None` when the release does not state the prefix and
+    /// its bundle has another name than in the configuration.
     pub fn prefix(&self, config: &Config) -> Option<Prefix> {
         if let Some(description) = &self.description {
             return Prefix::parse(&description.prefix, false).ok();
@@ -142,20 +143,20 @@ impl Release {
         Prefix::parse(below.strip_suffix('/')?, false).ok()
     }
 
-    /// Returns the release's prefix, or the configured one where the release does not tell.
+    /// Returns the release's prefix, or the configured one when the release does not state it.
     ///
     /// # Errors
-    /// When the configured prefix is not valid.
+    /// Returns an error when the configured prefix is invalid.
     pub fn prefix_or_configured(&self, config: &Config) -> Result<Prefix, InvalidReference> {
         self.prefix(config).map_or_else(|| Prefix::parse(&config.prefix, false), Ok)
     }
 
-    /// Returns the repository below which each chart of the release has its own.
+    /// Returns the repository below which each chart of the release has its own repository.
     fn chart_repository<'a>(&'a self, config: &'a Config) -> &'a Repository {
         self.description.as_ref().map_or(&config.repositories.charts, |description| &description.chart_repository)
     }
 
-    /// Says whether a chart was published with the release.
+    /// Reports whether a chart was published with the release.
     pub fn publishes(&self, chart: &str) -> bool {
         self.chart_digests.contains_key(chart) || (self.chart_digests.is_empty() && self.charts.contains_key(chart))
     }
@@ -166,7 +167,7 @@ impl Release {
         names.chain(self.charts.keys().filter(|_| self.chart_digests.is_empty()))
     }
 
-    /// Returns the reference that the control plane is pulled by.
+    /// Returns the reference by which the control-plane image is pulled.
     pub fn control_plane_image(&self, config: &Config) -> Option<String> {
         let image = self.control_plane.as_ref()?;
         let Some(tag) = bare_tag(image) else { return Some(image.clone()) };
@@ -174,8 +175,8 @@ impl Release {
         Some(format!("{repository}:{tag}"))
     }
 
-    /// Returns every artifact that the release names: charts, bundle, images, control plane, extra images. `prefix` is the
-    /// release's.
+    /// Returns every artifact that the release names: charts, bundle, images, control-plane image, extra images.
+    /// `prefix` is the release's prefix.
     pub fn named(&self, prefix: &Prefix, config: &Config) -> Vec<Named> {
         let names = Names { release: self, prefix, config };
         let charts = self.charts.iter().map(|(name, version)| names.chart(name, version));
@@ -188,14 +189,14 @@ impl Release {
     }
 }
 
-/// Returns the tag that an older publisher wrote in the place of a reference.
+/// Returns the bare tag that an older publisher wrote instead of a reference.
 pub(crate) fn bare_tag(text: &str) -> Option<Tag> {
     text.parse().ok()
 }
 
 impl Resolved {
-    /// Returns which manifest is the release itself, of which a channel serves a copy. `in_channel` says whether a channel was
-    /// resolved.
+    /// Returns the selector of the release manifest, of which a channel manifest is a copy. `in_channel` says whether a
+    /// channel was resolved.
     pub(crate) fn release_selector(&self, in_channel: bool) -> Selector {
         match (&self.record, self.release.tag()) {
             (Some(record), _) => Selector::Digest(record.release.clone()),
@@ -220,7 +221,7 @@ impl Names<'_> {
             (Ok(repository), tag) => match (self.release.chart_digests.get(name), tag) {
                 (Some(digest), _) => self.own(repository, Selector::Digest(digest.clone())),
                 (None, _) if !self.release.publishes(name) => {
-                    let reason = "a chart of another publisher, known by its version alone";
+                    let reason = "the chart is from another publisher and known by version only";
                     unplaced(Target::Unplaced(reason.to_owned()))
                 }
                 (None, Ok(tag)) => self.own(repository, Selector::Tag(tag.clone())),

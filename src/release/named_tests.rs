@@ -36,7 +36,7 @@ fn tag(text: &str) -> Option<Tag> {
 }
 
 #[test]
-fn without_chart_digests_every_chart_is_the_publishers_own_and_has_its_version_as_tag() {
+fn without_chart_digests_the_release_publishes_every_chart_under_its_version() {
     let old = release(|_| {});
     let charts: Vec<Named> = named(&old).into_iter().filter(|named| named.kind == NamedKind::Chart).collect();
     assert_eq!(charts[0].target, own("charts/core", "1.0_c"));
@@ -48,7 +48,7 @@ fn without_chart_digests_every_chart_is_the_publishers_own_and_has_its_version_a
 }
 
 #[test]
-fn with_chart_digests_a_chart_without_one_is_of_another_publisher() {
+fn with_chart_digests_a_chart_without_a_digest_is_from_another_publisher() {
     let new = release(|json| json["chartDigests"] = serde_json::json!({ "core": digest("core") }));
     let charts = named(&new);
     assert_eq!(charts[0].target, own("charts/core", digest("core").as_str()));
@@ -60,7 +60,7 @@ fn with_chart_digests_a_chart_without_one_is_of_another_publisher() {
 }
 
 #[test]
-fn a_bundle_is_tagged_with_its_version_where_the_release_does_not_say_its_tag() {
+fn a_bundle_without_a_tag_in_the_release_has_its_version_as_tag() {
     let bundle = one(|_| {}, NamedKind::Bundle);
     assert_eq!((bundle.tag, bundle.version.as_deref()), (tag("1.0_b"), Some("1.0+b")));
     assert_eq!(bundle.target, own("alga-appliance-config", digest("bundle").as_str()));
@@ -69,7 +69,7 @@ fn a_bundle_is_tagged_with_its_version_where_the_release_does_not_say_its_tag() 
 }
 
 #[test]
-fn an_image_without_a_digest_is_the_tag_in_the_configured_repository() {
+fn an_image_without_a_digest_is_a_tag_in_the_configured_repository() {
     let image = one(|_| {}, NamedKind::Image);
     assert_eq!(image.target, own("alga-psa-ee", "62cdce38"));
     assert_eq!((image.reference.as_str(), image.digest()), ("algaCore 62cdce38", None));
@@ -89,7 +89,7 @@ fn an_image_without_a_digest_is_the_tag_in_the_configured_repository() {
 }
 
 #[test]
-fn a_control_plane_may_be_a_bare_tag_of_the_configured_repository() {
+fn a_control_plane_may_be_a_bare_tag_in_the_configured_repository() {
     let config = Config::default();
     let with = |text: &str| {
         let text = text.to_owned();
@@ -111,7 +111,7 @@ fn a_control_plane_may_be_a_bare_tag_of_the_configured_repository() {
 }
 
 #[test]
-fn the_prefix_is_what_precedes_the_bundles_name_else_the_configured_one() {
+fn the_prefix_precedes_the_name_of_the_bundle_or_is_the_configured_one() {
     let config = Config::default();
     let of = |bundle: &str| release(|json| json["config"]["repository"] = bundle.into());
     assert_eq!(of(BUNDLE).prefix(&config).map(|prefix| prefix.to_string()).as_deref(), Some("r.io/team"));
@@ -136,7 +136,7 @@ fn an_extra_image_that_is_not_a_reference_is_invalid() {
 }
 
 #[test]
-fn a_release_that_describes_itself_needs_no_configuration_to_say_where_its_charts_are() {
+fn a_release_that_describes_itself_names_its_chart_repository() {
     let described = release(|json| {
         json["config"]["repository"] = "r.io/acme/any/bundle".into();
         json["prefix"] = "r.io/acme".into();

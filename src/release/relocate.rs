@@ -1,4 +1,4 @@
-//! A release whose repositories were copied to other names: what it says by an old name, it says by the new one.
+//! Rewrites a release whose repositories were copied to other names, so that it uses the new names.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use crate::config::Config;
 use crate::oci::{Digest, Mention, Pinned, Relocation};
 
 impl Release {
-    /// The release by its new names, with `profile_values` in the place of its own. Where a release's values differ, or what is set in
-    /// them, the hashed name of their `ConfigMap` does, too. Charts, their digests, tags, namespaces and the vendor's own keys stay,
-    /// and so does the bundle's digest until [`Release::comes_from`].
+    /// Returns the release with its new names and with `profile_values` instead of its own values. If values or their
+    /// settings change, the hashed name of their `ConfigMap` changes too. Charts, chart digests, tags, namespaces and
+    /// the vendor's own keys stay. The bundle's digest stays until [`Release::comes_from`].
     #[must_use]
     pub fn relocated(
         &self,
@@ -45,8 +45,8 @@ impl Release {
         release
     }
 
-    /// Returns old name → new name of each hashed `ConfigMap` whose content differs from the one `after` has. The same content keeps
-    /// the name that its publisher gave it, whatever the configuration here says.
+    /// Returns the new name of each hashed `ConfigMap` whose content differs in `after`, by its old name. Unchanged
+    /// content keeps the name from its publisher, whatever the present configuration says.
     fn renamed(
         &self,
         after: &Self,
@@ -68,17 +68,18 @@ impl Release {
         names
     }
 
-    /// Says which release this one was made of, and the digest of the bundle that was made with it.
+    /// Sets the release that this one was made from, and the digest of the rewritten bundle.
     pub(crate) fn comes_from(&mut self, origin: &Pinned, bundle: Digest) {
         self.config.digest = bundle;
         self.copied_from = Some(origin.to_string());
     }
 
-    /// What of it still names the old prefix, by path; but for the values, which stand in the bundle too, and where it comes from.
+    /// Returns the values that still name the old prefix, with their paths. Leaves out the profile's values, which are
+    /// in the bundle too, and the origin.
     pub fn left(&self, relocation: &Relocation) -> Vec<(String, Mention)> {
         let bare = Self { profile_values: BTreeMap::new(), copied_from: None, ..self.clone() };
         let mut found = Vec::new();
-        walk(&serde_json::to_value(bare).expect("a release has text keys alone"), "", &mut |path, text| {
+        walk(&serde_json::to_value(bare).expect("a release has only text keys"), "", &mut |path, text| {
             found.extend(relocation.left(text).into_iter().map(|mention| (path.to_owned(), mention)));
         });
         found
@@ -86,7 +87,7 @@ impl Release {
 }
 
 impl Description {
-    /// The new prefix, and literal texts by their new names.
+    /// Replaces the prefix, and the names in literal texts.
     fn relocate(&mut self, relocation: &Relocation) {
         self.prefix = relocation.to().to_string();
         for set in self.appliance.values.iter_mut().flat_map(|reader| &mut reader.set) {

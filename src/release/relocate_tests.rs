@@ -43,7 +43,7 @@ fn moved(release: &Release) -> Release {
 }
 
 #[test]
-fn what_was_copied_has_its_new_name_and_the_rest_stays() {
+fn copied_artifacts_get_their_new_names_and_the_rest_stays() {
     let before = release();
     let mut after = moved(&before);
     let origin = format!("ghcr.io/a/release@{DIGEST}");
@@ -68,7 +68,7 @@ fn what_was_copied_has_its_new_name_and_the_rest_stays() {
 }
 
 #[test]
-fn values_that_changed_have_another_name_and_only_they() {
+fn only_changed_values_get_another_name() {
     let (before, after) = (release(), moved(&release()));
     assert_eq!(after.values_config_maps["db"], before.values_config_maps["db"]);
     let expected =
@@ -80,7 +80,7 @@ fn values_that_changed_have_another_name_and_only_they() {
 }
 
 #[test]
-fn what_still_names_the_origin_is_said_with_its_path() {
+fn a_value_that_still_names_the_origin_is_reported_with_its_path() {
     let mut after = moved(&release());
     let origin = format!("ghcr.io/a/release@{DIGEST}");
     after.comes_from(&origin.try_into().expect("pinned"), Digest::of(b""));
@@ -94,12 +94,12 @@ fn what_still_names_the_origin_is_said_with_its_path() {
 }
 
 #[test]
-fn a_release_that_was_relocated_stays_as_it_is() {
+fn a_second_relocation_changes_nothing() {
     let once = moved(&release());
     assert_eq!(moved(&once), once);
 }
 
-/// The same release, describing itself.
+/// The same release with a description of itself.
 fn described() -> Release {
     let mut json: Value = serde_json::from_slice(&release().to_json()).expect("JSON");
     let reader = |of: &str, namespace: &str, set: Value| {
@@ -123,14 +123,14 @@ fn described() -> Release {
 }
 
 #[test]
-fn a_description_follows_its_release_and_its_names_stay_those_of_the_values() {
+fn a_description_is_relocated_and_its_config_maps_keep_the_names_of_the_values() {
     let (before, after) = (described(), moved(&described()));
     let description = after.description.as_ref().expect("a description");
     assert_eq!(description.prefix, "mirror:5000/b");
     let [core, db, other] = &description.appliance.values[..] else { panic!("three readers") };
     assert_eq!(db.set[0].from, "literal:mirror:5000/b/web");
     assert_eq!(db.set[1].from, "app-url");
-    // The text of `db` is the same, and what is set in it is not.
+    // The text of `db` is unchanged, but its settings changed.
     for (reader, of) in [(core, "alga-core"), (db, "db"), (other, "db")] {
         assert_eq!(reader.config_map, after.values_config_maps[of]);
         assert_ne!(reader.config_map, before.values_config_maps[of]);

@@ -1,79 +1,79 @@
-//! Reading a release: the manifest by tag once, everything else by digest, all of it verified.
+//! Reads a release: the manifest by tag once, everything else by digest, and verifies all of it.
 
 use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release};
 use crate::oci::{self, Digest, Manifest, ReadStore, Repository, Selector, media_type};
 
-/// Largest manifest of a release: it names one blob and has some annotations.
+/// Largest release manifest that is read, in bytes. It names one blob and has a few annotations.
 const MANIFEST_LIMIT: usize = 1 << 20;
-/// Largest JSON of a release that is read, and so the largest that is published.
+/// Largest JSON of a release that is read or published, in bytes.
 pub const CONFIG_LIMIT: u64 = 4 << 20;
 
 /// A release as a store serves it.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// Digest of the manifest that was read: a channel's own, or the release's.
+    /// Digest of the manifest that was read: the channel manifest or the release manifest.
     pub manifest: Digest,
-    /// Digest of the release itself.
+    /// Digest of the release manifest.
     pub release_digest: Digest,
-    /// The JSON, byte for byte.
+    /// JSON of the release, byte for byte.
     pub json: Vec<u8>,
-    /// What it says.
+    /// Content of the release manifest.
     pub release: Release,
-    /// How the channel came to it, where the manifest is a channel's.
+    /// Record of the last move, if the manifest is a channel manifest.
     pub record: Option<Record>,
 }
 
-/// What a [`ResolveError`] means for the caller.
+/// The kind of a [`ResolveError`], on which callers decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResolveKind {
-    /// The store failed, or what was asked for is not there.
+    /// The store failed, or does not have the requested manifest.
     Store(oci::Kind),
-    /// There is something, but it is no release.
+    /// The manifest exists, but it is not a release.
     NotARelease,
-    /// It is a release of another schema.
+    /// The release has a schema that this program does not know.
     Schema,
-    /// It is a release, and something is wrong with it.
+    /// The JSON of the release is invalid.
     Invalid,
-    /// A channel serves something else than the release that its record names.
+    /// The channel serves another release than its record names.
     Disagrees,
 }
 
-/// A release that cannot be had.
+/// An error while a release is read.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// The store said no.
+    /// The store failed, or does not have the manifest.
     #[error(transparent)]
     Store(#[from] oci::Error),
-    /// It is something else.
+    /// The manifest exists, but it is not a release.
     #[error("{reference} is not a release: {reason}")]
     NotARelease {
-        /// What was read.
+        /// Reference of the manifest that was read.
         reference: String,
-        /// Why it is none.
+        /// Reason why the manifest is not a release.
         reason: String,
     },
-    /// Its JSON is not valid.
+    /// The JSON of the release is invalid.
     #[error("the release {reference} is not valid: {cause}")]
     Invalid {
-        /// What was read.
+        /// Reference of the release that was read.
         reference: String,
-        /// What is wrong with it.
+        /// Path and reason of the first problem.
         cause: InvalidRelease,
     },
     /// The record of a channel names another release than the channel serves.
     #[error("the channel manifest {channel} records the release {release}, but {reason}")]
     Disagrees {
-        /// Digest of the channel's manifest.
+        /// Digest of the channel manifest.
         channel: Digest,
         /// Digest of the release that the record names.
         release: Digest,
-        /// How the two differ.
+        /// Difference between the two releases.
         reason: String,
     },
 }
 
 impl ResolveError {
-    /// For decisions.
+    /// Returns the kind of the error, on which callers decide.
     pub fn kind(&self) -> ResolveKind {
         match self {
             Self::Store(error) => ResolveKind::Store(error.kind()),
@@ -88,7 +88,7 @@ impl ResolveError {
 /// Reads the release under a channel's tag, a version or a digest.
 ///
 /// # Errors
-/// [`ResolveError::Store`] also when it is not there; see [`ResolveError::kind`].
+/// See [`ResolveError::kind`]. A missing manifest is a [`ResolveError::Store`].
 pub async fn resolve(
     store: &ReadStore,
     repository: &Repository,
@@ -101,16 +101,20 @@ pub async fn resolve(
     let not_a_release = |reason: String| ResolveError::NotARelease { reference: reference.clone(), reason };
     let (descriptor, bytes) = store.manifest(repository, selector).await?;
     if bytes.len() > MANIFEST_LIMIT {
-        return Err(not_a_release(format!("its manifest has {} bytes, more than {MANIFEST_LIMIT}", bytes.len())));
+        return Err(not_a_release(format!(
+            "the manifest has {} bytes, and the limit is {MANIFEST_LIMIT}",
+            bytes.len()
+        )));
     }
     let manifest = Manifest::parse(&descriptor.media_type, &bytes)
         .map_err(|cause| not_a_release(format!("invalid image manifest: {}", cause.to_string().escape_debug())))?;
-    // Older publishers wrote no artifact type: the config's media type says it too. None wrote one of Docker's manifests.
+    // Older publishers wrote no artifact type, but the config's media type has the same information. None of them wrote
+    // a Docker manifest.
     let artifact_type = manifest.artifact_type.as_deref().unwrap_or(ARTIFACT_TYPE);
     let found = [&*descriptor.media_type, artifact_type, &manifest.config.media_type];
     if found != [media_type::IMAGE_MANIFEST, ARTIFACT_TYPE, CONFIG_MEDIA_TYPE] {
         return Err(not_a_release(format!(
-            "it is {}",
+            "the manifest is {}",
             found.map(|part| format!("`{}`", part.escape_debug())).join(", ")
         )));
     }
@@ -121,24 +125,25 @@ pub async fn resolve(
     Ok(Resolved { manifest: descriptor.digest, release_digest, json: json.to_vec(), release, record })
 }
 
-/// Checks that the record of a channel names the release that the channel serves: the release is read by the digest in the record,
-/// and its JSON must be that of the channel but for `channel`. Sends nothing for a manifest without a record.
+/// Checks that the record of a channel names the release that the channel serves. The release is read by the digest in
+/// the record, and its JSON must equal the channel's JSON except for `channel`. Sends no request for a manifest without
+/// a record.
 ///
 /// # Errors
-/// [`ResolveError::Disagrees`] also when the named release is absent or is not a release.
+/// Returns [`ResolveError::Disagrees`] also when the named release is missing or is not a release.
 pub async fn confirm(store: &ReadStore, repository: &Repository, served: &Resolved) -> Result<(), ResolveError> {
     let Some(record) = &served.record else { return Ok(()) };
     let reason = match resolve(store, repository, &Selector::Digest(record.release.clone())).await {
-        Ok(named) if named.record.is_some() => "that is the manifest of a channel".to_owned(),
+        Ok(named) if named.record.is_some() => "that digest is a channel manifest".to_owned(),
         Ok(named) if agree(&named.json, &served.json) => return Ok(()),
-        Ok(_) => "the channel serves another JSON than that release".to_owned(),
+        Ok(_) => "the channel's JSON differs from that release".to_owned(),
         Err(ResolveError::Store(cause)) if !cause.is_not_found() => return Err(cause.into()),
         Err(cause) => cause.to_string(),
     };
     Err(ResolveError::Disagrees { channel: served.manifest.clone(), release: record.release.clone(), reason })
 }
 
-/// Compares the JSON of two releases by value, as an appliance reads them, but for `channel`.
+/// Compares two releases by value, as an appliance reads them, except for `channel`.
 fn agree(a: &[u8], b: &[u8]) -> bool {
     let without_channel = |json: &[u8]| {
         let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;

@@ -1,4 +1,4 @@
-//! Names of values `ConfigMap`s that stand for what is in them: other values or other image tags, another name.
+//! Computes names of values `ConfigMap`s from their content: other values or other image tags give another name.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,11 @@ use super::{Release, SetValue, ValueSource};
 use crate::config::Config;
 use crate::oci::Digest;
 
-/// Length of the hash in a name.
+/// Number of hex digits in the hash of a name.
 const HASH: usize = 12;
 
-/// Returns values → `<prefix><values>-<hash>`, for each file `<values>.<profile>.yaml`. `images` are the tags by their keys.
+/// Returns the name `<prefix><values>-<hash>` for each file `<values>.<profile>.yaml`, by the name of the values.
+/// `images` are the tags by their keys.
 pub fn values_names(
     config: &Config,
     profile: &str,
@@ -26,7 +27,8 @@ pub fn values_names(
     named.map(name).collect()
 }
 
-/// Returns 12 hex digits over the text of values and what the appliance sets in them, but for what follows from its host.
+/// Returns 12 hex digits of the hash over the text of values and the settings in them, except for settings from the
+/// appliance's host.
 pub(crate) fn values_hash(text: &str, set: &[SetValue], images: &BTreeMap<String, String>) -> String {
     let resolved = set.iter().filter_map(|set| match ValueSource::configured(&set.from) {
         ValueSource::Image(key) => Some((set.path.as_str(), images.get(key)?.as_str())),
@@ -38,7 +40,7 @@ pub(crate) fn values_hash(text: &str, set: &[SetValue], images: &BTreeMap<String
     Digest::of(&content).short_hex().to_owned()
 }
 
-/// Splits a name that ends with a hash.
+/// Splits a name with a hash into the name and the hash.
 pub(crate) fn split_hash(name: &str) -> Option<(&str, &str)> {
     let (rest, hash) = name.rsplit_once('-')?;
     let is_hash = hash.len() == HASH && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -46,8 +48,8 @@ pub(crate) fn split_hash(name: &str) -> Option<(&str, &str)> {
 }
 
 impl Release {
-    /// Returns what is set in the values of a file: by the release's own word, else by the configuration, which knows the values by
-    /// the name `of`.
+    /// Returns the settings in the values of a file. They come from the release, or else from the configuration, which
+    /// knows the values by the name `of`.
     pub(crate) fn settings(&self, file: &str, of: &str, config: &Config) -> Vec<SetValue> {
         let Some(description) = &self.description else { return settings_of(config, of) };
         let reader = description.appliance.values.iter().find(|reader| reader.file == file);

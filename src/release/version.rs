@@ -1,8 +1,8 @@
-//! The order of releases: `SemVer`'s, with missing parts as 0 and `rc10` after `rc5`.
+//! Compares versions of releases: the order of `SemVer`, with 0 for missing parts, and `rc10` after `rc5`.
 
 use std::cmp::Ordering;
 
-/// Which of two release versions is older, or nothing when they cannot be ordered.
+/// Compares two release versions. Returns `None` when they have no order.
 pub fn compare_versions(a: &str, b: &str) -> Option<Ordering> {
     let (a, b) = (parse(a)?, parse(b)?);
     let core = (0..3).map(|i| number(a.0.get(i).unwrap_or(&"0")).cmp(&number(b.0.get(i).unwrap_or(&"0"))));
@@ -15,7 +15,7 @@ pub fn compare_versions(a: &str, b: &str) -> Option<Ordering> {
     }))
 }
 
-/// Numeric core and pre-release, without build metadata.
+/// Splits a version into its numeric core and its pre-release, without build metadata.
 fn parse(text: &str) -> Option<(Vec<&str>, Option<&str>)> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let text = text.split_once('+').map_or(text, |(text, _)| text);
@@ -28,7 +28,7 @@ fn parse(text: &str) -> Option<(Vec<&str>, Option<&str>)> {
     (numeric && identifiers && core.len() <= 3).then_some((core, pre_release))
 }
 
-/// Digits of any length, ordered by value: by length without leading zeros, then by text.
+/// Returns a sort key for a number of any length: the length without leading zeros, and the digits.
 fn number(digits: &str) -> (usize, &str) {
     let digits = digits.trim_start_matches('0');
     (digits.len(), digits)
@@ -49,7 +49,7 @@ fn pre_release(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Numbers before words; words of the same letters by the number at their end.
+/// Compares two identifiers: numbers before words, and words with the same letters by the number at their end.
 fn identifier(a: &str, b: &str) -> Ordering {
     let split = |text: &str| text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let ((a_word, a_digits), (b_word, b_digits)) = (a.split_at(split(a)), b.split_at(split(b)));
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_ordered_as_people_mean_them() {
+    fn versions_have_the_order_that_people_expect() {
         let ordered = [
             "0.9",
             "1.0-1",
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_ordered_is_not() {
+    fn versions_of_another_form_have_no_order() {
         for text in ["latest", "1.2.3.4", "", "1..2", "1.0-", "a1b2c3", "1.0-a..b"] {
             assert_eq!(compare_versions(text, "1.0.0"), None, "{text}");
         }

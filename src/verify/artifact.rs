@@ -1,4 +1,4 @@
-//! A chart or a bundle, every byte of it: its blobs, and what its archive holds.
+//! Checks a chart or a bundle in full: its blobs, and the content of its archive.
 
 use std::collections::BTreeMap;
 
@@ -12,30 +12,30 @@ use crate::release::{NamedKind, Release};
 use crate::text::is_unseen;
 use crate::{chart, overlay};
 
-/// Largest blob of a chart or bundle that is read.
+/// Largest blob of a chart or bundle that is read, in bytes.
 const BLOB_LIMIT: u64 = 128 << 20;
 
-/// Parses the manifest of an artifact; or says why it is not a valid one.
+/// Parses the manifest of an artifact. The error is the reason why the manifest is invalid.
 pub(super) fn manifest(descriptor: &Descriptor, bytes: &[u8]) -> Result<Manifest, String> {
     Manifest::parse(&descriptor.media_type, bytes).map_err(|cause| format!("invalid image manifest: {cause}"))
 }
 
-/// Checks that config and layer have the media types by which Helm and Flux know a chart or a bundle.
+/// Checks that config and layer have the media types by which Helm and Flux recognize a chart or a bundle.
 pub(super) fn is_kind(kind: NamedKind, manifest: &Manifest) -> Result<(), String> {
     let (config, layer) = match kind {
         NamedKind::Chart => (chart::CONFIG_MEDIA_TYPE, chart::LAYER_MEDIA_TYPE),
         _ => (overlay::CONFIG_MEDIA_TYPE, overlay::LAYER_MEDIA_TYPE),
     };
-    let what = if kind == NamedKind::Chart { "a Helm chart" } else { "a bundle of Flux" };
+    let what = if kind == NamedKind::Chart { "a Helm chart" } else { "a Flux bundle" };
     let found: Vec<&str> = manifest.blobs().map(|blob| blob.media_type.as_str()).collect();
     if found == [config, layer] {
         return Ok(());
     }
     let found: Vec<String> = found.iter().take(4).map(|found| format!("`{}`", found.escape_debug())).collect();
-    Err(format!("expected {what}, with `{config}` and one layer of `{layer}`, found {}", found.join(", ")))
+    Err(format!("expected {what} with the config `{config}` and one layer `{layer}`, found {}", found.join(", ")))
 }
 
-/// Reads the blobs of an artifact, all at once and each once; or says why one of them is not as it should be.
+/// Reads the blobs of an artifact concurrently, each once. The inner error is the reason why a blob is not valid.
 pub(super) async fn blobs(
     reads: &ReadOnce<'_>,
     repository: &Repository,
@@ -53,7 +53,8 @@ pub(super) async fn blobs(
     Ok(if reasons.is_empty() { Ok(blobs) } else { Err(reasons.join("; ")) })
 }
 
-/// Does it load as Helm loads it, and is it the chart that the release means, by its archive and by its config?
+/// Checks that the chart loads as Helm loads it, and that its archive and its config have the name and version in the
+/// release.
 pub(super) fn loads(
     name: &str,
     version: &str,
@@ -61,26 +62,29 @@ pub(super) fn loads(
     blobs: &BTreeMap<Digest, Bytes>,
 ) -> Result<(), String> {
     let layer = only_layer("a chart", manifest, blobs)?;
-    let config = blobs.get(&manifest.config.digest).ok_or("its config was not read")?;
+    let config = blobs.get(&manifest.config.digest).ok_or("the config was not read")?;
     let (own_name, own_version) = chart::load_archive(layer).map_err(|error| error.to_string())?;
-    let config: Value = serde_json::from_slice(config).map_err(|cause| format!("its config is not JSON: {cause}"))?;
+    let config: Value =
+        serde_json::from_slice(config).map_err(|cause| format!("the config is not valid JSON: {cause}"))?;
     let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
     for (place, found_name, found_version) in
-        [("Chart.yaml", own_name.as_str(), own_version.as_str()), ("its config", text("name"), text("version"))]
+        [("Chart.yaml", own_name.as_str(), own_version.as_str()), ("the config", text("name"), text("version"))]
     {
         if found_name != name || tag(found_version) != tag(version) {
-            return Err(format!("{place} says {found_name} {found_version}, the release says {name} {version}"));
+            return Err(format!(
+                "{place} has {found_name} {found_version}, expected {name} {version} as in the release"
+            ));
         }
     }
     Ok(())
 }
 
-/// A version as a tag.
+/// Returns the version as a tag, with `_` in place of `+`.
 fn tag(version: &str) -> String {
     version.replace('+', "_")
 }
 
-/// The files of a bundle, or why it does not unpack.
+/// Returns the files of a bundle. The error is the reason why the archive does not unpack.
 pub(super) fn unpack(
     manifest: &Manifest,
     blobs: &BTreeMap<Digest, Bytes>,
@@ -93,10 +97,10 @@ fn only_layer<'a>(what: &str, manifest: &Manifest, blobs: &'a BTreeMap<Digest, B
         [layer] => blobs.get(&layer.digest),
         _ => None,
     };
-    layer.ok_or_else(|| format!("{what} has a config and one layer, this has {} layers", manifest.layers.len()))
+    layer.ok_or_else(|| format!("expected {what} with one layer, found {} layers", manifest.layers.len()))
 }
 
-/// Returns which of the release's versions and tags cannot be shown, and so cannot be compared by people.
+/// Returns the versions and tags of the release that contain unprintable characters. People cannot compare such texts.
 pub(super) fn unprintable(release: &Release) -> impl Iterator<Item = String> {
     let named = |what: &'static str, texts: &BTreeMap<String, String>| {
         let name = |(key, text): (&String, &String)| (format!("{what} `{}`", key.escape_debug()), text.clone());

@@ -1,20 +1,20 @@
-//! The way out of a check that failed: a published version does not change, so its own bytes are sent again, or another version is
-//! published.
+//! The advice for a failed check. A published version does not change, so the user either pushes the same bytes again
+//! or publishes another version.
 
 use super::{Aspect, Check, Checked, Extent};
 use crate::oci::Location;
 use crate::release::{MoveKind, NamedKind};
 use crate::text::shown;
 
-/// What to do about a release that is whole and wrong.
+/// Advice for a release that is complete but has wrong content.
 pub(super) const ANOTHER_VERSION: &str =
-    "Publish another version in which this is corrected: a published version does not change.";
+    "Correct this and publish another version: a published version does not change.";
 
-/// What the ways out of one release's checks have in common.
+/// The parts of the advice that all checks of one release share.
 pub(super) struct Help {
-    /// The command that sends the artifacts of the release again, in a sentence.
+    /// Sentence with the command that pushes the artifacts of the release again.
     again: String,
-    /// The same for the channel's own manifest.
+    /// Sentence with the command that pushes the channel manifest again.
     channel_again: String,
 }
 
@@ -31,7 +31,7 @@ impl Help {
             };
         let publish = |target: &str| {
             format!(
-                "Send it again from the commit that the release was published from, with the same flags: \
+                "Push it again from the commit that the release was published from, with the same flags: \
                  `alga-release publish --version {version} {target} --store {store} --repair`."
             )
         };
@@ -52,7 +52,7 @@ impl Help {
         Self { again, channel_again }
     }
 
-    /// Adds the way out to a check that failed and has none of its own.
+    /// Adds advice to a failed check that has none of its own.
     pub(super) fn add(&self, check: &mut Check) {
         if check.failed() && check.help.is_none() {
             check.help = Some(self.of(check));
@@ -62,7 +62,7 @@ impl Help {
     fn of(&self, check: &Check) -> String {
         let text = match (check.kind, check.aspect) {
             (NamedKind::Image | NamedKind::ExtraImage, Aspect::Manifest | Aspect::Content) => {
-                "Push the image again so that it has the same digest, or publish another version that names another image."
+                "Push the image with the same digest again, or publish another version that names another image."
             }
             (NamedKind::ControlPlane, Aspect::Manifest | Aspect::Content) => {
                 "Push the image again from the same archive: `alga-release image push ARCHIVE`; or publish another version \
@@ -71,10 +71,10 @@ impl Help {
             (NamedKind::Channel, Aspect::Manifest | Aspect::Content) => return self.channel_again.clone(),
             (_, Aspect::Manifest | Aspect::Content) => return self.again.clone(),
             (NamedKind::Channel, Aspect::Tag) => {
-                "Set the tag to the digest of the channel's manifest with another tool, or move the channel: each move writes its own."
+                "Set the tag to the digest of the channel manifest with another tool, or move the channel: each move writes its own keep-alive tag."
             }
             (_, Aspect::Tag) => {
-                "Publish the same version from the same commit again, which sets a tag that is missing; find out who moved one that is not."
+                "If the tag is missing, publish the same version from the same commit again, which sets the tag. If the tag names another digest, find out who moved the tag."
             }
             (NamedKind::Channel, Aspect::Agrees) => {
                 "Find out who wrote the channel, and move it: `alga-release rollback CHANNEL --to VERSION --reason TEXT`."

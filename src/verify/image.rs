@@ -1,4 +1,5 @@
-//! The images of a release: are they container images, are all of their blobs there, do they run on one platform?
+//! Checks the images of a release: that they are container images, that all of their blobs exist, and that they run on
+//! one platform.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,52 +11,52 @@ use crate::image::{Platform, unlike_image};
 use crate::oci::{self, Descriptor, Index, Manifest, Parsed, Repository, Selector, media_type};
 use crate::release::NamedKind;
 
-/// Most manifests that an index may name, with those of the indexes that it names.
+/// Limit for the manifests of an index, including those of nested indexes.
 const MANIFESTS: usize = 200;
-/// Most blobs of an image that are asked for: a runtime mounts 127 layers at the most, for each platform.
+/// Limit for the blobs of an image that are checked. A container runtime mounts at most 127 layers for each platform.
 const BLOBS: usize = 2000;
-/// How many indexes lead to a manifest at the most: as deep as a copy goes.
+/// Limit for the depth of nested indexes, the same as for a copy.
 const DEPTH: usize = 2;
 /// Largest config of an image that is read, in bytes.
 const CONFIG_LIMIT: u64 = 4 << 20;
 
-/// What was found of an image whose manifest is there.
+/// The findings about an image whose manifest exists.
 pub(super) struct Seen {
-    /// Why no container runs from it, if that is so.
+    /// Reason why a container cannot run from the image.
     unlike: Option<String>,
-    /// Whether its blobs are there; nothing where they were not asked for.
+    /// State of the blobs; absent when they were not checked.
     blobs: Option<Result<Blobs, String>>,
-    /// The platforms that it states.
+    /// Platforms that the image states.
     pub platforms: Vec<Platform>,
 }
 
-/// How much of an image is there.
+/// The part of an image that exists in the store.
 enum Blobs {
-    /// All of it.
+    /// Every blob of the image exists.
     All,
-    /// Some of its platforms, whole; with the reason why that is said.
+    /// All blobs of some platforms exist. The text describes the missing platforms.
     Some(String),
 }
 
-/// An image in a repository.
+/// An image in a repository, and the store that it is read from.
 pub(super) struct Image<'a> {
     pub reader: &'a Reader<'a>,
     pub repository: &'a Repository,
-    /// Whether each blob is asked for. The blobs of other registries are theirs to keep.
+    /// Whether each blob is checked. Blobs in other registries are not checked.
     pub blobs: bool,
 }
 
-/// Manifests of an index, each with its descriptor there.
+/// Manifests of an index, with their descriptors in the index.
 struct Leaves {
     there: Vec<(Descriptor, Manifest)>,
     absent: Vec<Unread>,
 }
 
 impl Image<'_> {
-    /// Looks at an image by its manifest; says why it is broken where it is.
+    /// Examines an image, starting at its manifest. The inner error is the reason why the image is broken.
     ///
     /// # Errors
-    /// When the store cannot be reached.
+    /// Returns an error when the store cannot be reached.
     pub(super) async fn look(&self, manifest: Parsed) -> Result<Result<Seen, String>, oci::Error> {
         match manifest {
             Parsed::Manifest(manifest) => self.single(&manifest).await.map(Ok),
@@ -63,7 +64,7 @@ impl Image<'_> {
                 let stated: Vec<Platform> = index.manifests.iter().map(Platform::of).collect();
                 let only_attached = !stated.is_empty() && stated.iter().all(is_unknown);
                 let unlike =
-                    only_attached.then(|| "the index names no image, only what is said about images".to_owned());
+                    only_attached.then(|| "the index names no image, only attestations about images".to_owned());
                 Ok(Ok(Seen { unlike, blobs: None, platforms: known(stated) }))
             }
             Parsed::Index(index) => self.several(index).await,
@@ -80,7 +81,7 @@ impl Image<'_> {
             let read = self.reader.fetch(self.repository, &manifest.config, CONFIG_LIMIT).await;
             read.map(|config| serde_json::from_slice::<Platform>(&config).ok())
         };
-        // The config of an image is read, which says more than that it is there.
+        // The config of an image is read in full, which proves more than its existence.
         let asked = manifest.blobs().skip(usize::from(is_image)).filter(|_| self.blobs);
         let (platform, there) = futures_util::join!(config, self.there(asked));
         let (platform, config) = match platform {
@@ -91,7 +92,7 @@ impl Image<'_> {
         let attached = platform
             .as_ref()
             .is_some_and(is_unknown)
-            .then(|| "expected a container image, found an attestation: its platform is `unknown`".to_owned());
+            .then(|| "expected a container image, found an attestation: the platform is `unknown`".to_owned());
         Ok(Seen {
             unlike: unlike.or(attached),
             blobs: Some(blobs).filter(|blobs| self.blobs || blobs.is_err()),
@@ -110,21 +111,21 @@ impl Image<'_> {
         let platforms: Vec<Platform> = there.iter().filter(is_image).map(|(named, _)| Platform::of(named)).collect();
         let unlike = platforms.is_empty().then(|| {
             let reason = there.iter().find_map(|(_, manifest)| unlike_image(manifest));
-            reason.unwrap_or_else(|| "the index names no image, only what is said about images".to_owned())
+            reason.unwrap_or_else(|| "the index names no image, only attestations about images".to_owned())
         });
         let blobs = self.there(there.iter().flat_map(|(_, manifest)| manifest.blobs())).await?;
         let missing = absent.len();
         let blobs = match absent.pop() {
             Some(unread) if there.is_empty() => return unread.reason().map(Err),
-            Some(_) => {
-                blobs.map(|_| Blobs::Some(format!("{missing} of {} platforms are not here", missing + there.len())))
-            }
+            Some(_) => blobs.map(|_| {
+                Blobs::Some(format!("{missing} of {} platforms are missing in this store", missing + there.len()))
+            }),
             None => blobs,
         };
         Ok(Ok(Seen { unlike, blobs: Some(blobs), platforms: known(platforms) }))
     }
 
-    /// Reads the manifests that an index leads to, a level at a time; on a disk, those of them that are there.
+    /// Reads the manifests that an index leads to, one level at a time. In a directory, missing manifests are skipped.
     async fn leaves(&self, index: Index) -> Result<Result<Leaves, String>, oci::Error> {
         let (mut wanted, mut count) = (index.manifests, 0);
         let mut leaves = Leaves { there: Vec::new(), absent: Vec::new() };
@@ -134,9 +135,7 @@ impl Image<'_> {
                 break;
             }
             if level == DEPTH || count > MANIFESTS {
-                let reason = format!(
-                    "the index names indexes that name further ones, or more than {MANIFESTS} manifests, which is the limit"
-                );
+                let reason = format!("the index exceeds a limit: {DEPTH} levels of indexes, or {MANIFESTS} manifests");
                 return Ok(Err(reason));
             }
             let reads = join_all(wanted.iter().map(async |child| {
@@ -152,7 +151,7 @@ impl Image<'_> {
                         Ok(Parsed::Index(index)) => next.extend(index.manifests),
                         Err(reason) => return Ok(Err(format!("{}@{}: {reason}", self.repository, child.digest))),
                     },
-                    // A copy of one platform; a registry would have refused the index.
+                    // The directory holds a copy for one platform. A registry would have refused such an index.
                     Err(unread) if self.reader.store.path().is_some() && unread.is_not_found() => {
                         leaves.absent.push(unread);
                     }
@@ -164,13 +163,13 @@ impl Image<'_> {
         Ok(Ok(leaves))
     }
 
-    /// Asks for blobs without fetching them: a registry answers for what it holds, a directory is read. Foreign layers are kept
-    /// elsewhere.
+    /// Checks that blobs exist. A registry is only asked, a directory is read. Foreign layers are skipped, because they
+    /// are stored elsewhere.
     async fn there(&self, blobs: impl Iterator<Item = &Descriptor>) -> Result<Result<Blobs, String>, oci::Error> {
         let own: BTreeMap<_, _> =
             blobs.filter(|blob| !media_type::is_foreign(&blob.media_type)).map(|blob| (&blob.digest, blob)).collect();
         if own.len() > BLOBS {
-            return Ok(Err(format!("it names {} blobs, more than {BLOBS}, which is the limit", own.len())));
+            return Ok(Err(format!("the image names {} blobs, and the limit is {BLOBS}", own.len())));
         }
         for has in join_all(own.values().map(|blob| self.reader.has(self.repository, blob))).await {
             if let Err(unread) = has {
@@ -184,7 +183,7 @@ impl Image<'_> {
 impl Seen {
     /// Returns the checks of the manifest and the blobs.
     pub(super) fn checks(self, subject: &Subject<'_>) -> Vec<Check> {
-        // Other images are carried for whoever needs them, whatever they are.
+        // Extra images may be of any kind, because nothing is known about their use.
         let unlike = self.unlike.filter(|_| subject.kind != NamedKind::ExtraImage);
         let manifest =
             unlike.map_or_else(|| subject.ok(Aspect::Manifest), |reason| subject.wrong(Aspect::Manifest, reason));
@@ -197,12 +196,13 @@ impl Seen {
     }
 }
 
-/// Parses a manifest; or says why it is not a valid one.
+/// Parses a manifest. The error is the reason why the manifest is invalid.
 pub(super) fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<Parsed, String> {
     Parsed::parse(&descriptor.media_type, bytes).map_err(|cause| format!("invalid manifest: {cause}"))
 }
 
-/// Builders write what they say about an image beside it, for a platform of this name.
+/// Reports whether the platform marks an attestation. Builders store attestations beside an image under the platform
+/// `unknown`.
 fn is_unknown(platform: &Platform) -> bool {
     platform.os == "unknown"
 }
@@ -212,8 +212,8 @@ fn known(mut platforms: Vec<Platform>) -> Vec<Platform> {
     platforms
 }
 
-/// Checks that the images of a release run on one platform, which must be one of Linux: a release does not say which. An image that
-/// states no platform is for any.
+/// Checks that the images of a release run on one platform, which must be a Linux platform. The release does not name
+/// the platform. An image that states no platform fits any.
 pub(super) fn platforms(images: &[(Subject<'_>, Vec<Platform>)]) -> Vec<Check> {
     let of = |platform: &Platform| format!("{}/{}", platform.os, platform.architecture);
     let stating = || images.iter().filter(|(_, platforms)| !platforms.is_empty());
@@ -229,7 +229,7 @@ pub(super) fn platforms(images: &[(Subject<'_>, Vec<Platform>)]) -> Vec<Check> {
     let judge = |(subject, platforms): &(Subject<'_>, Vec<Platform>)| {
         let names: Vec<String> = platforms.iter().map(of).collect();
         let fits = names.iter().any(|name| name == usual);
-        let reason = || format!("it is for {}, expected {usual} as the other images", names.join(", "));
+        let reason = || format!("the image is for {}, expected {usual} like the other images", names.join(", "));
         subject.judge(Aspect::Platform, if fits { Ok(()) } else { Err(reason()) })
     };
     stating().map(judge).collect()

@@ -1,5 +1,5 @@
-//! Is everything that a release names there, and is it what it should be? A report of a verification, a channel that is about to
-//! move and a copy ask the same, to an [`Extent`].
+//! Checks that everything that a release names exists and has the right content. `verify`, a move of a channel and a
+//! copy run the same checks, each to its [`Extent`].
 
 mod artifact;
 mod help;
@@ -19,37 +19,37 @@ use help::Help;
 pub use release::{Checked, Extent, Verified};
 pub use served::{Served, served};
 
-/// What about it is checked.
+/// The property that a check examines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aspect {
-    /// The manifest is there, has its digest, and is read as an appliance reads it.
+    /// The manifest exists, matches its digest, and an appliance can read it.
     Manifest,
-    /// Every blob is there and has its digest.
+    /// Every blob exists and matches its digest.
     Content,
-    /// It says the same as what it belongs to.
+    /// The content agrees with the release or the channel that it belongs to.
     Agrees,
-    /// A tag keeps it from being collected.
+    /// A tag protects the artifact from the registry's garbage collection.
     Tag,
     /// The chart loads as Helm loads it, and has its name and version.
     Loads,
-    /// The archive unpacks.
+    /// The archive of the bundle unpacks.
     Unpacks,
-    /// The overlay in the bundle pins what the release names.
+    /// The overlay in the bundle pins the versions and digests in the release.
     Pin,
-    /// The values in the release are those in the bundle.
+    /// The values in the release equal the values in the bundle.
     Values,
-    /// The image runs on the platform of the others.
+    /// The image runs on the same platform as the other images.
     Platform,
 }
 
 impl Aspect {
-    /// Returns whether the check is about what a release says, and not about whether all of it is there.
+    /// Reports whether the check concerns the content of a release, and not the existence of its parts.
     pub fn is_of_contents(self) -> bool {
         matches!(self, Self::Pin | Self::Values | Self::Platform)
     }
 
-    /// In words.
+    /// Returns the aspect as one word for reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Manifest => "manifest",
@@ -65,51 +65,51 @@ impl Aspect {
     }
 }
 
-/// What came of a check.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// As it should be.
+    /// The check passed.
     Ok,
-    /// Not there, or not what it should be.
+    /// The checked content is missing or wrong.
     Failed,
-    /// Cannot be told, or was not asked for.
+    /// The check was impossible, or was not requested.
     NotChecked,
 }
 
-/// One check and what came of it.
+/// One check and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Of what.
+    /// Role of the checked artifact in the release.
     pub kind: NamedKind,
-    /// Its name.
+    /// Name of the checked artifact.
     pub name: String,
-    /// What about it.
+    /// Property that was checked.
     pub aspect: Aspect,
-    /// Its reference.
+    /// Reference of the checked artifact.
     pub reference: String,
-    /// What came of it.
+    /// Result of the check.
     pub outcome: Outcome,
-    /// Why, where it is not as it should be.
+    /// Reason when the result is not [`Outcome::Ok`].
     pub reason: Option<String>,
-    /// What to do about a check that failed: whole sentences.
+    /// Advice for a failed check, in whole sentences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
 
 impl Check {
-    /// Returns whether everything is as it should be.
+    /// Reports whether the check passed.
     pub fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok
     }
 
-    /// Returns whether something is wrong.
+    /// Reports whether the check found an error.
     pub fn failed(&self) -> bool {
         self.outcome == Outcome::Failed
     }
 }
 
-/// What a check is about; makes its rows.
+/// The artifact that checks are about. Makes the rows of the report.
 #[derive(Clone, Copy, Debug)]
 struct Subject<'a> {
     kind: NamedKind,
@@ -131,7 +131,7 @@ impl Subject<'_> {
         self.row(aspect, Outcome::Failed, Some(reason.into()))
     }
 
-    /// Something that was not read; a store that may answer later is an error.
+    /// Returns the check of an artifact that could not be read. A temporary failure of the store is an error.
     fn unread(&self, aspect: Aspect, unread: Unread) -> Result<Check, oci::Error> {
         let help = matches!(unread, Unread::NotPublic(_)).then(|| {
             "Make the package public in its settings, or set `publicRead: false` if appliances have a pull secret."
@@ -140,7 +140,8 @@ impl Subject<'_> {
         Ok(Check { help, ..self.failed(aspect, unread.reason()?) })
     }
 
-    /// Something whose bytes are as their digest says, and which is wrong all the same: the same bytes would not mend it.
+    /// Returns the failed check of content that matches its digest but is wrong. Pushing the same bytes again would not
+    /// help.
     fn wrong(&self, aspect: Aspect, reason: impl Into<String>) -> Check {
         Check { help: Some(help::ANOTHER_VERSION.to_owned()), ..self.failed(aspect, reason) }
     }
@@ -149,7 +150,7 @@ impl Subject<'_> {
         self.row(aspect, Outcome::NotChecked, Some(reason.into()))
     }
 
-    /// [`Outcome::Ok`], or why not.
+    /// Returns [`Outcome::Ok`], or [`Outcome::Failed`] with the reason.
     fn judge(&self, aspect: Aspect, result: Result<(), String>) -> Check {
         match result {
             Ok(()) => self.ok(aspect),

@@ -1,4 +1,5 @@
-//! The overlay in a bundle, compared with the release: the charts that it pins, and the values that the release carries a copy of.
+//! Compares the overlay in a bundle with the release: the charts that the overlay pins, and the values that the release
+//! copies.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use crate::oci::{Digest, Prefix, Repository};
 use crate::overlay::git_references;
 use crate::release::{NamedKind, Release};
 
-/// What a release's overlay says of one of its charts.
+/// The pin of one chart in a release's overlay.
 #[derive(Debug)]
 struct Pin {
     chart: String,
@@ -20,20 +21,21 @@ struct Pin {
     own: bool,
 }
 
-/// Checks that a bundle is an overlay: the appliance applies `base`, and knows no git repository.
+/// Checks that a bundle is a valid overlay. The appliance applies `base`, and has no git repository.
 pub(super) fn is_overlay(bundle: &Bundle) -> Result<(), String> {
     if !bundle.bytes().keys().any(|path| path.starts_with("base/")) {
-        return Err("it has no directory `base`, which the appliance applies".to_owned());
+        return Err("missing directory `base`, which the appliance applies".to_owned());
     }
     let places = git_references(&bundle.parts().objects);
     let places: Vec<String> = places.iter().take(10).map(|(file, line)| format!("{file}:{line}")).collect();
     if places.is_empty() {
         return Ok(());
     }
-    Err(format!("it refers to a GitRepository, which the appliance does not have: {}", places.join(", ")))
+    Err(format!("the overlay refers to a GitRepository, which the appliance does not have: {}", places.join(", ")))
 }
 
-/// Checks every pin of a chart of this release; a chart that nothing pins is a failed check, and so is one that is not listed.
+/// Checks every pin of a chart of this release. A chart without a pin fails, and so does a pin of a chart that the
+/// release does not list.
 pub(super) fn pins(bundle: &Bundle, release: &Release, prefix: &Prefix, charts: &Repository) -> Vec<Check> {
     let parts = bundle.parts();
     let found: Vec<Pin> =
@@ -43,11 +45,11 @@ pub(super) fn pins(bundle: &Bundle, release: &Release, prefix: &Prefix, charts: 
     let reference = &release.config.repository;
     for name in release.chart_digests.keys().filter(|name| !pinned.contains(name.as_str())) {
         let subject = Subject { kind: NamedKind::Chart, name, reference };
-        checks.push(subject.failed(Aspect::Pin, "nothing in the bundle uses it"));
+        checks.push(subject.failed(Aspect::Pin, "the overlay does not use the chart"));
     }
     if release.charts.is_empty() && !parts.releases.is_empty() {
         let subject = Subject { kind: NamedKind::Release, name: &release.version, reference };
-        let reason = format!("the release lists no charts, and the bundle has {} HelmReleases", parts.releases.len());
+        let reason = format!("the release lists no charts, but the bundle has {} HelmReleases", parts.releases.len());
         checks.push(subject.failed(Aspect::Pin, reason));
     }
     checks.extend(bundle.broken().iter().map(|broken| {
@@ -58,7 +60,8 @@ pub(super) fn pins(bundle: &Bundle, release: &Release, prefix: &Prefix, charts: 
     checks
 }
 
-/// Returns what an `OCIRepository` of one of our charts, or a `HelmRelease` that names one by version, pins.
+/// Returns the pin in an `OCIRepository` of a chart of this release, or in a `HelmRelease` that names a chart by
+/// version.
 fn pin(object: &Object<'_>, sources: &[Source<'_>], prefix: &Prefix, charts: &Repository) -> Option<Pin> {
     let file = object.file.to_owned();
     let text = |scalar: crate::flux::Scalar<'_>| scalar.text.to_owned();
@@ -75,22 +78,25 @@ fn pin(object: &Object<'_>, sources: &[Source<'_>], prefix: &Prefix, charts: &Re
     Some(Pin { chart: text(spec.chart?), file, version: spec.version.map(text), digest: None, own })
 }
 
-/// Nothing for a chart of somebody else that an older publisher did not list.
+/// Compares a pin with the release. Returns `None` for a chart of another publisher that an older publisher did not
+/// list.
 fn judge(pin: &Pin, release: &Release) -> Option<Check> {
     let subject = Subject { kind: NamedKind::Chart, name: &pin.chart, reference: &pin.file };
     let Some(version) = release.charts.get(&pin.chart) else {
         let listed = pin.own || release.description.is_some();
-        return listed.then(|| subject.failed(Aspect::Pin, "the overlay uses it, and the release does not list it"));
+        return listed.then(|| {
+            subject.failed(Aspect::Pin, "the overlay uses the chart, but the release does not list the chart")
+        });
     };
     let tag = |version: &str| version.replace('+', "_");
     let result = match (&pin.digest, &pin.version, release.chart_digests.get(&pin.chart)) {
         (Some(found), _, Some(digest)) if *found != digest.to_string() => {
-            Err(format!("the overlay pins {found}, the release says {digest}"))
+            Err(format!("the overlay pins {found}, expected {digest} as in the release"))
         }
         (_, Some(found), _) if tag(found) != tag(version) => {
-            Err(format!("the overlay pins version {found}, the release says {version}"))
+            Err(format!("the overlay pins version {found}, expected {version} as in the release"))
         }
-        (None, None, _) => Err("the overlay uses it without a version or digest".to_owned()),
+        (None, None, _) => Err("the overlay uses the chart without a version or digest".to_owned()),
         (Some(found), ..) if found.parse::<Digest>().is_err() => {
             Err(format!("invalid digest `{found}`: expected `sha256:` followed by 64 lowercase hex digits"))
         }
@@ -99,7 +105,8 @@ fn judge(pin: &Pin, release: &Release) -> Option<Check> {
     Some(subject.judge(Aspect::Pin, result))
 }
 
-/// The profile's values in the release against those in the bundle; older publishers carried none.
+/// Compares the values of the profile in the release with those in the bundle. Releases of older publishers have no
+/// values.
 pub(super) fn values(bundle: &Bundle, release: &Release) -> Vec<Check> {
     let in_bundle = bundle.profile_values(&release.values_profile);
     let carried = &release.profile_values;
@@ -109,12 +116,14 @@ pub(super) fn values(bundle: &Bundle, release: &Release) -> Vec<Check> {
         let subject = Subject { kind: NamedKind::Bundle, name, reference: &reference };
         match (in_bundle.get(name), carried.get(name)) {
             (Some(_), None) if carried.is_empty() => {
-                subject.not_checked(Aspect::Values, "the release carries no values: an older publisher wrote it")
+                subject.not_checked(Aspect::Values, "the release has no values: an older publisher wrote the release")
             }
-            (Some(_), None) => subject.failed(Aspect::Values, "the release does not carry these values"),
-            (None, _) => subject.failed(Aspect::Values, "the release carries these values, the bundle has none"),
+            (Some(_), None) => subject.failed(Aspect::Values, "the release does not have these values"),
+            (None, _) => subject.failed(Aspect::Values, "the release has these values, but the bundle does not"),
             (Some(own), Some(copy)) if String::from_utf8_lossy(own) == copy.as_str() => subject.ok(Aspect::Values),
-            (Some(_), Some(_)) => subject.failed(Aspect::Values, "the release carries other values than the bundle"),
+            (Some(_), Some(_)) => {
+                subject.failed(Aspect::Values, "the values in the release differ from those in the bundle")
+            }
         }
     };
     every.into_iter().map(check).collect()
@@ -150,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_must_be_the_digest_and_the_version_of_the_release() {
+    fn a_pin_must_have_the_digest_and_the_version_in_the_release() {
         let digest = Digest::of(b"a").to_string();
         let other = Digest::of(b"other").to_string();
         assert_eq!(outcomes(&[("base/a.yaml", &source(&digest, "1.0_b"))]), [(Outcome::Ok, None)]);
@@ -163,7 +172,7 @@ mod tests {
                 "without",
             ),
             ("kind: [\n".to_owned(), "line"),
-            ("kind: ConfigMap\n".to_owned(), "nothing in the bundle uses it"),
+            ("kind: ConfigMap\n".to_owned(), "does not use the chart"),
         ] {
             let found = outcomes(&[("base/a.yaml", &text)]);
             let failed = found.iter().any(|(outcome, reason)| {
@@ -176,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn pins_in_lists_and_in_json_count_and_objects_of_other_groups_do_not() {
+    fn pins_in_lists_and_in_json_count_but_objects_of_other_api_groups_do_not() {
         let digest = Digest::of(b"a").to_string();
         let object = source(&digest, "1.0_b");
         let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}", object.replace('\n', "\n  "));
@@ -187,11 +196,14 @@ mod tests {
         assert_eq!(outcomes(&[("base/a.yaml", &list)]), [(Outcome::Ok, None)]);
         assert_eq!(outcomes(&[("base/a.json", &json)]), [(Outcome::Ok, None)]);
         let found = outcomes(&[("base/a.yaml", &object.replace("source.toolkit.fluxcd.io", "example.com"))]);
-        assert!(matches!(&found[..], [(Outcome::Failed, Some(reason))] if reason.contains("nothing")), "{found:?}");
+        assert!(
+            matches!(&found[..], [(Outcome::Failed, Some(reason))] if reason.contains("does not use")),
+            "{found:?}"
+        );
     }
 
     #[test]
-    fn values_must_be_those_of_the_bundle() {
+    fn values_must_equal_those_in_the_bundle() {
         let judge = |files: &[(&str, &str)]| {
             let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
             values(&Bundle::open(files), &release()).into_iter().map(|check| check.outcome).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! Everything that a release names, checked: what a verification reports, and what a channel needs that is about to move.
+//! Checks everything that a release names, for the report of `verify` and before a channel moves.
 
 use std::collections::BTreeMap;
 
@@ -17,54 +17,54 @@ use crate::oci::{
 };
 use crate::release::{self, Named, NamedKind, Resolved, TAG_ALONE, Target};
 
-/// How much of a release is checked.
+/// The part of a release that is checked.
 #[derive(Clone, Copy, Debug)]
 pub enum Extent<'a> {
-    /// Everything, with the tags that keep it, and with the channel's own manifest where the release was resolved by a channel.
+    /// Everything, including tags. With a channel, also the channel manifest.
     Whole(Option<&'a Tag>),
-    /// What a channel must find that is about to serve the release: everything but tags. Says whether a channel was resolved.
+    /// Everything but tags, before a channel moves to the release.
     Move {
-        /// Whether what was resolved is the manifest of a channel.
+        /// Whether the resolved manifest is a channel manifest.
         in_channel: bool,
     },
-    /// The charts and the bundle.
+    /// Only the charts and the bundle.
     Files,
 }
 
-/// A release that is checked.
+/// The release to check, and the stores to read it from.
 #[derive(Clone, Copy, Debug)]
 pub struct Checked<'a> {
-    /// The release, or the channel that serves it.
+    /// The release manifest, or the channel manifest that serves the release.
     pub resolved: &'a Resolved,
-    /// Prefix of the release.
+    /// Prefix of the release's own repositories.
     pub prefix: &'a Prefix,
-    /// Configuration as it holds for the release.
+    /// Configuration with the release's own values in place of those given.
     pub config: &'a Config,
-    /// Where the release is, for the ways out.
+    /// Place of the release, for the commands in the advice.
     pub location: &'a Location,
-    /// The stores that are read.
+    /// Stores that the artifacts are read from.
     pub stores: &'a Stores<'a>,
-    /// How much is checked.
+    /// Part of the release that is checked.
     pub extent: Extent<'a>,
 }
 
-/// What the checks came to.
+/// The result of all checks of a release.
 #[derive(Debug)]
 pub struct Verified {
-    /// Digest of the release itself.
+    /// Digest of the release manifest.
     pub release: Digest,
-    /// Every check.
+    /// Result of every check.
     pub checks: Vec<Check>,
 }
 
-/// Rows of one artifact, and the platforms that it states where it is an image.
+/// The checks of one artifact and, for an image, the platforms that it states.
 type Rows = (Vec<Check>, Vec<Platform>);
 
 impl<'a> Checked<'a> {
-    /// Checks the release. All of it is read at once, and each manifest and blob once.
+    /// Checks the release. Reads are concurrent, and each manifest and blob is read once.
     ///
     /// # Errors
-    /// When a store cannot be reached. Whatever is wrong is a check that failed.
+    /// Returns an error when a store cannot be reached. Wrong content is a failed check, not an error.
     pub async fn verify(&self) -> Result<Verified, oci::Error> {
         let mut named = self.resolved.release.named(self.prefix, self.config);
         named.retain(|named| !matches!(self.extent, Extent::Files) || !named.kind.is_image());
@@ -92,7 +92,8 @@ impl<'a> Checked<'a> {
         &self.config.repositories.release
     }
 
-    /// The channel's own manifest: what it serves was verified on the way here, its layer and its keep-alive tag were not.
+    /// Checks the channel manifest's layer, record and keep-alive tag. The release that the channel serves was verified
+    /// before.
     async fn of_channel(&self) -> Result<Vec<Check>, oci::Error> {
         let Extent::Whole(Some(channel)) = self.extent else { return Ok(Vec::new()) };
         let (resolved, repository) = (self.resolved, self.repository());
@@ -100,25 +101,25 @@ impl<'a> Checked<'a> {
         let subject = Subject { kind: NamedKind::Channel, name: channel.as_str(), reference: &reference };
         let mut checks = self.whole(&Selector::Digest(resolved.manifest.clone()), &subject).await?;
         if resolved.release.channel != channel.as_str() {
-            let reason = format!("its JSON says that the channel is `{}`", resolved.release.channel);
+            let reason = format!("the JSON names the channel `{}`", resolved.release.channel);
             checks.push(subject.failed(Aspect::Agrees, reason));
         }
         let Some(record) = &resolved.record else {
-            let reason = "it has no record of a move: another tool, or an older publisher, wrote it";
+            let reason = "the manifest has no record of a move: another tool or an older publisher wrote it";
             checks.push(subject.not_checked(Aspect::Tag, reason));
             return Ok(checks);
         };
         if record.name != channel.as_str() {
-            checks.push(subject.failed(Aspect::Agrees, format!("its record is that of `{}`", record.name)));
+            checks.push(subject.failed(Aspect::Agrees, format!("the record names the channel `{}`", record.name)));
         }
         let tag = release::keep_alive_tag(channel, record.sequence, &resolved.manifest);
         let names = self.own().reader.names(repository, &tag, &resolved.manifest).await?;
-        let names = names.map_err(|reason| format!("its keep-alive tag: {reason}"));
+        let names = names.map_err(|reason| format!("keep-alive tag: {reason}"));
         checks.push(subject.judge(Aspect::Tag, names));
         Ok(checks)
     }
 
-    /// The release itself, which a channel serves a copy of.
+    /// Checks the release manifest, of which a channel manifest is a copy.
     async fn of_release(&self) -> Result<(Digest, Vec<Check>), oci::Error> {
         let resolved = self.resolved;
         let in_channel = match self.extent {
@@ -134,7 +135,7 @@ impl<'a> Checked<'a> {
         let whole = self.whole(&selector, &subject);
         let tag = self.tagged(self.repository(), resolved.release.tag(), &digest, &subject);
         let (mut checks, tag) = try_join!(whole, tag)?;
-        // What cannot be read is said once.
+        // A release that cannot be read is reported once.
         if (in_channel || resolved.record.is_some()) && !(agrees.failed() && checks.iter().any(Check::failed)) {
             checks.push(agrees);
         }
@@ -145,7 +146,7 @@ impl<'a> Checked<'a> {
         Ok((digest, checks))
     }
 
-    /// Manifest and blobs of a release or channel.
+    /// Checks the manifest and the blobs of a release or a channel.
     async fn whole(&self, selector: &Selector, subject: &Subject<'_>) -> Result<Vec<Check>, oci::Error> {
         let (repository, own) = (self.repository(), self.own());
         let manifest = match own.manifest(repository, selector).await {
@@ -164,7 +165,7 @@ impl<'a> Checked<'a> {
         Ok(vec![subject.ok(Aspect::Manifest), subject.judge(Aspect::Content, content)])
     }
 
-    /// Does the version's tag keep it?
+    /// Checks that the version's tag names the artifact.
     async fn tagged(
         &self,
         repository: &Repository,
@@ -182,13 +183,13 @@ impl<'a> Checked<'a> {
         Ok(Some(subject.judge(Aspect::Tag, names)))
     }
 
-    /// Something that the release names, as deep as it goes.
+    /// Checks one artifact that the release names, with everything that it names.
     async fn one(&self, named: &Named) -> Result<Rows, oci::Error> {
         let subject = named.subject();
         let (repository, selector) = match &named.target {
             Target::Unplaced(reason) => return Ok((vec![subject.not_checked(Aspect::Manifest, reason)], Vec::new())),
             Target::Invalid(reason) => return Ok((vec![subject.failed(Aspect::Manifest, reason)], Vec::new())),
-            // The tag may name another image by now.
+            // The tag may name another image than at the time of the publication.
             Target::At { selector: Selector::Tag(_), .. } if named.kind.is_image() => {
                 return Ok((vec![subject.not_checked(Aspect::Manifest, TAG_ALONE)], Vec::new()));
             }
@@ -216,7 +217,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// A chart or bundle of the store: every byte.
+    /// Checks a chart or a bundle in the store, and reads every byte.
     async fn files(
         &self,
         named: &Named,
@@ -249,7 +250,7 @@ impl<'a> Checked<'a> {
         Ok(checks)
     }
 
-    /// What the archive of a chart or bundle holds.
+    /// Checks the archive of a chart or a bundle.
     fn inside(&self, named: &Named, manifest: &Manifest, blobs: &BTreeMap<Digest, Bytes>) -> Vec<Check> {
         let subject = named.subject();
         if named.kind == NamedKind::Chart {
@@ -268,7 +269,8 @@ impl<'a> Checked<'a> {
         checks
     }
 
-    /// Something of another registry, which a directory of layouts may keep. Charts and bundles are not read there.
+    /// Checks an artifact in another registry. A directory of layouts may hold a copy. Charts and bundles in other
+    /// registries are not read.
     async fn elsewhere(
         &self,
         subject: &Subject<'_>,
@@ -284,7 +286,7 @@ impl<'a> Checked<'a> {
             }
         }
         let Some(external) = self.stores.external.get(&registry.name_of(repository)) else {
-            let reason = "it is in another registry, which was not asked";
+            let reason = "the artifact is in another registry, which was not asked";
             return Ok((vec![subject.not_checked(Aspect::Manifest, reason)], Vec::new()));
         };
         let reader = Reader { store: &external.store, public: external.public.as_ref() };
@@ -293,7 +295,7 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// The checks of an image whose manifest was read.
+/// Checks an image whose manifest was read.
 async fn of_image(
     subject: &Subject<'_>,
     image: &Image<'_>,

@@ -1,23 +1,23 @@
-//! The release that a channel, a version or a digest serves: is it there, and does the channel say the same as it?
+//! Checks that the release behind a channel, a version or a digest exists, and that the channel agrees with it.
 
 use super::{Aspect, Check, Subject};
 use crate::contents::ReadOnce;
 use crate::oci::{self, Digest, Manifest, Repository, Selector};
 use crate::release::{self, CONFIG_LIMIT, NamedKind, Resolved};
 
-/// The release behind what was resolved.
+/// The release behind the resolved manifest.
 #[derive(Clone, Debug)]
 pub struct Served {
-    /// Its digest.
+    /// Digest of the release manifest.
     pub release: Digest,
-    /// Is it there, and the same?
+    /// Check that the release exists and agrees with the channel.
     pub check: Check,
 }
 
-/// Reads the release itself, of which a channel's manifest is a copy, and compares the two.
+/// Reads the release manifest and compares it with the channel manifest, which is a copy of it.
 ///
 /// # Errors
-/// When the store cannot be reached.
+/// Returns an error when the store cannot be reached.
 pub async fn served(
     reads: &ReadOnce<'_>,
     repository: &Repository,
@@ -34,7 +34,7 @@ pub async fn served(
     Ok(match (result, selector) {
         (Ok(release), _) => Served { release, check: subject.ok(Aspect::Manifest) },
         (Err(reason), Selector::Tag(_)) => {
-            let reason = format!("an older publisher wrote this channel, and no version of the same content: {reason}");
+            let reason = format!("an older publisher wrote this channel, and the version has other content: {reason}");
             Served { release: resolved.manifest.clone(), check: subject.not_checked(Aspect::Manifest, reason) }
         }
         (Err(reason), Selector::Digest(release)) => {
@@ -45,7 +45,7 @@ pub async fn served(
     })
 }
 
-/// The digest of the release under `selector`, when it says the same but for the channel.
+/// Returns the digest of the release under `selector`, if it differs from the resolved one only in the channel.
 async fn same(
     reads: &ReadOnce<'_>,
     repository: &Repository,
@@ -62,7 +62,7 @@ async fn same(
     };
     match reads.fetch(repository, &manifest.config, CONFIG_LIMIT).await {
         Ok(own) if release::equal_but_for_channel(&own, &resolved.json) => Ok(Ok(descriptor.digest)),
-        Ok(_) => Ok(Err("it says something else than the channel that is to serve it".to_owned())),
+        Ok(_) => Ok(Err("the release differs from the JSON of the channel that serves it".to_owned())),
         Err(unread) => unread.reason().map(Err),
     }
 }

@@ -1,4 +1,4 @@
-//! The names of the values: the overlay in a bundle reads the `ConfigMap`s that the appliance will make, and no others.
+//! Checks the names of values: the overlay in a bundle must read exactly the `ConfigMap`s that the appliance makes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::contents::Bundle;
 use crate::flux::ValuesFrom;
 use crate::release::{NamedKind, Release, split_hash, values_hash};
 
-/// Checks every `HelmRelease` that reads a release's values, and every name that carries a hash.
+/// Checks every `HelmRelease` that reads values of a release, and every name with a hash.
 pub(super) fn checks(bundle: &Bundle, release: &Release, config: &Config) -> Vec<Check> {
     let made = made(release, config);
     let mut checks = Vec::new();
@@ -21,7 +21,7 @@ pub(super) fn checks(bundle: &Bundle, release: &Release, config: &Config) -> Vec
     checks
 }
 
-/// Returns values → the `ConfigMap` that the appliance makes of them.
+/// Returns the names of the `ConfigMap`s that the appliance makes, by the name of the values.
 fn made(release: &Release, config: &Config) -> BTreeMap<String, String> {
     let suffix = format!(".{}.yaml", release.values_profile);
     let plain = |name: &str| (name.to_owned(), format!("{}{name}", config.appliance.values_prefix));
@@ -32,7 +32,8 @@ fn made(release: &Release, config: &Config) -> BTreeMap<String, String> {
     carried.chain(release.values_config_maps.clone()).chain(described).collect()
 }
 
-/// Nothing for a `ConfigMap` that is not of a release's values.
+/// Compares a `ConfigMap` that the overlay reads with those that the appliance makes. Returns `None` when it does not
+/// hold values of the release.
 fn judge(name: &str, file: &str, made: &BTreeMap<String, String>, prefix: &str) -> Option<Check> {
     let subject = |name| Subject { kind: NamedKind::Bundle, name, reference: file };
     if made.values().any(|made| made == name) {
@@ -41,18 +42,19 @@ fn judge(name: &str, file: &str, made: &BTreeMap<String, String>, prefix: &str) 
     let rest = name.strip_prefix(prefix)?;
     let made = made.get(rest).or_else(|| made.get(split_hash(rest)?.0))?;
     Some(
-        subject(name).failed(Aspect::Values, format!("the overlay reads it, and the appliance makes `{made}` instead")),
+        subject(name)
+            .failed(Aspect::Values, format!("the overlay reads this ConfigMap, but the appliance makes `{made}`")),
     )
 }
 
-/// What is set in the values of an older publisher's release is the configuration's to say, and may have been another when the release
-/// was published: that is no fault.
+/// Checks the hashes in names. For a release of an older publisher, the hash depends on the configuration, which may
+/// have changed since. Such a difference is not an error.
 fn hashes(release: &Release, config: &Config) -> Vec<Check> {
     let check = |(of, name): (&String, &String)| {
         let subject = Subject { kind: NamedKind::Release, name, reference: of };
         let file = format!("{of}.{}.yaml", release.values_profile);
         let Some(text) = release.profile_values.get(&file) else {
-            return subject.failed(Aspect::Values, format!("the release carries no values of `{of}`"));
+            return subject.failed(Aspect::Values, format!("the release has no values of `{of}`"));
         };
         let expected = values_hash(text, &release.settings(&file, of, config), &release.images);
         match split_hash(name) {
@@ -60,7 +62,7 @@ fn hashes(release: &Release, config: &Config) -> Vec<Check> {
             _ => subject.not_checked(
                 Aspect::Values,
                 format!(
-                    "the hash of its text and of what is set in it is `{expected}`: another configuration may have been in force"
+                    "the present configuration gives the hash `{expected}`: the release may have been published with another configuration"
                 ),
             ),
         }
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_overlay_reads_what_the_appliance_makes() {
+    fn the_overlay_must_read_the_config_map_that_the_appliance_makes() {
         let (plain, name) = ("appliance-values-alga-core", hashed());
         assert_eq!(only(&outcomes(&release(&[("alga-core", &name)]), &name)), [Outcome::Ok, Outcome::Ok]);
         assert_eq!(only(&outcomes(&release(&[]), plain)), [Outcome::Ok]);
@@ -123,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_releases_values_is_somebody_elses() {
+    fn a_config_map_that_does_not_hold_values_of_the_release_is_not_checked() {
         for other in ["customer", "appliance-values-shared", "appliance-values-alga-core-more"] {
             assert_eq!(outcomes(&release(&[]), other), [], "{other}");
         }
     }
 
     #[test]
-    fn a_name_that_is_not_of_its_content_is_said_and_one_of_nothing_failed() {
+    fn a_name_with_another_hash_is_reported_and_a_name_without_values_fails() {
         let other = "appliance-values-alga-core-000000000000";
         let found = outcomes(&release(&[("alga-core", other)]), other);
         assert_eq!(only(&found), [Outcome::Ok, Outcome::NotChecked]);

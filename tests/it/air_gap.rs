@@ -1,5 +1,5 @@
-//! A release reaches customers without internet: out of the registry onto a disk, off the disk into their registry, and all that
-//! their cluster reads comes from there.
+//! A release crosses an air gap: from the registry to a disk, from the disk to the customer's registry. Everything that
+//! the customer's cluster reads comes from that registry.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::registry::Registry;
 use crate::support::release_with_images::{IMAGES, put};
 use crate::support::require;
 
-/// Everything below a directory that says `old` says `new`.
+/// Replaces `old` with `new` in everything below a directory.
 fn rename(directory: &Path, old: &str, new: &str) {
     for (name, bytes) in files_below(directory) {
         let Ok(text) = String::from_utf8(bytes) else { continue };
@@ -25,7 +25,7 @@ fn rename(directory: &Path, old: &str, new: &str) {
     }
 }
 
-/// 1.0.3 in nightly of `store`, with all images, some tools of its cron job, and redis of another registry.
+/// Publishes 1.0.3 to nightly of `store`, with all images, some tools of a cron job, and redis from another registry.
 fn published(source: &Source, store: &str, elsewhere: &Registry) {
     let overlay = source.path("ee/appliance/flux");
     rename(&overlay, "ghcr.io/nine-minds", store);
@@ -51,7 +51,7 @@ fn published(source: &Source, store: &str, elsewhere: &Registry) {
     source.publish(&[&arguments[..], &["--control-plane-archive", &plane]].concat()).ends(0);
 }
 
-/// By its version, and what it pulls is what the release names by digest.
+/// Pulls each chart by its version, and compares it with the digest in the release.
 fn helm_pulls_every_chart(helm: &Path, crane: &Path, source: &Source, to: &str, release: &serde_json::Value) {
     let home = source.path("home");
     let charts = release["charts"].as_object().expect("charts").iter();
@@ -69,7 +69,7 @@ fn helm_pulls_every_chart(helm: &Path, crane: &Path, source: &Source, to: &str, 
 }
 
 #[test]
-fn a_release_crosses_an_air_gap_and_nothing_in_the_cluster_names_where_it_came_from() {
+fn a_release_crosses_an_air_gap_and_nothing_in_the_cluster_names_its_origin() {
     let (Some(helm), Some(flux), Some(kubectl), Some(crane)) =
         (require("helm"), require("flux-artifact"), require("kubectl"), require("crane"))
     else {
@@ -84,7 +84,7 @@ fn a_release_crosses_an_air_gap_and_nothing_in_the_cluster_names_where_it_came_f
     alga(&["copy", "nightly", &archive, "--store", &from]).ends(0);
     drop((first, elsewhere));
 
-    // Another directory: the disk is carried, and nobody answers where it came from.
+    // The disk is mounted at another path, and the origin is not reachable.
     fs::create_dir(source.path("customer")).expect("a directory");
     fs::rename(source.path("disk/release.tar"), source.path("customer/release.tar")).expect("carried");
     let archive = format!("oci-archive:{}", source.path("customer/release.tar").display());
@@ -116,7 +116,7 @@ fn a_release_crosses_an_air_gap_and_nothing_in_the_cluster_names_where_it_came_f
         let text = object.to_string();
         assert!(origins.iter().all(|origin| !text.contains(origin)), "{text}");
     }
-    // What they pull is there.
+    // All these images exist in the registry.
     let pulled = ["alga-appliance-tools:1.4.0", "alga-psa-ee:62cdce38"].map(|image| format!("{to}/{image}"));
     let redis = format!("{to}/external/{}/library/redis:7.4.1-alpine", origins[1].replace(':', "_"));
     for image in pulled.iter().chain([&redis, &release["controlPlane"].as_str().expect("text").to_owned()]) {

@@ -1,4 +1,4 @@
-//! What the resolver remembers, and what it refuses.
+//! The state of the resolver, and the answers that it refuses.
 
 use alga_release::oci::{Location, Options, ReadStore};
 use alga_release::release::{ResolveError, Resolved, resolve as resolve_release};
@@ -41,7 +41,7 @@ impl Appliance {
         self.registry.tags(RELEASES)[tag].clone()
     }
 
-    /// Publishes a release, whatever is in it, and moves a channel to it under this number.
+    /// Publishes a release with this JSON, and moves a channel to it with this sequence number.
     fn put(&self, channel: &str, sequence: u64, json: &serde_json::Value) {
         put_release(&self.registry, "release", json, &serde_json::json!({}));
         put_release(&self.registry, channel, json, &record(channel, sequence, &self.tag("release")));
@@ -57,9 +57,9 @@ impl Appliance {
 }
 
 #[test]
-fn offline_the_state_answers_without_a_request() {
+fn an_offline_answer_comes_from_the_state_without_a_request() {
     let appliance = Appliance::new();
-    appliance.resolve("stable", &["--offline"]).ends(3).says(&["knows nothing"]);
+    appliance.resolve("stable", &["--offline"]).ends(3).says(&["the state has no release for"]);
     let online = appliance.resolve("stable", &[]).ends(0).stdout;
     let digest = alga_release::oci::Digest::of(online.as_bytes()).to_string();
     appliance.registry.clear_log();
@@ -75,20 +75,20 @@ fn offline_the_state_answers_without_a_request() {
 }
 
 #[test]
-fn the_state_answers_for_a_store_that_is_down_where_that_is_asked_for() {
+fn the_state_answers_for_an_unreachable_store_on_request() {
     let appliance = Appliance::new();
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
     appliance.down();
     appliance.resolve("stable", &[]).ends(75);
     appliance.resolve("stable", &["--fallback-to-state"]).ends(0).says(&["503", "answered from the state: 1.0.3"]);
     appliance.registry.heal();
-    // A store that answers, and badly, is not down.
+    // A store with a wrong answer is not unreachable.
     appliance.registry.fail(Fault::every("GET", "/blobs/", Action::CorruptBody));
     appliance.resolve("stable", &["--fallback-to-state"]).ends(1);
 }
 
 #[test]
-fn a_replay_is_refused_and_what_comes_after_it_is_followed() {
+fn a_replay_is_refused_and_a_later_move_is_followed() {
     let appliance = Appliance::new();
     let old = appliance.tag("stable");
     appliance.publish("1.0.4", "stable");
@@ -96,39 +96,39 @@ fn a_replay_is_refused_and_what_comes_after_it_is_followed() {
     assert_eq!(appliance.version("stable", &[]), "1.0.4");
     let state = appliance.read_state();
     appliance.registry.tag(RELEASES, "stable", &old);
-    let run = appliance.resolve("stable", &["--fallback-to-state"]).ends(3).says(&["move 1", "move 2", "replayed"]);
+    let run = appliance.resolve("stable", &["--fallback-to-state"]).ends(3).says(&["move 1", "move 2", "a replay"]);
     assert_eq!((run.stdout.as_str(), appliance.read_state()), ("", state.clone()));
     appliance.registry.tag(RELEASES, "stable", &new);
     assert_eq!(appliance.version("stable", &[]), "1.0.4");
-    assert_eq!(appliance.read_state(), state, "nothing new, nothing written");
-    // Without a state, and by its version, the old one may be had.
+    assert_eq!(appliance.read_state(), state, "an unchanged answer is not written");
+    // The old release can be read without a state, and by its version.
     assert_eq!(appliance.version("1.0.3", &[]), "1.0.3");
 }
 
 #[test]
-fn an_answer_without_a_record_is_refused_once_one_with_a_record_was_followed() {
+fn an_answer_without_a_record_is_refused_after_one_with_a_record() {
     let appliance = Appliance::new();
-    // As an older publisher's tool would: the release itself under the channel's tag.
+    // An older tool would put the release itself under the channel tag.
     let (recorded, bare) = (appliance.tag("stable"), appliance.tag("1.0.3"));
     appliance.registry.tag(RELEASES, "stable", &bare);
-    appliance.resolve("stable", &[]).ends(0).says(&["does not say which of its moves"]);
+    appliance.resolve("stable", &[]).ends(0).says(&["has no record of its move"]);
     appliance.registry.tag(RELEASES, "stable", &recorded);
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
     appliance.publish("1.0.4", "stable");
     appliance.registry.tag(RELEASES, "stable", &bare);
     let state = appliance.read_state();
     let run = appliance.resolve("stable", &["--fallback-to-state"]).ends(3);
-    let run = run.says(&["records no move", "move 1 ", "--accept-unrecorded"]);
+    let run = run.says(&["has no record of a move", "move 1 ", "--accept-unrecorded"]);
     assert_eq!((run.stdout.as_str(), appliance.read_state()), ("", state));
     assert_eq!(appliance.version("stable", &["--offline"]), "1.0.3");
-    // The name of another channel in the record makes it none of this one.
+    // A record with the name of another channel does not count for this channel.
     appliance.publish("1.0.4", "nightly");
     appliance.registry.tag(RELEASES, "stable", &appliance.tag("nightly"));
-    appliance.resolve("stable", &[]).ends(3).says(&["records no move"]);
+    appliance.resolve("stable", &[]).ends(3).says(&["has no record of a move"]);
 }
 
 #[test]
-fn an_answer_without_a_record_is_followed_where_that_is_accepted_and_the_state_says_so() {
+fn an_answer_without_a_record_is_followed_when_accepted_and_marked_in_the_state() {
     let appliance = Appliance::new();
     let first = appliance.tag("stable");
     appliance.publish("1.0.4", "stable");
@@ -142,17 +142,17 @@ fn an_answer_without_a_record_is_followed_where_that_is_accepted_and_the_state_s
         releases.into_values().next().expect("one")[key].clone()
     };
     assert_eq!((entry("unrecorded"), entry("sequence")), (true.into(), 2.into()));
-    // That one was accepted; an older answer with a record was not.
+    // That answer was accepted, but an older answer with a record was not.
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
     appliance.registry.tag(RELEASES, "stable", &first);
-    appliance.resolve("stable", &["--accept-unrecorded"]).ends(3).says(&["replayed"]);
+    appliance.resolve("stable", &["--accept-unrecorded"]).ends(3).says(&["a replay"]);
     appliance.publish("1.0.4", "stable");
     appliance.registry.tag(RELEASES, "stable", &appliance.tag("1.0.4"));
-    appliance.resolve("stable", &[]).ends(3).says(&["records no move"]);
+    appliance.resolve("stable", &[]).ends(3).says(&["has no record of a move"]);
 }
 
 #[test]
-fn a_channel_of_any_name_stays_one_when_an_answer_pretends_to_be_a_version() {
+fn a_channel_stays_a_channel_when_an_answer_claims_to_be_a_version() {
     let appliance = Appliance::new();
     let mut json = served(&appliance.registry, "1.0.3");
     appliance.put("edge", 7, &json);
@@ -160,14 +160,14 @@ fn a_channel_of_any_name_stays_one_when_an_answer_pretends_to_be_a_version() {
     let followed = appliance.tag("edge");
     assert_eq!(appliance.version("edge", &[]), "1.0.3");
     put_release(&appliance.registry, "edge", &json, &serde_json::json!({}));
-    appliance.resolve("edge", &[]).ends(3).says(&["records no move"]);
+    appliance.resolve("edge", &[]).ends(3).says(&["has no record of a move"]);
     appliance.registry.tag(RELEASES, "edge", &appliance.tag("stable"));
-    appliance.resolve("edge", &[]).ends(3).says(&["records no move"]);
+    appliance.resolve("edge", &[]).ends(3).says(&["has no record of a move"]);
     appliance.registry.tag(RELEASES, "edge", &followed);
     appliance.resolve("edge", &[]).ends(0);
 }
 
-/// The annotations of a move that serves a release.
+/// Returns the annotations of a move to a release.
 fn record(channel: &str, sequence: u64, release: &str) -> serde_json::Value {
     let key = |name: &str| format!("vnd.alga.appliance.channel.{name}");
     serde_json::json!({ key("name"): channel, key("sequence"): sequence.to_string(), key("release"): release,
@@ -175,7 +175,7 @@ fn record(channel: &str, sequence: u64, release: &str) -> serde_json::Value {
 }
 
 #[test]
-fn the_same_move_with_another_content_is_refused_and_the_current_one_stays() {
+fn the_same_move_with_other_content_is_refused() {
     let appliance = Appliance::new();
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
     let state = appliance.read_state();
@@ -186,7 +186,7 @@ fn the_same_move_with_another_content_is_refused_and_the_current_one_stays() {
 }
 
 #[test]
-fn a_jump_is_said_each_time_and_does_not_keep_later_moves_away() {
+fn a_jump_is_reported_each_time_and_does_not_block_later_moves() {
     let appliance = Appliance::new();
     let first = appliance.tag("stable");
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
@@ -221,9 +221,9 @@ fn a_channel_must_serve_the_release_that_its_record_names() {
     let foreign = foreign.to_string().into_bytes();
     appliance.registry.put_manifest(RELEASES, None, &digest_of(&foreign), text, &foreign);
     for (json, named, word) in [
-        (&other, release.clone(), "another JSON"),
+        (&other, release.clone(), "JSON differs from that release"),
         (&sound, absent, "404"),
-        (&sound, appliance.tag("edge"), "the manifest of a channel"),
+        (&sound, appliance.tag("edge"), "is a channel manifest"),
         (&sound, digest_of(&foreign), "is not a release"),
     ] {
         put_release(&appliance.registry, "stable", json, &record("stable", 2, &named));
@@ -231,15 +231,15 @@ fn a_channel_must_serve_the_release_that_its_record_names() {
         let run = run.says(&[&named, word]);
         assert_eq!(run.stdout, "");
         let run = appliance.resolve("stable", &["--offline"]).ends(3);
-        assert_eq!(run.stdout, "", "nothing of it is remembered");
+        assert_eq!(run.stdout, "", "the state is unchanged");
     }
-    // The value of `channel` is the channel's own.
+    // The value of `channel` may differ from the release.
     put_release(&appliance.registry, "stable", &moved, &record("stable", 2, &release));
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
 }
 
 #[test]
-fn what_is_refused_leaves_the_control_plane_that_runs() {
+fn a_refused_answer_keeps_the_running_control_plane() {
     let appliance = Appliance::new();
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
     let (state, store) = (appliance.read_state(), store(&appliance.registry));
@@ -253,31 +253,31 @@ fn what_is_refused_leaves_the_control_plane_that_runs() {
     appliance.put("stable", 1, &other);
     held("another release");
     put_release(&appliance.registry, "stable", &other, &record("stable", 2, &appliance.tag("1.0.3")));
-    held("another JSON");
+    held("JSON differs from that release");
     put_release(&appliance.registry, "stable", &other, &serde_json::json!({}));
-    held("records no move");
+    held("has no record of a move");
     appliance.put("stable", 0, &other);
-    held("replayed");
+    held("a replay");
     appliance.put("stable", 2, &other);
     let arguments = ["control-plane", "stable", "--store", &store, "--state", &appliance.state];
     resolve(&[&arguments[..], &["--running", "r.io/x:1"]].concat()).ends(0).prints(&["/evil@"]);
 }
 
 #[test]
-fn what_the_state_holds_takes_no_more_requests_than_the_manifest_and_the_release() {
+fn a_known_answer_takes_only_the_requests_for_manifest_and_release() {
     let appliance = Appliance::new();
     let requests = || {
         appliance.registry.clear_log();
         appliance.resolve("stable", &[]).ends(0);
         appliance.registry.lines()
     };
-    assert_eq!(requests().len(), 4, "a new one is compared with the release that it names");
+    assert_eq!(requests().len(), 4, "a new answer is compared with the release that it names");
     let again = requests();
     assert!(again.len() == 2 && again[0].ends_with("/manifests/stable") && again[1].contains("/blobs/"), "{again:?}");
 }
 
 #[test]
-fn one_failure_that_passes_is_retried_within_the_timeout() {
+fn a_transient_failure_is_retried_within_the_timeout() {
     let appliance = Appliance::new();
     let portal = Action::status(502, "<html><h1>Bad Gateway</h1></html>");
     for (part, action) in [
@@ -289,13 +289,13 @@ fn one_failure_that_passes_is_retried_within_the_timeout() {
         appliance.registry.fail(Fault::first("GET", part, action));
         assert_eq!(appliance.version("stable", &[]), "1.0.3", "{part}");
     }
-    // More than one is not outlasted for longer than the timeout.
+    // Repeated failures are not retried beyond the time limit.
     appliance.registry.fail(Fault::every("GET", "", portal));
     appliance.resolve("stable", &["--timeout", "1"]).ends(75).says(&["502"]);
 }
 
 #[test]
-fn another_channels_release_is_refused_where_that_is_asked_for() {
+fn a_release_of_another_channel_is_refused_on_request() {
     let appliance = Appliance::new();
     appliance.publish("1.0.4", "nightly");
     appliance.registry.tag(RELEASES, "stable", &appliance.tag("nightly"));
@@ -314,7 +314,7 @@ fn a_version_that_holds_another_release_is_refused() {
 }
 
 #[test]
-fn only_what_is_allowed_may_be_named() {
+fn a_release_may_name_only_allowed_registries() {
     let appliance = Appliance::new();
     let address = appliance.registry.address();
     assert_eq!(appliance.version("stable", &["--allow-registry", &address]), "1.0.3");
@@ -324,7 +324,7 @@ fn only_what_is_allowed_may_be_named() {
 }
 
 #[test]
-fn a_damaged_state_is_kept_aside_and_said() {
+fn a_damaged_state_is_renamed_and_reported() {
     let appliance = Appliance::new();
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
     let whole = appliance.read_state();
@@ -338,7 +338,7 @@ fn a_damaged_state_is_kept_aside_and_said() {
 }
 
 #[test]
-fn a_state_that_cannot_be_written_keeps_nobody_from_the_answer() {
+fn a_state_that_cannot_be_written_does_not_prevent_the_answer() {
     let appliance = Appliance::new();
     let store = store(&appliance.registry);
     let run = resolve(&["resolve", "stable", "--store", &store, "--state", "/proc/nowhere/state.json"]).ends(0);
@@ -346,7 +346,7 @@ fn a_state_that_cannot_be_written_keeps_nobody_from_the_answer() {
 }
 
 #[test]
-fn what_is_no_state_is_left_where_it_is() {
+fn a_file_that_is_not_a_state_is_left_in_place() {
     let appliance = Appliance::new();
     let pipe = appliance.source.path("pipe").display().to_string();
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
@@ -355,24 +355,26 @@ fn what_is_no_state_is_left_where_it_is() {
     let directory = appliance.source.path("ee").display().to_string();
     let store = store(&appliance.registry);
     for state in [&pipe, &null, &directory] {
-        resolve(&["resolve", "stable", "--store", &store, "--state", state]).ends(1).says(&[state, "not a file"]);
-        assert!(std::fs::symlink_metadata(state).is_ok(), "{state} is gone");
+        resolve(&["resolve", "stable", "--store", &store, "--state", state])
+            .ends(1)
+            .says(&[state, "expected a regular file"]);
+        assert!(std::fs::symlink_metadata(state).is_ok(), "{state} is missing");
     }
 }
 
 #[test]
-fn files_without_an_end_are_given_up() {
+fn files_without_an_end_are_refused() {
     let appliance = Appliance::new();
     let store = store(&appliance.registry);
     for (flag, limit) in [("--config", "1 MiB"), ("--ca-file", "4 MiB")] {
         let endless = resolving(&["resolve", "stable", "--store", &store, flag, "/dev/zero"]);
-        // Where it were read to its end, memory would be at its end first.
+        // A program that reads to the end would run out of memory first.
         run(&mut after("ulimit -v 1000000", &endless)).ends(9).says(&["/dev/zero", "larger than", limit]);
     }
 }
 
 #[test]
-fn every_reference_that_is_none_is_refused_before_a_request() {
+fn every_invalid_reference_is_refused_before_a_request() {
     let appliance = Appliance::new();
     appliance.registry.clear_log();
     for reference in ["../../x", "a b", "$(reboot)", "stable\n", "", "sha256:short", "a/b", ";", "stable?x=1"] {
@@ -381,7 +383,7 @@ fn every_reference_that_is_none_is_refused_before_a_request() {
     assert!(appliance.registry.lines().is_empty());
 }
 
-/// A release as small as one may be, in a registry that asks for tokens.
+/// The smallest possible release, in a registry that requires tokens.
 fn small(tls: bool) -> Registry {
     let registry = Registry::with(Setup { auth: Auth::Token { realm: None, user: None }, tls, ..Setup::default() });
     registry.publish(RELEASES);
@@ -398,7 +400,7 @@ fn small(tls: bool) -> Registry {
     registry
 }
 
-/// As the program asks, in this process: thousands of programs would take too long.
+/// Resolves in this process, because thousands of processes would take too long.
 fn ask(registry: &Registry) -> Result<Resolved, ResolveError> {
     let location = Location::parse(&format!("{}/org", registry.url()), false).expect("a location");
     let options = Options { ca: registry.certificates(), ..Options::default() };
@@ -410,14 +412,14 @@ fn ask(registry: &Registry) -> Result<Resolved, ResolveError> {
 }
 
 #[test]
-fn cut_at_each_byte_no_answer_is_taken_for_a_whole_one() {
+fn an_answer_that_is_cut_at_any_byte_is_refused() {
     let registry = small(false);
     let whole = ask(&registry).expect("a release");
     for part in ["/token", "/manifests/", "/blobs/"] {
         let mut cut = 0;
         loop {
             registry.heal();
-            // The first manifest request is answered by where to get a token.
+            // The first manifest request gets a challenge for a token.
             registry.fail(Fault::every("GET", part, Action::Reset(cut)));
             match ask(&registry) {
                 Err(_) => cut += 1,
@@ -431,14 +433,14 @@ fn cut_at_each_byte_no_answer_is_taken_for_a_whole_one() {
         for missing in 1..=cut {
             registry.heal();
             registry.fail(Fault::every("GET", part, Action::Truncate(missing)));
-            // As many bytes as the body has, and more, leave none of it.
+            // For sizes of the whole body and more, no byte is left.
             assert!(ask(&registry).is_err(), "{part}: {missing} bytes less");
         }
     }
 }
 
 #[test]
-fn over_tls_with_tokens_no_misbehaviour_gives_a_wrong_release() {
+fn no_failure_over_tls_with_tokens_gives_a_wrong_release() {
     let registry = small(true);
     let whole = ask(&registry).expect("a release");
     let html = Action::Status(200, vec![("Content-Type".to_owned(), "text/html".to_owned())], b"<html>".to_vec());

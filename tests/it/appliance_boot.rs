@@ -1,4 +1,4 @@
-//! The boot script of the documentation, run by a shell with a cluster that is played by two scripts.
+//! The boot script in the documentation, run by a shell. Two scripts play the cluster.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +14,7 @@ use crate::support::root;
 
 const BAKED: &str = "localhost/alga-appliance-control-plane:baked";
 
-/// Writes down what it is asked, and answers from files.
+/// A `kubectl` that records its arguments and answers from files.
 const KUBECTL: &str = r#"#!/bin/sh
 printf 'kubectl %s\n' "$*" >>"$FAKE/log"
 case "$*" in
@@ -73,7 +73,7 @@ impl Machine {
         fs::write(self.path(name), text).expect("written");
     }
 
-    /// Moves stable; the control plane of the release.
+    /// Publishes a release to stable. Returns its control-plane image.
     fn publish(&self, version: &str) -> String {
         let size = version.bytes().map(usize::from).sum();
         let digest = put(&self.registry, "org/alga-appliance-control-plane", None, &Image::new("amd64", &[size]));
@@ -99,7 +99,7 @@ impl Machine {
         fs::read_to_string(self.path("log")).expect("a log").lines().map(ToOwned::to_owned).collect()
     }
 
-    /// What of this was done, in its order.
+    /// Returns the recorded commands that contain these words, in order.
     fn did(&self, words: &[&str]) -> Vec<String> {
         let hit = |line: &String| words.iter().any(|word| line.contains(word));
         self.log().into_iter().filter(hit).collect()
@@ -107,7 +107,7 @@ impl Machine {
 }
 
 #[test]
-fn the_release_is_applied_in_its_order_and_the_control_plane_rolled() {
+fn the_release_is_applied_in_order_and_the_control_plane_is_updated() {
     let machine = Machine::new();
     let image = machine.publish("1.0.3");
     machine.boot().ends(0);
@@ -125,7 +125,7 @@ fn the_release_is_applied_in_its_order_and_the_control_plane_rolled() {
 }
 
 #[test]
-fn values_that_changed_under_their_name_are_looked_at_once_all_is_ready() {
+fn changed_values_are_reconciled_after_everything_is_ready() {
     let machine = Machine::new();
     machine.publish("1.0.3");
     machine.answers("before", "3");
@@ -141,7 +141,7 @@ fn values_that_changed_under_their_name_are_looked_at_once_all_is_ready() {
 }
 
 #[test]
-fn values_of_no_release_are_removed_once_the_new_one_is_ready_and_not_before() {
+fn unused_values_are_removed_only_after_the_new_release_is_ready() {
     let machine = Machine::new();
     machine.source.write("alga-release.yaml", "valuesNames: hashed\n");
     machine.publish("1.0.3");
@@ -153,7 +153,7 @@ fn values_of_no_release_are_removed_once_the_new_one_is_ready_and_not_before() {
     machine.boot().ends(0);
     let deleted = "kubectl delete configmap -n alga-system appliance-values-alga-core-000000000000";
     assert_eq!(machine.did(&["delete", "annotate"]), [deleted]);
-    // What the release names stays.
+    // Values that the release names stay.
     let applied = fs::read_to_string(machine.path("applied")).expect("objects");
     let name = applied.lines().find_map(|line| line.strip_prefix("  name: appliance-values-")).expect("a name");
     machine.answers("maps", &format!("alga-system appliance-values-{}\n", name.trim_matches('"')));
@@ -162,7 +162,7 @@ fn values_of_no_release_are_removed_once_the_new_one_is_ready_and_not_before() {
 }
 
 #[test]
-fn without_a_registry_nothing_is_touched_and_with_a_state_the_same_is_applied() {
+fn without_a_registry_the_state_is_applied_or_nothing_changes() {
     let machine = Machine::new();
     let image = machine.publish("1.0.3");
     machine.registry.fail(Fault::every("GET", "", Action::status(503, "")));
@@ -179,14 +179,14 @@ fn without_a_registry_nothing_is_touched_and_with_a_state_the_same_is_applied() 
 }
 
 #[test]
-fn an_image_that_cannot_be_pulled_or_does_not_come_up_leaves_what_ran() {
+fn an_image_that_does_not_start_leaves_the_running_one() {
     let machine = Machine::new();
     let image = machine.publish("1.0.3");
     machine.answers("running", "ghcr.io/x/control-plane@sha256:aa");
     machine.answers("pull", "1");
     machine.boot().ends(0).says(&["cannot be pulled"]);
     assert!(machine.did(&["set image"]).is_empty());
-    // It is on the machine: nothing needs to be pulled.
+    // The image is on the machine, so it needs no pull.
     machine.answers("images", &image);
     machine.answers("rollout", "1");
     machine.boot().ends(1).says(&["does not come up"]);
@@ -199,7 +199,7 @@ fn an_image_that_cannot_be_pulled_or_does_not_come_up_leaves_what_ran() {
 }
 
 #[test]
-fn what_cannot_be_applied_stops_before_anything_is_removed() {
+fn a_failed_apply_stops_before_anything_is_removed() {
     let machine = Machine::new();
     machine.publish("1.0.3");
     machine.answers("maps", "alga-system appliance-values-old\n");
@@ -223,15 +223,15 @@ fn a_second_boot_applies_the_same_and_moves_nothing() {
 }
 
 #[test]
-fn a_cluster_that_stops_answering_midway_keeps_its_old_values() {
+fn a_cluster_that_stops_answering_keeps_its_old_values() {
     let machine = Machine::new();
     machine.publish("1.0.3");
     machine.answers("maps", "alga-system appliance-values-old\n");
     machine.answers("before", "3");
     machine.answers("list", "1");
     machine.boot().ends(1).says(&["not ready"]);
-    assert_eq!(machine.did(&["apply", "annotate", "delete"]).len(), 1, "applied, and nothing after it");
-    // By the next boot the values are the new ones: the releases are asked all the same, once.
+    assert_eq!(machine.did(&["apply", "annotate", "delete"]).len(), 1, "nothing happens after the apply");
+    // At the next boot the values are already the new ones. The releases are reconciled nevertheless, once.
     machine.answers("list", "0");
     machine.answers("before", "7");
     machine.boot().ends(0);

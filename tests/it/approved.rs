@@ -1,5 +1,5 @@
-//! An approval binds what will be true, not what is left to do: a run that was killed, or that finished before anybody heard of
-//! it, is repeated under the same approval and finishes, or finds nothing to do.
+//! An approval binds the state after a plan, not the writes that are left. A run that was killed, or whose result was
+//! lost, can be repeated under the same approval. It completes the work or finds nothing to do.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,10 +13,11 @@ use crate::support::programs::{Run, release, run};
 use crate::support::published::{RELEASES, record, state, store, writes};
 use crate::support::registry::{Action, Fault, Gate, Registry, Setup};
 
-/// The name under which every registry of these tests is read: digests and approvals are the same wherever the registry listens.
+/// The prefix of every registry in these tests, so that digests and approvals do not depend on the port of the
+/// registry.
 const PREFIX: [&str; 2] = ["--prefix", "registry.example.com/org"];
 
-/// A command that reads the configuration of `tree`, and fails at once when a registry does.
+/// Returns a command that reads the configuration of `tree` and does not retry.
 fn command(tree: &Path, arguments: &[&str]) -> Command {
     let mut command = release();
     command.current_dir(tree).args(arguments).args(["--retry-for", "0"]).stdin(Stdio::null());
@@ -30,7 +31,7 @@ fn publishing(tree: &Path, store: &str, version: &str, more: &[&str]) -> Command
     command
 }
 
-/// A planted tree, and a registry whose nightly serves 1.0.4 of it and whose stable serves 1.0.3.
+/// A source tree, and a registry whose nightly serves 1.0.4 of the tree and whose stable serves 1.0.3.
 fn with_two_channels() -> (tempfile::TempDir, Registry) {
     let (directory, registry) = (tempfile::tempdir().expect("a temporary directory"), Registry::start());
     plant(directory.path(), ["chart-1", "chart-2"]);
@@ -57,7 +58,7 @@ fn rolling_back(tree: &Path, store: &str, more: &[&str]) -> Command {
     command
 }
 
-/// A dry run's report, and the flags that bind the real run to it.
+/// Returns the report of a dry run, and the flags that bind the real run to it.
 fn approve(mut command: Command) -> (Value, Vec<String>) {
     let report = run(command.args(["--dry-run", "--output", "json"])).ends(0).json();
     let plan = report["planDigest"].as_str().expect("a digest").to_owned();
@@ -74,7 +75,8 @@ fn has_nothing_to_do(run: Run) {
     assert!(run.stdout.starts_with("nothing to do"), "{}", run.stdout);
 }
 
-/// Kills `command` at each request of `registry`, before and after it was done, and each time repeats it under its approval.
+/// Kills `command` at each request to `registry`, before and after its execution, and repeats the command each time
+/// under its approval.
 fn killed_and_repeated(registry: &Registry, channel: &str, command: impl Fn(&str, &[&str]) -> Command + Sync) {
     let (_, flags) = approve(command(&store(registry), &[]));
     let approved = words(&flags);
@@ -93,7 +95,7 @@ fn killed_and_repeated(registry: &Registry, channel: &str, command: impl Fn(&str
         let now = served(&registry, channel);
         assert_eq!((&now.version, &now.release), (&after.version, &after.release), "{what}");
         assert_eq!(now.chain[1..], chain_before[..], "{what}: one move");
-        assert_eq!(now.chain[0].1, after.chain[0].1, "{what}: the interrupted move keeps its number");
+        assert_eq!(now.chain[0].1, after.chain[0].1, "{what}: the interrupted move keeps its sequence number");
         assert_eq!(kept_alive(&registry, channel), kept_alive(&undisturbed, channel), "{what}: one announcement");
         has_nothing_to_do(run(&mut command(&at, &approved)));
     });
@@ -101,19 +103,19 @@ fn killed_and_repeated(registry: &Registry, channel: &str, command: impl Fn(&str
 }
 
 #[test]
-fn a_promotion_that_was_killed_at_any_request_finishes_under_the_same_approval() {
+fn a_promotion_killed_at_any_request_finishes_under_the_same_approval() {
     let (tree, registry) = with_two_channels();
     killed_and_repeated(&registry, "stable", |store, more| promoting(tree.path(), store, more));
 }
 
 #[test]
-fn a_rollback_that_was_killed_at_any_request_finishes_under_the_same_approval() {
+fn a_rollback_killed_at_any_request_finishes_under_the_same_approval() {
     let (tree, registry) = with_two_channels();
     killed_and_repeated(&registry, "nightly", |store, more| rolling_back(tree.path(), store, more));
 }
 
 #[test]
-fn a_publication_that_was_killed_at_any_request_finishes_under_the_same_approval() {
+fn a_publication_killed_at_any_request_finishes_under_the_same_approval() {
     let (tree, registry) = with_two_channels();
     let publishing = |store: &str, more: &[&str]| {
         publishing(tree.path(), store, "1.0.5", &[&["--channel", "nightly"], more].concat())
@@ -122,7 +124,7 @@ fn a_publication_that_was_killed_at_any_request_finishes_under_the_same_approval
 }
 
 #[test]
-fn a_promotion_across_stores_that_was_killed_at_any_request_finishes_under_the_same_approval() {
+fn a_promotion_across_stores_killed_at_any_request_finishes_under_the_same_approval() {
     let (tree, origin) = with_two_channels();
     let from = store(&origin);
     let promoting = |to: &str, more: &[&str]| {
@@ -133,7 +135,7 @@ fn a_promotion_across_stores_that_was_killed_at_any_request_finishes_under_the_s
 }
 
 #[test]
-fn a_copy_with_a_channel_that_was_killed_at_any_request_finishes_under_the_same_approval() {
+fn a_copy_with_a_channel_killed_at_any_request_finishes_under_the_same_approval() {
     let (tree, origin) = with_two_channels();
     let from = store(&origin);
     let copying = |to: &str, more: &[&str]| {
@@ -145,12 +147,12 @@ fn a_copy_with_a_channel_that_was_killed_at_any_request_finishes_under_the_same_
 }
 
 #[test]
-fn an_approval_of_another_move_is_refused_also_where_the_channel_serves_the_release() {
+fn an_approval_of_another_move_is_refused_even_if_the_channel_serves_the_release() {
     let (tree, registry) = with_two_channels();
     let at = store(&registry);
     let (_, flags) = approve(promoting(tree.path(), &at, &[]));
     run(&mut promoting(tree.path(), &at, &words(&flags))).ends(0);
-    // The release leaves the channel and comes back: that is another move than the one that was approved.
+    // The channel leaves the release and returns to it, which is another move than the approved one.
     let back = ["rollback", "stable", "--to", "1.0.3", "--reason", "it fails", "--store", &at];
     run(command(tree.path(), &back).args(PREFIX)).ends(0);
     run(&mut promoting(tree.path(), &at, &words(&flags))).ends(3).says(&["changed since it was approved"]);
@@ -161,7 +163,7 @@ fn an_approval_of_another_move_is_refused_also_where_the_channel_serves_the_rele
 }
 
 #[test]
-fn a_refused_plan_says_what_differs_from_the_approved_one() {
+fn a_refused_plan_lists_the_differences_from_the_approved_one() {
     let (tree, registry) = with_two_channels();
     let at = store(&registry);
     let (report, flags) = approve(promoting(tree.path(), &at, &[]));
@@ -169,7 +171,7 @@ fn a_refused_plan_says_what_differs_from_the_approved_one() {
     std::fs::write(&file, report.to_string()).expect("written");
     let file = file.display().to_string();
     let before = registry.tags(RELEASES);
-    // Another release comes to nightly, with another chart.
+    // Nightly moves to another release with another chart.
     std::fs::write(tree.path().join("charts/chart-1/values.yaml"), "another: value\n").expect("written");
     let more = ["--channel", "nightly", "--chart-version", "stamped"];
     run(&mut publishing(tree.path(), &at, "1.0.5", &more)).ends(0);
@@ -180,10 +182,10 @@ fn a_refused_plan_says_what_differs_from_the_approved_one() {
         &format!("release: approved {}, now {}", before["1.0.4"], after["1.0.5"]),
         "reference registry.example.com/org/charts/chart-1: approved sha256:",
     ]);
-    // The digest alone says what this plan is.
+    // With only the digest, the error describes this plan.
     let refused = run(&mut promoting(tree.path(), &at, &words(&flags))).ends(3);
     refused.says(&[&format!("serves release {}", after["1.0.5"]), &before["stable"], "--approved"]);
-    // Somebody moves the channel itself.
+    // Another publisher moves the channel itself.
     run(&mut promoting(tree.path(), &at, &[])).ends(0);
     let now = registry.tags(RELEASES)["stable"].clone();
     let mut again = command(tree.path(), &["promote", "--from", "1.0.4", "--to", "stable", "--store", &at]);
@@ -194,12 +196,12 @@ fn a_refused_plan_says_what_differs_from_the_approved_one() {
     run(&mut rolling_back(tree.path(), &at, &[])).ends(0);
     run(&mut publishing(tree.path(), &at, "1.0.5", &more)).ends(0);
     let refused = run(&mut rolling_back(tree.path(), &at, &["--approved", &file])).ends(3);
-    refused.says(&["channel manifest that is replaced: approved", "sequence of the move: approved 4, now 6"]);
+    refused.says(&["replaced channel manifest: approved", "sequence of the move: approved 4, now 6"]);
     assert_eq!(registry.tags(RELEASES)["stable"], now);
 }
 
 #[test]
-fn a_file_that_is_not_the_report_of_a_dry_run_is_no_approval() {
+fn a_file_that_is_not_the_report_of_a_dry_run_is_not_an_approval() {
     let (tree, registry) = with_two_channels();
     let at = store(&registry);
     let (report, _) = approve(promoting(tree.path(), &at, &[]));
@@ -217,9 +219,9 @@ fn a_file_that_is_not_the_report_of_a_dry_run_is_no_approval() {
     run(&mut promoting(tree.path(), &at, &both)).ends(9).says(&["cannot be used with"]);
 }
 
-/// What the approval says is what the store holds and the channel serves in the end.
+/// The approval matches the final state of the store and the channel.
 #[test]
-fn an_approval_names_the_release_the_move_and_everything_that_the_release_names() {
+fn an_approval_contains_the_release_the_move_and_all_artifacts() {
     let (tree, registry) = with_two_channels();
     let at = store(&registry);
     let (report, flags) = approve(promoting(tree.path(), &at, &[]));
@@ -252,7 +254,7 @@ fn a_refused_promotion_writes_nothing_and_leaves_no_upload() {
     assert_eq!((written, registry.uploads(), state(&registry)), (0, 0, before), "{lines:#?}");
 }
 
-/// The first run was not killed: it is still on its way when the second one repeats it.
+/// The first run was not killed and is still running when the second one starts.
 #[test]
 fn two_runs_under_one_approval_make_one_move() {
     let (tree, registry) = with_two_channels();

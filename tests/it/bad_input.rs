@@ -49,12 +49,12 @@ fn a_release_that_the_cluster_or_the_resolver_would_refuse_is_refused() {
     let source = Source::new();
     let chart = std::fs::read_to_string(source.path("ee/helm/temporal/Chart.yaml")).expect("a chart");
     source.write("ee/helm/temporal/Chart.yaml", &chart.replace("name: temporal", "name: temporal_one"));
-    refused(&source, &[], &["ee/helm/temporal", "`temporal_one` is no name that a Kubernetes object may have"]);
+    refused(&source, &[], &["ee/helm/temporal", "invalid chart name `temporal_one`"]);
 
     let source = Source::new();
     let values = "ee/appliance/flux/profiles/single-node/values/huge.single-node.yaml";
     source.write(values, &format!("text: {}\n", "x".repeat(5 << 20)));
-    refused(&source, &[], &["more than resolvers read"]);
+    refused(&source, &[], &["resolvers read at most"]);
 
     for (key, word) in [("extraImages: [\"redis:7\"]", "sha256"), ("channels: [NAME]", "longer than 64")] {
         let source = Source::new();

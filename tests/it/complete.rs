@@ -1,4 +1,4 @@
-//! A channel moves only to a release whose bytes are there: every blob that the release needs is read or asked for before the move.
+//! A channel moves only to a complete release: every blob that the release needs is read or checked before the move.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ fn rollback(registry: &Registry, to: &str) -> Run {
     alga(&["rollback", "nightly", "--to", to, "--reason", "it fails", "--store", &store(registry)])
 }
 
-/// 1.0.3 and then 1.0.4 in nightly, with every image.
+/// A registry with 1.0.3 and then 1.0.4 in nightly, with every image.
 fn two_releases() -> Registry {
     let (source, registry) = complete();
     with_images(&source, &["1.0.4"]);
@@ -29,7 +29,7 @@ fn two_releases() -> Registry {
     registry
 }
 
-/// The blobs of the manifest under a tag.
+/// Returns the blobs of the manifest under a tag.
 fn blobs(registry: &Registry, repository: &str, tag: &str) -> BTreeSet<String> {
     let (_, bytes) = registry.manifest(repository, tag).expect("a manifest");
     let manifest: Value = serde_json::from_slice(&bytes).expect("JSON");
@@ -49,7 +49,7 @@ fn flipped(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn no_channel_moves_onto_bytes_that_are_gone_or_corrupted() {
+fn no_channel_moves_to_missing_or_corrupt_bytes() {
     let registry = two_releases();
     let before = state(&registry);
     let mut tried = 0;
@@ -64,7 +64,7 @@ fn no_channel_moves_onto_bytes_that_are_gone_or_corrupted() {
         for digest in blobs(&registry, repository, tag) {
             let bytes = registry.blob(repository, &digest).expect("a blob");
             let is_image = name.contains("image") || name.contains("plane");
-            // A registry vouches for the bytes of images, which are gigabytes: they are asked for.
+            // The blobs of images are gigabytes. A registry verifies them, so only their existence is checked.
             for corrupted in [None, Some(flipped(&bytes))].into_iter().take(if is_image { 1 } else { 2 }) {
                 match &corrupted {
                     None => registry.remove_blob(repository, &digest),
@@ -87,7 +87,7 @@ fn no_channel_moves_onto_bytes_that_are_gone_or_corrupted() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once_with_the_way_out() {
+fn all_problems_are_reported_at_once_with_advice() {
     let registry = two_releases();
     for (repository, tag) in
         [("org/charts/temporal", "0.1.0"), ("org/alga-appliance-config", "1.0.4"), ("org/alga-psa-ee", "62cdce38")]
@@ -101,7 +101,7 @@ fn everything_that_is_wrong_is_said_at_once_with_the_way_out() {
 }
 
 #[test]
-fn the_command_that_a_verification_names_mends_what_it_found() {
+fn the_command_in_the_advice_of_verify_repairs_the_problem() {
     let (source, registry) = complete();
     let verify = || alga(&["verify", "nightly", "--output", "json", "--store", &store(&registry)]);
     for (repository, tag) in
@@ -116,7 +116,7 @@ fn the_command_that_a_verification_names_mends_what_it_found() {
                 }
                 let report = verify().ends(3).json();
                 let checks = report["releases"][0]["checks"].as_array().expect("checks");
-                let help = checks.iter().find_map(|check| check["help"].as_str()).expect("a way out");
+                let help = checks.iter().find_map(|check| check["help"].as_str()).expect("the advice");
                 let command = help.split('`').nth(1).expect("a command");
                 let words = command.replace("VERSION", "1.0.3").replace("CHANNEL", "nightly");
                 let words: Vec<&str> = words.split(' ').collect();
@@ -146,8 +146,8 @@ fn each_manifest_and_each_blob_is_read_once_before_a_move() {
     }
     let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "{twice:#?}");
-    // Five charts with three contents each, two bundles with theirs, the release; the channels' manifests, contents and tags; the
-    // images with their blobs.
+    // Five charts with three contents each, two bundles and the release with theirs; manifests, contents and tags of
+    // the channels; the images with their blobs.
     assert!(counts.len() <= 45, "{}: {counts:#?}", counts.len());
     for repository in ["org/charts/sebastian", "org/alga-appliance-config", "org/alga-psa-ee"] {
         let tag = registry.tags(repository).into_keys().next_back().expect("a tag");
@@ -160,16 +160,17 @@ fn each_manifest_and_each_blob_is_read_once_before_a_move() {
 }
 
 #[test]
-fn every_byte_is_read_in_one_round_trip_behind_the_manifests() {
+fn every_byte_is_read_in_one_round_trip_after_the_manifests() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
-    // The channel's JSON comes first, which is the release's too; then five charts and the bundle, config and layer.
+    // The channel's JSON is first. It is also the release's JSON. Then come config and layer of five charts and the
+    // bundle.
     at_once_behind(&registry, ("/blobs/sha256:", 1), 12, || {
         promote(&registry, "nightly").ends(0);
     });
 }
 
-/// Verification and promotion refuse 1.0.3, and both say why.
+/// Checks that verification and promotion refuse 1.0.3 for the same reason.
 fn refused(registry: &Registry, words: &[&str]) {
     let verified = alga(&["verify", "1.0.3", "--output", "json", "--store", &store(registry)]).ends(3).json();
     let checks = verified["releases"][0]["checks"].as_array().expect("checks");
@@ -239,7 +240,7 @@ fn the_control_plane_and_the_images_are_container_images() {
     let unknown = put(&registry, repository, (IMAGE_CONFIG, unknown), (LAYER, b"of no platform"));
     for (digest, words) in [(attestation, "found a signature, an attestation"), (unknown, "found an attestation")] {
         plane(&digest);
-        refused(&registry, &["control plane controlPlane", &digest, words, "Publish another version"]);
+        refused(&registry, &["control plane controlPlane", &digest, words, "publish another version"]);
     }
     let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
     let chart = format!("{host}/org/charts/temporal@{chart}");
@@ -286,11 +287,11 @@ fn an_index_leads_to_a_bounded_number_of_manifests() {
     let manifest = json!({"mediaType": MANIFEST, "config": config, "layers": layers});
     let reference = format!("{}/{repository}@{}", registry.address(), put_manifest(&registry, repository, &manifest));
     rewrite_release(&registry, |release| release["controlPlane"] = reference.into());
-    refused(&registry, &["control plane controlPlane", "it names 3000 blobs, more than 2000"]);
+    refused(&registry, &["control plane controlPlane", "the image names 3000 blobs, and the limit is 2000"]);
 }
 
 #[test]
-fn the_images_of_a_release_run_on_one_platform() {
+fn the_images_of_a_release_must_run_on_one_platform() {
     let (_source, registry) = complete();
     let of = |name: &str, architecture: &str| {
         let repository = format!("org/{name}");
@@ -303,7 +304,7 @@ fn the_images_of_a_release_run_on_one_platform() {
         release["imageDigests"]["algaCore"] = core.into();
         release["controlPlane"] = plane.clone().into();
     });
-    refused(&registry, &["control plane controlPlane", &plane, "it is for linux/arm64, expected linux/amd64"]);
+    refused(&registry, &["control plane controlPlane", &plane, "the image is for linux/arm64, expected linux/amd64"]);
     let windows = r#"{"os":"windows","architecture":"amd64"}"#;
     let windows = put(&registry, "org/alga-psa-ee", (IMAGE_CONFIG, windows), (LAYER, b"of windows"));
     let windows = format!("{}/org/alga-psa-ee@{windows}", registry.address());
@@ -311,12 +312,12 @@ fn the_images_of_a_release_run_on_one_platform() {
         release["imageDigests"]["algaCore"] = windows.into();
         release["controlPlane"] = Value::Null;
     });
-    refused(&registry, &["image algaCore", "it is for windows/amd64"]);
-    // The way back is open: that release ran.
-    rollback(&registry, "1.0.3").ends(0).says(&["it is for windows/amd64"]);
+    refused(&registry, &["image algaCore", "the image is for windows/amd64"]);
+    // A rollback to this release is allowed, because the release ran before.
+    rollback(&registry, "1.0.3").ends(0).says(&["the image is for windows/amd64"]);
 }
 
-/// Lets 1.0.3 have a bundle with these files.
+/// Replaces the bundle of 1.0.3 by one with changed files.
 fn rebundle(registry: &Registry, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) {
     let repository = "org/alga-appliance-config";
     let (_, bytes) = registry.manifest(repository, "1.0.3").expect("a manifest");
@@ -335,7 +336,7 @@ fn rebundle(registry: &Registry, change: impl FnOnce(&mut BTreeMap<String, Vec<u
 }
 
 #[test]
-fn the_bundle_is_an_overlay_of_flux_without_git() {
+fn the_bundle_must_be_a_flux_overlay_without_git() {
     let (_source, registry) = complete();
     let git = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: alga-psa, namespace: flux-system}\n";
     rebundle(&registry, |files| {
@@ -343,7 +344,7 @@ fn the_bundle_is_an_overlay_of_flux_without_git() {
     });
     refused(&registry, &["bundle alga-appliance-config", "refers to a GitRepository", "base/git.yaml:1"]);
     rebundle(&registry, |files| files.retain(|path, _| !path.starts_with("base/")));
-    refused(&registry, &["bundle alga-appliance-config", "no directory `base`"]);
+    refused(&registry, &["bundle alga-appliance-config", "missing directory `base`"]);
     let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
     let (media_type, bytes) = registry.manifest("org/charts/temporal", &chart).expect("a manifest");
     registry.put_manifest("org/alga-appliance-config", Some("1.0.3"), &chart, &media_type, &bytes);
@@ -352,11 +353,11 @@ fn the_bundle_is_an_overlay_of_flux_without_git() {
         registry.put_blob("org/alga-appliance-config", &digest, &bytes);
     }
     rewrite_release(&registry, |release| release["config"]["digest"] = chart.into());
-    refused(&registry, &["bundle alga-appliance-config", "expected a bundle of Flux", "no directory `base`"]);
+    refused(&registry, &["bundle alga-appliance-config", "expected a Flux bundle", "missing directory `base`"]);
 }
 
 #[test]
-fn the_release_lists_every_chart_that_its_bundle_uses() {
+fn the_release_must_list_every_chart_that_its_bundle_uses() {
     let (_source, registry) = complete();
     let json = served(&registry, "1.0.3");
     let without = |release: &mut Value, name: &str| {
@@ -366,18 +367,18 @@ fn the_release_lists_every_chart_that_its_bundle_uses() {
     };
     for name in ["temporal", "cert-manager"] {
         rewrite_release(&registry, |release| without(release, name));
-        refused(&registry, &[&format!("chart {name} base/"), "the release does not list it"]);
+        refused(&registry, &[&format!("chart {name} base/"), "the release does not list the chart"]);
         rewrite_release(&registry, |release| *release = json.clone());
     }
     rewrite_release(&registry, |release| {
         release["charts"] = json!({});
         release.as_object_mut().expect("an object").remove("chartDigests");
     });
-    refused(&registry, &["release 1.0.3", "the release lists no charts, and the bundle has 7 HelmReleases"]);
+    refused(&registry, &["release 1.0.3", "the release lists no charts, but the bundle has 7 HelmReleases"]);
 }
 
 #[test]
-fn a_version_that_cannot_be_shown_is_refused() {
+fn a_version_with_unprintable_characters_is_refused() {
     let (_source, registry) = complete();
     rewrite_release(&registry, |release| {
         release["charts"]["cert-manager"] = "v1.16.2\u{1b}[2K".into();
@@ -392,7 +393,7 @@ fn a_version_that_cannot_be_shown_is_refused() {
 }
 
 #[test]
-fn a_chart_is_the_one_that_the_release_says() {
+fn a_chart_must_have_the_name_and_version_in_the_release() {
     let (_source, registry) = complete();
     let (from, to) = ("org/charts/temporal-worker", "org/charts/temporal");
     let digest = registry.tags(from)["0.1.0"].clone();
@@ -402,6 +403,7 @@ fn a_chart_is_the_one_that_the_release_says() {
         registry.put_blob(to, &blob, &registry.blob(from, &blob).expect("a blob"));
     }
     rewrite_release(&registry, |release| release["chartDigests"]["temporal"] = digest.clone().into());
-    let words = ["chart temporal", &digest, "Chart.yaml says temporal-worker 0.1.0, the release says temporal 0.1.0"];
+    let words =
+        ["chart temporal", &digest, "Chart.yaml has temporal-worker 0.1.0, expected temporal 0.1.0 as in the release"];
     refused(&registry, &words);
 }

@@ -1,4 +1,5 @@
-//! The boot decision from outside: one reference or nothing, success always, in time whatever the network does.
+//! The boot decision as a program: it prints one reference or nothing, and it succeeds in time whatever the network
+//! does.
 
 use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
@@ -22,7 +23,7 @@ fn registry(source: &Source) -> Registry {
     registry
 }
 
-/// Moves stable to a release with another control plane; its reference.
+/// Moves stable to a release with another control plane. Returns its reference.
 fn move_to(source: &Source, registry: &Registry, version: &str, image: &str) -> String {
     let size = image.bytes().map(usize::from).sum();
     let digest = put(registry, PLANE, None, &Image::new("amd64", &[size]));
@@ -39,7 +40,7 @@ fn decide(registry: &Registry, running: &str, more: &[&str]) -> Run {
 }
 
 #[test]
-fn the_channels_image_is_printed_and_nothing_else() {
+fn only_the_image_of_the_channel_is_printed() {
     let source = Source::new();
     let registry = Registry::start();
     let pinned = move_to(&source, &registry, "1.0.3", "one");
@@ -51,7 +52,7 @@ fn the_channels_image_is_printed_and_nothing_else() {
 }
 
 #[test]
-fn whatever_fails_what_runs_is_held() {
+fn any_failure_keeps_the_running_image() {
     let source = Source::new();
     let registry = registry(&source);
     let html = || {
@@ -76,7 +77,7 @@ fn whatever_fails_what_runs_is_held() {
         Action::Redirect("file:///etc/passwd".to_owned()),
     ] {
         for part in ["/manifests/", "/blobs/"] {
-            // What a blob is, its own digest says, whatever the header claims.
+            // A blob is verified by its own digest, whatever the header claims.
             if part == "/blobs/" && matches!(action, Action::WrongDigestHeader) {
                 continue;
             }
@@ -84,13 +85,13 @@ fn whatever_fails_what_runs_is_held() {
             registry.fail(Fault::every("GET", part, action.clone()));
             let run = decide(&registry, RUNNING, &[]);
             assert_eq!(run.stdout, "", "{part} {action:?}: {}", run.stderr);
-            assert!(run.stderr.contains("what runs stays"), "{}", run.stderr);
+            assert!(run.stderr.contains("the running image stays"), "{}", run.stderr);
         }
     }
 }
 
 #[test]
-fn nothing_runs_and_nothing_answers_what_came_with_the_machine_runs() {
+fn the_baseline_starts_when_nothing_runs_and_nothing_answers() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     let store = format!("{free}/org");
     let ask = |running: &str| {
@@ -105,7 +106,7 @@ fn nothing_runs_and_nothing_answers_what_came_with_the_machine_runs() {
 }
 
 #[test]
-fn a_replayed_answer_moves_nothing_and_a_rollback_does() {
+fn a_replayed_answer_changes_nothing_but_a_rollback_does() {
     let source = Source::new();
     let registry = Registry::start();
     let state = source.path("state.json").display().to_string();
@@ -123,7 +124,7 @@ fn a_replayed_answer_moves_nothing_and_a_rollback_does() {
 }
 
 #[test]
-fn the_last_image_that_was_followed_runs_when_it_is_there_and_nothing_better_does() {
+fn the_last_followed_image_runs_if_it_is_present_and_nothing_better_runs() {
     let source = Source::new();
     let registry = Registry::start();
     let state = source.path("state.json").display().to_string();
@@ -138,12 +139,12 @@ fn the_last_image_that_was_followed_runs_when_it_is_there_and_nothing_better_doe
     assert_eq!(offline(BAKED, &["--present", BAKED]), "");
     assert_eq!(offline("", &["--present", BAKED]), format!("{BAKED}\n"));
     assert_eq!(offline(RUNNING, &["--present", &pinned]), "");
-    // Nor when this appliance no longer takes images from there.
+    // The image does not run either if the appliance does not allow its registry any more.
     assert_eq!(offline(BAKED, &["--present", &pinned, "--allow-registry", "ghcr.io"]), "");
 }
 
 #[test]
-fn nothing_that_is_wrong_on_the_command_line_keeps_a_machine_from_booting() {
+fn a_wrong_command_line_does_not_prevent_booting() {
     for arguments in [
         &["control-plane"][..],
         &["control-plane", "../../x"],
@@ -159,13 +160,13 @@ fn nothing_that_is_wrong_on_the_command_line_keeps_a_machine_from_booting() {
         assert_eq!(run.stdout, "", "{arguments:?}");
         assert!(!run.stderr.is_empty(), "{arguments:?}");
     }
-    // What cannot be asked leaves what came with the machine.
+    // An invalid store leaves the baseline.
     let run = resolve(&["control-plane", "../../x", "--baseline", BAKED]).ends(0);
     assert_eq!(run.stdout, format!("{BAKED}\n"));
 }
 
 #[test]
-fn a_network_that_swallows_everything_is_given_up() {
+fn a_network_without_answers_causes_a_time_out() {
     let source = Source::new();
     let registry = registry(&source);
     let drip = Action::Drip(Duration::from_millis(50));
@@ -174,9 +175,9 @@ fn a_network_that_swallows_everything_is_given_up() {
     for (action, word) in actions {
         registry.heal();
         registry.fail(Fault::every("GET", "", action));
-        decide(&registry, RUNNING, &["--timeout", "0.3"]).says(&[word, "what runs stays"]);
+        decide(&registry, RUNNING, &["--timeout", "0.3"]).says(&[word, "the running image stays"]);
     }
-    // Nobody ever accepts: the connection stands in the queue of the listener.
+    // The server never accepts, so the connection stays in the queue of the listener.
     let deaf = TcpListener::bind("127.0.0.1:0").expect("a port");
     let store = format!("{}/org", deaf.local_addr().expect("an address"));
     let run =
@@ -185,9 +186,9 @@ fn a_network_that_swallows_everything_is_given_up() {
 }
 
 #[test]
-fn names_that_nobody_looks_up_are_not_waited_for() {
+fn a_name_server_without_answers_does_not_delay_the_exit() {
     let Some(unshare) = require("unshare") else { return };
-    // It hears every question and answers none.
+    // The name server receives every question and answers none.
     let Ok(deaf) = UdpSocket::bind("127.0.0.77:53") else {
         return missing("a socket of the port of name servers needs root");
     };
@@ -199,7 +200,7 @@ fn names_that_nobody_looks_up_are_not_waited_for() {
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(["-m", "sh", "-c"]);
     command.args(["mount --bind \"$1\" /etc/resolv.conf && shift && exec timeout 60 \"$@\"", "sh"]);
     command.arg(source.path("resolv.conf")).arg(asking.get_program()).args(asking.get_args());
-    let held = run(&mut command).ends(0).says(&["did not answer within 0.5 s", "what runs stays"]);
+    let held = run(&mut command).ends(0).says(&["did not answer within 0.5 s", "the running image stays"]);
     assert_eq!(held.stdout, "");
     let mut question = [0; 512];
     deaf.set_nonblocking(true).expect("a socket");

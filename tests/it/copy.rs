@@ -1,4 +1,5 @@
-//! A whole release goes from store to store: every digest stays, or bundle and release are rewritten; only what is missing moves.
+//! Copies of a whole release between stores: every digest stays, or bundle and release are rewritten. Only missing
+//! content is sent.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ fn copy(from: &str, reference: &str, to: &str, more: &[&str]) -> Run {
     alga(&[&["copy", reference, to, "--store", from], more].concat())
 }
 
-/// Every tag below `org/`, but for those of channels.
+/// Returns every tag below `org/` except channel tags.
 fn versions(registry: &Registry) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut all = state(registry);
     for tags in all.values_mut() {
@@ -32,13 +33,17 @@ fn digest<'a>(json: &'a Value, pointer: &str) -> &'a str {
 }
 
 #[test]
-fn a_directory_holds_all_of_a_release_and_every_digest_stays() {
+fn a_directory_has_all_of_a_release_with_the_same_digests() {
     let (registry, elsewhere) = (Registry::start(), Registry::start());
     let (source, redis) = release(&registry, &elsewhere);
     let (from, to) = (store(&registry), source.layout());
     let copied = copy(&from, "nightly", &to, &["--output", "json"]).ends(0).json();
     assert_eq!(copied["digest"].as_str(), registry.tags(RELEASES).get("1.0.3").map(String::as_str));
-    assert_eq!(copied["left"].as_array().map(Vec::len), Some(1), "cert-manager's chart is somebody else's: {copied:#}");
+    assert_eq!(
+        copied["left"].as_array().map(Vec::len),
+        Some(1),
+        "cert-manager's chart is from another publisher: {copied:#}"
+    );
     for (repository, tag) in IMAGES {
         let index = std::fs::read_to_string(source.store().join(repository).join("index.json")).expect("an index");
         assert!(index.contains(&registry.tags(&format!("org/{repository}"))[tag]), "{index}");
@@ -46,18 +51,18 @@ fn a_directory_holds_all_of_a_release_and_every_digest_stays() {
     let kept = format!("_external/{}/library/redis", elsewhere.address().replace(':', "_"));
     let index = std::fs::read_to_string(source.store().join(kept).join("index.json")).expect("an index");
     assert!(index.contains(&redis) && index.contains("7.4.1-alpine"), "{index}");
-    // Channels do not come along by themselves.
+    // Channels are only copied on request.
     let releases = std::fs::read_to_string(source.store().join("alga-appliance-release/index.json")).expect("an index");
     assert!(!releases.contains("nightly"), "{releases}");
     alga(&["verify", "1.0.3", "--store", &to, "--offline"]).ends(0);
-    // Once more reads alone.
+    // A second copy only reads.
     let before = files_below(&source.store());
     copy(&from, "1.0.3", &to, &[]).ends(0).prints(&["nothing to do"]);
     assert_eq!(files_below(&source.store()), before);
 }
 
 #[test]
-fn an_archive_is_the_same_whenever_and_from_wherever_it_is_written() {
+fn an_archive_does_not_depend_on_the_time_and_the_source_of_the_copy() {
     let (registry, elsewhere) = (Registry::start(), Registry::start());
     let (source, _) = release(&registry, &elsewhere);
     let archive = |name: &str| format!("oci-archive:{}", source.path(name).display());
@@ -73,19 +78,19 @@ fn an_archive_is_the_same_whenever_and_from_wherever_it_is_written() {
 }
 
 #[test]
-fn a_second_registry_with_the_same_prefix_path_holds_the_same_tags() {
+fn a_second_registry_with_the_same_prefix_path_has_the_same_tags() {
     let (registry, elsewhere, target) = (Registry::start(), Registry::start(), Registry::start());
     let (_source, redis) = release(&registry, &elsewhere);
     let copied = copy(&store(&registry), "nightly", &store(&target), &["--output", "json"]).ends(0).json();
     let control_plane = "org/alga-appliance-control-plane".to_owned();
     let mut expected = versions(&registry);
-    // The release knows its control plane by its digest alone: the release's version is the tag that keeps it.
+    // The release names its control plane only by digest, so the release's version is the tag that keeps the image.
     let plane = expected[&control_plane]["cp-1"].clone();
     expected.insert(control_plane, BTreeMap::from([("1.0.3".to_owned(), plane)]));
     assert_eq!(versions(&target), expected);
     let left: Vec<&str> =
         copied["left"].as_array().expect("a list").iter().map(|left| digest(left, "/reference")).collect();
-    assert!(left.iter().any(|left| left.ends_with(&redis)), "a registry keeps its own: {left:?}");
+    assert!(left.iter().any(|left| left.ends_with(&redis)), "a registry keeps only its own images: {left:?}");
     target.clear_log();
     copy(&store(&registry), "1.0.3", &store(&target), &[]).ends(0).prints(&["nothing to do"]);
     assert_eq!(writes(&target), 0);
@@ -132,7 +137,7 @@ fn a_channel_of_another_prefix_needs_a_rewritten_release() {
     target.clear_log();
     copy(&archive, "1.0.3", &to, &rewriting).ends(0).prints(&["nothing to do"]);
     assert_eq!(writes(&target), 0);
-    // The same bytes, wherever they are written.
+    // The bytes do not depend on the target.
     let rewritten = |directory: &str| {
         let to = format!("oci-layout:{}", source.path(directory).display());
         let prefix = format!("--rewrite-prefix={}/mirror", target.address());
@@ -143,7 +148,7 @@ fn a_channel_of_another_prefix_needs_a_rewritten_release() {
 }
 
 #[test]
-fn signatures_come_along_and_are_found_where_no_registry_lists_them() {
+fn signatures_are_copied_and_found_without_the_referrers_api() {
     let (registry, elsewhere) = (Registry::start(), Registry::start());
     let (source, _) = release(&registry, &elsewhere);
     let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
@@ -176,7 +181,7 @@ fn signatures_come_along_and_are_found_where_no_registry_lists_them() {
         target.clear_log();
         copy(&layout, "1.0.3", &store(&target), &[]).ends(0).prints(&["nothing to do"]);
         assert_eq!(writes(&target), 0);
-        // One that came later comes later.
+        // A signature that was added later is copied later.
         let late = refer(&target, "org/charts/temporal", &chart, "application/vnd.example.late.v1");
         if lists {
             let back = format!("oci-layout:{}", source.path("back").display());
@@ -188,7 +193,7 @@ fn signatures_come_along_and_are_found_where_no_registry_lists_them() {
 }
 
 #[test]
-fn one_platform_of_an_image_is_enough_for_a_disk() {
+fn one_platform_of_an_image_is_enough_for_a_directory() {
     let (registry, elsewhere) = (Registry::start(), Registry::start());
     let (source, _) = release(&registry, &elsewhere);
     let layout = source.layout();
@@ -204,7 +209,7 @@ fn one_platform_of_an_image_is_enough_for_a_disk() {
         6,
         "they share their layer"
     );
-    // The rest comes later.
+    // The other platforms are copied later.
     copy(&store(&registry), "nightly", &layout, &[]).ends(0);
     assert_eq!(files_below(&plane.join("blobs/sha256")).len(), 6, "they share their layer");
     let none = copy(&store(&registry), "nightly", &layout, &["--platform", "linux/s390x"]).ends(3);
@@ -212,16 +217,16 @@ fn one_platform_of_an_image_is_enough_for_a_disk() {
 }
 
 #[test]
-fn images_stay_where_they_are_when_they_shall() {
+fn without_images_copies_no_images() {
     let (registry, elsewhere) = (Registry::start(), Registry::start());
     let (source, _) = release(&registry, &elsewhere);
     let copied = copy(&store(&registry), "nightly", &source.layout(), &["--without-images"]).ends(0);
-    copied.says(&["not copied: image algaCore", "it was asked to leave the images"]);
+    copied.says(&["not copied: image algaCore", "the copy excludes images"]);
     assert!(!source.store().join("alga-psa-ee").exists() && !source.store().join("_external").exists());
 }
 
 #[test]
-fn a_release_of_which_something_is_gone_is_refused_and_leaves_no_tag() {
+fn an_incomplete_release_is_refused_and_leaves_no_tag() {
     let (registry, elsewhere, target) = (Registry::start(), Registry::start(), Registry::start());
     let (source, _) = release(&registry, &elsewhere);
     let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
@@ -237,10 +242,10 @@ fn a_release_of_which_something_is_gone_is_refused_and_leaves_no_tag() {
 }
 
 #[test]
-fn what_does_not_agree_with_itself_is_not_passed_on() {
+fn a_contradictory_release_is_not_copied() {
     let (registry, elsewhere, target) = (Registry::start(), Registry::start(), Registry::start());
     let (_source, _) = release(&registry, &elsewhere);
-    // A release that names another chart than it says.
+    // The release names another chart than the one under its digest.
     let (_, manifest) = registry.manifest(RELEASES, "1.0.3").expect("a release");
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
     let old = digest(&manifest, "/config/digest").to_owned();
@@ -263,7 +268,7 @@ fn what_does_not_agree_with_itself_is_not_passed_on() {
 }
 
 #[test]
-fn a_dry_run_writes_nothing_and_says_how_much_would_be_sent() {
+fn a_dry_run_writes_nothing_and_reports_the_size_of_the_copy() {
     let (registry, elsewhere, target) = (Registry::start(), Registry::start(), Registry::start());
     let (source, _) = release(&registry, &elsewhere);
     let more = ["--rewrite-prefix", "--channel", "stable", "--output", "json"];
@@ -278,11 +283,11 @@ fn a_dry_run_writes_nothing_and_says_how_much_would_be_sent() {
     assert_eq!(copied.ends(0).json()["planDigest"], dry["planDigest"]);
     let said = dry["cost"]["requests"].as_u64().expect("a count");
     assert_eq!(writes(&target) as u64, said, "{:#?}", target.lines());
-    // But for the channel's own manifest, which says when it moved.
+    // `bytes` does not include the channel manifest, whose size depends on the time of the move.
     let received = target.log().iter().map(|request| request.body as u64).sum::<u64>();
     let said = dry["cost"]["bytes"].as_u64().expect("a count");
     assert!((said..said + 4096).contains(&received), "{said} {received}");
-    // Of the same release, and now of nothing.
+    // After the copy, a dry run of the same release reports nothing.
     let again = copy(&store(&registry), "nightly", &to, &[&more[..], &["--dry-run"]].concat()).ends(0).json();
     assert_eq!(
         (&again["hasChanges"], &again["cost"]["bytes"], &again["cost"]["requests"]),
@@ -294,7 +299,7 @@ fn a_dry_run_writes_nothing_and_says_how_much_would_be_sent() {
 }
 
 #[test]
-fn versions_and_channels_of_the_target_are_not_broken() {
+fn versions_and_channels_of_the_target_keep_their_rules() {
     let (registry, elsewhere, target) = (Registry::start(), Registry::start(), Registry::start());
     let (source, _) = release(&registry, &elsewhere);
     with_images(&source, &["1.0.4"]);
@@ -302,9 +307,9 @@ fn versions_and_channels_of_the_target_are_not_broken() {
     other.append("helm/values.yaml", "\nanother: value\n");
     publish(&other, &target, "1.0.3", "nightly", &[]).ends(0);
     let before = state(&target);
-    copy(&store(&registry), "nightly", &store(&target), &[]).ends(3).says(&["published already with other content"]);
+    copy(&store(&registry), "nightly", &store(&target), &[]).ends(3).says(&["already published with other content"]);
     assert_eq!(state(&target), before);
-    // A channel goes forward.
+    // A channel only moves forward.
     let layout = source.layout();
     publish(&source, &registry, "1.0.4", "nightly", &["--image-check", "require"]).ends(0);
     copy(&store(&registry), "1.0.4", &layout, &["--channel", "stable"]).ends(0);
@@ -344,7 +349,7 @@ fn a_promotion_into_another_store_copies_first() {
 }
 
 #[test]
-fn what_a_rewritten_release_pulls_from_elsewhere_is_listed() {
+fn images_that_a_rewritten_release_pulls_from_elsewhere_are_listed() {
     let Some(helm) = require("helm") else { return };
     let source = Source::new();
     source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &source.layout()]).ends(0);
@@ -357,7 +362,7 @@ fn what_a_rewritten_release_pulls_from_elsewhere_is_listed() {
 }
 
 #[test]
-fn a_registry_that_wants_every_platform_says_so_and_no_release_is_left() {
+fn a_registry_that_needs_every_platform_refuses_and_no_release_is_left() {
     for target in DockerRegistry::each() {
         let (registry, elsewhere) = (Registry::start(), Registry::start());
         let (source, _) = release(&registry, &elsewhere);
@@ -371,7 +376,7 @@ fn a_registry_that_wants_every_platform_says_so_and_no_release_is_left() {
             "unknown",
         ]);
         resolve(&["resolve", "1.0.3", "--store", &to]).ends(3).says(&["MANIFEST_UNKNOWN"]);
-        // All of it goes.
+        // With all platforms, the copy succeeds.
         copy(&store(&registry), "nightly", &layout, &[]).ends(0);
         copy(&layout, "1.0.3", &to, &[]).ends(0);
     }

@@ -1,8 +1,8 @@
-//! A copy that is killed anywhere, or whose stores fail or lie: no tag of the target names half of anything, and the same command
-//! again ends where an undisturbed one does.
+//! A copy that is killed at any point, or whose stores fail or send wrong bytes, leaves no tag that names incomplete
+//! content. The same command again ends in the same state as an undisturbed copy.
 
 mod files;
-mod lies;
+mod wrong_bytes;
 
 use std::process::{Command, Stdio};
 
@@ -20,10 +20,11 @@ const VERSION: &str = "1.0.4";
 const PLANE: &str = "alga-appliance-control-plane";
 const CHART: &str = "charts/chart-1";
 const RELEASES: &str = "alga-appliance-release";
-/// The name that a copy has in every test: what is rewritten is the same wherever it lies.
+/// The prefix of every copy in these tests, so that rewritten content is the same in every store.
 const RENAMED: [&str; 3] = ["--rewrite-prefix=mirror.example.com/org", "--channel", "nightly"];
 
-/// A release of two charts, a bundle and a control plane; a chart is signed by a tag, the control plane by a referrer.
+/// A release with two charts, a bundle and a control plane. A tag names the signature of a chart, and a referrer signs
+/// the control plane.
 fn origin() -> Registry {
     let (directory, registry) = (tempfile::tempdir().expect("a temporary directory"), Registry::start());
     let (tree, archive) = (directory.path().join("tree"), directory.path().join("image.tar"));
@@ -48,7 +49,7 @@ fn origin() -> Registry {
     registry
 }
 
-/// Puts a manifest with a layer of its own beside what it is about.
+/// Pushes a manifest with its own layer, as a signature of another manifest.
 fn sign(registry: &Registry, repository: &str, tag: Option<&str>, subject: Option<&str>) {
     let name = format!("org/{repository}");
     let mut manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST });
@@ -67,11 +68,11 @@ fn sign(registry: &Registry, repository: &str, tag: Option<&str>, subject: Optio
     registry.put_manifest(&name, tag, &digest_of(&bytes), MANIFEST, &bytes);
 }
 
-/// `alga-release copy nightly TARGET`.
+/// Returns the command `alga-release copy nightly TARGET`.
 fn copying(from: &Registry, to: &str, more: &[&str]) -> Command {
     let mut command = release();
     command.args(["copy", "nightly", to, "--store", &store(from)]).args(more);
-    // So that running again is what is looked at.
+    // Retries within a run would hide what the test examines: another run.
     if !more.contains(&"--retry-for") {
         command.args(["--retry-for", "0"]);
     }
@@ -83,10 +84,10 @@ fn copy(from: &Registry, to: &str, more: &[&str]) -> Run {
     run(&mut copying(from, to, more))
 }
 
-/// A manifest with everything that it names, down to the blobs.
+/// Returns a manifest after a check of everything that it names, including the blobs.
 #[track_caller]
 fn whole(held: &(impl Holds + ?Sized), repository: &str, digest: &str, what: &str) {
-    let bytes = held.bytes(repository, digest).unwrap_or_else(|| panic!("{what}: {repository}@{digest} is not there"));
+    let bytes = held.bytes(repository, digest).unwrap_or_else(|| panic!("{what}: {repository}@{digest} is missing"));
     assert_eq!(digest_of(&bytes), digest, "{what}: {repository}");
     let manifest: Value = serde_json::from_slice(&bytes).expect("a manifest");
     let list = |key: &str| manifest[key].as_array().cloned().unwrap_or_default();
@@ -96,16 +97,16 @@ fn whole(held: &(impl Holds + ?Sized), repository: &str, digest: &str, what: &st
     for blob in list("layers").into_iter().chain(manifest.get("config").cloned()) {
         let digest = blob["digest"].as_str().expect("a digest");
         let bytes =
-            held.bytes(repository, digest).unwrap_or_else(|| panic!("{what}: {repository}@{digest} is not there"));
+            held.bytes(repository, digest).unwrap_or_else(|| panic!("{what}: {repository}@{digest} is missing"));
         assert_eq!(digest_of(&bytes), digest, "{what}: {repository}");
     }
 }
 
-/// A release and what an undisturbed copy makes of it.
+/// A release and the result of an undisturbed copy.
 struct Case<'a, T: Holds + ?Sized> {
     undisturbed: &'a T,
     after: Served,
-    /// The manifest that refers to the control plane.
+    /// Digest of the manifest that refers to the control plane.
     referrer: String,
 }
 
@@ -128,8 +129,8 @@ impl<'a, T: Holds + ?Sized> Case<'a, T> {
         case
     }
 
-    /// No tag names something that is not all there; the release has a tag only beside all that it names, and a channel only
-    /// beside that.
+    /// No tag names incomplete content. The release has a tag only after everything that it names, and the channel only
+    /// after the release.
     #[track_caller]
     fn is_whole(&self, held: &T, what: &str) {
         for repository in held.repositories() {
@@ -148,7 +149,7 @@ impl<'a, T: Holds + ?Sized> Case<'a, T> {
         }
     }
 
-    /// All is there, and the channel moved once.
+    /// Everything exists, and the channel moved once.
     #[track_caller]
     fn is_done(&self, held: &T, what: &str) {
         self.is_whole(held, what);
@@ -157,7 +158,7 @@ impl<'a, T: Holds + ?Sized> Case<'a, T> {
 }
 
 #[test]
-fn a_copy_killed_at_any_write_to_a_registry_leaves_no_half_release_and_running_again_finishes() {
+fn a_copy_killed_at_any_write_to_a_registry_leaves_no_partial_release_and_another_run_finishes() {
     let (origin, undisturbed) = (origin(), Registry::start());
     copy(&origin, &store(&undisturbed), &RENAMED).ends(0);
     let case = Case::new(&origin, &undisturbed);
@@ -177,13 +178,13 @@ fn a_copy_killed_at_any_write_to_a_registry_leaves_no_half_release_and_running_a
     say(&format!("killed {} times, before and after each of {} writes of a copy", 2 * writes.len(), writes.len()));
 }
 
-/// What may go wrong with an answer once.
+/// Failures of one answer.
 fn faults() -> [(&'static str, Action); 3] {
     [("500", Action::status(500, "")), ("reset", Action::Reset(0)), ("truncated", Action::Truncate(1))]
 }
 
 #[test]
-fn whichever_request_of_either_registry_fails_once_the_copy_says_so_and_running_again_finishes() {
+fn a_failed_request_of_either_registry_is_reported_and_another_run_finishes() {
     let (origin, undisturbed) = (origin(), Registry::start());
     origin.clear_log();
     copy(&origin, &store(&undisturbed), &RENAMED).ends(0);
@@ -212,7 +213,7 @@ fn whichever_request_of_either_registry_fails_once_the_copy_says_so_and_running_
 }
 
 #[test]
-fn a_patient_copy_waits_out_whatever_passes_at_any_request_of_either_registry() {
+fn a_copy_retries_transient_failures_at_any_request_of_either_registry() {
     let (origin, undisturbed) = (origin(), Registry::start());
     origin.clear_log();
     copy(&origin, &store(&undisturbed), &RENAMED).ends(0);
@@ -220,7 +221,7 @@ fn a_patient_copy_waits_out_whatever_passes_at_any_request_of_either_registry() 
     let (case, faults) = (Case::new(&origin, &undisturbed), faults());
     for_each(reads.max(writes), |index| {
         let (from, target) = (Registry::copy_of(&origin, Setup::default()), Registry::start());
-        // Each request in a row meets another one, each kind meets every stage.
+        // Consecutive requests meet different failures, and each kind of failure meets every stage.
         for (registry, at) in [(&from, index), (&target, index + 1)] {
             let (_, action) = &faults[at % faults.len()];
             registry.fail(Fault::after(index, action.clone()));

@@ -113,8 +113,9 @@ fn two_texts_under_one_key_of_a_config_map_are_refused() {
     assert_eq!(objects(&resolve(&["render", &reference]).ends(0)).len(), 6, "one ConfigMap for both");
     release["appliance"]["values"][1]["set"] = json!([]);
     let reference = put(&registry, &release);
-    let run =
-        resolve(&["render", &reference]).ends(1).says(&["apps/platform-web would hold two texts under `values.yaml`"]);
+    let run = resolve(&["render", &reference])
+        .ends(1)
+        .says(&["apps/platform-web would have two texts under the key `values.yaml`"]);
     assert_eq!(run.stdout, "");
 }
 
@@ -134,7 +135,7 @@ fn names_in_a_description_that_a_cluster_does_not_accept_are_refused() {
         let mut release = platform(&registry);
         *release.pointer_mut(pointer).expect("a value") = "a\nkind: Secret".into();
         let reference = put(&registry, &release);
-        let run = resolve(&["render", &reference]).ends(1).says(&["not a name that a cluster takes"]);
+        let run = resolve(&["render", &reference]).ends(1).says(&["not a valid name of a Kubernetes object"]);
         assert_eq!(run.stdout, "", "{pointer}");
     }
 }
@@ -329,7 +330,7 @@ fn a_value_from_an_unknown_image_is_refused_before_any_request() {
     source.write("alga-release.yaml", "appliance: {values: [{release: alga-core, path: a, from: 'image:unknown'}]}\n");
     let layout = source.layout();
     let run = source.publish(&["--version", "1.0.3", "--channel", "stable", "--store", &layout]).ends(3);
-    run.says(&["image:unknown", "`images` has no `unknown`"]);
+    run.says(&["image:unknown", "no `unknown` under `images`"]);
     source.write("alga-release.yaml", "manifest: {extra: {prefix: x}}\n");
     let run = source.publish(&["--version", "1.0.3", "--channel", "stable", "--store", &layout]).ends(9);
     run.says(&["manifest.extra.prefix", "the publisher writes this key itself"]);
@@ -363,7 +364,7 @@ fn a_version_that_was_published_without_a_description_stays_unchanged() {
     alga(&["verify", "stable", "--store", &store(&registry)]).ends(0);
     // Any other difference is refused.
     source.append("ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml", "# more\n");
-    publish(&source, &registry, "1.0.3", "stable", &[]).ends(3).says(&["published already with other content"]);
+    publish(&source, &registry, "1.0.3", "stable", &[]).ends(3).says(&["already published with other content"]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Publishing while something goes wrong underneath: the registry fails, somebody else publishes, the disk is full. A channel
-//! serves the whole old or the whole new release, and running again finishes.
+//! Publishing during failures: the registry fails, another publisher publishes, the disk is full. The channel serves
+//! the whole old or the whole new release, and another run completes the work.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::published::{RELEASES, publish, record, served, state, with_i
 use crate::support::registry::{Action, Fault, Gate, Registry};
 use crate::support::{files_below, require};
 
-/// Version tags, and what the channel serves: what a move's time is no part of.
+/// Returns version tags and the release of the channel. The time of a move is not part of the result.
 fn outcome(registry: &Registry) -> (BTreeMap<String, BTreeMap<String, String>>, Value) {
     let mut state = state(registry);
     for tags in state.values_mut() {
@@ -24,12 +24,12 @@ fn outcome(registry: &Registry) -> (BTreeMap<String, BTreeMap<String, String>>, 
     (state, served(registry, "nightly"))
 }
 
-/// Every request from `index` on goes wrong; then all is well again.
+/// Every request from `index` on fails. Later requests succeed again.
 fn dies_at(source: &Source, index: usize, action: Action) -> Registry {
     let registry = Registry::start();
     registry.fail(Fault { method: "", path: String::new(), skip: index, times: usize::MAX, action });
     let run = publish(source, &registry, "1.0.3", "nightly", &[]);
-    // Where only the last list of tags is refused, all is done.
+    // If only the last list of tags is refused, all work is done.
     let done = run.code == Some(0) && registry.tags(RELEASES).contains_key("nightly");
     assert!(done || matches!(run.code, Some(75 | 4 | 1)), "{index}: {run:?}");
     assert!(!run.stderr.contains("panicked"), "{index}: {run:?}");
@@ -43,7 +43,7 @@ fn dies_at(source: &Source, index: usize, action: Action) -> Registry {
 }
 
 #[test]
-fn wherever_the_registry_dies_running_again_finishes() {
+fn another_run_finishes_after_the_registry_stops_at_any_request() {
     let (source, undisturbed) = (Source::new(), Registry::start());
     publish(&source, &undisturbed, "1.0.3", "nightly", &[]).ends(0);
     let count = undisturbed.log().len();
@@ -58,22 +58,23 @@ fn wherever_the_registry_dies_running_again_finishes() {
 }
 
 #[test]
-fn a_channel_that_somebody_else_moves_meanwhile_is_left_to_him() {
+fn a_channel_that_another_publisher_moves_meanwhile_is_left_alone() {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.4"]);
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
-    // The look right before the write finds nothing: somebody took the tag away.
+    // The read right before the write finds nothing, because the tag was deleted.
     registry.fail(Fault::first("HEAD", "/manifests/nightly", Action::Status(404, Vec::new(), Vec::new())));
     let before = registry.tags(RELEASES)["nightly"].clone();
     let run = publish(&source, &registry, "1.0.4", "nightly", &[]).ends(3);
-    run.says(&["somebody else moved it", &before]);
+    run.says(&["another publisher moved the tag", &before]);
     assert_eq!(registry.tags(RELEASES)["nightly"], before);
 }
 
-/// The prefix in what is published: the same for every registry, so that digests can be compared.
+/// A fixed prefix for every registry, so that digests can be compared.
 const PREFIX: [&str; 2] = ["--prefix", "registry.example.com/org"];
 
-/// Every manifest that a tag of the registry names is there with all its blobs, and so is what the channel's release names.
+/// Checks that every manifest with a tag exists with all its blobs, and so does everything that the channel's release
+/// names.
 fn assert_whole(registry: &Registry, when: &str) {
     for (repository, tags) in state(registry) {
         for tag in tags.keys() {
@@ -102,7 +103,7 @@ fn assert_whole(registry: &Registry, when: &str) {
     }
 }
 
-/// Request `index` alone goes wrong.
+/// Only the request `index` fails.
 fn disturbed_once(
     source: &Source,
     index: usize,
@@ -129,12 +130,12 @@ fn disturbed_once(
 }
 
 #[test]
-fn whichever_request_fails_once_the_channel_is_whole_and_running_again_finishes() {
+fn one_failed_request_leaves_a_whole_channel_and_another_run_finishes() {
     let (source, undisturbed) = (Source::new(), Registry::start());
     publish(&source, &undisturbed, "1.0.3", "nightly", &PREFIX).ends(0);
     assert_whole(&undisturbed, "undisturbed");
     let (count, expected) = (undisturbed.log().len(), outcome(&undisturbed).0);
-    // Not done at all; done, and the answer lost.
+    // The request is not executed, or it is executed and the answer is lost.
     let actions = [Action::Status(500, Vec::new(), Vec::new()), Action::Reset(0)];
     for action in &actions {
         for index in 0..count {
@@ -143,8 +144,8 @@ fn whichever_request_fails_once_the_channel_is_whole_and_running_again_finishes(
     }
 }
 
-/// Two real publishers: the first is held at `method` of the channel's tag until the second is done. How the first ends, and
-/// what the second made of the channel.
+/// Runs two real publishers. The first one is stopped at `method` of the channel tag until the second one has finished.
+/// Returns the result of the first, and the channel manifest of the second.
 fn overtaken(registry: &Registry, method: &'static str) -> (Run, String) {
     let source = Source::new();
     with_images(&source, &["1.0.4", "1.0.5"]);
@@ -175,39 +176,39 @@ fn overtaken(registry: &Registry, method: &'static str) -> (Run, String) {
 }
 
 #[test]
-fn whoever_is_overtaken_before_the_last_look_leaves_the_channel_to_the_other() {
+fn a_publisher_that_is_overtaken_before_its_last_read_does_not_move_the_channel() {
     let registry = Registry::start();
     let (first, moved) = overtaken(&registry, "HEAD");
-    first.ends(3).says(&["somebody else moved it meanwhile, to 1.0.5 by tester@bench on 20", &moved]);
+    first.ends(3).says(&["another publisher moved the tag meanwhile, to 1.0.5 by tester@bench on 20", &moved]);
     assert_eq!(registry.tags(RELEASES)["nightly"], moved);
     assert_eq!(served(&registry, "nightly")["version"], "1.0.5");
     assert!(registry.tags(RELEASES).contains_key("1.0.4"), "the version itself is published");
 }
 
-/// A registry has no compare-and-swap: what is written between the look and the write is lost from the channel, not from the
-/// registry, and it is said.
+/// A registry has no compare-and-swap. A move between the last read and the write is lost from the channel, but not
+/// from the registry, and the program reports it.
 #[test]
-fn a_move_that_is_overwritten_within_the_last_round_trip_is_said_and_kept_by_its_own_tag() {
+fn a_move_that_is_overwritten_in_the_last_round_trip_is_reported_and_keeps_its_tag() {
     let registry = Registry::start();
     let (first, moved) = overtaken(&registry, "PUT");
     let kept = format!("nightly-3-{}", &moved[7..15]);
     first.ends(3).says(&[
-        "somebody else moves nightly at the same time",
+        "another publisher moves nightly at the same time",
         &kept,
         "by tester@bench on 20",
-        "lost from it",
+        "the other move was overwritten",
     ]);
     assert_eq!(served(&registry, "nightly")["version"], "1.0.4");
     assert_eq!(registry.tags(RELEASES)[&kept], moved);
 }
 
-/// Two publications of one version with other content, both of which found it free: the version stays with the first.
+/// Two publications of one version with different content both found the version free. The first one keeps the version.
 #[test]
-fn a_version_that_somebody_else_published_meanwhile_is_not_overwritten() {
+fn a_version_that_another_publisher_published_meanwhile_is_not_overwritten() {
     let registry = Registry::start();
     let source = Source::new();
     let gate = Gate::default();
-    // The plan is made; nothing is written yet.
+    // The plan exists, but nothing has been written yet.
     registry.fail(Fault::first("POST", "", Action::Hold(gate.clone())));
     std::thread::scope(|scope| {
         let first = scope.spawn(|| publish(&source, &registry, "1.0.3", "nightly", &["--jobs", "1"]));
@@ -226,7 +227,7 @@ fn a_version_that_somebody_else_published_meanwhile_is_not_overwritten() {
     });
 }
 
-/// The tags of every layout, each checked to be whole: to what digests they point.
+/// Returns the digests of the tags of every layout, after a check that each layout is whole.
 fn whole_layouts(store: &Path) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::new();
     let files = if store.exists() { files_below(store) } else { BTreeMap::new() };
@@ -266,12 +267,12 @@ fn into_layout(source: &Source, version: &str) -> Command {
     source.publishing(&["--version", version, "--channel", "nightly", "--store", &layout])
 }
 
-/// No file may become larger than so many blocks of 512 bytes: writing fails as on a full disk.
+/// Limits the size of files to this number of 512-byte blocks, so that writes fail as on a full disk.
 fn with_room(blocks: u32, command: &Command) -> Command {
     after(&format!("trap '' XFSZ; ulimit -f {blocks}"), command)
 }
 
-/// A layout's own files and nothing else: no half of one beside them.
+/// Checks that there are only the layout's own files, without temporary files.
 fn assert_no_leftovers(store: &Path) {
     for path in files_below(store).keys() {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -281,24 +282,24 @@ fn assert_no_leftovers(store: &Path) {
 }
 
 #[test]
-fn a_full_disk_leaves_no_tag_and_running_again_with_room_finishes() {
+fn a_full_disk_leaves_no_tag_and_another_run_with_space_finishes() {
     let undisturbed = Source::new();
     run(&mut into_layout(&undisturbed, "1.0.3")).ends(0);
     let expected = versions_of(&undisturbed.store());
     assert_eq!(expected.len(), 7, "five charts, the bundle and the release: {expected:?}");
-    // From no room at all to enough for all but the largest file.
+    // From no space at all to enough space for all but the largest file.
     for blocks in [0, 1, 2, 4, 8] {
         let source = Source::new();
         let full = run(&mut with_room(blocks, &into_layout(&source, "1.0.3"))).ends(1);
         full.says(&["oci-layout:", "an I/O error occurred", "File too large", "space"]);
         assert_no_leftovers(&source.store());
-        assert_eq!(whole_layouts(&source.store()), BTreeMap::new(), "{blocks}: no tag before all of it is there");
+        assert_eq!(whole_layouts(&source.store()), BTreeMap::new(), "{blocks}: no tag before all content exists");
         run(&mut into_layout(&source, "1.0.3")).ends(0);
         assert_eq!(versions_of(&source.store()), expected, "{blocks}");
     }
 }
 
-/// A channel that serves a release keeps serving it when there is no room for the next one.
+/// A channel keeps its release when there is no space for the next one.
 #[test]
 fn a_full_disk_leaves_the_channel_at_the_old_release() {
     let source = Source::new();
@@ -313,7 +314,7 @@ fn a_full_disk_leaves_the_channel_at_the_old_release() {
     assert_ne!(whole_layouts(&source.store())["alga-appliance-release:nightly"], before);
 }
 
-/// The command as somebody to whom permissions apply: to root they do not, unless it gives up that right.
+/// Runs the command without the right to ignore permissions. Root has this right until it drops it.
 fn under_permissions(command: Command) -> Option<Command> {
     if fs::metadata("/proc/self").expect("/proc").uid() != 0 {
         return Some(command);
@@ -340,7 +341,7 @@ fn allow_writing(store: &Path, allow: bool) {
 }
 
 #[test]
-fn a_store_that_is_read_only_is_left_as_it_is_and_read_all_the_same() {
+fn a_read_only_store_can_be_read_and_is_not_changed() {
     let source = Source::new();
     with_images(&source, &["1.0.4"]);
     fs::create_dir(source.store()).expect("a directory");

@@ -1,4 +1,4 @@
-//! What a channel has served, over whole chains and broken ones; and what of it must be kept.
+//! The history of a channel, for whole and broken chains, and the manifests of it that must be kept.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup, at_
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const RECORD: &str = "vnd.alga.appliance.channel.";
 
-/// Nightly with the moves 1.0.3, 1.0.4, 1.0.5.
+/// A registry with the moves 1.0.3, 1.0.4 and 1.0.5 of nightly.
 fn three_moves() -> Registry {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.4", "1.0.5"]);
@@ -34,13 +34,13 @@ fn sequences(history: &Value, key: &str) -> Vec<u64> {
     moves.iter().map(|one| one["sequence"].as_u64().unwrap_or_default()).collect()
 }
 
-/// The keep-alive tag of a move, and the manifest that it names.
+/// Returns the keep-alive tag of a move, and the manifest that it names.
 fn kept(registry: &Registry, sequence: u64) -> (String, String) {
     let start = format!("nightly-{sequence}-");
     registry.tags(RELEASES).into_iter().find(|(tag, _)| tag.starts_with(&start)).expect("a keep-alive tag")
 }
 
-/// The manifest under a tag with other records, kept alive by its own tag; its digest.
+/// Pushes the manifest under a tag with other records and with its own keep-alive tag. Returns its digest.
 fn rewritten(registry: &Registry, tag: &str, records: &[(&str, Option<&str>)]) -> String {
     let mut manifest = manifest(registry, tag);
     let annotations = manifest["annotations"].as_object_mut().expect("annotations");
@@ -59,7 +59,7 @@ fn rewritten(registry: &Registry, tag: &str, records: &[(&str, Option<&str>)]) -
 }
 
 #[test]
-fn a_history_says_what_when_by_whom_and_with_which_digests() {
+fn a_history_has_version_time_person_and_digests_of_each_move() {
     let registry = three_moves();
     let told = json(&registry, &[]);
     assert_eq!(sequences(&told, "moves"), [3, 2, 1]);
@@ -86,14 +86,14 @@ fn a_history_says_what_when_by_whom_and_with_which_digests() {
 }
 
 #[test]
-fn a_history_is_read_at_once_and_by_bounded_many() {
+fn a_history_is_read_concurrently_up_to_a_limit() {
     let registry = three_moves();
     registry.clear_log();
     json(&registry, &[]);
-    // The channel, its JSON, the tags; each move by its keep-alive tag, and its JSON.
+    // Requests: the channel, its JSON and the tags; for each move its keep-alive tag and its JSON.
     assert_eq!(registry.log().len(), 3 + 2 * 3, "{:#?}", registry.lines());
     assert!(registry.lines().iter().all(|line| !line.contains("/manifests/sha256:")), "{:#?}", registry.lines());
-    // Not one of them waits for what another one says.
+    // None of these requests waits for the answer of another one.
     at_once(&registry, "/manifests/nightly-", 3, || drop(json(&registry, &[])));
     registry.clear_log();
     json(&registry, &["--moves", "1"]);
@@ -101,7 +101,7 @@ fn a_history_is_read_at_once_and_by_bounded_many() {
 }
 
 #[test]
-fn a_history_without_keep_alive_tags_or_without_a_list_of_tags_follows_the_digests() {
+fn a_history_without_keep_alive_tags_follows_the_digests() {
     let registry = three_moves();
     registry.fail(Fault::every("GET", "/tags/list", Action::status(405, "")));
     let told = json(&registry, &[]);
@@ -115,7 +115,7 @@ fn a_history_without_keep_alive_tags_or_without_a_list_of_tags_follows_the_diges
 }
 
 #[test]
-fn a_history_begins_with_the_first_move_when_the_first_publication_stopped_at_what_is_not_public() {
+fn a_history_begins_with_the_first_move_after_a_publication_that_was_not_public() {
     for (next, expected) in [("1.0.3", vec![1]), ("1.0.4", vec![2, 1])] {
         let user = ("alice", "s3cret-token");
         let auth = Auth::Token { realm: None, user: Some((user.0.to_owned(), user.1.to_owned())) };
@@ -141,18 +141,18 @@ fn a_history_begins_with_the_first_move_when_the_first_publication_stopped_at_wh
 }
 
 #[test]
-fn the_history_of_a_channel_whose_tag_is_gone_is_shown_and_fails() {
+fn the_history_of_a_channel_without_its_tag_is_shown_and_fails() {
     let registry = three_moves();
     registry.remove_tag(RELEASES, "nightly");
     let gone = history(&registry, &["--output", "json"]).ends(1);
     let told = gone.says(&["the tag of channel nightly is gone", "its history goes on"]).json();
     assert_eq!((&told["end"]["why"], sequences(&told, "apart")), (&"gone".into(), vec![3, 2, 1]));
     let text = history(&registry, &[]).ends(1).stdout;
-    assert!(text.contains("the tag of the channel is gone") && text.contains("1.0.5"), "{text}");
+    assert!(text.contains("the channel tag is missing") && text.contains("1.0.5"), "{text}");
 }
 
 #[test]
-fn a_manifest_that_was_collected_ends_the_chain_and_what_is_before_it_is_shown_apart() {
+fn a_deleted_manifest_ends_the_chain_and_older_moves_are_listed_separately() {
     let registry = three_moves();
     let (_, second) = kept(&registry, 2);
     registry.remove_manifest(RELEASES, &second);
@@ -160,15 +160,15 @@ fn a_manifest_that_was_collected_ends_the_chain_and_what_is_before_it_is_shown_a
     assert_eq!((sequences(&told, "moves"), sequences(&told, "apart")), (vec![3], vec![1]));
     assert_eq!(told["end"]["why"], "missing");
     let text = history(&registry, &[]).ends(0).stdout;
-    for word in ["the history ends here", &second, "earlier than where the chain ends", "1.0.3"] {
+    for word in ["the history ends here", &second, "older than the end of the chain", "1.0.3"] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
 
 #[test]
-fn another_tool_ends_the_chain_and_says_so() {
+fn a_move_by_another_tool_ends_the_chain_and_is_reported() {
     let registry = three_moves();
-    // It serves the release itself: no record.
+    // The channel tag names the release itself, which has no record.
     registry.tag(RELEASES, "nightly", &registry.tags(RELEASES)["1.0.4"]);
     let told = json(&registry, &[]);
     assert_eq!(told["end"]["why"], "no-record");
@@ -181,7 +181,7 @@ fn another_tool_ends_the_chain_and_says_so() {
 }
 
 #[test]
-fn a_move_that_was_lost_is_shown_as_such() {
+fn a_lost_move_is_shown_as_lost() {
     let registry = three_moves();
     let other = rewritten(&registry, &kept(&registry, 3).0, &[("by", Some("mallory"))]);
     let interrupted = rewritten(&registry, &kept(&registry, 3).0, &[("sequence", Some("4")), ("by", Some("dave"))]);
@@ -197,7 +197,7 @@ fn a_move_that_was_lost_is_shown_as_such() {
 }
 
 #[test]
-fn records_that_do_not_fall_end_the_chain_instead_of_turning_in_circles() {
+fn sequence_numbers_that_do_not_fall_end_the_chain() {
     let registry = three_moves();
     let newest = registry.tags(RELEASES)["nightly"].clone();
     let loops = rewritten(&registry, "nightly", &[("previous", Some(&newest))]);
@@ -213,7 +213,7 @@ fn records_that_do_not_fall_end_the_chain_instead_of_turning_in_circles() {
 }
 
 #[test]
-fn the_chain_goes_on_where_what_was_served_is_gone() {
+fn the_chain_continues_after_a_missing_release() {
     let registry = three_moves();
     let json_of = manifest(&registry, &kept(&registry, 2).0)["config"]["digest"].as_str().expect("a digest").to_owned();
     registry.remove_blob(RELEASES, &json_of);
@@ -222,7 +222,7 @@ fn the_chain_goes_on_where_what_was_served_is_gone() {
 }
 
 #[test]
-fn what_a_channel_served_at_a_time_is_the_last_move_before_it() {
+fn the_release_at_a_time_is_that_of_the_last_move_before() {
     let registry = three_moves();
     let (_, first) = kept(&registry, 1);
     let second = rewritten(
@@ -247,11 +247,11 @@ fn what_a_channel_served_at_a_time_is_the_last_move_before_it() {
     registry.remove_manifest(RELEASES, &second);
     history(&registry, &["--to-time", early])
         .ends(3)
-        .says(&["cannot tell what nightly served", "not in the store any more"]);
+        .says(&["cannot tell what nightly served", "does not have the previous manifest"]);
 }
 
 #[test]
-fn foreign_words_in_a_record_do_not_steer_the_terminal() {
+fn control_characters_in_a_record_do_not_reach_the_terminal() {
     let registry = three_moves();
     let evil = "\u{1b}[2Jgone\r\n\u{202e}txt";
     let forged = rewritten(&registry, "nightly", &[("reason", Some(evil)), ("by", Some(evil)), ("moved", Some(evil))]);
@@ -262,13 +262,13 @@ fn foreign_words_in_a_record_do_not_steer_the_terminal() {
     assert_eq!(json(&registry, &[])["moves"][0]["reason"], evil);
 }
 
-/// Every `REPOSITORY:TAG` and `REPOSITORY@DIGEST` that is to be kept.
+/// Returns every `REPOSITORY:TAG` and `REPOSITORY@DIGEST` that must be kept.
 fn keep_list(registry: &Registry, more: &[&str]) -> BTreeSet<String> {
     let run = alga(&[&["in-use", "--output", "keep-list", "--store", &store(registry)], more].concat()).ends(0);
     run.stdout.lines().map(ToOwned::to_owned).collect()
 }
 
-/// What a registry holds but for what is to be kept.
+/// Deletes everything in a registry that need not be kept.
 fn collect(registry: &Registry, keep: &BTreeSet<String>) {
     for repository in registry.repositories() {
         let name = format!("{}/{repository}", registry.address());
@@ -283,7 +283,7 @@ fn collect(registry: &Registry, keep: &BTreeSet<String>) {
 }
 
 #[test]
-fn what_is_in_use_is_enough_to_verify_every_channel_and_to_take_it_back() {
+fn the_list_of_in_use_is_enough_to_verify_and_roll_back_every_channel() {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.4", "1.0.5"]);
     for version in ["1.0.3", "1.0.4", "1.0.5"] {
@@ -310,7 +310,7 @@ fn what_is_in_use_is_enough_to_verify_every_channel_and_to_take_it_back() {
     assert!(!registry.tags(RELEASES).contains_key("1.0.3"));
 }
 
-/// What a retention job deletes: tags, and with `manifests` what they name.
+/// Deletes what a retention job deletes: tags, and with `manifests` the manifests that they name.
 fn prune(registry: &Registry, moves: &str, manifests: bool) -> Vec<String> {
     let plan = alga(&["in-use", "--prune-plan", "--moves", moves, "--store", &store(registry), "--output", "json"]);
     let plan = plan.ends(0).json();
@@ -326,7 +326,7 @@ fn prune(registry: &Registry, moves: &str, manifests: bool) -> Vec<String> {
 }
 
 #[test]
-fn what_a_prune_plan_names_is_deleted_and_history_verification_and_rollback_go_on() {
+fn history_verify_and_rollback_work_after_a_prune_plan_is_carried_out() {
     for manifests in [false, true] {
         let (source, registry) = (Source::new(), Registry::start());
         let versions = ["1.0.3", "1.0.4", "1.0.5", "1.0.6"];
@@ -354,10 +354,10 @@ fn what_a_prune_plan_names_is_deleted_and_history_verification_and_rollback_go_o
 }
 
 #[test]
-fn a_prune_plan_spares_what_is_kept_what_is_not_a_move_and_everything_when_it_does_not_know() {
+fn a_prune_plan_names_only_moves_that_need_not_be_kept() {
     let registry = three_moves();
     let (tags, first, second) = (registry.tags(RELEASES), kept(&registry, 1), kept(&registry, 2));
-    // Tags that look like those of the first move: the served manifest, a release, and a move that never comes.
+    // Tags that look like those of the first move name the served manifest, a release, and a move that never happens.
     let served = format!("nightly-1-{}", &tags["nightly"][7..15]);
     registry.tag(RELEASES, &served, &tags["nightly"]);
     registry.tag(RELEASES, "nightly-1-0123abcd", &tags["1.0.3"]);
@@ -372,7 +372,7 @@ fn a_prune_plan_spares_what_is_kept_what_is_not_a_move_and_everything_when_it_do
 }
 
 #[test]
-fn where_something_in_use_is_not_known_nothing_may_be_removed() {
+fn an_incomplete_list_of_what_is_in_use_allows_no_deletion() {
     let registry = three_moves();
     let store = store(&registry);
     let complete = alga(&["in-use", "--store", &store, "--output", "json"]).ends(0).json();

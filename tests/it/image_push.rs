@@ -697,7 +697,7 @@ fn the_control_plane_is_published_with_the_release_and_pinned() {
     let other = Archive::new(&tar(&Image::new("amd64", &[9]).docker_save()));
     let path = other.path().display().to_string();
     let run = publish(&source, &registry, "1.0.3", "nightly", &["--control-plane-archive", &path]).ends(3);
-    run.says(&["image alga-appliance-control-plane 1.0.3 is published already"]);
+    run.says(&["image alga-appliance-control-plane 1.0.3 is already published"]);
     assert_eq!(registry.tags(PLANE)["1.0.3"], digest);
 }
 

@@ -1,5 +1,5 @@
-//! Killed anywhere, whatever goes wrong on the way, however many publish at once: the channel serves the whole old or the whole
-//! new release, and running again finishes.
+//! A publish that is killed at any point, that meets any failure, or that runs beside others leaves the channel on the
+//! whole old or the whole new release. Another run completes the work.
 
 mod at_once;
 mod layout;
@@ -18,7 +18,7 @@ use walk::{Holds, Served, kept_alive, served, versions};
 const OLD: &str = "1.0.3";
 const NEW: &str = "1.0.4";
 
-/// A tree with the images of several versions.
+/// A source tree with the images of several versions.
 fn tree() -> Source {
     let source = Source::new();
     let images = std::fs::read_to_string(source.path("ee/appliance/releases/1.0.3/release.json")).expect("images");
@@ -28,7 +28,7 @@ fn tree() -> Source {
     source
 }
 
-/// Other content in every chart.
+/// Changes the content of every chart.
 fn change_charts(source: &Source) {
     for chart in
         ["helm", "ee/helm/temporal", "ee/helm/temporal-worker", "ee/helm/workflow-worker", "ee/helm/email-service"]
@@ -37,19 +37,20 @@ fn change_charts(source: &Source) {
     }
 }
 
-/// `alga-release publish`, of charts whose versions tell their content, under a name that is the same wherever the store is.
+/// Returns the command `alga-release publish` with stamped chart versions and a fixed prefix, so that the digests do
+/// not depend on the store.
 fn publish(source: &Source, store: &str, version: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alga-release"));
     command.env_clear().arg("publish").arg(source.path("")).args(["--store", store, "--version", version]);
     command.args(["--channel", "nightly", "--source-commit", &"a".repeat(40), "--epoch", "1700000000"]);
     command.args(["--image-check", "off", "--chart-version", "stamped", "--prefix", "registry.example.com/org"]);
-    // So that running again is what is looked at.
+    // Retries within a run would hide what the test examines: another run.
     command.args(["--retry-for", "0"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
-/// Runs to its end; code and what was said.
+/// Runs a command to its end. Returns its exit code and output.
 fn run(mut command: Command) -> (Option<i32>, String) {
     let output = command.output().expect("a program");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -85,12 +86,12 @@ pub fn for_each(count: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
-/// Straight to the terminal: what a passing test prints is not shown.
+/// Writes to the terminal directly, because libtest hides the output of a passing test.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A registry that serves the old release, or is empty, and what an undisturbed run makes of it.
+/// A registry that serves the old release or is empty, and the result of an undisturbed run.
 struct Case {
     source: Source,
     old: Registry,
@@ -126,7 +127,8 @@ impl Case {
         Registry::copy_of(&self.old, Setup::default())
     }
 
-    /// The channel serves one of both releases, and the resolver can use it; where there was none, it may still be absent.
+    /// The channel serves one of the two releases, and the resolver can use it. If there was no old release, the
+    /// channel may be missing.
     #[track_caller]
     fn serves_old_or_new(&self, registry: &Registry, what: &str) {
         if self.before.is_none() && !Holds::tags(registry, "alga-appliance-release").contains_key("nightly") {
@@ -139,18 +141,18 @@ impl Case {
         assert_eq!(resolved["version"], *now.version, "{what}");
     }
 
-    /// Running again ends where an undisturbed run does, by one move.
+    /// Another run ends in the same state as an undisturbed run, with one move.
     #[track_caller]
     fn running_again_finishes(&self, registry: &Registry, what: &str) {
         let mut again = publish(&self.source, &store(registry), NEW);
-        // So that it is another move than the interrupted one, however fast it comes.
+        // The time differs, so that this is another move than the interrupted one.
         again.args(["--reason", "again"]);
         finishes(again);
         ends_as(registry, &self.undisturbed, self.before.as_ref(), &self.after, what);
     }
 }
 
-/// The store is as an undisturbed run leaves it; the channel moved once.
+/// The store is in the same state as after an undisturbed run, and the channel moved once.
 #[track_caller]
 pub fn ends_as(
     store: &(impl Holds + ?Sized),
@@ -165,17 +167,17 @@ pub fn ends_as(
     assert_eq!(now.chain[1..], *before, "{what}: one move");
     assert_eq!(versions(store, "nightly"), versions(undisturbed, "nightly"), "{what}");
     let numbers = kept_alive(store, "nightly");
-    // What an interrupted move left keeps its number to itself.
+    // An interrupted move keeps its sequence number.
     assert!(numbers.len() <= 3 && numbers.is_sorted_by(|a, b| a < b), "{what}: {numbers:?}");
     assert!(numbers.contains(&now.chain[0].1), "{what}: {numbers:?}");
 }
 
-/// Publishes until a request is caught, and kills the program then.
+/// Publishes until a request is caught, and then kills the program.
 fn kill(command: Command, registry: &Registry, index: usize, after: bool) {
     kill_at(command, registry, after, |action| Fault::after(index, action));
 }
 
-/// Runs until the request that `fault` catches, before or after it was done, and kills the program then.
+/// Runs until `fault` catches a request, before or after its execution, and then kills the program.
 pub fn kill_at(mut command: Command, registry: &Registry, after: bool, fault: impl FnOnce(Action) -> Fault) {
     let (tell, told) = mpsc::channel();
     let caught = tell.clone();
@@ -216,16 +218,16 @@ fn killed_everywhere(case: &Case, kind: &str) {
 }
 
 #[test]
-fn killed_at_any_request_the_channel_is_whole_and_running_again_finishes() {
+fn a_publish_killed_at_any_request_leaves_a_whole_channel_and_another_run_finishes() {
     killed_everywhere(&Case::second(), "second");
 }
 
 #[test]
-fn killed_at_any_request_of_the_first_release_running_again_finishes() {
+fn a_first_publish_killed_at_any_request_is_finished_by_another_run() {
     killed_everywhere(&Case::first(), "first");
 }
 
-/// What may go wrong with an answer, and how the program may end then.
+/// The failures of an answer, and the exit codes that are allowed afterwards.
 fn faults() -> Vec<(&'static str, Action, &'static [i32])> {
     let now = || vec![("Retry-After".to_owned(), "0".to_owned())];
     let slow = r#"{"message":"You have exceeded a secondary rate limit"}"#;
@@ -233,28 +235,28 @@ fn faults() -> Vec<(&'static str, Action, &'static [i32])> {
         ("500", Action::status(500, ""), &[75]),
         ("502", Action::status(502, "<html><h1>Bad Gateway</h1></html>"), &[75]),
         ("429", Action::Status(429, now(), Vec::new()), &[75]),
-        // HEAD has no body that says why: GET is asked, and that goes well.
+        // A failed HEAD has no body with a reason, so the program sends a GET, which succeeds.
         ("403 for a rate", Action::status(403, slow), &[0, 75]),
         ("403", Action::status(403, ""), &[0, 4]),
         ("reset before", Action::ResetBefore, &[0, 75]),
         ("reset after", Action::Reset(0), &[0, 75]),
         ("reset within", Action::Reset(25), &[75]),
         ("truncated", Action::Truncate(1), &[0, 75]),
-        // The second answer may be taken for that to the next request.
+        // The second answer may belong to the next request.
         ("twice", Action::Duplicate, &[0, 1, 3, 75]),
         ("redirected for ever", Action::RedirectToItself, &[0, 1]),
     ]
 }
 
 #[test]
-fn whatever_goes_wrong_at_any_request_the_channel_is_whole_and_running_again_finishes() {
+fn any_failure_at_any_request_leaves_a_whole_channel_and_another_run_finishes() {
     let (case, faults) = (Case::second(), faults());
     for_each(case.requests * faults.len(), |number| {
         let (index, (name, action, codes)) = (number / faults.len(), &faults[number % faults.len()]);
         let (registry, what) = (case.fresh(), format!("{name} at request {index}"));
         registry.fail(Fault::after(index, action.clone()));
         let (code, said) = run(publish(&case.source, &store(&registry), NEW));
-        // The list of tags is looked at for a number that would be nicer: without it there is another.
+        // The list of tags is only used to choose a sequence number, and there is a default without it.
         let optional = registry.log()[index].path.ends_with("/tags/list");
         let expected = code.is_some_and(|code| codes.contains(&code) || (optional && code == 0));
         assert!(expected, "{what}: {code:?}: {said}");

@@ -1,4 +1,4 @@
-//! The operations are called in the test's own process: variables, programs, time and progress are what the caller hands in.
+//! Calls the operations in the test's own process. The caller passes in variables, programs, time and progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::in_process::{Heard, tree};
 use crate::support::programs::Source;
 use crate::support::registry::{Action, Auth, Fault, Registry, Setup};
 
-/// A clock that always tells the same time and never waits.
+/// A clock that always returns the same time and never waits.
 #[derive(Debug)]
 struct Stopped(Timestamp);
 
@@ -41,7 +41,7 @@ fn context(variables: &'static [(&str, &str)], now: &str) -> (Context, Arc<Heard
 }
 
 #[tokio::test]
-async fn a_release_is_packed_compared_and_read_back_in_process() {
+async fn a_release_is_published_compared_and_verified_in_process() {
     let source = Source::new();
     source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &source.layout()]).ends(0);
     let (config, (context, heard)) = (Config::default(), context(&[], "2026-11-20T12:00:00Z"));
@@ -70,7 +70,7 @@ async fn a_release_is_packed_compared_and_read_back_in_process() {
 }
 
 #[tokio::test]
-async fn an_error_says_what_it_means_for_the_caller() {
+async fn an_error_has_its_meaning_for_the_caller() {
     let (config, (context, _)) = (Config::default(), context(&[], "2026-11-20T12:00:00Z"));
     let (source, registry) = (Source::new(), Registry::start());
     let kind = |error: Error| error.kind();
@@ -100,7 +100,7 @@ async fn an_error_says_what_it_means_for_the_caller() {
 }
 
 #[tokio::test]
-async fn credentials_and_time_come_from_the_caller_alone() {
+async fn credentials_and_time_come_only_from_the_caller() {
     let auth = Auth::Basic { username: "alice".to_owned(), password: "alice-secret".to_owned() };
     let registry = Registry::with(Setup { auth, ..Setup::default() });
     let date = vec![("Date".to_owned(), "Tue, 15 Nov 1994 08:12:31 GMT".to_owned())];

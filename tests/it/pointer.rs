@@ -1,5 +1,5 @@
-//! The channel's pointer: a registry that answers late is not another publisher, of several publishers one wins, and a tag that somebody
-//! made up changes nothing. The clock is the test's own, so that no test waits.
+//! The channel tag: a registry with out-of-date answers is not another publisher, one of several publishers wins, and a
+//! forged tag changes nothing. The clock belongs to the test, so no test waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Bench {
 
     async fn connection(&self) -> Connection {
         let store = format!("{}/org", self.registry.address());
-        // A registry that is open to all asks for none.
+        // A registry without authentication issues no token.
         let credentials = Credentials::Basic { username: "tester".to_owned(), password: "s3cret".to_owned().into() };
         let login = Some(Login { credentials, source: "the test".to_owned() });
         let request = StoreRequest { store, retry_for: self.retry_for, login, ..StoreRequest::new(&self.config) };
@@ -93,8 +93,7 @@ fn sequences(history: &HistoryReport) -> Vec<u64> {
     history.moves.iter().filter_map(|one| one.sequence).collect()
 }
 
-/// Writes a manifest of a channel's move under its keep-alive tag, as another publisher would that then did nothing more. Returns
-/// the tag.
+/// Pushes a channel manifest under its keep-alive tag, as another publisher would that then stopped. Returns the tag.
 fn announce(registry: &Registry, channel: &str, sequence: u64, previous: Option<&str>) -> String {
     let before = manifest(registry, "1.0.3");
     let release = registry.tags(RELEASES)["1.0.3"].clone();
@@ -121,7 +120,7 @@ fn announce(registry: &Registry, channel: &str, sequence: u64, previous: Option<
 }
 
 #[tokio::test]
-async fn a_registry_that_answers_late_is_not_another_publisher() {
+async fn a_registry_with_out_of_date_answers_is_not_another_publisher() {
     for seconds in 0..=5 {
         let bench = Bench::new(Some(Duration::from_secs(seconds)), Setup::default());
         for version in ["1.0.3", "1.0.4"] {
@@ -139,9 +138,9 @@ async fn a_registry_that_answers_late_is_not_another_publisher() {
     }
 }
 
-/// The list is old for longer than the tags, and the other way round.
+/// The list of tags is out of date for longer than the tags, or the other way round.
 #[tokio::test]
-async fn lists_and_tags_may_be_late_by_themselves() {
+async fn lists_and_tags_may_be_out_of_date_independently() {
     for (tags, lists) in [(0, 5), (5, 0), (1, 4)] {
         let mut bench = Bench::new(Some(Duration::ZERO), Setup::default());
         let [tags, lists] = [tags, lists].map(Duration::from_secs);
@@ -158,11 +157,11 @@ async fn lists_and_tags_may_be_late_by_themselves() {
 }
 
 #[tokio::test]
-async fn an_answer_that_stays_late_is_a_temporary_failure_and_running_again_finishes() {
+async fn an_answer_that_stays_out_of_date_is_a_temporary_failure_and_another_run_finishes() {
     let mut bench = Bench::new(Some(Duration::from_mins(10)), Setup::default());
     let error = bench.publish("1.0.3", MoveTerms::default()).await.expect_err("too late");
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
-    // Not at all where nothing is waited out.
+    // Without retries, the failure comes at once.
     bench.retry_for = Duration::ZERO;
     let before = bench.clock.passed();
     assert_eq!(bench.publish("1.0.3", MoveTerms::default()).await.expect_err("too late").kind(), Kind::Unavailable);
@@ -179,7 +178,7 @@ async fn an_answer_that_stays_late_is_a_temporary_failure_and_running_again_fini
 }
 
 #[tokio::test]
-async fn a_package_that_was_just_made_public_is_waited_for() {
+async fn the_publisher_waits_for_a_package_that_was_just_made_public() {
     let late = Some(Duration::from_secs(5));
     let bench = Bench::new(late, Quirks { deletes: true, ..Quirks::ghcr() }.setup("tester", "s3cret"));
     let private = bench.publish("1.0.3", MoveTerms::default()).await.expect_err("private");
@@ -193,9 +192,9 @@ async fn a_package_that_was_just_made_public_is_waited_for() {
     assert_eq!((sequences(&history), history.end.why), (vec![1], "beginning"));
 }
 
-/// The first publication stopped at the public check, and what comes to the channel in the end is another release.
+/// The first publication stopped at the check of public reads, and another release moves the channel in the end.
 #[tokio::test]
-async fn a_history_begins_with_the_first_move_also_after_a_publication_that_stopped() {
+async fn a_history_begins_with_the_first_move_after_a_stopped_publication() {
     let bench = Bench::new(None, Quirks::ghcr().setup("tester", "s3cret"));
     bench.publish("1.0.3", MoveTerms::default()).await.expect_err("private");
     for repository in bench.registry.repositories() {
@@ -209,7 +208,7 @@ async fn a_history_begins_with_the_first_move_also_after_a_publication_that_stop
 }
 
 #[tokio::test]
-async fn no_move_is_without_a_predecessor_while_one_is_known_by_its_keep_alive_tag() {
+async fn every_move_names_the_predecessor_that_a_keep_alive_tag_knows() {
     let bench = Bench::new(None, Setup::default());
     bench.publish("1.0.3", MoveTerms::default()).await.expect("published");
     let first = bench.registry.tags(RELEASES)["nightly"].clone();
@@ -220,7 +219,7 @@ async fn no_move_is_without_a_predecessor_while_one_is_known_by_its_keep_alive_t
 }
 
 #[tokio::test]
-async fn a_tag_that_somebody_made_up_blocks_nothing() {
+async fn a_forged_tag_blocks_nothing() {
     let bench = Bench::new(None, Setup::default());
     bench.publish("1.0.3", MoveTerms::default()).await.expect("published");
     let first = bench.registry.tags(RELEASES)["nightly"].clone();
@@ -228,21 +227,21 @@ async fn a_tag_that_somebody_made_up_blocks_nothing() {
     for tag in ["nightly-18446744073709551615-deadbeef", "nightly-2-deadbeef", "nightly-700-deadbeef"] {
         bench.registry.put_manifest(RELEASES, Some(tag), &first, &media_type, &bytes);
     }
-    // Right in everything but one thing: another channel, the predecessor, the distance.
+    // Each forged tag is right except for one thing: the channel, the predecessor or the distance.
     announce(&bench.registry, "nightly", 3, Some(&digest_of(b"nothing")));
     announce(&bench.registry, "nightly", 2000, Some(&first));
     announce(&bench.registry, "nightly", u64::MAX, Some(&first));
     let tags = bench.registry.tags(RELEASES).len();
     bench.publish("1.0.4", MoveTerms::default()).await.expect("published");
     assert_eq!(record(&bench.registry, "nightly", "sequence").as_deref(), Some("2"));
-    // The version, the channel's manifest under its own tag, and nothing more.
+    // The registry holds the version, the channel manifest under its own tag, and nothing else.
     assert_eq!(bench.registry.tags(RELEASES).len(), tags + 2);
     assert!(bench.said().contains("nightly-18446744073709551615-deadbeef"), "{}", bench.said());
     assert_eq!(bench.clock.passed(), Duration::ZERO, "nothing is waited for");
 }
 
 #[tokio::test]
-async fn a_number_that_is_far_away_counts_when_it_is_accepted() {
+async fn a_distant_sequence_number_counts_when_it_is_accepted() {
     let bench = Bench::new(None, Setup::default());
     bench.publish("1.0.3", MoveTerms::default()).await.expect("published");
     let first = bench.registry.tags(RELEASES)["nightly"].clone();
@@ -252,9 +251,10 @@ async fn a_number_that_is_far_away_counts_when_it_is_accepted() {
     assert_eq!(record(&bench.registry, "nightly", "sequence").as_deref(), Some("5001"));
 }
 
-/// A move that was announced before may still be made: it is given the time that a publisher takes, and then passed.
+/// A move that was announced before may still happen. The publisher waits for the longest time of a move, and then
+/// ignores the announcement.
 #[tokio::test]
-async fn an_announced_move_is_waited_for_and_then_passed() {
+async fn the_publisher_waits_for_an_announced_move_and_then_ignores_it() {
     let bench = Bench::new(None, Setup::default());
     bench.publish("1.0.3", MoveTerms::default()).await.expect("published");
     let first = bench.registry.tags(RELEASES)["nightly"].clone();
@@ -266,7 +266,7 @@ async fn an_announced_move_is_waited_for_and_then_passed() {
     assert_eq!(record(&bench.registry, "nightly", "previous"), Some(first));
 }
 
-/// `count` publishers roll one channel back, each to a release of its own. Returns who won.
+/// `count` publishers roll one channel back, each to its own release. Returns the winner.
 async fn race(bench: &Bench, versions: &[String]) -> usize {
     bench.clock.run_together(versions.len());
     let before = bench.history("nightly").await.moves.len();
@@ -290,14 +290,14 @@ async fn race(bench: &Bench, versions: &[String]) -> usize {
 }
 
 #[tokio::test]
-async fn of_five_publishers_at_once_one_wins_and_the_others_know_who() {
+async fn one_of_five_publishers_wins_and_the_others_name_it() {
     let bench = Bench::new(None, Setup::default());
     let versions: Vec<String> = (0..6).map(|patch| format!("1.0.{patch}")).collect();
     for version in &versions {
         bench.publish(version, MoveTerms::default()).await.expect("published");
     }
     for _ in 0..30 {
-        // Whoever serves already has nothing to do, and is no racer.
+        // A publisher whose release is already served has nothing to do and does not take part.
         let now = served(&bench.registry, "nightly")["version"].as_str().expect("a version").to_owned();
         let racers: Vec<String> = versions.iter().filter(|version| **version != now).cloned().collect();
         race(&bench, &racers).await;
@@ -305,7 +305,7 @@ async fn of_five_publishers_at_once_one_wins_and_the_others_know_who() {
 }
 
 #[tokio::test]
-async fn who_moves_under_an_approval_does_not_try_again() {
+async fn a_move_with_an_approval_is_not_tried_again() {
     let bench = Bench::new(None, Setup::default());
     for version in ["1.0.3", "1.0.4", "1.0.5"] {
         bench.publish(version, MoveTerms::default()).await.expect("published");

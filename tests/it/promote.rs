@@ -1,4 +1,5 @@
-//! Promotions and roll-backs: a channel moves to what was approved, complete and newer, and back only deliberately.
+//! Promotions and rollbacks: a channel moves only to a release that is approved, complete and newer. It returns to an
+//! older release only on request.
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::support::published::{
 };
 use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup, at_once};
 
-/// `alga-release promote --from FROM --to TO`.
+/// Runs `alga-release promote --from FROM --to TO`.
 fn promote(store: &str, from: &str, to: &str, more: &[&str]) -> Run {
     alga(&[&["promote", "--from", from, "--to", to, "--store", store], more].concat())
 }
@@ -18,7 +19,7 @@ fn rollback(store: &str, channel: &str, to: &str, more: &[&str]) -> Run {
     alga(&[&["rollback", channel, "--to", to, "--store", store, "--reason", "it fails"], more].concat())
 }
 
-/// 1.0.3 in nightly, and trees for 1.0.4 and 1.0.5.
+/// A registry with 1.0.3 in nightly, and trees for 1.0.4 and 1.0.5.
 fn with_nightly() -> (Source, Registry) {
     let (source, registry) = (Source::new(), Registry::start());
     with_images(&source, &["1.0.4", "1.0.5"]);
@@ -26,7 +27,7 @@ fn with_nightly() -> (Source, Registry) {
     (source, registry)
 }
 
-/// The version that the resolver follows a channel to.
+/// Returns the version that the resolver finds for a channel.
 fn follows(store: &str, channel: &str) -> String {
     resolve(&["resolve", channel, "--store", store]).ends(0).json()["version"].as_str().expect("a version").to_owned()
 }
@@ -36,7 +37,7 @@ fn text<'a>(report: &'a Value, key: &str) -> &'a str {
 }
 
 #[test]
-fn the_first_promotion_serves_the_same_release_with_the_channel_alone_replaced() {
+fn the_first_promotion_serves_the_same_release_with_only_another_channel() {
     let (_source, registry) = with_nightly();
     let store = store(&registry);
     promote(&store, "nightly", "stable", &["--by", "alice", "--reason", "friday"]).ends(0);
@@ -60,7 +61,7 @@ fn the_first_promotion_serves_the_same_release_with_the_channel_alone_replaced()
 }
 
 #[test]
-fn what_a_channel_serves_already_is_nothing_to_do() {
+fn a_promotion_to_the_served_release_has_nothing_to_do() {
     let (_source, registry) = with_nightly();
     let store = store(&registry);
     promote(&store, "nightly", "stable", &[]).ends(0);
@@ -74,7 +75,7 @@ fn what_a_channel_serves_already_is_nothing_to_do() {
 }
 
 #[test]
-fn a_dry_run_reads_only_and_its_digests_bind_the_promotion() {
+fn a_dry_run_only_reads_and_its_digests_bind_the_promotion() {
     let (source, registry) = with_nightly();
     let store = store(&registry);
     promote(&store, "nightly", "stable", &[]).ends(0);
@@ -95,7 +96,7 @@ fn a_dry_run_reads_only_and_its_digests_bind_the_promotion() {
 }
 
 #[test]
-fn what_was_approved_moves_and_nothing_that_came_after() {
+fn only_the_approved_plan_is_carried_out() {
     for registry in DockerRegistry::each() {
         let store = format!("{}/org", registry.address());
         let source = Source::new();
@@ -112,13 +113,13 @@ fn what_was_approved_moves_and_nothing_that_came_after() {
         publish("1.0.4", &["--image", "algaCore=0ther"]);
         let dry = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
         let approved = ["--if-plan", text(&dry, "planDigest"), "--if-current", text(&dry["before"], "manifest")];
-        // Somebody moves nightly meanwhile.
+        // Another publisher moves nightly meanwhile.
         publish("1.0.5", &[]);
         let now = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
         let refused = promote(&store, "nightly", "stable", &approved).ends(3);
         refused.says(&[text(&dry, "planDigest"), text(&now, "planDigest"), "changed since it was approved"]);
         assert_eq!(follows(&store, "stable"), "1.0.3");
-        // And then stable: what it was is known by its digest.
+        // Then stable moves. Its previous manifest is known by its digest.
         promote(&store, "1.0.4", "stable", &[]).ends(0);
         let now = promote(&store, "nightly", "stable", &["--dry-run", "--output", "json"]).ends(0).json();
         let refused = promote(&store, "nightly", "stable", &approved[2..]).ends(3);
@@ -129,7 +130,7 @@ fn what_was_approved_moves_and_nothing_that_came_after() {
 }
 
 #[test]
-fn a_release_is_taken_back_and_comes_again_and_the_resolver_follows() {
+fn the_resolver_follows_a_rollback_and_a_later_promotion() {
     for registry in DockerRegistry::each() {
         let store = format!("{}/org", registry.address());
         let source = Source::new();
@@ -167,7 +168,7 @@ fn a_release_is_taken_back_and_comes_again_and_the_resolver_follows() {
 }
 
 #[test]
-fn a_chart_that_was_deleted_stops_the_promotion_and_is_named() {
+fn a_deleted_chart_stops_the_promotion_and_is_named() {
     for registry in DockerRegistry::each() {
         let store = format!("{}/org", registry.address());
         Source::new().publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &store]).ends(0);
@@ -183,7 +184,7 @@ fn a_chart_that_was_deleted_stops_the_promotion_and_is_named() {
 }
 
 #[test]
-fn a_downgrade_is_refused_and_names_the_way() {
+fn a_downgrade_is_refused_with_a_hint_to_roll_back() {
     let (source, registry) = with_nightly();
     let store = store(&registry);
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
@@ -202,14 +203,14 @@ fn images(source: &Source) -> String {
 }
 
 #[test]
-fn a_version_and_a_digest_are_promoted_as_a_channel_is() {
+fn a_version_and_a_digest_are_promoted_like_a_channel() {
     let (source, registry) = with_nightly();
     let store = store(&registry);
     promote(&store, "1.0.3", "stable", &[]).ends(0);
     assert_eq!(record(&registry, "stable", "from").as_deref(), Some("1.0.3"));
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     let tags = registry.tags(RELEASES);
-    // The digest of a channel's manifest stands for the release that it serves.
+    // The digest of a channel manifest means the release that it serves.
     promote(&store, &tags["nightly"], "stable", &[]).ends(0);
     assert_eq!(record(&registry, "stable", "release"), Some(tags["1.0.4"].clone()));
     let again = promote(&store, &tags["1.0.4"], "stable", &[]).ends(0);
@@ -217,7 +218,7 @@ fn a_version_and_a_digest_are_promoted_as_a_channel_is() {
 }
 
 #[test]
-fn what_is_not_a_channel_is_named_with_the_nearest_one() {
+fn an_unknown_channel_is_reported_with_the_nearest_one() {
     let (_source, registry) = with_nightly();
     let store = store(&registry);
     promote(&store, "nightly", "stabel", &[]).ends(9).says(&["no channel `stabel`", "did you mean `stable`?"]);
@@ -232,18 +233,18 @@ fn what_is_not_a_channel_is_named_with_the_nearest_one() {
 }
 
 #[test]
-fn a_release_must_have_been_in_its_channel_long_enough() {
+fn a_promotion_needs_the_minimum_age_of_the_release() {
     let (_source, registry) = with_nightly();
     let store = store(&registry);
     let moved = record(&registry, "nightly", "moved").expect("a time");
     promote(&store, "nightly", "stable", &["--min-age", "24h"]).ends(3).says(&[&moved, "24h"]);
-    promote(&store, "1.0.3", "stable", &["--min-age", "24h"]).ends(3).says(&["age is not known"]);
+    promote(&store, "1.0.3", "stable", &["--min-age", "24h"]).ends(3).says(&["no record gives the time"]);
     promote(&store, "nightly", "stable", &["--min-age", "soon"]).ends(9);
     assert!(!registry.tags(RELEASES).contains_key("stable"));
     promote(&store, "nightly", "stable", &["--min-age", "0s"]).ends(0);
 }
 
-/// An image, and what it is pinned by.
+/// Pushes an image. Returns its reference by digest.
 fn image(registry: &Registry, name: &str, tag: &str) -> String {
     let config = format!("{{\"image\":\"{name}\"}}").into_bytes();
     let config_digest = digest_of(&config);
@@ -260,7 +261,7 @@ fn image(registry: &Registry, name: &str, tag: &str) -> String {
 }
 
 #[test]
-fn every_pinned_image_and_the_control_plane_must_be_there() {
+fn every_pinned_image_and_the_control_plane_must_exist() {
     let (source, registry, elsewhere) = (Source::new(), Registry::start(), Registry::start());
     let own = [("alga-psa-ee", "62cdce38"), ("workflow-worker", "a2cbb43"), ("temporal-worker", "a2cbb43")];
     for (name, tag) in own {
@@ -309,10 +310,10 @@ fn every_pinned_image_and_the_control_plane_must_be_there() {
 }
 
 #[test]
-fn an_image_that_is_known_by_its_tag_alone_is_said_and_stops_nothing() {
+fn an_image_known_by_tag_only_causes_a_warning() {
     let (_source, registry) = with_nightly();
     let run = promote(&store(&registry), "nightly", "stable", &[]).ends(0);
-    run.says(&["warning: 4 images not checked (known by its tag", "algaCore 62cdce38, emailService 61e4a00e"]);
+    run.says(&["warning: 4 images not checked (known by tag only)", "algaCore 62cdce38, emailService 61e4a00e"]);
 }
 
 #[test]
@@ -331,7 +332,7 @@ fn a_release_of_an_older_publisher_is_promoted_as_it_is() {
     object["version"] = "1.0.2".into();
     let json = serde_json::to_string(&old).expect("JSON").into_bytes();
     let digest = put_release(&registry, "nightly", &json);
-    promote(&store, "nightly", "stable", &[]).ends(0).says(&["control plane", "known by its tag alone"]);
+    promote(&store, "nightly", "stable", &[]).ends(0).says(&["control plane", "known by tag only"]);
     let expected = String::from_utf8(json).expect("UTF-8").replacen("\"nightly\"", "\"stable\"", 1);
     let config = manifest(&registry, "stable")["config"]["digest"].as_str().expect("a digest").to_owned();
     assert_eq!(String::from_utf8(registry.blob(RELEASES, &config).expect("a blob")).expect("UTF-8"), expected);
@@ -341,7 +342,7 @@ fn a_release_of_an_older_publisher_is_promoted_as_it_is() {
     rollback(&store, "stable", "1.0.3", &[]).ends(3).says(&["chart temporal"]);
 }
 
-/// A channel as an older publisher wrote it: without a record.
+/// Pushes a channel as an older publisher wrote it: without a record.
 fn put_release(registry: &Registry, tag: &str, json: &[u8]) -> String {
     let digest = digest_of(json);
     registry.put_blob(RELEASES, &digest, json);
@@ -357,7 +358,7 @@ fn put_release(registry: &Registry, tag: &str, json: &[u8]) -> String {
 }
 
 #[test]
-fn a_channel_that_says_something_else_than_its_release_is_not_promoted() {
+fn a_channel_that_differs_from_its_release_is_not_promoted() {
     let (_source, registry) = with_nightly();
     let forged = {
         let mut release = served(&registry, "nightly");
@@ -375,7 +376,7 @@ fn a_channel_that_says_something_else_than_its_release_is_not_promoted() {
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     registry.put_manifest(RELEASES, Some("nightly"), &digest_of(&bytes), media_type, &bytes);
     let run = promote(&store(&registry), "nightly", "stable", &[]).ends(3);
-    run.says(&["release 1.0.3", "says something else"]);
+    run.says(&["release 1.0.3", "differs from the JSON of the channel"]);
     alga(&["verify", "nightly", "--store", &store(&registry)]).ends(3).says(&["release 1.0.3 agrees"]);
 }
 
@@ -390,7 +391,7 @@ fn a_release_that_lacks_an_image_is_not_promoted() {
 }
 
 #[test]
-fn what_the_public_cannot_read_is_not_promoted() {
+fn a_release_that_the_public_cannot_read_is_not_promoted() {
     let (username, password) = ("alice".to_owned(), "s3cret-token".to_owned());
     let auth = Auth::Token { realm: None, user: Some((username.clone(), password.clone())) };
     let quirks = Quirks { private: true, ..Quirks::default() };
@@ -416,7 +417,7 @@ fn what_the_public_cannot_read_is_not_promoted() {
 }
 
 #[test]
-fn who_only_looks_is_not_asked_for_the_right_to_push() {
+fn a_dry_run_does_not_need_the_right_to_push() {
     let user = ("alice", "s3cret-token");
     let auth = Auth::Token { realm: None, user: Some((user.0.to_owned(), user.1.to_owned())) };
     let registry = Registry::with(Setup { auth, ..Setup::default() });
@@ -439,7 +440,7 @@ fn who_only_looks_is_not_asked_for_the_right_to_push() {
 }
 
 #[test]
-fn a_store_that_cannot_be_reached_is_temporary_and_no_failed_check() {
+fn an_unreachable_store_is_a_temporary_failure_and_not_a_failed_check() {
     let (_source, registry) = with_nightly();
     registry.fail(Fault::every("GET", "/charts/", Action::status(503, "")));
     promote(&store(&registry), "nightly", "stable", &[]).ends(75);
@@ -447,7 +448,7 @@ fn a_store_that_cannot_be_reached_is_temporary_and_no_failed_check() {
 }
 
 #[test]
-fn a_roll_back_says_why_and_goes_where_it_is_told() {
+fn a_rollback_needs_a_reason_and_goes_to_the_given_release() {
     let (source, registry) = with_nightly();
     let store = store(&registry);
     rollback(&store, "stable", "previous", &[]).ends(3).says(&["serves nothing yet"]);
@@ -480,15 +481,15 @@ fn a_roll_back_says_why_and_goes_where_it_is_told() {
 }
 
 #[test]
-fn who_moved_it_is_the_actor_of_the_ci_and_else_the_user_at_this_machine() {
+fn a_move_records_the_actor_of_the_ci_or_else_the_local_user() {
     let (_source, registry) = with_nightly();
     let store = store(&registry);
     let promote = |to: &str, environment: &[(&str, &str)]| {
         let arguments = ["promote", "--from", "1.0.3", "--to", to, "--store", &store];
         run(release().args(arguments).envs(environment.iter().copied())).ends(0);
-        record(&registry, to, "by").expect("somebody")
+        record(&registry, to, "by").expect("a person")
     };
-    // A move that only its announcement is left of would be completed as its first actor announced it.
+    // A move of which only the announcement exists would be completed under the name of its first actor.
     let again = || {
         for tag in registry.tags(RELEASES).keys().filter(|tag| tag.starts_with("stable")) {
             registry.remove_tag(RELEASES, tag);
@@ -500,12 +501,12 @@ fn who_moved_it_is_the_actor_of_the_ci_and_else_the_user_at_this_machine() {
     again();
     assert_eq!(promote("stable", &[("ALGA_REGISTRY_TOKEN", "s3cret")]), "tester@bench");
     again();
-    let nobody = promote("stable", &[("USER", ""), ("HOSTNAME", "pod")]);
-    assert!(nobody.starts_with("user ") && nobody.ends_with("@pod"), "{nobody}");
+    let user = promote("stable", &[("USER", ""), ("HOSTNAME", "pod")]);
+    assert!(user.starts_with("user ") && user.ends_with("@pod"), "{user}");
 }
 
 #[test]
-fn a_channel_whose_tag_is_gone_goes_on_from_its_highest_keep_alive_tag() {
+fn a_channel_without_its_tag_continues_from_its_highest_keep_alive_tag() {
     let (source, registry) = with_nightly();
     let store = store(&registry);
     promote(&store, "nightly", "stable", &[]).ends(0);
@@ -513,14 +514,14 @@ fn a_channel_whose_tag_is_gone_goes_on_from_its_highest_keep_alive_tag() {
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     promote(&store, "nightly", "stable", &[]).ends(0);
     assert_eq!(record(&registry, "stable", "sequence").as_deref(), Some("2"));
-    // The same when the very first publication was interrupted right before the channel's tag.
+    // The same holds if the first publication was interrupted right before the channel tag.
     registry.remove_tag(RELEASES, "nightly");
     publish(&source, &registry, "1.0.5", "nightly", &[]).ends(0);
     assert_eq!(record(&registry, "nightly", "sequence").as_deref(), Some("3"));
 }
 
 #[test]
-fn a_channel_whose_tag_is_gone_gets_the_manifest_back_that_the_same_move_announced() {
+fn a_channel_without_its_tag_gets_back_the_manifest_that_the_same_move_announced() {
     let (_source, registry) = with_nightly();
     let store = store(&registry);
     promote(&store, "nightly", "stable", &["--by", "alice"]).ends(0);
@@ -532,7 +533,7 @@ fn a_channel_whose_tag_is_gone_gets_the_manifest_back_that_the_same_move_announc
 }
 
 #[test]
-fn a_promotion_that_breaks_off_anywhere_is_finished_by_the_next_one() {
+fn a_promotion_that_stops_at_any_request_is_finished_by_the_next_one() {
     let (_source, registry) = with_nightly();
     let store = store(&registry);
     let mut broken = 0;
@@ -551,7 +552,7 @@ fn a_promotion_that_breaks_off_anywhere_is_finished_by_the_next_one() {
 }
 
 #[test]
-fn a_layout_is_promoted_and_taken_back_as_a_registry_is() {
+fn a_layout_is_promoted_and_rolled_back_like_a_registry() {
     let source = Source::new();
     let layout = source.layout();
     with_images(&source, &["1.0.4"]);
@@ -566,20 +567,20 @@ fn a_layout_is_promoted_and_taken_back_as_a_registry_is() {
 }
 
 #[test]
-fn a_promotion_reads_everything_at_once_and_writes_three_times() {
+fn a_promotion_reads_everything_concurrently_and_writes_three_times() {
     let (_source, registry) = with_nightly();
     registry.clear_log();
     promote(&store(&registry), "nightly", "stable", &[]).ends(0);
     let lines = registry.lines();
-    // The two channels, one of them with its JSON, and the tags, of which the channel has none: a second list shows that the registry sorts
-    // them; the release, five charts and the bundle; the JSON in two
-    // requests, and read back; the manifest under two tags, and before and after the second who else is there. The contents of the
-    // charts and of the bundle, each behind its manifest.
+    // Reads: the two channels, one of them with its JSON; the tags, and because the channel has none, a second list
+    // that shows whether the registry sorts them; the release, five charts and the bundle; the contents of the charts
+    // and of the bundle, each after its manifest. Writes: the JSON in two requests, and its read-back; the manifest
+    // under two tags. Before and after the second tag, the announcements of other publishers are read.
     assert_eq!(lines.len(), 5 + 7 + 3 + 2 + 4 + 12, "{lines:#?}");
     assert_eq!(writes(&registry), 4);
     registry.remove_tag(RELEASES, "stable");
     at_once(&registry, "/manifests/sha256:", 7, || drop(promote(&store(&registry), "nightly", "stable", &[]).ends(0)));
-    // Nothing that anybody sees is written before all of that was read.
+    // All of these reads come before the first write that others can see.
     let last_check = lines.iter().rposition(|line| line.starts_with("GET") && line.contains("/manifests/sha256:"));
     let first_tag = lines.iter().position(|line| line.starts_with("PUT") && line.contains("/manifests/"));
     assert!(last_check < first_tag, "{lines:#?}");

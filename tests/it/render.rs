@@ -159,10 +159,10 @@ fn further_values_are_set_by_path() {
     assert!(values(&objects, "alga-core").contains("\n  replicas: 3\n"));
     assert!(values(&objects, "alga-core").ends_with("x: {\"a.b\": \"1.0.3\"}\n"));
     assert!(values(&objects, "temporal").contains("ui: {enabled: true, note: \"a: \\\"b\\\"\\n\"}"));
-    render(&source, &["--set", "unknown:a=1"]).ends(9).says(&["unknown"]);
+    render(&source, &["--set", "missing:a=1"]).ends(9).says(&["--set missing"]);
     render(&source, &["--set", "alga-core:server=1"]).ends(1).says(&["alga-core.single-node.yaml:", "`server`"]);
     for wrong in ["x", "alga-core:a", "alga-core:a..b=1"] {
-        render(&source, &["--set", wrong]).ends(9).says(&["want RELEASE:PATH=VALUE"]);
+        render(&source, &["--set", wrong]).ends(9).says(&["expected RELEASE:PATH=VALUE"]);
     }
 }
 
@@ -211,7 +211,7 @@ fn values_that_cannot_be_edited_are_refused_with_file_and_line() {
     let source = Source::new();
     let name = "ee/appliance/flux/profiles/single-node/values/email-service.single-node.yaml";
     for (text, message) in [
-        ("- a\n", "email-service.single-node.yaml:1: want a mapping"),
+        ("- a\n", "email-service.single-node.yaml:1: expected a mapping"),
         ("a: 1\nimage: &i {tag: x}\nother: *i\n", "email-service.single-node.yaml:2: `other.tag` would change too"),
         ("image:\n  tag: [x]\n", "email-service.single-node.yaml:2: "),
     ] {
@@ -425,7 +425,7 @@ fn ten_thousand_values_are_rendered_and_invalid_names_are_refused() {
     assert_eq!(many.ends(0).stdout.matches("\nkind: ConfigMap\n").count(), 10_007);
     for name in ["../../x", "a b", "a\nkind: Secret", "$(reboot)", "A", "-a", &"a".repeat(64)] {
         let run = ask(&|release| release["profileValues"][format!("{name}.single-node.yaml")] = "a: 1\n".into());
-        assert_eq!(run.ends(1).says(&["not a name that a cluster takes"]).stdout, "", "{name}");
+        assert_eq!(run.ends(1).says(&["not a valid name of a Kubernetes object"]).stdout, "", "{name}");
         let run =
             ask(&|release| release["valuesConfigMaps"] = serde_json::json!({ "alga-core": name.to_owned() + "/" }));
         assert_eq!(run.ends(1).says(&["valuesConfigMaps.alga-core"]).stdout, "", "{name}");
@@ -436,7 +436,7 @@ fn ten_thousand_values_are_rendered_and_invalid_names_are_refused() {
     // Text that could end a block or begin an object remains text of a value.
     let text = "a: 1\n---\napiVersion: v1\nkind: Secret\n";
     let run = ask(&|release| release["profileValues"]["x.single-node.yaml"] = text.into()).ends(1);
-    assert_eq!(run.says(&["x.single-node.yaml:3: a second document"]).stdout, "");
+    assert_eq!(run.says(&["x.single-node.yaml:3: unexpected second document"]).stdout, "");
     let text = "# ---\r\na: \"\\x07\"\n# \u{2028}\n";
     let run = ask(&|release| release["profileValues"]["x.single-node.yaml"] = text.into()).ends(0);
     assert_eq!(values(&objects(&run.stdout), "x"), text);

@@ -1,4 +1,4 @@
-//! A store that lost something, or holds other bytes than were published: no channel moves onto it, and one command mends it.
+//! A store that lost content or holds corrupt content: no channel moves to it, and one command repairs it.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::support::programs::{Run, Source, release, run};
 use crate::support::published::{RELEASES, digest_of, publish, put_artifact, served, state, store, with_images};
 use crate::support::registry::{Quirks, Registry, Setup};
 
-/// The repositories of a release, and whose manifest names what.
+/// Repositories of a release.
 const CHART: &str = "org/charts/temporal";
 const BUNDLE: &str = "org/alga-appliance-config";
 
@@ -15,7 +15,7 @@ fn verify(store: &str, reference: &str) -> Run {
     run(release().args(["verify", reference, "--store", store]))
 }
 
-/// Every digest that a manifest under a tag names, and its own.
+/// Returns every digest that a manifest under a tag names, and its own digest.
 fn digests(registry: &Registry, repository: &str, tag: &str) -> (String, Vec<String>) {
     let own = registry.tags(repository)[tag].clone();
     let (_, bytes) = registry.manifest(repository, tag).expect("a manifest");
@@ -27,12 +27,12 @@ fn digests(registry: &Registry, repository: &str, tag: &str) -> (String, Vec<Str
     (own, blobs)
 }
 
-/// The tag of the only version of a chart.
+/// Returns the tag of the only version of a chart.
 fn version(registry: &Registry, repository: &str) -> String {
     registry.tags(repository).into_keys().next().expect("a version")
 }
 
-/// What may be damaged: repository and digest; of a manifest, its tag too.
+/// Returns the content that may be damaged: repository and digest, and the tag of a manifest.
 fn content(registry: &Registry) -> Vec<(String, String, Option<String>)> {
     let places = [(CHART, version(registry, CHART)), (BUNDLE, "1.0.3".to_owned()), (RELEASES, "1.0.3".to_owned())];
     let mut all = Vec::new();
@@ -46,7 +46,7 @@ fn content(registry: &Registry) -> Vec<(String, String, Option<String>)> {
 
 fn remove(registry: &Registry, (repository, digest, tag): &(String, String, Option<String>)) {
     match tag {
-        // The tag stays where a registry lost a manifest.
+        // In a registry that loses a manifest, the tag stays.
         Some(_) => registry.lose_manifest(repository, digest),
         None => registry.remove_blob(repository, digest),
     }
@@ -66,7 +66,7 @@ fn corrupt(registry: &Registry, (repository, digest, tag): &(String, String, Opt
 type Damage = fn(&Registry, &(String, String, Option<String>));
 
 #[test]
-fn whatever_is_missing_or_wrong_is_sent_again_by_one_command() {
+fn one_command_pushes_all_missing_and_corrupt_content_again() {
     let source = Source::new();
     let undamaged = Registry::start();
     publish(&source, &undamaged, "1.0.3", "nightly", &["--prefix", "registry.example.com/org"]).ends(0);
@@ -98,7 +98,7 @@ fn whatever_is_missing_or_wrong_is_sent_again_by_one_command() {
 }
 
 #[test]
-fn a_dry_run_of_a_repair_says_what_would_be_sent_and_a_whole_store_is_left_alone() {
+fn a_dry_run_of_a_repair_lists_the_pushes_and_an_intact_store_is_not_changed() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     registry.clear_log();
@@ -114,7 +114,7 @@ fn a_dry_run_of_a_repair_says_what_would_be_sent_and_a_whole_store_is_left_alone
 }
 
 #[test]
-fn publishing_again_says_that_the_bytes_were_not_read() {
+fn publishing_again_reports_that_the_bytes_were_not_read() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     let again = publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
@@ -122,7 +122,7 @@ fn publishing_again_says_that_the_bytes_were_not_read() {
 }
 
 #[test]
-fn a_new_version_does_not_move_the_channel_onto_a_chart_that_is_broken() {
+fn a_new_version_does_not_move_the_channel_to_a_corrupt_chart() {
     let source = Source::new();
     with_images(&source, &["1.0.4"]);
     for damage in [remove as Damage, corrupt as Damage] {
@@ -145,7 +145,7 @@ fn a_new_version_does_not_move_the_channel_onto_a_chart_that_is_broken() {
 }
 
 #[test]
-fn a_new_version_does_not_move_the_channel_onto_an_image_that_lost_a_layer() {
+fn a_new_version_does_not_move_the_channel_to_an_image_without_a_layer() {
     let (source, registry) = (Source::new(), Registry::start());
     for name in ["alga-psa-ee", "workflow-worker", "email-service", "temporal-worker"] {
         for tag in registry_tags(&source, name) {
@@ -157,11 +157,11 @@ fn a_new_version_does_not_move_the_channel_onto_an_image_that_lost_a_layer() {
     with_images(&source, &["1.0.4"]);
     registry.remove_blob("org/email-service", &digest_of(b"{}"));
     let refused = publish(&source, &registry, "1.0.4", "nightly", &required).ends(3);
-    refused.says(&["email-service", "it is missing"]);
+    refused.says(&["email-service", "the content is missing"]);
     assert_eq!(served(&registry, "nightly")["version"], "1.0.3");
 }
 
-/// The tags that the fixtures' own release gives an image.
+/// Returns the tags that the fixtures' release gives an image.
 fn registry_tags(source: &Source, name: &str) -> Vec<String> {
     let release: Value = serde_json::from_str(&crate::support::published::release_json(source)).expect("JSON");
     let key = match name {
@@ -173,9 +173,9 @@ fn registry_tags(source: &Source, name: &str) -> Vec<String> {
     vec![release["app"]["images"][key].as_str().expect("a tag").to_owned()]
 }
 
-/// A registry that keeps what it has under a digest, and deletes nothing.
+/// A registry that keeps the bytes under a digest and deletes nothing.
 #[test]
-fn where_the_registry_keeps_a_wrong_blob_that_is_said() {
+fn a_repair_reports_a_registry_that_keeps_a_corrupt_blob() {
     let source = Source::new();
     let quirks = Quirks { keeps_blobs: true, deletes: false, ..Quirks::default() };
     let registry = Registry::with(Setup { quirks, ..Setup::default() });
@@ -185,13 +185,13 @@ fn where_the_registry_keeps_a_wrong_blob_that_is_said() {
     let refused = publish(&source, &registry, "1.0.3", "nightly", &["--repair"]);
     assert!(matches!(refused.code, Some(1 | 3)), "{refused:?}");
     refused.says(&[&blobs[0], "still returns other bytes or none", "from its storage"]);
-    // What is only missing is sent all the same.
+    // Missing content is pushed nevertheless.
     registry.remove_blob(CHART, &blobs[0]);
     publish(&source, &registry, "1.0.3", "nightly", &["--repair"]).ends(0);
 }
 
 #[test]
-fn a_layout_is_mended_as_a_registry_is() {
+fn a_layout_is_repaired_like_a_registry() {
     let source = Source::new();
     let layout = source.layout();
     let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &layout];
@@ -212,7 +212,7 @@ fn a_layout_is_mended_as_a_registry_is() {
 }
 
 #[test]
-fn docker_registry_gets_back_what_its_storage_lost() {
+fn content_that_docker_registry_lost_is_pushed_again() {
     let Some(registry) = DockerRegistry::start() else { return };
     let source = Source::new();
     with_images(&source, &["1.0.4"]);
@@ -226,12 +226,12 @@ fn docker_registry_gets_back_what_its_storage_lost() {
     let layer = registry.data_of(manifest["layers"][0]["digest"].as_str().expect("a digest"));
     let bytes = std::fs::read(&layer).expect("a layer");
     std::fs::remove_file(&layer).expect("removed");
-    source.publish(&arguments("1.0.4")).ends(3).says(&["it is missing", "with --repair"]);
+    source.publish(&arguments("1.0.4")).ends(3).says(&["the content is missing", "with --repair"]);
     verify(&store, "nightly").ends(3).prints(&["--repair"]);
     source.publish(&[&arguments("1.0.3")[..], &["--repair"]].concat()).ends(0);
     assert_eq!(std::fs::read(&layer).expect("a layer"), bytes);
     verify(&store, "nightly").ends(0);
-    // What is wrong there stays, whoever sends the right bytes: it is said.
+    // Corrupt content stays, whatever is pushed, and the program reports that.
     std::fs::write(&layer, b"other bytes").expect("written");
     source.publish(&arguments("1.0.4")).ends(3);
     let kept = source.publish(&[&arguments("1.0.3")[..], &["--repair"]].concat());
@@ -239,9 +239,9 @@ fn docker_registry_gets_back_what_its_storage_lost() {
     kept.says(&["still returns other bytes or none", "from its storage"]);
 }
 
-/// The JSON of a channel is that of its release with another `channel`: it is made again of the release.
+/// The JSON of a channel is the JSON of its release with another `channel`, so it can be rebuilt from the release.
 #[test]
-fn the_json_of_a_channel_is_sent_again_as_well() {
+fn the_json_of_a_channel_is_pushed_again() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     let store = store(&registry);
@@ -257,9 +257,9 @@ fn the_json_of_a_channel_is_sent_again_as_well() {
     }
 }
 
-/// A promotion replaces what is broken: the JSON of the release tells what the channel serves.
+/// A promotion replaces broken content. The JSON of the release shows what the channel serves.
 #[test]
-fn a_channel_whose_own_json_is_broken_is_promoted_to() {
+fn a_promotion_replaces_the_broken_json_of_a_channel() {
     let source = Source::new();
     with_images(&source, &["1.0.4"]);
     for damage in [remove as Damage, corrupt as Damage] {

@@ -1,4 +1,4 @@
-//! The resolver from outside: what it gives, and how it fails.
+//! The resolver as a program: its results and its failures.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -24,7 +24,7 @@ fn ask(registry: &Registry, reference: &str, more: &[&str]) -> Run {
     resolve(&[&["resolve", reference, "--store", &store(registry)], more].concat())
 }
 
-/// The blob with the release's JSON.
+/// Returns the blob with the release's JSON.
 fn blob(registry: &Registry) -> (String, Vec<u8>) {
     let (_, manifest) = registry.manifest(RELEASES, "nightly").expect("a manifest");
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
@@ -54,7 +54,7 @@ fn a_layout_gives_the_same_as_a_registry() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn a_missing_channel_is_not_found() {
     ask(&published(), "stable", &[]).ends(3).says(&["stable"]);
 }
 
@@ -65,28 +65,28 @@ fn a_closed_port_is_temporary() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up() {
+fn a_server_that_never_answers_causes_a_time_out() {
     let registry = published();
     registry.fail(Fault::every("GET", "", Action::Hold(Gate::default())));
     ask(&registry, "nightly", &["--timeout", "0.2"]).ends(75).says(&["did not answer within 0.2 s"]);
 }
 
 #[test]
-fn a_machine_without_certificates_is_told_where_to_get_them() {
+fn a_machine_without_certificates_gets_a_hint() {
     let mut command = resolving(&["resolve", "stable", "--store", "registry.example.com/x"]);
     command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
     run(&mut command).ends(1).says(&["no CA certificates", "--ca-file", "SSL_CERT_FILE"]);
 }
 
 #[test]
-fn refused_credentials_are_said() {
+fn refused_credentials_are_reported() {
     let registry = published();
     registry.fail(Fault::every("GET", "", Action::Status(403, Vec::new(), Vec::new())));
     ask(&registry, "nightly", &[]).ends(4);
 }
 
 #[test]
-fn other_bytes_than_the_digest_says_are_refused() {
+fn bytes_that_do_not_match_their_digest_are_refused() {
     let registry = published();
     let (digest, mut bytes) = blob(&registry);
     bytes[20] ^= 1;
@@ -96,7 +96,7 @@ fn other_bytes_than_the_digest_says_are_refused() {
 }
 
 #[test]
-fn something_else_under_the_channel_is_no_release() {
+fn a_channel_that_names_something_else_is_not_a_release() {
     let registry = published();
     let digest = registry.tags("org/charts/sebastian")["0.0.1"].clone();
     let (media_type, bytes) = registry.manifest("org/charts/sebastian", &digest).expect("a manifest");
@@ -105,7 +105,7 @@ fn something_else_under_the_channel_is_no_release() {
 }
 
 #[test]
-fn an_answer_of_another_media_type_than_a_release_has_is_refused() {
+fn an_answer_with_another_media_type_is_refused() {
     let registry = published();
     let header = |text: &str| Action::Headers(vec![("Content-Type".to_owned(), text.to_owned())]);
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
@@ -114,7 +114,7 @@ fn an_answer_of_another_media_type_than_a_release_has_is_refused() {
         ("text/plain", 3),
         ("application/vnd.oci.image.index.v1+json", 3),
         (docker, 3),
-        // A store of files that knows no types: the manifest says its own.
+        // A file server that does not know media types. The manifest has its own.
         ("", 0),
         ("application/json", 0),
         ("application/octet-stream", 0),
@@ -130,7 +130,7 @@ fn an_answer_of_another_media_type_than_a_release_has_is_refused() {
     let digest = alga_release::oci::Digest::of(&bytes).to_string();
     registry.put_manifest(RELEASES, Some("nightly"), &digest, docker, &bytes);
     ask(&registry, "nightly", &[]).ends(3).says(&["is not a release", docker]);
-    // Where neither says what it is, it is not guessed.
+    // If neither the server nor the manifest states a media type, it is not guessed.
     manifest.as_object_mut().expect("an object").remove("mediaType");
     let bytes = serde_json::to_vec(&manifest).expect("JSON");
     let digest = alga_release::oci::Digest::of(&bytes).to_string();
@@ -138,9 +138,9 @@ fn an_answer_of_another_media_type_than_a_release_has_is_refused() {
     ask(&registry, "nightly", &[]).ends(1).says(&["alga-appliance-release:nightly", "missing media type"]);
 }
 
-/// A new dependency of the resolver is a reviewed line in the list.
+/// A new dependency of the resolver needs a reviewed line in the list.
 #[test]
-fn the_resolver_depends_on_what_the_list_names_and_on_no_archive_or_command_line_code() {
+fn the_resolver_has_only_the_listed_dependencies_and_no_archive_code() {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--no-default-features", "-e", "normal", "--prefix", "none", "--locked"]);
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo");
@@ -153,7 +153,7 @@ fn the_resolver_depends_on_what_the_list_names_and_on_no_archive_or_command_line
     }
 }
 
-/// Puts a release as some publisher wrote it under the tag `stable`.
+/// Pushes a release as some publisher wrote it, under the tag `stable`.
 fn put_release(registry: &Registry, artifact_type: Option<&str>, json: &serde_json::Value) {
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let config_type = "application/vnd.alga.appliance.release.config.v1+json";
@@ -183,7 +183,7 @@ fn old_release() -> serde_json::Value {
 }
 
 #[test]
-fn releases_of_older_publishers_are_read() {
+fn a_release_of_an_older_publisher_is_accepted() {
     let registry = Registry::start();
     put_release(&registry, None, &old_release());
     let run = ask(&registry, "stable", &[]).ends(0);
@@ -191,7 +191,7 @@ fn releases_of_older_publishers_are_read() {
 }
 
 #[test]
-fn what_is_wrong_with_a_release_is_named() {
+fn an_invalid_release_is_refused_with_the_path_of_the_problem() {
     for (pointer, value, word) in [
         ("/schema", serde_json::json!("alga.appliance.release/v2"), "schema: "),
         ("/images/algaCore", serde_json::Value::Null, "images.algaCore: "),
@@ -210,7 +210,7 @@ fn what_is_wrong_with_a_release_is_named() {
     ask(&registry, "stable", &[]).ends(1).says(&["images.algaCore: missing"]);
 }
 
-/// A release whose manifest says that its config has `size` bytes, whatever it has.
+/// Pushes a release whose manifest claims a config of `size` bytes.
 fn put_claiming(registry: &Registry, size: &serde_json::Value, config: &[u8]) -> String {
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let digest = alga_release::oci::Digest::of(config).to_string();
@@ -226,7 +226,7 @@ fn put_claiming(registry: &Registry, size: &serde_json::Value, config: &[u8]) ->
 }
 
 #[test]
-fn a_config_that_is_or_claims_to_be_huge_is_not_even_asked_for() {
+fn a_config_that_claims_to_be_huge_is_not_requested() {
     let huge = vec![b' '; 5 << 20];
     for size in [huge.len() as u64, 1 << 40, u64::MAX] {
         let registry = Registry::start();
@@ -244,17 +244,17 @@ fn a_config_that_is_or_claims_to_be_huge_is_not_even_asked_for() {
 }
 
 #[test]
-fn a_config_that_is_longer_than_it_claims_is_cut_off_there() {
+fn a_config_that_is_longer_than_its_size_is_refused() {
     let registry = Registry::start();
     let digest = put_claiming(&registry, &100.into(), &vec![b' '; 64 << 10]);
     ask(&registry, "stable", &[]).ends(1).says(&[&digest, "larger than the 100 bytes"]);
-    // Even when it never ends: reading ends.
+    // The same holds for a body without an end: reading stops.
     registry.fail(Fault::every("GET", "/blobs/", Action::Endless));
     ask(&registry, "stable", &[]).ends(1).says(&[&digest, "larger than the 100 bytes"]);
 }
 
 #[test]
-fn a_layout_is_read_within_the_same_bounds() {
+fn a_layout_is_read_within_the_same_limits() {
     let source = Source::new();
     source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &source.layout()]).ends(0);
     let repository = source.store().join("alga-appliance-release");

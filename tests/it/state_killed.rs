@@ -1,4 +1,4 @@
-//! Killed at every system call that changes a file: what is remembered, and what was rendered before, is whole.
+//! A resolver that is killed at any system call that changes a file leaves a whole state and a whole rendering.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,11 +7,12 @@ use crate::support::programs::{Source, resolve};
 use crate::support::published::with_images;
 use crate::support::{files_below, require};
 
-/// What changes files, or must not be interrupted in between. What the program does not use is never hit.
+/// System calls that change files, or that must not be interrupted in between. Calls that the program does not use are
+/// never reached.
 const CALLS: [&str; 9] =
     ["write", "rename", "renameat2", "fsync", "fdatasync", "mkdir", "unlink", "flock", "ftruncate"];
 
-/// A layout in which 1.0.3 was followed before 1.0.4 came.
+/// A layout in which 1.0.3 was followed before 1.0.4 was published.
 struct Case {
     source: Source,
     strace: PathBuf,
@@ -35,7 +36,8 @@ impl Case {
         self.source.publish(&["--version", version, "--channel", "stable", "--store", &layout]).ends(0);
     }
 
-    /// Renders into one directory and remembers in another. Leaked: a test holds few of them, and arguments are borrowed.
+    /// Renders to one directory and keeps the state in another. The memory is leaked, because the arguments are
+    /// borrowed and a test has only a few.
     fn arguments(&self, state: &Path, rendered: &Path) -> Vec<&'static str> {
         let leak = |text: String| -> &'static str { text.leak() };
         let state = leak(state.join("state.json").display().to_string());
@@ -44,7 +46,7 @@ impl Case {
         vec!["render", "stable", "--host", "a.example", "--store", store, "--state", state, "--output-dir", rendered]
     }
 
-    /// Was there a call of that number to be killed at?
+    /// Returns whether there was a call with this number at which the program was killed.
     fn killed_at(&self, arguments: &[&str], call: &str, number: usize) -> bool {
         let mut traced = Command::new(&self.strace);
         let inject = format!("inject={call}:signal=KILL:when={number}");
@@ -87,7 +89,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(status.success());
 }
 
-/// The files that a directory's list names, sorted.
+/// Returns the files that the list in a directory names, sorted.
 fn listed(directory: &Path) -> Vec<String> {
     let index = std::fs::read_to_string(directory.join("kustomization.yaml")).expect("a list");
     let names = index.lines().filter_map(|line| line.strip_prefix("  - "));
@@ -98,7 +100,7 @@ fn listed(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn killed_at_any_write_the_state_and_the_rendering_are_whole_and_running_again_finishes() {
+fn a_resolver_killed_at_any_write_leaves_a_whole_state_and_another_run_finishes() {
     let Some(strace) = require("strace") else { return };
     let case = Case::new(strace);
     let mut kills = 0;
@@ -109,5 +111,5 @@ fn killed_at_any_write_the_state_and_the_rendering_are_whole_and_running_again_f
         }
         kills += number - 1;
     }
-    assert!(kills > 30, "only {kills} calls were found to be killed at");
+    assert!(kills > 30, "the program was killed at only {kills} calls");
 }

@@ -1,4 +1,4 @@
-//! A release read back: every byte and every reference is looked at, and what is wrong is named.
+//! Verification of a release: every byte and every reference is checked, and every problem is named.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ fn verify(registry: &Registry, reference: &str, more: &[&str]) -> Run {
     alga(&[&["verify", reference, "--store", &store(registry)], more].concat())
 }
 
-/// The checks of one outcome: kind, name, aspect.
+/// Returns the checks with one outcome: kind, name, aspect.
 fn checks(report: &Value, outcome: &str) -> BTreeSet<(String, String, String)> {
     let word = |check: &Value, key: &str| check[key].as_str().expect("text").to_owned();
     let releases = report["releases"].as_array().expect("releases");
@@ -36,7 +36,7 @@ fn named(kind: &str, name: &str, aspect: &str) -> (String, String, String) {
 }
 
 #[test]
-fn a_whole_release_is_verified_by_reading_alone() {
+fn a_complete_release_is_verified_without_writing() {
     let registry = complete().1;
     registry.clear_log();
     let run = verify(&registry, "nightly", &["--output", "json"]).ends(0);
@@ -73,7 +73,7 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
     bytes
 }
 
-/// Manifests of a repository and blobs that they name: digest, and media type where it is a manifest.
+/// Returns the manifests of a repository and the blobs that they name: digest, and media type for a manifest.
 fn contents(registry: &Registry, repository: &str) -> BTreeSet<(String, Option<String>)> {
     let mut contents = BTreeSet::new();
     for digest in registry.tags(repository).into_values() {
@@ -102,7 +102,8 @@ fn a_flipped_byte_of_anything_in_a_registry_is_found_and_named() {
                 Some(media_type) => registry.put_manifest(&repository, None, &digest, media_type, bytes),
                 None => registry.put_blob(&repository, &digest, bytes),
             };
-            // A registry vouches for the blobs of images: they are gigabytes, and asked for by their digests.
+            // The blobs of images are gigabytes. A registry verifies them, so only their existence is checked, by
+            // digest.
             let of_image = media_type.is_none() && !repository.contains("charts/") && !repository.contains("-config");
             if of_image && repository != RELEASES {
                 registry.remove_blob(&repository, &digest);
@@ -149,7 +150,7 @@ fn a_flipped_byte_of_any_blob_of_a_layout_is_found_and_named() {
 }
 
 #[test]
-fn what_no_tag_keeps_is_said_before_it_is_collected() {
+fn a_missing_tag_is_reported_before_the_artifact_is_deleted() {
     let registry = complete().1;
     let channel = registry.tags(RELEASES)["nightly"].clone();
     for (repository, tag, check) in [
@@ -170,7 +171,7 @@ fn what_no_tag_keeps_is_said_before_it_is_collected() {
 }
 
 #[test]
-fn a_release_that_names_another_chart_than_it_says_is_found_though_every_digest_is_right() {
+fn a_release_with_another_chart_is_found_although_every_digest_is_right() {
     let registry = complete().1;
     let (from, to) = ("org/charts/temporal-worker", "org/charts/temporal");
     let digest = registry.tags(from)["0.1.0"].clone();
@@ -191,7 +192,7 @@ fn a_release_that_names_another_chart_than_it_says_is_found_though_every_digest_
 }
 
 #[test]
-fn what_is_in_the_bundle_and_in_the_release_must_be_the_same() {
+fn the_bundle_and_the_release_must_agree() {
     let registry = complete().1;
     rewrite_release(&registry, |release| {
         release["profileValues"]["alga-core.single-node.yaml"] = "other: values\n".into();
@@ -207,7 +208,7 @@ fn what_is_in_the_bundle_and_in_the_release_must_be_the_same() {
 }
 
 #[test]
-fn a_chart_or_bundle_that_does_not_unpack_is_found_though_every_digest_is_right() {
+fn a_chart_or_bundle_that_does_not_unpack_is_found_although_every_digest_is_right() {
     for (repository, pointer, check) in [
         ("org/charts/temporal", "/chartDigests/temporal", named("chart", "temporal", "loads")),
         ("org/alga-appliance-config", "/config/digest", named("bundle", "alga-appliance-config", "unpacks")),
@@ -231,7 +232,7 @@ fn a_chart_or_bundle_that_does_not_unpack_is_found_though_every_digest_is_right(
 }
 
 #[test]
-fn the_names_of_values_are_those_that_the_overlay_reads() {
+fn the_overlay_must_read_the_names_of_the_values() {
     let (source, registry) = (Source::new(), Registry::start());
     source.write("alga-release.yaml", "valuesNames: hashed\n");
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
@@ -264,7 +265,7 @@ fn the_names_of_values_are_those_that_the_overlay_reads() {
 }
 
 #[test]
-fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
+fn a_release_of_an_older_publisher_is_verified_as_far_as_possible() {
     let registry = complete().1;
     rewrite_release(&registry, |release| {
         undescribed(release);
@@ -278,7 +279,7 @@ fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
     let report = verify(&registry, "1.0.3", &["--output", "json"]).ends(0).json();
     let not_checked = checks(&report, "not-checked");
     for (kind, name) in [("control-plane", "controlPlane"), ("image", "algaCore"), ("image", "emailService")] {
-        assert!(not_checked.contains(&named(kind, name, "manifest")), "known by its tag alone: {not_checked:#?}");
+        assert!(not_checked.contains(&named(kind, name, "manifest")), "known by tag only: {not_checked:#?}");
     }
     assert!(checks(&report, "ok").contains(&named("chart", "temporal", "loads")));
     let chart = registry.tags("org/charts/temporal")["0.1.0"].clone();
@@ -290,7 +291,7 @@ fn a_release_of_an_older_publisher_is_verified_as_far_as_it_goes() {
 }
 
 #[test]
-fn every_channel_that_serves_something_is_verified() {
+fn every_channel_that_serves_a_release_is_verified() {
     let registry = Registry::start();
     let all = |more: &[&str]| alga(&[&["verify", "--all-channels", "--store", &store(&registry)], more].concat());
     all(&[]).ends(3).says(&["no channel serves anything"]);
@@ -310,7 +311,7 @@ fn every_channel_that_serves_something_is_verified() {
 }
 
 #[test]
-fn a_release_is_read_as_the_public_reads_it() {
+fn a_release_is_read_anonymously() {
     let (username, password) = ("alice", "s3cret-token");
     let auth = Auth::Token { realm: None, user: Some((username.to_owned(), password.to_owned())) };
     let quirks = Quirks { private: true, ..Quirks::default() };
@@ -331,7 +332,7 @@ fn a_release_is_read_as_the_public_reads_it() {
 }
 
 #[test]
-fn offline_is_for_directories_and_asks_no_other_registry() {
+fn offline_is_only_for_directories_and_sends_no_request() {
     let registry = complete().1;
     verify(&registry, "nightly", &["--offline"]).ends(9).says(&["offline: it is a registry", "oci-layout:"]);
     let (source, elsewhere) = (Source::new(), Registry::start());
@@ -351,7 +352,7 @@ fn offline_is_for_directories_and_asks_no_other_registry() {
 }
 
 #[test]
-fn a_store_that_cannot_be_reached_is_temporary_and_what_is_not_there_is_said() {
+fn an_unreachable_store_is_a_temporary_failure_and_a_missing_release_is_named() {
     let registry = complete().1;
     verify(&registry, "9.9.9", &[]).ends(1).says(&["9.9.9"]);
     registry.fail(Fault::every("GET", "/charts/", Action::status(503, "")));

@@ -1,4 +1,4 @@
-//! What was asked for.
+//! Reads the command line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,53 +10,55 @@ use lexopt::ValueExt as _;
 use super::{Failure, usage};
 
 pub const HELP: &str = "\
-Resolve a channel, a version or a digest to one immutable release, and what an appliance needs of it
+Resolve a channel, a version or a digest to one immutable release, and render what an appliance needs from it
 
 Usage: alga-resolve resolve [OPTIONS] RELEASE
        alga-resolve render [OPTIONS] RELEASE
        alga-resolve control-plane [OPTIONS] RELEASE --running REF --baseline REF [--present REF...]
 
-RELEASE is a CHANNEL, a VERSION or a DIGEST of the configured repository, or names its repository: HOST/PATH/REPOSITORY:TAG or
-HOST/PATH/REPOSITORY@DIGEST; with --store, REPOSITORY:TAG or REPOSITORY@DIGEST in that store. What a release says of itself needs
-no configuration.
+RELEASE is a CHANNEL, a VERSION or a DIGEST in the configured repository. It may also name its repository as
+HOST/PATH/REPOSITORY:TAG or HOST/PATH/REPOSITORY@DIGEST. With --store, REPOSITORY:TAG or REPOSITORY@DIGEST names a repository in
+that store. A release that describes itself needs no configuration file.
 
-resolve        the validated release manifest goes to standard output, as JSON, byte for byte as it was published
-render         the objects for the cluster, as one YAML stream for `kubectl apply -f -`; nothing is applied
-control-plane  the image that the control plane is to change to, or nothing where what runs is to stay; the reason goes to
-               standard error, and the exit code is always 0
+Commands:
+  resolve        Print the validated release manifest as JSON, byte for byte as it was published
+  render         Print the objects for the cluster as one YAML stream for `kubectl apply -f -`; nothing is applied
+  control-plane  Print the image that the control plane must change to, or nothing if the running image stays. The reason goes
+                 to standard error, and the exit code is always 0
 
 Options:
-      --store STORE           where releases are: HOST[:PORT][/PATH] or oci-layout:DIR [default: of RELEASE, else the configured prefix]
-      --config FILE           configuration file, for releases that do not describe themselves; one that says otherwise than the
-                              release is refused [default: none, the built-in defaults hold]
-      --plain-http            talk plain HTTP to the registry (loopback needs no flag)
-      --ca-file FILE          trust these CA certificates beside the system's (PEM); SSL_CERT_FILE replaces the system's
-      --timeout SECONDS       give up after so long [default: 60; control-plane: 8]
-      --allow-registry PREFIX refuse a release that names anything outside of these (may be repeated)
-      --require-channel       refuse a release that says that it is of another channel than the one asked for
-      --accept-unrecorded     follow a channel that a script moved without a record, after a move with one was followed
-      --state FILE            keep the last release that was followed, and refuse older answers of a channel
-      --offline               answer from the state, without a request
-      --fallback-to-state     answer from the state when the store cannot be reached
-      --output FORMAT         json or text [default: json for resolve, else text]
-  -h, --help                  print this
-  -V, --version               print the version
+      --store STORE           Store to read releases from: HOST[:PORT][/PATH] or oci-layout:DIR [default: from RELEASE, else the
+                              configured prefix]
+      --config FILE           Configuration file for releases that do not describe themselves. If a release contradicts the file,
+                              the release is refused [default: none, the built-in defaults hold]
+      --plain-http            Use plain HTTP for the registry (loopback addresses need no flag)
+      --ca-file FILE          Trust these CA certificates (PEM) in addition to the system's. SSL_CERT_FILE replaces the system's
+      --timeout SECONDS       Stop after this time [default: 60, for control-plane 8]
+      --allow-registry PREFIX Refuse a release that names anything outside of this prefix (may be repeated)
+      --require-channel       Refuse a release whose own channel differs from the requested one
+      --accept-unrecorded     Follow a channel that was moved without a record, after a move with a record was followed
+      --state FILE            Keep the last release that was followed, and refuse older answers of a channel
+      --offline               Answer from the state, without a request
+      --fallback-to-state     Answer from the state when the store cannot be reached
+      --output FORMAT         Output format: json or text [default: json for resolve, else text]
+  -h, --help                  Print help
+  -V, --version               Print version
 
 Options of render:
-      --app-url URL           where the product is reached; the host follows from it, and it from --host
-      --host NAME             the same, by its name
-      --domain-suffix SUFFIX  ending of the names below it [default: a dot and the host]
-                              All three are kept in the state and used again where they are not given.
-      --set RELEASE:PATH=VALUE  set one more value, keys joined by `.` (may be repeated); a JSON number, boolean or string is
-                              that, anything else is text
-      --image-digests         write image tags as TAG@sha256:... where the release knows the digest
-      --migrate-root          take a release whose root objects have other names than those that were rendered last
-      --output-dir DIR        write files and a kustomization.yaml into a directory instead
+      --app-url URL           URL of the product on this appliance. The host follows from the URL, or the URL from --host
+      --host NAME             Host name or address of the product on this appliance
+      --domain-suffix SUFFIX  Suffix of the names below the host [default: a dot and the host]
+                              These three options are kept in the state and used again when they are not given
+      --set RELEASE:PATH=VALUE  Set one more value, with keys joined by `.` (may be repeated). A JSON number, boolean or string
+                              keeps its type, and any other text is a string
+      --image-digests         Write image tags as TAG@sha256:... if the release knows the digest
+      --migrate-root          Accept a release whose root objects have other names than in the last rendering
+      --output-dir DIR        Write files and a kustomization.yaml to this directory instead
 
 Options of control-plane:
-      --running REF           the image that runs now; empty for none
-      --baseline REF          the image that came with the machine
-      --present REF           an image on this machine (may be repeated)
+      --running REF           Image that runs now; empty if none runs
+      --baseline REF          Image that was installed with the machine
+      --present REF           Image that is present on this machine (may be repeated)
 
 Examples:
   alga-resolve resolve stable --state /var/lib/alga/state.json
@@ -65,20 +67,25 @@ Examples:
   alga-resolve render stable --state /var/lib/alga/state.json --host alga.example.com | kubectl apply --server-side -f -
   alga-resolve control-plane stable --running \"$running\" --baseline localhost/control-plane:baked
 
-Exit codes: 0 done, 1 not a valid release or other bytes than its digest says, 3 there is no such channel, version or digest, or
-it is not a release, or it is refused by a rule, 4 refused credentials, 9 usage or configuration, 75 the store cannot be reached.
+Exit codes:
+  0   done
+  1   invalid release, or content that does not match its digest
+  3   refused by a rule, not a release, or no such channel, version or digest
+  4   authentication or permission
+  9   usage or configuration
+  75  temporary: the store cannot be reached
 ";
 
-/// What the command line says.
+/// The request on the command line.
 #[derive(Debug)]
 pub enum Given {
-    /// Print this and be done.
+    /// Print this text and exit.
     Text(&'static str),
-    /// Do this.
+    /// Run a command with these arguments.
     Args(Box<Args>),
 }
 
-/// What all commands share.
+/// The arguments that all commands share, and the command.
 #[derive(Debug)]
 pub struct Args {
     pub command: Command,
@@ -90,14 +97,14 @@ pub struct Args {
     pub timeout: Duration,
     pub allowed: Vec<String>,
     pub state: Option<PathBuf>,
-    /// Nothing when it was not said.
+    /// Whether the output is text; absent when `--output` was not given.
     pub text: Option<bool>,
     pub modes: Modes,
 }
 
-/// Switches of how an answer is come by.
+/// Flags that decide which answers are accepted.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each one is a flag by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "each field is an independent flag")]
 pub struct Modes {
     pub require_channel: bool,
     pub accept_unrecorded: bool,
@@ -130,11 +137,12 @@ pub struct ControlPlaneFlags {
     pub present: Vec<String>,
 }
 
-/// How long a control plane may be waited for at boot, and anything else.
+/// Default time limit of `control-plane`. The boot script waits for it, so the limit is short.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(8);
+/// Default time limit of the other commands.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` wants it")]
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes the error by value")]
 fn wrong(error: lexopt::Error) -> Failure {
     usage(error.to_string())
 }
@@ -145,26 +153,26 @@ fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
 
 fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, Failure> {
     let seconds: f64 = parser.value().and_then(|value| value.parse()).map_err(wrong)?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| usage("--timeout: want seconds"))
+    Duration::try_from_secs_f64(seconds).map_err(|_| usage("--timeout: expected a number of seconds"))
 }
 
 fn is_text(format: &str) -> Result<bool, Failure> {
     match format {
         "json" => Ok(false),
         "text" => Ok(true),
-        other => Err(usage(format!("--output {other}: want json or text"))),
+        other => Err(usage(format!("--output {other}: expected json or text"))),
     }
 }
 
-/// `RELEASE:PATH=VALUE`
+/// Parses the value of `--set`: `RELEASE:PATH=VALUE`.
 fn setting(text: &str) -> Result<(String, Setting), Failure> {
     let parts = text.split_once('=').and_then(|(place, value)| Some((place.split_once(':')?, value)));
     let setting = parts
         .and_then(|((release, path), value)| Some((release.to_owned(), parse_setting(path, Literal::parse(value))?)));
-    setting.ok_or_else(|| usage(format!("--set {text}: want RELEASE:PATH=VALUE")))
+    setting.ok_or_else(|| usage(format!("--set {text}: expected RELEASE:PATH=VALUE")))
 }
 
-/// All that can be said, before it is known for which command.
+/// All options of all commands. The command may come after its options.
 #[derive(Default)]
 struct Collected {
     words: Vec<String>,
@@ -179,7 +187,7 @@ struct Collected {
     modes: Modes,
     render: RenderFlags,
     control_plane: ControlPlaneFlags,
-    /// A flag that only one command has: the flag and the command.
+    /// Given flags that only one command has: the flag and its command.
     bound: Vec<(&'static str, &'static str)>,
 }
 
@@ -197,7 +205,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Given, Failure> {
             Long(name) => {
                 let name = name.to_owned();
                 if !(found.common(&name, &mut parser)? || found.of_one_command(&name, &mut parser)?) {
-                    return Err(usage(format!("there is no option --{name}")));
+                    return Err(usage(format!("unknown option --{name}")));
                 }
             }
             Short(_) => return Err(wrong(argument.unexpected())),
@@ -207,7 +215,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Given, Failure> {
 }
 
 impl Collected {
-    /// Takes an option that every command has; was it one?
+    /// Reads an option that every command has. Returns whether `name` is such an option.
     fn common(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<bool, Failure> {
         let path = |parser: &mut lexopt::Parser| parser.value().map(PathBuf::from).map_err(wrong);
         match name {
@@ -228,7 +236,7 @@ impl Collected {
         Ok(true)
     }
 
-    /// Takes an option of one command; was it one?
+    /// Reads an option that only one command has. Returns whether `name` is such an option.
     fn of_one_command(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<bool, Failure> {
         let (render, control_plane) = (&mut self.render, &mut self.control_plane);
         let bound = match name {
@@ -253,24 +261,26 @@ impl Collected {
 
     fn into_args(self) -> Result<Args, Failure> {
         let mut words = self.words.into_iter();
-        let name = words.next().ok_or_else(|| usage("want a command"))?;
+        let name = words.next().ok_or_else(|| usage("missing command: expected resolve, render or control-plane"))?;
         let (command, timeout) = match name.as_str() {
             "resolve" => (Command::Resolve, TIMEOUT),
             "render" => (Command::Render(Box::new(self.render)), TIMEOUT),
             "control-plane" => (Command::ControlPlane(self.control_plane), BOOT_TIMEOUT),
-            other => return Err(usage(format!("there is no command `{other}`"))),
+            other => {
+                return Err(usage(format!("unknown command `{other}`: expected resolve, render or control-plane")));
+            }
         };
         if let Some((flag, of)) = self.bound.iter().find(|(_, of)| *of != name) {
-            return Err(usage(format!("{flag} is an option of {of}")));
+            return Err(usage(format!("{flag} is an option of {of} only")));
         }
         let reference = words
             .next()
             .ok_or_else(|| usage("missing RELEASE: expected CHANNEL, VERSION, DIGEST or HOST/PATH/REPOSITORY:TAG"))?;
         if let Some(word) = words.next() {
-            return Err(usage(format!("unexpected `{word}`")));
+            return Err(usage(format!("unexpected argument `{word}`")));
         }
         if self.state.is_none() && (self.modes.offline || self.modes.fallback) {
-            return Err(usage("without --state there is nothing to answer from"));
+            return Err(usage("--offline and --fallback-to-state need --state FILE"));
         }
         Ok(Args {
             command,

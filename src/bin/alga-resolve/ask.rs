@@ -1,4 +1,4 @@
-//! One answer: from the store, or from what was kept; looked at from all sides before anything is done with it.
+//! Gets one answer, from the store or from the state, and checks the answer before anything is done with it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,14 +13,15 @@ use alga_release::release::{self, Address, Described, Release, ResolveError, Res
 use super::args::{Args, Command};
 use super::{Failure, chain, say, usage};
 
-/// Largest configuration file that is read.
+/// Largest configuration file that is read, in bytes.
 const CONFIG_LIMIT: u64 = 1 << 20;
-/// Largest file of certificates that is read: those of a whole system are a quarter of a MiB.
+/// Largest file of certificates that is read, in bytes. The certificates of a whole system take a quarter of a MiB.
 const CERTIFICATES_LIMIT: u64 = 4 << 20;
-/// How long transient errors (broken connections, 429, 5xx) are retried: at most a quarter of the timeout and this.
+/// Longest time during which transient errors (broken connections, 429, 5xx) are retried. A quarter of the time limit
+/// applies too.
 const RETRY_FOR: Duration = Duration::from_secs(2);
 
-/// Where releases are, and what is remembered of them.
+/// The place of the requested release, and the state of this appliance.
 pub struct Place {
     pub config: Config,
     pub address: Address,
@@ -29,18 +30,18 @@ pub struct Place {
     allowed: Vec<Prefix>,
 }
 
-/// A release that may be used.
+/// A release that passed all checks.
 pub struct Answer {
     pub resolved: Resolved,
-    /// What holds for the release.
+    /// Configuration and installation that hold for the release.
     pub described: Described,
-    /// The channel that it was asked for by.
+    /// Channel under which the release was requested.
     pub channel: Option<String>,
     pub from_state: bool,
 }
 
 impl Place {
-    /// Reads configuration and state. Sends nothing.
+    /// Reads configuration and state. Sends no request.
     pub fn open(args: &Args) -> Result<Self, Failure> {
         let mut config = configuration(args)?;
         let invalid = |cause: oci::InvalidReference| usage(cause.to_string());
@@ -62,12 +63,12 @@ impl Place {
         Ok(Self { config, address, state, file, allowed: allowed.map_err(invalid)? })
     }
 
-    /// Returns store and repository, as the state names them.
+    /// Returns store and repository, as in the keys of the state.
     fn repository(&self) -> String {
         format!("{}/{}", self.address.location, self.address.repository)
     }
 
-    /// Returns store, repository and reference, as the state names them.
+    /// Returns store, repository and reference, which is the key in the state.
     fn key(&self) -> String {
         match &self.address.selector {
             Selector::Tag(tag) => format!("{}:{tag}", self.repository()),
@@ -75,13 +76,13 @@ impl Place {
         }
     }
 
-    /// What is remembered of what is asked for.
+    /// Returns the release that the state has for the requested reference.
     pub fn known(&self) -> Option<Known> {
         let known = self.state.known(&self.key());
         known.or_else(|| self.state.find(&self.repository(), &self.address.selector.to_string()))
     }
 
-    /// The release, from wherever `args` allow it to come.
+    /// Returns the release from the store or from the state, as `args` allow.
     pub fn ask(&self, args: &Args) -> Result<Answer, Failure> {
         if args.modes.offline {
             return self.remembered(args);
@@ -105,10 +106,10 @@ impl Place {
 
     fn remembered(&self, args: &Args) -> Result<Answer, Failure> {
         let known = self.known().ok_or_else(|| {
-            Failure::new(3, format!("the state knows nothing of {}", self.key()))
-                .hint("resolve it once while the store can be reached")
+            Failure::new(3, format!("the state has no release for {}", self.key()))
+                .hint("run the same command once without `--offline` while the store can be reached")
         })?;
-        let damaged = || Failure::new(1, format!("what the state has of {} is damaged", self.key()));
+        let damaged = || Failure::new(1, format!("the state's entry for {} is damaged", self.key()));
         let resolved = known.resolved().ok_or_else(damaged)?;
         let channel = self.channel(&resolved);
         let described = self.check(&resolved, channel.as_deref(), args)?;
@@ -124,14 +125,14 @@ impl Place {
         let runtime = runtime.map_err(|cause| Failure::new(1, cause.to_string()))?;
         let work = async {
             let resolved = release::resolve(&store, &self.address.repository, &self.address.selector).await?;
-            // What was followed before was confirmed then.
+            // A manifest that was followed before was confirmed at that time.
             if self.state.known(&self.key()).is_none_or(|known| known.manifest != resolved.manifest) {
                 release::confirm(&store, &self.address.repository, &resolved).await?;
             }
             Ok(resolved)
         };
         let resolved = runtime.block_on(async { tokio::time::timeout(args.timeout, work).await });
-        // A name that is still being looked up would hold the process: nobody waits for it.
+        // A running DNS lookup cannot be cancelled and would delay the exit of the process.
         runtime.shutdown_background();
         let resolved = resolved.map_err(|_| Failure {
             unreachable: true,
@@ -139,38 +140,39 @@ impl Place {
                 75,
                 format!("{} did not answer within {} s", self.address.location, args.timeout.as_secs_f64()),
             )
-            .hint("try again later, or give it longer with --timeout")
+            .hint("try again later, or raise `--timeout`")
         })?;
         resolved.map_err(|error: ResolveError| failure(&error))
     }
 
-    /// The channel that was asked for; nothing for a digest, a version, or a tag that keeps one move of a channel.
+    /// Returns the requested channel, or `None` for a digest, a version, or a keep-alive tag of a channel.
     fn channel(&self, resolved: &Resolved) -> Option<String> {
         let Selector::Tag(tag) = &self.address.selector else { return None };
         let name = tag.as_str();
         let configured = self.config.channels.contains(tag);
-        // What moved once is a channel, whatever answers now.
+        // A name that once answered with a move is a channel, even if the present answer has no record.
         let moved = || self.state.known(&self.key()).is_some_and(|known| known.sequence.is_some());
         let recorded = resolved.record.as_ref().map(|record| record.name == name);
         let other = is_version(name) || resolved.release.version == name;
         (configured || recorded.unwrap_or(!other) || moved()).then(|| name.to_owned())
     }
 
-    /// Checks everything but the order of moves; returns what holds for the release.
+    /// Checks everything except the order of moves. Returns the configuration and installation that hold for the
+    /// release.
     fn check(&self, resolved: &Resolved, channel: Option<&str>, args: &Args) -> Result<Described, Failure> {
         let release = &resolved.release;
         let described = self.described(release)?;
         self.check_root(resolved, &described, args)?;
         let invalid = |cause: &dyn std::fmt::Display| {
-            Failure::new(1, format!("the release {} is not valid: {cause}", resolved.release_digest))
+            Failure::new(1, format!("the release {} is invalid: {cause}", resolved.release_digest))
         };
         release.require_images(&self.config).map_err(|cause| {
-            invalid(&cause).hint("the configuration's `images` says which keys a release must have: --config")
+            invalid(&cause).hint("check `images` in the file of `--config`: it lists the keys that a release must have")
         })?;
         self.check_names(release).map_err(|(refused, cause)| {
             if refused {
                 Failure::new(3, format!("the release {} is refused: {cause}", resolved.release_digest))
-                    .hint("see --allow-registry")
+                    .hint("if the registry is trusted, pass `--allow-registry` with its prefix")
             } else {
                 invalid(&cause)
             }
@@ -178,25 +180,25 @@ impl Place {
         match (channel, &self.address.selector) {
             (Some(channel), _) if args.modes.require_channel && release.channel != channel => {
                 let found = release.channel.escape_debug();
-                Err(Failure::new(3, format!("under the channel {channel} lies a release of the channel `{found}`")))
+                Err(Failure::new(3, format!("the channel {channel} points to a release of the channel `{found}`")))
             }
             (None, Selector::Tag(tag)) if is_version(tag.as_str()) && release.version != tag.as_str() => {
                 let found = release.version.escape_debug();
-                Err(Failure::new(3, format!("under the version {tag} lies the release `{found}`")))
+                Err(Failure::new(3, format!("the tag {tag} points to a release with the version `{found}`")))
             }
             _ => Ok(described),
         }
     }
 
-    /// Returns what holds for a release.
+    /// Returns the configuration and installation that hold for a release.
     pub fn described(&self, release: &Release) -> Result<Described, Failure> {
         release.described(&self.config).map_err(|cause| {
             usage(cause.to_string())
-                .hint("leave out --config, or name the configuration that the release is published with")
+                .hint("leave out `--config`, or pass the configuration that the release was published with")
         })
     }
 
-    /// Two roots would apply and prune each other's objects.
+    /// Refuses a release with other root objects than before: two roots would apply and prune each other's objects.
     fn check_root(&self, resolved: &Resolved, described: &Described, args: &Args) -> Result<(), Failure> {
         let wanted = Root::of(&described.installation);
         let migrates = matches!(&args.command, Command::Render(flags) if flags.migrate_root);
@@ -204,7 +206,7 @@ impl Place {
             None => Ok(()),
             Some(root) => {
                 let reason = format!(
-                    "the release {} is refused: its root objects are named {wanted}, and those of this appliance {root}",
+                    "the release {} is refused: its root objects are named {wanted}, but those of this appliance are named {root}",
                     resolved.release_digest
                 );
                 Err(Failure::new(3, reason)
@@ -213,8 +215,8 @@ impl Place {
         }
     }
 
-    /// Returns the names of the root objects that this appliance has. An older program did not write them down: they are those of
-    /// the release that it followed.
+    /// Returns the names of the appliance's root objects. An older program did not store them. They are then the names
+    /// in the release that it followed.
     fn root(&self) -> Option<Root> {
         let followed = || {
             let release = self.known()?.release()?;
@@ -223,7 +225,7 @@ impl Place {
         self.state.root().or_else(followed)
     }
 
-    /// As a text, and whether it is a rule of this appliance.
+    /// Checks the names in a release. The error is a text, and whether `--allow-registry` refused the name.
     pub fn check_names(&self, release: &Release) -> Result<(), (bool, String)> {
         check_names(release, &self.allowed).map_err(|cause| (cause.refused, cause.to_string()))
     }
@@ -234,20 +236,20 @@ impl Place {
             Ok(Following::Forward) => return Ok(()),
             Ok(Following::Unrecorded) if self.file.is_none() => return Ok(()),
             Ok(Following::Unrecorded) => {
-                "does not say which of its moves this is: an old answer could not be told from a new one".to_owned()
+                "has no record of its move, so an old answer looks the same as a new one".to_owned()
             }
             Ok(Following::Jump { answered, seen }) => format!(
-                "jumped from move {seen} to move {answered}: the number does not count until the next move confirms it"
+                "jumped from move {seen} to move {answered}: the new number counts only after the next move confirms it"
             ),
             Err(Refused::Unrecorded(seen)) if args.modes.accept_unrecorded => {
-                format!("does not say which of its moves this is: accepted, and move {seen} still counts")
+                format!("has no record of its move: the answer is accepted, and move {seen} still counts")
             }
             Err(cause) => {
                 let hint = match cause {
                     Refused::Unrecorded(_) => {
-                        "if a script moved the channel on purpose, run once with --accept-unrecorded"
+                        "if a script moved the channel on purpose, run once with `--accept-unrecorded`"
                     }
-                    _ => "check who can write the channel; its next move is followed again",
+                    _ => "check who can write the channel; the channel's next move will be followed again",
                 };
                 return Err(Failure::new(3, format!("{} is refused: {cause}", self.key())).hint(hint));
             }
@@ -256,12 +258,12 @@ impl Place {
         Ok(())
     }
 
-    /// Remembers an answer that was used. A state that cannot be written is a warning, not a failure.
+    /// Stores an answer that was used. If the state cannot be written, prints a warning and continues.
     pub fn follow(&self, answer: &Answer) {
         self.remember(answer, |_| ());
     }
 
-    /// Remembers an answer that was rendered, with its root objects and the address in its values.
+    /// Stores an answer that was rendered, with the names of its root objects and the address in its values.
     pub fn follow_rendered(&self, answer: &Answer, host: Option<&HostInputs>) {
         self.remember(answer, |state| {
             state.set_root(&Root::of(&answer.described.installation));
@@ -285,7 +287,7 @@ impl Place {
         }
     }
 
-    /// Would writing it change but the time? Then the file is left alone: machines check often.
+    /// Reports whether the state already has the answer. The file is then not written, because machines check often.
     fn is_known(&self, state: &State, answer: &Answer) -> bool {
         state.known(&self.key()).is_some_and(|known| {
             known.manifest == answer.resolved.manifest && known.json.as_bytes() == answer.resolved.json
@@ -300,18 +302,19 @@ fn is_version(text: &str) -> bool {
 fn configuration(args: &Args) -> Result<Config, Failure> {
     let Some(path) = &args.config else { return Ok(Config::default()) };
     let name = path.display().to_string();
-    let bytes = read(path, CONFIG_LIMIT).map_err(|cause| usage(format!("{name}: no {FILE_NAME}: {cause}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| usage(format!("{name}: no {FILE_NAME}: it is not UTF-8")))?;
+    let bytes = read(path, CONFIG_LIMIT).map_err(|cause| usage(format!("{name}: cannot read {FILE_NAME}: {cause}")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| usage(format!("{name}: invalid {FILE_NAME}: the file is not UTF-8")))?;
     let config = Config::parse(&text, &name).map_err(|cause| usage(cause.to_string()))?;
     Ok(config.named_by_the_caller())
 }
 
-/// A file that the command line names, however much comes out of it.
+/// Reads a file from the command line up to a limit. The file may be a device without an end.
 fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("it is larger than {} MiB", limit >> 20)));
+        return Err(io::Error::other(format!("the file is larger than {} MiB", limit >> 20)));
     }
     Ok(bytes)
 }
@@ -326,20 +329,21 @@ fn certificates(path: Option<&Path>) -> Result<Certificates, Failure> {
 fn failure(error: &ResolveError) -> Failure {
     let message = chain(error);
     let (code, hint) = match error.kind() {
-        ResolveKind::Store(oci::Kind::NotFound) => {
-            (3, Some("look at the name of the channel or version, and at the store"))
-        }
-        ResolveKind::Store(oci::Kind::Denied) => (4, Some("the store does not let the public read releases")),
-        ResolveKind::Store(oci::Kind::Untrusted) => {
-            (1, Some("name the CA certificates to trust: --ca-file or SSL_CERT_FILE; look at this machine's clock"))
-        }
-        ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("the store cannot be reached: try again later")),
+        ResolveKind::Store(oci::Kind::NotFound) => (3, Some("check the name of the channel or version, and the store")),
+        ResolveKind::Store(oci::Kind::Denied) => (4, Some("make the release repository publicly readable")),
+        ResolveKind::Store(oci::Kind::Untrusted) => (
+            1,
+            Some(
+                "if you trust this certificate, pass its CA with `--ca-file` or SSL_CERT_FILE; also check this machine's clock",
+            ),
+        ),
+        ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("try again later: the store cannot be reached")),
         ResolveKind::NotARelease | ResolveKind::Disagrees => {
-            (3, Some("check what answers there, and who can write the channel or version"))
+            (3, Some("check that the address is a registry, and who can write the channel or version"))
         }
         _ => (1, None),
     };
-    // Behind a portal that asks for a login, or with a clock that is wrong, nobody who is trusted answers.
-    let nobody = matches!(error.kind(), ResolveKind::Store(oci::Kind::Unavailable | oci::Kind::Untrusted));
-    Failure { code, message, hint, unreachable: nobody }
+    // Behind a login portal, or with a wrong clock, the answer cannot be trusted. That counts as no answer.
+    let no_answer = matches!(error.kind(), ResolveKind::Store(oci::Kind::Unavailable | oci::Kind::Untrusted));
+    Failure { code, message, hint, unreachable: no_answer }
 }

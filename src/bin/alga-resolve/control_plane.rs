@@ -1,4 +1,4 @@
-//! `alga-resolve control-plane`: one reference or nothing, and always success.
+//! `alga-resolve control-plane`: prints one image reference or nothing, and always succeeds.
 
 use alga_release::appliance::{Channel, Decision, Situation, decide};
 
@@ -11,10 +11,10 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
     let (running, baseline) = (given(&flags.running), given(&flags.baseline));
     for image in running.iter().chain(&baseline).chain(&flags.present) {
         if !image.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(usage(format!("`{image}` is no reference of an image")));
+            return Err(usage(format!("invalid image reference `{image}`: expected printable ASCII characters")));
         }
     }
-    // Even what cannot be asked for leaves something to run.
+    // If the place is invalid, the decision still falls back to the running image or the baseline.
     let place = match Place::open(args) {
         Ok(place) => Some(place),
         Err(failure) => {
@@ -49,7 +49,7 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The image of the last release that was followed, when it is one that this appliance still may use.
+/// Returns the image of the last release that was followed, if this appliance may still use it.
 fn known_image(place: &Place) -> Option<String> {
     let release = place.known()?.release()?;
     place.check_names(&release).ok()?;
@@ -59,11 +59,11 @@ fn known_image(place: &Place) -> Option<String> {
 fn reason(decision: Decision<'_>, situation: &Situation<'_>) -> &'static str {
     match (decision, situation.channel) {
         (Decision::Channel(_), _) => "the image of the channel",
-        (Decision::Known(_), _) => "the image of the last release that was followed: the channel did not answer",
-        (Decision::Hold, Channel::Failed) => "the channel did not answer: what runs stays",
-        (Decision::Hold, Channel::Answered(_)) => "the release names no control plane: what runs stays",
-        (Decision::Baseline(_), _) => "nothing runs: the image that came with the machine",
-        (Decision::Nothing, _) => "nothing runs, and there is no image to run",
+        (Decision::Known(_), _) => "the channel did not answer: the image of the last release that was followed",
+        (Decision::Hold, Channel::Failed) => "the channel did not answer: the running image stays",
+        (Decision::Hold, Channel::Answered(_)) => "the release names no control-plane image: the running image stays",
+        (Decision::Baseline(_), _) => "nothing runs: the image that was installed with the machine",
+        (Decision::Nothing, _) => "nothing runs, and no image is known",
     }
 }
 

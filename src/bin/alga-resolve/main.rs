@@ -1,7 +1,7 @@
-//! The resolver on the appliance: a channel, a version or a digest becomes one validated release, the objects of its cluster, and
-//! the image of its control plane.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that talks to people")]
-#![allow(clippy::disallowed_methods, reason = "the one place that reads clock and environment")]
+//! The resolver on the appliance. It resolves a channel, a version or a digest to one validated release, and renders
+//! the objects of the cluster or chooses the image of the control plane.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the only place that prints")]
+#![allow(clippy::disallowed_methods, reason = "the only place that reads clock and environment")]
 
 mod args;
 mod ask;
@@ -17,13 +17,13 @@ use alga_release::text::clean;
 
 use args::{Args, Command, Given};
 
-/// Why nothing was done.
+/// A failed command: its exit code, message and hint.
 #[derive(Debug)]
 struct Failure {
     code: u8,
     message: String,
     hint: Option<&'static str>,
-    /// Was there no answer from the store at all?
+    /// Whether the store gave no trustworthy answer at all.
     unreachable: bool,
 }
 
@@ -38,12 +38,12 @@ impl Failure {
 }
 
 fn usage(message: impl Into<String>) -> Failure {
-    Failure::new(9, message).hint("see alga-resolve --help")
+    Failure::new(9, message).hint("run `alga-resolve --help`")
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // Whatever goes wrong, the script that boots the machine goes on.
+    // The script that boots the machine must continue after any failure.
     let always = arguments.first().is_some_and(|word| word == "control-plane");
     let done = args::parse(arguments).and_then(|given| match given {
         Given::Text(text) => print(text.as_bytes()),
@@ -90,23 +90,23 @@ fn summary(resolved: &Resolved) -> String {
     ))
 }
 
-/// A line for people. Nobody need be listening.
+/// Prints a line to standard error. A closed standard error is ignored.
 fn say(kind: &str, text: &str) {
     let _ = writeln!(std::io::stderr(), "{kind}: {}", clean(text));
 }
 
-/// Writes all of `bytes`; a reader that has gone away is no failure.
+/// Writes all of `bytes` to standard output. A reader that has closed the pipe is not an error.
 fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(1, format!("writing the result: {cause}")))
+            Err(Failure::new(1, format!("failed to write the result: {cause}")))
         }
         _ => Ok(()),
     }
 }
 
-/// An error with all of its causes in one line.
+/// Returns an error and all of its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();

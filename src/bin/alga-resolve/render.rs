@@ -1,4 +1,4 @@
-//! `alga-resolve render`
+//! `alga-resolve render`: prints the objects of a release or writes them to files.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use super::args::{Args, RenderFlags};
 use super::ask::{Answer, Place};
 use super::{Failure, print, say, usage};
 
-/// Lists the files of a directory that this program has written.
+/// The file that lists all other files of a rendering.
 const INDEX: &str = "kustomization.yaml";
 
 pub fn run(args: &Args, flags: &RenderFlags) -> Result<(), Failure> {
@@ -27,11 +27,11 @@ pub fn run(args: &Args, flags: &RenderFlags) -> Result<(), Failure> {
     }
     match &flags.output_dir {
         Some(directory) => write(directory, &rendering)
-            .map_err(|cause| Failure::new(1, format!("writing into {}: {cause}", directory.display())))?,
+            .map_err(|cause| Failure::new(1, format!("failed to write to {}: {cause}", directory.display())))?,
         None if args.text == Some(false) => print(&json(&rendering))?,
         None => print(rendering.stream().as_bytes())?,
     }
-    // Only what could be rendered, and was, is worth coming back to.
+    // The state gets only a release that was rendered and written.
     place.follow_rendered(&answer, host.as_ref());
     Ok(())
 }
@@ -68,12 +68,11 @@ fn rendered(
         image_digests: flags.image_digests,
     };
     appliance::render(release, &options).map_err(|error| match error {
-        RenderError::NoHost { .. } => {
-            Failure::new(9, error.to_string()).hint("give --host or --app-url once; with --state it is kept")
-        }
+        RenderError::NoHost { .. } => Failure::new(9, error.to_string())
+            .hint("pass `--host` or `--app-url` once; with `--state` the address is kept"),
         RenderError::Setting(_) => usage(error.to_string()),
         RenderError::Release { .. } | RenderError::Values(_) => {
-            Failure::new(1, format!("the release {} cannot be rendered: {error}", answer.resolved.release_digest))
+            Failure::new(1, format!("cannot render the release {}: {error}", answer.resolved.release_digest))
         }
     })
 }
@@ -88,8 +87,9 @@ fn json(rendering: &Rendering) -> Vec<u8> {
     bytes
 }
 
-/// The files first, each under a name of its content, then the list that names them, then what no list names any more: whoever
-/// reads the list sees the whole old or the whole new rendering, wherever this is killed.
+/// Writes the files first, each under a name with a digest of its content, then the list that names them. At the end,
+/// removes the files that the list does not name any more. A reader of the list therefore sees the whole old or the
+/// whole new rendering, even after a crash.
 fn write(directory: &Path, rendering: &Rendering) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let before = listed(directory)?;
@@ -105,7 +105,7 @@ fn write(directory: &Path, rendering: &Rendering) -> io::Result<()> {
     let kept = |file: &String| named.objects.iter().any(|object| object.file == *file);
     for file in before.iter().filter(|file| !kept(file)) {
         match fs::remove_file(directory.join(file)) {
-            // Unfinished by one that was killed, and finished by now.
+            // A run that was killed left the file, and another run has removed it.
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
             _ => {}
         }
@@ -113,7 +113,7 @@ fn write(directory: &Path, rendering: &Rendering) -> io::Result<()> {
     Ok(())
 }
 
-/// What this program has written before; anything else in the directory is somebody's.
+/// Returns the files that this program wrote before. Any other file in the directory is an error.
 fn listed(directory: &Path) -> io::Result<Vec<String>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -125,13 +125,13 @@ fn listed(directory: &Path) -> io::Result<Vec<String>> {
                 .is_some_and(|number| number.ends_with('-') && number[..4].bytes().all(|b| b.is_ascii_digit()));
             number && digest.len() == 12 && digest.bytes().all(|b| b.is_ascii_hexdigit())
         });
-        // Left behind by one that was killed.
+        // A run that was killed left this file.
         let unfinished = name.starts_with('.') && name.ends_with(".yaml.new");
         if own || unfinished {
             files.push(name);
         } else if name != INDEX {
             let reason = format!(
-                "it holds `{}`, which is not of a rendering: name an empty or a new directory",
+                "the directory contains `{}`, which no rendering wrote: pass an empty or a new directory",
                 name.escape_debug()
             );
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));

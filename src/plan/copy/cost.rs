@@ -1,4 +1,4 @@
-//! What a plan would send.
+//! The amount of data and the number of requests that a plan needs.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,22 @@ use super::super::observe::Observed;
 use super::super::planner::{Plan, Write};
 use crate::oci::{self, ReadStore};
 
-/// What is sent.
+/// Amount of data and number of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
-    /// Count of bytes of blobs that the store lacks, and of manifests.
+    /// Bytes of manifests and of the blobs that the store lacks.
     pub bytes: u64,
-    /// Count of those blobs.
+    /// Number of blobs that the store lacks.
     pub blobs: u64,
-    /// Count of the requests that write: two for a blob, one for a manifest, tag or move. Looking before and reading back come on
-    /// top. None for a directory.
+    /// Number of writing requests: two for a blob, one for a manifest, a tag or a move. Reads before and after are not
+    /// included. Always 0 for a directory.
     pub requests: u64,
 }
 
-/// Asks a store which of the blobs of `plan` it lacks.
+/// Asks the store which blobs of `plan` it lacks, and computes the cost of the plan.
 ///
 /// # Errors
-/// When the store fails.
+/// Returns an error when the store fails.
 pub async fn cost(store: &ReadStore, plan: &Plan, desired: &Desired, observed: &Observed) -> Result<Cost, oci::Error> {
     let contents = Contents::new(desired, observed);
     let mut cost = Cost::default();
@@ -49,15 +49,15 @@ pub async fn cost(store: &ReadStore, plan: &Plan, desired: &Desired, observed: &
     }
     if let Some(moves) = &plan.moves {
         cost.bytes += moves.config.size;
-        // The JSON, the keep-alive tag, the channel.
+        // The move needs four requests: two for the JSON, and one each for the keep-alive tag and the channel.
         cost.requests += 4;
     }
-    // A manifest is put under its first tag at once.
+    // A manifest is pushed together with its first tag.
     cost.requests += tags.saturating_sub(pushes);
     let looks = blobs.iter().map(|(&(repository, _), &blob)| async move {
         match store.has(repository, blob).await {
             Ok(there) => Ok((!there).then_some(blob.size)),
-            // A corrupted file is replaced.
+            // A corrupt file is replaced.
             Err(error) if error.kind() == oci::Kind::Mismatch => Ok(Some(blob.size)),
             Err(error) => Err(error),
         }

@@ -1,5 +1,5 @@
-//! A whole release out of one store, as another one shall hold it. Every digest is known from the manifests; blobs are read when
-//! they are stored.
+//! Copies a whole release from one store to another. The manifests give every digest. Blobs are read while they are
+//! stored.
 
 mod cost;
 mod read;
@@ -16,25 +16,25 @@ use super::desired::{ArtifactKind, Desired, DesiredArtifact, DesiredRelease};
 use crate::config::Config;
 use crate::oci::{AnyRepository, Artifact, InvalidReference, Prefix, Relocation, Repository, Tag};
 
-/// Below which repository a registry keeps the images of other registries.
+/// Repository below which a registry keeps the images of other registries.
 const EXTERNAL: &str = "external";
 
-/// Where pieces of a release go.
+/// Where the target store keeps the artifacts of a release.
 #[derive(Clone, Debug)]
 pub enum Keeps<'a> {
-    /// A registry: what lies below the release's prefix. Images of other registries stay there.
+    /// A registry keeps everything below the release's prefix. Images of other registries stay in their registries.
     Own,
-    /// A directory or an archive: images of other registries, too, by their names.
+    /// A directory or an archive also keeps the images of other registries, under their full names.
     All,
-    /// A registry below another prefix: images of other registries lie below [`EXTERNAL`] there.
+    /// A registry with another prefix keeps the images of other registries below [`EXTERNAL`].
     Relocated(&'a Prefix),
 }
 
 impl Keeps<'_> {
-    /// The repository of a piece there; nothing when it stays where it is.
+    /// Returns the repository of an artifact in the target; `None` when the artifact is not copied.
     ///
     /// # Errors
-    /// When the name of its registry makes no repository.
+    /// Returns an error when the name of the image's registry is not valid in a repository.
     pub fn repository(&self, home: &AnyRepository) -> Result<Option<Repository>, InvalidReference> {
         match (home, self) {
             (AnyRepository::Own(repository), _) => Ok(Some(repository.clone())),
@@ -51,10 +51,10 @@ impl Keeps<'_> {
     }
 }
 
-/// Which repositories have other names in a registry below `to`.
+/// Returns the repositories that have another name in a registry below `to`.
 ///
 /// # Errors
-/// When a name is not valid there.
+/// Returns an error when a name is not valid in that registry.
 pub fn relocation(whole: &Whole, from: &Prefix, to: &Prefix, config: &Config) -> Result<Relocation, InvalidReference> {
     let keeps = Keeps::Relocated(to);
     let mut names = BTreeMap::new();
@@ -70,10 +70,11 @@ pub fn relocation(whole: &Whole, from: &Prefix, to: &Prefix, config: &Config) ->
     Relocation::new(&names, from.clone(), to.clone())
 }
 
-/// Returns what a store is to hold of `whole`: its pieces where `keeps` says, below `prefix`, and the release with `json`.
+/// Returns the desired state of the target: the artifacts of `whole` as `keeps` says, below `prefix`, and the release
+/// with `json`.
 ///
 /// # Errors
-/// When a version or name is none that the store can have.
+/// Returns an error when a version or a name is not valid in the target.
 pub(crate) fn desired(
     whole: &Whole,
     release: &Artifact,

@@ -1,4 +1,4 @@
-//! Reading a release with everything that it names, and what hangs on that.
+//! Reads a release, everything that it names, and the referrers of these artifacts.
 
 use futures_util::future::{try_join, try_join_all};
 
@@ -12,87 +12,88 @@ use crate::oci::{
 };
 use crate::release::{Named, NamedKind, Resolved, TAG_ALONE, Target};
 
-/// What of a release is copied.
+/// The part of a release that is copied.
 #[derive(Clone, Copy, Debug)]
 pub struct CopyExtent<'a> {
-    /// With the images?
+    /// Whether images are copied.
     pub images: bool,
-    /// Of an image for several platforms this one alone.
+    /// Platform that is copied from images for several platforms; all platforms when absent.
     pub platform: Option<&'a Platform>,
-    /// With what lies in other registries?
+    /// Whether images in other registries are copied.
     pub external: bool,
 }
 
-/// Something that a release names, to be copied.
+/// An artifact that a release names and that is copied.
 #[derive(Clone, Debug)]
 pub struct Piece {
-    /// What it is.
+    /// Role of the artifact in the release.
     pub kind: ArtifactKind,
-    /// Name for people.
+    /// Name of the artifact for messages.
     pub name: String,
-    /// Its version, or an image's tag.
+    /// Version of the artifact, or tag of the image.
     pub version: String,
-    /// The tag that keeps it.
+    /// Tag that protects the artifact from the registry's garbage collection.
     pub tag: Tag,
-    /// Repository that it is read from, relative to the release's prefix.
+    /// Repository of the artifact in the source, relative to the release's prefix.
     pub home: AnyRepository,
     /// The manifest and everything that it names.
     pub artifact: Artifact,
-    /// What refers to it.
+    /// Referrers of the artifact: signatures, SBOMs.
     pub attached: Attached,
 }
 
-/// Something that a release names, and that is not copied.
+/// An artifact that a release names and that is not copied.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Left {
-    /// What it is.
+    /// Role of the artifact in the release.
     pub kind: NamedKind,
-    /// Its name or key in the release.
+    /// Name of the artifact, or key of the image, in the release.
     pub name: String,
-    /// `HOST/PATH` with its tag or digest.
+    /// `HOST/PATH` with a tag or digest.
     pub reference: String,
-    /// Why.
+    /// Reason why the artifact is not copied.
     pub reason: String,
 }
 
 /// A release with everything that it names.
 #[derive(Clone, Debug)]
 pub struct Whole {
-    /// Its version.
+    /// Version of the release.
     pub version: String,
-    /// The release manifest.
+    /// Manifest of the release with its JSON.
     pub release: Artifact,
-    /// What refers to it.
+    /// Referrers of the release manifest.
     pub attached: Attached,
-    /// Charts, bundle, images, control plane, further images.
+    /// Charts, bundle, images, control-plane image and extra images.
     pub pieces: Vec<Piece>,
-    /// What is not copied.
+    /// Artifacts that are not copied.
     pub left: Vec<Left>,
 }
 
-/// A release that cannot be copied.
+/// An error that prevents the copy of a release.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// Not all of it is there.
-    #[error("the release {version} is not complete: {} of what it names cannot be had", failed.len())]
+    /// Artifacts that the release names are missing or unreadable.
+    #[error("the release {version} is not complete: cannot read {} of the artifacts that it names", failed.len())]
     Incomplete {
-        /// Of the release.
+        /// Version of the release.
         version: String,
-        /// `KIND NAME REFERENCE: REASON`.
+        /// One line `KIND NAME REFERENCE: REASON` for each artifact.
         failed: Vec<String>,
     },
-    /// Its version is none that a store can have.
-    #[error("the release cannot be copied: {0}")]
+    /// The version or a name is not valid in a store.
+    #[error("cannot copy the release: {0}")]
     Version(#[from] InvalidReference),
-    /// A store failed.
+    /// The source or the target store failed.
     #[error(transparent)]
     Store(#[from] oci::Error),
 }
 
-/// Reads the manifests of everything, all at once, and what refers to them. `release` is the digest of the release itself.
+/// Reads the manifests of everything that the release names, concurrently, and their referrers. `release` is the digest
+/// of the release manifest.
 ///
 /// # Errors
-/// See [`CopyError`]; everything that is missing is named at once.
+/// See [`CopyError`]. The error names everything that is missing.
 pub async fn read(
     resolved: &Resolved,
     release: &Digest,
@@ -128,8 +129,8 @@ pub async fn read(
     Err(CopyError::Incomplete { version: version.clone(), failed })
 }
 
-/// What hangs on an artifact. The tags of a repository are listed for it; where they cannot be, those that would hang on it are
-/// asked for by their names.
+/// Returns the referrers of an artifact. Their tags come from the repository's list of tags. If the tags cannot be
+/// listed, the possible tags are requested by name.
 ///
 /// # Errors
 /// When the store fails.
@@ -151,7 +152,7 @@ pub(crate) async fn attached(
     store.attached(repository, artifact, &tags).await
 }
 
-/// What became of one thing that the release names.
+/// Result of reading one artifact that the release names.
 enum Found {
     Piece(Box<Piece>),
     Left(Left),
@@ -159,7 +160,7 @@ enum Found {
 }
 
 struct Reading<'a> {
-    /// Of the release.
+    /// Tag of the release.
     tag: &'a Tag,
     stores: &'a Stores<'a>,
     extent: CopyExtent<'a>,
@@ -168,7 +169,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     async fn one(&self, named: &Named) -> Result<Found, oci::Error> {
         if named.kind.is_image() && !self.extent.images {
-            return Ok(left(named, "it was asked to leave the images"));
+            return Ok(left(named, "the copy excludes images (`--without-images`)"));
         }
         match &named.target {
             Target::Invalid(reason) => Ok(failed(named, reason)),
@@ -186,7 +187,7 @@ impl Reading<'_> {
             }
             Target::At { repository: home @ AnyRepository::External { registry, repository }, selector } => {
                 if !self.extent.external {
-                    let reason = "it is in another registry, and a registry keeps its own alone: --rewrite-prefix takes it along";
+                    let reason = "the image is in another registry, and a registry keeps only its own images: `--rewrite-prefix` copies it";
                     return Ok(left(named, reason));
                 }
                 if let Some(kept) = self.stores.own.reader.store.external(registry)?
@@ -196,19 +197,20 @@ impl Reading<'_> {
                 }
                 match self.stores.external.get(&registry.name_of(repository)) {
                     Some(external) => self.read(named, home, &external.store, repository, selector).await,
-                    None => {
-                        Ok(left(named, "it is in another registry, which is not asked, and the store does not keep it"))
-                    }
+                    None => Ok(left(
+                        named,
+                        "the image is in another registry, which was not asked, and the store does not keep a copy",
+                    )),
                 }
             }
         }
     }
 
-    /// Reads an image of which the release says the tag alone, if the store has it.
+    /// Reads an image that the release names by tag only, if the store has it.
     async fn by_tag(&self, named: &Named, repository: &Repository, tag: &Tag) -> Result<Found, oci::Error> {
         let store = self.stores.own.reader.store;
         match optional(store.resolve(repository, tag).await)? {
-            None => Ok(left(named, &format!("{TAG_ALONE}, and {repository}:{tag} is not there"))),
+            None => Ok(left(named, &format!("{TAG_ALONE}, and the store does not have {repository}:{tag}"))),
             Some(digest) => {
                 let home = AnyRepository::Own(repository.clone());
                 self.read(named, &home, store, repository, &Selector::Digest(digest)).await
@@ -234,10 +236,10 @@ impl Reading<'_> {
         if let (Some(platform), true, true) =
             (platform, oci::media_type::is_index(&artifact.descriptor().media_type), artifact.manifests().is_empty())
         {
-            return Ok(failed(named, &format!("it has no image for {platform}")));
+            return Ok(failed(named, &format!("the image does not support {platform}")));
         }
         let attached = attached(store, repository, &artifact).await?;
-        // A registry collects what has no tag: the release's own serves where the release says none.
+        // A registry deletes manifests without a tag. If the release gives no tag, the release's own tag is used.
         let tag = named.tag.as_ref().unwrap_or(self.tag).clone();
         let version = named.version.clone().unwrap_or_else(|| tag.to_string());
         let kind = match named.kind {
@@ -250,7 +252,7 @@ impl Reading<'_> {
     }
 }
 
-/// A store that may answer later has not answered.
+/// Reports whether the error is temporary.
 fn may_pass(error: &oci::Error) -> bool {
     matches!(error.kind(), oci::Kind::Unavailable | oci::Kind::Untrusted | oci::Kind::Io)
 }

@@ -1,5 +1,5 @@
-//! A release for another prefix: its bundle and its JSON, rewritten to the names under which everything else was copied. Pure: the
-//! same release and names give the same bytes.
+//! Rewrites a release for another prefix: the bundle and the JSON get the names under which everything else was copied.
+//! The rewriting is pure: the same release and the same names give the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -9,43 +9,44 @@ use crate::overlay::{self, BundleMeta, Warning};
 use crate::release::{self, Release};
 use crate::source::{Error, Place};
 
-/// A release as it was published.
+/// The published release that is rewritten.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
-    /// Of the release's manifest, not of a channel's.
+    /// Repository and digest of the release manifest. A channel manifest is not used here.
     pub name: &'a Pinned,
-    /// What it says.
+    /// Content of the release manifest.
     pub release: &'a Release,
-    /// The files of its bundle.
+    /// The files of the bundle.
     pub files: &'a BTreeMap<String, Vec<u8>>,
-    /// What its bundle says about itself.
+    /// Metadata of the bundle.
     pub bundle: &'a BundleMeta,
 }
 
-/// What became of a release.
+/// The rewritten release.
 #[derive(Clone, Debug)]
 pub struct Relocated {
-    /// The files of the bundle.
+    /// The files of the rewritten bundle.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// The bundle; absent when no file changed: then it is copied as it is.
+    /// The rewritten bundle. Absent when no file changed: the original bundle is then copied.
     pub bundle: Option<Artifact>,
-    /// What the release says.
+    /// Content of the rewritten release manifest.
     pub release: Release,
-    /// The release's JSON; absent when nothing in it changed: then it is copied as it is.
+    /// JSON of the rewritten release. Absent when nothing changed: the original JSON is then copied.
     pub json: Option<Vec<u8>>,
-    /// What still names the origin, or could not be rewritten.
+    /// Places that still name the origin, or that could not be rewritten.
     pub warnings: Vec<Warning>,
 }
 
-/// Rewrites a release. What it does not change, it leaves out, so that nothing is written twice under another digest.
+/// Rewrites a release. Parts that do not change are absent in the result, so that nothing is written twice under
+/// different digests.
 ///
 /// # Errors
-/// When the release's JSON would be larger than resolvers read.
+/// Returns an error when the JSON of the release would exceed the size that resolvers read.
 pub fn relocate(origin: Origin<'_>, relocation: &Relocation, config: &Config) -> Result<Relocated, Error> {
     let before = origin.release;
     let overlay::RelocatedFiles { files, mut warnings } = overlay::relocate(origin.files, relocation);
     let place = |name: &String| format!("profiles/{}/values/{name}", before.values_profile);
-    // They are rewritten as the bundle's own files are: verbatim copies stay verbatim copies.
+    // The values are rewritten like the bundle's own files, so that identical copies stay identical.
     let own = before.profile_values.iter().map(|(name, text)| (place(name), text.clone().into_bytes())).collect();
     let mut values = overlay::relocate(&own, relocation).files;
     let values = before.profile_values.keys().filter_map(|name| {
@@ -66,13 +67,19 @@ pub fn relocate(origin: Origin<'_>, relocation: &Relocation, config: &Config) ->
     }));
     let json = (release != *before).then(|| release.to_json());
     if let Some(json) = json.as_ref().filter(|json| json.len() as u64 > release::CONFIG_LIMIT) {
-        let reason = format!("the rewritten release would have {} bytes, more than resolvers read", json.len());
-        return Err(Error::refused(Place::file(release::FILE_NAME), reason).hint("copy it to a shorter prefix"));
+        let reason = format!(
+            "the rewritten release manifest would have {} bytes, and resolvers read at most {}",
+            json.len(),
+            release::CONFIG_LIMIT
+        );
+        return Err(
+            Error::refused(Place::file(release::FILE_NAME), reason).hint("copy the release to a shorter prefix")
+        );
     }
     Ok(Relocated { files, bundle, release, json, warnings })
 }
 
-/// Old name of a values `ConfigMap` → its new one.
+/// Returns the new name of each values `ConfigMap` by its old name.
 fn renamed(before: &Release, after: &Release) -> BTreeMap<String, String> {
     let (old, new) = (before.values_config_maps.values(), after.values_config_maps.values());
     old.zip(new).filter(|(old, new)| old != new).map(|(old, new)| (old.clone(), new.clone())).collect()

@@ -1,4 +1,4 @@
-//! Killed at every system call that changes the files of a target: a directory of layouts, an archive.
+//! A copy that is killed at any system call that changes the files of its target: a directory of layouts or an archive.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use crate::support::programs::run;
 use crate::support::registry::Registry;
 use crate::support::{files_below, require};
 
-/// Runs it until it is killed at the call of that number; was there one?
+/// Runs a command until it is killed at the call with this number. Returns whether there was such a call.
 fn killed_at(strace: &Path, command: &Command, call: &str, number: usize) -> bool {
     let mut traced = Command::new(strace);
     let inject = format!("inject={call}:signal=KILL:when={number}");
@@ -19,7 +19,8 @@ fn killed_at(strace: &Path, command: &Command, call: &str, number: usize) -> boo
     !status.success()
 }
 
-/// Calls `killed` with each number of each call until there is none of that number; how often there was one.
+/// Calls `killed` with each number of each call until there is no call with that number. Returns how often the program
+/// was killed.
 fn at_each(calls: &[&str], killed: impl Fn(&str, usize) -> bool + Sync) -> usize {
     let kills = AtomicUsize::new(0);
     for_each(calls.len(), |index| {
@@ -33,7 +34,7 @@ fn at_each(calls: &[&str], killed: impl Fn(&str, usize) -> bool + Sync) -> usize
 }
 
 #[test]
-fn a_copy_killed_at_any_write_to_a_directory_leaves_no_half_release_and_running_again_finishes() {
+fn a_copy_killed_at_any_write_to_a_directory_leaves_no_partial_release_and_another_run_finishes() {
     let Some(strace) = require("strace") else { return };
     let (origin, directory) = (origin(), tempfile::tempdir().expect("a temporary directory"));
     let at = |path: &Path| format!("oci-layout:{}", path.display());
@@ -56,11 +57,11 @@ fn a_copy_killed_at_any_write_to_a_directory_leaves_no_half_release_and_running_
         std::fs::remove_dir_all(target).expect("removed");
         killed
     });
-    assert!(kills > 50, "only {kills} calls were found to be killed at");
+    assert!(kills > 50, "the program was killed at only {kills} calls");
     say(&format!("a copy to a directory killed {kills} times, at each of {}", calls.join(", ")));
 }
 
-/// An archive in a directory of its own.
+/// An archive in its own directory.
 struct Target {
     directory: tempfile::TempDir,
     old: Option<Vec<u8>>,
@@ -88,7 +89,7 @@ impl Target {
     }
 }
 
-/// Killed and run again; was it killed?
+/// Kills a copy, runs it again and checks the archive. Returns whether the copy was killed.
 fn archived(strace: &Path, origin: &Registry, target: &Target, whole: &[u8], call: &str, number: usize) -> bool {
     let what = format!("killed at {call} {number}");
     let killed = killed_at(strace, &copying(origin, &target.name(), &[]), call, number);
@@ -99,12 +100,12 @@ fn archived(strace: &Path, origin: &Registry, target: &Target, whole: &[u8], cal
     }
     assert!(target.bytes().as_deref() == Some(whole), "{what}: other bytes");
     let files = target.directory.path().read_dir().expect("a directory").count();
-    assert_eq!(files, 1, "{what}: something is left over");
+    assert_eq!(files, 1, "{what}: temporary files are left");
     killed
 }
 
 #[test]
-fn an_archive_killed_at_any_write_is_the_old_one_or_none_and_running_again_gives_the_same_bytes() {
+fn a_copy_killed_at_any_write_leaves_the_old_archive_or_none_and_another_run_writes_it() {
     let Some(strace) = require("strace") else { return };
     let (origin, undisturbed) = (origin(), Target::new(None));
     copy(&origin, &undisturbed.name(), &[]).ends(0);
@@ -114,6 +115,6 @@ fn an_archive_killed_at_any_write_is_the_old_one_or_none_and_running_again_gives
         let old = (number % 2 == 0).then_some(&b"the archive of another release"[..]);
         archived(&strace, &origin, &Target::new(old), &whole, call, number)
     });
-    assert!(kills > 30, "only {kills} calls were found to be killed at");
+    assert!(kills > 30, "the program was killed at only {kills} calls");
     say(&format!("a copy to an archive killed {kills} times, at each of {}", calls.join(", ")));
 }

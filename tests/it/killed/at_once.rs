@@ -1,4 +1,4 @@
-//! Two programs that publish at once: each ends well or says that the other was there; nothing is torn.
+//! Two programs publish at the same time. Each succeeds or reports the other one, and the channel stays whole.
 
 use std::process::Command;
 
@@ -10,10 +10,11 @@ use crate::store_contract::{artifact, push, repository, tag};
 use crate::support::programs::Source;
 use crate::support::registry::{Action, Fault, Gate, Registry, Setup};
 
-/// How often it is tried: each time they meet elsewhere.
+/// Number of rounds. The two programs meet at another point in each round.
 const ROUNDS: usize = 8;
 
-/// 1.0.4 and 1.0.5 at once, of trees with other charts; what they ended with. When one has ended the gate is open.
+/// Publishes 1.0.4 and 1.0.5 from trees with different charts at the same time. Returns the exit codes. The gate opens
+/// when one has ended.
 fn both(first: &Source, second: &Source, store: &str, gate: &Gate) -> [Option<i32>; 2] {
     let end = |mut command: Command| {
         let output = command.output().expect("a program");
@@ -29,7 +30,7 @@ fn both(first: &Source, second: &Source, store: &str, gate: &Gate) -> [Option<i3
     })
 }
 
-/// The channel is whole, back to its first move, and has moved unless both gave way to each other.
+/// The channel is whole back to its first move, and it has moved unless both programs stopped.
 #[track_caller]
 fn is_whole(held: &(impl Holds + ?Sized), codes: [Option<i32>; 2], moves_before: usize) {
     let gave_way = codes == [Some(3); 2];
@@ -43,7 +44,7 @@ fn is_whole(held: &(impl Holds + ?Sized), codes: [Option<i32>; 2], moves_before:
     assert!(sequences.len() > moves_before || gave_way, "{codes:?}, {now:?}");
 }
 
-/// Whoever gave way gets there by running again.
+/// A program that stopped succeeds in another run.
 #[track_caller]
 fn running_again_finishes(held: &(impl Holds + ?Sized), second: &Source, store: &str) {
     super::finishes(publish(second, store, "1.0.5"));
@@ -57,7 +58,7 @@ fn trees() -> (Source, Source) {
 }
 
 #[test]
-fn two_at_one_registry_end_well_or_say_that_the_other_was_there() {
+fn two_publishers_at_one_registry_succeed_or_report_the_other() {
     let (first, second) = trees();
     let old = Registry::start();
     super::finishes(publish(&first, &store(&old), "1.0.3"));
@@ -70,12 +71,12 @@ fn two_at_one_registry_end_well_or_say_that_the_other_was_there() {
 }
 
 #[test]
-fn two_that_move_one_channel_in_the_same_moment_leave_a_whole_chain() {
+fn two_publishers_that_move_one_channel_at_once_leave_a_whole_chain() {
     let (first, second) = trees();
     let mut ends = Vec::new();
     for path in ["/manifests/nightly?", "/manifests/nightly-"] {
         let (registry, gate) = (Registry::start(), Gate::default());
-        // Both have looked and found the channel where they expect it; then both write, unless one has given way before.
+        // Both have read the channel and found the expected manifest. Then both write, unless one has stopped before.
         let action = Action::Hold(gate.clone());
         registry.fail(Fault { times: 2, ..Fault::first("PUT", path, action) });
         let opener = gate.clone();
@@ -99,7 +100,7 @@ fn two_that_move_one_channel_in_the_same_moment_leave_a_whole_chain() {
 }
 
 #[test]
-fn two_in_one_directory_end_well_or_say_that_the_other_was_there() {
+fn two_publishers_in_one_directory_succeed_or_report_the_other() {
     let (first, second) = trees();
     for _ in 0..ROUNDS {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -112,7 +113,7 @@ fn two_in_one_directory_end_well_or_say_that_the_other_was_there() {
 }
 
 #[test]
-fn two_that_begin_one_layout_keep_the_tags_of_both() {
+fn two_publishers_that_create_one_layout_keep_the_tags_of_both() {
     for _ in 0..40 {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let location = format!("oci-layout:{}", directory.path().join("store").display());

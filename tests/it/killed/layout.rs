@@ -1,4 +1,4 @@
-//! Killed at every system call that changes a directory of layouts.
+//! A publish that is killed at any system call that changes a directory of layouts.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +9,8 @@ use super::{NEW, OLD, change_charts, ends_as, finishes, publish, say, tree};
 use crate::support::programs::{Source, resolve};
 use crate::support::require;
 
-/// What changes files, or must not be interrupted in between. Counted each by itself; what the program does not use is never hit.
+/// System calls that change files, or that must not be interrupted in between. Each is counted separately. Calls that
+/// the program does not use are never reached.
 const CALLS: [&str; 9] =
     ["write", "rename", "renameat2", "fsync", "fdatasync", "mkdir", "unlink", "flock", "ftruncate"];
 
@@ -44,7 +45,7 @@ impl Case {
         Self { source, strace, old, before, undisturbed, after, directory }
     }
 
-    /// Publishes and is killed at the call of that number; was there one?
+    /// Publishes and is killed at the call with this number. Returns whether there was such a call.
     fn killed_at(&self, store: &Path, call: &str, number: usize) -> bool {
         let publish = publish(&self.source, &at(store), NEW);
         let mut traced = Command::new(&self.strace);
@@ -76,7 +77,7 @@ impl Case {
 }
 
 #[test]
-fn killed_at_any_write_the_channel_in_a_directory_is_whole_and_running_again_finishes() {
+fn a_publish_killed_at_any_write_leaves_a_whole_directory_and_another_run_finishes() {
     let Some(strace) = require("strace") else { return };
     let (case, kills) = (Case::new(strace), AtomicUsize::new(0));
     super::for_each(CALLS.len(), |index| {
@@ -87,6 +88,6 @@ fn killed_at_any_write_the_channel_in_a_directory_is_whole_and_running_again_fin
         kills.fetch_add(number - 1, Ordering::Relaxed);
     });
     let kills = kills.into_inner();
-    assert!(kills > 50, "only {kills} calls were found to be killed at");
+    assert!(kills > 50, "the program was killed at only {kills} calls");
     say(&format!("killed {kills} times, at each of {}", CALLS.join(", ")));
 }

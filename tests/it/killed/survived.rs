@@ -1,4 +1,4 @@
-//! What passes by itself is waited out within one run: whichever request it hits, on a bad day, and behind a limit.
+//! Transient failures are retried within one run: at any request, on a bad day, and with a rate limit.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::support::planted::plant;
 use crate::support::programs::Source;
 use crate::support::registry::{Action, Fault, Limit, Registry, Slow, Unreliable};
 
-/// As [`super::publish`], patient.
+/// Returns the command of [`super::publish`] with retries.
 fn publish(source: &Source, registry: &Registry) -> Command {
     let once = super::publish(source, &store(registry), NEW);
     let mut patient = Command::new(once.get_program());
@@ -17,7 +17,7 @@ fn publish(source: &Source, registry: &Registry) -> Command {
     patient
 }
 
-/// The same release by one move, and nothing left over.
+/// The store has the same release after one move, without remains.
 #[track_caller]
 fn is_as_undisturbed(case: &Case, registry: &Registry, what: &str) {
     let now = served(registry, "nightly");
@@ -27,7 +27,7 @@ fn is_as_undisturbed(case: &Case, registry: &Registry, what: &str) {
 }
 
 #[test]
-fn what_passes_by_itself_is_waited_out_at_any_request() {
+fn a_transient_failure_at_any_request_is_retried() {
     let case = Case::second();
     let now = || vec![("Retry-After".to_owned(), "0".to_owned())];
     let faults = [
@@ -40,7 +40,7 @@ fn what_passes_by_itself_is_waited_out_at_any_request() {
         Action::CloseBeforeResponse,
     ];
     for_each(case.requests, |index| {
-        // Each request in a row meets another one, each kind meets every stage.
+        // Consecutive requests meet different failures, and each kind of failure meets every stage.
         let (registry, action) = (case.fresh(), &faults[index % faults.len()]);
         registry.fail(Fault::after(index, action.clone()));
         finishes(publish(&case.source, &registry));
@@ -49,7 +49,7 @@ fn what_passes_by_itself_is_waited_out_at_any_request() {
 }
 
 #[test]
-fn a_release_gets_through_a_registry_that_fails_now_and_then() {
+fn a_release_is_published_to_a_registry_that_fails_sometimes() {
     let case = Case::second();
     let failed = std::sync::atomic::AtomicUsize::new(0);
     for_each(8, |seed| {
@@ -66,7 +66,7 @@ fn a_release_gets_through_a_registry_that_fails_now_and_then() {
 }
 
 #[test]
-fn a_release_gets_through_a_registry_that_asks_to_slow_down() {
+fn a_release_is_published_to_a_registry_with_a_rate_limit() {
     let case = Case::second();
     for slow in [Slow::Header, Slow::Message, Slow::Forbidden] {
         let registry = case.fresh();
@@ -78,7 +78,7 @@ fn a_release_gets_through_a_registry_that_asks_to_slow_down() {
 }
 
 #[test]
-fn a_hundred_charts_get_through_a_bad_day_behind_a_limit() {
+fn a_hundred_charts_are_published_to_a_failing_registry_with_a_rate_limit() {
     let (tree, registry) = (tempfile::tempdir().expect("a temporary directory"), Registry::start());
     plant(tree.path(), (0..100).map(|number| format!("chart-{number:03}")));
     registry.limit(Limit::new(200, Slow::Message));

@@ -1,4 +1,4 @@
-//! Everything that a channel serves, walked by digest in what the store itself holds.
+//! Reads everything that a channel serves by digest, directly from the content of the store.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,9 +12,9 @@ use crate::support::registry::Registry;
 const RELEASES: &str = "alga-appliance-release";
 const RECORD: &str = "vnd.alga.appliance.channel.";
 
-/// What lies in a store.
+/// The content of a store.
 pub trait Holds {
-    /// A manifest or a blob.
+    /// Returns the bytes of a manifest or a blob.
     fn bytes(&self, repository: &str, digest: &str) -> Option<Vec<u8>>;
     fn tags(&self, repository: &str) -> BTreeMap<String, String>;
     fn repositories(&self) -> Vec<String>;
@@ -64,13 +64,13 @@ impl Holds for Path {
     }
 }
 
-/// What a channel serves.
+/// The release that a channel serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     pub version: String,
-    /// Digest of the release.
+    /// Digest of the release manifest.
     pub release: String,
-    /// Digest of the channel's manifest and of those before it, with their sequences.
+    /// Digests of the channel manifest and its predecessors, with their sequence numbers.
     pub chain: Vec<(String, u64)>,
 }
 
@@ -80,12 +80,12 @@ fn digest_of(bytes: &[u8]) -> String {
 
 #[track_caller]
 fn whole(store: &(impl Holds + ?Sized), repository: &str, digest: &str) -> Vec<u8> {
-    let bytes = store.bytes(repository, digest).unwrap_or_else(|| panic!("{repository}@{digest} is not there"));
+    let bytes = store.bytes(repository, digest).unwrap_or_else(|| panic!("{repository}@{digest} is missing"));
     assert_eq!(digest_of(&bytes), digest, "{repository}");
     bytes
 }
 
-/// A manifest, after a look at every blob that it names.
+/// Returns a manifest after a check of every blob that it names.
 #[track_caller]
 fn artifact(store: &(impl Holds + ?Sized), repository: &str, digest: &str) -> (Value, Vec<u8>) {
     let manifest: Value = serde_json::from_slice(&whole(store, repository, digest)).expect("a manifest");
@@ -96,17 +96,17 @@ fn artifact(store: &(impl Holds + ?Sized), repository: &str, digest: &str) -> (V
     (manifest, config)
 }
 
-/// As [`artifact`], and a tag keeps it from being collected.
+/// Returns the manifest of [`artifact`] after a check that a tag names it.
 #[track_caller]
 fn tagged(store: &(impl Holds + ?Sized), repository: &str, digest: &str) -> Value {
     assert!(store.tags(repository).values().any(|named| named == digest), "{repository}@{digest} has no tag");
     artifact(store, repository, digest).0
 }
 
-/// Everything that the channel serves is there, whole and tagged.
+/// Checks that everything that the channel serves exists, is whole and has a tag.
 #[track_caller]
 pub fn served(store: &(impl Holds + ?Sized), channel: &str) -> Served {
-    let head = store.tags(RELEASES).get(channel).unwrap_or_else(|| panic!("there is no channel {channel}")).clone();
+    let head = store.tags(RELEASES).get(channel).unwrap_or_else(|| panic!("the channel {channel} is missing")).clone();
     let (manifest, json) = artifact(store, RELEASES, &head);
     let release = manifest["annotations"][format!("{RECORD}release")].as_str().expect("a record").to_owned();
     tagged(store, RELEASES, &release);
@@ -136,7 +136,7 @@ fn chain(store: &(impl Holds + ?Sized), head: String) -> Vec<(String, u64)> {
     chain
 }
 
-/// Every tag but a channel's own: what does not depend on when it moved.
+/// Returns every tag except channel tags. These tags do not depend on the time of the move.
 pub fn versions(store: &(impl Holds + ?Sized), channel: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let all = store.repositories().into_iter().map(|name| {
         let mut tags = store.tags(&name);
@@ -146,7 +146,7 @@ pub fn versions(store: &(impl Holds + ?Sized), channel: &str) -> BTreeMap<String
     all.collect()
 }
 
-/// The sequences in the keep-alive tags, sorted.
+/// Returns the sequence numbers in the keep-alive tags, sorted.
 pub fn kept_alive(store: &(impl Holds + ?Sized), channel: &str) -> Vec<u64> {
     let tags = store.tags(RELEASES);
     let numbers = tags.keys().filter_map(|tag| tag.strip_prefix(channel)?.strip_prefix('-')?.split('-').next());
