@@ -1,4 +1,5 @@
-//! Every container's arguments go through the real program: it takes them all, and gets as far as the registry, where nobody is.
+//! Runs the real program with every container's arguments. The program accepts them all, and fails at the registry,
+//! which does not exist.
 
 use super::manifests::{self, list, text};
 use super::model::{Cluster, Phase};
@@ -15,7 +16,7 @@ fn programs() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_program_takes_the_arguments_of_every_container() {
+fn the_program_accepts_the_arguments_of_every_container() {
     let source = Source::new();
     let Some(_) = source.commit() else { return };
     let mut cluster = Cluster::new(manifests::shipped());
@@ -24,7 +25,7 @@ fn the_program_takes_the_arguments_of_every_container() {
     assert_eq!(programs.len(), 7);
     for (template, _) in &programs {
         let digest = format!("sha256:{}", "a".repeat(64));
-        // Nobody listens there.
+        // No server listens at this address.
         let mut set = vec![("store", "127.0.0.1:1/org"), ("retry-for", "0")];
         let more: &[(&str, &str)] = match template.as_str() {
             "publish" | "publish-plan" => &[("version", "1.0.3")],
@@ -45,7 +46,7 @@ fn the_program_takes_the_arguments_of_every_container() {
 }
 
 #[test]
-fn a_flag_that_the_program_does_not_have_is_found() {
+fn an_unknown_flag_is_found() {
     let source = Source::new();
     let Some(_) = source.commit() else { return };
     let mut objects = manifests::shipped();

@@ -1,4 +1,4 @@
-//! The pods of a template, one after the other: what is tried again, and how long that takes.
+//! The pods of a template, one after the other: which failures are retried, and how long that takes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,11 +8,12 @@ use super::expression::{self, Outcome};
 use super::manifests::{list, text};
 use super::model::{Cluster, Given, Model, Node, Phase, Scope, Texts, only};
 
-/// An end of a pod that is not the end of its program, as Argo 3.7.16 shows it (`inferFailedReason`; seen at a real controller).
+/// An end of a pod that is not the end of its program, as Argo 3.7.16 shows it (`inferFailedReason`; seen with a real
+/// controller).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lost {
     pub phase: Phase,
-    /// The exit code of the container `main`, when it ended.
+    /// Exit code of the container `main`, if the container ended.
     pub code: Option<i32>,
     pub message: &'static str,
     /// Whether the program ran to its end before.
@@ -21,7 +22,7 @@ pub struct Lost {
 
 impl Lost {
     pub const DELETED: Self = Self { phase: Phase::Error, code: None, message: "pod deleted", ran: true };
-    /// The pod's own message makes it Failed, whatever became of its containers.
+    /// The pod has its own message, so Argo shows it as Failed, whatever happened to its containers.
     pub const EVICTED: Self =
         Self { phase: Phase::Failed, code: None, message: "The node was low on resource: memory.", ran: false };
     pub const SHUT_DOWN: Self = Self {
@@ -32,7 +33,7 @@ impl Lost {
     };
     pub const KILLED: Self =
         Self { phase: Phase::Failed, code: Some(137), message: "main: OOMKilled (exit code 137)", ran: false };
-    /// What a repair of the network mends.
+    /// A failure that ends when the network is repaired.
     pub const GIT_AWAY: Self = Self {
         phase: Phase::Error,
         code: None,
@@ -51,7 +52,7 @@ impl Lost {
         message: "pods \"release-x7k2p\" is forbidden: violates PodSecurity \"restricted:latest\"",
         ran: false,
     };
-    /// The program has done its work, and its report could not be stored.
+    /// The program did its work, but its report could not be stored.
     pub const NOT_STORED: Self = Self {
         phase: Phase::Error,
         code: Some(0),
@@ -61,7 +62,7 @@ impl Lost {
 }
 
 impl Cluster {
-    /// The pods of a template, one after the other, under its lock.
+    /// Runs the pods of a template one after the other, under its lock.
     pub fn attempts(&self, template: &Value, inputs: &Texts, given: &Given) -> Model<Node> {
         let nothing = (Texts::new(), std::collections::BTreeMap::new());
         let scope = Scope { workflow: &nothing.0, inputs, tasks: &nothing.1 };
@@ -77,7 +78,8 @@ impl Cluster {
             if node.phase == Some(Phase::Succeeded) || codes.len() > limit {
                 return Ok(Node { codes, waited, ..node });
             }
-            // Argo 3.7.16 waits before it asks the expression (`processNodeRetries`): a refusal, too, waited at a real controller.
+            // Argo 3.7.16 waits before it evaluates the expression (`processNodeRetries`). With a real controller, a
+            // refusal waited too.
             waited += backoff(&strategy["backoff"], codes.len())?;
             let last = codes.last().copied().flatten();
             let known = |path: &[String]| match path.join(".").as_str() {
@@ -101,7 +103,7 @@ impl Cluster {
     }
 }
 
-/// What Argo waits after an attempt, in seconds: the base, times the factor for each attempt before.
+/// Returns Argo's pause after an attempt in seconds: the base, times the factor for each earlier attempt.
 fn backoff(backoff: &Value, attempts: usize) -> Model<u64> {
     if backoff.is_null() {
         return Ok(0);
@@ -111,7 +113,7 @@ fn backoff(backoff: &Value, attempts: usize) -> Model<u64> {
     Ok((1..attempts).fold(base, |wait, _| wait * factor))
 }
 
-/// A duration of one number and one unit, as `90s`, `15m`, `24h`; a bare number is of seconds.
+/// Parses a duration of one number and one unit, such as `90s`, `15m` or `24h`. A number without a unit is in seconds.
 pub fn seconds(duration: &str) -> Option<u64> {
     let (number, unit) = match duration.strip_suffix(|unit: char| unit.is_ascii_alphabetic()) {
         None => (duration, 1),
@@ -124,7 +126,7 @@ pub fn seconds(duration: &str) -> Option<u64> {
 }
 
 #[test]
-fn durations_are_counted_in_seconds() {
+fn durations_are_in_seconds() {
     for (duration, expected) in
         [("0", Some(0)), ("90s", Some(90)), ("15m", Some(900)), ("24h", Some(86400)), ("5d", None), ("", None)]
     {

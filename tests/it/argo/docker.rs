@@ -1,4 +1,4 @@
-//! The workflows against a registry of somebody else: Debian's `docker-registry`.
+//! Runs the workflows against another registry: Debian's `docker-registry`.
 
 use super::manifests;
 use super::model::Phase::{Skipped, Succeeded};
@@ -18,7 +18,8 @@ struct Place {
 }
 
 impl Place {
-    /// With the images that the fixtures name; nothing where there is no such registry or no git.
+    /// Starts the registry with the images that the fixtures name. Returns `None` without such a registry or without
+    /// git.
     fn new() -> Option<Self> {
         let (registry, source) = (DockerRegistry::start()?, Source::new());
         let store = format!("{}/org", registry.address());
@@ -55,7 +56,7 @@ impl Place {
         });
     }
 
-    /// The version that an appliance gets, and the move that gave it.
+    /// Checks the version that an appliance gets, and the move that set it.
     #[track_caller]
     fn serves(&self, channel: &str, version: &str, sequence: u64) {
         let json = resolve(&["resolve", channel, "--store", &self.store]).ends(0).json();
@@ -66,7 +67,7 @@ impl Place {
 }
 
 #[test]
-fn a_release_is_published_promoted_and_taken_back_by_workflows_alone() {
+fn workflows_publish_promote_and_roll_back_a_release() {
     let Some(place) = Place::new() else { return };
     place.publish("1.0.3", &[]).root.is(Succeeded).task("promotion").is(Skipped);
     place.serves("nightly", "1.0.3", 1);

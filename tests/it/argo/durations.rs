@@ -1,4 +1,5 @@
-//! Whether durations fit: attempts into the deadline of a workflow, the wait for a registry into the deadline of an attempt.
+//! Checks that durations fit: attempts into the deadline of a workflow, and the wait for a registry into the deadline
+//! of an attempt.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use super::attempts::seconds;
 use super::lint::{Lint, parents};
 use super::manifests::{Object, by_name, list, text};
 
-/// The deadlines of a workflow and of the attempts that it reaches.
+/// Checks the deadlines of a workflow and of the attempts that it reaches.
 pub fn of_workflow<'a>(lint: &Lint<'a>, object: &'a Object) -> Vec<String> {
     let spec = object.spec();
     let Some(entrypoint) = by_name(&spec["templates"]).get(text(&spec["entrypoint"])).copied() else {
@@ -17,7 +18,7 @@ pub fn of_workflow<'a>(lint: &Lint<'a>, object: &'a Object) -> Vec<String> {
     let mut found = Vec::new();
     let (longest, deadline) = (longest(lint, object, entrypoint), spec["activeDeadlineSeconds"].as_u64());
     if deadline.is_none_or(|deadline| deadline < longest) {
-        found.push(format!("duration: all attempts take {longest} s, and the workflow ends after {deadline:?}"));
+        found.push(format!("duration: all attempts take {longest} s, but the workflow ends after {deadline:?}"));
     }
     let waits = by_name(&spec["arguments"]["parameters"]).get("registry-retry-for").map(|wait| text(&wait["value"]));
     for template in lint.reached(object).into_iter().filter(|template| template.get("container").is_some()) {
@@ -26,21 +27,23 @@ pub fn of_workflow<'a>(lint: &Lint<'a>, object: &'a Object) -> Vec<String> {
     found
 }
 
-/// What a template says of its retries.
+/// Checks the retries of a template.
 pub fn of_retries(template: &Value) -> Vec<String> {
     let default = by_name(&template["inputs"]["parameters"]).get("retry-for").map(|wait| text(&wait["default"]));
     let mut found: Vec<String> = default.and_then(|wait| of_attempt(template, wait)).into_iter().collect();
     if template["retryStrategy"].get("backoff").is_some() {
-        found.push("retry: Argo waits for the backoff before it reads the expression, after a refusal, too".to_owned());
+        found.push(
+            "retry: Argo waits for the backoff before it evaluates the expression, even after a refusal".to_owned(),
+        );
     }
     found
 }
 
-/// Half of an attempt's deadline is for a registry that fails, the other for the work; and the last retry begins before `maxDuration`,
-/// which Argo 3.7.16 counts from the start of the first attempt (`processNodeRetries`).
+/// Half of an attempt's deadline is for a failing registry, the other half for the work. The last retry must begin
+/// before `maxDuration`, which Argo 3.7.16 counts from the start of the first attempt (`processNodeRetries`).
 fn of_attempt(template: &Value, wait: &str) -> Option<String> {
     let name = text(&template["name"]);
-    let Some(wait) = seconds(wait) else { return Some(format!("duration: `{wait}` is none (in {name})")) };
+    let Some(wait) = seconds(wait) else { return Some(format!("duration: invalid duration `{wait}` (in {name})")) };
     if attempt(template) < 2 * wait {
         return Some(format!("duration: a wait of {wait} s is more than half of the deadline of {name}"));
     }
@@ -52,20 +55,20 @@ fn of_attempt(template: &Value, wait: &str) -> Option<String> {
     });
     let last: u64 = pauses.map(|pause| pause + wait).sum();
     (last > limit)
-        .then(|| format!("duration: the last retry of {name} begins after {last} s, `maxDuration` is {limit} s"))
+        .then(|| format!("duration: the last retry of {name} begins after {last} s, but `maxDuration` is {limit} s"))
 }
 
 fn retries(template: &Value) -> u64 {
     text(&template["retryStrategy"]["limit"]).parse().unwrap_or_default()
 }
 
-/// The deadline of one attempt; nothing is known of somebody's own pods without one.
+/// Returns the deadline of one attempt. For pods of other teams, it is unknown without a deadline.
 fn attempt(template: &Value) -> u64 {
     let deadline = &template["activeDeadlineSeconds"];
     deadline.as_u64().or_else(|| text(deadline).parse().ok()).unwrap_or_default()
 }
 
-/// How long a template may take: of a dag, the longest of its ways.
+/// Returns the longest time that a template may take: for a dag, that of its longest path.
 fn longest<'a>(lint: &Lint<'a>, object: &'a Object, template: &Value) -> u64 {
     if let Some(suspend) = template.get("suspend") {
         return seconds(text(&suspend["duration"])).unwrap_or_default();
@@ -77,7 +80,7 @@ fn longest<'a>(lint: &Lint<'a>, object: &'a Object, template: &Value) -> u64 {
     for task in list(&template["dag"]["tasks"]) {
         let before = parents(task).unwrap_or_default();
         let begin = before.iter().filter_map(|parent| ends.get(parent.as_str())).max().copied().unwrap_or_default();
-        // A template that calls itself is refused by Argo.
+        // Argo refuses a template that calls itself.
         let called = lint.called(object, task).filter(|called| called["name"] != template["name"]);
         let own = called.map(|called| longest(lint, lint.owner(object, task), called)).unwrap_or_default();
         ends.insert(text(&task["name"]), begin + own);

@@ -1,26 +1,26 @@
-//! The part of Argo's expressions that the manifests may use: comparisons of texts, lists of texts, `matches`, `&&`, `||`, `!`,
-//! `??`, `?:`, `?.` and brackets. Everything else is refused, so that the manifests stay simple.
+//! The part of Argo's expressions that the manifests may use: comparisons of strings, lists of strings, `matches`,
+//! `&&`, `||`, `!`, `??`, `?:`, `?.` and parentheses. Everything else is refused, so that the manifests stay simple.
 
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-/// A name as `tasks.diff.outputs.parameters['has-changes']`, its parts.
+/// The parts of a name such as `tasks.diff.outputs.parameters['has-changes']`.
 pub type Path = Vec<String>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expression {
     Text(String),
     Truth(bool),
-    /// A name; one that is read with `?.` may be missing, and has then no value.
+    /// A name. If it is read with `?.`, it may be missing and then has no value.
     Name {
         path: Path,
         optional: bool,
     },
     Not(Box<Self>),
     Both(&'static str, Box<Self>, Box<Self>),
-    /// A value that is one of a list of texts.
+    /// A value, and the list of strings that it must be one of.
     Among(Box<Self>, Vec<String>),
-    /// A condition, and the values for true and for false.
+    /// A condition, the value if it is true, and the value if it is false.
     Choice(Box<[Self; 3]>),
 }
 
@@ -47,7 +47,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             tokens.push(Token::Sign(sign));
             rest = &rest[sign.len()..];
         } else if let Some(quoted) = rest.strip_prefix('\'') {
-            let (inner, after) = quoted.split_once('\'').ok_or_else(|| format!("an open quote in `{text}`"))?;
+            let (inner, after) = quoted.split_once('\'').ok_or_else(|| format!("missing closing quote in `{text}`"))?;
             tokens.push(Token::Text(inner.to_owned()));
             rest = after;
         } else {
@@ -63,7 +63,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-/// Reads an expression.
+/// Parses an expression.
 pub fn parse(text: &str) -> Result<Expression, String> {
     let mut left = tokens(text)?.into_iter().peekable();
     let expression = choice(&mut left).map_err(|cause| format!("{cause} in the expression `{text}`"))?;
@@ -111,7 +111,7 @@ fn compared(left: &mut Tokens) -> Result<Expression, String> {
     }
 }
 
-/// A list of texts.
+/// Parses a list of strings.
 fn texts(left: &mut Tokens) -> Result<Vec<String>, String> {
     left.next_if_eq(&Token::Sign("[")).ok_or("`in` without a list")?;
     let mut texts = Vec::new();
@@ -145,7 +145,7 @@ fn name(left: &mut Tokens, word: &str) -> Result<Expression, String> {
     let (mut path, mut optional) = (parts(word), false);
     loop {
         if left.next_if_eq(&Token::Sign("[")).is_some() {
-            let Some(Token::Text(key)) = left.next() else { return Err("an index that is no text".to_owned()) };
+            let Some(Token::Text(key)) = left.next() else { return Err("an index that is not a text".to_owned()) };
             path.push(key);
             left.next_if_eq(&Token::Sign("]")).ok_or("an open index")?;
         } else if left.next_if_eq(&Token::Sign("?.")).is_some() {
@@ -163,7 +163,7 @@ fn name(left: &mut Tokens, word: &str) -> Result<Expression, String> {
 }
 
 impl Expression {
-    /// Every name in it.
+    /// Returns every name in the expression.
     pub fn names(&self) -> Vec<&Path> {
         match self {
             Self::Text(_) | Self::Truth(_) => Vec::new(),
@@ -174,7 +174,7 @@ impl Expression {
         }
     }
 
-    /// Whether a name in it, for which `wanted` holds, has to have a value.
+    /// Reports whether a name that satisfies `wanted` must have a value.
     pub fn requires(&self, wanted: &dyn Fn(&[String]) -> bool) -> bool {
         match self {
             Self::Text(_) | Self::Truth(_) => false,
@@ -185,7 +185,7 @@ impl Expression {
         }
     }
 
-    /// What it gives.
+    /// Returns the value of the expression.
     pub fn value(&self, known: &dyn Fn(&[String]) -> Option<Outcome>) -> Result<Outcome, String> {
         match self {
             Self::Text(text) => Ok(Outcome::Text(text.clone())),
@@ -210,17 +210,19 @@ impl Expression {
         }
     }
 
-    /// Is it true?
+    /// Reports whether the expression is true.
     pub fn holds(&self, known: &dyn Fn(&[String]) -> Option<Outcome>) -> Result<bool, String> {
         match self.value(known)? {
             Outcome::Truth(truth) => Ok(truth),
-            Outcome::Text(text) => Err(format!("outside of the model: the text `{text}` where a truth is wanted")),
+            Outcome::Text(text) => {
+                Err(format!("outside of the model: expected true or false, found the text `{text}`"))
+            }
             Outcome::Nothing => Err("outside of the model: nothing where a truth is wanted".to_owned()),
         }
     }
 }
 
-/// Whether a text has one of the words that `|` separates; that is all of a pattern that is understood here.
+/// Reports whether a text contains one of the words that `|` separates. Other patterns are not supported.
 fn found(text: &Outcome, pattern: &Outcome) -> Result<bool, String> {
     let (Outcome::Text(text), Outcome::Text(pattern)) = (text, pattern) else {
         return Err("outside of the model: `matches` of something else than texts".to_owned());
@@ -233,7 +235,7 @@ fn found(text: &Outcome, pattern: &Outcome) -> Result<bool, String> {
 }
 
 #[test]
-fn what_the_manifests_may_say_is_understood() {
+fn supported_expressions_are_evaluated() {
     let known = |path: &[String]| match path.join(".").as_str() {
         "a.b-c" => Some(Outcome::Text("x".to_owned())),
         "t.Succeeded" => Some(Outcome::Truth(true)),
@@ -259,7 +261,7 @@ fn what_the_manifests_may_say_is_understood() {
 }
 
 #[test]
-fn what_they_may_not_say_is_refused() {
+fn unsupported_expressions_are_refused() {
     let known = |_: &[String]| None;
     for text in [
         "a-b == 'x'",

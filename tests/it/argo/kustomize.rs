@@ -1,4 +1,4 @@
-//! The manifests as kubectl builds them, and as an overlay of a team changes them.
+//! The manifests as kubectl builds them, alone and with an overlay of a team.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::support::published::served;
 use crate::support::registry::{Auth, Setup};
 use crate::support::{files_below, require, root};
 
-/// The objects of an overlay beside a copy of `argo/`; nothing where there is no kubectl.
+/// Returns the objects of an overlay beside a copy of `argo/`. Returns `None` without kubectl.
 fn built(overlay: &str) -> Option<Vec<Value>> {
     let kubectl = require("kubectl")?;
     let directory = tempfile::tempdir().expect("a directory");
@@ -29,7 +29,7 @@ fn built(overlay: &str) -> Option<Vec<Value>> {
     let own = directory.path().join("overlay");
     fs::create_dir(&own).expect("a directory");
     fs::write(own.join("kustomization.yaml"), overlay).expect("written");
-    // An overlay may name no file above it.
+    // An overlay may not name a file outside of its directory.
     fs::copy(root("argo/kustomizeconfig.yaml"), own.join("kustomizeconfig.yaml")).expect("copied");
     let text = String::from_utf8(stdout(Command::new(kubectl).arg("kustomize").arg(Path::new(&own)))).expect("text");
     let documents = yaml::parse(&text).expect("YAML");
@@ -80,7 +80,7 @@ fn without_an_artifact_repository_no_step_has_output_artifacts() {
 }
 
 #[test]
-fn credentials_as_docker_keeps_them_take_the_place_of_a_token() {
+fn a_docker_configuration_replaces_the_token() {
     let overlay = "resources: [../argo]\ncomponents: [../argo/components/docker-config]\n";
     let auth = Auth::Basic { username: "robertisaacs".to_owned(), password: "for-registry".to_owned() };
     let Some(mut stage) = Stage::with(Setup { auth, ..Setup::default() }) else { return };

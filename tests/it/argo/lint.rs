@@ -1,4 +1,4 @@
-//! What no schema finds in workflows. Each finding begins with the name of its rule.
+//! Checks of workflows that a schema cannot express. Each finding begins with the name of its rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::expression::{self, Expression};
 use super::manifests::{Object, by_name, list, tags, text, texts};
 
-/// The program of the templates.
+/// Path of the program in the containers of the templates.
 pub const PROGRAM: &str = "/usr/bin/alga-release";
-/// What is tried again, and nothing else.
+/// The only failures that are retried.
 const RETRY: &str = "lastRetry.exitCode in ['75', '137', '143'] || lastRetry.message == 'pod deleted' || lastRetry.exitCode == '-1' && !(lastRetry.message matches 'not found|remote ref|authentication|authorization|forbidden')";
-/// What a task can have come to.
+/// States of a task that `depends` may name.
 const STATES: [&str; 6] = ["Succeeded", "Failed", "Errored", "Skipped", "Omitted", "Daemoned"];
 
-/// Everything that is wrong with the objects, together.
+/// Returns all findings about the objects together.
 pub fn findings(objects: &[Object]) -> Vec<String> {
     let lint = Lint::of(objects);
     let mut found = lint.access();
@@ -34,11 +34,11 @@ pub fn findings(objects: &[Object]) -> Vec<String> {
 
 pub struct Lint<'a> {
     objects: &'a [Object],
-    /// By workflow template and template.
+    /// Templates by the names of workflow template and template.
     templates: BTreeMap<(&'a str, &'a str), &'a Value>,
 }
 
-/// Who calls which template with what.
+/// A call of a template, with its caller and its arguments.
 struct Call<'a> {
     what: String,
     call: &'a Value,
@@ -52,7 +52,7 @@ impl<'a> Lint<'a> {
         Self { objects, templates: templates.collect() }
     }
 
-    /// The template that a task or a hook calls.
+    /// Returns the template that a task or a hook calls.
     pub fn called(&self, object: &'a Object, call: &Value) -> Option<&'a Value> {
         if call.get("templateRef").is_some() {
             let reference = &call["templateRef"];
@@ -61,7 +61,7 @@ impl<'a> Lint<'a> {
         by_name(&object.spec()["templates"]).get(text(&call["template"])).copied()
     }
 
-    /// What holds for the objects that are none of Argo's.
+    /// Checks the objects that are not of Argo's kinds.
     fn access(&self) -> Vec<String> {
         let named =
             [("role", "Role"), ("binding", "RoleBinding"), ("network", "NetworkPolicy"), ("namespace", "Namespace")];
@@ -71,7 +71,8 @@ impl<'a> Lint<'a> {
         let holds = |kind: &str, json: &Value| match kind {
             "Role" => json["rules"] == minimum,
             "RoleBinding" => json["subjects"] == account && json["roleRef"]["name"] == "alga-release",
-            // The pods that carry this label, which each template has to; nobody calls them, and they call ports that are named.
+            // Every template's pods must have this label. The policy allows no incoming connections, and only the named
+            // outgoing ports.
             "NetworkPolicy" => {
                 let spec = &json["spec"];
                 spec["podSelector"] == json!({"matchLabels": {"app.kubernetes.io/name": "alga-release"}})
@@ -90,7 +91,7 @@ impl<'a> Lint<'a> {
             .collect()
     }
 
-    /// What `argo get` and `argo logs` read (3.7.16, seen: refused without).
+    /// Checks the rights for `argo get` and `argo logs` (3.7.16, seen: refused without these).
     fn operator(&self) -> Option<String> {
         let role = self.objects.iter().find(|object| object.name() == "alga-release-operator");
         let core =
@@ -114,11 +115,11 @@ impl<'a> Lint<'a> {
                 Some(value) => found.extend(not_among("value", name, value, parameter)),
             }
             if text(&parameter["description"]).is_empty() {
-                found.push(format!("value: nobody says what the argument `{name}` is"));
+                found.push(format!("value: the argument `{name}` has no description"));
             }
         }
         if spec.get("synchronization").is_some() {
-            found.push("lock: a lock of the whole workflow is held while somebody thinks".to_owned());
+            found.push("lock: a lock of the whole workflow is held while people decide".to_owned());
         }
         for (name, hook) in spec["hooks"].as_object().into_iter().flatten() {
             let call = Call { what: format!("hook {name}"), call: hook };
@@ -126,9 +127,9 @@ impl<'a> Lint<'a> {
             let scope = Scope { lint: self, object, template: None, task: None, hook: true };
             found.extend(texts(hook).into_iter().flat_map(|text| scope.check(text)));
         }
-        // Argo replaces no tag there, and copies nothing of it (3.7.16, seen).
+        // Argo does not replace parameters there and does not copy the annotation (3.7.16, seen).
         if texts(&object.json["metadata"]["annotations"]).iter().any(|text| !tags(text).is_empty()) {
-            found.push("title: an annotation of a template is shown as it is, its tags too".to_owned());
+            found.push("title: Argo shows an annotation of a template without replacing its parameters".to_owned());
         }
         found.extend(unchecked(spec));
         let annotations = texts(&spec["workflowMetadata"]);
@@ -151,8 +152,9 @@ impl<'a> Lint<'a> {
             found.push("cron: without `startingDeadlineSeconds` a run that was missed is lost".to_owned());
         }
         if spec["workflowSpec"].get("activeDeadlineSeconds").is_none() {
-            found
-                .push("cron: without `activeDeadlineSeconds` a run that hangs keeps the next from starting".to_owned());
+            found.push(
+                "cron: without `activeDeadlineSeconds` a run that hangs prevents the next one from starting".to_owned(),
+            );
         }
         for template in self.reached(object) {
             let arguments = list(&template["container"]["args"]);
@@ -160,7 +162,7 @@ impl<'a> Lint<'a> {
                 || arguments.first().is_some_and(|first| first != "publish" && first != "verify")
             {
                 found.push(format!(
-                    "cron: it reaches `{}`, which waits for somebody or moves a channel",
+                    "cron: it reaches `{}`, which waits for a person or moves a channel",
                     text(&template["name"])
                 ));
             }
@@ -168,7 +170,7 @@ impl<'a> Lint<'a> {
         found
     }
 
-    /// Every template that the entrypoint reaches by tasks.
+    /// Returns every template that the entrypoint reaches by tasks.
     pub fn reached(&self, object: &'a Object) -> Vec<&'a Value> {
         let mut left = vec![(object, json!({"template": object.spec()["entrypoint"]}))];
         let (mut reached, mut seen) = (Vec::new(), BTreeSet::new());
@@ -184,7 +186,7 @@ impl<'a> Lint<'a> {
         reached
     }
 
-    /// The workflow whose template a call names.
+    /// Returns the workflow whose template a call names.
     pub fn owner(&self, object: &'a Object, call: &Value) -> &'a Object {
         let owner = call["templateRef"]["name"].as_str();
         let named = self.objects.iter().find(|one| one.is_argo() && Some(one.name()) == owner);
@@ -229,12 +231,12 @@ impl<'a> Lint<'a> {
             found.extend(self.call(object, &Call { what: format!("task {name}"), call: task }));
             match parents(task) {
                 Err(cause) => found.push(format!("depends: {cause}")),
-                // A task comes after those that it waits for: so there is no circle.
+                // A task comes after the tasks that it depends on, so there is no cycle.
                 Ok(parents) => found.extend(
                     parents
                         .iter()
                         .filter(|parent| !before.contains(parent.as_str()))
-                        .map(|parent| format!("depends: `{name}` waits for `{parent}`, which is no task before it")),
+                        .map(|parent| format!("depends: `{name}` depends on `{parent}`, which is not an earlier task")),
                 ),
             }
             let scope = Scope { lint: self, object, template: Some(template), task: Some(name), hook: false };
@@ -244,7 +246,7 @@ impl<'a> Lint<'a> {
             }
             if task.get("when").is_some_and(|when| !text(when).starts_with("{{=")) {
                 found.push(format!(
-                    "when: that of `{name}` is no `{{{{= }}}}`: what somebody types would be a part of it"
+                    "when: the condition of `{name}` is not a `{{{{= }}}}`: user input would become part of it"
                 ));
             }
             for (hook, call) in task["hooks"].as_object().into_iter().flatten() {
@@ -255,10 +257,10 @@ impl<'a> Lint<'a> {
         found
     }
 
-    /// The template is there, gets all that it needs and nothing else.
+    /// Checks that the template exists and gets all required arguments and no others.
     fn call(&self, object: &'a Object, call: &Call<'_>) -> Vec<String> {
         let Some(template) = self.called(object, call.call) else {
-            return vec![format!("template: {} calls one that is not there", call.what)];
+            return vec![format!("template: {} calls a missing template", call.what)];
         };
         let mut found = Vec::new();
         for kind in ["parameters", "artifacts"] {
@@ -269,7 +271,7 @@ impl<'a> Lint<'a> {
             }
             for (name, value) in given {
                 match wanted.get(name) {
-                    None => found.push(format!("argument: {} gives `{name}`, which nobody takes", call.what)),
+                    None => found.push(format!("argument: {} gives `{name}`, which is not an input", call.what)),
                     Some(input) if !text(&value["value"]).contains("{{") && kind == "parameters" => {
                         found.extend(not_among("argument", name, text(&value["value"]), input));
                     }
@@ -288,7 +290,7 @@ impl<'a> Lint<'a> {
             found.push(format!("container: the image `{image}` is not pinned"));
         }
         if list(&container["command"]).is_empty() {
-            found.push("container: without `command` its image is asked for one".to_owned());
+            found.push("container: without `command`, Argo reads it from the image".to_owned());
         }
         for kind in ["requests", "limits"] {
             if container["resources"].get(kind).is_none() {
@@ -303,7 +305,7 @@ impl<'a> Lint<'a> {
         found
     }
 
-    /// Secrets that are used are among the examples, with their keys.
+    /// Checks that the examples contain all secrets that are used, with their keys.
     fn secrets(&self, template: &Value) -> Vec<String> {
         let environment =
             list(&template["container"]["env"]).iter().map(|variable| &variable["valueFrom"]["secretKeyRef"]);
@@ -325,7 +327,8 @@ impl<'a> Lint<'a> {
     }
 }
 
-/// Arguments whose `enum` no first task of the entrypoint checks: Argo 3.7.16 does not, for `--from` and the API (seen).
+/// Checks that the first tasks of the entrypoint check every argument with `enum`. Argo 3.7.16 does not check them with
+/// `--from` or through the API (seen).
 fn unchecked(spec: &Value) -> Vec<String> {
     let entrypoint = by_name(&spec["templates"]).get(text(&spec["entrypoint"])).copied().unwrap_or(&Value::Null);
     let first = list(&entrypoint["dag"]["tasks"]).iter().filter(|task| task.get("depends").is_none());
@@ -333,7 +336,7 @@ fn unchecked(spec: &Value) -> Vec<String> {
     let check = |parameter: &&Value| {
         let among: Vec<String> = list(&parameter["enum"]).iter().map(|word| format!("'{}'", text(word))).collect();
         let (name, among) = (text(&parameter["name"]), among.join(", "));
-        let check = format!("!(workflow.parameters['{name}'] in [{among}]) ? '{name} has to be ");
+        let check = format!("!(workflow.parameters['{name}'] in [{among}]) ? '{name} must be ");
         !checks.iter().all(|when| when.contains(&check))
     };
     let parameters = list(&spec["arguments"]["parameters"]).iter().filter(|parameter| parameter.get("enum").is_some());
@@ -362,14 +365,14 @@ fn suspend(template: &Value) -> Vec<String> {
         if output["valueFrom"].get("supplied").is_none()
             || input.is_none_or(|input| input["default"] != output["valueFrom"]["default"])
         {
-            found.push(format!("suspend: `{name}` is not supplied, or has another default than what is shown"));
+            found.push(format!("suspend: `{name}` is not supplied, or has another default than its input"));
         }
         if *name == "decision" && output["valueFrom"]["default"] != "no" {
-            found.push("suspend: who says nothing agrees".to_owned());
+            found.push("suspend: the default of the decision is an approval".to_owned());
         }
     }
     if template["suspend"].get("duration").is_none() {
-        found.push("suspend: it waits for ever".to_owned());
+        found.push("suspend: it waits forever".to_owned());
     }
     found
 }
@@ -397,13 +400,13 @@ fn volumes(template: &Value, container: &Value) -> Vec<String> {
         mounts
             .keys()
             .filter(|name| !volumes.contains_key(*name))
-            .map(|name| format!("volume: `{name}` is mounted and not there")),
+            .map(|name| format!("volume: `{name}` is mounted but not defined")),
     );
     found.extend(
         volumes
             .keys()
             .filter(|name| !mounts.contains_key(*name))
-            .map(|name| format!("volume: `{name}` is there and not mounted")),
+            .map(|name| format!("volume: `{name}` is defined but not mounted")),
     );
     let writable: Vec<&str> = mounts
         .iter()
@@ -423,27 +426,27 @@ fn volumes(template: &Value, container: &Value) -> Vec<String> {
     found
 }
 
-/// What holds for the containers that run the publisher.
+/// Checks the containers that run the publisher.
 fn program(template: &Value, container: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let arguments: Vec<&str> = list(&container["args"]).iter().map(text).collect();
     let strategy = &template["retryStrategy"];
     if text(&strategy["expression"]) != RETRY || strategy["retryPolicy"] != "Always" || strategy.get("limit").is_none()
     {
-        found.push("retry: it does not retry exactly transient failures and pods that were taken away".to_owned());
+        found.push("retry: it does not retry exactly transient failures and lost pods".to_owned());
     }
     if container["terminationMessagePolicy"] != "FallbackToLogsOnError" {
         found.push("retry: the message of a failed attempt does not say why".to_owned());
     }
     found.extend(super::durations::of_retries(template));
     if text(&template["serviceAccountName"]) != "alga-release" {
-        found.push("account: it does not carry its own".to_owned());
+        found.push("account: it does not name its own account".to_owned());
     }
     if template.get("activeDeadlineSeconds").is_none() {
-        found.push("account: it may run for ever".to_owned());
+        found.push("account: it may run forever".to_owned());
     }
     if text(&template["metadata"]["labels"]["app.kubernetes.io/name"]) != "alga-release" {
-        found.push("account: the network policy does not know it".to_owned());
+        found.push("account: the network policy does not select its pods".to_owned());
     }
     let moves =
         matches!(arguments.first(), Some(&("publish" | "promote" | "rollback"))) && !arguments.contains(&"--dry-run");
@@ -451,9 +454,9 @@ fn program(template: &Value, container: &Value) -> Vec<String> {
     let locks = list(&template["synchronization"]["mutexes"]);
     let lock = format!("alga-release-{{{{inputs.parameters.store}}}}-{{{{inputs.parameters.{channel}}}}}");
     if moves && !(locks.len() == 1 && locks[0]["name"] == lock.as_str()) {
-        found.push("lock: two of these at once for one channel of a store".to_owned());
+        found.push("lock: two of these can run at once for one channel of a store".to_owned());
     }
-    // A value may begin with a hyphen.
+    // The value of a flag may begin with a hyphen.
     let loose = arguments.iter().position(|argument| *argument == "--").unwrap_or(arguments.len());
     for argument in arguments[..loose].iter().filter(|argument| argument.contains("{{") && !argument.starts_with("--"))
     {
@@ -462,7 +465,7 @@ fn program(template: &Value, container: &Value) -> Vec<String> {
     found
 }
 
-/// The tasks that a task waits for; each has to say in which state.
+/// Returns the tasks that a task depends on. Each dependency must name a state.
 pub fn parents(task: &Value) -> Result<BTreeSet<String>, String> {
     let Some(depends) = task.get("depends").and_then(Value::as_str) else { return Ok(BTreeSet::new()) };
     let names = expression::parse(depends)?.names().into_iter().cloned().collect::<Vec<_>>();
@@ -470,12 +473,12 @@ pub fn parents(task: &Value) -> Result<BTreeSet<String>, String> {
         .into_iter()
         .map(|path| match path.as_slice() {
             [task, state] if STATES.contains(&state.as_str()) => Ok(task.clone()),
-            _ => Err(format!("`{}` does not say which end of which task it means", path.join("."))),
+            _ => Err(format!("`{}` does not name a task and its state", path.join("."))),
         })
         .collect()
 }
 
-/// Where a text stands, and so what it may name.
+/// The place of a text, which decides what names the text may use.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     lint: &'a Lint<'a>,
@@ -494,7 +497,7 @@ impl Scope<'_> {
                 Ok(parsed) => {
                     if parsed.requires(&|name| self.may_be_unset(name)) {
                         found.push(format!(
-                            "suspend: `{tag}` hangs after a resume by selector: read it by `?.` and `??`"
+                            "suspend: `{tag}` hangs after a resume with a selector: read it with `?.` and `??`"
                         ));
                     }
                     found.extend(parsed.names().into_iter().filter_map(|name| self.unknown(name)));
@@ -505,7 +508,8 @@ impl Scope<'_> {
         found
     }
 
-    /// Whether it is an output of a task that waits for somebody: Argo 3.7.16 sets none on a resume by selector.
+    /// Reports whether the name is an output of a task that waits for a person. Argo 3.7.16 sets no outputs on a resume
+    /// with a selector.
     fn may_be_unset(&self, name: &[String]) -> bool {
         let [tasks, task, outputs, ..] = name else { return false };
         let called = self.tasks().get(task.as_str()).and_then(|task| self.lint.called(self.object, task));
@@ -526,7 +530,7 @@ impl Scope<'_> {
             }
             ["workflow", "status" | "failures"] => self.hook && self.template.is_none(),
             ["tasks", task, "outputs", "parameters", output] => {
-                // The outputs of a dag are looked at when all of it has ended.
+                // The outputs of a dag are evaluated after the whole dag has ended.
                 (self.task.is_none() || self.waits_for(task)) && self.gives(task, output)
             }
             ["tasks", task, "status"] => self.hook && self.task == Some(task),
@@ -535,7 +539,8 @@ impl Scope<'_> {
         (!known).then(|| format!("scope: `{}` is not known here", parts.join(".")))
     }
 
-    /// A template that others call sees the caller's parameters where it asks for the workflow's.
+    /// Reports whether the template may use the parameters of the workflow. A template that others call would get those
+    /// of the caller.
     fn may_ask_the_form(&self) -> bool {
         self.template.is_none_or(|template| template["name"] == self.object.spec()["entrypoint"])
     }
@@ -544,7 +549,7 @@ impl Scope<'_> {
         self.template.map(|template| by_name(&template["dag"]["tasks"])).unwrap_or_default()
     }
 
-    /// Has it ended before, by what depends on what?
+    /// Reports whether `wanted` always ends before this task, according to the dependencies.
     fn waits_for(&self, wanted: &str) -> bool {
         let tasks = self.tasks();
         let mut left: Vec<String> = self.task.map(ToOwned::to_owned).into_iter().collect();

@@ -1,4 +1,4 @@
-//! The manifests have no finding, and each rule finds what it is for: in a copy that is broken so.
+//! The manifests have no finding, and each rule finds its error in a broken copy.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn the_manifests_and_the_examples_have_no_finding() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// An object by its name, or by kind and name.
+/// Returns an object by its name, or by kind and name.
 fn object<'a>(objects: &'a mut [Object], name: &str) -> &'a mut Value {
     let (kind, name) = name.split_once('/').map_or((None, name), |(kind, name)| (Some(kind), name));
     let wanted = |object: &&mut Object| kind.map_or(object.kind() != "Secret", |kind| object.kind() == kind);
@@ -19,7 +19,8 @@ fn object<'a>(objects: &'a mut [Object], name: &str) -> &'a mut Value {
     &mut found.unwrap_or_else(|| panic!("{name}")).json
 }
 
-/// Sets what is at a place, `-` at its end for one more item; with null it is taken away.
+/// Sets the value at a place in a copy. A `-` at the end of the place adds an item, and null removes the value. Returns
+/// the findings.
 #[track_caller]
 fn broken(name: &str, place: &str, value: Value) -> Vec<String> {
     let mut objects = manifests::all();
@@ -35,7 +36,7 @@ fn broken(name: &str, place: &str, value: Value) -> Vec<String> {
     findings(&objects)
 }
 
-/// Breaks a copy, and wants a finding of the rule.
+/// Breaks a copy, and expects a finding of the rule.
 #[track_caller]
 fn caught(rule: &str, name: &str, place: &str, value: Value) {
     let found = broken(name, place, value);
@@ -44,14 +45,14 @@ fn caught(rule: &str, name: &str, place: &str, value: Value) {
 
 const RELEASE: &str = "alga-appliance-release";
 const NIGHTLY: &str = "alga-appliance-nightly";
-/// In the workflow template, by their places.
+/// Places in the workflow template.
 const PROMOTION: &str = "/spec/templates/1";
 const PUBLISH: &str = "/spec/templates/2";
 const APPROVE: &str = "/spec/templates/4";
 const ROLLBACK: &str = "/spec/templates/6";
 
 #[test]
-fn references_to_templates() {
+fn a_reference_to_a_missing_template_is_found() {
     caught("template:", RELEASE, "/spec/entrypoint", json!("relese"));
     caught("template:", RELEASE, "/spec/hooks/exit/templateRef/template", json!("notfy"));
     caught("template:", RELEASE, "/spec/templates/0/dag/tasks/0/template", json!("publsh"));
@@ -60,7 +61,7 @@ fn references_to_templates() {
 }
 
 #[test]
-fn what_waits_for_what() {
+fn a_wrong_dependency_is_found() {
     let task = format!("{PROMOTION}/dag/tasks/1");
     caught("depends:", RELEASE, &format!("{task}/depends"), json!("dif.Succeeded"));
     caught("depends:", RELEASE, &format!("{task}/depends"), json!("diff"));
@@ -70,7 +71,7 @@ fn what_waits_for_what() {
 }
 
 #[test]
-fn arguments() {
+fn a_wrong_argument_is_found() {
     let arguments = format!("{PROMOTION}/dag/tasks/2/arguments/parameters");
     caught("argument:", RELEASE, &format!("{arguments}/-"), json!({"name": "surplus", "value": "x"}));
     caught("argument:", RELEASE, &format!("{arguments}/2/name"), json!("if-plann"));
@@ -84,7 +85,7 @@ fn arguments() {
 }
 
 #[test]
-fn names_in_their_scopes() {
+fn a_name_outside_of_its_scope_is_found() {
     let value = format!("{PROMOTION}/dag/tasks/2/arguments/parameters/2/value");
     caught("scope:", RELEASE, &value, json!("{{tasks.diff.outputs.parameters.plan}}"));
     caught("scope:", RELEASE, &value, json!("{{workflow.parameters.promote-to}}"));
@@ -126,7 +127,7 @@ fn outputs_have_defaults_and_reports_are_optional() {
 }
 
 #[test]
-fn approvals() {
+fn an_unsafe_approval_is_found() {
     caught("suspend:", RELEASE, &format!("{APPROVE}/outputs/parameters/0/valueFrom/default"), json!("yes"));
     caught("suspend:", RELEASE, &format!("{APPROVE}/inputs/parameters/0/default"), json!("yes"));
     caught("suspend:", RELEASE, &format!("{APPROVE}/inputs/parameters/1/name"), json!("words"));
@@ -134,7 +135,7 @@ fn approvals() {
 }
 
 #[test]
-fn pods() {
+fn an_unsafe_pod_is_found() {
     caught("volume:", RELEASE, &format!("{PUBLISH}/volumes/0/name"), json!("temp"));
     caught("volume:", RELEASE, &format!("{PUBLISH}/volumes/-"), json!({"name": "more", "emptyDir": {}}));
     caught("volume:", RELEASE, &format!("{PUBLISH}/outputs/parameters/0/valueFrom/path"), json!("/var/digest"));
@@ -163,7 +164,7 @@ fn pods() {
 }
 
 #[test]
-fn what_pods_may_do_and_whom_they_may_call() {
+fn wrong_rights_and_ports_of_pods_are_found() {
     caught("role:", "Role/alga-release", "/rules/0/verbs/-", json!("delete"));
     caught(
         "binding:",
@@ -180,7 +181,7 @@ fn what_pods_may_do_and_whom_they_may_call() {
 }
 
 #[test]
-fn choices_of_the_form() {
+fn a_wrong_choice_of_the_form_is_found() {
     let when = "/spec/templates/0/dag/tasks/0/when";
     caught("enum:", RELEASE, when, json!("{{= workflow.parameters['publish-appliance-release'] == 'true' }}"));
     caught("enum:", RELEASE, "/spec/arguments/parameters/4/enum/-", json!("beta"));
@@ -188,7 +189,7 @@ fn choices_of_the_form() {
 }
 
 #[test]
-fn what_is_read_of_an_approval() {
+fn an_unsafe_read_of_an_approval_is_found() {
     let task = format!("{PROMOTION}/dag/tasks/2");
     let old = json!("{{= tasks.approve.outputs.parameters['decision'] == 'yes' }}");
     caught("suspend:", RELEASE, &format!("{task}/when"), old);
@@ -197,7 +198,7 @@ fn what_is_read_of_an_approval() {
 }
 
 #[test]
-fn durations() {
+fn durations_that_do_not_fit_are_found() {
     let strategy = format!("{PUBLISH}/retryStrategy");
     let backoff = json!({"duration": "30s", "factor": "2", "maxDuration": "15m"});
     caught("duration:", RELEASE, &format!("{strategy}/backoff"), backoff.clone());
@@ -213,7 +214,7 @@ fn durations() {
 }
 
 #[test]
-fn runs() {
+fn an_unsafe_run_of_a_workflow_is_found() {
     caught("retry:", RELEASE, &format!("{PUBLISH}/retryStrategy/expression"), json!("lastRetry.exitCode != '0'"));
     let old = json!("lastRetry.status == 'Error' || lastRetry.exitCode == '75'");
     caught("retry:", RELEASE, &format!("{PUBLISH}/retryStrategy/expression"), old);

@@ -1,4 +1,4 @@
-//! The objects of `argo/`, as JSON.
+//! Reads the objects of `argo/` as JSON.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::definitions::json_of;
 use crate::support::{files_below, root};
 
-/// One object of a file.
+/// One object, and the file that it is in.
 #[derive(Clone, Debug)]
 pub struct Object {
     pub file: String,
@@ -26,7 +26,7 @@ impl Object {
         text(&self.json["metadata"]["name"])
     }
 
-    /// The workflow in it.
+    /// Returns the workflow in the object.
     pub fn spec(&self) -> &Value {
         if self.kind() == "CronWorkflow" { &self.json["spec"]["workflowSpec"] } else { &self.json["spec"] }
     }
@@ -40,18 +40,18 @@ impl Object {
     }
 }
 
-/// Every object below `argo/`, the examples too; what is kustomize's own is none.
+/// Returns every object below `argo/` including the examples, except for kustomize's own files.
 pub fn all() -> Vec<Object> {
     let files = files_below(&root("argo"));
     let files = files
         .into_keys()
         .filter(|name| Path::new(name).extension().is_some_and(|end| end == "yaml") && !name.contains("kustomiz"));
     let objects: Vec<Object> = files.flat_map(|file| in_file(&file)).collect();
-    assert!(objects.iter().filter(|object| object.is_argo()).count() >= 6, "the manifests are somewhere else");
+    assert!(objects.iter().filter(|object| object.is_argo()).count() >= 6, "cannot find the manifests");
     objects
 }
 
-/// Without the examples.
+/// Returns every object except the examples.
 pub fn shipped() -> Vec<Object> {
     all().into_iter().filter(|object| !object.file.starts_with("examples/")).collect()
 }
@@ -61,33 +61,33 @@ fn in_file(file: &str) -> Vec<Object> {
     let documents = yaml::parse(&text).unwrap_or_else(|cause| panic!("{file}: {cause}"));
     let roots = documents.iter().filter_map(|document| document.root.as_ref());
     let object = |node: &yaml::Node| {
-        assert!(node.walk().iter().all(|node| node.duplicate_key().is_none()), "{file}: a key is there twice");
+        assert!(node.walk().iter().all(|node| node.duplicate_key().is_none()), "{file}: a key appears twice");
         Object { file: file.to_owned(), json: json_of(node) }
     };
     roots.map(object).collect()
 }
 
-/// The items of a list, none where there is no list.
+/// Returns the items of a list, or no items if the value is not a list.
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A text, empty where there is none.
+/// Returns a string, or an empty string if the value is not a string.
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The entries of a list by their `name`.
+/// Returns the entries of a list by their `name`.
 pub fn by_name(value: &Value) -> BTreeMap<&str, &Value> {
     list(value).iter().map(|entry| (text(&entry["name"]), entry)).collect()
 }
 
-/// What stands between `{{` and `}}` in a text.
+/// Returns the texts between `{{` and `}}`.
 pub fn tags(text: &str) -> Vec<&str> {
     text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(tag, _)| tag.trim()).collect()
 }
 
-/// Every text of a value.
+/// Returns every string in a value.
 pub fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],

@@ -1,5 +1,5 @@
-//! The workflows of `argo/`: as Argo's own definitions want them, as no schema can say, and run by a model of Argo with the
-//! real programs.
+//! The workflows of `argo/`. They are validated against Argo's own definitions, checked by a lint, and run by a model
+//! of Argo with the real programs.
 
 mod argv;
 mod attempts;

@@ -1,5 +1,5 @@
-//! A model of what Argo does with the part of it that the manifests use; `docs/argo.md` lists the rules. The containers are the real
-//! program. What is outside of that part is an error, so that the manifests stay simple.
+//! A model of Argo for the features that the manifests use. `docs/argo.md` lists its rules. The containers run the real
+//! program. Any other feature is an error, so that the manifests stay simple.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +16,7 @@ use super::suspended::Decision;
 pub type Texts = BTreeMap<String, String>;
 pub type Model<T> = Result<T, String>;
 
-/// What a node came to.
+/// Result of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Phase {
     Succeeded,
@@ -26,18 +26,18 @@ pub enum Phase {
     Omitted,
 }
 
-/// A task or template that was run.
+/// A task or a template after its run.
 #[derive(Debug, Default)]
 pub struct Node {
     pub phase: Option<Phase>,
-    /// The exit code of each attempt; nothing where the pod was lost.
+    /// Exit code of each attempt; absent for a pod that was lost.
     pub codes: Vec<Option<i32>>,
     pub inputs: Texts,
     pub outputs: Texts,
     pub artifacts: Texts,
-    /// What Argo says of the node.
+    /// Argo's message for the node.
     pub message: String,
-    /// How long its retries waited for one another, in seconds.
+    /// Total pause between the retries, in seconds.
     pub waited: u64,
     /// Standard error of the last attempt.
     pub said: String,
@@ -49,13 +49,13 @@ impl Node {
         Self { phase: Some(phase), ..Self::default() }
     }
 
-    /// A task of it, by its way: `promotion.diff`.
+    /// Returns a task by its path, for example `promotion.diff`.
     #[track_caller]
     pub fn task(&self, way: &str) -> &Self {
         way.split('.').fold(self, |node, name| node.tasks.get(name).unwrap_or_else(|| panic!("no task {way}")))
     }
 
-    /// The attempts and nodes below it that failed, as Argo lists them; it gives a dag no message.
+    /// Returns the failed attempts and nodes below this node, as Argo lists them. Argo gives a dag no message.
     fn failures(&self) -> Vec<Value> {
         let failed = |(name, node): (&String, &Self)| {
             let last = node.codes.len().checked_sub(1).map_or_else(|| name.clone(), |last| format!("{name}({last})"));
@@ -73,47 +73,47 @@ impl Node {
     }
 }
 
-/// A workflow that has ended.
+/// A workflow after its end.
 #[derive(Debug)]
 pub struct Ran {
     pub root: Node,
-    /// What the exit hook got.
+    /// Arguments of the exit hook.
     pub notified: Texts,
-    /// The annotations of the workflow: those of `workflowMetadata`. Argo 3.7.16 takes none of its template's (seen).
+    /// Annotations of the workflow, from `workflowMetadata`. Argo 3.7.16 does not copy those of the template (seen).
     pub annotations: Texts,
 }
 
 /// The locks of a namespace.
 pub type Locks = Arc<Mutex<BTreeMap<String, Arc<Mutex<()>>>>>;
 
-/// A cluster with the manifests in it.
+/// A cluster that contains the manifests.
 pub struct Cluster {
     objects: Vec<Object>,
-    /// The work trees that git would give, by revision.
+    /// Work trees that git gives, by revision.
     pub sources: BTreeMap<String, PathBuf>,
-    /// By secret and key.
+    /// Values of secrets, by secret and key.
     pub secrets: BTreeMap<(String, String), String>,
     pub decisions: RefCell<VecDeque<Decision>>,
-    /// Pods whose end is not that of their program: by template and attempt.
+    /// Pods that end in another way than their program, by template and attempt.
     pub lost: BTreeMap<(&'static str, usize), Lost>,
     pub locks: Locks,
 }
 
-/// What a text may name, where it stands.
+/// The names that a text may use at its place.
 pub struct Scope<'a> {
     pub workflow: &'a Texts,
     pub inputs: &'a Texts,
     pub tasks: &'a BTreeMap<String, Node>,
 }
 
-/// What a template is called with.
+/// The arguments of a template.
 #[derive(Default)]
 pub struct Given {
     parameters: Texts,
     pub artifacts: BTreeMap<String, PathBuf>,
 }
 
-/// Fails when there is more than `known` in an object.
+/// Returns an error if an object has keys other than those in `known`.
 pub fn only(value: &Value, known: &[&str], what: &str) -> Model<()> {
     let unknown =
         value.as_object().into_iter().flat_map(|fields| fields.keys()).find(|key| !known.contains(&key.as_str()));
@@ -139,7 +139,7 @@ impl Cluster {
         found.ok_or_else(|| format!("no workflow {name}"))
     }
 
-    /// Runs a workflow template or cron workflow with some of its parameters set.
+    /// Runs a workflow template or a cron workflow with some of its parameters set.
     pub fn run(&self, name: &str, set: &[(&str, &str)]) -> Model<Ran> {
         let object = self.object(name)?;
         let spec = object.spec();
@@ -163,7 +163,7 @@ impl Cluster {
         Ok(Ran { root, notified, annotations: annotations.collect::<Model<Texts>>()? })
     }
 
-    /// Runs one template, as somebody's own workflow calls it.
+    /// Runs one template as another workflow calls it.
     pub fn call(&self, name: &str, template: &str, set: &[(&str, &str)]) -> Model<Node> {
         let object = self.object(name)?;
         let template = by_name(&object.spec()["templates"]).get(template).copied().ok_or("no such template")?;
@@ -172,14 +172,14 @@ impl Cluster {
         self.template(object, template, &Given { parameters, artifacts }, &Texts::new())
     }
 
-    /// The exit hook, after whatever end.
+    /// Runs the exit hook, which runs after every end.
     fn notify(&self, object: &Object, workflow: &Texts, root: &Node) -> Model<Texts> {
         only(&object.spec()["hooks"], &["exit"], "the hooks")?;
         let hook = &object.spec()["hooks"]["exit"];
         only(hook, &["templateRef", "arguments"], "the exit hook")?;
         let mut workflow = workflow.clone();
         workflow.insert("status".to_owned(), format!("{:?}", root.phase.ok_or("a workflow without an end")?));
-        // Quoted once more: a JSON string (`operator.go` of 3.7.16; its own packages were asked what arrives).
+        // The JSON is encoded as a JSON string (`operator.go` of 3.7.16; verified with Argo's own packages).
         let failures = Value::from(root.failures()).to_string();
         workflow.insert("failures".to_owned(), Value::from(failures).to_string());
         let scope = Scope { workflow: &workflow, inputs: &Texts::new(), tasks: &BTreeMap::new() };
@@ -189,7 +189,8 @@ impl Cluster {
         if node.phase == Some(Phase::Succeeded) { Ok(node.inputs) } else { Err("the notification failed".to_owned()) }
     }
 
-    /// A template of the object, or of the one that a reference names; `workflow.parameters` stay the caller's.
+    /// Returns a template of the object, or of the object that a reference names. `workflow.parameters` stay those of
+    /// the caller.
     fn called<'a>(&'a self, object: &'a Object, call: &Value) -> Model<(&'a Object, &'a Value)> {
         let (owner, name) = match call.get("templateRef") {
             Some(reference) => (self.object(text(&reference["name"]))?, text(&reference["template"])),
@@ -235,7 +236,7 @@ impl Cluster {
     fn dag(&self, object: &Object, template: &Value, inputs: &Texts, workflow: &Texts) -> Model<Node> {
         only(&template["dag"], &["tasks"], "a dag")?;
         let mut node = Node::default();
-        // The lint wants every task after those that it waits for.
+        // The lint makes sure that every task comes after the tasks that it depends on.
         for task in list(&template["dag"]["tasks"]) {
             only(task, &["name", "template", "templateRef", "depends", "when", "arguments"], "a task")?;
             let done = self.task(object, task, &Scope { workflow, inputs, tasks: &node.tasks })?;
@@ -245,7 +246,7 @@ impl Cluster {
         for output in list(&template["outputs"]["parameters"]) {
             only(&output["valueFrom"], &["parameter", "default"], "an output of a dag")?;
             let scope = Scope { workflow, inputs, tasks: &node.tasks };
-            // What a task that was not run would have given is not there.
+            // A task that did not run has no outputs.
             let value = scope.filled(text(&output["valueFrom"]["parameter"]));
             let value =
                 value.or_else(|cause| output["valueFrom"]["default"].as_str().map(str::to_owned).ok_or(cause))?;
@@ -265,7 +266,8 @@ impl Cluster {
             match scope.filled(text(when))?.as_str() {
                 "true" => {}
                 "false" => return Ok(Node::of(Phase::Skipped)),
-                // Argo 3.7.16 reads the result once more, as words: what is no condition is an error of the task (`shouldExecute`).
+                // Argo 3.7.16 parses the result again as an expression. A result that is not a condition is an error of
+                // the task (`shouldExecute`).
                 other if other.contains(' ') => {
                     let message = format!("Invalid 'when' expression '{other}'");
                     return Ok(Node { message, ..Node::of(Phase::Error) });
@@ -284,7 +286,7 @@ impl Cluster {
     }
 }
 
-/// The workflow's own values: its arguments, each with a `value`, and what Argo knows of it.
+/// Returns the values of the workflow: its arguments, each with a `value`, and Argo's own values.
 fn workflow_values(spec: &Value, set: &[(&str, &str)]) -> Model<Texts> {
     let set: BTreeMap<&str, &str> = set.iter().copied().collect();
     let known = [("name", "release-x7k2p"), ("namespace", "alga-release")];
@@ -299,7 +301,7 @@ fn workflow_values(spec: &Value, set: &[(&str, &str)]) -> Model<Texts> {
         only(argument, &["name", "value", "enum", "description"], "an argument")?;
         let value = set.get(name).copied().or(argument["value"].as_str());
         let value = value.ok_or_else(|| format!("either value or valueFrom must be specified: {name}"))?;
-        // Argo 3.7.16 checks no `enum` of a workflow that is made of a template by `--from` or the API (seen).
+        // Argo 3.7.16 does not check `enum` when a workflow is created with `--from` or through the API (seen).
         values.insert(format!("parameters.{name}"), value.to_owned());
     }
     Ok(values)
@@ -317,7 +319,8 @@ fn inputs(template: &Value, given: &Texts) -> Model<Texts> {
     list(&template["inputs"]["parameters"]).iter().map(input).collect()
 }
 
-/// A dag fails where one of its ends failed; an end that was not run has failed when what it waited for has.
+/// Returns the phase of a dag. The dag has failed if one of its last tasks has failed. A last task that did not run has
+/// failed if a task that it depends on has.
 fn phase_of(tasks: &[Value], nodes: &BTreeMap<String, Node>) -> Model<Phase> {
     let mut branches: BTreeMap<&str, Phase> = BTreeMap::new();
     let mut inner: BTreeSet<String> = BTreeSet::new();
@@ -349,7 +352,7 @@ impl Scope<'_> {
         }
     }
 
-    /// `task.Succeeded` and the like.
+    /// Returns the state for a name such as `task.Succeeded`.
     fn state(&self, path: &[String]) -> Option<Outcome> {
         let [task, state] = path else { return None };
         let wanted = match state.as_str() {
@@ -363,7 +366,7 @@ impl Scope<'_> {
         Some(Outcome::Truth(self.tasks.get(task)?.phase == Some(wanted)))
     }
 
-    /// The text, its tags replaced.
+    /// Returns the text with its parameters replaced.
     pub fn filled(&self, words: &str) -> Model<String> {
         let mut filled = words.to_owned();
         for tag in tags(words) {
@@ -387,7 +390,7 @@ impl Scope<'_> {
 }
 
 #[test]
-fn what_is_outside_of_the_model_is_refused() {
+fn a_feature_outside_of_the_model_is_refused() {
     let slips: [(&str, &str, Value); 5] = [
         ("/spec/templates/0/dag/tasks/0", "withItems", serde_json::json!(["a"])),
         ("/spec/templates/0/dag", "failFast", serde_json::json!(false)),

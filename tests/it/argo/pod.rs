@@ -1,4 +1,4 @@
-//! A pod of the model: the real program, its volumes directories of its own.
+//! A pod of the model: it runs the real program, and its volumes are directories.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::support::programs::{Run as Ended, run};
 use crate::support::require;
 
 impl Cluster {
-    /// One pod: the real program, with the volumes as directories of its own.
+    /// Runs one pod with the real program. Its volumes are directories.
     pub fn pod(&self, template: &Value, scope: &Scope<'_>, given: &Given, attempt: usize) -> Model<Node> {
         let container = &template["container"];
         let settings = ["image", "resources", "securityContext"];
@@ -39,7 +39,7 @@ impl Cluster {
         volumes.bring(template, given, scope)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_alga-release"));
         command.env_clear().current_dir(volumes.place(text(&container["workingDir"])));
-        // The image has helm and kustomize; where the machine has not, they cannot be asked.
+        // The image contains helm and kustomize. If the machine does not have them, the program cannot call them.
         let judges: Option<Vec<PathBuf>> = ["helm", "kustomize"].into_iter().map(require).collect();
         let directories = judges.iter().flatten().filter_map(|program| program.parent());
         command.env("PATH", std::env::join_paths(directories).map_err(|cause| cause.to_string())?);
@@ -65,7 +65,7 @@ impl Cluster {
     }
 }
 
-/// The volumes of a pod: a directory for each, by the path where the container sees it.
+/// The volumes of a pod: one directory each, by the path in the container.
 struct Volumes {
     here: tempfile::TempDir,
     by_path: BTreeMap<String, PathBuf>,
@@ -91,17 +91,17 @@ impl Volumes {
         Ok(Self { here, by_path })
     }
 
-    /// Where a path of the container is.
+    /// Returns the directory for a path in the container.
     fn place(&self, path: &str) -> PathBuf {
         let below = |(mount, directory): (&String, &PathBuf)| {
             let rest = path.strip_prefix(mount.as_str())?;
             (rest.is_empty() || rest.starts_with('/')).then(|| directory.join(rest.trim_start_matches('/')))
         };
-        // What is on no volume cannot be written, and in this image not be read.
+        // A path outside of the volumes is read-only, and does not exist in this image.
         self.by_path.iter().find_map(below).unwrap_or_else(|| self.here.path().join("nowhere").join(path))
     }
 
-    /// An argument or variable, the path in it replaced.
+    /// Returns an argument or a variable with its path replaced.
     fn argument(&self, argument: &str) -> String {
         let (flag, value) = match argument.split_once('=') {
             Some((flag, value)) if flag.starts_with("--") => (format!("{flag}="), value),
@@ -111,7 +111,7 @@ impl Volumes {
         if mapped { format!("{flag}{}", self.place(value).display()) } else { argument.to_owned() }
     }
 
-    /// Input artifacts: a link for a work tree, as pods without an init container have it.
+    /// Provides the input artifacts. A work tree is a link, as in pods without an init container.
     fn bring(&self, template: &Value, given: &Given, scope: &Scope<'_>) -> Model<()> {
         for artifact in list(&template["inputs"]["artifacts"]) {
             only(artifact, &["name", "path", "raw"], "an input artifact")?;
@@ -119,14 +119,14 @@ impl Volumes {
             let brought = match (artifact.get("raw"), given.artifacts.get(name)) {
                 (Some(raw), None) => fs::write(place, scope.filled(text(&raw["data"]))?),
                 (None, Some(source)) => std::os::unix::fs::symlink(source, place),
-                _ => return Err(format!("the artifact {name} is given nowhere, or twice")),
+                _ => return Err(format!("the artifact {name} is not given, or given twice")),
             };
             brought.map_err(|cause| cause.to_string())?;
         }
         Ok(())
     }
 
-    /// Outputs are kept after a failure as well.
+    /// Collects the outputs, also after a failure.
     fn collect(&self, template: &Value, ended: Ended) -> Model<Node> {
         let mut node = Node::of(if ended.code == Some(0) { Phase::Succeeded } else { Phase::Failed });
         for output in list(&template["outputs"]["parameters"]) {
@@ -149,7 +149,8 @@ impl Volumes {
         }
         node.codes = vec![ended.code];
         if let Some(code) = ended.code.filter(|code| *code != 0) {
-            // Kubernetes takes the end of the log when the policy says so, and Argo 3.7.16 puts it behind the code (`inferFailedReason`).
+            // If the policy says so, Kubernetes uses the end of the log, and Argo 3.7.16 puts it after the exit code
+            // (`inferFailedReason`).
             let log = template["container"]["terminationMessagePolicy"] == "FallbackToLogsOnError";
             let log = if log { format!(": {}", ended.stderr) } else { String::new() };
             node.message = format!("main: Error (exit code {code}){log}");

@@ -1,4 +1,4 @@
-//! Promoting by workflows: what was approved, and nothing else, moves.
+//! Promotions by workflows: only the approved plan is carried out.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +31,7 @@ fn promote(stage: &Stage) -> Ran {
 }
 
 #[test]
-fn what_was_approved_is_served() {
+fn an_approved_release_is_served() {
     let Some(stage) = stage() else { return };
     decide(&stage, &[("decision", "yes"), ("reason", "a week without complaints")], None);
     let ran = promote(&stage);
@@ -39,11 +39,11 @@ fn what_was_approved_is_served() {
     assert_eq!(served(&stage.registry, "stable")["version"], "1.0.3");
     assert_eq!(record(&stage.registry, "stable", "reason").as_deref(), Some("a week without complaints"));
     let summary = &ran.root.task("promotion.approve").inputs["summary"];
-    assert!(summary.contains("stable shall serve 1.0.3"), "{summary}");
+    assert!(summary.contains("stable will serve 1.0.3"), "{summary}");
 }
 
 #[test]
-fn a_workflow_ends_however_somebody_decides() {
+fn a_workflow_ends_after_every_kind_of_decision() {
     let Some(mut stage) = stage() else { return };
     let decisions = [None, Some("yes"), Some("no"), Some("Yes")];
     let ends = [End::Resumed, End::ResumedBySelector, End::TimedOut, End::Stopped];
@@ -60,7 +60,7 @@ fn a_workflow_ends_however_somebody_decides() {
                 assert_eq!((ran.root.phase, promote), (Some(Succeeded), Some(Succeeded)), "{case}");
                 let why = record(&stage.registry, "stable", "reason");
                 assert_eq!(why.as_deref(), Some(reason.unwrap_or("approved")), "{case}");
-                stage = self::stage().expect("git was there before");
+                stage = self::stage().expect("git was available before");
             } else {
                 let expected = if end == End::Stopped { (Failed, Omitted) } else { (Succeeded, Skipped) };
                 assert_eq!((ran.root.phase, promote), (Some(expected.0), Some(expected.1)), "{case}");
@@ -72,7 +72,7 @@ fn a_workflow_ends_however_somebody_decides() {
 }
 
 #[test]
-fn nobody_is_asked_when_there_is_nothing_to_change() {
+fn no_approval_is_needed_when_nothing_changes() {
     let Some(stage) = stage() else { return };
     decide(&stage, &[("decision", "yes")], None);
     promote(&stage).root.is(Succeeded);
@@ -84,15 +84,15 @@ fn nobody_is_asked_when_there_is_nothing_to_change() {
 }
 
 #[test]
-fn a_channel_that_moved_since_the_approval_stays_where_it_is() {
+fn a_channel_that_moved_since_the_approval_does_not_move() {
     let Some(stage) = stage() else { return };
     stage.publish("1.0.4", &[]).root.is(Succeeded);
     let store = store(&stage.registry);
-    let somebody_else = move || {
+    let other_publisher = move || {
         let arguments = ["promote", "--from", "1.0.3", "--to", "stable", "--store", &store];
         run(release().args(arguments)).ends(0);
     };
-    decide(&stage, &[("decision", "yes")], Some(Box::new(somebody_else)));
+    decide(&stage, &[("decision", "yes")], Some(Box::new(other_publisher)));
     let ran = promote(&stage);
     let promote = ran.root.is(Failed).task("promotion.promote").is(Failed);
     assert_eq!((promote.codes.as_slice(), promote.waited), (&[Some(3)][..], 0));
@@ -104,7 +104,7 @@ fn a_channel_that_moved_since_the_approval_stays_where_it_is() {
 }
 
 #[test]
-fn a_nightly_that_moved_since_the_approval_is_not_what_is_promoted() {
+fn a_move_of_nightly_after_the_approval_does_not_change_the_promotion() {
     let Some(stage) = stage() else { return };
     let (store, source) = (store(&stage.registry), stage.source.path(""));
     let another_night = move || {
@@ -118,7 +118,7 @@ fn a_nightly_that_moved_since_the_approval_is_not_what_is_promoted() {
 }
 
 #[test]
-fn both_gates_publish_ask_and_promote_in_one_run() {
+fn one_run_with_both_gates_publishes_and_promotes() {
     let Some(stage) = stage() else { return };
     decide(&stage, &[("decision", "yes")], None);
     let ran = stage.publish("1.0.4", &[("promote-release", "true")]);
@@ -127,7 +127,7 @@ fn both_gates_publish_ask_and_promote_in_one_run() {
 }
 
 #[test]
-fn a_dry_run_shows_the_promotion_of_what_is_there_and_asks_nobody() {
+fn a_dry_run_shows_the_promotion_and_needs_no_approval() {
     let Some(stage) = stage() else { return };
     let set = [("promote-release", "true"), ("dry-run", "true"), ("appliance-release-version", "1.0.3")];
     let before = writes(&stage.registry);
@@ -138,7 +138,7 @@ fn a_dry_run_shows_the_promotion_of_what_is_there_and_asks_nobody() {
 }
 
 #[test]
-fn a_roll_back_goes_to_what_was_served_before_and_says_why() {
+fn a_rollback_goes_to_the_previous_release_and_records_the_reason() {
     let Some(stage) = stage() else { return };
     stage.publish("1.0.4", &[]).root.is(Succeeded);
     let store = store(&stage.registry);
@@ -150,9 +150,10 @@ fn a_roll_back_goes_to_what_was_served_before_and_says_why() {
 }
 
 #[test]
-fn a_publication_whose_pod_was_lost_is_promoted_all_the_same() {
+fn a_publication_is_promoted_after_its_pod_was_lost() {
     let Some(mut stage) = stage() else { return };
-    // The second attempt finds nothing to do, and says so: what is asked and promoted hangs on what the channels serve.
+    // The second attempt finds nothing to do and reports that. So the approval and the promotion depend on the releases
+    // that the channels serve.
     stage.cluster.lost.insert(("publish", 0), Lost::DELETED);
     decide(&stage, &[("decision", "yes")], None);
     let ran = stage.publish("1.0.4", &[("promote-release", "true")]);
@@ -180,7 +181,7 @@ fn a_promotion_whose_pods_were_lost_is_made_once() {
 }
 
 #[test]
-fn a_roll_back_whose_pod_was_lost_is_not_taken_back_itself() {
+fn a_rollback_whose_pod_was_lost_is_not_rolled_back_itself() {
     let Some(mut stage) = stage() else { return };
     stage.publish("1.0.4", &[]).root.is(Succeeded);
     stage.cluster.lost.extend([(("rollback-plan", 0), Lost::DELETED), (("rollback-move", 0), Lost::SHUT_DOWN)]);
@@ -189,13 +190,13 @@ fn a_roll_back_whose_pod_was_lost_is_not_taken_back_itself() {
     let node = stage.cluster.call(RELEASE, "rollback", &set).expect("inside of the model");
     assert_eq!(node.is(Succeeded).task("move").codes, [Some(143), Some(0)]);
     assert_eq!(node.outputs["channel-digest"], stage.tag("nightly").expect("the channel"));
-    // What is previous to the roll-back is what it was made for to leave.
+    // After the rollback, `previous` is the release that the rollback left.
     assert_eq!(served(&stage.registry, "nightly")["version"], "1.0.3");
     assert_eq!(record(&stage.registry, "nightly", "sequence").as_deref(), Some("3"));
 }
 
 #[test]
-fn a_promotion_from_a_workstation_asks_and_moves_what_was_shown() {
+fn a_promotion_from_a_workstation_asks_and_carries_out_the_shown_plan() {
     let Some(stage) = stage() else { return };
     stage.source.write("alga-release.yaml", &format!("prefix: {}\n", store(&stage.registry)));
     let program = Path::new(release().get_program()).parent().expect("a directory").display().to_string();
@@ -210,7 +211,7 @@ fn a_promotion_from_a_workstation_asks_and_moves_what_was_shown() {
 }
 
 #[test]
-fn the_nightly_reads_back_what_it_published() {
+fn the_nightly_verifies_its_release() {
     let Some(stage) = stage() else { return };
     stage.try_run(NIGHTLY, &[]).expect("inside of the model").root.is(Succeeded).task("verify").is(Succeeded);
 }

@@ -1,4 +1,4 @@
-//! Publishing by workflows: what the registry holds afterwards, and what people see.
+//! Publications by workflows: the content of the registry afterwards, and the reports.
 
 use crate::support::published::{RELEASES, record, served, state, store, writes};
 use crate::support::registry::{Action, Auth, Fault, Setup};
@@ -17,7 +17,7 @@ fn report(node: &Node) -> &str {
 }
 
 #[test]
-fn with_both_gates_off_nothing_is_asked_of_the_registry() {
+fn with_both_gates_off_no_request_is_sent() {
     let Some(stage) = Stage::new() else { return };
     let ran = stage.run(&[]);
     ran.root.is(Succeeded);
@@ -60,7 +60,7 @@ fn publishing_again_changes_nothing() {
 }
 
 #[test]
-fn a_dry_run_writes_nothing_and_says_what_it_would() {
+fn a_dry_run_writes_nothing_and_reports_the_plan() {
     let Some(stage) = Stage::new() else { return };
     let ran = stage.publish("1.0.3", &[("dry-run", "true"), PROMOTE]);
     let publish = ran.root.is(Succeeded).task("plan").is(Succeeded);
@@ -72,7 +72,7 @@ fn a_dry_run_writes_nothing_and_says_what_it_would() {
 }
 
 #[test]
-fn the_tags_of_a_build_win_over_the_trees_own() {
+fn the_tags_of_a_build_override_those_in_the_tree() {
     let Some(stage) = Stage::new() else { return };
     let (media_type, bytes) = stage.registry.manifest("org/alga-psa-ee", "62cdce38").expect("the image");
     let digest = stage.registry.tags("org/alga-psa-ee")["62cdce38"].clone();
@@ -83,7 +83,7 @@ fn the_tags_of_a_build_win_over_the_trees_own() {
 }
 
 #[test]
-fn what_passes_by_itself_is_tried_again() {
+fn transient_failures_are_retried() {
     let Some(stage) = Stage::new() else { return };
     let fault = Fault::first("POST", "uploads", Action::status(503, "busy"));
     stage.registry.fail(fault.clone());
@@ -94,7 +94,7 @@ fn what_passes_by_itself_is_tried_again() {
 }
 
 #[test]
-fn what_does_not_pass_is_given_up_after_four_attempts() {
+fn a_lasting_failure_ends_after_four_attempts() {
     let Some(stage) = Stage::new() else { return };
     stage.registry.fail(Fault::every("", "", Action::status(503, "busy")));
     let ran = stage.publish("1.0.3", &[PROMOTE]);
@@ -105,7 +105,7 @@ fn what_does_not_pass_is_given_up_after_four_attempts() {
 }
 
 #[test]
-fn missing_rights_are_not_tried_again_and_leave_a_report() {
+fn missing_rights_are_not_retried_and_leave_a_report() {
     let auth = Auth::Basic { username: "robertisaacs".to_owned(), password: "another".to_owned() };
     let Some(stage) = Stage::with(Setup { auth, ..Setup::default() }) else { return };
     let ran = stage.publish("1.0.3", &[PROMOTE]);
@@ -120,7 +120,7 @@ fn missing_rights_are_not_tried_again_and_leave_a_report() {
 }
 
 #[test]
-fn a_refusal_is_not_tried_again_and_leaves_a_report() {
+fn a_refusal_is_not_retried_and_leaves_a_report() {
     let Some(mut stage) = Stage::new() else { return };
     stage.publish("1.0.3", &[]).root.is(Succeeded);
     let before = state(&stage.registry);
@@ -140,7 +140,7 @@ fn a_refusal_is_not_tried_again_and_leaves_a_report() {
 }
 
 #[test]
-fn a_pod_that_is_lost_after_its_work_is_run_again_and_finds_it_done() {
+fn a_pod_that_is_lost_after_its_work_runs_again_and_finds_nothing_to_do() {
     let Some(mut stage) = Stage::new() else { return };
     stage.cluster.lost.insert(("publish", 0), Lost::DELETED);
     let ran = stage.publish("1.0.3", &[]);
@@ -162,7 +162,7 @@ fn a_pod_that_is_lost_each_time_is_an_error() {
 }
 
 #[test]
-fn a_pod_that_was_taken_away_is_run_again_and_what_is_permanent_is_not() {
+fn a_lost_pod_runs_again_but_not_after_a_permanent_failure() {
     let Some(mut stage) = Stage::new() else { return };
     let again = [Lost::DELETED, Lost::EVICTED, Lost::SHUT_DOWN, Lost::KILLED, Lost::GIT_AWAY];
     let permanent = [Lost::NO_SUCH_REVISION, Lost::POD_REFUSED, Lost::NOT_STORED];
@@ -179,7 +179,7 @@ fn a_pod_that_was_taken_away_is_run_again_and_what_is_permanent_is_not() {
 }
 
 #[test]
-fn a_source_or_an_artifact_repository_that_is_missing_is_found_before_anything_is_written() {
+fn a_missing_source_or_artifact_repository_is_found_before_anything_is_written() {
     let Some(mut stage) = Stage::new() else { return };
     for lost in [Lost::NO_SUCH_REVISION, Lost::NOT_STORED] {
         stage.cluster.lost.insert(("publish-plan", 0), lost);
@@ -192,7 +192,7 @@ fn a_source_or_an_artifact_repository_that_is_missing_is_found_before_anything_i
 }
 
 #[test]
-fn a_report_that_could_not_be_stored_is_said_and_nothing_is_published_again_for_it() {
+fn a_report_that_could_not_be_stored_is_an_error_and_the_publication_is_not_repeated() {
     let Some(mut stage) = Stage::new() else { return };
     stage.cluster.lost.insert(("publish", 0), Lost::NOT_STORED);
     let ran = stage.publish("1.0.3", &[]);
@@ -202,7 +202,7 @@ fn a_report_that_could_not_be_stored_is_said_and_nothing_is_published_again_for_
 }
 
 #[test]
-fn a_value_that_the_form_does_not_offer_is_an_error_that_names_its_parameter() {
+fn a_value_outside_of_the_form_is_an_error_that_names_its_parameter() {
     let Some(stage) = Stage::new() else { return };
     let gates = ["publish-appliance-release", "promote-release", "dry-run"];
     let gates = gates.into_iter().flat_map(|gate| ["True", "yes", "1", ""].map(|value| (gate, value)));
@@ -210,19 +210,19 @@ fn a_value_that_the_form_does_not_offer_is_an_error_that_names_its_parameter() {
     for (name, value) in gates.chain(channels) {
         let ran = stage.run(&[("publish-appliance-release", "true"), (name, value)]);
         let message = &ran.root.is(Error).task("plan").is(Error).message;
-        assert!(message.contains(&format!("{name} has to be ")), "{name}={value}: {message}");
+        assert!(message.contains(&format!("{name} must be ")), "{name}={value}: {message}");
         ran.root.task("publish").is(Omitted);
         ran.root.task("preview").is(Omitted);
         ran.root.task("promotion").is(Omitted);
     }
     let ran = stage.try_run("alga-appliance-promote", &[("to", "beta")]).expect("inside of the model");
     let message = &ran.root.is(Error).task("promotion").is(Error).message;
-    assert!(message.contains("to has to be nightly or stable"), "{message}");
+    assert!(message.contains("to must be nightly or stable"), "{message}");
     assert!(stage.registry.log().is_empty() && stage.cluster.locks.lock().expect("a lock").is_empty());
 }
 
 #[test]
-fn a_workflow_says_in_its_title_what_it_is_about() {
+fn the_title_of_a_workflow_names_version_and_channels() {
     let Some(stage) = Stage::new() else { return };
     let ran = stage.run(&[("appliance-release-version", "1.0.4")]);
     assert_eq!(ran.annotations["workflows.argoproj.io/title"], "Appliance release 1.0.4");
@@ -233,7 +233,7 @@ fn a_workflow_says_in_its_title_what_it_is_about() {
 }
 
 #[test]
-fn two_workflows_at_once_are_one_publication() {
+fn two_workflows_at_once_make_one_publication() {
     let Some(stage) = Stage::new() else { return };
     let store = store(&stage.registry);
     let locks = Locks::default();
@@ -259,7 +259,7 @@ fn two_workflows_at_once_are_one_publication() {
 }
 
 #[test]
-fn the_nightly_publishes_under_its_date() {
+fn the_version_of_a_nightly_contains_its_date() {
     let Some(stage) = Stage::new() else { return };
     let ran = stage.try_run(NIGHTLY, &[]).expect("inside of the model");
     let publish = ran.root.task("publish").is(Succeeded);
@@ -269,7 +269,7 @@ fn the_nightly_publishes_under_its_date() {
 }
 
 #[test]
-fn no_secret_is_in_what_a_workflow_keeps() {
+fn a_workflow_keeps_no_secret() {
     let Some(stage) = Stage::new() else { return };
     let ran = stage.publish("1.0.3", &[]);
     assert!(!format!("{:?}", ran.root).contains("for-registry"));

@@ -1,4 +1,4 @@
-//! Argo's own definitions, fields that they do not name refused.
+//! Validates the objects against Argo's own definitions, and refuses unknown fields.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::manifests::{self, Object};
 use crate::support::definitions::{errors, validator};
 use crate::support::missing;
 
-/// A strict schema for each kind of Argo's that the manifests have; nothing where the definitions are missing.
+/// A strict schema for each of Argo's kinds that the manifests use. Returns `None` without the definitions.
 fn validators() -> Option<&'static BTreeMap<&'static str, Validator>> {
     static VALIDATORS: OnceLock<Option<BTreeMap<&'static str, Validator>>> = OnceLock::new();
     let found = VALIDATORS.get_or_init(|| {
@@ -33,7 +33,7 @@ fn wrong(object: &Object) -> Option<Vec<String>> {
 }
 
 #[test]
-fn every_workflow_is_as_argo_defines_it() {
+fn every_workflow_matches_the_definitions_of_argo() {
     for object in manifests::all().iter().filter(|object| object.is_argo()) {
         let Some(wrong) = wrong(object) else { return };
         assert!(wrong.is_empty(), "{} {}: {wrong:#?}", object.file, object.name());
@@ -41,7 +41,7 @@ fn every_workflow_is_as_argo_defines_it() {
 }
 
 #[test]
-fn a_slip_in_a_field_is_refused() {
+fn a_misspelled_field_is_refused() {
     let objects = manifests::shipped();
     let find = |name: &str| objects.iter().find(|object| object.name() == name).expect("an object").clone();
     let slips: [(&str, &str, &str, Value); 8] = [

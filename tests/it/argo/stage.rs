@@ -1,4 +1,5 @@
-//! What a workflow plays on: a source in git, a registry with the images that the source names, a cluster with the manifests.
+//! The environment of a workflow: a source in git, a registry with the images that the source names, and a cluster with
+//! the manifests.
 
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Nothing where there is no git to make a source with.
+    /// Creates a stage. Returns `None` without git.
     pub fn new() -> Option<Self> {
         Self::with(Setup::default())
     }
@@ -38,7 +39,7 @@ impl Stage {
         Some(Self { source, registry, cluster, store })
     }
 
-    /// Runs the release workflow; a registry that fails is not waited for.
+    /// Runs the release workflow without a wait for a failing registry.
     pub fn run(&self, set: &[(&str, &str)]) -> Ran {
         self.try_run(RELEASE, set).expect("inside of the model")
     }
@@ -58,18 +59,18 @@ impl Stage {
         self.registry.tags(crate::support::published::RELEASES).get(tag).cloned()
     }
 
-    /// A second work tree, of other content, that git gives for a revision.
+    /// Adds a second work tree with other content, which git gives for a revision.
     pub fn other_source(&mut self, revision: &str) -> Source {
         let other = Source::new();
         with_images(&other, &["1.0.4", "1.0.5"]);
         other.append("helm/values.yaml", "\nother: content\n");
-        other.commit().expect("git was there before");
+        other.commit().expect("git was available before");
         self.cluster.sources.insert(revision.to_owned(), other.path(""));
         other
     }
 }
 
-/// Repositories and tags of the images that the fixtures name, by the effective configuration.
+/// Returns repositories and tags of the images that the fixtures name, from the effective configuration.
 pub fn images(source: &Source) -> Vec<(String, String)> {
     let config = stdout(release().arg("config").arg(source.path("")).args(["--output", "json"]));
     let config: Value = serde_json::from_slice(&config).expect("JSON");

@@ -1,4 +1,4 @@
-//! The manifests in the eyes of Argo and Kubernetes themselves: their own validation, as `argo lint --offline` and the API server do it.
+//! Validates the manifests with the code of Argo and Kubernetes, as `argo lint --offline` and the API server do.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,8 @@ use super::manifests::{self, by_name, list, text};
 use crate::support::programs::{Run, run, stdout};
 use crate::support::{require, root};
 
-/// `argo/` as kubectl builds it, something in it replaced, with more objects; nothing where a program is missing.
+/// Validates `argo/` as kubectl builds it, with one text replaced and with more objects. Returns `None` if a program is
+/// missing.
 fn linted(from: &str, to: &str, more: &[&str]) -> Option<Run> {
     let (lint, kubectl) = (require("argo-lint")?, require("kubectl")?);
     let built = String::from_utf8(stdout(Command::new(kubectl).arg("kustomize").arg(root("argo")))).expect("text");
@@ -32,16 +33,17 @@ fn example(name: &str) -> String {
 fn argo_and_kubernetes_find_nothing_in_the_manifests() {
     let examples = [example("call-from-build.yaml"), example("secrets.yaml")];
     let Some(ran) = linted("alga", "alga", &examples.each_ref().map(String::as_str)) else { return };
-    // Three templates, the nightly, somebody's own workflow; namespace, account, two roles, binding, network policy, two secrets.
+    // Three templates, the nightly and the example workflow; namespace, account, two roles, binding, network policy and
+    // two secrets.
     assert_eq!(ran.ends(0).stdout, "5 of Argo, 8 of Kubernetes\n");
-    // It has the name of the template whose place it takes.
+    // The example has the name of the template that it replaces.
     let Some(lint) = require("argo-lint") else { return };
     let webhook = run(Command::new(lint).arg(root("argo/examples/notify-webhook.yaml")));
     assert_eq!(webhook.ends(0).stdout, "1 of Argo, 1 of Kubernetes\n");
 }
 
 #[test]
-fn they_find_what_is_broken() {
+fn argo_and_kubernetes_find_errors() {
     for (from, to, finding) in [
         ("template: publish\n", "template: publsh\n", "publsh"),
         ("{{tasks.diff.outputs.parameters.plan-digest}}", "{{tasks.diff.outputs.parameters.plan}}", "plan"),
@@ -57,7 +59,7 @@ fn they_find_what_is_broken() {
     }
 }
 
-/// The commands of `docs/argo.md` that start a workflow, as a shell reads them.
+/// Returns the commands in `docs/argo.md` that start a workflow, split like in a shell.
 fn submissions() -> Vec<Vec<String>> {
     let page = fs::read_to_string(root("docs/argo.md")).expect("the page");
     let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
@@ -68,7 +70,7 @@ fn submissions() -> Vec<Vec<String>> {
     commands.filter(|words| words.first().is_some_and(|word| word == "submit")).collect()
 }
 
-/// The workflow that a submission makes.
+/// Returns the workflow that a submission creates.
 fn submitted(words: &[String]) -> Value {
     let after = |flag: &str| words.iter().position(|word| word == flag).map(|at| words[at + 1].as_str());
     let template = after("--from").and_then(|from| from.strip_prefix("workflowtemplate/")).expect("--from");
@@ -88,14 +90,14 @@ fn submitted(words: &[String]) -> Value {
 }
 
 #[test]
-fn what_the_page_says_to_submit_can_be_submitted() {
+fn the_submissions_on_the_page_are_valid() {
     let (submissions, objects) = (submissions(), manifests::shipped());
     assert!(submissions.len() >= 3, "{submissions:?}");
     for words in submissions {
         let workflow = submitted(&words);
         let Some(run) = linted("alga", "alga", &[&workflow.to_string()]) else { return };
         run.ends(0);
-        // One that nobody takes is no error to Argo.
+        // An argument that no template uses is not an error for Argo.
         let name = text(&workflow["spec"]["workflowTemplateRef"]["name"]);
         let spec = objects.iter().find(|object| object.name() == name).expect("the template").spec();
         let entrypoint = workflow["spec"].get("entrypoint").map_or(&spec["entrypoint"], |given| given);
