@@ -23,7 +23,7 @@ pub struct StateFile {
 
 /// An error while the state file is read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{attempted} the state {path}")]
+#[error("failed to {attempted} the state {path}")]
 pub struct StateError {
     attempted: &'static str,
     path: String,
@@ -59,7 +59,7 @@ impl StateFile {
     pub fn read(&self) -> Result<(State, Option<String>), StateError> {
         let bytes = match self.bytes() {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok((State::default(), None)),
-            Err(cause) => return Err(self.error("reading", cause)),
+            Err(cause) => return Err(self.error("read", cause)),
             Ok(bytes) => bytes,
         };
         let reason = match State::parse(&bytes) {
@@ -93,7 +93,7 @@ impl StateFile {
     /// Returns an error when the file cannot be written, or when another program holds the lock for too long. The file
     /// is then unchanged.
     pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
-        let failed = |cause| self.error("writing", cause);
+        let failed = |cause| self.error("write", cause);
         fs::create_dir_all(self.directory()).map_err(failed)?;
         let directory = File::open(self.directory()).map_err(failed)?;
         lock(&directory).map_err(failed)?;
