@@ -1,14 +1,14 @@
 #!/bin/sh
-# Brings the appliance to the release that its channel serves: cluster first, then the control plane. Runs at boot and on every
-# check for updates; running it twice changes nothing. Whatever fails, what runs now goes on running.
+# Updates the appliance to the release of its channel: the control plane first, then the cluster. The script runs at boot
+# and at every check for updates. A second run changes nothing. After any failure, the running programs continue.
 #
 # Settings, from the environment (see alga-boot.service):
-#   ALGA_CHANNEL   channel, or a version or digest that pins one      [stable]
+#   ALGA_CHANNEL   channel, or a version or digest to pin             [stable]
 #                  HOST/PATH/REPOSITORY:CHANNEL for releases of any vendor
-#   ALGA_HOST      name under which people reach the product          [as given before]
-#   ALGA_STORE     where releases are                                 [the configured prefix]
-#   ALGA_STATE     what is remembered between runs                    [/var/lib/alga/state.json]
-#   ALGA_BASELINE  control-plane image that came with the machine     [localhost/alga-appliance-control-plane:baked]
+#   ALGA_HOST      host name of the product                           [the last one given]
+#   ALGA_STORE     store that releases are read from                  [the configured prefix]
+#   ALGA_STATE     state file between runs                            [/var/lib/alga/state.json]
+#   ALGA_BASELINE  control-plane image installed with the machine     [localhost/alga-appliance-control-plane:baked]
 #   ALGA_WAIT      seconds to wait for the cluster, each time         [1800]
 set -u
 
@@ -27,19 +27,19 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 
-# resolve OPTIONS...: the options that every call shares.
+# resolve COMMAND OPTIONS...: runs the resolver with the options that all calls share.
 resolve() {
 	command=$1
 	shift
 	alga-resolve "$command" "$channel" ${ALGA_STORE:+--store "$ALGA_STORE"} --state "$state" "$@"
 }
 
-# The Flux objects of this appliance, one name a line.
+# Prints the names of the appliance's Kustomizations, one on each line.
 children() {
 	kubectl get kustomizations.kustomize.toolkit.fluxcd.io -n "$flux" -o name
 }
 
-# Waits until every Kustomization that reads our source has applied the revision $1 and is ready.
+# Waits until every Kustomization that reads the appliance's source has applied the revision $1 and is ready.
 settled() {
 	revision=$1
 	root=kustomization.kustomize.toolkit.fluxcd.io/$source
@@ -54,9 +54,9 @@ settled() {
 	done <"$work/children"
 }
 
-# Values that kept their name do nothing by themselves: their releases are asked to look. Only when all that stands before them
-# is ready, or they would run new values on the old chart.
-look_again() {
+# Asks the releases whose values changed under the same name to reconcile, because Flux does not watch these values. This comes
+# after everything else is ready. Otherwise the releases would run new values on the old chart.
+reconcile_values() {
 	while read -r namespace map release; do
 		# Older versions of this script wrote no namespace.
 		before=$(sed -n -e "s|^$namespace/$map ||p" -e "s|^$map ||p" "$work/before")
@@ -65,26 +65,26 @@ look_again() {
 			continue
 		fi
 		kubectl annotate --overwrite -n "$namespace" "helmreleases.helm.toolkit.fluxcd.io/$release" \
-			"reconcile.fluxcd.io/requestedAt=$after" </dev/null || say "$release was not asked to look at its values"
+			"reconcile.fluxcd.io/requestedAt=$after" </dev/null || say "failed to ask $release to reconcile its values"
 	done <"$work/named"
 }
 
-# The version of ConfigMap $2 in namespace $1. Changes whenever the object does; nothing when there is none.
+# Prints the resource version of the ConfigMap $2 in namespace $1, or nothing if there is no such ConfigMap.
 version_of() {
 	kubectl get configmap -n "$1" "$2" --ignore-not-found -o 'jsonpath={.metadata.resourceVersion}' </dev/null
 }
 
-# Values that no release reads any more. Only once the new release is ready: until then the old one still reads them.
+# Deletes values that no release reads any more. This comes after the new release is ready, because the old one reads them until then.
 forget() {
 	kubectl get configmap -A -l app.kubernetes.io/managed-by=alga-resolve,app.kubernetes.io/component=values \
 		-o 'jsonpath={range .items[*]}{.metadata.namespace}{" "}{.metadata.name}{"\n"}{end}' >"$work/now" || return 0
 	while read -r namespace map; do
 		grep -q "^$namespace $map " "$work/named" && continue
-		kubectl delete configmap -n "$namespace" "$map" </dev/null || say "$namespace/$map is left behind"
+		kubectl delete configmap -n "$namespace" "$map" </dev/null || say "failed to delete the unused values $namespace/$map"
 	done <"$work/now"
 }
 
-# The ConfigMaps of values among the printed objects: namespace, name and the release that reads it, from the label.
+# Prints the ConfigMaps of values in the rendered objects: namespace, name, and the release that reads it, from the label.
 named() {
 	awk '/^---/ { name = ""; namespace = ""; values = 0 }
 		/^kind: ConfigMap/ { values = 1 }
@@ -94,7 +94,7 @@ named() {
 		/^data:/ { values = 0 }' "$1"
 }
 
-# Namespace and name of the root objects, from the printed source.
+# Prints namespace and name of the root objects, from the rendered source.
 root() {
 	awk '/^---/ { name = ""; source = 0 }
 		/^kind: OCIRepository/ { source = 1 }
@@ -104,7 +104,7 @@ root() {
 
 cluster() {
 	resolve render --fallback-to-state ${ALGA_HOST:+--host "$ALGA_HOST"} >"$work/objects.yaml" || {
-		say "no release to apply: the cluster stays as it is"
+		say "no release to apply: the cluster does not change"
 		return 1
 	}
 	named "$work/objects.yaml" >"$work/named"
@@ -115,27 +115,27 @@ cluster() {
 	while read -r namespace map _; do
 		printf '%s/%s %s\n' "$namespace" "$map" "$(version_of "$namespace" "$map")"
 	done <"$work/named" >"$work/before"
-	# A run that ended before the releases were asked leaves behind what stood there then.
+	# A run that ended before it asked the releases has left the versions from before its changes.
 	if [ -s "$pending" ]; then
 		cp "$pending" "$work/before"
 	else
 		cp "$work/before" "$pending.new" && mv "$pending.new" "$pending"
 	fi
-	# In the order in which they were printed: namespaces, values, source, Kustomization, selection.
+	# The order of the rendered objects: namespaces, values, source, Kustomization, selection.
 	kubectl apply --server-side --force-conflicts --field-manager=alga-resolve -f "$work/objects.yaml" || {
-		say "the release could not be applied: Flux goes on with what it has"
+		say "the release could not be applied: Flux continues with the old one"
 		return 1
 	}
 	settled "$revision" || {
-		say "the release is not ready: its old values are kept, and Flux goes on trying"
+		say "the release is not ready: the old values are kept, and Flux continues to try"
 		return 1
 	}
-	look_again
+	reconcile_values
 	rm -f "$pending"
 	forget
 }
 
-# The image that runs; nothing on the first boot.
+# Prints the running image, or nothing on the first boot.
 running() {
 	kubectl get deployment -n "$control_namespace" "$control_plane" -o 'jsonpath={.spec.template.spec.containers[0].image}' 2>/dev/null
 }
@@ -160,19 +160,19 @@ control() {
 	if [ -z "$next" ] || [ "$next" = "$now" ]; then
 		return 0
 	fi
-	# What is neither here nor can be pulled would leave nothing running.
+	# An image that is missing and cannot be pulled would leave no control plane running.
 	if ! grep -qxF "$next" "$work/images" && ! k3s ctr images pull "$next" >/dev/null; then
 		say "$next cannot be pulled: ${now:-$baseline} stays"
 		[ -z "$now" ] || return 0
 		next=$baseline
 	fi
 	roll "$next" && return 0
-	say "$next does not come up"
+	say "$next did not start"
 	[ -z "$now" ] || roll "$now"
 	return 1
 }
 
-# The control plane first: it is where people see what goes on.
+# The control plane comes first, because it shows the progress of the update.
 control
 control_done=$?
 cluster

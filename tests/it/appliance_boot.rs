@@ -189,7 +189,7 @@ fn an_image_that_does_not_start_leaves_the_running_one() {
     // The image is on the machine, so it needs no pull.
     machine.answers("images", &image);
     machine.answers("rollout", "1");
-    machine.boot().ends(1).says(&["does not come up"]);
+    machine.boot().ends(1).says(&["did not start"]);
     let rolled = machine.did(&["set image", "images pull"]);
     assert_eq!(rolled.len(), 2, "{rolled:?}");
     assert!(

@@ -1,4 +1,4 @@
-//! A release describes itself: its reference is enough, without a configuration file.
+//! A release describes itself, so its reference is enough and no configuration file is needed.
 
 use std::path::PathBuf;
 
@@ -15,8 +15,7 @@ use crate::support::{missing, root};
 /// Repository of another vendor's releases.
 const PLATFORM: &str = "acme/platform-release";
 
-/// Returns a release of another vendor with two HelmReleases of the same name in two namespaces, which read ConfigMaps of the
-/// same name.
+/// A release of another vendor. Two HelmReleases of the same name read ConfigMaps of the same name in two namespaces.
 fn platform(registry: &Registry) -> Value {
     let prefix = format!("{}/acme", registry.address());
     let reader = |namespace: &str, key: &str| {
@@ -71,7 +70,7 @@ fn names(object: &Value) -> [&str; 3] {
 }
 
 #[test]
-fn a_release_of_another_vendor_is_rendered_without_a_configuration_with_values_beside_their_readers() {
+fn a_release_of_another_vendor_is_rendered_without_a_configuration() {
     let registry = Registry::start();
     let reference = put(&registry, &platform(&registry));
     let run = resolve(&["render", &reference]).ends(0);
@@ -120,7 +119,7 @@ fn two_texts_under_one_key_of_a_config_map_are_refused() {
 }
 
 #[test]
-fn names_in_a_description_that_a_cluster_does_not_accept_are_refused() {
+fn invalid_object_names_in_a_description_are_refused() {
     let registry = Registry::start();
     for pointer in [
         "/appliance/fluxNamespace",
@@ -141,7 +140,7 @@ fn names_in_a_description_that_a_cluster_does_not_accept_are_refused() {
 }
 
 #[test]
-fn a_configuration_that_disagrees_with_the_release_is_refused_with_both_values() {
+fn a_configuration_that_contradicts_the_release_is_refused_with_both_values() {
     let registry = Registry::start();
     let source = Source::new();
     let reference = put(&registry, &platform(&registry));
@@ -155,12 +154,12 @@ fn a_configuration_that_disagrees_with_the_release_is_refused_with_both_values()
         "mine.yaml",
     ]);
     ask("repositories: {charts: charts}\n").ends(9).says(&["`helm` in the release", "`charts` in"]);
-    // The reference names the place of the release, so the configured prefix is not needed.
+    // The reference gives the place of the release, so the prefix is not used.
     ask("prefix: registry.example.com/acme\nappliance: {sourceName: platform}\n").ends(0);
 }
 
 #[test]
-fn an_appliance_has_one_root_and_gets_another_only_when_asked() {
+fn an_appliance_has_one_root_and_changes_it_only_on_request() {
     let registry = Registry::start();
     let source = Source::new();
     let state = source.path("state.json").display().to_string();
@@ -183,7 +182,7 @@ fn an_appliance_has_one_root_and_gets_another_only_when_asked() {
 }
 
 #[test]
-fn a_state_of_an_older_version_has_the_root_of_the_release_that_it_followed() {
+fn the_state_of_an_older_program_means_the_root_of_its_followed_release() {
     let registry = Registry::start();
     let source = Source::new();
     let state = source.path("state.json").display().to_string();
@@ -205,7 +204,7 @@ fn a_state_of_an_older_version_has_the_root_of_the_release_that_it_followed() {
     ask().ends(3).says(&["flux/platform", "flux-system/platform"]);
 }
 
-/// A tree of another vendor with facts that tests need.
+/// A tree of another vendor, and what a test expects of it.
 struct Tree {
     root: PathBuf,
     configuration: PathBuf,
@@ -216,7 +215,7 @@ struct Tree {
 }
 
 impl Tree {
-    /// Returns a tree with two HelmReleases of the same name in two namespaces.
+    /// Two HelmReleases of the same name, in two namespaces.
     fn small() -> Self {
         let values =
             &[["apps", "platform-values-web", "web.edge.yaml"], ["backoffice", "platform-values-web", "values.yaml"]];
@@ -224,7 +223,7 @@ impl Tree {
         Self { configuration: tree.join("alga-release.yaml"), root: tree, channel: "edge", image: "web=6.9.0", values }
     }
 
-    /// Returns a tree with the charts of a monitoring stack, if it is installed.
+    /// The charts of a monitoring stack, if this machine has them.
     fn monitoring() -> Option<Self> {
         #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
         let Some(trees) = std::env::var_os("ALGA_TREES").map(PathBuf::from) else {
@@ -246,7 +245,7 @@ impl Tree {
         })
     }
 
-    /// Publishes the tree with its configuration, and returns the channel's reference for use without a configuration.
+    /// Publishes the tree with its configuration. Returns the name of its channel, which needs no configuration.
     fn publish(&self, registry: &Registry, version: &str, more: &[&str]) -> String {
         let prefix = format!("{}/acme", registry.address());
         let mut command = release();
@@ -257,7 +256,8 @@ impl Tree {
         format!("{prefix}/platform-release:{}", self.channel)
     }
 
-    /// Returns namespace, name and key of each rendered values `ConfigMap`, and checks that each namespace comes before its objects.
+    /// Returns namespace, name and key of each rendered `ConfigMap` of values, after a check that each namespace comes
+    /// before its objects.
     fn rendered(reference: &str) -> Vec<[String; 3]> {
         let objects = objects(&resolve(&["render", reference]).ends(0));
         let mut made = Vec::new();
@@ -278,7 +278,7 @@ impl Tree {
 }
 
 #[test]
-fn a_published_tree_is_resolved_and_rendered_without_its_configuration_with_config_maps_beside_their_readers() {
+fn a_published_tree_is_resolved_and_rendered_without_its_configuration() {
     for tree in std::iter::once(Tree::small()).chain(Tree::monitoring()) {
         for names in [&[][..], &["--chart-pin", "version"]] {
             let registry = Registry::start();
@@ -303,7 +303,7 @@ fn a_published_tree_is_resolved_and_rendered_without_its_configuration_with_conf
 }
 
 #[test]
-fn hashed_names_are_used_in_every_place_and_literal_values_enter_the_hash() {
+fn hashed_names_are_used_everywhere_and_depend_on_literal_values() {
     let source = Source::new();
     let mut tree = Tree::small();
     let text = std::fs::read_to_string(&tree.configuration).expect("a configuration");
@@ -325,7 +325,7 @@ fn hashed_names_are_used_in_every_place_and_literal_values_enter_the_hash() {
 }
 
 #[test]
-fn a_value_from_an_unknown_image_is_refused_before_any_request() {
+fn a_value_from_an_unknown_image_is_refused_before_a_request() {
     let source = Source::new();
     source.write("alga-release.yaml", "appliance: {values: [{release: alga-core, path: a, from: 'image:unknown'}]}\n");
     let layout = source.layout();
@@ -337,7 +337,7 @@ fn a_value_from_an_unknown_image_is_refused_before_any_request() {
 }
 
 #[test]
-fn a_version_that_was_published_without_a_description_stays_unchanged() {
+fn a_version_that_was_published_without_a_description_is_kept() {
     let (source, registry) = (Source::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     let (_, manifest) = registry.manifest(RELEASES, "1.0.3").expect("a manifest");
@@ -396,7 +396,7 @@ fn verify_diff_and_history_need_no_configuration() {
 }
 
 #[test]
-fn a_disagreeing_configuration_is_refused_when_given_and_a_warning_when_found() {
+fn a_given_configuration_must_agree_and_a_found_one_causes_a_note() {
     let (source, registry) = (Source::new(), Registry::start());
     let reference = Tree::small().publish(&registry, "2.0", &[]);
     source.write("alga-release.yaml", "repositories: {charts: charts}\n");
@@ -422,7 +422,7 @@ fn promote_rollback_and_copy_need_no_configuration() {
         alga(&["promote", "--from", &reference, "--to", "general", "--new-channel"]).ends(0);
         assert_eq!(Tree::rendered(&other), tree.values);
         tree.publish(&registry, "2.1", &[]);
-        // The channel exists now, because it has a record.
+        // The channel exists now, as its record shows.
         alga(&["promote", "--from", &reference, "--to", "general"]).ends(0);
         alga(&["rollback", &other, "--to", "previous", "--reason", "it fails"]).ends(0);
         assert_eq!(resolve(&["resolve", &other]).ends(0).json()["version"], "2.0");
@@ -444,7 +444,7 @@ fn promote_rollback_and_copy_need_no_configuration() {
 }
 
 #[test]
-fn a_release_repository_with_a_path_is_named_relative_to_its_store() {
+fn a_release_repository_with_a_path_is_named_below_its_store() {
     let (source, registry) = (Source::new(), Registry::start());
     let mut tree = Tree::small();
     let text = std::fs::read_to_string(&tree.configuration).expect("a configuration");

@@ -1,4 +1,4 @@
-//! The resolver renders only what the release says, and the cluster accepts everything that it renders.
+//! Renderings of the resolver: the cluster accepts them, and they contain only what the release says.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ fn render(source: &Source, more: &[&str]) -> Run {
     resolve(&[&["render", "stable", "--store", &layout], given, more].concat())
 }
 
-/// Returns the objects of a stream in their order.
+/// Returns the objects of a stream, in order.
 fn objects(stream: &str) -> Vec<Json> {
     let documents = yaml::parse(stream).unwrap_or_else(|cause| panic!("{cause}: {stream}"));
     documents.iter().filter_map(|document| document.root.as_ref().map(json_of)).collect()
@@ -43,7 +43,7 @@ fn of_kind<'a>(objects: &'a [Json], kind: &str) -> Vec<&'a Json> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }
 
-/// Returns the text of a HelmRelease's values.
+/// Returns the text of a release's values.
 fn values(objects: &[Json], release: &str) -> String {
     let name = format!("appliance-values-{release}");
     let object =
@@ -58,7 +58,7 @@ fn profile(source: &Source, release: &str) -> String {
 }
 
 #[test]
-fn the_objects_are_in_an_order_that_works_and_agree_with_the_release() {
+fn the_objects_are_in_a_valid_order_and_agree_with_the_release() {
     let source = Source::new();
     published(&source, &[]);
     let run = render(&source, &[]).ends(0);
@@ -90,7 +90,7 @@ fn the_objects_are_in_an_order_that_works_and_agree_with_the_release() {
 }
 
 #[test]
-fn values_are_the_publishers_text_with_only_tags_and_address_set() {
+fn values_are_the_publishers_text_with_only_tags_and_address_changed() {
     let source = Source::new();
     published(&source, &[]);
     let objects = objects(&render(&source, &["--app-url", "https://desk.example:8443"]).ends(0).stdout);
@@ -125,7 +125,7 @@ fn the_same_release_and_options_give_the_same_bytes() {
 }
 
 #[test]
-fn without_an_address_nothing_is_rendered_and_a_stored_address_is_used_again() {
+fn without_an_address_nothing_is_rendered_and_the_kept_one_is_used_again() {
     let source = Source::new();
     published(&source, &[]);
     let layout = source.layout();
@@ -144,7 +144,7 @@ fn without_an_address_nothing_is_rendered_and_a_stored_address_is_used_again() {
 }
 
 #[test]
-fn further_values_are_set_by_path() {
+fn set_adds_values_by_their_paths() {
     let source = Source::new();
     published(&source, &[]);
     let sets = [
@@ -167,10 +167,10 @@ fn further_values_are_set_by_path() {
 }
 
 #[test]
-fn known_image_digests_are_written_into_the_values() {
+fn known_image_digests_are_written() {
     let source = Source::new();
     published(&source, &[]);
-    // The release was published without image checks, so it has no digests.
+    // No image was checked at publication, so only tags are known.
     assert_eq!(render(&source, &["--image-digests"]).ends(0).stdout, render(&source, &[]).ends(0).stdout);
     let mut release = resolve(&["resolve", "stable", "--store", &source.layout()]).ends(0).json();
     let digest = digest_of(b"image");
@@ -190,7 +190,7 @@ fn known_image_digests_are_written_into_the_values() {
 }
 
 #[test]
-fn hashed_names_are_the_same_as_in_the_release() {
+fn hashed_names_come_from_the_release() {
     let source = Source::new();
     source.write("alga-release.yaml", "valuesNames: hashed\n");
     published(&source, &[]);
@@ -224,7 +224,7 @@ fn values_that_cannot_be_edited_are_refused_with_file_and_line() {
 }
 
 #[test]
-fn values_above_the_size_limit_of_a_config_map_are_refused() {
+fn values_that_exceed_the_limit_of_a_config_map_are_refused() {
     let source = Source::new();
     let name = "ee/appliance/flux/profiles/single-node/values/temporal.single-node.yaml";
     source.append(name, &format!("# {}\n", "x".repeat(300 << 10)));
@@ -237,7 +237,7 @@ fn values_above_the_size_limit_of_a_config_map_are_refused() {
 }
 
 #[test]
-fn an_output_directory_holds_one_rendering_and_no_files_of_an_earlier_one() {
+fn a_directory_has_one_rendering_and_no_files_of_the_previous_one() {
     let source = Source::new();
     published(&source, &[]);
     let directory = source.path("out");
@@ -262,7 +262,7 @@ fn an_output_directory_holds_one_rendering_and_no_files_of_an_earlier_one() {
 }
 
 #[test]
-fn kubectl_and_fluxs_definitions_accept_every_object() {
+fn kubectl_and_the_definitions_of_flux_accept_every_object() {
     let Some(kubectl) = require("kubectl") else { return };
     #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
     let Some(crds) = std::env::var_os("ALGA_CRDS").map(PathBuf::from) else {
@@ -292,7 +292,7 @@ fn kubectl_and_fluxs_definitions_accept_every_object() {
 }
 
 #[test]
-fn kubectl_applies_the_stream_and_each_file_unchanged() {
+fn kubectl_applies_the_stream_and_each_file() {
     let Some(kubectl) = require("kubectl") else { return };
     let cluster = Cluster::start();
     for names in ["plain", "hashed"] {
@@ -313,7 +313,7 @@ fn kubectl_applies_the_stream_and_each_file_unchanged() {
 }
 
 #[test]
-fn kubectl_refuses_objects_of_unknown_kinds() {
+fn kubectl_refuses_an_unknown_kind() {
     let Some(kubectl) = require("kubectl") else { return };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("object.yaml");
@@ -327,7 +327,7 @@ fn kubectl_refuses_objects_of_unknown_kinds() {
     }
 }
 
-/// Returns kind and name of every object in its order, in the form in which kubectl prints applied objects.
+/// Returns every object in order, by kind and name, as kubectl prints the objects that it applied.
 fn named(objects: &[Json]) -> Vec<String> {
     let name = |object: &Json| {
         let kind = object["kind"].as_str().expect("a kind").to_lowercase();
@@ -338,7 +338,7 @@ fn named(objects: &[Json]) -> Vec<String> {
     objects.iter().map(name).collect()
 }
 
-/// Publishes the fixtures with other tools: helm for the charts, flux for the overlay, oras for the release.
+/// Publishes the fixtures with standard tools: helm for the charts, flux for the overlay, oras for the release.
 fn by_hand(source: &Source, prefix: &str, overlay: &std::path::Path) -> Option<()> {
     let (helm, flux, oras) = (require("helm")?, require("flux-artifact")?, require("oras")?);
     let scratch = tempfile::tempdir().expect("a temporary directory");
@@ -381,7 +381,7 @@ fn by_hand(source: &Source, prefix: &str, overlay: &std::path::Path) -> Option<(
 }
 
 #[test]
-fn a_release_made_by_hand_gives_the_same_objects() {
+fn a_release_made_with_standard_tools_gives_the_same_objects() {
     let Some(registry) = DockerRegistry::start() else { return };
     let source = Source::new();
     let (ours, hand) = (format!("{}/ours", registry.address()), format!("{}/hand", registry.address()));
@@ -391,7 +391,7 @@ fn a_release_made_by_hand_gives_the_same_objects() {
     }
     let render =
         |store: &str| resolve(&["render", "stable", "--store", store, "--host", "alga.example"]).ends(0).stdout;
-    // The tools pack a bundle into different bytes, so the digests differ.
+    // The tools do not produce the same bytes of a bundle, so the digests differ.
     let alike = |stream: String, name: &str| {
         let lines = stream.replace(&format!("/{name}/"), "/prefix/").replace(&format!("\"{name}/"), "\"prefix/");
         let digest = |line: &str| line.contains("igest: ") && line.contains("sha256:");
@@ -433,7 +433,7 @@ fn ten_thousand_values_are_rendered_and_invalid_names_are_refused() {
         assert_ne!(run.code, Some(0), "{name}");
         assert_eq!(run.stdout, "");
     }
-    // Text that could end a block or begin an object remains text of a value.
+    // Text that looks like the end of a block or the start of an object stays in the value.
     let text = "a: 1\n---\napiVersion: v1\nkind: Secret\n";
     let run = ask(&|release| release["profileValues"]["x.single-node.yaml"] = text.into()).ends(1);
     assert_eq!(run.says(&["x.single-node.yaml:3: unexpected second document"]).stdout, "");
@@ -444,7 +444,7 @@ fn ten_thousand_values_are_rendered_and_invalid_names_are_refused() {
     assert_eq!(old.says(&["profileValues: missing", "too old"]).stdout, "");
 }
 
-/// Stores a release of any publisher under the tag `stable`.
+/// Pushes a release as some publisher wrote it, under the tag `stable`.
 fn put(registry: &Registry, release: &Json) {
     let json = serde_json::to_vec(release).expect("JSON");
     registry.put_blob(RELEASES, &digest_of(&json), &json);
@@ -456,7 +456,7 @@ fn put(registry: &Registry, release: &Json) {
     registry.put_manifest(RELEASES, Some("stable"), &digest_of(&manifest), media_type, &manifest);
 }
 
-/// Returns the `ConfigMap`s that the HelmReleases of a bundle in the layout read.
+/// Returns the `ConfigMap`s that the releases of a bundle read, from its archive in the layout.
 fn read_by_releases(source: &Source, version: &str) -> BTreeMap<String, String> {
     let layout = source.store().join("alga-appliance-config");
     let blob = |digest: &Json| {
@@ -482,7 +482,7 @@ fn read_by_releases(source: &Source, version: &str) -> BTreeMap<String, String> 
 }
 
 #[test]
-fn values_and_images_of_a_chart_change_together_under_new_names() {
+fn chart_values_and_image_change_together_under_hashed_names() {
     let source = Source::new();
     source.write("alga-release.yaml", "valuesNames: hashed\n");
     let layout = source.layout();
@@ -495,7 +495,7 @@ fn values_and_images_of_a_chart_change_together_under_new_names() {
     };
     published(&source, &[]);
     let before = made();
-    // cert-manager has no values in the profile.
+    // The release provides no values for cert-manager.
     assert_eq!(read_by_releases(&source, "1.0.3"), before);
     source.append("ee/helm/email-service/values.yaml", "replicas: 2\n");
     source.append("ee/appliance/flux/profiles/single-node/values/email-service.single-node.yaml", "replicas: 2\n");
