@@ -135,7 +135,8 @@ impl Image<'_> {
                 break;
             }
             if level == DEPTH || count > MANIFESTS {
-                let reason = format!("the index exceeds a limit: {DEPTH} levels of indexes, or {MANIFESTS} manifests");
+                let reason =
+                    format!("the index leads to more than {MANIFESTS} manifests, or has more than {DEPTH} levels");
                 return Ok(Err(reason));
             }
             let reads = join_all(wanted.iter().map(async |child| {

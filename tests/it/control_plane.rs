@@ -117,7 +117,7 @@ fn a_replayed_answer_changes_nothing_but_a_rollback_does() {
     let new = registry.tags("org/alga-appliance-release")["stable"].clone();
     assert_eq!(decide(&registry, &first, &["--state", &state]).stdout, format!("{second}\n"));
     registry.tag("org/alga-appliance-release", "stable", &old);
-    let run = decide(&registry, &second, &["--state", &state]).says(&["replayed"]);
+    let run = decide(&registry, &second, &["--state", &state]).says(&["a replay"]);
     assert_eq!(run.stdout, "");
     registry.tag("org/alga-appliance-release", "stable", &new);
     assert_eq!(decide(&registry, &second, &["--state", &state]).stdout, format!("{second}\n"));
