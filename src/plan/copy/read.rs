@@ -133,7 +133,7 @@ pub async fn read(
 /// listed, the possible tags are requested by name.
 ///
 /// # Errors
-/// When the store fails.
+/// Returns an error when the store fails.
 pub(crate) async fn attached(
     store: &ReadStore,
     repository: &Repository,
