@@ -97,13 +97,30 @@ fn mask_value(path: &str, first: &mut Value, second: &Value, found: &mut BTreeSe
 
 /// Returns a text of several lines with a mark for each random line, so that changes of its other lines are still seen.
 fn masked_lines(first: &str, second: &str) -> String {
-    let (lines, others): (Vec<&str>, Vec<&str>) = (first.split('\n').collect(), second.split('\n').collect());
+    let (lines, others) = (lines(first), lines(second));
     if lines.len() < 2 || lines.len() != others.len() {
         return MARK.to_owned();
     }
     let lines: Vec<&str> =
         lines.iter().zip(&others).map(|(line, other)| if line == other { line } else { MARK }).collect();
     lines.join("\n")
+}
+
+/// Splits a text into lines. A block of PEM is one line: two certificates may have single lines in common, and differ in their number.
+fn lines(text: &str) -> Vec<&str> {
+    let (mut lines, mut start, mut end, mut in_block) = (Vec::new(), 0, 0, false);
+    for line in text.split('\n') {
+        end += line.len();
+        let line = line.trim();
+        in_block = (in_block || line.starts_with("-----BEGIN ")) && !line.starts_with("-----END ");
+        if !in_block {
+            lines.push(&text[start..end]);
+            start = end + 1;
+        }
+        end += 1;
+    }
+    lines.extend(text.get(start..).filter(|_| in_block));
+    lines
 }
 
 #[cfg(test)]
@@ -135,6 +152,17 @@ mod tests {
         mask(&mut third, &mut render("456"));
         assert_eq!(first[0].value, third[0].value, "two releases that differ in random values are the same");
         assert_eq!(mask(&mut render("abc"), &mut render("abc")), []);
+    }
+
+    #[test]
+    fn a_random_certificate_is_masked_as_a_whole() {
+        let text =
+            |body: &str| format!("first\n-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\nlast\n");
+        let masked = "first\n(random)\nlast\n";
+        assert_eq!(masked_lines(&text("aaa\nsame\nbbb"), &text("ccc\nsame\nddd")), masked);
+        assert_eq!(masked_lines(&text("aaa\nbbb"), &text("ccc\nddd\neee")), masked);
+        assert_eq!(masked_lines("a\n-----BEGIN X-----\nb\nc", "a\n-----BEGIN X-----\nd\n"), "a\n(random)");
+        assert_eq!(lines(&text("x")).join("\n"), text("x"));
     }
 
     #[test]
