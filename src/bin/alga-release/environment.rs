@@ -1,4 +1,4 @@
-//! What comes from outside the arguments: clock, environment, files. The library looks credentials up.
+//! Inputs other than arguments: clock, environment and files. The library finds the credentials.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,12 +13,12 @@ use crate::flags::{ConfigurationArgs, ImageArgs};
 /// Largest configuration file or list of images that is read.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// An environment variable that is set and not empty.
+/// Returns an environment variable if it is set and not empty.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The same, for one that names a file or directory.
+/// Returns the path in an environment variable that is set and not empty.
 pub fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
@@ -26,12 +26,12 @@ pub fn path_variable(name: &str) -> Option<PathBuf> {
 /// Variables in which a CI system names the person on whose behalf it works. None of them is a secret.
 const ACTORS: [&str; 5] =
     ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "CIRCLE_USERNAME", "BUILD_REQUESTEDFOR"];
-/// Argo Workflows tells its containers which workflow they are of, and not who started it.
+/// Variable with the name of the Argo workflow. Argo does not tell its containers who started the workflow.
 const WORKFLOW: &str = "ARGO_WORKFLOW_NAME";
-/// The kernel's name for this machine.
+/// File in which the kernel has the name of this machine.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
-/// Who is at work, for the record of a move: the actor that a CI system names, else the workflow, else the user at this machine.
+/// Returns who runs the program, for the record of a move: the actor that a CI system names, else the workflow, else the user.
 pub fn user() -> Option<String> {
     let local = || {
         let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(variable).or_else(user_id)?;
@@ -43,14 +43,14 @@ pub fn user() -> Option<String> {
     ACTORS.into_iter().find_map(variable).or_else(workflow).or_else(local)
 }
 
-/// The number of the user, where nobody says a name: in containers.
+/// Returns the number of the user, for containers, where the user often has no name.
 fn user_id() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     ids.split_whitespace().next().map(|id| format!("user {id}"))
 }
 
-/// Are colours wanted on a stream that is, or is no, terminal?
+/// Reports whether to use colours, given whether the stream is a terminal.
 ///
 /// <https://no-color.org> and <https://force-color.org>
 pub fn colour(terminal: bool) -> bool {
@@ -61,7 +61,7 @@ pub fn colour(terminal: bool) -> bool {
         }
 }
 
-/// The configuration file's text and name, when there is one.
+/// Returns the text and name of the configuration file, if there is one.
 pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Option<(String, String)>, Failure> {
     let (path, name) = match &args.config {
         Some(path) => (path.clone(), path.display().to_string()),
@@ -70,7 +70,7 @@ pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Optio
     if args.config.is_none() && !path.exists() {
         return Ok(None);
     }
-    // One that was named may be a pipe, as shells make them; one that was found must not keep the program waiting.
+    // A named file may be a pipe, as shells make them. A file that was found must not keep the program waiting.
     if args.config.is_none() && !path.is_file() {
         return Err(Failure::usage(format!("{name}: it must be a file, and is a directory, pipe, socket or device")));
     }
@@ -81,7 +81,7 @@ pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Optio
     }
 }
 
-/// The effective configuration: defaults, the file, the flags.
+/// Returns the effective configuration: defaults, then the file, then the flags.
 pub fn configuration(root: &Path, args: &ConfigurationArgs, profile: Option<&str>) -> Result<Config, Failure> {
     let mut config = match configuration_text(root, args)? {
         Some((text, name)) if args.config.is_some() => Config::parse(&text, &name)?.named_by_the_caller(),
@@ -94,7 +94,7 @@ pub fn configuration(root: &Path, args: &ConfigurationArgs, profile: Option<&str
     Ok(config)
 }
 
-/// The tags of application images that are given by hand: those of a file, then those of the flags.
+/// Returns the tags of application images from `--images FILE` and then from `--image` flags.
 pub fn image_tags(args: &ImageArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
     let mut tags = match &args.images_file {
         Some(path) => plan::tags_in(&read(path)?, &path.display().to_string(), &config.release_images)?,
@@ -104,7 +104,7 @@ pub fn image_tags(args: &ImageArgs, config: &Config) -> Result<BTreeMap<String, 
     Ok(tags)
 }
 
-/// A small file that an argument names.
+/// Reads a small file that an argument names.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |cause| Failure::io(&format!("reading {}", path.display()), cause);
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Results on standard output, and what may be written to the log of a job.
+//! Writes results to standard output and files, and messages to standard error.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::log::Log;
 use crate::pager;
 
-/// Writes all of `bytes`; a reader that has gone away is no failure.
+/// Writes all of `bytes`. A closed pipe is not a failure, because its reader has seen enough.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -23,19 +23,19 @@ pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Writes text for people. In the log of a job, no line of it is a command to the runner.
+/// Writes text for people. In the log of a CI job, no line of the text is a command to the runner.
 pub fn write_text(text: &str) -> Result<(), Failure> {
     write_stdout(in_log(text).as_bytes())
 }
 
-/// Text as it may stand where this program's output goes.
+/// Returns text that is safe in the log of a CI job: no line of it is a command to the runner.
 pub fn in_log(text: &str) -> Cow<'_, str> {
     let of_job = ["GITHUB_ACTIONS", "TF_BUILD"].iter().filter_map(|name| environment::variable(name));
     let taken = of_job.into_iter().any(|value| value.eq_ignore_ascii_case("true"));
     if taken { text::inert(text).into() } else { text.into() }
 }
 
-/// Whole or not at all: written beside its place, then renamed.
+/// Writes a file atomically: to a temporary name in the same directory, then renamed.
 pub fn write_file(directory: &Path, name: &str, content: &[u8]) -> Result<(), Failure> {
     let (path, beside) = (directory.join(name), directory.join(format!(".{name}.{}", std::process::id())));
     let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, &path));
@@ -45,20 +45,20 @@ pub fn write_file(directory: &Path, name: &str, content: &[u8]) -> Result<(), Fa
     })
 }
 
-/// Writes what a command that writes came to: the comparison of a dry run, the details if they are asked for, the report, and the
-/// commands that come next.
+/// Writes the report of a command that publishes, moves or copies: the diff of a dry run, the details with `-v`, the report, and
+/// the commands that come next.
 pub fn write_report(log: &Log, diff: Option<&Diff>, details: &str, report: &str, next: &str) -> Result<(), Failure> {
     let diff = diff.map(|diff| render::text(diff, pager::style()) + "\n").unwrap_or_default();
     let details = if log.is_verbose() { details } else { "" };
     write_text(&(diff + details + report + next))
 }
 
-/// Pretty JSON and a line end.
+/// Writes a value as indented JSON with a line end.
 pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
     write_stdout(&ops::json(value))
 }
 
-/// Writes to standard error. A reader that has gone away, or a full disk behind it, does not end the command in the middle of its work.
+/// Writes to standard error. A closed pipe or a full disk does not end the command in the middle of its work.
 pub fn say(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

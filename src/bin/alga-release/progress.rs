@@ -1,4 +1,4 @@
-//! What is seen of large contents on their way: on a terminal a bar for each of them and one for all, elsewhere a line now and then.
+//! The progress of large uploads: on a terminal one bar for each blob and one for all, elsewhere a line every ten seconds.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,10 +9,10 @@ use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, Progress
 
 const OF_ALL: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
 const OF_ONE: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg:.dim}";
-/// From one line to the next.
+/// Time between two lines of progress.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// The bars. Where they are hidden they still know how fast it goes.
+/// The progress bars. Hidden bars still measure the speed, for the lines of progress.
 #[derive(Debug)]
 pub struct Bars {
     screen: MultiProgress,
@@ -20,12 +20,12 @@ pub struct Bars {
     sent: Mutex<Sent>,
 }
 
-/// Bytes that are in the store, and the blobs that are on their way there.
+/// The number of bytes in the store, and the blobs that are being sent.
 #[derive(Debug, Default)]
 struct Sent {
     stored: u64,
     sending: BTreeMap<(Repository, Digest), ProgressBar>,
-    /// How many lines there could have been by now.
+    /// Number of lines that were due until now.
     lines: u128,
 }
 
@@ -36,31 +36,31 @@ impl Bars {
         Self { screen, all, sent: Mutex::default() }
     }
 
-    /// Nobody sees them.
+    /// Reports whether the bars are hidden, as without a terminal.
     pub fn are_hidden(&self) -> bool {
         self.all.is_hidden()
     }
 
-    /// Writes something between the bars.
+    /// Calls `write` while the bars are cleared from the screen.
     pub fn suspend(&self, write: impl FnOnce()) {
         self.screen.suspend(write);
     }
 
-    /// So many bytes there are at the most.
+    /// Sets the number of bytes to send; fewer are sent if the store has some of them.
     pub fn start(&self, bytes: u64) {
         self.all.set_length(bytes);
     }
 
-    /// What is being done.
+    /// Shows a message next to the bar of all blobs.
     pub fn say(&self, what: impl Into<String>) {
         self.all.set_message(what.into());
     }
 
-    /// So much of a blob is on its way; less than before, when it starts again.
+    /// Records how many bytes of a blob were sent; the number falls when the upload starts again.
     pub fn sending(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {
         let Ok(mut sent) = self.sent.lock() else { return };
         let key = (repository.clone(), blob.digest.clone());
-        // What waits for its turn has no bar.
+        // A blob that waits for a free connection has no bar.
         if bytes == 0 && !sent.sending.contains_key(&key) {
             return;
         }
@@ -72,7 +72,7 @@ impl Bars {
         self.all.set_position(sent.bytes());
     }
 
-    /// A blob is in the store.
+    /// Records that a blob is in the store, and removes its bar.
     pub fn stored(&self, repository: &Repository, blob: &Digest, bytes: u64) {
         let Ok(mut sent) = self.sent.lock() else { return };
         if let Some(bar) = sent.sending.remove(&(repository.clone(), blob.clone())) {
@@ -83,7 +83,7 @@ impl Bars {
         self.all.set_position(sent.bytes());
     }
 
-    /// How far it is, when a line of it is due.
+    /// Returns a line of progress if ten seconds have passed since the last one.
     pub fn line(&self) -> Option<String> {
         let mut sent = self.sent.lock().ok()?;
         sent.is_due(self.all.elapsed()).then(|| {

@@ -1,4 +1,4 @@
-//! `alga-release promote`, and how the report of a move is printed.
+//! The command `alga-release promote`, and the printing of the report of a move.
 
 use alga_release::lint::Settings;
 use alga_release::ops::{self, Access, Connection, MoveReport, Outcome, PromoteRequest, Render, Target};
@@ -17,30 +17,30 @@ pub struct Args {
     /// Channel, version or digest of the release, or HOST/PATH/REPOSITORY:TAG or @DIGEST
     #[arg(long, value_name = "CHANNEL|VERSION|DIGEST")]
     from: String,
-    /// Channel that shall serve it
+    /// Channel that will serve the release
     #[arg(long, value_name = "CHANNEL")]
     to: String,
-    /// Make the channel when it is not there yet and the configuration does not name it
+    /// Create the channel if it does not exist and the configuration does not name it
     #[arg(long)]
     new_channel: bool,
-    /// Only what the channel it comes from has served for so long: `24h`, `2d 12h`
+    /// Promote only if the source channel has served the release for this long: `24h`, `2d 12h`
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     min_age: Option<SignedDuration>,
-    /// Let the channel move between versions that have no order
+    /// Allow a move between versions that cannot be compared
     #[arg(long)]
     allow_unordered: bool,
-    /// Store of the channel, when it is another one: the release is copied there first
+    /// Store of the target channel, if it is another store; the release is copied there first
     #[arg(long, value_name = "STORE")]
     to_store: Option<String>,
     #[command(flatten)]
     approval: Approval,
-    /// Promote though the checks find something of this rule (repeatable); --reason says why
+    /// Promote although this rule has findings (repeatable); requires `--reason`
     #[arg(long, value_name = "RULE", requires = "reason")]
     allow: Vec<String>,
-    /// Ask helm and kubectl, too, whether it can be installed
+    /// Check with helm and kubectl too that the release can be installed
     #[arg(long, value_parser = words::<Render>(RENDER), default_value = "off")]
     render: Render,
-    /// Why the channel moves, for its record
+    /// Reason of the move, for the history of the channel
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub struct Args {
     outputs: OutputsArgs,
 }
 
-/// Days are 24 hours.
+/// Parses a duration such as `24h` or `2d 12h`; a day has 24 hours.
 fn duration(text: &str) -> Result<SignedDuration, String> {
     let span: Span = text.parse().map_err(|_| "expected a duration such as `30m`, `24h` or `2d`".to_owned())?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|cause| cause.to_string())?;
@@ -95,7 +95,7 @@ async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
     Ok(Box::pin(ops::promote(&request, &config, &source, target.as_ref(), &context)).await?)
 }
 
-/// Prints the report of a move, and leaves it for the next step of a workflow.
+/// Prints the report of a move, and writes the files for the next step of a workflow.
 pub fn print(report: &MoveReport, common: &Common, outputs: &Outputs, log: &Log) -> Result<(), Failure> {
     let outcome = Outcome::from(report);
     outputs.write(&outcome)?;

@@ -1,4 +1,4 @@
-//! `alga-release publish`.
+//! The command `alga-release publish`: flags, call, report.
 
 use std::path::PathBuf;
 
@@ -26,53 +26,53 @@ pub struct Args {
     /// Version of the release: a tag, ordered as SemVer
     #[arg(long, value_name = "VERSION")]
     version: String,
-    /// Channel that shall serve it
+    /// Channel that will serve the release
     #[arg(long, required_unless_present = "no_channel")]
     channel: Option<String>,
-    /// Publish the version alone; no channel moves
+    /// Publish the version without moving a channel
     #[arg(long)]
     no_channel: bool,
     #[command(flatten)]
     approval: Approval,
     #[command(flatten)]
     images: ImageArgs,
-    /// Control-plane image: a tag, a digest or a full reference; empty for none
+    /// Control-plane image: a tag, a digest or a full reference; empty for no image
     #[arg(long, value_name = "REF")]
     control_plane: Option<String>,
-    /// Push the control-plane image out of this archive with the release: as `image push`
+    /// Archive of the control-plane image, which is pushed with the release as `image push` does
     #[arg(long, value_name = "ARCHIVE", conflicts_with = "control_plane")]
     control_plane_archive: Option<PathBuf>,
-    /// Platform that the images must be for
+    /// Platform that every image must support
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
     platform: Platform,
-    /// What happens when an image is not there, or is for another platform [default: require in a registry, warn in a layout]
+    /// Whether an image that is missing or for another platform is an error [default: require in a registry, warn in a layout]
     #[arg(long, value_parser = words::<Check>(["require", "warn", "off"]))]
     image_check: Option<Check>,
-    /// How releases are pinned to charts
+    /// Whether HelmReleases refer to charts by digest or by version
     #[arg(long, value_parser = words::<ChartPin>(["digest", "version"]))]
     chart_pin: Option<ChartPin>,
-    /// Under which version charts are published
+    /// Publish charts under their own version, or under a version with a content hash
     #[arg(long, value_parser = words::<ChartVersions>(["as-written", "stamped"]))]
     chart_version: Option<ChartVersions>,
-    /// Publish files that are not committed; marks the revision `-dirty`
+    /// Publish files that are not committed to git; the revision gets the ending `-dirty`
     #[arg(long)]
     allow_dirty: bool,
-    /// Publish though the checks find that appliances would fail; says why, in the report
+    /// Publish although the checks found errors; REASON is recorded in the report
     #[arg(long, value_name = "REASON")]
     no_lint: Option<String>,
-    /// Ask helm and kubectl, too, whether it can be installed
+    /// Check with helm and kubectl too that the release can be installed
     #[arg(long, value_parser = words::<Render>(RENDER), default_value = "off")]
     render: Render,
-    /// Read every byte that is published already, and send again what is missing or wrong in the store
+    /// Read every published byte, and push again everything that is missing or wrong in the store
     #[arg(long)]
     repair: bool,
-    /// Let a channel move between versions that have no order
+    /// Allow a move between versions that cannot be compared
     #[arg(long)]
     allow_unordered: bool,
-    /// Why the channel moves, for its record
+    /// Reason of the move, for the history of the channel
     #[arg(long)]
     reason: Option<String>,
-    /// Requests at once
+    /// Maximum number of requests at the same time
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
     #[command(flatten)]
@@ -116,7 +116,7 @@ async fn published(args: &Args, log: &Log) -> Result<PublishReport, Failure> {
     Ok(ops::publish(request, &config, &target, &context).await?)
 }
 
-/// Returns what is packed.
+/// Returns the request to pack the tree.
 fn pack_request(args: &Args, config: &Config) -> Result<PackRequest, Failure> {
     let control_plane = match (&args.control_plane_archive, &args.control_plane) {
         (Some(archive), _) => ControlPlane::Archive(connect::archive(archive)),

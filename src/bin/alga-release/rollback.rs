@@ -1,4 +1,4 @@
-//! `alga-release rollback`.
+//! The command `alga-release rollback`: flags, call, report.
 
 use alga_release::ops::{self, Connection, MoveReport, RollbackRequest};
 
@@ -11,12 +11,12 @@ use crate::{promote, system};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Channel that is taken back, or HOST/PATH/REPOSITORY:CHANNEL
+    /// Channel to roll back, or HOST/PATH/REPOSITORY:CHANNEL
     channel: String,
-    /// Release that it shall serve; `previous` for what it served before
+    /// Release that the channel will serve; `previous` for the release that it served before
     #[arg(long, value_name = "VERSION|DIGEST|previous")]
     to: String,
-    /// Why, for its record
+    /// Reason of the move, for the history of the channel
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub struct Args {
 
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     if args.reason.trim().is_empty() {
-        return Err(Failure::usage("--reason: expected words that say why, for the history of the channel"));
+        return Err(Failure::usage("--reason: expected a reason for the history of the channel, found only spaces"));
     }
     let outputs = Outputs::open(&args.outputs)?;
     let moved = connect::block_on(log, Box::pin(rolled_back(args, log)));

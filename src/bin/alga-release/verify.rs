@@ -1,4 +1,4 @@
-//! `alga-release verify`.
+//! The command `alga-release verify`: flags, call, report.
 
 use alga_release::ops::{self, Access, Connection, VerifyRequest};
 
@@ -14,10 +14,10 @@ pub struct Args {
     /// Channel, version or digest, or HOST/PATH/REPOSITORY:TAG or @DIGEST
     #[arg(required_unless_present = "all_channels", conflicts_with = "all_channels")]
     reference: Option<String>,
-    /// Every channel of the configuration that serves something
+    /// Verify every channel of the configuration that serves a release
     #[arg(long)]
     all_channels: bool,
-    /// Look at nothing outside of the store: for `oci-layout:DIR` and `oci-archive:FILE`
+    /// Read nothing outside of the store; for `oci-layout:DIR` and `oci-archive:FILE`
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         return Err(Failure::refused(reason, hint));
     }
     if report.is_empty() {
-        return Err(Failure::refused(format!("no channel serves anything in {}", report.store), "publish a release"));
+        return Err(Failure::refused(format!("no channel serves anything in {}", report.store), "publish a release, or name the channel that you mean"));
     }
     Ok(())
 }

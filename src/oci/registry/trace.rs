@@ -1,4 +1,4 @@
-//! What becomes of each request, for those who want to see the traffic.
+//! A report of each request and its answer, for `-vv`.
 
 use std::sync::Arc;
 use std::time::Duration;
