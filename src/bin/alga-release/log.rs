@@ -13,7 +13,7 @@ use indicatif::{BinaryBytes, ProgressDrawTarget};
 use serde_json::{Value, json};
 
 use crate::environment;
-use crate::failure::Failure;
+use crate::failure::{Failure, Interrupted};
 use crate::flags::{Format, LogArgs};
 use crate::output::{in_log, say};
 use crate::progress::Bars;
@@ -45,14 +45,6 @@ struct State {
     done: Vec<String>,
     /// References of the tags that are still to be set; absent until the command starts to write.
     left: Option<Vec<String>>,
-}
-
-/// Tags that an interrupted command had set, and those that it had not.
-#[derive(Debug, Default)]
-pub struct Interrupted {
-    pub done: Vec<String>,
-    /// Absent when the command had not started to write.
-    pub left: Option<Vec<String>>,
 }
 
 impl Log {

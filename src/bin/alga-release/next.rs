@@ -1,11 +1,24 @@
-//! The commands that come after a report: the one that carries out a dry run, and those that read what was published.
+//! The report of a command that publishes, moves or copies, with the commands that come next: the one that carries out a dry run,
+//! and those that read what was published.
 
 use std::borrow::Cow;
 
+use alga_release::diff::{Diff, render};
 use alga_release::oci::Digest;
 use alga_release::ops::Outcome;
 
+use crate::failure::Failure;
 use crate::flags::Common;
+use crate::log::Log;
+use crate::{output, pager};
+
+/// Writes the report of a command that publishes, moves or copies: the diff of a dry run, the details with `-v`, the report, and
+/// the commands that come next.
+pub fn write(log: &Log, diff: Option<&Diff>, details: &str, report: &str, next: &str) -> Result<(), Failure> {
+    let diff = diff.map(|diff| render::text(diff, pager::style()) + "\n").unwrap_or_default();
+    let details = if log.is_verbose() { details } else { "" };
+    output::write_text(&(diff + details + report + next))
+}
 
 /// Returns what comes after a report: nothing when nothing changed.
 pub fn after(outcome: &Outcome, dry_run: bool, name: &str, store: &str, common: &Common) -> String {

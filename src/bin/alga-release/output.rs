@@ -4,15 +4,12 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::Path;
 
-use alga_release::diff::{Diff, render};
 use alga_release::ops;
 use alga_release::text;
 use serde::Serialize;
 
 use crate::environment;
 use crate::failure::Failure;
-use crate::log::Log;
-use crate::pager;
 
 /// Writes all of `bytes`. A closed pipe is not a failure, because its reader has seen enough.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
@@ -43,14 +40,6 @@ pub fn write_file(directory: &Path, name: &str, content: &[u8]) -> Result<(), Fa
         let _ = std::fs::remove_file(&beside);
         Failure::io(&format!("writing {}", path.display()), cause)
     })
-}
-
-/// Writes the report of a command that publishes, moves or copies: the diff of a dry run, the details with `-v`, the report, and
-/// the commands that come next.
-pub fn write_report(log: &Log, diff: Option<&Diff>, details: &str, report: &str, next: &str) -> Result<(), Failure> {
-    let diff = diff.map(|diff| render::text(diff, pager::style()) + "\n").unwrap_or_default();
-    let details = if log.is_verbose() { details } else { "" };
-    write_text(&(diff + details + report + next))
 }
 
 /// Writes a value as indented JSON with a line end.

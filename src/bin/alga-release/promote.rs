@@ -103,7 +103,7 @@ pub fn print(report: &MoveReport, common: &Common, outputs: &Outputs, log: &Log)
         return output::write_json(report);
     }
     let next = next::after(&outcome, report.dry_run, report.channel.as_str(), &report.store, common);
-    output::write_report(log, report.diff.as_ref(), &report.details(), &report.text(), &next)
+    next::write(log, report.diff.as_ref(), &report.details(), &report.text(), &next)
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     }
     let name = report.channel.as_ref().map_or(report.version.as_str(), |channel| channel.name.as_str());
     let next = next::after(&outcome, report.dry_run, name, &report.store, &args.common);
-    output::write_report(log, report.diff.as_ref(), &report.details(), &report.text(), &next)
+    next::write(log, report.diff.as_ref(), &report.details(), &report.text(), &next)
 }
 
 async fn published(args: &Args, log: &Log) -> Result<PublishReport, Failure> {

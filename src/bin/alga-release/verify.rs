@@ -49,7 +49,10 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         return Err(Failure::refused(reason, hint));
     }
     if report.is_empty() {
-        return Err(Failure::refused(format!("no channel serves anything in {}", report.store), "publish a release, or name the channel that you mean"));
+        return Err(Failure::refused(
+            format!("no channel serves anything in {}", report.store),
+            "publish a release, or name the channel that you mean",
+        ));
     }
     Ok(())
 }

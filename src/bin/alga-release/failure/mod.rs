@@ -4,7 +4,6 @@ mod hints;
 
 use std::fmt::Write as _;
 
-use crate::log::Interrupted;
 use alga_release::diff::Diff;
 use alga_release::ops::{self, Kind};
 use alga_release::text::clean;
@@ -28,6 +27,14 @@ pub struct Failure {
     hint: Option<String>,
     /// What a dry run would have come to without it.
     would_change: Option<Box<Diff>>,
+}
+
+/// Tags that an interrupted command had set, and those that it had not.
+#[derive(Debug, Default)]
+pub struct Interrupted {
+    pub done: Vec<String>,
+    /// Absent when the command had not started to write.
+    pub left: Option<Vec<String>>,
 }
 
 impl Failure {
