@@ -49,7 +49,7 @@ impl Accumulated {
                 );
                 (&resource.place, reason)
             };
-            return builder.problem(Kind::DuplicateId, place.clone(), reason, "Remove or rename one of the two.");
+            return builder.problem(Kind::DuplicateId, place.clone(), reason, "remove or rename one of the two");
         }
         self.index.insert(id, self.resources.len());
         self.resources.push(resource);
@@ -76,7 +76,7 @@ impl Accumulated {
             ([], Some(Behavior::Merge | Behavior::Replace)) => {
                 if self.complete {
                     let reason = format!("cannot merge into or replace {}, which does not exist", id.described());
-                    let way_out = "Remove `behavior`, or correct the name or the namespace.";
+                    let way_out = "remove `behavior`, or correct the name or the namespace";
                     builder.problem(Kind::GeneratorClash, place, reason, way_out);
                 }
             }
@@ -91,7 +91,7 @@ impl Accumulated {
                     first.file.escape_debug(),
                     first.line
                 );
-                let way_out = "Rename the generator, or set `behavior: merge` or `behavior: replace`.";
+                let way_out = "rename the generator, or set `behavior: merge` or `behavior: replace`";
                 builder.problem(Kind::GeneratorClash, place, reason, way_out);
             }
         }
@@ -142,7 +142,7 @@ impl Accumulated {
                     first.line
                 );
                 let place = if second.file.is_empty() { at } else { second };
-                builder.problem(Kind::DuplicateId, place.clone(), reason, "Remove or rename one of the two.");
+                builder.problem(Kind::DuplicateId, place.clone(), reason, "remove or rename one of the two");
             } else {
                 seen.insert(id, &resource.place);
             }
@@ -169,7 +169,7 @@ impl Accumulated {
                 let key_text = key.as_str().unwrap_or_default().escape_debug();
                 let reason = format!("duplicate key `{key_text}` in {}", resource.id().described());
                 let place = Place::new(&resource.place.file, key.line);
-                builder.problem(Kind::DuplicateKey, place, reason, "Remove one of the two.");
+                builder.problem(Kind::DuplicateKey, place, reason, "remove one of the two");
             }
         }
         self.reindex();

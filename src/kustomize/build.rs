@@ -104,7 +104,7 @@ impl Builder<'_> {
     }
 
     pub(super) fn unchecked(&mut self, place: Place, what: impl Into<String>) {
-        self.problem(Kind::Unchecked, place, what, "Build the directory with `kustomize build` as well.");
+        self.problem(Kind::Unchecked, place, what, "build the directory with `kustomize build` as well");
     }
 
     fn directory(&mut self, directory: &str, at: &Place, role: Role<'_>, into: &mut Accumulated) {
@@ -122,7 +122,7 @@ impl Builder<'_> {
             ([], _) => {
                 into.complete = false;
                 let reason = format!("missing kustomization file in the directory `{}`", directory.escape_debug());
-                let way_out = "List the files of the directory, or add a kustomization.yaml to the directory.";
+                let way_out = "list the files of the directory, or add a kustomization.yaml to the directory";
                 self.problem(Kind::Missing, at.clone(), reason, way_out);
             }
             ([path], _) => self.file(path, at, role, into),
@@ -132,7 +132,7 @@ impl Builder<'_> {
                     "several kustomization files in one directory: the other one is `{}`",
                     other.escape_debug()
                 );
-                let way_out = "Keep one of the two: kustomize refuses a directory with several kustomization files.";
+                let way_out = "keep one of the two: kustomize refuses a directory with several kustomization files";
                 self.problem(Kind::InvalidFile, Place::new(path, 1), reason, way_out);
             }
         }
@@ -180,7 +180,7 @@ impl Builder<'_> {
             Ok(mut documents) => {
                 if let Err((line, reason)) = strict(&text, &documents) {
                     into.complete = false;
-                    self.problem(Kind::BrokenYaml, Place::new(path, line), reason, "Correct the YAML.");
+                    self.problem(Kind::BrokenYaml, Place::new(path, line), reason, "correct the YAML");
                     return None;
                 }
                 let root = documents.first_mut().and_then(|document| document.root.as_mut());
@@ -189,7 +189,7 @@ impl Builder<'_> {
                 {
                     *root = last_of_each(root);
                     let reason = format!("duplicate key `{}`", key.as_str().unwrap_or_default().escape_debug());
-                    let way_out = "Remove one of the two: kustomize silently uses the last one.";
+                    let way_out = "remove one of the two: kustomize silently uses the last one";
                     self.problem(Kind::RepeatedField, Place::new(path, key.line), reason, way_out);
                 }
                 Some(documents)
@@ -197,7 +197,7 @@ impl Builder<'_> {
             Err(error) => {
                 into.complete = false;
                 let reason = format!("invalid YAML in column {}: {}", error.column, error.reason);
-                self.problem(Kind::BrokenYaml, Place::new(path, error.line), reason, "Correct the YAML.");
+                self.problem(Kind::BrokenYaml, Place::new(path, error.line), reason, "correct the YAML");
                 None
             }
         }
@@ -211,7 +211,7 @@ impl Builder<'_> {
         }
         into.complete = false;
         let reason = format!("`{}` is not UTF-8", path.escape_debug());
-        self.problem(Kind::BrokenYaml, at.clone(), reason, "Save the file as UTF-8.");
+        self.problem(Kind::BrokenYaml, at.clone(), reason, "save the file as UTF-8");
         None
     }
 
@@ -221,14 +221,14 @@ impl Builder<'_> {
         let Some(root) = layer.root.filter(|root| !root.is_null()) else {
             if !is_root {
                 let way_out =
-                    "List the files of the directory under `resources`, or remove the directory from the list.";
+                    "list the files of the directory under `resources`, or remove the directory from the list";
                 self.problem(Kind::InvalidFile, Place::new(layer.file, 1), "the kustomization file is empty", way_out);
             }
             return is_root;
         };
         if type_of(root) != Type::Mapping {
             let reason = format!("invalid kustomization file: expected a mapping, found {}", type_of(root).as_str());
-            let way_out = "Write `resources:` and a list of files.";
+            let way_out = "write `resources:` and a list of files";
             self.problem(Kind::InvalidFile, Place::new(layer.file, root.line), reason, way_out);
             return false;
         }
@@ -250,22 +250,22 @@ impl Builder<'_> {
                     "invalid `kind`: expected `Kustomization` or `Component`, found `{}`",
                     other.escape_debug()
                 );
-                self.problem(Kind::InvalidFile, layer.place("kind"), reason, "Write `kind: Kustomization`.");
+                self.problem(Kind::InvalidFile, layer.place("kind"), reason, "write `kind: Kustomization`");
                 return false;
             }
         };
         let version = text(root, "apiVersion").unwrap_or(expected.1);
         if version != expected.1 {
             let reason = format!("invalid `apiVersion`: expected `{}`, found `{}`", expected.1, version.escape_debug());
-            let way_out = format!("Write `apiVersion: {}`.", expected.1);
+            let way_out = format!("write `apiVersion: {}`", expected.1);
             self.problem(Kind::InvalidFile, layer.place("apiVersion"), reason, way_out);
             return false;
         }
         let (reason, way_out) = match role {
             Role::Component if kind != COMPONENT.0 => {
-                ("is not a Component", "List the directory under `resources`, or write `kind: Component` in its file.")
+                ("is not a Component", "list the directory under `resources`, or write `kind: Component` in its file")
             }
-            Role::Resource if kind == COMPONENT.0 => ("is a Component", "List the directory under `components`."),
+            Role::Resource if kind == COMPONENT.0 => ("is a Component", "list the directory under `components`"),
             _ => return true,
         };
         let reason = format!("`{}` {reason}", layer.file.escape_debug());
@@ -308,7 +308,7 @@ impl Builder<'_> {
                 for one in found {
                     let place = Place::new(path, one.line);
                     if one.node.text_at(&["apiVersion"]).is_none_or(str::is_empty) {
-                        let way_out = "Write the `apiVersion` of the kind.";
+                        let way_out = "write the `apiVersion` of the kind";
                         self.problem(
                             Kind::WithoutVersion,
                             place.clone(),
@@ -328,7 +328,7 @@ impl Builder<'_> {
         into.complete = false;
         if unread.kind == Kind::NotAnObject && is_kustomization_file_name(path) {
             let reason = format!("expected a file of objects, found the kustomization file `{}`", path.escape_debug());
-            return self.problem(Kind::NotAnObject, at.clone(), reason, "List the directory of the file instead.");
+            return self.problem(Kind::NotAnObject, at.clone(), reason, "list the directory of the file instead");
         }
         self.problem(unread.kind, Place::new(path, unread.line), unread.reason, unread.way_out);
     }
@@ -352,7 +352,7 @@ impl Builder<'_> {
         if self.files.bytes().contains_key(&path) {
             into.complete = false;
             let reason = format!("expected a directory, found the file `{}`", text.escape_debug());
-            self.problem(Kind::InvalidFile, at, reason, "List the directory of the component.");
+            self.problem(Kind::InvalidFile, at, reason, "list the directory of the component");
         } else if self.files.has_directory(&path) {
             if !self.is_cycle(&path, &at, into) {
                 self.directory(&path, &at, Role::Component, into);
@@ -370,7 +370,7 @@ impl Builder<'_> {
         if found {
             into.complete = false;
             let reason = format!("the directory `{}` includes itself", path.escape_debug());
-            self.problem(Kind::Cycle, at.clone(), reason, "Move the shared files to a directory of their own.");
+            self.problem(Kind::Cycle, at.clone(), reason, "move the shared files to a directory of their own");
         }
         found
     }
@@ -396,7 +396,7 @@ impl Builder<'_> {
             _ => {
                 into.complete = false;
                 let reason = format!("`{}` is outside of the overlay", text.escape_debug());
-                let way_out = "Move the file into the overlay: the bundle holds only the overlay.";
+                let way_out = "move the file into the overlay: the bundle holds only the overlay";
                 self.problem(Kind::Missing, at.clone(), reason, way_out);
                 None
             }
@@ -406,10 +406,10 @@ impl Builder<'_> {
     fn missing(&mut self, text: &str, at: &Place, into: &mut Accumulated) {
         into.complete = false;
         let (reason, way_out) = if text.is_empty() {
-            ("empty item in the list".to_owned(), "Remove the item.")
+            ("empty item in the list".to_owned(), "remove the item")
         } else {
             let reason = format!("`{}` does not exist", text.escape_debug());
-            (reason, "Add the file, correct its name, or remove the ignore rule that leaves it out.")
+            (reason, "add the file, correct its name, or remove the ignore rule that leaves it out")
         };
         self.problem(Kind::Missing, at.clone(), reason, way_out);
     }

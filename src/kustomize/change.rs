@@ -25,7 +25,7 @@ impl Builder<'_> {
         if let Some(order) = order.filter(|order| !matches!(*order, "legacy" | "fifo")) {
             let reason =
                 format!("invalid `sortOptions.order`: expected `legacy` or `fifo`, found `{}`", order.escape_debug());
-            self.problem(Kind::InvalidFile, layer.place("sortOptions"), reason, "Write `legacy` or `fifo`.");
+            self.problem(Kind::InvalidFile, layer.place("sortOptions"), reason, "write `legacy` or `fifo`");
         }
         for key in ["transformers", "validators"] {
             if !layer.items(key).is_empty() {
@@ -58,7 +58,7 @@ impl Builder<'_> {
             let scaled = |id: super::resource::Id| id.name == name && SCALED.contains(&id.kind.as_str());
             if into.complete && !into.resources.iter().any(|resource| resource.ids().any(scaled)) {
                 let reason = format!("`replicas` names `{}`, which is not in the build", name.escape_debug());
-                let way_out = "Write the name of a Deployment, StatefulSet, ReplicaSet or ReplicationController.";
+                let way_out = "write the name of a Deployment, StatefulSet, ReplicaSet or ReplicationController";
                 self.problem(Kind::ReplicasWithoutObject, Place::new(file, item.line), reason, way_out);
             }
         }

@@ -26,7 +26,7 @@ impl Builder<'_> {
         for key in ["helmCharts", "helmChartInflationGenerator"] {
             if !layer.items(key).is_empty() {
                 into.complete = false;
-                let way_out = "Write a HelmRelease instead: Flux builds without the plugins of kustomize.";
+                let way_out = "write a HelmRelease instead: Flux builds without the plugins of kustomize";
                 self.problem(
                     BROKEN,
                     layer.place(key),
@@ -44,12 +44,7 @@ impl Builder<'_> {
     fn generator(&mut self, layer: &Layer<'_>, at: &Place, kind: &str, item: &Node, into: &mut Accumulated) {
         let Some(name) = text(item, "name") else {
             into.complete = false;
-            return self.problem(
-                BROKEN,
-                at.clone(),
-                "missing `name` of the generator",
-                "Write the name of the object.",
-            );
+            return self.problem(BROKEN, at.clone(), "missing `name` of the generator", "write the name of the object");
         };
         let Some(pairs) = self.pairs(layer.directory, at, item, into) else {
             into.complete = false;
@@ -103,7 +98,7 @@ impl Builder<'_> {
             } else {
                 whole = false;
                 let reason = "invalid literal: expected `KEY=VALUE`";
-                self.problem(BROKEN, Place::new(&at.file, literal.line), reason, "Write `KEY=VALUE`.");
+                self.problem(BROKEN, Place::new(&at.file, literal.line), reason, "write `KEY=VALUE`");
             }
         }
         for file in items(item, "files") {
@@ -116,7 +111,7 @@ impl Builder<'_> {
             if pairs[..at_pair].iter().any(|((other, _), _)| other == key) {
                 whole = false;
                 let reason = format!("duplicate key `{}` in the generator", key.escape_debug());
-                self.problem(BROKEN, Place::new(&at.file, *line), reason, "Remove or rename one of the two.");
+                self.problem(BROKEN, Place::new(&at.file, *line), reason, "remove or rename one of the two");
             }
         }
         whole.then(|| pairs.into_iter().map(|(pair, _)| pair).collect())
@@ -128,7 +123,7 @@ impl Builder<'_> {
             Some((key, path)) if !key.is_empty() && !path.is_empty() && !path.contains('=') => (key, path),
             Some(_) => {
                 let reason = format!("invalid file `{}`: expected `PATH` or `KEY=PATH`", source.escape_debug());
-                self.problem(BROKEN, at.clone(), reason, "Write the path of the file, or a key, `=` and the path.");
+                self.problem(BROKEN, at.clone(), reason, "write the path of the file, or a key, `=` and the path");
                 return None;
             }
         };

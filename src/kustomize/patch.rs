@@ -78,7 +78,7 @@ impl Builder<'_> {
                 Kind::InvalidPatch,
                 at,
                 "the list `patchesStrategicMerge` has only empty patches",
-                "Remove `patchesStrategicMerge`.",
+                "remove `patchesStrategicMerge`",
             );
         }
     }
@@ -96,7 +96,7 @@ impl Builder<'_> {
             let at = Place::new(file, item.line);
             let target = field(item, "target").filter(|target| !target.is_null());
             if target.and_then(|target| text(target, "name")).is_none() {
-                let way_out = "Write `target:` with the kind and the name of the object.";
+                let way_out = "write `target:` with the kind and the name of the object";
                 self.problem(Kind::InvalidPatch, at, "missing `target` with a `name` in the patch", way_out);
                 continue;
             }
@@ -104,7 +104,7 @@ impl Builder<'_> {
             match operations(&source.text) {
                 Some(found) if !found.is_empty() => self.operate(&source, target, &found, into),
                 _ => {
-                    let way_out = "Write a list of operations, each with `op` and `path`.";
+                    let way_out = "write a list of operations, each with `op` and `path`";
                     self.problem(
                         Kind::InvalidPatch,
                         source.at,
@@ -126,7 +126,7 @@ impl Builder<'_> {
             Some(Patch::Merge(patches)) => match target {
                 Some(_) if patches.len() > 1 => {
                     let reason = "a patch with several documents cannot have a `target`";
-                    let way_out = "Remove `target`, or write each document as a patch of its own.";
+                    let way_out = "remove `target`, or write each document as a patch of its own";
                     self.problem(Kind::InvalidPatch, at.clone(), reason, way_out);
                 }
                 Some(target) => {
@@ -143,7 +143,7 @@ impl Builder<'_> {
             },
             Some(Patch::Operations(found)) if target.is_none() => {
                 if !found.is_empty() {
-                    let way_out = "Write `target:` with the kind and the name of the object.";
+                    let way_out = "write `target:` with the kind and the name of the object";
                     self.problem(Kind::InvalidPatch, at.clone(), "missing `target` of the JSON patch", way_out);
                 }
             }
@@ -164,7 +164,7 @@ impl Builder<'_> {
             (Some(_), Some(_)) => "the patch has both `patch` and `path`",
             (None, None) => "missing `patch` or `path` in the patch",
         };
-        self.problem(Kind::InvalidPatch, at.clone(), reason, "Write either the patch itself or the path of its file.");
+        self.problem(Kind::InvalidPatch, at.clone(), reason, "write either the patch itself or the path of its file");
         None
     }
 
@@ -184,7 +184,7 @@ impl Builder<'_> {
         }
         let Unread { line, reason, .. } = unread;
         let reason = format!("invalid patch: expected an object or a list of operations: {reason}");
-        let way_out = "Write an object with `kind` and `metadata.name`, or a list of operations with `op` and `path`.";
+        let way_out = "write an object with `kind` and `metadata.name`, or a list of operations with `op` and `path`";
         self.problem(Kind::InvalidPatch, source.place(line), reason, way_out);
         None
     }
@@ -200,13 +200,13 @@ impl Builder<'_> {
             [at] => self.merge_into(source, patch, *at, (false, false), into),
             [] if into.complete => {
                 let reason = format!("the patch is for {}, which is not in the build", id.described());
-                let way_out = near(&id, into).unwrap_or_else(|| "Correct the patch, or remove it.".to_owned());
+                let way_out = near(&id, into).unwrap_or_else(|| "correct the patch, or remove it".to_owned());
                 self.problem(Kind::PatchWithoutObject, source.place(patch.line), reason, way_out);
             }
             [] => {}
             _ => {
                 let reason = format!("the patch is for {}, and several objects have or had this id", id.described());
-                let way_out = "Select the object with a `target`.";
+                let way_out = "select the object with a `target`";
                 self.problem(Kind::PatchWithoutObject, source.place(patch.line), reason, way_out);
             }
         }
@@ -259,7 +259,7 @@ impl Builder<'_> {
             Err(reason) => {
                 into.complete = false;
                 let reason = format!("cannot patch {}: {reason}", Id::of(&before).described());
-                let way_out = "Write a value of the same type as in the object.";
+                let way_out = "write a value of the same type as in the object";
                 self.problem(Kind::PatchDoesNotFit, source.place(patch.line), reason, way_out);
             }
         }
@@ -272,7 +272,7 @@ impl Builder<'_> {
             Ok(selector) => selector,
             Err(Unusable::Invalid(reason)) => {
                 into.complete = false;
-                self.problem(Kind::InvalidPatch, place, reason, "Correct the regular expression.");
+                self.problem(Kind::InvalidPatch, place, reason, "correct the regular expression");
                 return Vec::new();
             }
             Err(Unusable::Unknown(what)) => {
@@ -285,7 +285,7 @@ impl Builder<'_> {
         let found: Vec<usize> = into.resources.iter().enumerate().filter_map(selects).collect();
         if found.is_empty() && into.complete {
             let reason = "the target of the patch selects no object, so kustomize silently ignores the patch";
-            self.problem(Kind::PatchSelectsNothing, place, reason, "Correct the target, or remove the patch.");
+            self.problem(Kind::PatchSelectsNothing, place, reason, "correct the target, or remove the patch");
         }
         found
     }
@@ -303,7 +303,7 @@ impl Builder<'_> {
                     Err(Failure::Refused(reason)) => {
                         into.complete = false;
                         let reason = format!("cannot patch {}: {reason}", id.described());
-                        let way_out = "Correct the path, or add the missing field to the object.";
+                        let way_out = "correct the path, or add the missing field to the object";
                         self.problem(Kind::PatchDoesNotFit, place, reason, way_out);
                         break;
                     }
@@ -323,7 +323,7 @@ impl Builder<'_> {
         let filled = |path: &[&str]| node.text_at(path).is_some_and(|text| !text.is_empty());
         if !filled(&["kind"]) || !filled(&["metadata", "name"]) {
             let reason = format!("the patch removes the kind or the name of {}", id.described());
-            self.problem(Kind::PatchDoesNotFit, source.at.clone(), reason, "Keep `kind` and `metadata.name`.");
+            self.problem(Kind::PatchDoesNotFit, source.at.clone(), reason, "keep `kind` and `metadata.name`");
         }
     }
 }
@@ -352,9 +352,9 @@ fn near(id: &Id, into: &Accumulated) -> Option<String> {
     let version =
         |id: &Id| if id.group.is_empty() { id.version.clone() } else { format!("{}/{}", id.group, id.version) };
     let text = if other.namespace == id.namespace {
-        format!("Write `apiVersion: {}`, as the object does.", version(other))
+        format!("write `apiVersion: {}`, as the object does", version(other))
     } else {
-        format!("Write `namespace: {}`, as the object does.", other.namespace.as_deref().unwrap_or_default())
+        format!("write `namespace: {}`, as the object does", other.namespace.as_deref().unwrap_or_default())
     };
     Some(text.escape_debug().to_string())
 }

@@ -30,7 +30,7 @@ pub(super) struct Unread {
     pub way_out: &'static str,
 }
 
-const WRITE_OBJECTS: &str = "List only files that hold Kubernetes objects, or remove the document.";
+const WRITE_OBJECTS: &str = "list only files that hold Kubernetes objects, or remove the document";
 
 /// Reads the objects of a text.
 ///
@@ -42,13 +42,13 @@ pub(super) fn objects(text: &str) -> Result<Vec<Read>, Unread> {
         line: error.line,
         kind: Kind::BrokenYaml,
         reason: format!("invalid YAML in column {}: {}", error.column, error.reason),
-        way_out: "Correct the YAML.",
+        way_out: "correct the YAML",
     })?;
     strict(text, &documents).map_err(|(line, reason)| Unread {
         line,
         kind: Kind::BrokenYaml,
         reason,
-        way_out: "Correct the YAML.",
+        way_out: "correct the YAML",
     })?;
     let alone = documents.iter().filter(|document| document.root.is_some()).count() == 1;
     let mut queue = VecDeque::new();
@@ -126,7 +126,7 @@ fn separators(text: &str) -> Result<(), Unread> {
         let rest = rest.trim();
         if !rest.is_empty() && !rest.starts_with('#') {
             let reason = format!("unexpected `{}` after a document separator", cut(rest));
-            let way_out = "Put the content of the document on the next line.";
+            let way_out = "put the content of the document on the next line";
             return Err(Unread { line: at + 1, kind: Kind::NotAnObject, reason, way_out });
         }
     }

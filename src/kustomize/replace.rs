@@ -31,7 +31,7 @@ impl Builder<'_> {
             };
             if field(item, "source").is_some() || field(item, "targets").is_some() {
                 let reason = "the replacement has `path` as well as a source or targets";
-                self.problem(BROKEN, at, reason, "Keep either `path`, or `source` and `targets`.");
+                self.problem(BROKEN, at, reason, "keep either `path`, or `source` and `targets`");
                 continue;
             }
             let Some(path) = self.loaded(layer.directory, path, &at, into) else { continue };
@@ -45,11 +45,11 @@ impl Builder<'_> {
                 }
                 Ok(_) => {
                     let reason = "expected a replacement or a list of replacements in the file";
-                    self.problem(BROKEN, Place::new(&path, 1), reason, "Write `source` and `targets`.");
+                    self.problem(BROKEN, Place::new(&path, 1), reason, "write `source` and `targets`");
                 }
                 Err(error) => {
                     let reason = format!("invalid YAML in column {}: {}", error.column, error.reason);
-                    self.problem(Kind::BrokenYaml, Place::new(&path, error.line), reason, "Correct the YAML.");
+                    self.problem(Kind::BrokenYaml, Place::new(&path, error.line), reason, "correct the YAML");
                 }
             }
         }
@@ -68,7 +68,7 @@ impl Builder<'_> {
             }
             (None, literal, Some(_)) => return self.targets(at, item, literal, into),
         };
-        self.problem(BROKEN, at.clone(), reason, "Write `source` and `targets`.");
+        self.problem(BROKEN, at.clone(), reason, "write `source` and `targets`");
     }
 
     /// Returns the value to copy, or `None` where the source is refused or not supported.
@@ -90,7 +90,7 @@ impl Builder<'_> {
                     0 => "the source of the replacement selects no object, expected one".to_owned(),
                     count => format!("the source of the replacement selects {count} objects, expected one"),
                 };
-                self.problem(BROKEN, place, reason, "Give the kind, name and namespace of one object.");
+                self.problem(BROKEN, place, reason, "give the kind, name and namespace of one object");
             }
             into.complete = false;
             return None;
@@ -105,7 +105,7 @@ impl Builder<'_> {
             }
             Found::Missing => {
                 let reason = format!("missing field in {}: `{}`", only.id().described(), path.escape_debug());
-                self.problem(BROKEN, place, reason, "Correct `fieldPath`.");
+                self.problem(BROKEN, place, reason, "correct `fieldPath`");
                 into.complete = false;
                 None
             }
@@ -120,14 +120,14 @@ impl Builder<'_> {
                     BROKEN,
                     place,
                     "missing `select` in the target of the replacement",
-                    "Write `select` with a kind and a name.",
+                    "write `select` with a kind and a name",
                 );
                 continue;
             };
             let selector = match Selector::of(select) {
                 Ok(selector) => selector,
                 Err(Unusable::Invalid(reason)) => {
-                    self.problem(BROKEN, place, reason, "Correct the regular expression.");
+                    self.problem(BROKEN, place, reason, "correct the regular expression");
                     continue;
                 }
                 Err(Unusable::Unknown(what)) => {
@@ -160,7 +160,7 @@ impl Builder<'_> {
                     Found::Missing if !creates => {
                         let reason =
                             format!("missing field in {}: `{}`", resource.id().described(), path.escape_debug());
-                        let way_out = "Correct the path, or set `options: {create: true}`.";
+                        let way_out = "correct the path, or set `options: {create: true}`";
                         self.problem(BROKEN, at.clone(), reason, way_out);
                     }
                     Found::Node(_) if !unknown => put(&mut resource.node, path, value),

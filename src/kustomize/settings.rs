@@ -65,13 +65,13 @@ impl Builder<'_> {
             Ok(documents) => documents,
             Err((line, reason)) => {
                 let reason = format!("invalid YAML: {reason}");
-                return self.problem(Kind::BrokenYaml, Place::new(&path, line), reason, "Correct the YAML.");
+                return self.problem(Kind::BrokenYaml, Place::new(&path, line), reason, "correct the YAML");
             }
         };
         let Some(root) = documents.first().and_then(|document| document.root.as_ref()) else { return };
         if let Some(key) = root.duplicate_key() {
             let reason = format!("duplicate key `{}`", key.as_str().unwrap_or_default().escape_debug());
-            self.problem(Kind::DuplicateKey, Place::new(&path, key.line), reason, "Remove one of the two.");
+            self.problem(Kind::DuplicateKey, Place::new(&path, key.line), reason, "remove one of the two");
         }
         for one in configuration_misfits(root) {
             self.problem(one.kind, Place::new(&path, one.node.line), one.reason, one.way_out);
@@ -88,7 +88,7 @@ impl Builder<'_> {
             for spec in items(reference, "fieldSpecs") {
                 let Some(path) = super::shape::text(spec, "path") else {
                     let place = Place::new(&path, spec.line);
-                    self.problem(Kind::FieldType, place, "missing `path` of the field", "Write the path of the field.");
+                    self.problem(Kind::FieldType, place, "missing `path` of the field", "write the path of the field");
                     continue;
                 };
                 into.references.push(NameReference {
@@ -126,7 +126,7 @@ impl Builder<'_> {
 pub(super) fn add(variables: &mut Vec<Variable>, variable: Variable, builder: &mut Builder<'_>) {
     if variables.iter().any(|one| one.name == variable.name) {
         let reason = format!("duplicate variable `{}`", variable.name.escape_debug());
-        builder.problem(Kind::InvalidReplacement, variable.place, reason, "Rename one of the two.");
+        builder.problem(Kind::InvalidReplacement, variable.place, reason, "rename one of the two");
     } else {
         variables.push(variable);
     }
@@ -140,7 +140,7 @@ pub(super) fn unresolved(accumulated: &Accumulated, builder: &mut Builder<'_>) {
     for variable in accumulated.variables.iter().filter(|variable| !variable.matched) {
         let reason =
             format!("the variable `{}` names an object that is not in the build", variable.name.escape_debug());
-        let way_out = "Correct the kind, version, name and namespace in `objref`.";
+        let way_out = "correct the kind, version, name and namespace in `objref`";
         builder.problem(Kind::InvalidReplacement, variable.place.clone(), reason, way_out);
     }
 }

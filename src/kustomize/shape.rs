@@ -310,8 +310,8 @@ fn wrong_type<'a>(node: &'a Node, shape: Shape, of: Type, name: &str) -> Misfit<
     };
     let scalar = matches!(of, Type::Number { .. } | Type::Flag);
     let way_out = match shape {
-        Shape::Text if scalar => "Put the value in quotes.".to_owned(),
-        _ => format!("Replace the value by {expected}."),
+        Shape::Text if scalar => "put the value in quotes".to_owned(),
+        _ => format!("replace the value by {expected}"),
     };
     let reason = format!("expected {expected} as {name}, found {}", of.as_str());
     Misfit { node, kind: Kind::FieldType, reason, way_out }
@@ -321,8 +321,8 @@ fn unknown<'a>(node: &'a Node, key: &str, fields: &[Field], name: &str) -> Misfi
     let near = fields.iter().map(|(known, _)| (distance(key, known), *known)).min();
     let near = near.filter(|(distance, _)| *distance <= 2.max(key.chars().count() / 4));
     let way_out = match near {
-        Some((_, known)) => format!("Write `{known}`, or remove the field."),
-        None => "Remove the field.".to_owned(),
+        Some((_, known)) => format!("write `{known}`, or remove the field"),
+        None => "remove the field".to_owned(),
     };
     let reason = format!("unknown field `{}` in {name}", key.escape_debug());
     Misfit { node, kind: Kind::UnknownField, reason, way_out }

@@ -68,8 +68,13 @@ fn report(tree: &Path) -> Report {
     .expect("checked")
 }
 
-/// Returns the places and messages of a rule's findings.
+/// Returns the places and messages of a rule's findings. Every message and hint is in the form of all messages and hints.
 fn found(report: &Report, rule: &str) -> Vec<String> {
+    for finding in &report.findings {
+        let (message, help) = (&finding.message, &finding.help);
+        assert!(!message.ends_with('.') && !help.ends_with('.'), "{rule}: {message}: {help}");
+        assert!(help.starts_with(|first: char| first.is_ascii_lowercase()), "{rule}: {message}: {help}");
+    }
     let of_rule = report.findings.iter().filter(|finding| finding.rule.id == rule);
     of_rule.map(|finding| format!("{}:{}: {}", finding.file, finding.line, finding.message)).collect()
 }
