@@ -158,7 +158,7 @@ fn signatures_are_copied_and_found_without_the_referrers_api() {
     let cosign = format!("sha256-{}.sig", &core[7..]);
     let by_tag = put(&registry, "org/alga-psa-ee", Some(&cosign), &Image::new("", &[10]));
     let layout = source.layout();
-    copy(&store(&registry), "nightly", &layout, &[]).ends(0).prints(&["3 signatures and other manifests"]);
+    copy(&store(&registry), "nightly", &layout, &[]).ends(0).prints(&["3 signatures and other referrers"]);
     for quirks in [Quirks::default(), Quirks::distribution2(), Quirks::ghcr()] {
         let lists = quirks.name == "specification";
         let target = Registry::with(Setup {

@@ -179,7 +179,7 @@ fn a_deleted_chart_stops_the_promotion_and_is_named() {
         assert_eq!(history.stdout, "", "nothing was announced");
         resolve(&["resolve", "stable", "--store", &store]).ends(3);
         let verified = alga(&["verify", "nightly", "--store", &store]).ends(3).says(&["chart temporal manifest"]);
-        assert!(verified.stdout.contains("FAILED       chart    temporal  "), "{}", verified.stdout);
+        assert!(verified.stdout.contains("FAILED       chart  temporal  "), "{}", verified.stdout);
     }
 }
 

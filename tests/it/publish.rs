@@ -66,7 +66,7 @@ fn other_content_under_a_chart_version_is_refused() {
     registry.clear_log();
     source.append("helm/values.yaml", "\nanother: value\n");
     let run = publish(&source, &registry, "1.0.4", "nightly", &[]).ends(3);
-    run.says(&["chart sebastian 0.0.1", &published, "this would be sha256:", "chartVersion"]);
+    run.says(&["chart sebastian 0.0.1", &published, "expected sha256:", "chartVersion"]);
     assert_eq!((writes(&registry), state(&registry)), (0, before));
     publish(&source, &registry, "1.0.4", "nightly", &["--chart-version", "stamped"]).ends(0);
 }
@@ -195,7 +195,7 @@ fn a_dry_run_reads_only_and_names_every_digest() {
     let dry = publish(&source, &registry, "1.0.3", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
     assert_eq!((writes(&registry), registry.repositories().len()), (0, 0));
     assert!(dry["planDigest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")));
-    let text = publish(&source, &registry, "1.0.3", "nightly", &["--dry-run"]).ends(0).stdout;
+    let text = publish(&source, &registry, "1.0.3", "nightly", &["--dry-run", "-v"]).ends(0).stdout;
     publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     for artifact in dry["artifacts"].as_array().expect("a list") {
         let word = |key: &str| artifact[key].as_str().expect("text");

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use serde_json::Value;
 
 use crate::support::programs::{Run, Source, alga, release, run};
-use crate::support::published::{RELEASES, store};
+use crate::support::published::{RELEASES, store, with_images};
 use crate::support::registry::{Action, Fault, Notice, Registry};
 
 /// The fixtures, published as 1.0.3 to nightly in a layout.
@@ -56,6 +56,7 @@ fn a_publication_prints_a_line_for_each_change_and_a_summary() {
     assert!(again.stdout.starts_with("nothing to do: 1.0.3 (sha256:"), "{}", again.stdout);
     let verbose = ["--version", "1.0.3", "--channel", "nightly", "--store", &store, "-v"];
     assert!(has_whole_digest(&source.publish(&verbose).ends(0).stdout));
+    with_images(&source, &["1.0.4"]);
     let other = source.publish(&["--version", "1.0.4", "--channel", "nightly", "--store", &store]).ends(0);
     other.prints(&["2 artifacts, 5 unchanged", "moved nightly from 1.0.3 to 1.0.4 (sha256:"]);
 }
@@ -127,6 +128,7 @@ fn the_log_has_as_much_as_is_asked_for() {
     let source = Source::new();
     let registry = Registry::start();
     let store = store(&registry);
+    with_images(&source, &["1.0.4", "1.0.5", "1.0.6", "1.0.7"]);
     let publish = |version: &str, more: &[&str]| {
         let arguments = [&["--version", version, "--channel", "nightly", "--store", &store], more].concat();
         source.publish(&arguments).ends(0).stderr
@@ -166,7 +168,8 @@ fn every_line_of_a_json_log_is_an_object_with_the_id_of_the_run() {
             .map(|line| serde_json::from_str(line).unwrap_or_else(|cause| panic!("{cause}: {line}")))
             .collect()
     };
-    let runs = [publish(&[]).ends(0), publish(&["-vv"]).ends(0), publish(&["--if-current", "none"]).ends(3)]
+    let other = format!("sha256:{}", "0".repeat(64));
+    let runs = [publish(&[]).ends(0), publish(&["-vv"]).ends(0), publish(&["--if-plan", &other]).ends(3)]
         .map(|run| objects(&run));
     let mut ids = Vec::new();
     for run in &runs {
