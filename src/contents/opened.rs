@@ -182,9 +182,7 @@ pub(crate) fn unpack_chart(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, 
 fn absent<T>(result: Result<T, Unread>) -> Fetched<T> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(Unread::Store(error)) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted | Kind::Io) => {
-            Err(error)
-        }
+        Err(Unread::Store(error)) if error.kind().is_of_server() || error.kind() == Kind::Io => Err(error),
         Err(unread) => Ok(Err(unread.to_string())),
     }
 }

@@ -57,7 +57,7 @@ impl Unread {
     /// The error of the store, when the store cannot be reached.
     pub(crate) fn reason(self) -> Result<String, oci::Error> {
         match self {
-            Self::Store(error) if matches!(error.kind(), oci::Kind::Unavailable | oci::Kind::Untrusted) => Err(error),
+            Self::Store(error) if error.kind().is_of_server() => Err(error),
             other => Ok(other.to_string()),
         }
     }

@@ -126,15 +126,14 @@ impl std::fmt::Display for Unknown {
 /// directory that keeps images of other registries. Other images are read in their own registry, which `external` opens for
 /// one repository; `external` returns `None` where external images are not looked up.
 ///
-/// # Errors
-/// With [`Check::Require`], when an image does not exist, is built for another platform, or its store fails. With every
-/// check, when the control plane cannot be pinned.
+/// Returns the images that can be pinned, and an error for each one that the release needs and that cannot: with [`Check::Require`], an
+/// image that is absent, is for another platform, or whose store fails; always a control plane without a digest.
 pub async fn pin(
     store: &ReadStore,
     request: &PinRequest<'_>,
     external: impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
-) -> Result<PinnedImages, Error> {
-    let mut pinned = PinnedImages::default();
+) -> (PinnedImages, Vec<Error>) {
+    let (mut pinned, mut errors) = (PinnedImages::default(), Vec::new());
     let external = &external;
     let looks = request.images.iter().map(|(key, (repository, tag))| async move {
         let selector = Selector::Tag(tag.clone());
@@ -149,8 +148,10 @@ pub async fn pin(
     let (images, control_plane) = futures_util::join!(join_all(looks), control_plane);
     pinned.tags = request.images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
     for (key, look) in images {
-        if let Some(found) = look.judge(key, request, &mut pinned.warnings)? {
-            pinned.digests.insert(key.clone(), found);
+        match look.judge(key, request, &mut pinned.warnings) {
+            Ok(Some(found)) => drop(pinned.digests.insert(key.clone(), found)),
+            Ok(None) => {}
+            Err(error) => errors.push(error),
         }
     }
     if let (Some(look), Some((_, selector))) = (control_plane, &request.control_plane) {
@@ -159,10 +160,13 @@ pub async fn pin(
             Selector::Tag(_) => None,
         };
         let (reference, why) = (look.reference.clone(), look.unknown(request.check));
-        let found = look.judge("controlPlane", request, &mut pinned.warnings)?;
-        pinned.control_plane = Some(found.or(given).ok_or(Error::Unpinned { reference, why })?);
+        let found = look.judge("controlPlane", request, &mut pinned.warnings);
+        match found.and_then(|found| found.or(given).ok_or(Error::Unpinned { reference, why })) {
+            Ok(found) => pinned.control_plane = Some(found),
+            Err(error) => errors.push(error),
+        }
     }
-    Ok(pinned)
+    (pinned, errors)
 }
 
 /// The result of the lookup of one image.
@@ -300,7 +304,9 @@ mod tests {
         let images = [("redis".to_owned(), external(name, "7"))].into();
         let platform = "linux/amd64".parse().expect("a platform");
         let request = PinRequest { prefix: &prefix, images, control_plane: Some(plane()), platform, check };
-        pin(layout(directory).read(), &request, |_, _| panic!("another registry was asked")).await
+        let (pinned, mut errors) =
+            pin(layout(directory).read(), &request, |_, _| panic!("another registry was asked")).await;
+        errors.pop().map_or(Ok(pinned), Err)
     }
 
     fn plane() -> (AnyRepository, Selector) {

@@ -27,8 +27,17 @@ pub enum Kind {
     Unavailable,
     /// The TLS certificate of the registry is not trusted.
     Untrusted,
+    /// The server that answers does not speak the distribution API.
+    NotRegistry,
     /// The file system of a layout or archive failed.
     Io,
+}
+
+impl Kind {
+    /// Returns whether the error says nothing about what was asked for, because no trusted registry answered.
+    pub fn is_of_server(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Untrusted | Self::NotRegistry)
+    }
 }
 
 /// The reason why a registry refuses a write until a person changes something.
@@ -58,6 +67,8 @@ pub struct Error {
     reason: String,
     /// Shortest wait before a retry, when a retry may help.
     retry_after: Option<Duration>,
+    /// Longest time for which another attempt is worth it, when that is less than the caller's patience.
+    retry_for: Option<Duration>,
     #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -65,7 +76,8 @@ pub struct Error {
 impl Error {
     /// Builds an error. `attempted` is an infinitive without `to`: "read", "push".
     pub fn new(kind: Kind, attempted: &'static str, reference: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { kind, attempted, reference: reference.into(), reason: reason.into(), retry_after: None, source: None }
+        let (reference, reason) = (reference.into(), reason.into());
+        Self { kind, attempted, reference, reason, retry_after: None, retry_for: None, source: None }
     }
 
     /// Adds the error that caused this one.
@@ -82,6 +94,13 @@ impl Error {
         self
     }
 
+    /// Limits the time for which another attempt is worth it.
+    #[must_use]
+    pub(super) fn retried_for(mut self, longest: Duration) -> Self {
+        self.retry_for = Some(longest);
+        self
+    }
+
     /// Appends `text` to the reason.
     #[must_use]
     pub(super) fn adding(mut self, text: &str) -> Self {
@@ -92,6 +111,11 @@ impl Error {
     /// Returns how long to wait before a retry, and `None` when a retry does not help.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Returns the longest time for which another attempt is worth it; `None` for as long as the caller waits.
+    pub(super) fn retry_for(&self) -> Option<Duration> {
+        self.retry_for
     }
 
     /// Returns the class of the error.

@@ -16,15 +16,15 @@ use crate::plan::{
 };
 use crate::release::MoveKind;
 
-/// Over which time publishers that met spread their next attempts; doubled each time.
+/// Time over which publishers that met spread their next attempts; doubled with each attempt.
 const SPREAD: Duration = Duration::from_secs(1);
-/// Tags that a warning names.
+/// Largest number of tags that a warning names.
 const NAMED: usize = 5;
 
-/// What a move is bound to, and who makes it.
+/// Conditions of a move, and the person and the reason for its record.
 #[derive(Clone, Debug, Default)]
 pub struct MoveTerms {
-    /// The only plan that may be carried out.
+    /// Only plan that may be carried out; `None` for any.
     pub approved: Option<Approved>,
     /// Manifest that the channel must have; `Some(None)` when the channel must not exist yet.
     pub if_current: Option<Option<Digest>>,
@@ -44,7 +44,7 @@ impl MoveTerms {
         Moving { channel, kind, allow_unordered, if_current, min_age: None }
     }
 
-    /// The record of a move that is made now; `from` is what the release was asked for by.
+    /// Returns the record of a move that is made now; `from` is the name by which the release was requested.
     pub(super) fn record(&self, from: Option<String>, context: &Context) -> MoveRecord {
         let moved = context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         MoveRecord { moved, by: self.by.clone(), from, reason: self.reason.clone() }
@@ -105,10 +105,10 @@ pub(super) async fn planned(
     Ok(Planned { plan, observed })
 }
 
-/// How often a move is planned again at the most after another publisher came in between.
+/// Largest number of times that a move is planned again after another publisher moved the channel.
 const ATTEMPTS: u32 = 8;
 
-/// What is carried out, and under which terms.
+/// A plan that is carried out, with its target and its terms.
 pub(super) struct Carrying<'a> {
     pub target: &'a Connection,
     pub desired: &'a Desired,
@@ -121,7 +121,8 @@ pub(super) struct Carrying<'a> {
 impl Carrying<'_> {
     /// Carries a plan out where the target was opened for writing; returns the digest of the manifest that the channel has then. Where
     /// another publisher moves the channel at the same time, one of them wins: after a wait, the move is planned again, as long as the
-    /// channel serves what it served at first, and the plan was not bound to that. `planned` is then what was carried out.
+    /// channel serves the release that it served at first, and the plan was not bound to that. `planned` is then the plan that was
+    /// carried out.
     pub(super) async fn carry_out(
         &self,
         planned: &mut Planned,
@@ -163,7 +164,7 @@ impl Carrying<'_> {
         unreachable!("an endless loop")
     }
 
-    /// Was something approved that another plan is not?
+    /// Returns whether the terms bind the run to one plan or to one manifest of the channel.
     fn is_bound(&self) -> bool {
         self.terms.approved.is_some() || self.terms.if_current.is_some()
     }
@@ -195,7 +196,7 @@ impl Carrying<'_> {
         planned(self.target, desired, channel, Some(moving)).await
     }
 
-    /// Says which tags look like later moves and do not count.
+    /// Warns about tags that look like later moves and do not count.
     fn warn_of_ignored(&self, planned: &Planned) {
         let ignored = &planned.observed.channel.ignored;
         if planned.plan.moves.is_none() || ignored.is_empty() {
@@ -207,7 +208,7 @@ impl Carrying<'_> {
             names.push(format!("and {} more", more.len()));
         }
         self.context.warn(&format!(
-            "tags that look like later moves of the channel and do not count: {} (there is no such move under the tag, or its number is \
+            "tags that look like later moves of the channel and do not count: {} (the tag does not point to such a move, or the number is \
              too far from that of the last move); `--accept-sequence N` counts the number N",
             names.join(", ")
         ));

@@ -1,4 +1,4 @@
-//! The way to a store: where it is, with which credentials it is asked, and how the public reads it.
+//! Opens a store with its credentials, and once more without them, as the public reads it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,8 +12,11 @@ use crate::image::{self, Check};
 use crate::oci::{Certificates, Credentials, Location, Options, Prefix, ReadStore, Repository, Store};
 use crate::release::{self, Named, Release};
 
-/// How long a request is repeated while a registry fails, unless the request says otherwise.
-pub const RETRY_FOR: Duration = Duration::from_mins(5);
+/// How long a request is retried while a registry fails, when nothing is written. A person waits for the result.
+const RETRY_READS_FOR: Duration = Duration::from_secs(30);
+/// How long a request is retried while a registry fails, when something is written. A publication that stops half-way costs more
+/// than the wait.
+const RETRY_WRITES_FOR: Duration = Duration::from_mins(5);
 
 /// A store that an operation works on, and how it is reached.
 #[derive(Clone, Debug)]
@@ -21,21 +24,22 @@ pub const RETRY_FOR: Duration = Duration::from_mins(5);
 pub struct StoreRequest {
     /// `HOST[:PORT][/PATH]`, `oci-layout:DIR` or `oci-archive:FILE`.
     pub store: String,
-    /// Name under which appliances read the store; `None` for the store's own name or, on a disk, [`Self::configured_prefix`].
+    /// Prefix under which appliances read the store; `None` for the registry itself or, on a disk, [`Self::configured_prefix`].
     pub prefix: Option<String>,
-    /// Name under which appliances read a store that is on a disk.
+    /// Prefix under which appliances read a store that is on a disk.
     pub configured_prefix: String,
     /// Whether plain HTTP is spoken to a registry that is not on the loopback interface.
     pub plain_http: bool,
     /// Hosts of token servers that credentials go to over HTTPS, beside those that belong to the registry.
     pub auth_realms: Vec<String>,
-    /// Certificates that are trusted beside those of the system.
+    /// Certificates that are trusted in addition to those of the system.
     pub certificates: Certificates,
     /// Whether the registry's certificate goes unverified.
     pub insecure: bool,
-    /// How long a request is repeated while the registry fails; zero for a single attempt.
-    pub retry_for: Duration,
-    /// Number of requests at a time.
+    /// How long a request is retried while the registry fails; zero for a single attempt, `None` for 30 s when the store is only read
+    /// and 5 minutes when the store is written.
+    pub retry_for: Option<Duration>,
+    /// Largest number of requests that are open at the same time.
     pub jobs: usize,
     /// Credentials that were given for this store; `None` for those of the variables, or those that are kept on this machine.
     pub login: Option<Login>,
@@ -56,7 +60,7 @@ impl StoreRequest {
             auth_realms: config.auth_realms.clone(),
             certificates: Certificates::default(),
             insecure: false,
-            retry_for: RETRY_FOR,
+            retry_for: None,
             jobs: Options::default().jobs,
             login: None,
             only_kept_credentials: false,
@@ -73,7 +77,7 @@ impl StoreRequest {
     /// Trusts the certificates in a PEM file beside those of the system; `named_by` is the flag that names the file.
     ///
     /// # Errors
-    /// [`Error::Certificates`].
+    /// Returns [`Error::Certificates`] when the file cannot be read.
     pub fn trust(&mut self, path: &Path, named_by: &str) -> Result<(), Error> {
         self.certificates = certificates(path, named_by)?;
         Ok(())
@@ -92,7 +96,7 @@ impl StoreRequest {
     }
 }
 
-/// What is done with a store: a registry is asked for the right to push only where something is pushed.
+/// Use of a store. A token with the right to push is requested from a registry only for [`Access::Write`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// The store cannot be written.
@@ -120,7 +124,7 @@ pub struct Connection {
     opened: Opened,
     public: Option<ReadStore>,
     keychain: Keychain,
-    /// How to speak to a registry without credentials.
+    /// Options of a registry client without credentials.
     options: Options,
     public_read: bool,
     prefix_is_given: bool,
@@ -157,7 +161,10 @@ impl Connection {
             same_owner: credentials::same_owner,
             ca: request.certificates.clone(),
             insecure: request.insecure,
-            retry_for: request.retry_for,
+            retry_for: request.retry_for.unwrap_or(match access {
+                Access::Read => RETRY_READS_FOR,
+                Access::Write => RETRY_WRITES_FOR,
+            }),
             jobs: request.jobs,
             notice: Some(context.notice()),
             trace: Some(context.trace()),
@@ -186,12 +193,12 @@ impl Connection {
         })
     }
 
-    /// Reports something that is good to know.
+    /// Reports a note, which needs no action.
     pub(super) fn note(&self, text: &str) {
         self.context.note(text);
     }
 
-    /// Returns how long what may pass by itself is waited out.
+    /// Returns how long requests are retried after transient errors.
     pub(super) fn retry_for(&self) -> Duration {
         self.options.retry_for
     }
@@ -238,7 +245,7 @@ impl Connection {
     /// Returns the prefix of a release: what the release names below its prefix is in the store.
     ///
     /// # Errors
-    /// [`Error::UnknownPrefix`].
+    /// Returns [`Error::UnknownPrefix`] when the release does not show its prefix.
     pub fn prefix_of(&self, release: &Release, config: &Config) -> Result<Prefix, Error> {
         if self.prefix_is_given {
             return Ok(self.prefix.clone());
@@ -257,10 +264,11 @@ impl Connection {
         }
     }
 
-    /// Opens the other registries that a release names, unless the store is on a disk, which stands for them.
+    /// Opens the other registries that a release names, unless the store is on a disk: such a store keeps copies
+    /// of their artifacts.
     ///
     /// # Errors
-    /// As [`Self::open_others`].
+    /// Returns the errors of [`Self::open_others`].
     pub async fn external(&self, named: &[Named]) -> Result<BTreeMap<String, External>, Error> {
         match self.location {
             Location::Registry(_) => self.open_others(named).await,
@@ -323,7 +331,7 @@ impl Connection {
 /// Other registries whose images a release names.
 #[derive(Debug)]
 pub struct OtherRegistries {
-    /// Credentials by `HOST/PATH`.
+    /// Credentials by the `HOST/PATH` of the repository.
     credentials: BTreeMap<String, Credentials>,
     options: Options,
 }
@@ -348,7 +356,7 @@ fn check_tls(request: &StoreRequest, registry: &Prefix, context: &Context) -> Re
     }
     if request.insecure {
         context.warn(&format!(
-            "the certificate of {} is not verified: whoever answers there, and everyone in between, can read the credentials",
+            "the certificate of {} is not verified: the connection may be intercepted, and the credentials read",
             registry.host()
         ));
     }

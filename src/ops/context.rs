@@ -1,4 +1,4 @@
-//! What every operation gets beside its request.
+//! The surroundings of an operation: variables, programs, clock and progress.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct Context {
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
 
-/// Hears nothing.
+/// A sink that drops every event.
 struct Silence;
 
 impl Progress for Silence {
@@ -27,23 +27,23 @@ impl Progress for Silence {
 }
 
 impl Context {
-    /// Creates a context without variables, without programs, and without anybody who hears of progress.
+    /// Creates a context without variables and programs, which drops all notes and progress.
     pub fn silent(clock: impl Clock + 'static) -> Self {
         let (environment, programs) = (Environment::default(), Arc::new(NoPrograms));
         Self { environment, programs, clock: Arc::new(clock), progress: Arc::new(Silence) }
     }
 
-    /// Reports something that is good to know.
+    /// Reports a note, which needs no action.
     pub(crate) fn note(&self, text: &str) {
         self.progress.event(&Event::Note { text });
     }
 
-    /// Reports something that people should look into.
+    /// Reports a warning, which a person should check.
     pub(crate) fn warn(&self, text: &str) {
         self.progress.event(&Event::Warning { text });
     }
 
-    /// Returns what the registry client calls when it waits.
+    /// Returns the callback by which the registry client reports its waits.
     pub(crate) fn notice(&self) -> Notice {
         let context = self.clone();
         Arc::new(move |text| context.warn(text))

@@ -7,6 +7,7 @@ use super::resolve::{is_channel, recorded_channel};
 use super::transfer::{Ready, Target, Transfer, TransferExtent, size};
 use super::{Connection, Context, Error};
 use crate::config::Config;
+use crate::oci::archive::Existing;
 use crate::oci::{Digest, Pinned, Selector, Tag};
 use crate::plan::copy::{Cost, Left, cost};
 use crate::plan::{self, Approval, ArtifactReport, Moving, Observed, ObservedChannel, Plan, artifact_reports};
@@ -15,36 +16,38 @@ use crate::release::MoveKind;
 /// Version of the report's JSON, `docs/schemas/copy.json`.
 const SCHEMA: &str = "alga.release.copy/v1";
 
-/// What is copied, and which channel is to serve it.
+/// A release to copy, and the channel that is to serve the copy.
 #[derive(Clone, Debug)]
 pub struct CopyRequest {
     /// Channel, version or digest of the release.
     pub reference: String,
     /// Channel of the target that is to serve the release.
     pub channel: Option<String>,
-    /// What the copy is bound to, and who moves the channel.
+    /// Conditions of the copy, and the person and the reason for the record of the channel.
     pub terms: MoveTerms,
-    /// What is copied, and under which names.
+    /// Parts of the release that are copied, and their names in the target.
     pub extent: TransferExtent,
-    /// Whether nothing is to be written; a file says nothing of that by itself.
+    /// Whether nothing is written. An archive is not opened before it is written, so the target does not tell.
     pub dry_run: bool,
+    /// Whether an archive that exists and holds something else is replaced.
+    pub force: bool,
 }
 
 /// A copy, for people and programs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CopyReport {
-    /// [`SCHEMA`].
+    /// Version of this JSON, [`SCHEMA`].
     pub schema: &'static str,
-    /// Whether nothing was written on purpose.
+    /// Whether this is the report of a dry run.
     pub dry_run: bool,
-    /// Whether there is, or was, anything to write.
+    /// Whether the copy wrote anything, or a dry run would.
     pub has_changes: bool,
-    /// The store that was read.
+    /// Store that the release was read from.
     pub from: String,
-    /// The store that was written.
+    /// Store that the release is copied to.
     pub store: String,
-    /// Name under which the copy is read.
+    /// Prefix under which the copy is read.
     pub prefix: String,
     /// Version of the release.
     pub version: String,
@@ -56,7 +59,7 @@ pub struct CopyReport {
     pub rewritten: bool,
     /// Digest of the plan, which `--if-plan` takes.
     pub plan_digest: Digest,
-    /// What the digest of the plan covers.
+    /// Content of the plan digest: everything that will be true afterwards.
     pub approval: Approval,
     /// The writes, in order.
     pub plan: Plan,
@@ -64,9 +67,9 @@ pub struct CopyReport {
     pub artifacts: Vec<ArtifactReport>,
     /// Count of signatures and other manifests that refer to those, and that the target lacked.
     pub attached: usize,
-    /// What the release names and the copy leaves.
+    /// Artifacts that the release names and the copy leaves out.
     pub left: Vec<Left>,
-    /// In a dry run: what would be sent.
+    /// Bytes and requests that the copy would need; only in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
     /// The channel that serves the copy, when one was asked for.
@@ -74,7 +77,7 @@ pub struct CopyReport {
     pub channel: Option<CopyChannel>,
     /// Images that a rewritten release still pulls from elsewhere.
     pub elsewhere: Vec<String>,
-    /// What people should know.
+    /// Warnings for people, a line each.
     pub warnings: Vec<String>,
 }
 
@@ -150,9 +153,15 @@ impl Copying<'_> {
         let (request, context, moving) = (self.request, self.transfer.context, self.moving.as_ref());
         let mut planned = match self.transfer.target {
             Target::Store(target) => planned(target, &ready.desired, observed, moving).await?,
-            // A file is written as a whole.
-            Target::Archive(_) => {
-                let observed = Observed::nothing(&ready.desired);
+            // An archive is written as a whole, so nothing in it is observed.
+            Target::Archive(path) => {
+                let observed = match Transfer::existing_archive(&ready, path)? {
+                    Existing::Same => Observed::everything(&ready.desired),
+                    Existing::Other if !request.force => {
+                        return Err(Error::ArchiveExists { store: self.transfer.target.location().to_string() });
+                    }
+                    Existing::Nothing | Existing::Other => Observed::nothing(&ready.desired),
+                };
                 Planned { plan: plan::plan(&ready.desired, &observed, None)?, observed }
             }
         };
@@ -168,7 +177,7 @@ impl Copying<'_> {
                 carrying.carry_out(&mut planned, None).await?
             }
             Target::Archive(path) => {
-                if !request.dry_run {
+                if !request.dry_run && !planned.plan.is_empty() {
                     self.transfer.write_archive(&ready, path).await?;
                 }
                 None
@@ -180,6 +189,7 @@ impl Copying<'_> {
     async fn cost(&self, ready: &Ready, Planned { plan, observed }: &Planned) -> Result<Cost, Error> {
         match self.transfer.target {
             Target::Store(target) => Ok(cost(target.read(), plan, &ready.desired, observed).await?),
+            Target::Archive(_) if plan.is_empty() => Ok(Cost::default()),
             Target::Archive(_) => Ok(Cost { bytes: size(&ready.desired), ..Cost::default() }),
         }
     }

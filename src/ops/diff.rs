@@ -94,7 +94,8 @@ impl Loaded {
         let from = match side.origin {
             DiffOrigin::Release(selector) => LoadedFrom::Stored(selector),
             DiffOrigin::Tree(request) => {
-                let publication = Box::pin(pack(*request, config, connection, context)).await?;
+                let (publication, unpinned) = Box::pin(pack(*request, config, connection, context)).await?;
+                Error::unless_empty(unpinned.into_iter().map(Error::Image).collect())?;
                 publication.warnings.iter().for_each(|warning| context.warn(warning));
                 LoadedFrom::Packed(Box::new(publication))
             }

@@ -14,7 +14,7 @@ use crate::plan::{self, copy::CopyError};
 use crate::source::git::Change;
 use crate::{credentials, image, release, source};
 
-/// What an [`Error`] means for the caller.
+/// Meaning of an [`Error`] for the caller, who derives the exit code from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The request or the configuration is wrong.
@@ -32,7 +32,7 @@ pub enum Kind {
 /// An operation that failed or was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A store failed.
+    /// A request to a store failed.
     #[error(transparent)]
     Store(#[from] oci::Error),
     /// A name or reference is invalid.
@@ -44,12 +44,12 @@ pub enum Error {
     /// The source tree cannot be packed: Helm, kustomize or Flux would refuse it.
     #[error("{cause}")]
     Unpackable {
-        /// What packing failed at.
+        /// Error that packing ended with.
         cause: source::Error,
         /// Everything else that is wrong with the tree.
         others: Box<Report>,
     },
-    /// What would be published or promoted cannot be installed.
+    /// The release that would be published or promoted cannot be installed.
     #[error("{} cannot be installed: {}", .0.subject, .0.summary())]
     Lint(Box<Report>),
     /// A program that must be asked does not answer.
@@ -119,21 +119,27 @@ pub enum Error {
         reason: String,
     },
     /// A file has no channels.
-    #[error("{store} has no channels")]
+    #[error("cannot move a channel in {store}: an archive has no channels")]
     NoChannels {
-        /// The store.
+        /// Location of the store.
+        store: String,
+    },
+    /// A copy would replace a file.
+    #[error("{store} exists and holds something else")]
+    ArchiveExists {
+        /// Location of the archive.
         store: String,
     },
     /// A copy from a store to itself.
-    #[error("cannot copy to {store}: the release is read from there")]
+    #[error("cannot copy to {store}: it is the store that the release is read from")]
     SameStore {
-        /// The store.
+        /// Location of the store.
         store: String,
     },
     /// A target without a prefix of its own.
     #[error("--rewrite-prefix: {store} has no prefix of its own")]
     NoPrefix {
-        /// The store.
+        /// Location of the store.
         store: String,
     },
     /// A channel would serve a release that names another registry.
@@ -145,29 +151,39 @@ pub enum Error {
         prefix: String,
     },
     /// The bundle of a release cannot be rewritten.
-    #[error("the bundle cannot be rewritten: {reason}")]
+    #[error("cannot rewrite the bundle: {reason}")]
     BrokenBundle {
-        /// What is wrong with the bundle.
+        /// Fault of the bundle.
         reason: String,
     },
     /// A channel serves nothing yet.
-    #[error("{channel} serves nothing yet: there is no release to roll it back from")]
+    #[error("{channel} serves nothing yet, so it cannot be rolled back")]
     NothingToRollBack {
-        /// The channel.
+        /// Name of the channel.
         channel: Tag,
     },
     /// A roll-back names a channel in the place of a release.
-    #[error("--to {to}: that is a channel, and a roll-back goes to a release")]
+    #[error("--to {to}: expected a version or a digest, found the name of a channel")]
     RollbackToChannel {
         /// The channel that is rolled back.
         channel: Tag,
         /// The channel that was named.
         to: String,
     },
+    /// A roll-back to the previous release follows another roll-back, so that it would go forward.
+    #[error("{channel} was rolled back from {from} to {to}: `--to previous` would move {channel} forward to {from}")]
+    RolledBack {
+        /// Name of the channel.
+        channel: Tag,
+        /// Version that the channel served before it was rolled back.
+        from: String,
+        /// Version that the channel serves.
+        to: String,
+    },
     /// The history of a channel knows no release before the present one.
-    #[error("{channel} has no previous release that is known: {end}")]
+    #[error("cannot find a previous release of {channel}: {end}")]
     NoPrevious {
-        /// The channel.
+        /// Name of the channel.
         channel: Tag,
         /// Where the history ends, and why.
         end: release::End,
@@ -178,9 +194,9 @@ pub enum Error {
     /// A version looks like a channel.
     #[error("--version {version}: a version cannot be named like the channel `{channel}` or its keep-alive tags")]
     VersionLikeChannel {
-        /// The version.
+        /// Version that was given.
         version: Tag,
-        /// The channel.
+        /// Name of the channel.
         channel: Tag,
     },
     /// A release cannot be copied.
@@ -206,7 +222,7 @@ pub enum Error {
         word: String,
         /// The channel with the most similar name.
         near: Option<String>,
-        /// The configured channels.
+        /// Channels of the configuration.
         known: Vec<Tag>,
     },
     /// The store has neither a channel nor a version of this name, but one with a similar name.
@@ -226,7 +242,7 @@ pub enum Error {
         channel: String,
         /// Where it was looked for.
         location: String,
-        /// The store's answer.
+        /// Answer of the store.
         source: oci::Error,
     },
     /// The store has no such version or digest.
@@ -234,11 +250,13 @@ pub enum Error {
     NoSuchRelease {
         /// The most similar version.
         near: Option<String>,
-        /// The store's answer.
+        /// Answer of the store.
         source: oci::Error,
     },
     /// The prefix of a release cannot be derived from the release.
-    #[error("the release's bundle is {bundle}, which does not end with `{expected}`")]
+    #[error(
+        "cannot derive the prefix of the release: its bundle is {bundle}, expected a name that ends with `{expected}`"
+    )]
     UnknownPrefix {
         /// Repository of the release's bundle.
         bundle: String,
@@ -248,27 +266,27 @@ pub enum Error {
     /// A registry cannot be read offline.
     #[error("cannot read {store} offline: it is a registry")]
     Offline {
-        /// The store.
+        /// Location of the store.
         store: String,
     },
     /// A store of this kind is not written to.
     #[error("cannot write to {store}: an archive is written as a whole")]
     NotWritable {
-        /// The store.
+        /// Location of the store.
         store: String,
     },
     /// No channel of the configuration serves anything, so that nothing is known to be in use.
-    #[error("no channel serves anything in {store}: nothing can be said about what is in use")]
+    #[error("no channel serves anything in {store}, so it is not known which tags are in use")]
     NothingInUse {
-        /// The store.
+        /// Location of the store.
         store: String,
     },
     /// A history does not tell what a channel served at a time.
     #[error("cannot tell what {channel} served at {time}: {end}")]
     UnknownAt {
-        /// The channel.
+        /// Name of the channel.
         channel: Tag,
-        /// The time.
+        /// Time that was asked for.
         time: Timestamp,
         /// Why the history ends before that time.
         end: release::End,
@@ -276,7 +294,7 @@ pub enum Error {
     /// A release cannot be published, by the worst finding about its repositories.
     #[error("{count} of {all} repositories {}", verdict.phrase())]
     Unfit {
-        /// The worst finding.
+        /// Worst finding of all repositories.
         verdict: Verdict,
         /// Number of repositories with this finding.
         count: usize,
@@ -294,10 +312,10 @@ pub enum Error {
     SourceUrl {
         /// The URL that was given.
         url: String,
-        /// What is wrong with the URL.
+        /// Fault of the URL.
         reason: &'static str,
     },
-    /// `SOURCE_DATE_EPOCH` is invalid.
+    /// The value of `SOURCE_DATE_EPOCH` is invalid.
     #[error("invalid SOURCE_DATE_EPOCH `{}`: expected seconds since 1970", value.escape_debug())]
     SourceDateEpoch {
         /// The value of the variable.
@@ -321,31 +339,35 @@ pub enum Error {
     /// A name was not found in the store, but there is a directory of this name.
     #[error("{cause}")]
     NotADirectory {
-        /// The name.
+        /// Name that was given.
         reference: String,
         /// Why the name was not found.
         cause: Box<Error>,
     },
     /// Temporary files cannot be written.
-    #[error("failed writing temporary files in {}", path.display())]
+    #[error("failed to write temporary files in {}", path.display())]
     Scratch {
-        /// Directory or file.
+        /// Path of the directory or file.
         path: PathBuf,
-        /// Why.
+        /// Error of the file system.
         source: std::io::Error,
     },
+    /// Several things keep a release from being published.
+    #[error("{} problems keep the release from being published", .0.len())]
+    Several(Vec<Error>),
     /// A dry run was refused after what would change was known.
     #[error("{cause}")]
     Refused {
         /// Why it was refused.
         cause: Box<Error>,
-        /// What would have changed otherwise.
+        /// Changes that the dry run would have shown.
         diff: Box<Diff>,
     },
 }
 
 impl Error {
     /// Returns what the error means for the caller.
+    #[expect(clippy::too_many_lines, reason = "a match without a wildcard: a new error must be given its kind here")]
     pub fn kind(&self) -> Kind {
         match self {
             Self::Store(error)
@@ -362,6 +384,9 @@ impl Error {
             Self::Execute(error) => of_execution(error),
             Self::Refused { cause, .. } | Self::NotADirectory { cause, .. } => cause.kind(),
             Self::Unfit { verdict, .. } => verdict.kind(),
+            Self::Several(all) => {
+                all.iter().map(Self::kind).find(|kind| *kind != Kind::Refused).unwrap_or(Kind::Refused)
+            }
             Self::Credentials(credentials::Error::Helper { .. }) => Kind::Denied,
             Self::Resolve(_) | Self::Release(_) | Self::Scratch { .. } => Kind::Failed,
             Self::Unpackable { .. }
@@ -374,6 +399,8 @@ impl Error {
             | Self::ForeignPrefix { .. }
             | Self::Incomplete { .. }
             | Self::NoPrevious { .. }
+            | Self::RolledBack { .. }
+            | Self::ArchiveExists { .. }
             | Self::NotServed { .. }
             | Self::NothingToRollBack { .. }
             | Self::NothingInUse { .. }
@@ -417,7 +444,7 @@ impl Error {
 const NAMED_CHANGES: usize = 20;
 
 fn not_committed(changes: &BTreeMap<String, Change>) -> String {
-    let mut text = format!("{} of the files that would be published are not as committed:", changes.len());
+    let mut text = format!("{} of the files that would be published differ from the commit:", changes.len());
     for (path, change) in changes.iter().take(NAMED_CHANGES) {
         let change = match change {
             Change::Modified => "modified",

@@ -1,7 +1,7 @@
-//! What is particular to GitHub's registry.
+//! The pages of GitHub's registry that hints link to.
 
-/// Returns the page on which the visibility and the writers of a package are set; `None` for packages elsewhere. `name` is
-/// `HOST/OWNER/PACKAGE`.
+/// Returns the page on which the visibility and the writers of a package are set; `None` for packages of other registries. The form
+/// of `name` is `HOST/OWNER/PACKAGE`.
 ///
 /// <https://docs.github.com/packages/learn-github-packages/configuring-a-packages-access-control-and-visibility>
 pub fn package_settings(name: &str) -> Option<String> {

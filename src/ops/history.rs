@@ -15,13 +15,13 @@ use crate::text::{clean, shown};
 const SCHEMA: &str = "alga.release.history/v1";
 /// Number of moves that are read unless the request says otherwise.
 const MOVES: u16 = 20;
-/// The same when a time is looked for.
+/// Number of moves that are read to find the one at a given time.
 const MOVES_TO_TIME: u16 = 1000;
 
 /// The part of a channel's history that is read.
 #[derive(Clone, Debug)]
 pub struct HistoryRequest {
-    /// The channel.
+    /// Name of the channel.
     pub channel: Tag,
     /// Largest number of moves that are read; `None` for 20, or for 1000 with [`Self::to_time`].
     pub moves: Option<u16>,
@@ -29,7 +29,7 @@ pub struct HistoryRequest {
     pub to_time: Option<Timestamp>,
 }
 
-/// What a channel has served.
+/// The moves of a channel, for people and programs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryReport {
@@ -37,9 +37,9 @@ pub struct HistoryReport {
     pub schema: &'static str,
     /// Store that was read.
     pub store: String,
-    /// The channel.
+    /// Name of the channel.
     pub channel: Tag,
-    /// What the channel served at the requested time.
+    /// Release that the channel served at the requested time.
     pub at: Option<ServedAt>,
     /// The moves, newest first.
     pub moves: Vec<HistoryMove>,
@@ -49,7 +49,7 @@ pub struct HistoryReport {
     pub apart: Vec<HistoryApart>,
 }
 
-/// What a channel served at a time.
+/// The release that a channel served at a given time.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServedAt {
     /// The time, RFC 3339.
@@ -89,7 +89,7 @@ pub struct HistoryMove {
 pub struct HistoryEnd {
     /// Why it ends, as a word for programs.
     pub why: &'static str,
-    /// The same as a sentence.
+    /// Reason of the end as a sentence for people.
     pub text: String,
 }
 

@@ -12,7 +12,7 @@ use crate::plan::{self, Executor, Outcome};
 
 /// Version of the report's JSON, `docs/schemas/image.json`.
 const SCHEMA: &str = "alga.release.image/v1";
-/// How many digits of a revision make a tag.
+/// Number of digits of a revision that make a tag.
 const SHORT_REVISION: usize = 8;
 
 /// Which image is pushed, and where.
@@ -22,7 +22,7 @@ pub struct ImageRequest {
     pub input: Input,
     /// Platform that the image must be for.
     pub platform: Platform,
-    /// What becomes of layers that are not compressed.
+    /// Treatment of layers that are not compressed.
     pub layers: Layers,
     /// Tag of the image; `None` for the archive's own tag, else the first digits of the revision.
     pub tag: Option<Tag>,
@@ -30,38 +30,38 @@ pub struct ImageRequest {
     pub repository: Repository,
 }
 
-/// What became of an image, for people and programs.
+/// Result of pushing an image, for people and programs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageReport {
     schema: &'static str,
-    /// Whether nothing was written on purpose.
+    /// Whether this is the report of a dry run.
     pub dry_run: bool,
-    /// Whether there is, or was, anything to write.
+    /// Whether the image was pushed, or a dry run would push it.
     pub has_changes: bool,
-    /// The store.
+    /// Store that the image is pushed to.
     pub store: String,
-    /// Reference by digest.
+    /// Reference of the image by its digest.
     pub reference: Pinned,
     /// Repository below the store's prefix.
     pub repository: Repository,
-    /// The tag.
+    /// Tag of the image.
     pub tag: Tag,
     /// Digest of the image.
     pub digest: Digest,
-    /// Count of all its bytes.
+    /// Size of all manifests and blobs of the image, in bytes.
     pub size: u64,
     /// Platforms that the image is for.
     pub platforms: Vec<String>,
     /// Revision of the source that the image was built from, as the image says it.
     pub revision: Option<String>,
-    /// What became of the image.
+    /// Whether the image was pushed, would be pushed, or was there already.
     pub outcome: Outcome,
-    /// What people should know.
+    /// Warnings for people, a line each.
     pub warnings: Vec<String>,
 }
 
-/// Pushes an image. A store that was opened for reading makes a dry run of it.
+/// Pushes an image. With a store that was opened for reading, this is a dry run.
 ///
 /// # Errors
 /// When the archive is damaged, the tag holds another image, or the store fails.
@@ -102,14 +102,14 @@ pub async fn push_image(request: ImageRequest, target: &Connection, context: &Co
     })
 }
 
-/// The archive's own tag, unless it is one that moves; else the first digits of the revision.
+/// Returns the archive's own tag unless that is `latest`, which moves; otherwise the first digits of the revision.
 fn own_tag(image: &Image) -> Result<Tag, Error> {
     let mut tags = image.names.iter().filter_map(|name| tag_in(name));
     let revision = || image.revision.as_deref()?.get(..SHORT_REVISION)?.parse().ok();
     tags.find(|tag| tag.as_str() != "latest").or_else(revision).ok_or(Error::NoImageTag)
 }
 
-/// The tag of `HOST/PATH:TAG`, of `PATH:TAG` as docker writes it, or all of it.
+/// Returns the tag of `HOST/PATH:TAG`, of `PATH:TAG` as docker writes it, or the whole name if it is a tag alone.
 fn tag_in(name: &str) -> Option<Tag> {
     let name = name.split_once('@').map_or(name, |(name, _)| name);
     let last = name.rsplit('/').next()?;

@@ -28,7 +28,7 @@ pub struct InUseRequest {
     pub prune_plan: bool,
 }
 
-/// What the channels need.
+/// Tags and digests that the channels need.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InUseReport {
@@ -40,7 +40,7 @@ pub struct InUseReport {
     pub moves: u16,
     /// Whether the list is complete. Otherwise nothing may be removed by it.
     pub complete: bool,
-    /// What could not be found out.
+    /// Reasons why the list is incomplete.
     pub problems: Vec<String>,
     /// Tags and digests to keep, sorted.
     pub keep: Vec<Keep>,
@@ -68,7 +68,7 @@ pub struct Keep {
 pub struct Prune {
     /// `HOST/PATH`, or the repository's name in a store on a disk.
     pub repository: String,
-    /// The tag.
+    /// Keep-alive tag that may be deleted.
     pub tag: Tag,
     /// Digest of the channel manifest that the tag names.
     pub digest: Digest,
@@ -131,7 +131,7 @@ pub async fn in_use(request: &InUseRequest, config: &Config, connection: &Connec
 struct List<'a> {
     connection: &'a Connection,
     config: &'a Config,
-    /// By their lines.
+    /// Entries by the line that names them.
     keep: BTreeMap<String, Keep>,
     problems: Vec<String>,
 }
@@ -222,7 +222,7 @@ impl List<'_> {
 
 fn unreadable(channel: &Tag, one: &Move) -> String {
     let number = one.sequence().map_or_else(|| "without a record".to_owned(), |sequence| sequence.to_string());
-    format!("what move {number} of {channel} served cannot be read: {}", one.manifest)
+    format!("cannot read the release that move {number} of {channel} served: {}", one.manifest)
 }
 
 impl InUseReport {

@@ -1,4 +1,4 @@
-//! Asks helm and kubectl what they make of a release, for the checks of its contents.
+//! Runs helm and kubectl on a release, for the checks of its contents.
 
 use serde::Deserialize;
 
@@ -7,20 +7,20 @@ use super::{Context, Error};
 use crate::diff::rendered::Contents;
 use crate::lint::{Answer, Judge};
 
-/// Whether helm and kubectl are asked.
+/// Whether helm and kubectl are run on a release.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Render {
-    /// They are not, so that the verdict is the same on every machine.
+    /// Runs neither, so that the verdict is the same on every machine.
     #[default]
     Off,
-    /// Those that are on the path are.
+    /// Runs those that are on the `PATH`.
     Auto,
-    /// Both are; it is an error when one is missing.
+    /// Runs both, and fails when one is missing.
     Require,
 }
 
-/// What the programs said.
+/// Answers of the programs about the objects of a release.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     pub answers: Vec<Answer>,
@@ -28,7 +28,7 @@ pub(super) struct Judged {
 }
 
 impl Render {
-    /// Asks the programs. Callers do not come here with [`Render::Off`].
+    /// Runs the programs. Callers handle [`Render::Off`] themselves.
     ///
     /// # Errors
     /// When a program that must be asked is missing, or no temporary files can be written.

@@ -13,39 +13,39 @@ use crate::image::PinnedImages;
 use crate::lint::{self, ChartFiles, Contents, Report, Run, Settings, Severity, Written};
 use crate::oci::{Prefix, Selector, Tag};
 use crate::overlay;
-use crate::plan::{self, ObservedChannel, Packed, Request, Revision};
+use crate::plan::{self, GivenTags, ObservedChannel, Packed, Request, Revision};
 use crate::release::Release;
 use crate::source::{self, Tree};
 
 /// Largest configuration file that is read, in bytes.
 const CONFIGURATION_LIMIT: u64 = 1 << 20;
 
-/// What is checked.
+/// The tree or release that is checked, and how.
 #[derive(Clone, Debug)]
 pub struct LintRequest {
-    /// Where it comes from.
+    /// Tree or release that is checked.
     pub origin: LintOrigin,
     /// Channel, version or digest that the appliances run: what an upgrade from there would break is found too.
     pub against: Option<String>,
-    /// What findings become.
+    /// Severity of each rule, and the rules that are allowed.
     pub settings: Settings,
-    /// Whether helm and kubectl are asked.
+    /// Whether helm and kubectl are run on the contents.
     pub render: Render,
     /// Whether the report says how long each topic took.
     pub timings: bool,
 }
 
-/// Where what is checked comes from.
+/// Origin of the contents that are checked.
 #[derive(Clone, Debug)]
 pub enum LintOrigin {
-    /// A source tree.
+    /// A source tree on disk.
     Tree {
         /// Root of the tree.
         source: PathBuf,
         /// Version as which the tree would be published; image tags are read from its file.
         version: Option<Tag>,
-        /// Tags of application images by their keys. They take precedence over those in the tree.
-        images: BTreeMap<String, String>,
+        /// Tags of application images that were given by hand. They take precedence over those in the tree.
+        images: GivenTags,
     },
     /// Channel, version or digest of a release in the store.
     Release(String),
@@ -54,7 +54,7 @@ pub enum LintOrigin {
 impl LintRequest {
     /// Requests the checks of a source tree as it is.
     pub fn tree(source: impl Into<PathBuf>, settings: Settings) -> Self {
-        let origin = LintOrigin::Tree { source: source.into(), version: None, images: BTreeMap::new() };
+        let origin = LintOrigin::Tree { source: source.into(), version: None, images: GivenTags::default() };
         Self { origin, against: None, settings, render: Render::Off, timings: false }
     }
 }
@@ -91,21 +91,21 @@ pub async fn lint(
     }
 }
 
-/// How checks run.
+/// Settings and surroundings of the checks.
 #[derive(Clone, Copy)]
 pub(super) struct How<'a> {
-    /// What findings become.
+    /// Severity of each rule, and the rules that are allowed.
     pub settings: &'a Settings,
-    /// Whether helm and kubectl are asked.
+    /// Whether helm and kubectl are run on the contents.
     pub render: Render,
     /// Whether the report says how long each topic took.
     pub timings: bool,
-    /// Programs and time.
+    /// Programs, clock and progress.
     pub context: &'a Context,
 }
 
 impl How<'_> {
-    /// Asks helm and kubectl, where that is wanted.
+    /// Runs helm and kubectl on a release, unless [`Render::Off`] is set.
     ///
     /// # Errors
     /// When a program that must be asked is missing, or a store fails.
@@ -133,7 +133,7 @@ impl How<'_> {
 pub(super) struct Linted<'a> {
     pub tree: &'a Tree,
     pub config: &'a Config,
-    /// What the report calls the tree.
+    /// Name of the tree in the report.
     pub subject: &'a str,
     pub how: How<'a>,
 }
@@ -142,7 +142,7 @@ impl Linted<'_> {
     async fn report(
         &self,
         version: Option<&Tag>,
-        images: &BTreeMap<String, String>,
+        images: &GivenTags,
         against: Option<&Stored>,
     ) -> Result<Report, Error> {
         let config = self.config;
@@ -156,7 +156,11 @@ impl Linted<'_> {
             images: images.clone(),
         };
         let tags = match version {
-            Some(_) => plan::image_tags(self.tree, &request)?.into_iter().map(|(key, (_, tag))| (key, tag)).collect(),
+            Some(_) => {
+                let found = plan::image_tags(self.tree, &request)?;
+                found.warnings.iter().for_each(|warning| self.how.context.warn(warning));
+                found.tags()
+            }
             None => config.images.keys().map(|key| (key.clone(), unversioned.clone())).collect(),
         };
         match plan::pack(self.tree, &request, &tags) {
@@ -170,7 +174,7 @@ impl Linted<'_> {
         }
     }
 
-    /// Asks helm and kubectl about what was packed, where that is wanted.
+    /// Runs helm and kubectl on a packed tree, unless [`Render::Off`] is set.
     ///
     /// # Errors
     /// When a program that must be asked is missing.
@@ -189,7 +193,7 @@ impl Linted<'_> {
         self.how.judge(&Side::of(&desired, self.config, self.subject)?).await
     }
 
-    /// Checks what was packed.
+    /// Checks a tree that was packed.
     pub(super) fn packed(
         &self,
         packed: &Packed,
@@ -205,7 +209,7 @@ impl Linted<'_> {
         self.how.run(Run { against: old.as_ref(), ..run }, judged)
     }
 
-    /// Checks what can be read of a tree that cannot be packed, and adds the reasons that are known.
+    /// Checks the readable files of a tree that cannot be packed, and adds the errors that are known.
     pub(super) fn unpacked(&self, mut errors: Vec<source::Error>) -> Report {
         let config = self.config;
         let (files, broken) = plan::overlay_files(self.tree, config).unwrap_or_default();
@@ -235,7 +239,7 @@ impl Linted<'_> {
     }
 }
 
-/// Adds what the checks found to a comparison.
+/// Adds the findings of the checks to a comparison.
 pub(super) fn add_risks(diff: &mut Diff, report: &Report) {
     let findings = report.findings.iter().zip(lint::render::lines(report)).filter_map(|(finding, line)| {
         let level = match finding.severity {
@@ -253,7 +257,7 @@ fn configuration(tree: &Tree) -> Option<String> {
     String::from_utf8(tree.peek(FILE_NAME, CONFIGURATION_LIMIT).ok()?).ok()
 }
 
-/// A release of a store, read as far as rules look at it.
+/// A release of a store, with the contents that rules read.
 #[derive(Debug)]
 pub(super) struct Stored {
     release: Release,
@@ -272,7 +276,7 @@ impl Stored {
         Ok((side, stored))
     }
 
-    /// Reads what a channel serves.
+    /// Reads the release that a channel serves.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -286,7 +290,8 @@ impl Stored {
         Ok(Some(Self::read(&Opened::in_store(store, config, release), |_| true).await?))
     }
 
-    /// Reads the bundle, and the charts whose names `wanted` takes. What is absent or broken is left out: verifying names it.
+    /// Reads the bundle, and the charts whose names `wanted` accepts. Absent and broken artifacts are left out, because `verify` reports
+    /// them.
     ///
     /// # Errors
     /// When the store cannot be reached.

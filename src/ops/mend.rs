@@ -1,4 +1,4 @@
-//! Mends in a source tree what can be mended mechanically: whole lines, so that nothing else of a file changes.
+//! Applies the mechanical fixes of findings to a source tree: whole lines, so that nothing else of a file changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +9,14 @@ use crate::lint::{Fix, Report};
 use crate::source::{self, Place};
 use crate::text::{clean, shown};
 
-/// Replaces the lines of a source tree that findings offer to replace, unless it is a dry run. Returns the lines before and after, for
-/// people.
+/// Replaces the lines of a source tree for which findings offer a fix, unless it is a dry run. Returns the lines before and after, as
+/// text for people.
 ///
 /// # Errors
 /// When it is not a source tree; when a file cannot be written: files before it are mended then.
 pub fn mend(report: &Report, tree: &Path, dry_run: bool) -> Result<String, Error> {
     if !tree.is_dir() {
-        let reason = "--fix changes the files of a source tree, and this is none";
+        let reason = "`--fix` changes the files of a source tree: expected a directory";
         return Err(source::Error::usage(Place::file(report.subject.clone()), reason).into());
     }
     let mut files: BTreeMap<&str, BTreeMap<usize, &Fix>> = BTreeMap::new();

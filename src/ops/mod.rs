@@ -2,13 +2,13 @@
 //!
 //! Each operation takes a plain request, the configuration, an open [`Connection`] for each store, and a [`Context`]. It returns a
 //! finished report, which serializes to the JSON that `docs/schemas` describes and has its text for people. No operation reads
-//! arguments, environment, clock or terminal by itself: those come in by the [`Context`].
+//! arguments, environment, clock or terminal: the [`Context`] provides them.
 //!
 //! ```
 //! use alga_release::config::Config;
 //! use alga_release::ops::{self, Access, Connection, Context, PackRequest, PromoteRequest, PublishRequest, StoreRequest};
 //!
-//! /// A clock that stands still, so that a test can know when a channel moved.
+//! /// A clock with a fixed time, so that a test can know when a channel moved.
 //! #[derive(Debug)]
 //! struct Noon;
 //!
@@ -72,13 +72,14 @@ mod publish;
 mod rendered;
 mod resolve;
 mod rollback;
+mod several;
 mod show;
 mod text;
 mod transfer;
 mod verify;
 
 pub use carry_out::{MoveTerms, approved};
-pub use connection::{Access, Connection, OtherRegistries, RETRY_FOR, StoreRequest};
+pub use connection::{Access, Connection, OtherRegistries, StoreRequest};
 pub use context::Context;
 pub use copy::{CopyChannel, CopyReport, CopyRequest, copy};
 pub use diff::{DiffOrigin, DiffRequest, DiffSide, diff};

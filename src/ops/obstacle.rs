@@ -1,38 +1,38 @@
-//! What to do about a write that a registry does not take: the same for a publication that meets it and for `doctor`, which looks for it.
+//! Hints for writes that a registry refuses: a publication and `doctor` give the same ones.
 
 use crate::oci::{self, Kind, Obstacle};
 
-/// Returns what to change before the write is tried again; nothing for any other error.
+/// Returns the change after which the write can be repeated; `None` for an error that is not such a refusal.
 pub fn way_out(error: &oci::Error) -> Option<String> {
     let Kind::Blocked(obstacle) = error.kind() else { return None };
     let text = match obstacle {
         Obstacle::ImmutableTag => {
-            "let the registry move the tags of channels: exclude `stable`, `nightly` and every other channel from its rule for immutable tags. \
-             Artifactory and Nexus name it the permission, or the policy, to overwrite"
+            "allow the registry to move the tags of channels: exclude `stable`, `nightly` and every other channel from its rule for immutable tags \
+             (in Artifactory and Nexus, the permission or policy to overwrite)"
         }
         Obstacle::NoRepository => return Some(create(error.repository())),
-        Obstacle::Quota => "free space in the registry, or have its quota raised",
+        Obstacle::Quota => "free space in the registry, or raise its quota",
         Obstacle::KeepsOtherBytes => {
-            "remove what the registry keeps under this digest from its storage, or have it collected there, and run the same command again"
+            "delete the blob of this digest from the storage of the registry, or run its garbage collection, and run the same command again"
         }
         Obstacle::Size => {
-            "raise the largest request that the registry, or the proxy in front of it, takes (nginx: `client_max_body_size`)"
+            "raise the limit for the size of a request in the registry, or in the proxy in front of it (nginx: `client_max_body_size`)"
         }
         Obstacle::Content => {
-            "change what the registry finds fault with, or publish to a registry that takes OCI artifacts of any media type"
+            "change the part that the registry refuses, or publish to a registry that accepts OCI artifacts of any media type"
         }
     };
     Some(text.to_owned())
 }
 
-/// Returns how to make a repository, `HOST/PATH`.
+/// Returns the hint that tells how to create the repository `HOST/PATH`.
 fn create(name: &str) -> String {
     let (host, path) = name.split_once('/').unwrap_or((name, name));
-    let others = "`alga-release doctor` names every repository that is missing";
+    let others = "`alga-release doctor` lists every missing repository";
     if host.contains(".dkr.ecr") {
         return format!("create it first: `aws ecr create-repository --repository-name {path}`; {others}");
     }
-    format!("create `{path}` in the registry first, which makes no repository for a push; {others}")
+    format!("create `{path}` in the registry first, because a push to this registry creates no repository; {others}")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::image::archive::{Input, Layers};
 use crate::image::{self, Check, PinnedImages, Platform};
 use crate::lint::{self, Report, Settings};
 use crate::oci::{AnyRepository, Location, Pinned, Prefix, Reference, Repository, Selector, Tag};
-use crate::plan::{self, Desired, DesiredArtifact, Packed, Request, Revision};
+use crate::plan::{self, Desired, DesiredArtifact, GivenTags, ImageTags, Packed, Request, Revision};
 use crate::source::{self, Tree, git};
 
 /// A source tree, and as what it is packed.
@@ -26,26 +26,26 @@ pub struct PackRequest {
     pub version: Tag,
     /// Channel that the release's JSON names.
     pub channel: Tag,
-    /// Tags of application images by their keys. They take precedence over those in the tree.
-    pub images: BTreeMap<String, String>,
-    /// The control-plane image.
+    /// Tags of application images that were given by hand. They take precedence over those in the tree.
+    pub images: GivenTags,
+    /// Origin of the control-plane image.
     pub control_plane: ControlPlane,
     /// Platform that the images must be for.
     pub platform: Platform,
-    /// What happens when an image is absent or for another platform; `None` for [`Check::Require`] in a registry and
+    /// Whether an image may be absent or for another platform; `None` for [`Check::Require`] in a registry and
     /// [`Check::Warn`] on a disk.
     pub image_check: Option<Check>,
     /// State of the source.
     pub revision: RevisionRequest,
     /// Whether files that are not committed may be packed.
     pub allow_dirty: bool,
-    /// What happens when the checks find that it cannot be installed.
+    /// Whether the tree is published although checks failed.
     pub on_errors: OnErrors,
     /// Whether helm and kubectl are asked whether it can be installed.
     pub render: Render,
 }
 
-/// What happens when the checks find that a release cannot be installed.
+/// Whether a release is published although checks found that it cannot be installed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OnErrors {
     /// The release is refused, and no request is sent.
@@ -64,7 +64,7 @@ impl PackRequest {
             source: source.into(),
             version,
             channel,
-            images: BTreeMap::new(),
+            images: GivenTags::default(),
             control_plane: ControlPlane::None,
             platform: "linux/amd64".parse().expect("a platform"),
             image_check: None,
@@ -87,7 +87,7 @@ pub enum ControlPlane {
     Archive(Input),
 }
 
-/// The state of the source. What is `None` is read from git.
+/// The state of the source. Each field that is `None` is read from git.
 #[derive(Clone, Debug, Default)]
 pub struct RevisionRequest {
     /// Full hex id of the commit.
@@ -105,26 +105,30 @@ pub(super) struct Publication {
     pub desired: Desired,
     /// The images of the release.
     pub images: PinnedImages,
-    /// What the checks found.
+    /// Findings of the checks.
     pub lint: Report,
-    /// What people should know, sorted by place.
+    /// Warnings for people, sorted by place.
     pub warnings: Vec<String>,
 }
 
-/// Packs a source tree while the images are looked up in the store and in other registries.
+/// Packs a source tree while the images are looked up in the store and in other registries. Also returns an error for each image that the
+/// release needs and that cannot be pinned: with any of them, the release must not be published.
 ///
 /// # Errors
-/// When the tree or the request is invalid, files are not committed, an image is absent, or a store fails.
+/// When the tree or the request is invalid, files are not committed, or a store fails.
 pub(super) async fn pack(
     request: PackRequest,
     config: &Config,
     connection: &Connection,
     context: &Context,
-) -> Result<Publication, Error> {
-    let inputs = Arc::new(Inputs::new(&request, config, &connection.prefix)?);
-    let images = plan::image_tags(&inputs.tree, &inputs.request())?;
-    let tags: BTreeMap<String, Tag> = images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
-    let tags = Arc::new(tags);
+) -> Result<(Publication, Vec<image::Error>), Error> {
+    let mut inputs = Inputs::new(&request, config, &connection.prefix)?;
+    let found = plan::image_tags(&inputs.tree, &inputs.request())?;
+    let tags = Arc::new(found.tags());
+    let ImageTags { images, warnings: of_images } = found;
+    // A release must have every image of its configuration, so one without images comes from a configuration without images.
+    inputs.config.images.retain(|key, _| tags.contains_key(key));
+    let inputs = Arc::new(inputs);
     let pins = pins(&request, &inputs, &connection.location, images)?;
     let others = connection.other_registries(&pins, context).await?;
     let PackRequest { control_plane, platform, revision, allow_dirty, on_errors, render, .. } = request;
@@ -152,15 +156,15 @@ pub(super) async fn pack(
     };
     let ((packed, lint, pinned), archived) = futures_util::try_join!(packed, archived)?;
     let revision = Revisions { inputs: &inputs, packed: &packed, allow_dirty, context }.find(&revision)?;
-    let mut images = pinned?;
+    let (mut images, unpinned) = pinned;
     if let Some((reference, _)) = &archived {
         images.control_plane = Some(reference.clone());
     }
     let mut desired = packed.desired(&inputs.request(), &revision, &images)?;
     desired.artifacts.extend(archived.map(|(_, artifact)| artifact));
     desired.platform = Some(pins.platform.clone());
-    let warnings = packed.warnings.iter().chain(&images.warnings).cloned().collect();
-    Ok(Publication { desired, images, lint, warnings })
+    let warnings = of_images.iter().chain(&packed.warnings).chain(&images.warnings).cloned().collect();
+    Ok((Publication { desired, images, lint, warnings }, unpinned))
 }
 
 /// Runs work that costs CPU on a thread of its own. The thread starts at once; when the returned future is dropped, as after a
@@ -175,11 +179,11 @@ pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send
     }
 }
 
-/// What several threads read.
+/// The inputs of the threads that pack and check.
 struct Inputs {
-    /// What reports call the tree.
+    /// Name of the tree in reports.
     subject: String,
-    /// What findings become.
+    /// Severity of each rule, and the rules that are allowed.
     settings: Settings,
     tree: Tree,
     config: Config,
@@ -187,7 +191,7 @@ struct Inputs {
     version: Tag,
     /// Channel in the release's JSON.
     channel: Tag,
-    images: BTreeMap<String, String>,
+    images: GivenTags,
 }
 
 impl OnErrors {

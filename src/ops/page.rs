@@ -2,14 +2,14 @@
 
 const CUT: &str = "\n\n(cut: the whole report is in `--output-dir`)\n";
 
-/// Plain text as Markdown, with a fence that nothing in it closes.
+/// Returns plain text as Markdown, in a fence that no line of the text closes.
 pub fn markdown(title: &str, text: &str) -> String {
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("### {title}\n\n{fence}text\n{text}{fence}\n")
 }
 
-/// Plain text as a page of its own: no script, nothing remote.
+/// Returns plain text as an HTML page without scripts and remote resources.
 pub fn page(title: &str, text: &str) -> String {
     let escape =
         |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
@@ -19,7 +19,7 @@ pub fn page(title: &str, text: &str) -> String {
     )
 }
 
-/// As many whole lines as there is room for, with a word about it when they are not all. What is open there is closed.
+/// Returns as many whole lines as fit into `room` bytes, with a note when lines are cut. Open fences and folds are closed.
 pub fn fitting(text: &str, room: u64) -> String {
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     if text.len() <= room {
@@ -55,7 +55,7 @@ mod tests {
     use super::{CUT, fitting, markdown, page};
 
     #[test]
-    fn what_stands_in_a_report_cannot_leave_it() {
+    fn the_text_of_a_report_cannot_close_its_fence_or_its_element() {
         assert_eq!(markdown("A", "a\n"), "### A\n\n```text\na\n```\n");
         assert_eq!(markdown("A", "a ```` b\n"), "### A\n\n`````text\na ```` b\n`````\n");
         assert!(page("<A>", "</pre><script>\"&").contains("<pre>&lt;/pre&gt;&lt;script&gt;&quot;&amp;</pre>"));

@@ -6,12 +6,15 @@ use serde::Serialize;
 
 use super::carry_out::{self, Carrying, MoveTerms, Planned};
 use super::pack::{PackRequest, Publication, pack};
-use super::{Connection, Context, Error, lint};
+use super::{Connection, Context, Error, Kind, lint};
 use crate::config::Config;
 use crate::diff::{Diff, Side};
+use crate::image;
 use crate::lint::{Report, Severity, render};
 use crate::oci::{Digest, Pinned, Tag};
-use crate::plan::{self, Approval, ArtifactReport, Depth, ObservedChannel, Plan, artifact_reports};
+use crate::plan::{
+    self, Approval, ArtifactKind, ArtifactReport, Depth, Desired, ObservedChannel, Plan, artifact_reports,
+};
 use crate::release::MoveKind;
 
 /// Version of the report's JSON, `docs/schemas/report.json`.
@@ -109,12 +112,31 @@ pub async fn publish(
         return Err(Error::VersionLikeChannel { version: version.clone(), channel: channel.clone() });
     }
     let (name, source) = (tree.channel.clone(), tree.source.display().to_string());
-    let publication = pack(tree, config, target, context).await?;
+    let (publication, unpinned) = pack(tree, config, target, context).await?;
+    if !unpinned.is_empty() {
+        return Err(refused(unpinned, publication.desired, target).await);
+    }
     publication.warnings.iter().for_each(|warning| context.warn(warning));
     announce(&publication.lint, context);
     let channel = moves_channel.then_some(&name);
     let publishing = Publishing { config, target, context, terms: &terms, channel, source, repairs };
     Box::pin(publishing.carry_out(publication)).await
+}
+
+/// Returns the error for images that cannot be pinned, with the charts that are published already with other content: a person can correct
+/// both before the next run.
+async fn refused(unpinned: Vec<image::Error>, mut desired: Desired, target: &Connection) -> Error {
+    let mut errors: Vec<Error> = unpinned.into_iter().map(Error::Image).collect();
+    // What depends on the images is not known: the release, and the bundle of the same version.
+    desired.artifacts.retain(|artifact| artifact.kind == ArtifactKind::Chart);
+    desired.release.written = None;
+    let channel = std::future::ready(Ok(ObservedChannel::default()));
+    if errors.iter().all(|error| error.kind() == Kind::Refused)
+        && let Ok(observed) = plan::observe(target.read(), &desired, Depth::Tags, channel).await
+    {
+        errors.extend(plan::conflicts(&desired, &observed).into_iter().map(Error::Plan));
+    }
+    Error::of_all(errors)
 }
 
 /// Says what the checks found.
@@ -163,7 +185,9 @@ impl Publishing<'_> {
         let desired = &publication.desired;
         let moving = self.channel.map(|channel| self.terms.moving(channel, MoveKind::Publish));
         let dry_run = self.target.store().is_none();
-        let plan = plan::plan(desired, &observed, moving.as_ref()).map_err(Error::from);
+        let conflicts = plan::conflicts(desired, &observed).into_iter().map(Error::Plan).collect();
+        let plan = Error::unless_empty(conflicts);
+        let plan = plan.and_then(|()| Ok(plan::plan(desired, &observed, moving.as_ref())?));
         let plan = plan.and_then(|plan| self.terms.check(&plan).map(|()| plan));
         let plan = match plan {
             Err(refused) if dry_run => {

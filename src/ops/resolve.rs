@@ -1,4 +1,4 @@
-//! The names by which people speak of releases.
+//! Resolves the names of releases: channels, versions and digests.
 
 use super::{Connection, Error};
 use crate::config::{Config, nearest};
@@ -46,7 +46,7 @@ fn incomplete(word: &str, error: &oci::Error) -> Error {
     Error::Incomplete { version: word.to_owned(), failed: vec![line], checked: 1 }
 }
 
-/// What to do about a release that cannot be read.
+/// Hint for a release that cannot be read.
 pub(super) const SEND_AGAIN: &str = "Send the release again from the commit that it was published from, with the same flags: `alga-release publish --version VERSION --channel CHANNEL --repair`; copy it again where it was copied.";
 
 impl Connection {

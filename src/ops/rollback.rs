@@ -1,4 +1,4 @@
-//! Roll-back: a channel moves to an older release, on purpose.
+//! Rolls a channel back: the channel moves to an older release, on purpose.
 
 use super::carry_out::MoveTerms;
 use super::moves::{MoveReport, Step};
@@ -6,24 +6,27 @@ use super::resolve::{channel, is_channel};
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::oci::{Selector, Tag};
-use crate::plan;
-use crate::release::{self, MoveKind};
+use crate::plan::{self, ChannelState};
+use crate::release::{self, Move, MoveKind};
 
-/// How many moves of the history are searched for a release other than the present one.
+/// Largest number of moves that are read to find a release other than the present one.
 const MOVES: usize = 100;
+/// The word for the release that the channel served before.
+const PREVIOUS: &str = "previous";
 
 /// Which channel is rolled back, and to what.
 #[derive(Clone, Debug)]
 pub struct RollbackRequest {
     /// Name of the channel.
     pub channel: String,
-    /// Version or digest of the release; `previous` for the release that the channel served before.
+    /// Version or digest of the release; `previous` for the release that the channel served before. After a roll-back, `previous` means
+    /// that same roll-back when the reason is the same, and is refused otherwise.
     pub to: String,
-    /// What the move is bound to, who makes it and why.
+    /// Plan and manifest that the move is bound to, and the person and the reason for its record.
     pub terms: MoveTerms,
 }
 
-/// Rolls a channel back. A store that was opened for reading makes a dry run of it.
+/// Rolls a channel back. With a store that was opened for reading, this is a dry run.
 ///
 /// # Errors
 /// When the channel serves nothing yet, the release is not known, a check fails, or the store fails.
@@ -45,10 +48,17 @@ pub async fn rollback(
         ),
     );
     let observed = observed?;
-    if observed.serves.is_none() {
-        return Err(Error::NothingToRollBack { channel });
-    }
-    let target = target?;
+    let Some(serves) = &observed.serves else { return Err(Error::NothingToRollBack { channel }) };
+    let target = match target {
+        Ok(Target::Named(selector)) => selector,
+        previous if request.to == PREVIOUS && is_rolled_back(serves) => {
+            let selector = again(request, &channel, serves, previous.ok())?;
+            context.note(&format!("{channel} was rolled back to {} already, for the same reason", serves.version));
+            selector
+        }
+        Ok(Target::Previous(previous)) => Selector::Digest(previous.release.clone()),
+        Err(error) => return Err(error),
+    };
     let resolved = source.resolve(config, &request.to, &target).await?;
     let config = &source.described(&resolved, &target, config)?;
     let moving = request.terms.moving(&channel, MoveKind::Rollback);
@@ -60,20 +70,54 @@ pub async fn rollback(
     Box::pin(step.carry_out()).await
 }
 
-/// Finds the release that `word` means: for `previous`, the newest one in the channel's history other than the present one.
-async fn target(source: &Connection, config: &Config, channel: &Tag, word: &str) -> Result<Selector, Error> {
-    if word != "previous" {
+/// The release that a channel is rolled back to.
+enum Target {
+    /// A version or a digest.
+    Named(Selector),
+    /// The newest release in the history of the channel other than the present one.
+    Previous(Box<Move>),
+}
+
+/// Finds the release that `word` means.
+async fn target(source: &Connection, config: &Config, channel: &Tag, word: &str) -> Result<Target, Error> {
+    if word != PREVIOUS {
         if is_channel(config, word) {
             return Err(Error::RollbackToChannel { channel: channel.clone(), to: word.to_owned() });
         }
-        return Ok(word.parse()?);
+        return Ok(Target::Named(word.parse()?));
     }
     let history = match release::history(source.read(), &config.repositories.release, channel, MOVES).await {
         Err(error) if error.is_not_found() => return Err(Error::NothingToRollBack { channel: channel.clone() }),
         history => history?,
     };
     match history.previous() {
-        Some(previous) => Ok(Selector::Digest(previous.release.clone())),
+        Some(previous) => Ok(Target::Previous(Box::new(previous.clone()))),
         None => Err(Error::NoPrevious { channel: channel.clone(), end: history.end }),
     }
+}
+
+fn is_rolled_back(serves: &ChannelState) -> bool {
+    serves.record.as_ref().is_some_and(|record| record.kind == MoveKind::Rollback)
+}
+
+/// Returns what `previous` means when the last move of the channel was a roll-back. The release before that move is the one that was
+/// given up, so that the word would lead forward to it.
+///
+/// # Errors
+/// [`Error::RolledBack`], unless this is the same roll-back once more: a pod that was lost after its work is started again.
+fn again(
+    request: &RollbackRequest,
+    channel: &Tag,
+    serves: &ChannelState,
+    left: Option<Target>,
+) -> Result<Selector, Error> {
+    let reason = serves.record.as_ref().and_then(|record| record.reason.as_ref());
+    if reason == request.terms.reason.as_ref() {
+        return Ok(Selector::Digest(serves.release.clone()));
+    }
+    let left = match left {
+        Some(Target::Previous(left)) => left.version().map_or_else(|| left.release.to_string(), ToOwned::to_owned),
+        _ => "another release".to_owned(),
+    };
+    Err(Error::RolledBack { channel: channel.clone(), from: left, to: serves.version.clone() })
 }

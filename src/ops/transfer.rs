@@ -1,4 +1,4 @@
-//! A release on its way from one store to another: everything that it names is read, and where asked for rewritten to the target.
+//! Reads a release with everything that it names from one store, and rewrites it to the prefix of another one if requested.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::verify::{self, Checked, Extent};
 /// Largest layer of a bundle that is rewritten.
 const BUNDLE_LIMIT: u64 = 512 << 20;
 
-/// Paths and bytes.
+/// Files of a bundle, by path.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// What is copied of a release, and under which names.
+/// Parts of a release that are copied, and their names in the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransferExtent {
     /// Whether the images stay where they are.
@@ -35,9 +35,9 @@ pub struct TransferExtent {
 /// The prefix that a release is rewritten to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RewriteTo {
-    /// The target's own, which a registry has.
+    /// The prefix of the target, which must be a registry.
     Target,
-    /// Another one, `HOST/PATH`.
+    /// The given prefix, `HOST/PATH`.
     Prefix(String),
 }
 
@@ -91,7 +91,7 @@ impl Target {
     }
 }
 
-/// From where, to where, and how.
+/// Source and target of a transfer, and its settings.
 #[derive(Clone, Copy)]
 pub(super) struct Transfer<'a> {
     pub config: &'a Config,
@@ -101,7 +101,7 @@ pub(super) struct Transfer<'a> {
     pub context: &'a Context,
 }
 
-/// Everything that the target is to hold, read except for the blobs.
+/// Everything that the target is to hold; the blobs are read when they are written.
 pub(super) struct Ready {
     /// The release manifest that was read.
     pub origin: Pinned,
@@ -114,7 +114,7 @@ pub(super) struct Ready {
     pub warnings: Vec<String>,
 }
 
-/// A release as it was read.
+/// A release that was read, before its names are settled.
 struct Read<'a> {
     whole: Whole,
     resolved: &'a Resolved,
@@ -188,7 +188,7 @@ impl Transfer<'_> {
         Ok(ready)
     }
 
-    /// Flux knows no mirrors: a channel must not serve a release that names another registry.
+    /// Refuses a channel that would serve a release of another registry, because Flux has no mirrors.
     fn check_prefix(&self, from: &Prefix, to: Option<&Prefix>, moves: bool) -> Result<(), Error> {
         let Location::Registry(target) = self.target.location() else { return Ok(()) };
         if !moves || to.is_some() || from.to_string() == target.to_string() {
@@ -258,7 +258,7 @@ impl Transfer<'_> {
         Ok((meta, files))
     }
 
-    /// What the rewritten release still pulls from elsewhere, where helm can tell.
+    /// Returns the images that the rewritten release still pulls from other registries; `None` without helm.
     async fn elsewhere(
         &self,
         resolved: &Resolved,
@@ -271,19 +271,16 @@ impl Transfer<'_> {
         super::rendered::pulled_from_elsewhere(side.contents_of(release, files).await?, to, self.context).await
     }
 
+    /// Compares the file at `path` with the archive that [`Self::write_archive`] would write there.
+    pub(super) fn existing_archive(ready: &Ready, path: &Path) -> Result<archive::Existing, Error> {
+        let entries = entries(ready);
+        Ok(archive::existing(path, release::ARCHIVE_PREFIX, &ready.desired.prefix, &entries)?)
+    }
+
     /// Writes the release as a file, whole or not at all.
     pub(super) async fn write_archive(&self, ready: &Ready, path: &Path) -> Result<(), Error> {
-        let Ready { desired, kept, .. } = ready;
-        let entry = |repository: &Repository, tag: Option<&Tag>, artifact| {
-            let name = kept.get(repository).cloned().unwrap_or_else(|| desired.prefix.name_of(repository));
-            archive::Entry { name, tag: tag.cloned(), artifact }
-        };
-        let mut entries: Vec<archive::Entry<'_>> =
-            desired.all().map(|one| entry(&one.repository, Some(&one.tag), &one.artifact)).collect();
-        for (repository, attached) in &desired.attached {
-            entries.extend(attached.referrers.iter().map(|(_, _, artifact)| entry(repository, None, artifact)));
-            entries.extend(attached.tagged.iter().map(|(tag, artifact)| entry(repository, Some(tag), artifact)));
-        }
+        let desired = &ready.desired;
+        let entries = entries(ready);
         let places = desired
             .all()
             .flat_map(|one| one.artifact.contents().map(|content| (&content.descriptor().digest, &one.repository)));
@@ -303,7 +300,23 @@ impl Transfer<'_> {
     }
 }
 
-/// Says which images are copied for some of their platforms alone.
+/// Returns everything that an archive of the release holds, with the names in the archive.
+fn entries(ready: &Ready) -> Vec<archive::Entry<'_>> {
+    let Ready { desired, kept, .. } = ready;
+    let entry = |repository: &Repository, tag: Option<&Tag>, artifact| {
+        let name = kept.get(repository).cloned().unwrap_or_else(|| desired.prefix.name_of(repository));
+        archive::Entry { name, tag: tag.cloned(), artifact }
+    };
+    let mut entries: Vec<archive::Entry<'_>> =
+        desired.all().map(|one| entry(&one.repository, Some(&one.tag), &one.artifact)).collect();
+    for (repository, attached) in &desired.attached {
+        entries.extend(attached.referrers.iter().map(|(_, _, artifact)| entry(repository, None, artifact)));
+        entries.extend(attached.tagged.iter().map(|(tag, artifact)| entry(repository, Some(tag), artifact)));
+    }
+    entries
+}
+
+/// Returns a warning for each image that is copied only for some of its platforms.
 fn in_part(whole: &Whole) -> Vec<String> {
     let parts = whole.pieces.iter().filter(|piece| piece.artifact.absent() > 0);
     let warning = |piece: &Piece| {
@@ -315,7 +328,7 @@ fn in_part(whole: &Whole) -> Vec<String> {
     parts.map(warning).collect()
 }
 
-/// What refers to the pieces, by the repository that it goes to.
+/// Returns the manifests that refer to the pieces, with the repository that each one is copied to.
 fn attached(
     whole: &Whole,
     keeps: &Keeps<'_>,
@@ -335,7 +348,7 @@ fn attached(
     Ok(all)
 }
 
-/// Count of all bytes; those that several artifacts share are counted once.
+/// Returns the number of all bytes. Blobs that several artifacts share are counted once.
 pub(super) fn size(desired: &Desired) -> u64 {
     let contents = desired.all().flat_map(|one| one.artifact.contents());
     let each: BTreeMap<_, _> =

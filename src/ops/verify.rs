@@ -12,8 +12,9 @@ use super::{Connection, Error, checks};
 use crate::config::Config;
 use crate::contents::{Opened, ReadOnce, Stores};
 use crate::lint::{Report, Settings, render};
-use crate::oci::{Kind, Location, Selector, Tag};
-use crate::release::{self, NamedKind, ResolveError, ResolveKind};
+use crate::oci::{Kind, Location, ReadStore, Repository, Selector, Tag};
+use crate::plan;
+use crate::release::{self, NamedKind, ResolveError, ResolveKind, Resolved};
 use crate::text::{clean, shown};
 use crate::verify::{Aspect, Check, Checked, Extent, Outcome};
 
@@ -136,7 +137,9 @@ impl Reading<'_> {
             stores: &stores,
             extent: Extent::Whole(channel),
         };
-        let checks = Box::pin(checked.verify()).await?.checks;
+        let verified = async { Ok::<_, Error>(checked.verify().await?.checks) };
+        let behind = moved_back(reader.store, &config.repositories.release, channel, &resolved);
+        let (mut checks, behind) = futures_util::try_join!(Box::pin(verified), behind)?;
         // Contents that are not whole would give findings that are none.
         let lint = if checks.iter().any(Check::failed) {
             None
@@ -145,13 +148,50 @@ impl Reading<'_> {
             let how = How { settings: &settings, render: Render::Off, timings: false, context: connection.context() };
             Some(how.stored(word, &read, None, &Judged::default()))
         };
+        checks.extend(behind);
         Ok(VerifiedRelease { reference: word.to_owned(), version: Some(resolved.release.version), checks, lint })
     }
 }
 
+/// Returns a failed check when moves after the one that a channel serves are recorded: an appliance that has followed one of them takes
+/// the channel for an old answer and refuses it.
+async fn moved_back(
+    store: &ReadStore,
+    repository: &Repository,
+    channel: Option<&Tag>,
+    resolved: &Resolved,
+) -> Result<Option<Check>, Error> {
+    let (Some(channel), Some(record)) = (channel, &resolved.record) else { return Ok(None) };
+    let later = plan::later_moves(store, repository, channel, &resolved.manifest, record.sequence).await?;
+    let Some(newest) = later.last() else { return Ok(None) };
+    let (served, later) = (record.sequence, newest.record.sequence);
+    let (version, of) = (&resolved.release.version, Selector::Digest(newest.manifest.clone()));
+    let newer = release::resolve(store, repository, &of).await.map(|newer| newer.release.version);
+    let newer = newer.unwrap_or_else(|_| newest.record.release.to_string());
+    let by = newest.record.by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
+    let reason = format!(
+        "the channel serves move {served}, but move {later} is recorded (to {newer}{by}, {}): another tool moved the channel back, or move \
+         {later} was interrupted; an appliance that has followed move {later} refuses the channel",
+        newest.record.moved
+    );
+    let help = format!(
+        "Run `alga-release rollback {channel} --to {version} --reason TEXT` to keep {version}, or `alga-release promote --from {newer} \
+         --to {channel}` to return to {newer}; if a command was interrupted, run that command again."
+    );
+    Ok(Some(Check {
+        kind: NamedKind::Channel,
+        name: channel.to_string(),
+        aspect: Aspect::Agrees,
+        reference: format!("{repository}:{channel}"),
+        outcome: Outcome::Failed,
+        reason: Some(reason),
+        help: Some(help),
+    }))
+}
+
 /// Returns whether an error says nothing about the release.
 fn is_no_answer(kind: ResolveKind) -> bool {
-    matches!(kind, ResolveKind::Store(Kind::Unavailable | Kind::Untrusted | Kind::Denied | Kind::Io))
+    matches!(kind, ResolveKind::Store(kind) if kind.is_of_server() || matches!(kind, Kind::Denied | Kind::Io))
 }
 
 fn of_release(word: &str, outcome: Outcome, reason: String) -> Check {

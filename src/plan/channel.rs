@@ -275,6 +275,7 @@ fn is_an_answer(error: &oci::Error) -> bool {
             | oci::Kind::Blocked(_)
             | oci::Kind::Denied
             | oci::Kind::Malformed
+            | oci::Kind::NotRegistry
             | oci::Kind::Io
     )
 }

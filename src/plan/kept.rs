@@ -6,7 +6,7 @@
 use futures_util::future::join_all;
 
 use super::observe::Announced;
-use crate::oci::{Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag};
+use crate::oci::{Digest, Error, Manifest, ReadStore, Repository, Selector, Tag};
 use crate::release::{self, Record};
 
 /// Largest step between a sequence number and the last known one.
@@ -68,6 +68,25 @@ pub(super) async fn kept(
     };
     kept.ignored.extend(far.into_iter().map(|(_, tag)| tag));
     Ok(kept)
+}
+
+/// Returns the recorded moves of a channel after the one that the channel serves, the lowest sequence number first. The channel never
+/// served them, because their runs were interrupted, or another tool has moved the channel back.
+///
+/// # Errors
+/// When the store fails. A store that does not list its tags gives no moves.
+pub(crate) async fn later_moves(
+    store: &ReadStore,
+    repository: &Repository,
+    channel: &Tag,
+    manifest: &Digest,
+    sequence: u64,
+) -> Result<Vec<Announced>, Error> {
+    let tags = match store.tags_with_prefix(repository, &release::keep_alive_prefix(channel)).await {
+        Err(error) if error.kind().is_of_server() => return Err(error),
+        tags => tags.unwrap_or_default(),
+    };
+    Ok(kept(store, repository, channel, tags, Some(Served { manifest, sequence }), None).await?.counted)
 }
 
 struct Reading<'a> {
@@ -136,7 +155,7 @@ impl Reading<'_> {
     async fn one(&self, sequence: u64, tag: &Tag) -> Result<Option<Announced>, Error> {
         let (descriptor, bytes) = match self.store.manifest(self.repository, &Selector::Tag(tag.clone())).await {
             Ok(read) => read,
-            Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted) => return Err(error),
+            Err(error) if error.kind().is_of_server() => return Err(error),
             Err(_) => return Ok(None),
         };
         let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };

@@ -101,6 +101,13 @@ impl ChannelState {
 }
 
 impl Observed {
+    /// Returns the observation of a store that holds all of `desired` and has no channel.
+    pub fn everything(desired: &Desired) -> Self {
+        let artifacts = desired.artifacts.iter().map(|one| Some(one.artifact.digest().clone())).collect();
+        let release = Some(Existing { digest: desired.release.digest.clone(), json: None });
+        Self { artifacts, release, ..Self::nothing(desired) }
+    }
+
     /// Returns the observation of a store that holds nothing of `desired`.
     pub fn nothing(desired: &Desired) -> Self {
         Self {

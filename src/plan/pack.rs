@@ -4,23 +4,22 @@
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 
-use serde_json::Value;
-
 use super::build::{ReleaseInputs, build};
 use super::desired::{ArtifactKind, Desired, DesiredArtifact, DesiredRelease};
 use super::readers;
+use super::tags::GivenTags;
 use crate::chart::{self, PackedChart, Versions};
-use crate::config::{ChartPin, ChartVersions, Config, FILE_NAME, ValuesNames, nearest};
+use crate::config::{ChartPin, ChartVersions, Config, FILE_NAME, ValuesNames};
 use crate::image::PinnedImages;
-use crate::oci::{AnyRepository, Digest, InvalidReference, Prefix, Repository, Tag};
+use crate::oci::{Digest, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::path::below;
 use crate::release::{self, Release, ValuesReader};
 use crate::source::git::{Change, Head};
 use crate::source::{Error, Place, Tree};
 
-/// Largest `release.json` that is read, in bytes.
-const RELEASE_FILE_LIMIT: u64 = 1 << 20;
+/// Largest configuration file that is read, in bytes.
+const CONFIGURATION_LIMIT: u64 = 1 << 20;
 /// Largest chart archive that Flux accepts from a `HelmRepository`, in bytes.
 const HELM_REPOSITORY_LIMIT: u64 = 10 << 20;
 
@@ -36,7 +35,7 @@ pub struct Request<'a> {
     /// Channel in the release's JSON.
     pub channel: &'a Tag,
     /// Image tags from the command line. They override the tags in the tree.
-    pub images: BTreeMap<String, String>,
+    pub images: GivenTags,
 }
 
 /// The state of the source that is published.
@@ -65,64 +64,6 @@ pub struct Packed {
     readers: Vec<ValuesReader>,
     /// Warnings for people as `PLACE: TEXT`, sorted.
     pub warnings: Vec<String>,
-}
-
-/// Returns the repository and the tag of each image in the configuration. A tag from the command line overrides the tag
-/// in the tree.
-///
-/// # Errors
-/// Returns an error when a key has no tag, when a given key is unknown, or when the tree's file is invalid.
-pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<BTreeMap<String, (AnyRepository, Tag)>, Error> {
-    let config = request.config;
-    let usage = |reason: String| Error::usage(Place::file("--image"), reason);
-    if let Some(key) = request.images.keys().find(|key| !config.images.contains_key(*key)) {
-        let known: Vec<_> = config.images.keys().map(String::as_str).collect();
-        let near = nearest(key, known.iter().copied());
-        let hint =
-            near.map_or_else(|| format!("use one of: {}", known.join(", ")), |key| format!("did you mean `{key}`?"));
-        return Err(usage(format!(
-            "unknown image key `{}`: the configuration has no such key under `images`",
-            key.escape_debug()
-        ))
-        .hint(hint));
-    }
-    let file = config.release_file_of(request.version);
-    let own = match tree.kind(&file)? {
-        Some(_) => tags_in(&tree.read(&file, RELEASE_FILE_LIMIT)?, &file, &config.release_images)?,
-        None => BTreeMap::new(),
-    };
-    let mut images = BTreeMap::new();
-    for (key, repository) in &config.images {
-        let Some(tag) = request.images.get(key).or_else(|| own.get(key)) else {
-            let reason = format!("missing tag of the image `{key}`: {file} does not give one");
-            return Err(usage(reason).hint(format!("add the tag to {file}, or pass `--image {key}=TAG`")));
-        };
-        let tag = tag.parse().map_err(|cause| usage(format!("{key}: {cause}")))?;
-        let repository = repository.parse().map_err(|cause: InvalidReference| usage(cause.to_string()))?;
-        images.insert(key.clone(), (repository, tag));
-    }
-    Ok(images)
-}
-
-/// Reads the tags of images from JSON: an object of strings, or a `release.json` with such an object at `path` (keys
-/// joined by `.`).
-///
-/// # Errors
-/// Returns an error when the JSON has neither form.
-pub fn tags_in(json: &[u8], file: &str, path: &str) -> Result<BTreeMap<String, String>, Error> {
-    let json: Value = serde_json::from_slice(json)
-        .map_err(|cause| Error::invalid(Place::line(file, cause.line()), format!("invalid JSON: {cause}")))?;
-    let below = path.split('.').filter(|key| !key.is_empty()).try_fold(&json, |value, key| value.get(key));
-    let plain = json.as_object().is_some_and(|object| !object.is_empty() && object.values().all(Value::is_string));
-    let Some(map) = below.or(Some(&json).filter(|_| plain)).and_then(Value::as_object) else {
-        return Err(Error::invalid(Place::file(file), format!("missing map of image tags at `{path}`")));
-    };
-    let entry = |(key, tag): (&String, &Value)| match tag.as_str() {
-        Some(tag) => Ok((key.clone(), tag.to_owned())),
-        None => Err(Error::invalid(Place::file(file), format!("{path}.{}: expected a string", key.escape_debug()))
-            .hint("put the tag between quotes")),
-    };
-    map.iter().map(entry).collect()
 }
 
 fn settings<'a>(config: &'a Config, prefixes: &'a [Prefix]) -> overlay::Settings<'a> {
@@ -336,7 +277,7 @@ impl Packed {
         let overlay = config.overlay.trim_matches('/');
         // The configuration file was read before the tree was opened, and it affects the release.
         if tree.kind(FILE_NAME)?.is_some() {
-            tree.read(FILE_NAME, RELEASE_FILE_LIMIT)?;
+            tree.read(FILE_NAME, CONFIGURATION_LIMIT)?;
         }
         let inputs = tree.inputs();
         let below = |root: &str, path: &str| root.is_empty() || path == root || path.starts_with(&format!("{root}/"));

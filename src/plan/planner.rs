@@ -165,6 +165,16 @@ pub fn plan(desired: &Desired, observed: &Observed, moving: Option<&Moving<'_>>)
     Ok(Plan { writes, moves, approval: Approval { release, moves: approved, artifacts } })
 }
 
+/// Returns a refusal for each version that holds other content, in the order of writing. [`plan`] returns the first one.
+pub fn conflicts(desired: &Desired, observed: &Observed) -> Vec<Refusal> {
+    let artifacts = desired.artifacts.iter().zip(&observed.artifacts);
+    let other = artifacts.filter_map(|(artifact, found)| {
+        let published = found.as_ref().filter(|found| *found != artifact.artifact.digest())?;
+        Some(Refusal::immutable(artifact, published))
+    });
+    other.chain(release_digest(desired, observed.release.as_ref()).err()).collect()
+}
+
 fn writes(desired: &Desired, observed: &Observed) -> Result<Vec<Write>, Refusal> {
     let (mut pushes, mut tags) = (Vec::new(), Vec::new());
     for one in &observed.attachments {
@@ -262,7 +272,11 @@ fn moved(
     let Moving { channel, kind, .. } = *moving;
     let serves = observed.channel.serves.as_ref();
     let approved = |kind, replaces| ApprovedMove { channel: channel.clone(), replaces, kind };
-    if let Some(serves) = serves.filter(|serves| serves.serves(release, &desired.release.json)) {
+    // Another tool may have moved the channel back behind moves that appliances have followed. They refuse the channel until a roll-back
+    // records the release that it serves as a move of its own.
+    let behind = kind == MoveKind::Rollback && !observed.channel.announced.is_empty();
+    let there = serves.filter(|serves| !behind && serves.serves(release, &desired.release.json));
+    if let Some(serves) = there {
         // The record describes the move that made this true, so a repeated run gets the digest that was approved.
         let record = serves.record.as_ref();
         let replaces = record.and_then(|record| record.previous.clone());

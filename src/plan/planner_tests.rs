@@ -95,6 +95,18 @@ fn a_promotion_goes_forward_and_a_rollback_anywhere() {
 }
 
 #[test]
+fn a_rollback_to_what_a_channel_serves_behind_recorded_moves_is_a_move_of_its_own() {
+    let mut behind = observed(Some("1.0.3"));
+    behind.channel.announced = vec![announced("1.0.4", MoveKind::Publish, b"manifest")];
+    behind.channel.sequence = 5;
+    assert!(planned("1.0.3", &behind, |_| {}).expect("a plan").is_empty(), "a promotion goes nowhere");
+    let back = planned("1.0.3", &behind, |moving| moving.kind = MoveKind::Rollback).expect("a plan");
+    assert_eq!(back.moves.map(|moves| moves.sequence), Some(6));
+    behind.channel.announced.clear();
+    assert!(planned("1.0.3", &behind, |moving| moving.kind = MoveKind::Rollback).expect("a plan").is_empty());
+}
+
+#[test]
 fn a_move_with_if_current_needs_that_channel_manifest() {
     let of = |current| planned("1.0.4", &observed(Some("1.0.3")), |moving| moving.if_current = Some(current));
     assert!(of(Some(Digest::of(b"manifest"))).is_ok());

@@ -280,7 +280,7 @@ fn unreadable(reference: String, error: &Error) -> End {
 /// Returns a temporary failure of the store as an error. Every other result is an answer.
 fn passing<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
     match result {
-        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted | Kind::Denied) => Err(error),
+        Err(error) if error.kind().is_of_server() || error.kind() == Kind::Denied => Err(error),
         answer => Ok(answer),
     }
 }

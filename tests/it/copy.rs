@@ -78,6 +78,40 @@ fn an_archive_does_not_depend_on_the_time_and_the_source_of_the_copy() {
 }
 
 #[test]
+fn an_archive_that_holds_something_else_is_replaced_only_by_force() {
+    let (registry, elsewhere) = (Registry::start(), Registry::start());
+    let (source, _) = release(&registry, &elsewhere);
+    let (store, path) = (store(&registry), source.path("release.tar"));
+    let archive = format!("oci-archive:{}", path.display());
+    copy(&store, "1.0.3", &archive, &[]).ends(0).prints(&["copied 1.0.3"]);
+    let whole = std::fs::read(&path).expect("an archive");
+    let written = std::fs::metadata(&path).and_then(|file| file.modified()).expect("a time");
+    for more in [&[][..], &["--dry-run"], &["--force"]] {
+        copy(&store, "1.0.3", &archive, more).ends(0).prints(&["nothing to do: already there"]);
+    }
+    assert_eq!(std::fs::metadata(&path).and_then(|file| file.modified()).expect("a time"), written);
+    let mut others = vec![b"notes".to_vec(), whole[..whole.len() - 512].to_vec(), Vec::new()];
+    // The same length, and another index.
+    let mut other = whole.clone();
+    other[2000] ^= 1;
+    others.push(other);
+    for other in others {
+        std::fs::write(&path, &other).expect("written");
+        for more in [&[][..], &["--dry-run"]] {
+            let refused = copy(&store, "1.0.3", &archive, more).ends(3);
+            refused.says(&[&format!("{archive} exists and holds something else"), "--force"]);
+            assert_eq!(std::fs::read(&path).expect("a file"), other);
+        }
+        copy(&store, "1.0.3", &archive, &["--force"]).ends(0).prints(&["copied 1.0.3"]);
+        assert!(std::fs::read(&path).expect("an archive") == whole, "other bytes");
+    }
+    let target = Registry::start();
+    let to = format!("{}/org", target.address());
+    copy(&store, "1.0.3", &to, &["--force"]).ends(9).says(&["--force is only for an archive"]);
+    assert_eq!(target.log().len(), 0);
+}
+
+#[test]
 fn a_second_registry_with_the_same_prefix_path_has_the_same_tags() {
     let (registry, elsewhere, target) = (Registry::start(), Registry::start(), Registry::start());
     let (_source, redis) = release(&registry, &elsewhere);

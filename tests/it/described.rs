@@ -452,7 +452,7 @@ fn a_release_repository_with_a_path_is_named_below_its_store() {
     source.write("nested.yaml", &text.replace("release: platform-release", "release: releases/platform-release"));
     let reference = tree.publish(&registry, "2.0", &[]).replace("/acme/", "/acme/releases/");
     let store = format!("{}/acme", registry.address());
-    let hint = format!("name the release as releases/platform-release:TAG with --store {store}");
+    let hint = format!("name the release as `releases/platform-release:TAG` and pass `--store {store}`");
     alga(&["verify", &reference]).ends(9).says(&[&hint]);
     alga(&["verify", "releases/platform-release:edge", "--store", &store]).ends(0);
     assert_eq!(Tree::rendered(&reference), tree.values);

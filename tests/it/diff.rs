@@ -152,7 +152,9 @@ fn the_exit_code_tells_changes_only_with_detailed_exitcode() {
     diff(&registry, "1.0.4", "1.0.5!", &[]).ends(9);
     let mut here = release();
     here.args(["diff", "1.0.4", "charts-fixtures", "--store", &store(&registry)]);
-    run(here.current_dir(env!("CARGO_MANIFEST_DIR"))).ends(1).says(&["if the directory is meant: ./charts-fixtures"]);
+    run(here.current_dir(env!("CARGO_MANIFEST_DIR")))
+        .ends(1)
+        .says(&["if you mean the directory, write `./charts-fixtures`"]);
     diff(&registry, "stable", "nightly", &[]).ends(1).says(&["stable"]);
 }
 

@@ -1,4 +1,4 @@
-//! `doctor` says what stands between somebody and a publication, and leaves nothing behind.
+//! `doctor` reports everything that stops a publication, and leaves nothing in the registry.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fn doctor(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
 fn published(registry: &Registry, environment: &[(&str, &str)]) -> (Source, String) {
     let (source, store) = (Source::new(), format!("{}/org", registry.address()));
     let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &store];
-    // Where the public cannot read, the channel stays.
+    // The channel does not move when the public cannot read the packages.
     let run = source.publish_in(&arguments, environment);
     assert!(matches!(run.code, Some(0 | 3)), "{}", run.stderr);
     registry.clear_log();
@@ -38,7 +38,7 @@ fn token(username: String, password: String) -> Auth {
 
 const ALICE: [(&str, &str); 2] = [("ALGA_REGISTRY_USERNAME", "alice"), ("ALGA_REGISTRY_TOKEN", "alice-secret")];
 
-/// `key` of every repository that a publication writes.
+/// Returns the value of `key` for every repository that a publication writes.
 #[track_caller]
 fn own(diagnosis: &Value, key: &str) -> Vec<Value> {
     let all = diagnosis["repositories"].as_array().expect("a list").iter();
@@ -53,7 +53,7 @@ fn all_are(found: &[Value], value: &Value) -> bool {
 }
 
 #[test]
-fn all_is_well_where_one_may_publish_and_nothing_is_left_behind() {
+fn a_user_who_may_publish_is_told_so_and_nothing_is_left_behind() {
     let registry = alice(token);
     let (_source, store) = published(&registry, &ALICE);
     let before = (registry.repositories(), registry.uploads());
@@ -72,7 +72,7 @@ fn all_is_well_where_one_may_publish_and_nothing_is_left_behind() {
 }
 
 #[test]
-fn what_is_not_there_yet_stands_in_nobodys_way() {
+fn repositories_that_do_not_exist_yet_do_not_stop_a_publication() {
     let (registry, source) = (Registry::start(), Source::new());
     let store = format!("{}/org", registry.address());
     let tree = source.path("").display().to_string();
@@ -84,17 +84,17 @@ fn what_is_not_there_yet_stands_in_nobodys_way() {
 }
 
 #[test]
-fn a_release_without_charts_at_hand_is_looked_at_for_the_rest() {
+fn the_other_repositories_are_checked_when_the_charts_are_unknown() {
     let (registry, empty) = (Registry::start(), tempfile::tempdir().expect("a directory"));
     let (store, tree) = (format!("{}/org", registry.address()), empty.path().display().to_string());
     for arguments in [&[tree.as_str()][..], &["--channel", "nightly"]] {
         let run = doctor(&[arguments, &["--store", &store]].concat(), &[]).ends(0);
-        assert!(run.says(&["warning: which charts there are is not known"]).stdout.contains("alga-appliance-config"));
+        assert!(run.says(&["warning: cannot list the charts"]).stdout.contains("alga-appliance-config"));
     }
 }
 
 #[test]
-fn what_the_public_cannot_read_is_private_unless_it_may_be() {
+fn a_repository_that_the_public_cannot_read_is_private_unless_that_is_configured() {
     let registry = alice(basic);
     let (source, store) = published(&registry, &ALICE);
     let tree = source.path("").display().to_string();
@@ -128,7 +128,7 @@ fn a_private_package_at_github_comes_with_the_link_to_its_settings() {
 }
 
 #[test]
-fn who_may_not_push_is_refused() {
+fn a_user_who_may_not_push_is_refused() {
     let registry = alice(token);
     let (_source, store) = published(&registry, &ALICE);
     let body = br#"{"errors":[{"code":"DENIED","message":"permission_denied: write_package"}]}"#.to_vec();
@@ -141,7 +141,7 @@ fn who_may_not_push_is_refused() {
 }
 
 #[test]
-fn who_is_not_known_is_told_so() {
+fn a_user_whom_the_registry_does_not_know_is_told_so() {
     for registry in [alice(token), alice(basic)] {
         let (_source, store) = published(&registry, &ALICE);
         let arguments = ["--store", &store, "--output", "json"];
@@ -155,7 +155,7 @@ fn who_is_not_known_is_told_so() {
 }
 
 #[test]
-fn no_answer_and_a_strange_one_are_told_apart() {
+fn a_server_without_an_answer_is_told_from_one_that_is_not_a_registry() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("an address");
     let run = doctor(&["--store", &format!("{closed}/org"), "--output", "json"], &[]).ends(75);
     valid("doctor.json", &run.json());
@@ -164,11 +164,11 @@ fn no_answer_and_a_strange_one_are_told_apart() {
     let headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];
     portal.fail(Fault::every("", "/", Action::Status(200, headers, b"<h1>Welcome, please log in</h1>".to_vec())));
     let run = doctor(&["--store", &format!("{}/org", portal.address())], &[]).ends(1);
-    assert!(run.stdout.contains("the server is not a registry"), "{}", run.stdout);
+    assert!(run.stdout.contains("is not a registry"), "{}", run.stdout);
 }
 
 #[test]
-fn a_clock_that_is_off_and_what_is_left_of_a_rate_limit_are_said() {
+fn a_wrong_clock_and_the_rest_of_a_rate_limit_are_reported() {
     let (registry, source) = (Registry::start(), Source::new());
     let headers = [("Date", "Tue, 15 Nov 1994 08:12:31 GMT"), ("RateLimit-Remaining", "76;w=21600")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
@@ -181,7 +181,7 @@ fn a_clock_that_is_off_and_what_is_left_of_a_rate_limit_are_said() {
 }
 
 #[test]
-fn a_directory_needs_nobodys_leave() {
+fn a_directory_needs_no_credentials() {
     let source = Source::new();
     let (tree, layout) = (source.path("").display().to_string(), source.layout());
     let run = doctor(&[&tree, "--store", &layout], &[]).ends(0);

@@ -70,7 +70,7 @@ fn a_server_that_answers_with_a_page_is_not_taken_for_a_registry() {
     for empty in [true, false] {
         let (source, registry) = if empty { (Source::new(), Registry::start()) } else { published() };
         registry.fail(Fault::every("", "", page.clone()));
-        refused(&ask(&registry), &[3], &registry, "resolve behind a portal");
+        refused(&ask(&registry), &[1], &registry, "resolve behind a portal");
         let run = publish(&source, &registry);
         refused(&run, &[1], &registry, "publish behind a portal");
         assert!(!run.stderr.contains("other content"), "a page is not taken for a publication: {}", run.stderr);

@@ -51,6 +51,32 @@ fn check(source: &Source, registry: &Registry, more: &[&str]) -> Run {
 }
 
 #[test]
+fn everything_that_keeps_a_release_from_being_published_is_one_error() {
+    let (source, registry) = (Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    crate::support::published::with_images(&source, &["1.0.4"]);
+    for chart in ["ee/helm/email-service", "helm"] {
+        source.append(&format!("{chart}/values.yaml"), "\nchanged: true\n");
+    }
+    registry.clear_log();
+    let required = ["--image-check", "require"];
+    for more in [&[][..], &["--dry-run"]] {
+        let run = publish(&source, &registry, "1.0.4", "nightly", &[&required, more].concat()).ends(3);
+        let run = run.says(&["6 problems keep the release from being published"]);
+        let lines: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("  because: ")).collect();
+        let missing = lines.iter().filter(|line| line.contains("is missing: the tag was not found")).count();
+        let other = lines.iter().filter(|line| line.contains("is published already with other content")).count();
+        assert_eq!((lines.len(), missing, other), (6, 4, 2), "{}", run.stderr);
+        let hints: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("hint: ")).collect();
+        assert!(hints.len() == 1 && hints[0].contains("--image") && hints[0].contains("Chart.yaml"), "{hints:?}");
+    }
+    // Without the images, both charts are still named.
+    let run = publish(&source, &registry, "1.0.4", "nightly", &[]).ends(3);
+    run.says(&["2 problems keep", "chart email-service", "chart sebastian"]);
+    assert_eq!(writes(&registry), 0);
+}
+
+#[test]
 fn an_index_with_the_platform_is_pinned_as_the_index() {
     let (source, registry) = with_others();
     let digest = put_index(&registry, CORE, "62cdce38", &["arm64", "amd64"]);

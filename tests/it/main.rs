@@ -68,6 +68,8 @@ mod doctor;
 mod operations;
 // Writes that a registry refuses until a person changes something.
 mod obstacles;
+// Servers that answer as a website does.
+mod not_a_registry;
 // A release in one archive file.
 mod oci_archive;
 // The files that the next step of a workflow reads.

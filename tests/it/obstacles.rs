@@ -115,7 +115,7 @@ fn a_refused_write_is_reported_in_the_words_of_the_registry_and_sent_once() {
             error("MANIFEST_INVALID", "manifest invalid: config type unknown"),
             1,
             "config type unknown",
-            "finds fault",
+            "the part that the registry refuses",
         ),
         (413, "<html><h1>413 Request Entity Too Large</h1></html>".to_owned(), 1, "Too Large", "client_max_body_size"),
         (403, error("DENIED", harbor), 4, "upper limit of 10.0 MiB", "free space"),

@@ -58,7 +58,7 @@ impl Bench {
         // A registry without authentication issues no token.
         let credentials = Credentials::Basic { username: "tester".to_owned(), password: "s3cret".to_owned().into() };
         let login = Some(Login { credentials, source: "the test".to_owned() });
-        let request = StoreRequest { store, retry_for: self.retry_for, login, ..StoreRequest::new(&self.config) };
+        let request = StoreRequest { store, retry_for: Some(self.retry_for), login, ..StoreRequest::new(&self.config) };
         Connection::open(&request, Access::Write, &self.context()).await.expect("a store")
     }
 

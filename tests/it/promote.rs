@@ -223,8 +223,8 @@ fn an_unknown_channel_is_reported_with_the_nearest_one() {
     let store = store(&registry);
     promote(&store, "nightly", "stabel", &[]).ends(9).says(&["no channel `stabel`", "did you mean `stable`?"]);
     promote(&store, "nihgtly", "stable", &[]).ends(9).says(&["`nihgtly`", "did you mean `nightly`?"]);
-    promote(&store, "nightly", "production", &[]).ends(9).says(&["names: nightly, stable"]);
-    promote(&store, "stable", "nightly", &[]).ends(1).says(&["stable", "nothing was published to stable"]);
+    promote(&store, "nightly", "production", &[]).ends(9).says(&["(nightly, stable)"]);
+    promote(&store, "stable", "nightly", &[]).ends(1).says(&["stable", "publish a release to stable first"]);
     promote(&store, "9.9.9", "stable", &[]).ends(1).says(&["9.9.9"]);
     rollback(&store, "stabel", "previous", &[]).ends(9).says(&["did you mean `stable`?"]);
     alga(&["history", "nigthly", "--store", &store]).ends(9).says(&["did you mean `nightly`?"]);
@@ -448,19 +448,48 @@ fn an_unreachable_store_is_a_temporary_failure_and_not_a_failed_check() {
 }
 
 #[test]
+fn a_roll_back_to_the_previous_release_that_is_repeated_does_not_go_forward() {
+    let (source, registry) = with_nightly();
+    let store = store(&registry);
+    promote(&store, "nightly", "stable", &[]).ends(0);
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    promote(&store, "nightly", "stable", &[]).ends(0);
+    let dry = rollback(&store, "stable", "previous", &["--dry-run", "--output", "json"]).ends(0).json();
+    let approved = ["--if-plan", dry["planDigest"].as_str().expect("a digest")];
+    rollback(&store, "stable", "previous", &approved).ends(0);
+    assert_eq!(served(&registry, "stable")["version"], "1.0.3");
+    // A pod that was lost after its work is started again.
+    let before = state(&registry);
+    registry.clear_log();
+    for more in [&[][..], &["--dry-run"], &approved] {
+        let again = rollback(&store, "stable", "previous", more).ends(0);
+        assert!(again.stdout.starts_with("nothing to do: stable serves 1.0.3"), "{}", again.stdout);
+        again.says(&["stable was rolled back to 1.0.3 already, for the same reason"]);
+    }
+    let other = ["rollback", "stable", "--to", "previous", "--reason", "the menu is blue", "--store", &store];
+    let words = ["stable was rolled back from 1.0.4 to 1.0.3", "--to VERSION", "alga-release rollback stable"];
+    alga(&other).ends(3).says(&words);
+    assert_eq!((writes(&registry), state(&registry)), (0, before));
+    // A release is named, and a promotion makes `previous` unambiguous again.
+    promote(&store, "nightly", "stable", &[]).ends(0);
+    alga(&other).ends(0);
+    assert_eq!(served(&registry, "stable")["version"], "1.0.3");
+}
+
+#[test]
 fn a_rollback_needs_a_reason_and_goes_to_the_given_release() {
     let (source, registry) = with_nightly();
     let store = store(&registry);
     rollback(&store, "stable", "previous", &[]).ends(3).says(&["serves nothing yet"]);
     promote(&store, "nightly", "stable", &[]).ends(0);
-    rollback(&store, "stable", "previous", &[]).ends(3).says(&["no previous release", "first move"]);
+    rollback(&store, "stable", "previous", &[]).ends(3).says(&["cannot find a previous release", "first move"]);
     publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
     publish(&source, &registry, "1.0.5", "nightly", &[]).ends(0);
     promote(&store, "1.0.4", "stable", &[]).ends(0);
     promote(&store, "1.0.5", "stable", &[]).ends(0);
     alga(&["rollback", "stable", "--to", "1.0.3", "--store", &store]).ends(9).says(&["--reason"]);
     alga(&["rollback", "stable", "--to", "1.0.3", "--store", &store, "--reason", " "]).ends(9);
-    rollback(&store, "stable", "nightly", &[]).ends(9).says(&["is a channel"]);
+    rollback(&store, "stable", "nightly", &[]).ends(9).says(&["expected a version or a digest"]);
     let before = state(&registry);
     rollback(&store, "stable", "previous", &["--dry-run"]).ends(0);
     assert_eq!(state(&registry), before);

@@ -9,7 +9,7 @@ use alga_release::archive::{self, Limits};
 use alga_release::yaml;
 use serde_json::Value;
 
-use crate::support::programs::{Run, Source};
+use crate::support::programs::{Run, Source, alga};
 use crate::support::published::{
     RELEASES, digest_of, publish, put_artifact, record, release_json, served, state, store, with_images, writes,
 };
@@ -78,7 +78,7 @@ fn other_content_under_a_release_version_is_refused() {
     let (before, published) = (state(&registry), registry.tags("org/alga-appliance-config")["1.0.3"].clone());
     registry.clear_log();
     let run = publish(&source, &registry, "1.0.3", "nightly", &["--epoch", "1700000001"]).ends(3);
-    run.says(&["bundle alga-appliance-config 1.0.3", &published, "under another --version"]);
+    run.says(&["bundle alga-appliance-config 1.0.3", &published, "under another `--version`"]);
     let run = publish(&source, &registry, "1.0.3", "nightly", &["--image", "algaCore=other"]).ends(3);
     run.says(&["release alga-appliance-release 1.0.3", &before[RELEASES]["1.0.3"]]);
     assert_eq!((writes(&registry), state(&registry)), (0, before));
@@ -158,6 +158,75 @@ fn a_publication_without_a_channel_writes_no_channel() {
     let (source, registry) = (Source::new(), Registry::start());
     source.publish(&["--version", "1.0.3", "--no-channel", "--store", &store(&registry)]).ends(0);
     assert_eq!(registry.tags(RELEASES).into_keys().collect::<Vec<_>>(), ["1.0.3"]);
+}
+
+#[test]
+fn a_list_of_image_tags_is_compared_with_the_release_and_the_configuration() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let (own, text) = ("ee/appliance/releases/1.0.3/release.json", release_json(&source));
+    let dry = |more: &[&str]| publish(&source, &registry, "1.0.3", "nightly", &[&["--dry-run"], more].concat());
+    // A duplicate key, with its line.
+    source.write(
+        own,
+        &text.replacen("\"algaCore\": \"62cdce38\",", "\"algaCore\": \"62cdce38\",\n\"algaCore\": \"00000000\",", 1),
+    );
+    dry(&[]).ends(1).says(&[&format!("{own}:10: duplicate key `algaCore`"), "hint: remove one"]);
+    // Another version, an unknown key.
+    source.write(
+        own,
+        &text
+            .replace("\"version\": \"1.0.3\"", "\"version\": \"1.0.2\"")
+            .replace("\"emailService\"", "\"worker\": \"1\",\n\"emailService\""),
+    );
+    let words = ["it states the version `1.0.2`, and the release is 1.0.3", "unknown image `worker`"];
+    dry(&[]).ends(0).says(&words.map(|words| format!("warning: {own}: {words}")).each_ref().map(String::as_str));
+    // All keys without a tag at once.
+    source.write(own, "{\"app\":{\"images\":{\"algaCore\":\"1\"}}}");
+    let words = ["tags of the images `emailService`, `temporalWorker`, `workflowWorker`", "--image emailService=TAG"];
+    dry(&[]).ends(9).says(&words);
+    // A file beside the tree's own.
+    source.write(own, &text);
+    let file = source.path("../images.json").display().to_string();
+    std::fs::write(&file, "{\"algaCore\":\"1\",\"algaCoer\":\"2\"}").expect("written");
+    let run = dry(&["--images", &file]).ends(0);
+    run.says(&[
+        &format!(
+            "{file}: unknown image `algaCoer`: the configuration has no image of this name; did you mean `algaCore`?"
+        ),
+        &format!("{file}: missing image `emailService`: the tag `61e4a00e` is taken from {own}"),
+    ]);
+    dry(&["--image", "algaCoer=1"]).ends(9).says(&["unknown image key `algaCoer`", "did you mean `algaCore`?"]);
+}
+
+#[test]
+fn a_tree_without_images_and_without_a_list_of_them_is_published_and_says_so_once() {
+    let tree = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let path = tree.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        std::fs::write(path, text).expect("written");
+    };
+    write("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n");
+    write("flux/base/kustomization.yaml", "resources: [web.yaml]\n");
+    write(
+        "flux/base/web.yaml",
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web, namespace: shop}\nspec:\n  interval: 10m\n  \
+         chart:\n    spec:\n      chart: ./charts/web\n      sourceRef: {kind: GitRepository, name: shop, namespace: flux-system}\n",
+    );
+    write("flux/profiles/single-node/kustomization.yaml", "resources: [../../base]\n");
+    let (registry, root) = (Registry::start(), tree.path().display().to_string());
+    let store = store(&registry);
+    let publish = || {
+        let arguments = ["publish", &root, "--version", "1.0.0", "--channel", "nightly", "--store", &store];
+        alga(&[&arguments[..], &["--source-commit", &"a".repeat(40), "--epoch", "1700000000"]].concat())
+    };
+    publish().ends(9).says(&["ee/appliance/flux: the overlay does not exist", "set `overlay` in alga-release.yaml"]);
+    write("alga-release.yaml", "overlay: flux\n");
+    let run = publish().ends(0).says(&["warning: the release has no application images", "lists no `images`"]);
+    assert_eq!(run.stderr.matches("application images").count(), 1, "{}", run.stderr);
+    let required = &served(&registry, "nightly")["appliance"]["requiredImages"];
+    assert_eq!(required, &serde_json::json!([]), "{required}");
+    alga(&["verify", "nightly", "--store", &store]).ends(0);
 }
 
 #[test]
@@ -241,7 +310,7 @@ fn a_missing_image_stops_the_release() {
     assert_eq!((writes(&registry), registry.repositories().len()), (0, 0));
     with_images(&source, &["1.0.3"]);
     source.write("ee/appliance/releases/1.0.3/release.json", "{\"app\":{\"images\":{}}}");
-    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(9).says(&["algaCore", "release.json"]);
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(9).says(&["algaCore", "release.json", "missing tag"]);
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn every_registry_takes_a_release_serves_it_receives_no_repeated_write_and_takes
 fn private_packages_stop_the_channel_until_they_are_public() {
     let place = Place::new(Quirks::ghcr());
     let stopped = place.publish("1.0.3", &["--reason", "first"]).ends(3);
-    let stopped = stopped.says(&["the public cannot read 7 of the packages", "make them public"]);
+    let stopped = stopped.says(&["the public cannot read 7 of the packages", "make each package public"]);
     stopped.says(&REPOSITORIES);
     let tags = place.registry.tags(RELEASES);
     assert!(tags.contains_key("1.0.3") && !tags.contains_key("nightly"), "the version stays, no channel: {tags:?}");

@@ -303,7 +303,8 @@ async fn the_number_of_redirects_is_limited() {
     let blob = Content::new("x/y", "z");
     let error = anonymous(&registry).read().fetch_verified(&repository("x"), blob.descriptor(), 9).await;
     assert_eq!(error.expect_err("no end").kind(), Kind::Malformed);
-    assert_eq!(registry.log().len(), 6);
+    // One question whether this is a registry at all, and the redirects.
+    assert_eq!(registry.log().len(), 1 + 6);
     for target in ["ftp://x/", "http://[", "javascript:1"] {
         registry.heal();
         registry.fail(Fault::first("GET", "/blobs/", Action::Redirect(target.to_owned())));

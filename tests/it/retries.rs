@@ -134,8 +134,9 @@ async fn retries_end_after_the_given_time() {
 #[tokio::test]
 async fn permanent_errors_are_reported_at_once() {
     let registry = Registry::start();
+    let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
     for (answer, kind) in [(401, Kind::Denied), (403, Kind::Denied), (404, Kind::NotFound), (400, Kind::Malformed)] {
-        let (error, requests) = fails(&registry, LONG, status(answer)).await;
+        let (error, requests) = fails(&registry, LONG, Action::Status(answer, headers.clone(), Vec::new())).await;
         assert_eq!((error.kind(), requests), (kind, if answer == 403 { 2 } else { 1 }), "{error}");
         let scope = error.to_string().contains("the scope `repository:org/x:");
         assert_eq!(scope, kind == Kind::Denied, "{error}");

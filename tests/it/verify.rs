@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::support::files_below;
-use crate::support::programs::{Run, Source, alga, release, run};
+use crate::support::programs::{Run, Source, alga, release, resolve, run};
 use crate::support::published::{
     RELEASES, complete, digest_of, publish, put_image, rewrite_release, served, store, undescribed, with_images, writes,
 };
@@ -308,6 +308,34 @@ fn every_channel_that_serves_a_release_is_verified() {
     let run = all(&[]).ends(3);
     assert!(run.stderr.contains("nightly (bundle") && !run.stderr.contains("stable ("), "{}", run.stderr);
     verify(&registry, "stable", &["--all-channels"]).ends(9);
+}
+
+#[test]
+fn a_channel_that_another_tool_moved_back_fails_until_a_roll_back_records_the_move() {
+    let (source, registry) = (Source::new(), Registry::start());
+    let store = store(&registry);
+    with_images(&source, &["1.0.4", "1.0.5"]);
+    for version in ["1.0.3", "1.0.4", "1.0.5"] {
+        publish(&source, &registry, version, "nightly", &["--by", "alice"]).ends(0);
+    }
+    verify(&registry, "nightly", &[]).ends(0);
+    let state = source.path("../state.json").display().to_string();
+    let follow = ["resolve", "nightly", "--store", &store, "--state", &state];
+    resolve(&follow).ends(0);
+    let tags = registry.tags(RELEASES);
+    let first = tags.iter().find(|(tag, _)| tag.starts_with("nightly-1-")).expect("a keep-alive tag").1;
+    registry.tag(RELEASES, "nightly", first);
+    let run = verify(&registry, "nightly", &["--output", "json"]).ends(3);
+    assert_eq!(failed(&run), [named("channel", "nightly", "agrees")].into());
+    for words in ["serves move 1, but move 3 is recorded (to 1.0.5, by alice, ", "rollback nightly --to 1.0.3"] {
+        assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
+    }
+    resolve(&follow).ends(3);
+    alga(&["rollback", "nightly", "--to", "1.0.3", "--reason", "1.0.5 fails", "--store", &store]).ends(0);
+    verify(&registry, "nightly", &[]).ends(0);
+    resolve(&follow).ends(0);
+    let again = alga(&["rollback", "nightly", "--to", "1.0.3", "--reason", "1.0.5 fails", "--store", &store]).ends(0);
+    assert!(again.stdout.starts_with("nothing to do"), "{}", again.stdout);
 }
 
 #[test]

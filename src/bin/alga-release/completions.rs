@@ -102,13 +102,14 @@ fn place(flags: &[(String, Option<String>)]) -> Option<Place> {
 /// Asks a store for its channels and versions. Where the store does not answer in time, the channels of the configuration are known.
 fn names(place: &Place, log: &Log) -> Option<StoreNames> {
     let config = place.configuration.load().ok()?;
-    let request = StoreRequest { retry_for: Duration::ZERO, public_read: false, ..place.store.request(&config).ok()? };
+    let request =
+        StoreRequest { retry_for: Some(Duration::ZERO), public_read: false, ..place.store.request(&config).ok()? };
     let work = async {
         let connection = Connection::open(&request, Access::Read, &system::silent()).await?;
         Ok(ops::names(&config, &connection).await?)
     };
-    let found = connect::block_on(log, async {
-        tokio::time::timeout(PATIENCE, work).await.map_err(|cause| Failure::io("in time", cause))?
+    let found = connect::block_on(log, None, async {
+        tokio::time::timeout(PATIENCE, work).await.map_err(|cause| Failure::io("to complete in time", cause))?
     });
     let channels = config.channels.iter().map(ToString::to_string).collect();
     Some(found.unwrap_or(StoreNames { channels, versions: Vec::new() }))

@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let line = given.and_then(|root| root.get(path)).map(|node| node.line);
         line.map_or_else(|| "default".to_owned(), |line| format!("{name}:{line}"))
     };
-    let effective = serde_json::to_value(&config).map_err(|cause| Failure::io("printing the configuration", cause))?;
+    let effective = serde_json::to_value(&config).map_err(|cause| Failure::io("to print the configuration", cause))?;
     let mut entries = Vec::new();
     flatten(&effective, &mut Vec::new(), &mut |path, value| {
         entries.push((path.join("."), value.clone(), origin(path)));

@@ -9,7 +9,7 @@ use alga_release::config::{Config, GivenBy};
 use alga_release::credentials::Login;
 use alga_release::image::archive::Input;
 use alga_release::oci::{Digest, Location, Prefix};
-use alga_release::ops::{RETRY_FOR, StoreRequest};
+use alga_release::ops::StoreRequest;
 use alga_release::release::Address;
 use futures_util::future::select_all;
 use signal_hook::flag;
@@ -23,11 +23,6 @@ use crate::log::Log;
 impl StoreArgs {
     /// Returns the store that the flags name. The password is read from standard input, when it is there.
     pub fn request(&self, config: &Config) -> Result<StoreRequest, Failure> {
-        self.request_with(config, RETRY_FOR)
-    }
-
-    /// Returns the same with the time for which requests are repeated unless a flag says otherwise.
-    pub fn request_with(&self, config: &Config, retry_for: Duration) -> Result<StoreRequest, Failure> {
         if self.insecure && self.ca_file.is_some() {
             return Err(Failure::usage("`--insecure` cannot be used with `--ca-file` (or ALGA_CA_FILE)"));
         }
@@ -42,7 +37,7 @@ impl StoreArgs {
         request.plain_http = self.plain_http;
         request.insecure = self.insecure;
         request.auth_realms.extend_from_slice(&self.auth_realm);
-        request.retry_for = self.retry_for.unwrap_or(retry_for);
+        request.retry_for = self.retry_for;
         if let Some(path) = &self.ca_file {
             request.trust(path, "--ca-file")?;
         }
@@ -54,8 +49,7 @@ impl StoreArgs {
     }
 }
 
-/// Reads how a release is named, and enters what that says of its place into configuration and flags. Returns the channel, version or
-/// digest.
+/// Parses the name of a release, and enters the place in it into configuration and flags. Returns the channel, version or digest.
 pub fn locate(word: &str, store: &mut StoreArgs, config: &mut Config) -> Result<String, Failure> {
     let address = Address::parse(word, store.store.as_deref(), config, store.plain_http)?;
     address.enter(config);
@@ -71,7 +65,7 @@ pub fn locate(word: &str, store: &mut StoreArgs, config: &mut Config) -> Result<
     Ok(address.selector.to_string())
 }
 
-/// Reads how a channel is named. One that is named with its repository is a channel, whatever the configuration says.
+/// Parses the name of a channel. A name with a repository is a channel even if the configuration does not list it.
 pub fn locate_channel(word: &str, store: &mut StoreArgs, config: &mut Config) -> Result<String, Failure> {
     let name = locate(word, store, config)?;
     if name != word
@@ -87,10 +81,14 @@ pub fn locate_channel(word: &str, store: &mut StoreArgs, config: &mut Config) ->
 const SIGNALS: [(SignalKind, u8); 3] =
     [(SignalKind::hangup(), 129), (SignalKind::interrupt(), 130), (SignalKind::terminate(), 143)];
 
-/// Waits for the work, unless a signal comes first. A second signal ends the program at once: the first one may find it where
+/// Waits for the work, unless a signal comes first, or `--timeout` is over. A second signal ends the program at once: the first one may find it where
 /// it cannot stop, as while it waits for a password.
-async fn until_signal<T>(log: &Log, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let failed = |cause| Failure::io("listening for signals", cause);
+async fn until_stopped<T>(
+    log: &Log,
+    timeout: Option<Duration>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let failed = |cause| Failure::io("to listen for signals", cause);
     let is_second = Arc::new(AtomicBool::new(false));
     let mut signals = Vec::new();
     for (kind, code) in SIGNALS {
@@ -102,14 +100,21 @@ async fn until_signal<T>(log: &Log, work: impl Future<Output = Result<T, Failure
     let received = signals.iter_mut().map(|(signal, code)| Box::pin(async { signal.recv().await.map(|()| *code) }));
     tokio::select! {
         result = work => result,
+        () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {
+            Err(Failure::timed_out(timeout, log.interrupted()))
+        }
         (code, ..) = select_all(received) => Err(Failure::signal(code.unwrap_or(FAILED), log.interrupted())),
     }
 }
 
-/// Runs an operation to its end, unless a signal comes first, and removes the progress bars.
-pub fn block_on<T>(log: &Log, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+/// Runs an operation to its end, unless a signal comes first, or `--timeout` is over, and removes the progress bars.
+pub fn block_on<T>(
+    log: &Log,
+    timeout: Option<Duration>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let runtime = runtime()?;
-    let result = runtime.block_on(until_signal(log, work));
+    let result = runtime.block_on(until_stopped(log, timeout, work));
     // A thread that still reads a large archive or a pipe must not hold up the end of the program.
     runtime.shutdown_background();
     log.done();
@@ -136,13 +141,13 @@ pub fn check_stdin(archive: &Path, store: &StoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns a runtime on this thread.
+/// Returns an async runtime on this thread.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|cause| Failure::io("starting", cause))
+    runtime.map_err(|cause| Failure::io("to start the async runtime", cause))
 }
 
-/// A digest that an argument names.
+/// Parses a digest that an argument gives.
 pub fn digest(flag: &str, text: &str) -> Result<Digest, Failure> {
     text.parse().map_err(|cause| Failure::usage(format!("{flag}: {cause}")))
 }

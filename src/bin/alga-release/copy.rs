@@ -35,6 +35,9 @@ pub struct Args {
     /// Requests at once
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
+    /// Replace an archive that exists and holds something else
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     extent: ExtentArgs,
     #[command(flatten)]
@@ -45,7 +48,7 @@ pub struct Args {
 
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
-    let copied = connect::block_on(log, Box::pin(copied(args, log)));
+    let copied = connect::block_on(log, args.common.store.timeout, Box::pin(copied(args, log)));
     let report = outputs.unless_failed(copied, args.common.output.output)?;
     let outcome = Outcome::from(&report);
     outputs.write(&outcome)?;
@@ -70,9 +73,16 @@ async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {
         terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
         extent: args.extent.extent(),
         dry_run: args.approval.dry_run,
+        force: args.force,
     };
     let store = StoreRequest { jobs: args.jobs.into(), ..store.request(&config)? };
     let source = Connection::open(&store, Access::Read, &context).await?;
     let target = Target::open(&args.target, &store, &source, args.approval.access(), &context).await?;
+    if args.force && target.connection().is_some() {
+        return Err(Failure::usage_hint(
+            "--force is only for an archive",
+            "omit `--force`: in any other store, a version never changes",
+        ));
+    }
     Ok(Box::pin(ops::copy(&request, &config, &source, &target, &context)).await?)
 }

@@ -130,7 +130,7 @@ fn compared(args: &Args, log: &Log) -> Result<Diff, Failure> {
         };
         Ok(Box::pin(ops::diff(request, &config, &near, far.as_ref().unwrap_or(&near), &context)).await?)
     };
-    connect::block_on(log, Box::pin(work))
+    connect::block_on(log, args.common.store.timeout, Box::pin(work))
 }
 
 /// Returns the store of A, and that of B when it is another one; enters where the releases are into the configuration.

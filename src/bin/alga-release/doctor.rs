@@ -32,14 +32,16 @@ pub struct Args {
 
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let config = environment::configuration(&args.source, &args.common.configuration, args.profile.profile.as_deref())?;
-    let store = args.common.store.request_with(&config, Duration::ZERO)?;
+    let mut store = args.common.store.request(&config)?;
+    // The answer is needed now, whatever the registry would say later.
+    store.retry_for.get_or_insert(Duration::ZERO);
     let charts = match args.channel.as_ref().or(args.version.as_ref()) {
         Some(name) => ChartsOf::Release(name.clone()),
         None => ChartsOf::Tree(args.source.clone()),
     };
     let (request, context) = (DoctorRequest { store, charts }, system::context(log));
     let work = async { Ok(ops::doctor(&request, &config, &context).await?) };
-    let diagnosis = connect::block_on(log, work)?;
+    let diagnosis = connect::block_on(log, args.common.store.timeout, work)?;
     for warning in &diagnosis.warnings {
         log.warn(warning);
     }

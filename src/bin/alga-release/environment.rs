@@ -1,11 +1,10 @@
-//! Inputs other than arguments: clock, environment and files. The library finds the credentials.
+//! Inputs beside the arguments: environment variables and files. The library finds the credentials itself.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use alga_release::config::{Config, FILE_NAME};
-use alga_release::plan;
+use alga_release::plan::{GivenTags, TagsFile};
 
 use crate::failure::Failure;
 use crate::flags::{ConfigurationArgs, ImageArgs};
@@ -13,12 +12,12 @@ use crate::flags::{ConfigurationArgs, ImageArgs};
 /// Largest configuration file or list of images that is read.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// Returns an environment variable if it is set and not empty.
+/// Returns an environment variable that is set and not empty.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns the path in an environment variable that is set and not empty.
+/// Returns an environment variable that names a file or directory, when it is set and not empty.
 pub fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
@@ -26,12 +25,12 @@ pub fn path_variable(name: &str) -> Option<PathBuf> {
 /// Variables in which a CI system names the person on whose behalf it works. None of them is a secret.
 const ACTORS: [&str; 5] =
     ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "CIRCLE_USERNAME", "BUILD_REQUESTEDFOR"];
-/// Variable with the name of the Argo workflow. Argo does not tell its containers who started the workflow.
+/// Variable in which Argo Workflows gives its containers the name of the workflow. No variable names the person who started it.
 const WORKFLOW: &str = "ARGO_WORKFLOW_NAME";
-/// File in which the kernel has the name of this machine.
+/// File with the host name, for shells that do not export `HOSTNAME`.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
-/// Returns who runs the program, for the record of a move: the actor that a CI system names, else the workflow, else the user.
+/// Returns the person for the record of a move: the actor of the CI system, else the workflow, else the user of this machine.
 pub fn user() -> Option<String> {
     let local = || {
         let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(variable).or_else(user_id)?;
@@ -43,14 +42,14 @@ pub fn user() -> Option<String> {
     ACTORS.into_iter().find_map(variable).or_else(workflow).or_else(local)
 }
 
-/// Returns the number of the user, for containers, where the user often has no name.
+/// Returns the number of the user, for containers, where no variable gives a name.
 fn user_id() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     ids.split_whitespace().next().map(|id| format!("user {id}"))
 }
 
-/// Reports whether to use colours, given whether the stream is a terminal.
+/// Returns whether text on a stream gets colours; `terminal` says whether the stream is a terminal.
 ///
 /// <https://no-color.org> and <https://force-color.org>
 pub fn colour(terminal: bool) -> bool {
@@ -61,7 +60,7 @@ pub fn colour(terminal: bool) -> bool {
         }
 }
 
-/// Returns the text and name of the configuration file, if there is one.
+/// Returns the text and the name of the configuration file; `None` when there is no file.
 pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Option<(String, String)>, Failure> {
     let (path, name) = match &args.config {
         Some(path) => (path.clone(), path.display().to_string()),
@@ -70,14 +69,14 @@ pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Optio
     if args.config.is_none() && !path.exists() {
         return Ok(None);
     }
-    // A named file may be a pipe, as shells make them. A file that was found must not keep the program waiting.
+    // A file that was named may be a pipe, as shells create them. A file that was found must not block the program.
     if args.config.is_none() && !path.is_file() {
-        return Err(Failure::usage(format!("{name}: it must be a file, and is a directory, pipe, socket or device")));
+        return Err(Failure::usage(format!("{name}: expected a file, found a directory, pipe, socket or device")));
     }
     let bytes = read(&path)?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some((text, name))),
-        Err(_) => Err(Failure::usage(format!("{name}: it is not UTF-8"))),
+        Err(_) => Err(Failure::usage(format!("{name}: the file is not UTF-8"))),
     }
 }
 
@@ -94,24 +93,23 @@ pub fn configuration(root: &Path, args: &ConfigurationArgs, profile: Option<&str
     Ok(config)
 }
 
-/// Returns the tags of application images from `--images FILE` and then from `--image` flags.
-pub fn image_tags(args: &ImageArgs, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
-    let mut tags = match &args.images_file {
-        Some(path) => plan::tags_in(&read(path)?, &path.display().to_string(), &config.release_images)?,
-        None => BTreeMap::new(),
+/// Returns the tags of application images that the flags give, by themselves and in a file.
+pub fn image_tags(args: &ImageArgs, config: &Config) -> Result<GivenTags, Failure> {
+    let parse = |path: &PathBuf| -> Result<TagsFile, Failure> {
+        Ok(TagsFile::parse(&read(path)?, &path.display().to_string(), &config.release_images)?)
     };
-    tags.extend(args.images.iter().cloned());
-    Ok(tags)
+    let file = args.images_file.as_ref().map(parse).transpose()?;
+    Ok(GivenTags { flags: args.images.iter().cloned().collect(), file })
 }
 
-/// Reads a small file that an argument names.
+/// Reads a file of at most 1 MiB that an argument names.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |cause| Failure::io(&format!("reading {}", path.display()), cause);
+    let failed = |cause| Failure::io(&format!("to read {}", path.display()), cause);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > FILE_LIMIT {
-        return Err(Failure::usage(format!("{}: it is larger than 1 MiB", path.display())));
+        return Err(Failure::usage(format!("{}: the file is larger than 1 MiB, which is the limit", path.display())));
     }
     Ok(bytes)
 }

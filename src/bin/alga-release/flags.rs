@@ -41,9 +41,13 @@ pub struct StoreArgs {
     /// Accept any certificate: the connection may then be intercepted, and its content read or replaced
     #[arg(long, global = true)]
     pub insecure: bool,
-    /// How long to retry a request after transient errors: `90s`, `5m`, `1h`, `0` for no retry [default: 5m; `doctor`: 0]
+    /// How long to retry a request after transient errors: `90s`, `5m`, `1h`, `0` for no retry. A host name that has never resolved is
+    /// retried for 5 s at most [default: 30s if the store is only read, 5m if it is written, 0 in `doctor`]
     #[arg(long, value_name = "DURATION", value_parser = duration, global = true, env = "ALGA_RETRY_FOR")]
     pub retry_for: Option<Duration>,
+    /// Give up the whole command after this long, with exit code 75: `90s`, `5m`, `1h` [default: no limit]
+    #[arg(long, value_name = "DURATION", value_parser = duration, global = true, env = "ALGA_TIMEOUT")]
+    pub timeout: Option<Duration>,
     /// User of the registry, with `--password-stdin` [default: credentials of docker or podman, or of gh for ghcr.io, else anonymous]
     #[arg(long, value_name = "NAME", global = true)]
     pub username: Option<String>,

@@ -65,7 +65,7 @@ pub enum Layers {
 
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let Command::Push(args) = &args.command;
-    let pushed = connect::block_on(log, pushed(args, log));
+    let pushed = connect::block_on(log, args.common.store.timeout, pushed(args, log));
     let report = pushed?;
     match args.common.output.output {
         Format::Json => output::write_json(&report),

@@ -55,7 +55,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         let connection = Connection::open(&store, Access::Read, &system::context(log)).await?;
         Ok(ops::in_use(&request, &config, &connection).await?)
     };
-    let report = connect::block_on(log, work)?;
+    let report = connect::block_on(log, args.common.store.timeout, work)?;
     report.problems.iter().for_each(|problem| log.warn(problem));
     match format {
         ListFormat::Json => output::write_json(&report)?,

@@ -126,5 +126,5 @@ fn checked(args: &Args, log: &Log) -> Result<Report, Failure> {
         let connection = if needs_store { Some(Connection::open(&store, Access::Read, &context).await?) } else { None };
         Ok(Box::pin(ops::lint(&request, &config, connection.as_ref(), &context)).await?)
     };
-    connect::block_on(log, Box::pin(work))
+    connect::block_on(log, args.common.store.timeout, Box::pin(work))
 }

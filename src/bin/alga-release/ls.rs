@@ -29,7 +29,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         let connection = Connection::open(&store, Access::Read, &system::context(log)).await?;
         Ok(ops::ls(&request, &config, &connection).await?)
     };
-    let report = connect::block_on(log, work)?;
+    let report = connect::block_on(log, args.common.store.timeout, work)?;
     match args.common.output.output {
         Format::Json => output::write_json(&report),
         Format::Text => output::write_text(&report.text()),

@@ -20,10 +20,10 @@ pub struct Args {
 
 pub fn run(args: &Args, program: &Command) -> Result<(), Failure> {
     let pages = pages(program, include_str!("help/environment.txt"));
-    let pages = pages.map_err(|cause| Failure::io("writing the manual pages", cause))?;
+    let pages = pages.map_err(|cause| Failure::io("to write the manual pages", cause))?;
     if let Some(directory) = &args.output_dir {
         let made = std::fs::create_dir_all(directory);
-        made.map_err(|cause| Failure::io(&format!("creating {}", directory.display()), cause))?;
+        made.map_err(|cause| Failure::io(&format!("to create {}", directory.display()), cause))?;
         return pages
             .iter()
             .try_for_each(|page| output::write_file(directory, &page.file_name(), page.text.as_bytes()));

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::io("writing the result", cause)),
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::io("to write the result", cause)),
         _ => Ok(()),
     }
 }
@@ -38,7 +38,7 @@ pub fn write_file(directory: &Path, name: &str, content: &[u8]) -> Result<(), Fa
     let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, &path));
     written.map_err(|cause| {
         let _ = std::fs::remove_file(&beside);
-        Failure::io(&format!("writing {}", path.display()), cause)
+        Failure::io(&format!("to write {}", path.display()), cause)
     })
 }
 

@@ -34,7 +34,7 @@ impl Outputs {
     /// Makes the directory, and takes out of it what an earlier command left there.
     pub fn open(args: &OutputsArgs) -> Result<Self, Failure> {
         if let Some(directory) = &args.output_dir {
-            let failed = |cause| Failure::io(&format!("preparing --output-dir {}", directory.display()), cause);
+            let failed = |cause| Failure::io(&format!("to prepare --output-dir {}", directory.display()), cause);
             std::fs::create_dir_all(directory).map_err(failed)?;
             for name in FILES {
                 match std::fs::remove_file(directory.join(name)) {
@@ -100,7 +100,7 @@ impl Outputs {
 fn append(path: &Path, text: &str) -> Result<(), Failure> {
     let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|cause| Failure::io(&format!("writing {}", path.display()), cause))
+    written.map_err(|cause| Failure::io(&format!("to write {}", path.display()), cause))
 }
 
 /// A line that GitHub Actions shows beside the run; nothing elsewhere.

@@ -64,7 +64,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         return Err(Failure::usage(reason));
     }
     let outputs = Outputs::open(&args.outputs)?;
-    let moved = connect::block_on(log, Box::pin(promoted(args, log)));
+    let moved = connect::block_on(log, args.common.store.timeout, Box::pin(promoted(args, log)));
     print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common, &outputs, log)
 }
 

@@ -87,7 +87,7 @@ pub struct Args {
 
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
-    let published = connect::block_on(log, Box::pin(published(args, log)));
+    let published = connect::block_on(log, args.common.store.timeout, Box::pin(published(args, log)));
     let report = outputs.unless_failed(published, args.common.output.output)?;
     let outcome = Outcome::from(&report);
     outputs.write(&outcome)?;

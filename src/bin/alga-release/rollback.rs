@@ -13,7 +13,8 @@ use crate::{promote, system};
 pub struct Args {
     /// Channel to roll back, or HOST/PATH/REPOSITORY:CHANNEL
     channel: String,
-    /// Release that the channel will serve; `previous` for the release that it served before
+    /// Release that the channel is to serve; `previous` for the one that it served before. Directly after a roll-back, `previous` does
+    /// nothing with the same reason, and is refused with another one
     #[arg(long, value_name = "VERSION|DIGEST|previous")]
     to: String,
     /// Reason of the move, for the history of the channel
@@ -32,7 +33,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         return Err(Failure::usage("--reason: expected a reason for the history of the channel, found only spaces"));
     }
     let outputs = Outputs::open(&args.outputs)?;
-    let moved = connect::block_on(log, Box::pin(rolled_back(args, log)));
+    let moved = connect::block_on(log, args.common.store.timeout, Box::pin(rolled_back(args, log)));
     promote::print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common, &outputs, log)
 }
 

@@ -38,7 +38,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         let connection = Connection::open(&store, Access::Read, &context).await?;
         Ok(ops::show(&request, &config, &connection).await?)
     };
-    let report = connect::block_on(log, work)?;
+    let report = connect::block_on(log, args.common.store.timeout, work)?;
     report.warning().iter().for_each(|warning| log.warn(warning));
     match args.common.output.output {
         ShowFormat::Text => output::write_text(&report.text(context.clock.now())),

@@ -1,4 +1,4 @@
-//! The machine as the library sees it: variables, programs, clock. Only this file starts programs for the library.
+//! Variables, programs and clock of this machine for the library. Only this file starts programs for the library.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ use tokio::process::Command;
 
 use crate::log::Log;
 
-/// Memory that is taken at once for what a program prints: a secret that fits leaves no copy behind.
+/// Bytes that are allocated at once for the output of a program. A secret that fits is not copied when the buffer grows.
 const AT_ONCE: usize = 1 << 20;
 /// Most bytes that are kept of a program's standard error.
 const ERRORS: usize = 64 << 10;
 
-/// Returns what every operation of this program gets.
+/// Returns the context of every operation of this program.
 pub fn context(log: &Log) -> Context {
     Context {
         environment: Environment::new(|name| std::env::var_os(name)),
@@ -101,7 +101,7 @@ async fn output(stream: Option<impl AsyncRead + Unpin>, limit: usize) -> Result<
 async fn errors(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
-        // What was read before an error is still worth showing.
+        // Text that was read before an error is still shown.
         let _ = (&mut stream).take(ERRORS as u64).read_to_end(&mut bytes).await;
         // The rest is read too, so that the program does not stop at a full pipe.
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// A limit that no test waits for.
+    /// A limit that no test reaches.
     const LONG: Duration = Duration::from_mins(10);
 
     async fn run(program: &str, arguments: &[&str], input: &[u8], patience: Duration) -> Result<Ended, RunError> {

@@ -1,4 +1,4 @@
-//! From the flags of a move to what the library takes.
+//! Converts the flags of a move to the requests of the library.
 
 use alga_release::ops::{self, Access, MoveTerms, RewriteTo, TransferExtent};
 use alga_release::plan::Approved;

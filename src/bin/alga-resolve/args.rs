@@ -33,7 +33,7 @@ Options:
                               the release is refused [default: none, the built-in defaults hold]
       --plain-http            Use plain HTTP for the registry (loopback addresses need no flag)
       --ca-file FILE          Trust these CA certificates (PEM) in addition to the system's. SSL_CERT_FILE replaces the system's
-      --timeout SECONDS       Stop after this time [default: 60, for control-plane 8]
+      --timeout DURATION      Stop after this time: seconds, or `90s`, `2m` [default: 60, for control-plane 8]
       --allow-registry PREFIX Refuse a release that names anything outside of this prefix (may be repeated)
       --require-channel       Refuse a release whose own channel differs from the requested one
       --accept-unrecorded     Follow a channel that was moved without a record, after a move with a record was followed
@@ -152,8 +152,16 @@ fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
 }
 
 fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, Failure> {
-    let seconds: f64 = parser.value().and_then(|value| value.parse()).map_err(wrong)?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| usage("--timeout: expected a number of seconds"))
+    let text = text(parser)?;
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60.0),
+        None => (text.strip_suffix('s').unwrap_or(&text), 1.0),
+    };
+    let seconds = number.parse::<f64>().ok().map(|number| number * unit);
+    let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    timeout.ok_or_else(|| {
+        usage(format!("--timeout: invalid duration `{text}`: expected seconds, or a time such as `90s` or `2m`"))
+    })
 }
 
 fn is_text(format: &str) -> Result<bool, Failure> {

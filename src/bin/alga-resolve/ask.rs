@@ -337,6 +337,12 @@ fn failure(error: &ResolveError) -> Failure {
                 "if you trust this certificate, pass its CA with `--ca-file` or SSL_CERT_FILE; also check this machine's clock",
             ),
         ),
+        ResolveKind::Store(oci::Kind::NotRegistry) => (
+            1,
+            Some(
+                "check the host, the port and the proxy: below `/v2/`, the server must speak the OCI distribution API",
+            ),
+        ),
         ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("try again later: the store cannot be reached")),
         ResolveKind::NotARelease | ResolveKind::Disagrees => {
             (3, Some("check that the address is a registry, and who can write the channel or version"))
@@ -344,6 +350,6 @@ fn failure(error: &ResolveError) -> Failure {
         _ => (1, None),
     };
     // Behind a login portal, or with a wrong clock, the answer cannot be trusted. That counts as no answer.
-    let no_answer = matches!(error.kind(), ResolveKind::Store(oci::Kind::Unavailable | oci::Kind::Untrusted));
+    let no_answer = matches!(error.kind(), ResolveKind::Store(kind) if kind.is_of_server());
     Failure { code, message, hint, unreachable: no_answer }
 }

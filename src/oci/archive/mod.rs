@@ -19,7 +19,7 @@ pub(crate) mod tar;
 mod write;
 
 pub(super) use read::Archive;
-pub use write::{Entry, Progress, write};
+pub use write::{Entry, Existing, Progress, existing, write};
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,9 +63,7 @@ pub async fn write(
     entries: &[Entry<'_>],
     progress: &dyn Fn(Progress<'_>),
 ) -> Result<(), Error> {
-    let mut index = index(path, entries)?;
-    index.annotations.insert(prefix_key.to_owned(), prefix.to_string());
-    let packed = Packed::of(path, &index, entries)?;
+    let packed = Packed::of(path, &index(path, prefix_key, prefix, entries)?, entries)?;
     let unfinished = Unfinished::create(path)?;
     let mut writer = Writer { path, file: &unfinished.file, position: 0, written: 0, total: packed.size(), progress };
     writer.small("oci-layout", MARKER.as_bytes())?;
@@ -75,6 +73,44 @@ pub async fn write(
     }
     writer.bytes(&END)?;
     unfinished.finish(path).await.map_err(|cause| failed(path, cause))
+}
+
+/// The file at the path of an archive that is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// There is no file.
+    Nothing,
+    /// The file is the archive already.
+    Same,
+    /// The file is another archive, or something else.
+    Other,
+}
+
+/// Compares the file at `path` with the archive that [`write`] would write there: by its length and its index, which names every manifest by
+/// digest. An archive takes its name only when all of it is on the disk, so its blobs are not read.
+///
+/// # Errors
+/// [`Kind::Io`] when the file cannot be read, and [`Kind::Refused`] as in [`write`].
+pub fn existing(path: &Path, prefix_key: &str, prefix: &Prefix, entries: &[Entry<'_>]) -> Result<Existing, Error> {
+    let unreadable = |cause| Error::new(Kind::Io, "read", name_of(path), "the file system failed").caused_by(cause);
+    let mut file = match File::open(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
+        file => file.map_err(unreadable)?,
+    };
+    let packed = Packed::of(path, &index(path, prefix_key, prefix, entries)?, entries)?;
+    let head = packed.head();
+    let length = head.len() as u64 + packed.contents().map(|content| member_size(content.descriptor())).sum::<u64>();
+    if file.metadata().map_err(unreadable)?.len() != length + END.len() as u64 {
+        return Ok(Existing::Other);
+    }
+    let mut found = vec![0; head.len()];
+    file.read_exact(&mut found).map_err(unreadable)?;
+    Ok(if found == head { Existing::Same } else { Existing::Other })
+}
+
+/// Returns the number of bytes that a blob takes in an archive: a header of one block, and the blob in whole blocks.
+fn member_size(descriptor: &Descriptor) -> u64 {
+    BLOCK + descriptor.size.next_multiple_of(BLOCK)
 }
 
 /// The content of an archive, in the order of writing.
@@ -125,6 +161,17 @@ impl<'a> Packed<'a> {
         Ok(())
     }
 
+    /// Returns the first bytes of the archive: everything before the manifests.
+    fn head(&self) -> Vec<u8> {
+        let mut head = Vec::new();
+        for (name, bytes) in [("oci-layout", MARKER.as_bytes()), ("index.json", &self.index)] {
+            head.extend_from_slice(header(name, bytes.len() as u64).as_bytes());
+            head.extend_from_slice(bytes);
+            head.resize(head.len().next_multiple_of(END.len() / 2), 0);
+        }
+        head
+    }
+
     /// Returns the size of all contents in bytes.
     fn size(&self) -> u64 {
         self.contents().map(|content| content.descriptor().size).sum()
@@ -137,7 +184,7 @@ impl<'a> Packed<'a> {
 }
 
 /// Builds the index, sorted by name.
-fn index(path: &Path, entries: &[Entry<'_>]) -> Result<Index, Error> {
+fn index(path: &Path, prefix_key: &str, prefix: &Prefix, entries: &[Entry<'_>]) -> Result<Index, Error> {
     let refused =
         |name: &str, reason: &str| Error::new(Kind::Refused, "write", format!("{}:{name}", name_of(path)), reason);
     let tagged: BTreeSet<(&str, &Digest)> = entries
@@ -162,7 +209,9 @@ fn index(path: &Path, entries: &[Entry<'_>]) -> Result<Index, Error> {
         }
         manifests.insert(full_name, described);
     }
-    Ok(Index::new(manifests.into_values().collect()))
+    let mut index = Index::new(manifests.into_values().collect());
+    index.annotations.insert(prefix_key.to_owned(), prefix.to_string());
+    Ok(index)
 }
 
 /// Returns whether `name` is `HOST/PATH` in the spelling in which it is read back.

@@ -1,6 +1,7 @@
 //! Sends requests: chooses their connections and credentials, and limits how long they take.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::api::Recognized;
 use super::auth::{Access, Authenticator};
 use super::body::{Body, Failed};
 use super::error::{self, shown_target};
@@ -24,7 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes per second below which a transfer is given up.
 const SLOWEST: u64 = 64 << 10;
-const REDIRECT_LIMIT: usize = 5;
+/// Largest number of redirects that one request follows.
+pub(super) const REDIRECT_LIMIT: usize = 5;
 /// Bytes that are read of a response that reports an error.
 const EXPLANATION_LIMIT: u64 = 64 << 10;
 
@@ -108,6 +111,9 @@ pub(super) struct Client {
     permits: Arc<Semaphore>,
     patience: Patience,
     trace: Option<Trace>,
+    pub(super) recognized: Recognized,
+    /// Whether any server answered any request.
+    answered: AtomicBool,
 }
 
 impl std::fmt::Debug for Client {
@@ -140,6 +146,8 @@ impl Client {
             ca: options.ca,
             insecure: options.insecure,
             pools: Default::default(),
+            recognized: Recognized::default(),
+            answered: AtomicBool::new(false),
         };
         client.pool(&client.root).map_err(|(kind, reason)| Error::new(kind, "open", prefix.to_string(), reason))?;
         Ok(client)
@@ -198,14 +206,14 @@ impl Client {
             return self.send(operation, request, None, take).await;
         }
         let sent = self.authenticator.authorization(self, operation).await?;
-        let answer = self.send(operation, request, sent.as_deref(), take).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
-            return Ok(answer);
+        let mut answer = self.send(operation, request, sent.as_deref(), take).await?;
+        if answer.status == StatusCode::UNAUTHORIZED
+            && let Some(renewed) = self.authenticator.answer(self, operation, &answer.headers, sent.as_ref()).await?
+        {
+            answer = self.send(operation, request, Some(&renewed), take).await?;
         }
-        match self.authenticator.answer(self, operation, &answer.headers, sent.as_ref()).await? {
-            Some(renewed) => self.send(operation, request, Some(&renewed), take).await,
-            None => Ok(answer),
-        }
+        self.recognize(operation, &request.method, &answer).await?;
+        Ok(answer)
     }
 
     /// Works as [`Self::call`] and follows redirects, which is allowed for `GET` and `HEAD`.
@@ -257,11 +265,12 @@ impl Client {
         let response = match sent {
             Ok(Ok(response)) => response,
             Ok(Err(cause)) => {
-                let ours = failed.error(operation);
-                return Err(ours.unwrap_or_else(|| error::unreachable(operation, &request.url, cause)));
+                let (ours, answered) = (failed.error(operation), self.answered.load(Ordering::Relaxed));
+                return Err(ours.unwrap_or_else(|| error::unreachable(operation, &request.url, &cause, answered)));
             }
             Err(_) => return Err(error::silent(operation, &request.url, patience)),
         };
+        self.answered.store(true, Ordering::Relaxed);
         let answer = Answer::read(operation, Opened { response, _permit: permit }, take.into()).await?;
         match error::transient(operation, &answer) {
             Some(error) => Err(error),

@@ -15,6 +15,8 @@ use crate::text::shown;
 
 /// Longest wait that a registry can ask for. It is longer than any retry.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+/// Longest time for which a host name that has never resolved is retried.
+const UNRESOLVED: Duration = Duration::from_secs(5);
 /// Wait after GitHub's secondary rate limit, whose responses do not say how long to wait.
 const SECONDARY_LIMIT: Duration = Duration::from_mins(1);
 
@@ -31,14 +33,43 @@ pub(super) fn shown_target(target: &str) -> String {
     Url::parse(visible).map_or_else(|_| shown(visible), |url| shown_url(&url))
 }
 
-/// Returns the error for a request that received no response.
-pub(super) fn unreachable(operation: &Operation, url: &Url, cause: reqwest::Error) -> Error {
-    if let Some(reason) = untrusted(&cause) {
+/// Returns the error for a request that received no response. A host name that does not resolve before any server has `answered` is
+/// probably a typing error, so it is not retried for as long as a registry that fails.
+pub(super) fn unreachable(operation: &Operation, url: &Url, cause: &reqwest::Error, answered: bool) -> Error {
+    if let Some(reason) = untrusted(cause) {
         return operation.error(Kind::Untrusted, format!("{}: {reason}", shown_url(url)));
     }
+    if !answered && says(cause, "invalid HTTP version parsed") {
+        let reason = format!("the server at {} is not a registry: it does not speak HTTP", shown_url(url));
+        return operation.error(Kind::NotRegistry, reason);
+    }
+    let unresolved = cause.is_connect() && says(cause, "dns error");
     let what = if cause.is_connect() { "cannot be reached" } else { "did not answer" };
     let error = operation.error(Kind::Unavailable, format!("{} {what}", shown_url(url)));
-    error.caused_by(cause.without_url()).passing(Duration::ZERO)
+    let error = error.caused_by(innermost(cause)).passing(Duration::ZERO);
+    if unresolved && !answered { error.retried_for(UNRESOLVED) } else { error }
+}
+
+/// Returns the text of the last cause. The causes before that name layers of the HTTP crate, which tell a person nothing.
+fn innermost(cause: &reqwest::Error) -> String {
+    let mut last: &dyn std::error::Error = cause;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
+}
+
+/// Returns whether one of the causes has this text. hyper has no public types for a host name that does not resolve and for an answer that
+/// is not HTTP, only these words.
+fn says(cause: &reqwest::Error, text: &str) -> bool {
+    let mut next = std::error::Error::source(cause);
+    while let Some(cause) = next {
+        if cause.to_string() == text {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// Returns the reason when TLS failed. A retry does not help then.
@@ -133,6 +164,11 @@ impl Refusal {
         self.codes.iter().any(|found| found == code)
     }
 
+    /// Returns whether the body lists errors with codes, as only registries do.
+    pub(super) fn has_code(&self) -> bool {
+        self.codes.iter().any(|code| !code.is_empty())
+    }
+
     fn told(&self, answer: &Answer) -> String {
         let said = if self.text.is_empty() { String::new() } else { format!(": {}", shown(&self.text)) };
         format!("{} answered {}{said}", shown_url(&answer.url), answer.status)
@@ -197,6 +233,25 @@ fn plain_text(page: &str) -> String {
 mod tests {
     use super::*;
     use reqwest::header::HeaderValue;
+
+    #[tokio::test]
+    async fn a_host_name_that_does_not_resolve_is_told_from_a_refused_connection_and_from_another_protocol() {
+        let tls = super::super::tls::none().expect("a configuration");
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().expect("a client");
+        let cause = async |url: String| client.get(url).send().await.expect_err("no server");
+        // A label of more than 63 characters is refused before any name server is asked.
+        assert!(says(&cause(format!("http://{}.example/", "a".repeat(64))).await, "dns error"));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+        assert!(!says(&cause(format!("http://{port}/")).await, "dns error"));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let greet = async {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"SSH-2.0-OpenSSH_9.9\r\n").await.expect("written");
+        };
+        let (cause, ()) = tokio::join!(cause(url), greet);
+        assert!(says(&cause, "invalid HTTP version parsed"), "{cause:?}");
+    }
 
     #[test]
     fn urls_are_shown_without_user_password_and_query() {

@@ -18,6 +18,7 @@
 //! Only HTTP/1.1 is used. A store receives a few dozen small requests, whose time depends on round trips. HTTP/2 would
 //! save handshakes, which happen once and at the same time, but no round trip.
 
+mod api;
 mod auth;
 mod body;
 mod client;

@@ -72,7 +72,7 @@ impl Registry {
         }
         if answer.whole && serde_json::from_slice::<Tags>(&answer.body).is_err() {
             let reason = "the server is not a registry: expected a list of tags";
-            return Err(operation.error(Kind::Malformed, reason));
+            return Err(operation.error(Kind::NotRegistry, reason));
         }
         Ok(())
     }

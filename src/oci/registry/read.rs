@@ -96,7 +96,7 @@ pub(super) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
 }
 
 /// Returns a media type without its parameters.
-fn essence(content_type: &str) -> String {
+pub(super) fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 

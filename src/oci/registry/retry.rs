@@ -57,15 +57,16 @@ impl Patience {
                 Err(error) if error.retry_after().is_some() => error,
                 result => return result,
             };
+            let total = error.retry_for().map_or(self.total, |longest| longest.min(self.total));
             let since = *failing.get_or_insert_with(Instant::now);
             let asked = error.retry_after().unwrap_or_default();
             let longest = FIRST.saturating_mul(1 << count.min(16)).min(LONGEST);
             let wait = asked.saturating_add(jittered(longest));
-            if since.elapsed().saturating_add(asked) > self.total || self.total.is_zero() {
+            if since.elapsed().saturating_add(asked) > total || total.is_zero() {
                 return Err(gave_up(error, count, since.elapsed(), asked));
             }
             // The last attempt happens at the end of the time for retries.
-            let left = self.total.saturating_sub(since.elapsed());
+            let left = total.saturating_sub(since.elapsed());
             let wait = wait.min(left);
             self.announce(&error, Pause { asked, wait, latest: asked.saturating_add(longest), left });
             sleep_until(Instant::now() + wait).await;
@@ -190,6 +191,20 @@ mod tests {
         for none in ["", "soon", "5", "-3s", ".s", "1e9s", "99999999999999999999h"] {
             assert_eq!(go_duration(none), None, "{none}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_error_may_set_a_shorter_limit_than_the_caller() {
+        let patience = Patience::new(&Options { retry_for: Duration::from_hours(1), ..Options::default() });
+        let attempts = std::cell::Cell::new(0);
+        let unresolved = || {
+            attempts.set(attempts.get() + 1);
+            let error = Error::new(crate::oci::Kind::Unavailable, "read", "r.invalid/x", "it cannot be reached");
+            error.passing(Duration::ZERO).retried_for(Duration::from_millis(1))
+        };
+        let error = patience.persist(async || Err::<(), _>(unresolved())).await.expect_err("it fails");
+        assert!(error.to_string().contains("tried"), "{error}");
+        assert!(attempts.get() >= 2, "the last attempt comes at the end of the limit");
     }
 
     #[test]

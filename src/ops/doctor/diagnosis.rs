@@ -1,4 +1,4 @@
-//! What was found out, and what it means for somebody who wants to publish.
+//! The findings of `doctor`, and their meaning for a publication.
 
 use std::fmt::Write as _;
 
@@ -7,19 +7,19 @@ use serde::Serialize;
 use crate::oci::{self, Kind, Prefix, Probe, Repository};
 use crate::ops::{self, Error, github};
 
-/// What a repository holds of a release.
+/// The artifacts of a release that a repository holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RepositoryKind {
-    /// One Helm chart.
+    /// One Helm chart of the release.
     Chart,
-    /// The config bundles.
+    /// The config bundles of all releases.
     Bundle,
-    /// The release manifests.
+    /// The release manifests and channels.
     Release,
-    /// The control-plane images.
+    /// The control-plane images of all releases.
     ControlPlane,
-    /// An application image.
+    /// One application image of the configuration.
     Image,
 }
 
@@ -40,7 +40,7 @@ impl RepositoryKind {
     }
 }
 
-/// What a repository means for a publication.
+/// Result of the checks of one repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -52,9 +52,9 @@ pub enum Verdict {
     Private,
     /// The credentials are accepted, but do not suffice.
     Refused,
-    /// The registry takes no push from anybody before something there is changed: the repository must be created, or the registry is full.
+    /// The registry refuses every push until a person changes it: the repository must be created, or the registry is full.
     Blocked,
-    /// There are no credentials, or they are not accepted.
+    /// The credentials are missing or not accepted.
     Unauthenticated,
     /// The registry does not answer, or answers that it is unavailable.
     Unreachable,
@@ -76,10 +76,10 @@ impl Verdict {
     /// Returns what repositories with this verdict do, as the end of a sentence.
     pub(in crate::ops) fn phrase(self) -> &'static str {
         match self {
-            Self::Unreachable => "gave no answer",
+            Self::Unreachable => "did not answer",
             Self::Unauthenticated => "require authentication",
-            Self::Private | Self::Refused => "cannot be written by this user, or not be read by the public",
-            Self::Blocked => "do not take pushes: they must be created, or they are full",
+            Self::Private | Self::Refused => "cannot be written by this user, or cannot be read by the public",
+            Self::Blocked => "refuse pushes: they must be created, or the registry is full",
             Self::Failed => "did not answer as a registry does",
             Self::Ready => "are ready",
             Self::Absent => "do not exist yet",
@@ -104,7 +104,7 @@ impl Verdict {
 #[derive(Debug)]
 pub(super) struct Probes {
     pub own: Probe,
-    /// The answers without credentials; `None` when there are no credentials anyway.
+    /// The answers without credentials; `None` when there are no credentials.
     pub public: Option<Probe>,
 }
 
@@ -151,13 +151,13 @@ impl Asked {
     }
 }
 
-/// One repository.
+/// Findings about one repository.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryReport {
-    /// What the repository holds.
+    /// Artifacts that the repository holds.
     pub kind: RepositoryKind,
-    /// `HOST/PATH`.
+    /// Name of the repository, `HOST/PATH`.
     pub repository: String,
     /// Whether the repository exists; `None` when that is not known.
     pub exists: Option<bool>,
@@ -165,11 +165,11 @@ pub struct RepositoryReport {
     pub may_push: Option<bool>,
     /// Whether the public can read it; `None` when that is not known.
     pub public: Option<bool>,
-    /// What it means for a publication.
+    /// Result for a publication.
     pub verdict: Verdict,
     /// The registry's answer, where a release cannot be published.
     pub reason: Option<String>,
-    /// What to do about it.
+    /// Instruction for a person, when something stops a publication.
     pub hint: Option<String>,
 }
 
@@ -219,7 +219,9 @@ fn hint(verdict: Verdict, prefix: Option<&Prefix>, repository: &Repository) -> O
     let settings = prefix.and_then(|prefix| github::package_settings(&prefix.name_of(repository)));
     match (verdict, settings) {
         (Verdict::Private, Some(settings)) => Some(format!("change its visibility to public: {settings}")),
-        (Verdict::Private, None) => Some("let the public read it, or set `publicRead: false`".to_owned()),
+        (Verdict::Private, None) => {
+            Some("make the repository readable without credentials, or set `publicRead: false`".to_owned())
+        }
         (Verdict::Refused, Some(settings)) => Some(format!(
             "give the token the scope write:packages; if a workflow publishes, add its repository at {settings}"
         )),
@@ -252,7 +254,7 @@ pub struct Diagnosis {
     pub public_read: bool,
     /// The repositories that were asked.
     pub repositories: Vec<RepositoryReport>,
-    /// What people should know.
+    /// Warnings for people, a line each.
     pub warnings: Vec<String>,
 }
 
@@ -269,7 +271,7 @@ impl Diagnosis {
         self.rate_limit_remaining = [self.rate_limit_remaining, left].into_iter().flatten().min();
     }
 
-    /// Returns the worst finding as an error. What keeps the repositories from being asked comes first.
+    /// Returns the worst finding as an error. Findings that kept repositories from answering come first.
     ///
     /// # Errors
     /// [`Error::Unfit`], unless a release can be published.

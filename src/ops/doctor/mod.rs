@@ -36,7 +36,7 @@ pub enum ChartsOf {
 pub struct DoctorRequest {
     /// The store. It is opened here, as a publisher opens it and without credentials.
     pub store: StoreRequest,
-    /// The charts.
+    /// Charts whose repositories are asked.
     pub charts: ChartsOf,
 }
 
@@ -59,7 +59,7 @@ pub async fn doctor(request: &DoctorRequest, config: &Config, context: &Context)
         ..Diagnosis::default()
     };
     let charts = charts(&request.charts, config, &connection).await.unwrap_or_else(|cause| {
-        diagnosis.warnings.push(format!("which charts there are is not known: {cause}"));
+        diagnosis.warnings.push(format!("cannot list the charts: {cause}"));
         Vec::new()
     });
     let repositories = repositories(config, &charts)?;

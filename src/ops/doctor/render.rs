@@ -16,7 +16,7 @@ impl Diagnosis {
         };
         let or = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
         let clock = self.clock_skew_seconds.map(|skew| format!("{skew} s ahead of the registry's"));
-        let left = self.rate_limit_remaining.map(|left| format!("{left} requests left"));
+        let left = self.rate_limit_remaining.map(|left| format!("{left} requests remaining"));
         let _ = writeln!(text, "store        {}", self.store);
         let _ = writeln!(
             text,
@@ -24,8 +24,8 @@ impl Diagnosis {
             if self.credentials.is_empty() { "none needed" } else { &self.credentials }
         );
         let _ = writeln!(text, "proxy        {}", or(self.proxy.clone(), "none"));
-        let _ = writeln!(text, "clock        {}", or(clock, "not known: the registry does not tell the time"));
-        let _ = writeln!(text, "rate limit   {}", or(left, "none is announced"));
+        let _ = writeln!(text, "clock        {}", or(clock, "unknown: the registry does not send a date"));
+        let _ = writeln!(text, "rate limit   {}", or(left, "not announced by the registry"));
         self.table(&mut text);
         self.reasons(&mut text);
         clean(&text)

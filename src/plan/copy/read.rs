@@ -254,7 +254,7 @@ impl Reading<'_> {
 
 /// Reports whether the error is temporary.
 fn may_pass(error: &oci::Error) -> bool {
-    matches!(error.kind(), oci::Kind::Unavailable | oci::Kind::Untrusted | oci::Kind::Io)
+    error.kind().is_of_server() || error.kind() == oci::Kind::Io
 }
 
 fn left(named: &Named, reason: &str) -> Found {

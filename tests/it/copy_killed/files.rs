@@ -61,6 +61,9 @@ fn a_copy_killed_at_any_write_to_a_directory_leaves_no_partial_release_and_anoth
     say(&format!("a copy to a directory killed {kills} times, at each of {}", calls.join(", ")));
 }
 
+/// An archive of another release may have the name.
+const FORCE: &[&str] = &["--force"];
+
 /// An archive in its own directory.
 struct Target {
     directory: tempfile::TempDir,
@@ -92,11 +95,11 @@ impl Target {
 /// Kills a copy, runs it again and checks the archive. Returns whether the copy was killed.
 fn archived(strace: &Path, origin: &Registry, target: &Target, whole: &[u8], call: &str, number: usize) -> bool {
     let what = format!("killed at {call} {number}");
-    let killed = killed_at(strace, &copying(origin, &target.name(), &[]), call, number);
+    let killed = killed_at(strace, &copying(origin, &target.name(), FORCE), call, number);
     let now = target.bytes();
     assert!(now == target.old || now.as_deref() == Some(whole), "{what}: neither the old nor the new archive");
     if killed {
-        run(&mut copying(origin, &target.name(), &[])).ends(0);
+        run(&mut copying(origin, &target.name(), FORCE)).ends(0);
     }
     assert!(target.bytes().as_deref() == Some(whole), "{what}: other bytes");
     let files = target.directory.path().read_dir().expect("a directory").count();

@@ -148,6 +148,7 @@ pub fn release_json(source: &Source) -> String {
 pub fn with_images(source: &Source, versions: &[&str]) {
     let text = release_json(source);
     for version in versions {
+        let text = text.replace("\"version\": \"1.0.3\"", &format!("\"version\": \"{version}\""));
         source.write(&format!("ee/appliance/releases/{version}/release.json"), &text);
     }
 }

@@ -1,31 +1,38 @@
 //! Errors as people and scripts see them: what failed, why, what to do, and the exit code.
 
 mod hints;
+mod reasons;
+mod stores;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use alga_release::diff::Diff;
 use alga_release::ops::{self, Kind};
 use alga_release::text::clean;
 use alga_release::{config, credentials, image, oci, plan, release, source};
 
-/// A mistake in arguments or configuration.
+/// Exit code for invalid arguments or configuration.
 pub const USAGE: u8 = 9;
+/// Exit code for any other failure.
 pub const FAILED: u8 = 1;
+/// Exit code for a command that a rule forbids.
 pub const REFUSED: u8 = 3;
+/// Exit code for missing or refused credentials.
 pub const DENIED: u8 = 4;
+/// Exit code for a failure that may be gone later.
 pub const TEMPORARY: u8 = 75;
 
-/// Why a command did not succeed.
+/// A failed command: its exit code and its texts.
 #[derive(Debug, Default)]
 pub struct Failure {
     code: u8,
-    /// What failed, then why.
+    /// The message, then its causes.
     lines: Vec<String>,
-    /// What else is to be known, before the way out.
+    /// Details that are shown before the hint.
     notes: Vec<String>,
     hint: Option<String>,
-    /// What a dry run would have come to without it.
+    /// Changes that a refused dry run would have shown.
     would_change: Option<Box<Diff>>,
 }
 
@@ -50,33 +57,33 @@ impl Failure {
         Self { code, lines, ..Self::default() }
     }
 
-    /// The same with the way out.
+    /// Adds a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// A mistake in the arguments.
+    /// Creates a failure for invalid arguments.
     pub fn usage(reason: impl Into<String>) -> Self {
         Self { code: USAGE, lines: vec![reason.into()], ..Self::default() }
     }
 
-    /// A mistake in the arguments, and the way out.
+    /// Creates a failure for invalid arguments, with a hint.
     pub fn usage_hint(reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::usage(reason).hint(hint)
     }
 
-    /// Refused by a rule.
+    /// Creates a failure for a command that a rule forbids.
     pub fn refused(reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::diagnosed(REFUSED, reason, hint)
     }
 
-    /// What a diagnosis comes to.
+    /// Creates a failure with the given exit code.
     pub fn diagnosed(code: u8, reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code, lines: vec![reason.into()], hint: Some(hint.into()), ..Self::default() }
     }
 
-    /// Something of this machine failed.
+    /// Creates a failure of this machine: its files, its terminal, its runtime. `attempted` is an infinitive such as "to read x".
     pub fn io(attempted: &str, cause: impl std::error::Error) -> Self {
         Self { code: FAILED, lines: vec![format!("failed {attempted}"), cause.to_string()], ..Self::default() }
     }
@@ -109,13 +116,21 @@ impl Failure {
         serde_json::json!({ "because": causes, "notes": self.notes, "hint": self.hint, "exitCode": self.code })
     }
 
-    /// The same, with what would have changed.
+    /// Reports that a command did not end within `--timeout`.
+    pub fn timed_out(limit: Option<Duration>, interrupted: Interrupted) -> Self {
+        let mut failure = Self::signal(TEMPORARY, interrupted);
+        let limit = limit.unwrap_or_default().as_secs_f64();
+        failure.lines.insert(0, format!("not finished within {limit} s, the `--timeout` of this command"));
+        failure.hint("raise `--timeout`, or run the same command again later")
+    }
+
+    /// Adds the changes that a refused dry run would have made.
     pub fn showing(mut self, diff: Diff) -> Self {
         self.would_change = Some(Box::new(diff));
         self
     }
 
-    /// What a dry run would have come to without it.
+    /// Returns the changes that a refused dry run would have shown.
     pub fn would_change(&self) -> Option<&Diff> {
         self.would_change.as_deref()
     }
@@ -124,7 +139,7 @@ impl Failure {
         self.code
     }
 
-    /// What failed, why, and the way out: a line each.
+    /// Returns the message, its causes, the details and the hint, a line each.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut lines = self.lines.iter();
@@ -157,13 +172,13 @@ impl From<ops::Error> for Failure {
             Kind::Unavailable => TEMPORARY,
             Kind::Failed => FAILED,
         };
-        let mut failure = Self { hint: hints::hint(&error), notes: hints::notes(&error), ..Self::new(code, &error) };
-        failure.lines.extend_from_slice(hints::reasons(&error));
+        let mut failure = Self { hint: hints::hint(&error), notes: reasons::notes(&error), ..Self::new(code, &error) };
+        failure.lines.extend(reasons::reasons(&error));
         failure
     }
 }
 
-/// The library's errors all go one way.
+/// Converts errors of the library by way of [`ops::Error`], which knows their kinds.
 macro_rules! by_operation {
     ($($error:ty),* $(,)?) => {
         $(impl From<$error> for Failure {

@@ -1,0 +1,46 @@
+//! What an error says beside its message and its hint: details before the hint, and one line for each of several reasons.
+
+use alga_release::lint::render;
+use alga_release::ops::{Error, package_settings};
+use alga_release::plan::ExecuteError;
+use alga_release::plan::copy::CopyError;
+
+/// Returns the details of an error that a person needs before the hint, a line each.
+pub fn notes(error: &Error) -> Vec<String> {
+    let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    match error {
+        Error::Execute(ExecuteError::Stopped { done, left, .. }) => {
+            vec![format!("done: {}", list(done)), format!("left: {}", list(left))]
+        }
+        Error::Execute(ExecuteError::NotPublic { packages }) => {
+            let settings = |name: &String| package_settings(name).map(|link| format!("{name}: {link}"));
+            packages.iter().map(|name| settings(name).unwrap_or_else(|| name.clone())).collect()
+        }
+        Error::Lint(report) | Error::Unpackable { others: report, .. } => render::lines(report),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the reasons of an error that has several.
+pub fn reasons(error: &Error) -> Vec<String> {
+    let reasons: &[String] = match error {
+        Error::Incomplete { failed, .. }
+        | Error::Copy(CopyError::Incomplete { failed, .. })
+        | Error::Execute(ExecuteError::Broken { failed }) => failed,
+        Error::OtherPlan(other) => &other.differences,
+        Error::Several(all) => return all.iter().map(in_one_line).collect(),
+        _ => &[],
+    };
+    reasons.to_vec()
+}
+
+/// Returns an error with its causes.
+fn in_one_line(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,76 @@
+//! Hints for errors of stores, credentials and images.
+
+use alga_release::ops::{Verdict, way_out};
+use alga_release::{credentials, image, oci};
+
+/// Hint for a server that does not speak the distribution API.
+const NOT_A_REGISTRY: &str = "check the host, the port and the proxy of the store: below `https://HOST/v2/`, the server must speak the OCI \
+                              distribution API";
+/// Hint for a user whom the registry does not know, or who may not do what was asked for.
+const LOG_IN: &str =
+    "log in with docker or podman, pass `--username` with `--password-stdin`, or set `ALGA_REGISTRY_TOKEN`";
+
+/// Returns the hint for an error of a store.
+pub fn of_store(error: &oci::Error) -> Option<String> {
+    let hint = match error.kind() {
+        oci::Kind::Denied => return Some(format!("{LOG_IN}, as a user who may push there")),
+        oci::Kind::Unavailable => "run the same command again later; a command that writes sends only what is missing",
+        oci::Kind::Untrusted => {
+            "if you trust this certificate, pass its CA with `--ca-file` or `SSL_CERT_FILE`; otherwise the connection may be intercepted"
+        }
+        oci::Kind::NotRegistry => NOT_A_REGISTRY,
+        oci::Kind::Conflict => "check what the tag names now, then run the same command again",
+        oci::Kind::Io => "check the free space and the permissions of the directory, then run the same command again",
+        _ => return way_out(error),
+    };
+    Some(hint.to_owned())
+}
+
+/// Returns the hint for what `doctor` has found.
+pub fn of_verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unreachable => "check the name, the network and the proxy, or try again later",
+        Verdict::Unauthenticated => LOG_IN,
+        Verdict::Failed => NOT_A_REGISTRY,
+        Verdict::Refused | Verdict::Blocked | Verdict::Private | Verdict::Ready | Verdict::Absent => {
+            "follow the hint of each repository in the list"
+        }
+    }
+}
+
+/// Returns the hint for an image that cannot be pinned.
+pub fn of_image(error: &image::Error) -> Option<String> {
+    let hint = match error {
+        image::Error::Store { source, .. } => return of_store(source),
+        image::Error::Missing { .. } => {
+            "build and push each missing image, pass another tag with `--image KEY=TAG`, or publish with `--image-check warn`"
+        }
+        image::Error::Platform { .. } => {
+            "build the image for that platform too, pass another platform with `--platform`, or publish with `--image-check warn`"
+        }
+        image::Error::Unpinned { why: image::Unknown::NotFound, .. } => {
+            "push the image first, or name it by digest: `--control-plane sha256:…`"
+        }
+        image::Error::Unpinned { .. } => {
+            "name the image by digest (`--control-plane sha256:…`), or publish with an `--image-check` other than `off`"
+        }
+    };
+    Some(hint.to_owned())
+}
+
+/// Returns the hint for credentials that cannot be read.
+pub fn of_credentials(error: &credentials::Error) -> Option<String> {
+    let hint = match error {
+        credentials::Error::File { .. } => {
+            "repair or remove the file, or name another one with `DOCKER_CONFIG` (docker) or `REGISTRY_AUTH_FILE` (podman)"
+        }
+        credentials::Error::Entry { .. } => "log in again with docker or podman, or remove the entry from the file",
+        credentials::Error::Helper { program, server, .. } => {
+            return Some(format!(
+                "run `echo {server} | {program} get` to see what the helper says, or pass `--username` with `--password-stdin`"
+            ));
+        }
+        credentials::Error::Given { .. } => return None,
+    };
+    Some(hint.to_owned())
+}
