@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::oci::{AnyRepository, Prefix, Reference, Repository, Tag};
+use crate::text::nearest;
 use crate::yaml;
 
 /// Name of the file at the root of a source tree.
@@ -374,28 +375,6 @@ fn nearest_known(message: &str) -> Option<String> {
     let (_, expected) = message.split_once("expected ")?;
     let words = expected.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| !word.is_empty());
     nearest(unknown, words)
-}
-
-/// Returns the candidate with the fewest edits, if it is similar enough to be a typing error.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    let near = candidates.map(|candidate| (distance(word, candidate), candidate));
-    near.min().filter(|(edits, _)| *edits <= 1 + word.len() / 3).map(|(_, candidate)| candidate.to_owned())
-}
-
-/// Computes the Levenshtein distance of two words, ignoring case.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.to_lowercase().chars().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = corner + usize::from(from != *to);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

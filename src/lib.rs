@@ -28,7 +28,7 @@
 //! - [`config`]: the settings that differ from vendor to vendor
 //! - [`oci`]: the OCI specifications and the kinds of store
 //! - [`yaml`]: parses YAML and edits its text in place
-//! - [`text`]: makes text from outside safe to show to people
+//! - [`text`]: makes text from outside safe to show to people, and suggests the nearest word
 //!
 //! A module uses only the modules to its right in a line of this drawing, and those that they use (`tests/it/house.rs`
 //! checks this):

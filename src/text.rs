@@ -1,4 +1,5 @@
-//! Makes text from outside safe to show to people: it cannot control a terminal or hide the text around it.
+//! Makes text from outside safe to show to people, so that it cannot control a terminal or hide the text around it, and suggests the
+//! nearest word for a misspelt one.
 
 use std::fmt::Write as _;
 
@@ -83,9 +84,69 @@ fn push(escaped: &mut String, character: char, keep: bool) {
     }
 }
 
+/// Most characters of a word that is compared with the known ones.
+const LONGEST: usize = 200;
+
+/// Returns the candidate that is most similar to a word, if the two differ only by a typing error: by one edit in a word of three to five
+/// letters, two in a word of up to eight, three in a longer one. Upper and lower case are the same.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    let letters = |text: &str| text.to_lowercase().chars().take(LONGEST).collect::<Vec<char>>();
+    let word = letters(word);
+    let most = (word.len() / 3).min(3);
+    let near = candidates.filter_map(|candidate| {
+        let other = letters(candidate);
+        let close = word.len().abs_diff(other.len()) <= most;
+        let edits = close.then(|| distance(&word, &other)).filter(|edits| *edits <= most)?;
+        Some((edits, candidate))
+    });
+    near.min().map(|(_, candidate)| candidate.to_owned())
+}
+
+/// Returns how many letters must be inserted, removed, replaced or swapped with their neighbour to turn one word into the other.
+fn distance(from: &[char], to: &[char]) -> usize {
+    let mut above = vec![0; to.len() + 1];
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, one) in from.iter().enumerate() {
+        let mut next = vec![i + 1; to.len() + 1];
+        for (j, other) in to.iter().enumerate() {
+            let replaced = row[j] + usize::from(one != other);
+            let mut least = replaced.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *one == to[j - 1] && from[i - 1] == *other {
+                least = least.min(above[j - 1] + 1);
+            }
+            next[j + 1] = least;
+        }
+        above = std::mem::replace(&mut row, next);
+    }
+    row[to.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_word_that_differs_by_a_typing_error_is_suggested() {
+        let channels = ["nightly", "stable", "or", "edge"];
+        for (word, near) in [
+            ("stabel", Some("stable")),
+            ("Stable", Some("stable")),
+            ("nigthly", Some("nightly")),
+            ("nighly", Some("nightly")),
+            ("egde", Some("edge")),
+            ("edge2", Some("edge")),
+            ("foo", None),
+            ("o", None),
+            ("", None),
+            ("table", Some("stable")),
+            ("able", None),
+            ("weekly", None),
+        ] {
+            assert_eq!(nearest(word, channels.into_iter()).as_deref(), near, "{word}");
+        }
+        assert_eq!(nearest(&"x".repeat(1 << 20), channels.into_iter()), None);
+        assert_eq!(nearest("chart_pin", ["chartPin", "charts"].into_iter()).as_deref(), Some("chartPin"));
+    }
 
     #[test]
     fn foreign_text_is_escaped_and_truncated() {

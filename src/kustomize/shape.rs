@@ -2,6 +2,7 @@
 //!
 //! <https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/>
 
+use crate::text::nearest;
 use crate::yaml::Node;
 
 use super::problem::Kind;
@@ -318,32 +319,10 @@ fn wrong_type<'a>(node: &'a Node, shape: Shape, of: Type, name: &str) -> Misfit<
 }
 
 fn unknown<'a>(node: &'a Node, key: &str, fields: &[Field], name: &str) -> Misfit<'a> {
-    let near = fields.iter().map(|(known, _)| (distance(key, known), *known)).min();
-    let near = near.filter(|(distance, _)| *distance <= 2.max(key.chars().count() / 4));
-    let way_out = match near {
-        Some((_, known)) => format!("write `{known}`, or remove the field"),
+    let way_out = match nearest(key, fields.iter().map(|(known, _)| *known)) {
+        Some(known) => format!("write `{known}`, or remove the field"),
         None => "remove the field".to_owned(),
     };
     let reason = format!("unknown field `{}` in {name}", key.escape_debug());
     Misfit { node, kind: Kind::UnknownField, reason, way_out }
-}
-
-/// Length of the longest name that is compared with the known names, in characters.
-const MOST_CHARACTERS: usize = 64;
-
-/// Returns the number of edits that turn one word into the other.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.to_lowercase().chars().take(MOST_CHARACTERS).collect();
-    let b: Vec<char> = b.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (at, one) in a.iter().enumerate() {
-        let mut before = row[0];
-        row[0] = at + 1;
-        for (to, other) in b.iter().enumerate() {
-            let changed = before + usize::from(one != other);
-            before = row[to + 1];
-            row[to + 1] = changed.min(row[to] + 1).min(before + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -6,10 +6,10 @@ use super::finding::Located;
 use super::rule::{Class, Rule, Severity};
 use super::{Contents, Findings, Place};
 use crate::appliance::{self, HostInputs, RenderError};
-use crate::config::nearest;
 use crate::kustomize::strict;
 use crate::oci::Digest;
 use crate::release::{Described, Release, ValueSource, ValuesReader};
+use crate::text::nearest;
 use crate::yaml::{self, Node};
 
 /// Limit of the paths of values among which a similar name is searched.

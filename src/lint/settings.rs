@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::kubernetes::Range;
 use super::rule::Severity;
-use crate::config::{Config, FILE_NAME, nearest};
+use crate::config::{Config, FILE_NAME};
 use crate::source::{Error, Place};
+use crate::text::nearest;
 
 /// Settings from the configuration and from flags.
 #[derive(Clone, Debug, Default)]

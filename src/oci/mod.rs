@@ -9,6 +9,7 @@ mod json;
 mod layout;
 mod manifest;
 pub mod media_type;
+mod near_miss;
 mod reference;
 mod registry;
 #[macro_use]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Digest;
+use super::{Digest, near_miss};
 
 /// A text that is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,10 +15,23 @@ pub struct InvalidReference {
     what: &'static str,
     text: String,
     reason: &'static str,
+    near: Option<String>,
+}
+
+impl InvalidReference {
+    /// The valid text that was probably meant.
+    pub fn nearest(&self) -> Option<&str> {
+        self.near.as_deref()
+    }
+
+    pub(super) fn meaning(self, near: Option<String>) -> Self {
+        Self { near, ..self }
+    }
 }
 
 pub(super) fn invalid(what: &'static str, text: &str, reason: &'static str) -> InvalidReference {
-    InvalidReference { what, text: text.chars().take(200).collect::<String>().escape_debug().to_string(), reason }
+    let text = text.chars().take(200).collect::<String>().escape_debug().to_string();
+    InvalidReference { what, text, reason, near: None }
 }
 
 macro_rules! text_type {
@@ -184,16 +197,22 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// Parses `[http://|https://]HOST[:PORT][/PATH]`. Without a scheme, loopback names use plain HTTP and all others
-    /// HTTPS; `plain_http` selects plain HTTP for all of them. Only the text decides, since it becomes part of
-    /// published bytes.
+    /// Parses `[oci://|http://|https://]HOST[:PORT][/PATH]`. Without a scheme, or with the scheme `oci://`, loopback names
+    /// use plain HTTP and all others HTTPS; `plain_http` selects plain HTTP for all of them. Only the text decides, since
+    /// it becomes part of published bytes.
     ///
     /// # Errors
     /// When the host, the port or the path is invalid.
     pub fn parse(text: &str, plain_http: bool) -> Result<Self, InvalidReference> {
+        Self::read(text, plain_http).map_err(|invalid| invalid.meaning(near_miss::registry(text)))
+    }
+
+    /// Parses without a suggestion in the error.
+    pub(super) fn read(text: &str, plain_http: bool) -> Result<Self, InvalidReference> {
         let (scheme, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Some(true), rest),
             Some(("https", rest)) => (Some(false), rest),
+            Some(("oci", rest)) => (None, rest),
             Some(_) => return Err(invalid("registry", text, "expected `HOST[:PORT][/PATH]`")),
             None => (None, text),
         };

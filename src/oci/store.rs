@@ -9,7 +9,7 @@ use super::archive::Archive;
 use super::layout::Layout;
 use super::reference::invalid;
 use super::registry::{Access, Options, Registry};
-use super::{Descriptor, Digest, Error, InvalidReference, Kind, Prefix, Repository, Selector, Tag};
+use super::{Descriptor, Digest, Error, InvalidReference, Kind, Prefix, Repository, Selector, Tag, near_miss};
 
 /// Largest manifest in bytes that is read. Registries must accept manifests up to this size.
 const MANIFEST_LIMIT: u64 = 4 << 20;
@@ -29,8 +29,22 @@ impl Location {
     /// Parses the value of `--store`. `plain_http` has the same meaning as for [`Prefix::parse`].
     ///
     /// # Errors
-    /// When the text is neither a registry nor `oci-layout:DIR` nor `oci-archive:FILE`.
+    /// When the text is neither a registry nor `oci-layout:DIR` nor `oci-archive:FILE`. The error has a suggestion.
     pub fn parse(text: &str, plain_http: bool) -> Result<Self, InvalidReference> {
+        let location = if near_miss::is_path(text) {
+            Err(invalid(
+                "registry",
+                text,
+                "it is a path on this machine; for a host of this name, put `https://` before it",
+            ))
+        } else {
+            Self::read(text, plain_http)
+        };
+        location.map_err(|invalid| invalid.meaning(near_miss::store(text)))
+    }
+
+    /// Parses without a suggestion in the error.
+    pub(super) fn read(text: &str, plain_http: bool) -> Result<Self, InvalidReference> {
         match text.strip_prefix("oci-archive:") {
             None => {}
             Some("" | "-") => {
@@ -40,7 +54,7 @@ impl Location {
         }
         match text.strip_prefix("oci-layout:") {
             Some(directory) => Ok(Self::Layout(PathBuf::from(if directory.is_empty() { "." } else { directory }))),
-            None => Prefix::parse(text, plain_http).map(Self::Registry),
+            None => Prefix::read(text, plain_http).map(Self::Registry),
         }
     }
 }

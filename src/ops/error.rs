@@ -199,6 +199,14 @@ pub enum Error {
         /// Name of the channel.
         channel: Tag,
     },
+    /// A channel would take the tag of a version.
+    #[error(
+        "cannot move a channel named `{name}`: `{name}` is the tag of a published version, and versions do not move"
+    )]
+    ChannelLikeVersion {
+        /// Name of the channel, which is the tag of the version.
+        name: Tag,
+    },
     /// A release cannot be copied.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -372,10 +380,10 @@ impl Error {
         match self {
             Self::Store(error)
             | Self::NothingPublished { source: error, .. }
-            | Self::NoSuchRelease { source: error, .. }
             | Self::Resolve(release::ResolveError::Store(error))
             | Self::Image(image::Error::Store { source: error, .. })
             | Self::Copy(CopyError::Store(error)) => of_store(error),
+            Self::NoSuchRelease { source, .. } => of_name(source),
             Self::Source(error) => of_tree(error),
             Self::ImageArchive(error) => match error.kind() {
                 image::archive::Kind::Damaged | image::archive::Kind::Io => Kind::Failed,
@@ -402,6 +410,7 @@ impl Error {
             | Self::RolledBack { .. }
             | Self::ArchiveExists { .. }
             | Self::NotServed { .. }
+            | Self::ChannelLikeVersion { .. }
             | Self::NothingToRollBack { .. }
             | Self::NothingInUse { .. }
             | Self::UnknownAt { .. }
@@ -478,6 +487,14 @@ fn of_tree(error: &source::Error) -> Kind {
         source::Kind::Invalid | source::Kind::Io => Kind::Failed,
         source::Kind::Refused => Kind::Refused,
         source::Kind::Usage => Kind::Usage,
+    }
+}
+
+/// A version that the store does not have is, like a channel that does not exist, a mistake in the command line.
+fn of_name(error: &oci::Error) -> Kind {
+    match of_store(error) {
+        Kind::Failed => Kind::Usage,
+        other => other,
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::carry_out::{self, Carrying, MoveTerms, Planned};
 use super::pack::{PackRequest, Publication, pack};
+use super::resolve::not_a_version;
 use super::{Connection, Context, Error, Kind, lint};
 use crate::config::Config;
 use crate::diff::{Diff, Side};
@@ -181,6 +182,9 @@ impl Publishing<'_> {
         };
         let depth = if self.repairs { Depth::Bytes } else { Depth::Tags };
         let observed = Box::pin(plan::observe(store, desired, depth, observed)).await?;
+        if let Some(channel) = self.channel {
+            not_a_version(channel, &observed.channel)?;
+        }
         publication.desired = publication.desired.keeping(&observed);
         let desired = &publication.desired;
         let moving = self.channel.map(|channel| self.terms.moving(channel, MoveKind::Publish));

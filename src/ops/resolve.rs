@@ -1,10 +1,11 @@
 //! Resolves the names of releases: channels, versions and digests.
 
 use super::{Connection, Error};
-use crate::config::{Config, nearest};
+use crate::config::Config;
 use crate::oci::{self, Digest, Location, Prefix, Selector, Tag};
 use crate::plan::ObservedChannel;
 use crate::release::{self, ResolveError, Resolved};
+use crate::text::nearest;
 
 /// Returns whether a word is the name of a channel of the configuration.
 pub fn is_channel(config: &Config, word: &str) -> bool {
@@ -23,15 +24,28 @@ pub fn channel(config: &Config, word: &str) -> Result<Tag, Error> {
     })
 }
 
+/// Checks that the tag of a channel is not the tag of a version.
+///
+/// # Errors
+/// [`Error::ChannelLikeVersion`].
+pub(super) fn not_a_version(name: &Tag, observed: &ObservedChannel) -> Result<(), Error> {
+    let serves = observed.serves.as_ref().filter(|serves| serves.record.is_none());
+    match serves.map(|serves| Tag::of_version(&serves.version)) {
+        Some(Ok(version)) if version == *name => Err(Error::ChannelLikeVersion { name: version }),
+        _ => Ok(()),
+    }
+}
+
 /// Checks that a channel may move: the configuration names it, or the store has it.
 ///
 /// # Errors
-/// [`Error::NoSuchChannel`].
+/// [`Error::NoSuchChannel`], [`Error::ChannelLikeVersion`].
 pub(super) fn recorded_channel(config: &Config, name: &Tag, observed: &ObservedChannel) -> Result<(), Error> {
     let record = observed.serves.as_ref().and_then(|serves| serves.record.as_ref());
     if record.is_some_and(|record| record.name == name.as_str()) {
         return Ok(());
     }
+    not_a_version(name, observed)?;
     channel(config, name.as_str()).map(|_| ())
 }
 

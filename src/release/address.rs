@@ -1,49 +1,61 @@
-//! Where a release is read: its store, its repository, and the tag or digest there, from what a person writes.
+//! The address of a release as people write it: its store, its repository, and its tag or digest there.
 
 use crate::config::Config;
 use crate::oci::{Digest, InvalidReference, Location, Prefix, Repository, Selector, has_host};
 use crate::text::shown;
 
-/// What is wrong with an address.
+/// Why a text is not the address of a release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
-    /// A part of it is not valid.
+    /// The store, the repository, the tag or the digest is invalid.
     #[error(transparent)]
     Part(#[from] InvalidReference),
-    /// It names no release.
+    /// The text does not have the form of an address.
     #[error(
         "invalid release `{0}`: expected CHANNEL, VERSION, DIGEST, HOST/PATH/REPOSITORY:TAG or HOST/PATH/REPOSITORY@DIGEST"
     )]
     Form(String),
-    /// It names a repository, and the store is another place.
-    #[error("invalid release `{name}`: the store {store} has no such repository")]
+    /// The address names a repository that is outside of the store.
+    #[error("invalid release `{name}`: the repository is outside of the store {store}")]
     OutsideStore {
-        /// The repository.
+        /// `HOST/PATH/REPOSITORY` as it was written.
         name: String,
-        /// The store.
+        /// The store that was named beside the address.
         store: String,
     },
 }
 
-/// Where a release is read.
+impl InvalidAddress {
+    /// The valid address or store that was probably meant.
+    pub fn nearest(&self) -> Option<&str> {
+        match self {
+            Self::Part(invalid) => invalid.nearest(),
+            Self::Form(text) => text.split_once("://").map(|(_, rest)| rest).filter(|rest| split(rest).is_ok()),
+            Self::OutsideStore { .. } => None,
+        }
+    }
+}
+
+/// The address of a release: where it is read, and by which tag or digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// The store.
+    /// Store that the release is read from.
     pub location: Location,
-    /// Repository of releases in the store.
+    /// Repository of the release manifests in the store.
     pub repository: Repository,
-    /// Channel, version or digest.
+    /// Tag (a channel or a version) or digest of the release manifest.
     pub selector: Selector,
 }
 
 impl Address {
-    /// Reads `CHANNEL`, `VERSION` or `DIGEST` of the configured repository, or `REPOSITORY:TAG` and `REPOSITORY@DIGEST` with
-    /// `HOST/PATH/` before them, or without it in the `store` (`--store`), which is else the configured prefix.
+    /// Parses `CHANNEL`, `VERSION` or `DIGEST` of the configured repository, or `REPOSITORY:TAG` or `REPOSITORY@DIGEST`. The repository may
+    /// have `HOST/PATH/` before it; if not, it is in `store` (`--store`), or else below the configured prefix.
     ///
     /// # Errors
-    /// When the text has another form, or names a repository outside of the store.
+    /// When the text has another form, or names a repository that is outside of the store.
     pub fn parse(text: &str, store: Option<&str>, config: &Config, plain_http: bool) -> Result<Self, InvalidAddress> {
-        let (name, selector) = split(text)?;
+        // Helm and Flux write a reference with the scheme `oci://`.
+        let (name, selector) = split(text.strip_prefix("oci://").unwrap_or(text))?;
         let location = || Location::parse(store.unwrap_or(&config.prefix), plain_http);
         let (location, repository) = match (name, store) {
             (None, _) => (location()?, config.repositories.release.clone()),
@@ -65,8 +77,8 @@ impl Address {
         Ok(Self { location, repository, selector })
     }
 
-    /// Puts the address into the configuration: its repository is that of the releases, and a prefix that the address or `--store`
-    /// replaces is not the caller's word any more.
+    /// Enters the repository of the address into the configuration. A configured prefix that the address or `--store` replaces no longer
+    /// counts as given by the caller.
     pub fn enter(&self, config: &mut Config) {
         config.repositories.release = self.repository.clone();
         if let Location::Registry(prefix) = &self.location
@@ -77,7 +89,7 @@ impl Address {
     }
 }
 
-/// The repository, where one is named, and the tag or digest.
+/// Returns the repository, if the text names one, and the tag or digest.
 fn split(text: &str) -> Result<(Option<&str>, Selector), InvalidAddress> {
     let form = || InvalidAddress::Form(shown(text));
     if let Some((name, digest)) = text.split_once('@') {
@@ -94,7 +106,7 @@ fn split(text: &str) -> Result<(Option<&str>, Selector), InvalidAddress> {
     }
 }
 
-/// A repository of any registry: below the configured prefix where it is there, else the last component.
+/// Splits `HOST/PATH/REPOSITORY` into store and repository: at the configured prefix if the name begins with it, else before the last `/`.
 fn of_registry(name: &str, config: &Config, plain_http: bool) -> Result<(Location, Repository), InvalidAddress> {
     if let Ok(prefix) = Prefix::parse(&config.prefix, plain_http)
         && let Some(repository) = prefix.strip(name)
@@ -115,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_named_in_the_configured_repository_or_by_its_whole_name() {
+    fn a_release_is_named_in_the_configured_repository_or_by_its_full_name() {
         let digest = Digest::of(b"").to_string();
         let in_configured = format!("ghcr.io/nine-minds/releases/alga@{digest}");
         let in_layout = format!("a/b@{digest}");
@@ -125,6 +137,9 @@ mod tests {
             ("localhost:5000/a/b/release:1.0", None, "localhost:5000/a/b", "release", "1.0"),
             (&in_configured, None, "ghcr.io/nine-minds", "releases/alga", &digest),
             ("r.io/release:1", None, "r.io", "release", "1"),
+            ("oci://r.io/release:1", None, "r.io", "release", "1"),
+            ("r.io/release:1", Some("oci://r.io"), "r.io", "release", "1"),
+            ("oci://localhost:5000/a/release:1", None, "localhost:5000/a", "release", "1"),
             ("r.io/a/b/release:1", Some("r.io/a"), "r.io/a", "b/release", "1"),
             ("release:1", Some("oci-layout:x"), "oci-layout:x", "release", "1"),
             (&in_layout, Some("r.io/x"), "r.io/x", "a/b", &digest),
@@ -135,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_names_no_release_is_refused() {
+    fn a_text_that_is_not_the_address_of_a_release_is_refused() {
         for (text, store) in [
             ("", None),
             ("r.io/a/release", None),
@@ -153,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_was_named_replaces_the_configured_prefix() {
+    fn a_store_that_is_given_replaces_the_configured_prefix() {
         let mut config = Config::parse("prefix: r.io/a\n", "x.yaml").expect("valid");
         let address = |text, store| Address::parse(text, store, &config, false).expect("an address");
         let (same, other) = (address("stable", Some("r.io/a")), address("m.io/b/release:1", None));

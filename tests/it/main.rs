@@ -14,6 +14,8 @@ mod approved;
 mod air_gap;
 // Invalid input is refused and named.
 mod bad_input;
+// Bad command lines and inputs with their whole output.
+mod bad_lines;
 // Charts are packed as Helm packs them.
 mod chart_helm;
 // The fields of Flux objects, by Flux's definitions.

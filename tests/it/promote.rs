@@ -225,7 +225,7 @@ fn an_unknown_channel_is_reported_with_the_nearest_one() {
     promote(&store, "nihgtly", "stable", &[]).ends(9).says(&["`nihgtly`", "did you mean `nightly`?"]);
     promote(&store, "nightly", "production", &[]).ends(9).says(&["(nightly, stable)"]);
     promote(&store, "stable", "nightly", &[]).ends(1).says(&["stable", "publish a release to stable first"]);
-    promote(&store, "9.9.9", "stable", &[]).ends(1).says(&["9.9.9"]);
+    promote(&store, "9.9.9", "stable", &[]).ends(9).says(&["9.9.9"]);
     rollback(&store, "stabel", "previous", &[]).ends(9).says(&["did you mean `stable`?"]);
     alga(&["history", "nigthly", "--store", &store]).ends(9).says(&["did you mean `nightly`?"]);
     alga(&["verify", "nigthly", "--store", &store]).ends(9).says(&["did you mean `nightly`?"]);
@@ -613,4 +613,21 @@ fn a_promotion_reads_everything_concurrently_and_writes_three_times() {
     let last_check = lines.iter().rposition(|line| line.starts_with("GET") && line.contains("/manifests/sha256:"));
     let first_tag = lines.iter().position(|line| line.starts_with("PUT") && line.contains("/manifests/"));
     assert!(last_check < first_tag, "{lines:#?}");
+}
+
+#[test]
+fn the_tag_of_a_version_is_never_taken_for_a_channel() {
+    let (source, registry) = with_nightly();
+    let store = store(&registry);
+    publish(&source, &registry, "1.0.4", "nightly", &[]).ends(0);
+    let before = registry.tags(RELEASES);
+    promote(&store, "nightly", "1.0.3", &["--new-channel"])
+        .ends(3)
+        .says(&["`1.0.3` is the tag of a published version"]);
+    let configuration = source.path("other.yaml");
+    std::fs::write(&configuration, "channels: [nightly, stable, 1.0.3]\n").expect("written");
+    let configuration = configuration.display().to_string();
+    let arguments = ["--version", "1.0.4", "--channel", "1.0.3", "--store", &store, "--config", &configuration];
+    source.publish(&arguments).ends(3).says(&["`1.0.3` is the tag of a published version"]);
+    assert_eq!(registry.tags(RELEASES), before);
 }

@@ -186,7 +186,7 @@ fn credentials_of_github_are_only_sent_to_its_own_registry() {
 #[test]
 fn the_time_for_retries_needs_a_unit() {
     let arguments = ["publish", ".", "--version", "1.0.3", "--channel", "nightly", "--retry-for", "5 minutes or so"];
-    run(release().args(arguments)).ends(9).says(&["--retry-for", "90s, 5m, 1h or 0"]);
+    run(release().args(arguments)).ends(9).says(&["--retry-for", "`90s`, `5m`, `1h` or `0`"]);
 }
 
 #[test]

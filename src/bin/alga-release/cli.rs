@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::failure::Failure;
 use crate::flags::{ConfigurationArgs, LogArgs, StoreArgs};
 use crate::{
     completions, config, copy, diff, doctor, history, image, in_use, lint, ls, man, promote, publish, rollback, show,
-    verify,
+    usage, verify,
 };
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
@@ -87,12 +88,21 @@ pub enum Command {
     Man(man::Args),
 }
 
-/// Parses the command line.
-///
-/// # Errors
-/// When clap refuses the arguments, or when they ask for the help or the version.
-pub fn parse(mut arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+/// Parses the command line. Prints the help or the version and returns `None` if the arguments ask for one of them.
+pub fn parse(arguments: &[OsString]) -> Result<Option<Cli>, Failure> {
     let mut command = without_empty_variables(Cli::command());
+    match parsed(&mut command, arguments.to_vec()) {
+        Ok(cli) => Ok(Some(cli)),
+        Err(error) if error.use_stderr() => Err(usage::failure(&error, &command, arguments)),
+        Err(text) => {
+            // A reader that has closed its end has seen enough.
+            let _ = text.print();
+            Ok(None)
+        }
+    }
+}
+
+fn parsed(command: &mut clap::Command, mut arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let mut matches = command.try_get_matches_from_mut(&arguments)?;
     if let Some(format) = matches.get_one::<OsString>("output") {
         // Each command has other formats. A format that is given before the command is therefore read again behind it.

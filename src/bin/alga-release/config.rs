@@ -1,13 +1,14 @@
-//! `alga-release config`: the effective configuration and where each value came from.
+//! `alga-release config`: prints the effective configuration and the origin of each value.
 
 use std::path::PathBuf;
 
 use alga_release::config::FILE_NAME;
+use alga_release::oci::Prefix;
 use serde_json::{Map, Value, json};
 
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{ConfigurationArgs, Format, ProfileArgs};
+use crate::flags::{Common, Format, ProfileArgs};
 use crate::output;
 
 #[derive(Debug, clap::Args)]
@@ -16,33 +17,41 @@ pub struct Args {
     #[arg(default_value = ".")]
     source: PathBuf,
     #[command(flatten)]
-    configuration: ConfigurationArgs,
+    common: Common,
     #[command(flatten)]
     profile: ProfileArgs,
-    /// Format
-    #[arg(long, value_enum, default_value_t)]
-    output: Format,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let config = environment::configuration(&args.source, &args.configuration, args.profile.profile.as_deref())?;
-    let file = environment::configuration_text(&args.source, &args.configuration)?;
+    let (store, profile) = (&args.common.store, args.profile.profile.as_deref());
+    let mut config = environment::configuration(&args.source, &args.common.configuration, profile)?;
+    if let Some(prefix) = &store.prefix {
+        config.prefix = Prefix::parse(prefix, store.plain_http)?.to_string();
+    }
+    let file = environment::configuration_text(&args.source, &args.common.configuration)?;
     let name = file.as_ref().map_or(FILE_NAME, |(_, name)| name.as_str()).to_owned();
     let given = file.map(|(text, _)| alga_release::yaml::parse(&text).unwrap_or_default()).unwrap_or_default();
     let given = given.iter().find_map(|document| document.root.as_ref());
     let origin = |path: &[&str]| {
-        if path == ["profile"] && args.profile.profile.is_some() {
-            return "--profile".to_owned();
-        }
-        let line = given.and_then(|root| root.get(path)).map(|node| node.line);
-        line.map_or_else(|| "default".to_owned(), |line| format!("{name}:{line}"))
+        let flag = match path {
+            ["profile"] => flag("--profile", "ALGA_PROFILE", profile),
+            ["prefix"] => flag("--prefix", "ALGA_PREFIX", store.prefix.as_deref()),
+            _ => None,
+        };
+        let line = || given.and_then(|root| root.get(path)).map(|node| format!("{name}:{}", node.line));
+        flag.or_else(line).unwrap_or_else(|| "default".to_owned())
     };
     let effective = serde_json::to_value(&config).map_err(|cause| Failure::io("to print the configuration", cause))?;
     let mut entries = Vec::new();
     flatten(&effective, &mut Vec::new(), &mut |path, value| {
         entries.push((path.join("."), value.clone(), origin(path)));
     });
-    match args.output {
+    if let Some(store) = &store.store {
+        let origin = flag("--store", "ALGA_STORE", Some(store)).unwrap_or_default();
+        entries.push(("store".to_owned(), store.as_str().into(), origin));
+    }
+    entries.sort_by(|one, other| one.0.cmp(&other.0));
+    match args.common.output.output {
         Format::Json => {
             let entry = |(key, value, from): (String, Value, String)| (key, json!({ "value": value, "from": from }));
             output::write_json(&entries.into_iter().map(entry).collect::<Map<_, _>>())
@@ -50,12 +59,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Format::Text => {
             let width = entries.iter().map(|(key, ..)| key.len()).max().unwrap_or(0);
             let line = |(key, value, from): &(String, Value, String)| format!("{key:width$} = {value}  # {from}\n");
-            output::write_stdout(entries.iter().map(line).collect::<String>().as_bytes())
+            output::write_text(&entries.iter().map(line).collect::<String>())
         }
     }
 }
 
-/// The keys of [`Config`] that are groups of settings; every other object is a value.
+/// Returns what gave a flag its value: the environment variable, if that has the same value, else the flag.
+fn flag(name: &str, variable: &str, value: Option<&str>) -> Option<String> {
+    let value = value?;
+    Some(if environment::variable(variable).as_deref() == Some(value) { variable } else { name }.to_owned())
+}
+
+/// Keys of the configuration that are groups of settings. Every other object is one value.
 const GROUPS: [&str; 3] = ["repositories", "manifest", "appliance"];
 
 fn flatten<'a>(value: &'a Value, path: &mut Vec<&'a str>, found: &mut impl FnMut(&[&str], &Value)) {
@@ -77,7 +92,7 @@ mod tests {
     use alga_release::config::Config;
 
     #[test]
-    fn every_group_is_one_of_the_configuration() {
+    fn every_group_is_a_key_of_the_configuration() {
         let effective = serde_json::to_value(Config::default()).unwrap();
         for group in GROUPS {
             assert!(effective[group].is_object(), "{group}");

@@ -128,15 +128,24 @@ impl ConfigurationArgs {
     }
 }
 
-/// Returns where an image archive is read from; `-` is standard input.
-pub fn archive(path: &Path) -> Input {
-    if path.as_os_str() == "-" { Input::Pipe(Box::new(std::io::stdin())) } else { Input::Path(path.to_owned()) }
+/// Returns the input that an image archive is read from; `-` is standard input.
+pub fn archive(path: &Path) -> Result<Input, Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(Input::Pipe(Box::new(std::io::stdin())));
+    }
+    // A name that leads nowhere is a mistake in the arguments. An archive that is there and cannot be read has failed.
+    match path.symlink_metadata() {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::usage(format!("cannot read the image archive {}: {cause}", path.display())))
+        }
+        _ => Ok(Input::Path(path.to_owned())),
+    }
 }
 
 /// Checks that standard input is not both the archive and the password.
 pub fn check_stdin(archive: &Path, store: &StoreArgs) -> Result<(), Failure> {
     if archive.as_os_str() == "-" && store.password_stdin {
-        return Err(Failure::usage("standard input is the archive or the password, not both"));
+        return Err(Failure::usage("standard input cannot be both the archive and the password"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `alga-release copy`.
+//! `alga-release copy`: copies a release to another store.
 
 use alga_release::ops::{self, Access, Connection, CopyReport, CopyRequest, Outcome, StoreRequest, Target};
 
@@ -12,27 +12,27 @@ use crate::{next, system};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Channel, version or digest of the release, or HOST/PATH/REPOSITORY:TAG or @DIGEST
+    /// Channel, version or digest of the release, or HOST/PATH/REPOSITORY:TAG or HOST/PATH/REPOSITORY@DIGEST
     #[arg(value_name = "REF")]
     reference: String,
-    /// Where it goes: a registry, `oci-layout:DIR` or `oci-archive:FILE.tar`
+    /// Target: `HOST[:PORT][/PATH]`, `oci-layout:DIR` or `oci-archive:FILE.tar`
     #[arg(value_name = "STORE")]
     target: String,
-    /// Let this channel serve it there; without, no channel moves
+    /// Channel of the target to move to the release [default: no channel moves]
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<String>,
-    /// Make the channel when it is not there yet and the configuration does not name it
+    /// Create the channel if it does not exist and the configuration does not name it
     #[arg(long, requires = "channel")]
     new_channel: bool,
-    /// Let the channel move between versions that have no order
+    /// Allow a move between versions that cannot be ordered
     #[arg(long, requires = "channel")]
     allow_unordered: bool,
     #[command(flatten)]
     approval: Approval,
-    /// Why the channel moves, for its record
+    /// Why the channel moves, for its history
     #[arg(long, requires = "channel")]
     reason: Option<String>,
-    /// Requests at once
+    /// Number of concurrent requests
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
     /// Replace an archive that exists and holds something else

@@ -1,4 +1,4 @@
-//! `alga-release doctor`.
+//! `alga-release doctor`: checks whether a release can be published.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::system;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Root of the source tree, whose charts are looked at
+    /// Root of the source tree whose charts are checked
     #[arg(default_value = ".")]
     source: PathBuf,
-    /// Look at the charts of the release that this channel serves
-    #[arg(long, conflicts_with = "version")]
+    /// Check the charts of the release that this channel serves
+    #[arg(long, value_name = "CHANNEL", conflicts_with = "version")]
     channel: Option<String>,
-    /// Look at the charts of this release
+    /// Check the charts of this release
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     #[command(flatten)]
@@ -35,9 +35,10 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let mut store = args.common.store.request(&config)?;
     // The answer is needed now, whatever the registry would say later.
     store.retry_for.get_or_insert(Duration::ZERO);
-    let charts = match args.channel.as_ref().or(args.version.as_ref()) {
-        Some(name) => ChartsOf::Release(name.clone()),
-        None => ChartsOf::Tree(args.source.clone()),
+    let charts = match (&args.channel, &args.version) {
+        (Some(name), _) => ChartsOf::Release(ops::channel(&config, name)?.to_string()),
+        (None, Some(name)) => ChartsOf::Release(name.clone()),
+        (None, None) => ChartsOf::Tree(args.source.clone()),
     };
     let (request, context) = (DoctorRequest { store, charts }, system::context(log));
     let work = async { Ok(ops::doctor(&request, &config, &context).await?) };

@@ -1,4 +1,4 @@
-//! Inputs beside the arguments: environment variables and files. The library finds the credentials itself.
+//! Environment variables and small files. The library finds credentials by itself.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns an environment variable that names a file or directory, when it is set and not empty.
+/// Returns an environment variable that names a file or a directory, if it is set and not empty.
 pub fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
@@ -25,12 +25,12 @@ pub fn path_variable(name: &str) -> Option<PathBuf> {
 /// Variables in which a CI system names the person on whose behalf it works. None of them is a secret.
 const ACTORS: [&str; 5] =
     ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "CIRCLE_USERNAME", "BUILD_REQUESTEDFOR"];
-/// Variable in which Argo Workflows gives its containers the name of the workflow. No variable names the person who started it.
+/// Argo Workflows tells a container the name of its workflow, but not who started the workflow.
 const WORKFLOW: &str = "ARGO_WORKFLOW_NAME";
-/// File with the host name, for shells that do not export `HOSTNAME`.
+/// File in which the kernel gives the name of this machine.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
-/// Returns the person for the record of a move: the actor of the CI system, else the workflow, else the user of this machine.
+/// Returns who moves a channel, for its record: the actor that a CI system names, else the workflow, else USER@HOST.
 pub fn user() -> Option<String> {
     let local = || {
         let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(variable).or_else(user_id)?;
@@ -42,14 +42,14 @@ pub fn user() -> Option<String> {
     ACTORS.into_iter().find_map(variable).or_else(workflow).or_else(local)
 }
 
-/// Returns the number of the user, for containers, where no variable gives a name.
+/// Returns the number of the user, for containers in which the user has no name.
 fn user_id() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     ids.split_whitespace().next().map(|id| format!("user {id}"))
 }
 
-/// Returns whether text on a stream gets colours; `terminal` says whether the stream is a terminal.
+/// Reports whether a stream gets colours; `terminal` says whether the stream is a terminal.
 ///
 /// <https://no-color.org> and <https://force-color.org>
 pub fn colour(terminal: bool) -> bool {
@@ -60,7 +60,7 @@ pub fn colour(terminal: bool) -> bool {
         }
 }
 
-/// Returns the text and the name of the configuration file; `None` when there is no file.
+/// Returns the text and the name of the configuration file, if there is one.
 pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Option<(String, String)>, Failure> {
     let (path, name) = match &args.config {
         Some(path) => (path.clone(), path.display().to_string()),
@@ -69,19 +69,24 @@ pub fn configuration_text(root: &Path, args: &ConfigurationArgs) -> Result<Optio
     if args.config.is_none() && !path.exists() {
         return Ok(None);
     }
-    // A file that was named may be a pipe, as shells create them. A file that was found must not block the program.
+    // A file that the caller names may be a pipe, as `<(…)` of a shell makes one. A pipe that is found in the tree would block the program.
     if args.config.is_none() && !path.is_file() {
-        return Err(Failure::usage(format!("{name}: expected a file, found a directory, pipe, socket or device")));
+        return Err(Failure::usage(format!(
+            "cannot read {name}: expected a file, found a directory, pipe, socket or device"
+        )));
     }
     let bytes = read(&path)?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some((text, name))),
-        Err(_) => Err(Failure::usage(format!("{name}: the file is not UTF-8"))),
+        Err(_) => Err(Failure::usage(format!("cannot read {name}: the text is not valid UTF-8"))),
     }
 }
 
-/// Returns the effective configuration: defaults, then the file, then the flags.
+/// Returns the effective configuration: the defaults, then the file, then the flags.
 pub fn configuration(root: &Path, args: &ConfigurationArgs, profile: Option<&str>) -> Result<Config, Failure> {
+    if !root.exists() {
+        return Err(Failure::usage(format!("the source tree `{}` does not exist", root.display())));
+    }
     let mut config = match configuration_text(root, args)? {
         Some((text, name)) if args.config.is_some() => Config::parse(&text, &name)?.named_by_the_caller(),
         Some((text, name)) => Config::parse(&text, &name)?,
@@ -102,14 +107,17 @@ pub fn image_tags(args: &ImageArgs, config: &Config) -> Result<GivenTags, Failur
     Ok(GivenTags { flags: args.images.iter().cloned().collect(), file })
 }
 
-/// Reads a file of at most 1 MiB that an argument names.
+/// Reads a small file that an argument names. A file that cannot be read is a mistake in the arguments.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |cause| Failure::io(&format!("to read {}", path.display()), cause);
+    let failed = |cause| Failure::usage(format!("cannot read {}: {cause}", path.display()));
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > FILE_LIMIT {
-        return Err(Failure::usage(format!("{}: the file is larger than 1 MiB, which is the limit", path.display())));
+        return Err(Failure::usage(format!(
+            "cannot read {}: the file is larger than the limit of 1 MiB",
+            path.display()
+        )));
     }
     Ok(bytes)
 }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::de::DeserializeOwned;
 
-/// The flags of every command that works on a store: which store, which configuration, which output.
+/// Flags of every command that works on a store: store, configuration and output.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common<F: OutputFormat = Format> {
     #[command(flatten)]
@@ -96,7 +96,7 @@ pub struct LogArgs {
     pub verbose: u8,
 }
 
-/// What `--output` takes.
+/// An enum of the formats that `--output` of a command offers.
 pub trait OutputFormat: ValueEnum + Default + Send + Sync + 'static {}
 
 impl<F: ValueEnum + Default + Send + Sync + 'static> OutputFormat for F {}
@@ -108,17 +108,17 @@ pub enum Format {
     Json,
 }
 
-/// For a tree without git; they win over git.
+/// Flags that say which commit a source tree is of. They win over what git says.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Source")]
 pub struct RevisionArgs {
-    /// Commit of the source [default: git's]
+    /// Commit of the source tree [default: the commit that git has checked out]
     #[arg(long, value_name = "HEX")]
     pub source_commit: Option<String>,
-    /// URL of the source [default: the configured one, else git's remote]
+    /// URL of the source repository [default: the configured URL, else the remote of git]
     #[arg(long, value_name = "URL")]
     pub source_url: Option<String>,
-    /// Seconds since 1970 [default: `SOURCE_DATE_EPOCH`, else the commit's time]
+    /// Time of the release, in seconds since 1970 [default: `SOURCE_DATE_EPOCH`, else the time of the commit]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub epoch: Option<i64>,
 }
@@ -133,90 +133,89 @@ impl RevisionArgs {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "For the next step of a workflow")]
 pub struct OutputsArgs {
-    /// Write digest, version, has-changes, changes.json, report.md and report.html into this directory; plan-digest and
-    /// channel-digest too, of a command that moves a channel
+    /// Write the files digest, version, has-changes, changes.json, report.md and report.html into this directory; a command that
+    /// moves a channel also writes plan-digest and channel-digest
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
 }
 
-/// What a move is bound to, and who makes it.
+/// Flags of a move of a channel: what the move is bound to, and who makes it.
 #[derive(Debug, clap::Args)]
 pub struct Approval {
-    /// Check, and show what would change and the plan; write nothing anywhere. `--dry-run=false` is for workflows, which cannot
-    /// leave a flag out
+    /// Show what would change and the plan; write nothing. `--dry-run=false` is for workflows, which cannot omit a flag
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub dry_run: bool,
-    /// Carry out the plan of this digest and no other; a run that was interrupted is repeated with the same digest
+    /// Carry out only the plan with this digest; repeat an interrupted run with the same digest
     #[arg(long, value_name = "DIGEST")]
     pub if_plan: Option<String>,
-    /// Carry out the plan of this dry run, its `--output json`, and no other; where the plan differs, say what differs
+    /// Carry out only the plan in this file, the `--output json` of a dry run; if the plan differs, list the differences
     #[arg(long, value_name = "FILE", conflicts_with = "if_plan")]
     pub approved: Option<PathBuf>,
-    /// Move the channel only while its manifest is this one; `none` for a channel that serves nothing yet
+    /// Move the channel only if its manifest has this digest; `none` for a channel that serves nothing yet
     #[arg(long, value_name = "DIGEST")]
     pub if_current: Option<String>,
-    /// Count an announced move of this sequence number, however far it is from the channel's last one
+    /// Accept a recorded move with this sequence number even if it is far ahead of the last move of the channel
     #[arg(long, value_name = "N")]
     pub accept_sequence: Option<u64>,
-    /// Who moves the channel, for its record [default: the CI's actor, else USER@HOST]
-    #[arg(long)]
+    /// Who moves the channel, for its history [default: the user that the CI system names, else USER@HOST]
+    #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
 }
 
-/// What of a release goes along, and under which names.
+/// Flags of a copy: which parts of a release are copied, and under which names.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "What is copied")]
 pub struct ExtentArgs {
-    /// Leave the images where they are
+    /// Do not copy images
     #[arg(long)]
     pub without_images: bool,
-    /// Of images for several platforms, copy this one alone; their indexes stay as they are, which few registries take
+    /// Copy only this platform of images that are for several; their indexes are copied unchanged, which few registries accept
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "without_images")]
     pub platform: Option<Platform>,
-    /// Rewrite bundle and release so that all they name is below PREFIX [default: the target, when it is a registry]. Without, every
-    /// byte stays, and what is inside still names the origin
+    /// Rewrite bundle and release so that every reference in them is below PREFIX [default: the target if it is a registry]. Without
+    /// this flag every byte stays the same and the references still name the original store
     #[arg(long, value_name = "PREFIX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub rewrite_prefix: Option<String>,
 }
 
-/// Tags of application images.
+/// Flags that give the tags of application images.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Source")]
 pub struct ImageArgs {
-    /// Tag of an application image (repeatable)
+    /// Tag of an application image (repeatable); wins over `--images` and release.json
     #[arg(long = "image", value_name = "KEY=TAG", value_parser = key_value)]
     pub images: Vec<(String, String)>,
-    /// Tags of application images: a JSON map, or a release.json
+    /// File with the tags of application images: a JSON map or a release.json
     #[arg(long = "images", value_name = "FILE")]
     pub images_file: Option<PathBuf>,
 }
 
-/// What `--render` takes.
+/// The values of `--render`.
 pub const RENDER: [&str; 3] = ["off", "auto", "require"];
 
-/// A parser of words that the library reads from a configuration, too.
+/// Returns a parser of words that the configuration file also has.
 pub fn words<T: DeserializeOwned + Clone + Send + Sync + 'static>(
     words: impl IntoIterator<Item = &'static str>,
 ) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(words).try_map(|word| serde_json::from_value::<T>(word.into()))
 }
 
-/// `KEY=TAG`
+/// Parses `KEY=TAG`.
 pub fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("want KEY=TAG".to_owned()),
+        _ => Err("expected `KEY=TAG`".to_owned()),
     }
 }
 
-/// `90s`, `5m`, `1h30m`; a bare `0` needs no unit.
+/// Parses a duration such as `90s`, `5m` or `1h30m`; `0` needs no unit.
 fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "want a time as 90s, 5m, 1h or 0".to_owned())
+    parsed.ok_or_else(|| "expected a duration such as `90s`, `5m`, `1h` or `0`".to_owned())
 }
 
 #[cfg(test)]
@@ -224,7 +223,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn durations_have_units() {
+    fn a_duration_has_a_unit() {
         for (text, seconds) in [("0", 0), ("90s", 90), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("0s", 0)] {
             assert_eq!(super::duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }

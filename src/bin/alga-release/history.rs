@@ -1,4 +1,4 @@
-//! `alga-release history`.
+//! `alga-release history`: prints the moves of a channel.
 
 use alga_release::ops::{self, Access, Connection, HistoryRequest};
 use jiff::Timestamp;
@@ -14,14 +14,19 @@ use crate::system;
 pub struct Args {
     /// Channel, or HOST/PATH/REPOSITORY:CHANNEL
     channel: String,
-    /// How many moves at the most [default: 20; 1000 with --to-time]
+    /// Show at most N moves [default: 20; 1000 with --to-time]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     moves: Option<u16>,
-    /// Show what the channel served at this time, RFC 3339
-    #[arg(long, value_name = "TIME")]
+    /// Show what the channel served at this time, such as `2026-11-20T17:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = time)]
     to_time: Option<Timestamp>,
     #[command(flatten)]
     common: Common,
+}
+
+/// Parses a time as RFC 3339 has it.
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "expected a time such as `2026-11-20T17:00:00Z`".to_owned())
 }
 
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
@@ -40,8 +45,8 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         Format::Text => output::write_text(&report.text())?,
     }
     if report.is_gone() {
-        let reason = format!("the tag of channel {} is gone from {}", report.channel, report.store);
-        let hint = "Publish or promote to the channel: its history goes on from the newest move that a tag keeps.";
+        let reason = format!("the tag of channel {} is missing in {}", report.channel, report.store);
+        let hint = "publish or promote to the channel: its history continues from the newest move that a tag keeps";
         return Err(Failure::diagnosed(FAILED, reason, hint));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `alga-release image`.
+//! `alga-release image`: pushes images from archives.
 
 use std::path::{Path, PathBuf};
 
@@ -23,31 +23,32 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Push an image out of the archive that a builder wrote, by its digest
+    /// Push an image from an archive to the store
     #[command(after_help = include_str!("help/image-push.txt"))]
     Push(PushArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct PushArgs {
-    /// `docker save` tar, OCI archive or OCI layout directory, with gzip or zstd around it or not; `-` for standard input
+    /// Tar of `docker save`, OCI archive or OCI layout directory; tars also with gzip or zstd; `-` for standard input
     pub archive: PathBuf,
-    /// Tag of the image; it does not move [default: the archive's own, but for `latest`, else the revision's first 8 digits]
-    #[arg(long)]
+    /// Tag for the image; a tag that exists does not move [default: the tag in the archive unless that is `latest`, else the first 8
+    /// digits of the revision]
+    #[arg(long, value_name = "TAG")]
     pub tag: Option<String>,
-    /// Repository below the prefix [default: the configured control plane]
+    /// Repository below the prefix [default: the configured repository of the control plane]
     #[arg(long, value_name = "NAME")]
     pub repository: Option<String>,
-    /// Platform that the image must be for
+    /// Platform that the image must support
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", default_value = "linux/amd64")]
     pub platform: Platform,
-    /// What becomes of layers that are not compressed
+    /// Whether layers that are not compressed are compressed or pushed as they are
     #[arg(long, value_enum, default_value_t = Layers::Compressed)]
     pub layers: Layers,
-    /// Read the archive and look at the store; write nothing
+    /// Read the archive and compare it with the store; write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Requests at once
+    /// Number of concurrent requests
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
     #[command(flatten)]
@@ -56,7 +57,7 @@ pub struct PushArgs {
     pub profile: ProfileArgs,
 }
 
-/// `--layers`
+/// The values of `--layers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Layers {
     Compressed,
@@ -86,7 +87,7 @@ async fn pushed(args: &PushArgs, log: &Log) -> Result<ImageReport, Failure> {
         None => config.repositories.control_plane.clone(),
     };
     let tag = args.tag.as_ref().map(|tag| tag.parse()).transpose()?;
-    let (input, platform) = (connect::archive(&args.archive), args.platform.clone());
+    let (input, platform) = (connect::archive(&args.archive)?, args.platform.clone());
     let request = ImageRequest { input, platform, layers, tag, repository };
     let store = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.common.store.request(&config)? };
     let (access, context) = (if args.dry_run { Access::Read } else { Access::Write }, system::context(log));

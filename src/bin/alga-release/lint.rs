@@ -1,4 +1,4 @@
-//! `alga-release lint`.
+//! `alga-release lint`: checks a source tree or a published release.
 
 use std::path::{Path, PathBuf};
 
@@ -19,12 +19,12 @@ pub struct Args {
     /// Root of a source tree, or a channel, version or digest
     #[arg(default_value = ".", value_name = "SOURCE|REF")]
     subject: String,
-    /// Version that the tree would be published as; its image tags are read
+    /// Version that the tree would be published as; the image tags of its release.json are read
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     #[command(flatten)]
     images: ImageArgs,
-    /// Also find what an upgrade from this channel, version or digest would break
+    /// Also find what an upgrade from this release would break
     #[arg(long, value_name = "CHANNEL|VERSION|DIGEST")]
     against: Option<String>,
     /// Allow the findings of a rule (repeatable); --reason says why
@@ -33,19 +33,19 @@ pub struct Args {
     /// Why findings are allowed
     #[arg(long)]
     reason: Option<String>,
-    /// Ask helm and kubectl, too, which render every release and build every directory
+    /// Also run helm and kubectl, which render every release and build every directory
     #[arg(long, value_parser = words::<Render>(RENDER), default_value = "auto")]
     render: Render,
-    /// Mend in the tree what can be mended mechanically; with --dry-run, show the lines and change nothing
+    /// Correct in the tree what can be corrected mechanically; with --dry-run, only show the changes
     #[arg(long)]
     fix: bool,
-    /// With --fix: show what would be changed, and change nothing
+    /// With --fix: show the changes and write nothing
     #[arg(long, requires = "fix")]
     dry_run: bool,
-    /// Say how long each topic took
+    /// Print how long each topic took
     #[arg(long)]
     timings: bool,
-    /// Print the entry of a rule, or with `all` the whole catalogue in Markdown, and check nothing
+    /// Explain a rule, or all rules in Markdown with `all`; nothing is checked
     #[arg(long, value_name = "RULE")]
     explain: Option<String>,
     #[command(flatten)]
@@ -63,6 +63,9 @@ pub enum LintFormat {
     Github,
 }
 
+/// Most columns of a finding. The renderer multiplies the width, so a width without a limit would overflow.
+const WIDEST: usize = 1000;
+
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     if let Some(rule) = &args.explain {
         return explain(rule);
@@ -77,7 +80,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     show(&report, args.common.output.output)?;
     if report.has_errors() {
         let reason = format!("{} cannot be installed: {}", report.subject, report.summary());
-        let hint = "Correct what is named, or allow it with a reason: `alga-release lint --explain RULE` says more.";
+        let hint = "correct the errors, or allow a rule with `--allow RULE --reason TEXT`; run `alga-release lint --explain RULE` for details";
         return Err(Failure::refused(reason, hint));
     }
     Ok(())
@@ -91,7 +94,7 @@ fn show(report: &Report, format: LintFormat) -> Result<(), Failure> {
         LintFormat::Github => output::write_stdout(render::github(report).as_bytes()),
         LintFormat::Text => {
             let style = pager::style();
-            output::write_text(&render::text(report, style.colour, style.width))
+            output::write_text(&render::text(report, style.colour, style.width.min(WIDEST)))
         }
     }
 }

@@ -30,6 +30,7 @@ mod rollback;
 mod show;
 mod system;
 mod terms;
+mod usage;
 mod verify;
 
 use std::process::ExitCode;
@@ -41,11 +42,13 @@ use failure::Failure;
 use log::Log;
 
 fn main() -> ExitCode {
-    let args = match cli::parse(std::env::args_os().collect()) {
-        Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
+    let args = match cli::parse(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(Some(args)) => args,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(failure) => {
+            output::say(&output::in_log(&failure.text()));
+            outputs::annotate("error", &failure.text());
+            return ExitCode::from(failure.exit_code());
         }
     };
     let log = Log::new(&args.log);

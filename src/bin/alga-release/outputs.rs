@@ -1,6 +1,6 @@
-//! What the next step of a workflow reads: small files in a directory, and the files and lines that GitHub Actions looks at.
+//! Output for the next step of a workflow: small files in a directory, and the files and lines that GitHub Actions reads.
 //!
-//! A failing command leaves a report as well: it is then that somebody reads it.
+//! A command that fails writes a report as well, because a failure is when the report is read.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,24 @@ use crate::flags::{Format, OutputsArgs};
 use crate::output;
 use crate::pager;
 
-/// Everything that `--output-dir` may hold afterwards.
+/// Names of the files that a command writes into `--output-dir`.
 const FILES: [&str; 8] =
     ["digest", "version", "has-changes", "plan-digest", "channel-digest", "changes.json", "report.md", "report.html"];
-/// A summary of a job that is larger is dropped as a whole.
+/// Largest summary of a job, in bytes; GitHub drops a larger one as a whole.
 ///
 /// <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary>
 const SUMMARY_LIMIT: u64 = 1 << 20;
-/// Columns of a report.
+/// Width of a report in columns.
 const REPORT_WIDTH: usize = 120;
 
-/// Where the outcome goes.
+/// The places where a command leaves its outcome.
 #[derive(Debug)]
 pub struct Outputs {
     directory: Option<PathBuf>,
 }
 
 impl Outputs {
-    /// Makes the directory, and takes out of it what an earlier command left there.
+    /// Creates the directory and removes the files that an earlier command left in it.
     pub fn open(args: &OutputsArgs) -> Result<Self, Failure> {
         if let Some(directory) = &args.output_dir {
             let failed = |cause| Failure::io(&format!("to prepare --output-dir {}", directory.display()), cause);
@@ -46,8 +46,8 @@ impl Outputs {
         Ok(Self { directory: args.output_dir.clone() })
     }
 
-    /// Passes a success on; a failure leaves its report. What a dry run that is refused would have changed is shown as if it were
-    /// not: who reads the refusal sees what it is about.
+    /// Returns the result as it is, and writes a report if it is a failure. The changes that a refused dry run would have made are
+    /// shown, so that the reader sees what the refusal is about.
     pub fn unless_failed<T>(&self, result: Result<T, Failure>, format: Format) -> Result<T, Failure> {
         let Err(failure) = &result else { return result };
         let text = format!("{}exit code {}\n", failure.text(), failure.exit_code());
@@ -61,12 +61,12 @@ impl Outputs {
                 output::write_text(&(render::text(diff, pager::style()) + "\n"))?;
             }
         }
-        // What failed first is what people must see.
+        // An error while writing the report must not hide the failure itself.
         let _ = self.reports(&markdown, &page(title, &shown));
         result
     }
 
-    /// Writes all of it; the reports first, so that whoever finds a digest finds them.
+    /// Writes all files. The reports come first, so that they exist once the digest exists.
     pub fn write(&self, outcome: &Outcome) -> Result<(), Failure> {
         self.reports(&outcome.markdown, &outcome.html)?;
         self.file("changes.json", &outcome.changes)?;
@@ -103,7 +103,7 @@ fn append(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|cause| Failure::io(&format!("to write {}", path.display()), cause))
 }
 
-/// A line that GitHub Actions shows beside the run; nothing elsewhere.
+/// Prints a line that GitHub Actions shows beside the run. Prints nothing elsewhere.
 pub fn annotate(level: &str, text: &str) {
     if environment::variable("GITHUB_ACTIONS").as_deref() == Some("true") {
         let text = alga_release::text::clean(text.trim_end());

@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, required_unless_present = "no_channel")]
     channel: Option<String>,
     /// Publish the version without moving a channel
-    #[arg(long)]
+    #[arg(long, conflicts_with = "channel")]
     no_channel: bool,
     #[command(flatten)]
     approval: Approval,
@@ -119,7 +119,7 @@ async fn published(args: &Args, log: &Log) -> Result<PublishReport, Failure> {
 /// Returns the request to pack the tree.
 fn pack_request(args: &Args, config: &Config) -> Result<PackRequest, Failure> {
     let control_plane = match (&args.control_plane_archive, &args.control_plane) {
-        (Some(archive), _) => ControlPlane::Archive(connect::archive(archive)),
+        (Some(archive), _) => ControlPlane::Archive(connect::archive(archive)?),
         (None, Some(text)) if !text.is_empty() => ControlPlane::Reference(text.clone()),
         (None, _) => ControlPlane::None,
     };

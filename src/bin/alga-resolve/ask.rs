@@ -44,9 +44,10 @@ impl Place {
     /// Reads configuration and state. Sends no request.
     pub fn open(args: &Args) -> Result<Self, Failure> {
         let mut config = configuration(args)?;
-        let invalid = |cause: oci::InvalidReference| usage(cause.to_string());
+        let meant = |near: Option<&str>| near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let invalid = |cause: oci::InvalidReference| usage(format!("{cause}{}", meant(cause.nearest())));
         let address = Address::parse(&args.reference, args.store.as_deref(), &config, args.plain_http);
-        let address = address.map_err(|cause| usage(cause.to_string()))?;
+        let address = address.map_err(|cause| usage(format!("{cause}{}", meant(cause.nearest()))))?;
         address.enter(&mut config);
         let allowed: Result<Vec<Prefix>, _> = args.allowed.iter().map(|text| Prefix::parse(text, false)).collect();
         let file = args.state.as_ref().map(StateFile::new);

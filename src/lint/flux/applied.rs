@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::nearest;
 use crate::flux::{Build, HelmRelease, Kustomization, Object, Patch, PatchContent, Root, Source, build_what_is_there};
 use crate::lint::{Contents, Settings};
 use crate::path::{below, parent};
 use crate::release::{Installation, ValuesReader};
+use crate::text::nearest;
 
 /// Directory that the appliance's own Kustomization applies, below the overlay's root.
 const BASE: &str = "base";

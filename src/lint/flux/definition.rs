@@ -1,9 +1,8 @@
 //! Checks Flux's objects against Flux's resource definitions, as the API server does when Flux applies an object.
 
-use crate::config::nearest;
 use crate::flux::SOURCE;
 use crate::lint::{Class, Finding, Findings, Place, Rule, Severity};
-use crate::text::shown;
+use crate::text::{nearest, shown};
 use crate::yaml::{Node, Style, Value};
 
 use super::applied::{Applied, AppliedObject};

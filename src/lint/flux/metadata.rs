@@ -1,9 +1,8 @@
 //! Metadata of all objects, and the data of ConfigMaps and Secrets: values that the API server refuses for any kind.
 
 use crate::appliance::{is_data_key, is_object_name};
-use crate::config::nearest;
 use crate::lint::{Class, Findings, Place, Rule, Severity};
-use crate::text::shown;
+use crate::text::{nearest, shown};
 use crate::yaml::{Entry, Node};
 
 use super::applied::{Applied, AppliedObject};

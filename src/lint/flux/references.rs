@@ -1,9 +1,8 @@
 //! References between Flux objects: `dependsOn`, health checks, and the sources of charts and directories.
 
-use crate::config::nearest;
 use crate::flux::{HELM, KUSTOMIZE, Reference, Scalar};
 use crate::lint::{Class, Findings, Place, Rule, Severity};
-use crate::text::shown;
+use crate::text::{nearest, shown};
 
 use super::applied::{Applied, AppliedObject};
 

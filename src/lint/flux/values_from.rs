@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::nearest;
 use crate::flux::{HelmRelease, KustomizationFile, ValuesFrom};
 use crate::lint::{Class, Finding, Findings, Place, Rule, Severity};
 use crate::path::has_extension;
-use crate::text::shown;
+use crate::text::{nearest, shown};
 use crate::yaml::Node;
 
 use super::applied::{Applied, AppliedObject};

@@ -1,9 +1,8 @@
 //! Kinds and API versions that recent releases of Flux and Kubernetes serve.
 
-use crate::config::nearest;
 use crate::flux::{HELM, KUSTOMIZE, SOURCE};
 use crate::lint::{Class, Findings, Place, Rule, Severity};
-use crate::text::shown;
+use crate::text::{nearest, shown};
 
 use super::applied::{Applied, AppliedObject};
 

@@ -6,9 +6,9 @@ use regex::Regex;
 
 use super::chart::Chart;
 use super::given::Given;
-use crate::config::nearest;
 use crate::kustomize::strict;
 use crate::lint::{ChartFiles, Class, Findings, Place, Rule, Severity};
+use crate::text::nearest;
 use crate::yaml;
 
 /// Rule for a range of Kubernetes versions that cannot be parsed.

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::Reached;
 use super::chart::{Chart, File};
-use crate::config::nearest;
 use crate::lint::{Class, Findings, Rule, Severity};
 use crate::template::{self, Known, Name, Node, Term};
+use crate::text::nearest;
 
 /// Rule for a template that Go refuses.
 pub(super) static TEMPLATE_INVALID: Rule = Rule {

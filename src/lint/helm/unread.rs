@@ -10,8 +10,8 @@ use super::given::Given;
 use super::known::Known;
 use super::reads::{How, Step};
 use super::value::{At, Content, Placed, Sources, Table};
-use crate::config::nearest;
 use crate::lint::{Class, Findings, Located, Rule, Severity};
+use crate::text::nearest;
 
 /// Rule for a key that no template reads.
 pub(super) static VALUES_UNREAD_KEY: Rule = Rule {

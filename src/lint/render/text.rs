@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
-use crate::config::nearest;
 use crate::lint::rule::{Class, Rule, Severity};
 use crate::lint::{Report, Reported, rule, rules};
-use crate::text::{clean, shown};
+use crate::text::{clean, nearest, shown};
 
 /// Longest line of prose on the page of the catalogue, in characters.
 const PAGE_WIDTH: usize = 119;

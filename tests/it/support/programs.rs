@@ -225,7 +225,11 @@ impl Source {
                 command.args([flag, value]);
             }
         }
-        command.args(arguments);
+        // The helpers of the tests give every publication a channel. `--no-channel` takes its place.
+        let channel =
+            arguments.iter().position(|word| *word == "--channel").filter(|_| arguments.contains(&"--no-channel"));
+        let is_dropped = |at: usize| channel.is_some_and(|channel| at == channel || at == channel + 1);
+        command.args(arguments.iter().enumerate().filter(|(at, _)| !is_dropped(*at)).map(|(_, word)| word));
         command
     }
 }

@@ -58,11 +58,16 @@ pub fn hint(error: &Error) -> Option<String> {
         }
         Error::NoSuchName { near, .. }
         | Error::NoSuchChannel { near: Some(near), .. }
-        | Error::NoSuchRelease { near: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
+        | Error::NoSuchRelease { near: Some(near), .. } => return Some(did_you_mean(near)),
         Error::NoSuchChannel { known, near: None, .. } => return Some(of_channels(known)),
         Error::NothingPublished { channel, location, .. } => {
             return Some(format!("publish a release to {channel} first, or check the store: {location}"));
         }
+        Error::Reference(invalid) => return invalid.nearest().map(did_you_mean),
+        Error::Address(release::InvalidAddress::OutsideStore { .. }) => {
+            "leave out `--store` or unset ALGA_STORE, or name a release that is in the store"
+        }
+        Error::Address(invalid) => return invalid.nearest().map(did_you_mean),
         Error::NoSuchRelease { near: None, .. } => "pass a channel, a published version, or the digest of a release",
         Error::UnknownPrefix { .. } => "pass the registry and path that the release is read from: `--prefix HOST/PATH`",
         Error::Refused { cause, .. } => return hint(cause),
@@ -78,6 +83,11 @@ fn of_channels(known: &[Tag]) -> String {
         "use a configured channel ({}), or create another one by `promote` or `copy` with `--new-channel`",
         known.join(", ")
     )
+}
+
+/// Returns the hint for a misspelt word.
+fn did_you_mean(near: &str) -> String {
+    format!("did you mean `{near}`?")
 }
 
 /// Returns the hint for an error of an operation that writes.
@@ -111,6 +121,7 @@ fn of_writing(error: &Error) -> Option<String> {
             ));
         }
         Error::NoImageTag => "pass a tag with `--tag TAG`",
+        Error::ChannelLikeVersion { .. } => "choose another name for the channel",
         Error::VersionLikeChannel { .. } => "use a version such as `1.0.4-nightly.20261123`",
         _ => return None,
     };
