@@ -17,7 +17,6 @@ use crate::path::below;
 use crate::release::{self, Release, ValuesReader};
 use crate::source::git::{Change, Head};
 use crate::source::{Error, Place, Tree};
-use crate::text::nearest;
 
 /// Largest configuration file that is read, in bytes.
 const CONFIGURATION_LIMIT: u64 = 1 << 20;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::pack::Request;
-use crate::config::{Config, FILE_NAME, nearest};
+use crate::config::{Config, FILE_NAME};
 use crate::oci::{AnyRepository, InvalidReference, Tag, each_key_once};
 use crate::source::{Error, Place, Tree};
+use crate::text::nearest;
 
 /// Largest `release.json` that is read.
 const FILE_LIMIT: u64 = 1 << 20;
