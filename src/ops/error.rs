@@ -383,7 +383,6 @@ impl Error {
             | Self::Resolve(release::ResolveError::Store(error))
             | Self::Image(image::Error::Store { source: error, .. })
             | Self::Copy(CopyError::Store(error)) => of_store(error),
-            Self::NoSuchRelease { source, .. } => of_name(source),
             Self::Source(error) => of_tree(error),
             Self::ImageArchive(error) => match error.kind() {
                 image::archive::Kind::Damaged | image::archive::Kind::Io => Kind::Failed,
@@ -423,6 +422,7 @@ impl Error {
             | Self::Certificates { .. }
             | Self::NoSuchChannel { .. }
             | Self::NoSuchName { .. }
+            | Self::NoSuchRelease { .. }
             | Self::UnknownPrefix { .. }
             | Self::Offline { .. }
             | Self::NotWritable { .. }
@@ -487,14 +487,6 @@ fn of_tree(error: &source::Error) -> Kind {
         source::Kind::Invalid | source::Kind::Io => Kind::Failed,
         source::Kind::Refused => Kind::Refused,
         source::Kind::Usage => Kind::Usage,
-    }
-}
-
-/// A version that the store does not have is, like a channel that does not exist, a mistake in the command line.
-fn of_name(error: &oci::Error) -> Kind {
-    match of_store(error) {
-        Kind::Failed => Kind::Usage,
-        other => other,
     }
 }
 

@@ -35,7 +35,7 @@ static PUBLISHED: LazyLock<Source> = LazyLock::new(|| {
     let source = Source::new();
     let release_file = |version: &str| format!("ee/appliance/releases/{version}/release.json");
     let text = fs::read_to_string(source.path(&release_file("1.0.3"))).expect("a file");
-    source.write(&release_file("1.0.4"), &text);
+    source.write(&release_file("1.0.4"), &text.replace("1.0.3", "1.0.4"));
     let store = source.layout();
     for (version, channel) in [("1.0.3", "nightly"), ("1.0.3", "stable"), ("1.0.4", "nightly")] {
         source.publish(&["--version", version, "--channel", channel, "--store", &store]).ends(0);
