@@ -39,7 +39,7 @@ pub(super) fn unreachable(operation: &Operation, url: &Url, cause: &reqwest::Err
     if let Some(reason) = untrusted(cause) {
         return operation.error(Kind::Untrusted, format!("{}: {reason}", shown_url(url)));
     }
-    if !answered && says(cause, "invalid HTTP version parsed") {
+    if !answered && is_not_http(cause) {
         let reason = format!("the server at {} is not a registry: it does not speak HTTP", shown_url(url));
         return operation.error(Kind::NotRegistry, reason);
     }
@@ -57,6 +57,11 @@ fn innermost(cause: &reqwest::Error) -> String {
         last = next;
     }
     last.to_string()
+}
+
+/// Returns whether the server sent something that is not HTTP, before or after it received the request: an SSH server, for example.
+fn is_not_http(cause: &reqwest::Error) -> bool {
+    says(cause, "invalid HTTP version parsed") || says(cause, "received unexpected message from connection")
 }
 
 /// Returns whether one of the causes has this text. hyper has no public types for a host name that does not resolve and for an answer that
@@ -250,7 +255,7 @@ mod tests {
             tokio::io::AsyncWriteExt::write_all(&mut stream, b"SSH-2.0-OpenSSH_9.9\r\n").await.expect("written");
         };
         let (cause, ()) = tokio::join!(cause(url), greet);
-        assert!(says(&cause, "invalid HTTP version parsed"), "{cause:?}");
+        assert!(is_not_http(&cause), "{cause:?}");
     }
 
     #[test]
