@@ -171,7 +171,7 @@ fn pax_record(key: &str, value: &str) -> String {
     format!("{length} {key}={value}\n")
 }
 
-/// Limits for [`read`].
+/// Limits that [`read`] keeps to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes of the uncompressed tar archive.

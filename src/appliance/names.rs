@@ -45,7 +45,7 @@ pub fn check_names(release: &Release, allowed: &[Prefix]) -> Result<(), NotAllow
         named.push((path, image));
     }
     let elsewhere =
-        named.into_iter().find(|(_, name)| !allowed.is_empty() && !allowed.iter().any(|one| lies_in(one, name)));
+        named.into_iter().find(|(_, name)| !allowed.is_empty() && !allowed.iter().any(|one| is_below(one, name)));
     elsewhere.map_or(Ok(()), |(path, name)| {
         let path = shown(&path);
         Err(NotAllowed {
@@ -56,7 +56,7 @@ pub fn check_names(release: &Release, allowed: &[Prefix]) -> Result<(), NotAllow
     })
 }
 
-fn lies_in(allowed: &Prefix, name: &str) -> bool {
+fn is_below(allowed: &Prefix, name: &str) -> bool {
     name.strip_prefix(&allowed.to_string()).is_some_and(|rest| rest.starts_with('/'))
 }
 

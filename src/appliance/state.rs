@@ -65,7 +65,7 @@ pub struct Known {
     /// Whether the release was requested by version or digest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
-    /// Digest of `json`.
+    /// Digest of the bytes in `json`.
     pub config: Digest,
     /// JSON of the release, byte for byte.
     pub json: String,

@@ -31,7 +31,7 @@ enum Origin<'a> {
 pub struct Opened<'a> {
     origin: Origin<'a>,
     config: Config,
-    /// The release manifest.
+    /// The release manifest, parsed.
     pub release: Release,
     prefix: Option<Prefix>,
     /// All artifacts that the release names.

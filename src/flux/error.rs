@@ -5,7 +5,7 @@
 pub struct At {
     /// Path of the file below the root that Flux unpacks.
     pub file: String,
-    /// Line, from 1.
+    /// Line of the file, counted from 1.
     pub line: usize,
 }
 

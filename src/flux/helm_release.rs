@@ -51,7 +51,7 @@ pub struct ChartSpec<'a> {
 pub struct ValuesFrom<'a> {
     /// Index in the list, from 0.
     pub index: usize,
-    /// `ConfigMap` or `Secret`.
+    /// Kind of the object: `ConfigMap` or `Secret`.
     pub kind: Option<Scalar<'a>>,
     /// Name of the object, in the namespace of the HelmRelease.
     pub name: Option<Scalar<'a>>,

@@ -134,6 +134,7 @@ pub async fn pin(
     external: impl Fn(&Prefix, &Repository) -> Option<ReadStore>,
 ) -> (PinnedImages, Vec<Error>) {
     let (mut pinned, mut errors) = (PinnedImages::default(), Vec::new());
+    let mut by_tag = BTreeMap::new();
     let external = &external;
     let looks = request.images.iter().map(|(key, (repository, tag))| async move {
         let selector = Selector::Tag(tag.clone());
@@ -148,7 +149,7 @@ pub async fn pin(
     let (images, control_plane) = futures_util::join!(join_all(looks), control_plane);
     pinned.tags = request.images.iter().map(|(key, (_, tag))| (key.clone(), tag.clone())).collect();
     for (key, look) in images {
-        match look.judge(key, request, &mut pinned.warnings) {
+        match look.judge(key, request, &mut pinned.warnings, &mut by_tag) {
             Ok(Some(found)) => drop(pinned.digests.insert(key.clone(), found)),
             Ok(None) => {}
             Err(error) => errors.push(error),
@@ -160,12 +161,13 @@ pub async fn pin(
             Selector::Tag(_) => None,
         };
         let (reference, why) = (look.reference.clone(), look.unknown(request.check));
-        let found = look.judge("controlPlane", request, &mut pinned.warnings);
+        let found = look.judge("controlPlane", request, &mut pinned.warnings, &mut by_tag);
         match found.and_then(|found| found.or(given).ok_or(Error::Unpinned { reference, why })) {
             Ok(found) => pinned.control_plane = Some(found),
             Err(error) => errors.push(error),
         }
     }
+    pinned.warnings.extend(by_tag.iter().map(|(why, images)| known_by_tag(why, images)));
     (pinned, errors)
 }
 
@@ -196,7 +198,14 @@ impl Look {
         }
     }
 
-    fn judge(self, key: &str, request: &PinRequest<'_>, warnings: &mut Vec<String>) -> Result<Option<Pinned>, Error> {
+    /// Returns the pinned image. An image without a digest goes to `by_tag`, below the reason why its digest is not known.
+    fn judge(
+        self,
+        key: &str,
+        request: &PinRequest<'_>,
+        warnings: &mut Vec<String>,
+        by_tag: &mut BTreeMap<String, Vec<String>>,
+    ) -> Result<Option<Pinned>, Error> {
         let unknown = self.unknown(request.check);
         let Self { repository, reference, answer, .. } = self;
         let key = key.to_owned();
@@ -221,15 +230,21 @@ impl Look {
             (Some(Err(source)), Check::Warn) if !lasts(&source) => {
                 return Err(Error::Store { key, reference, source });
             }
-            (None | Some(Err(_)), _) => warnings.push(known_by_tag(&reference, &key, &unknown)),
+            (None | Some(Err(_)), _) => {
+                by_tag.entry(unknown.to_string()).or_default().push(format!("{reference} ({key})"));
+            }
         }
         Ok(None)
     }
 }
 
-/// Returns the warning that a release names an image by tag only, with the reason.
-fn known_by_tag(reference: &str, key: &str, why: &Unknown) -> String {
-    format!("the release names the image {reference} ({key}) by tag only: {why}")
+/// Returns the warning about all images that the release names by tag only for the same reason.
+fn known_by_tag(why: &str, images: &[String]) -> String {
+    let count = match images.len() {
+        1 => "1 image is".to_owned(),
+        count => format!("{count} images are"),
+    };
+    format!("{count} known by tag only ({why}): {}", images.join(", "))
 }
 
 /// Reports whether an error is permanent, so that a later run gives the same result.
@@ -338,8 +353,8 @@ mod tests {
             "missing image docker.io/library/valkey:7 (redis): the store does not keep the image, and the tag was not looked up in the image's registry"
         );
         let warned = pins(directory.path(), "docker.io/library/valkey", Check::Warn).await.expect("known by its tag");
-        let said = "the release names the image docker.io/library/valkey:7 (redis) by tag only: \
-             the store does not keep the image, and the tag was not looked up in the image's registry";
+        let said = "1 image is known by tag only (the store does not keep the image, and the tag was not looked up in the \
+             image's registry): docker.io/library/valkey:7 (redis)";
         assert_eq!((warned.digests.len(), warned.warnings), (0, vec![said.to_owned()]));
     }
 }

@@ -6,7 +6,7 @@
 pub(crate) struct Place {
     /// Path of the file below the root that Flux unpacks.
     pub file: String,
-    /// Line, from 1.
+    /// Line of the file, counted from 1.
     pub line: usize,
 }
 

@@ -101,7 +101,7 @@ pub struct Judge {
 pub struct Timing {
     /// Name of the topic, as in the module's list.
     pub topic: &'static str,
-    /// Duration in microseconds.
+    /// Time that the check took, in microseconds.
     pub micros: u64,
 }
 

@@ -17,7 +17,7 @@ const MANIFEST_LIMIT: u64 = 4 << 20;
 /// The location of a store, which also selects its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// A registry: `HOST[:PORT][/PATH]`.
+    /// A registry, written as `HOST[:PORT][/PATH]`.
     Registry(Prefix),
     /// `oci-layout:DIR`: a directory with one OCI image layout for each repository.
     Layout(PathBuf),

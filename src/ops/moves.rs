@@ -24,7 +24,7 @@ const SCHEMA: &str = "alga.release.move/v1";
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MoveReport {
-    /// [`SCHEMA`].
+    /// Version of this JSON, [`SCHEMA`].
     pub schema: &'static str,
     /// Whether nothing was written on purpose.
     pub dry_run: bool,
@@ -32,7 +32,7 @@ pub struct MoveReport {
     pub has_changes: bool,
     /// The store of the channel.
     pub store: String,
-    /// Promotion or roll-back.
+    /// Kind of the move: promotion or rollback.
     pub kind: MoveKind,
     /// Name of the channel.
     pub channel: Tag,
@@ -46,7 +46,7 @@ pub struct MoveReport {
     pub plan_digest: Digest,
     /// What the digest of the plan covers.
     pub approval: Approval,
-    /// The writes.
+    /// The writes of the move, in order.
     pub plan: Plan,
     /// What the channel served before.
     pub before: Option<Before>,

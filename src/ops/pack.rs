@@ -335,6 +335,8 @@ impl Revisions<'_> {
         Ok(Revision { commit, epoch, source })
     }
 
+    /// Returns the seconds since 1970 in `SOURCE_DATE_EPOCH`, if the variable is set.
+    ///
     /// <https://reproducible-builds.org/specs/source-date-epoch/>
     fn source_date_epoch(&self) -> Result<Option<i64>, Error> {
         let Some(text) = self.context.environment.text("SOURCE_DATE_EPOCH") else { return Ok(None) };

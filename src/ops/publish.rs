@@ -38,13 +38,13 @@ pub struct PublishRequest {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishReport {
-    /// [`SCHEMA`].
+    /// Version of this JSON, [`SCHEMA`].
     pub schema: &'static str,
     /// Whether nothing was written on purpose.
     pub dry_run: bool,
     /// Whether there was, or would be, anything to write.
     pub has_changes: bool,
-    /// The store.
+    /// Location of the store that is written.
     pub store: String,
     /// Name under which appliances read the store.
     pub prefix: String,
@@ -62,7 +62,7 @@ pub struct PublishReport {
     pub artifacts: Vec<ArtifactReport>,
     /// The images that were pinned, by their keys.
     pub images: BTreeMap<String, Pinned>,
-    /// The control plane.
+    /// Pinned reference of the control-plane image.
     pub control_plane: Option<Pinned>,
     /// The channel, when one was asked for.
     pub channel: Option<ChannelReport>,

@@ -61,7 +61,7 @@ fn incomplete(word: &str, error: &oci::Error) -> Error {
 }
 
 /// Hint for a release that cannot be read.
-pub(super) const SEND_AGAIN: &str = "Send the release again from the commit that it was published from, with the same flags: `alga-release publish --version VERSION --channel CHANNEL --repair`; copy it again where it was copied.";
+pub(super) const SEND_AGAIN: &str = "push the release again from the commit that it was published from, with the same flags: `alga-release publish --version VERSION --channel CHANNEL --repair`; if it was copied here, copy it again";
 
 impl Connection {
     /// Reads the release that a channel, version or digest names; `word` is how the user wrote it.

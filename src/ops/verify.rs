@@ -96,7 +96,7 @@ struct Reading<'a> {
     config: &'a Config,
     connection: &'a Connection,
     offline: bool,
-    /// Whether a channel that serves nothing yet is no error.
+    /// Whether a channel may serve nothing yet, as with `--all-channels`.
     may_be_absent: bool,
 }
 
@@ -117,7 +117,7 @@ impl Reading<'_> {
                 }
                 return unresolved(Outcome::NotChecked, "the channel serves nothing yet".to_owned());
             }
-            Err(error) if is_no_answer(error.kind()) => return Err(error.into()),
+            Err(error) if is_unanswered(error.kind()) => return Err(error.into()),
             Err(error) => return unresolved(Outcome::Failed, error.to_string()),
         };
         let config = &connection.described(&resolved, &selector, config)?;
@@ -190,7 +190,7 @@ async fn moved_back(
 }
 
 /// Returns whether an error says nothing about the release.
-fn is_no_answer(kind: ResolveKind) -> bool {
+fn is_unanswered(kind: ResolveKind) -> bool {
     matches!(kind, ResolveKind::Store(kind) if kind.is_of_server() || matches!(kind, Kind::Denied | Kind::Io))
 }
 
@@ -250,7 +250,7 @@ impl VerifyReport {
         let mut help =
             self.releases.iter().flat_map(|release| &release.checks).filter_map(|check| check.help.as_deref());
         let first = help.next().unwrap_or_default();
-        if help.all(|help| help == first) { first } else { "See the hint of each check that failed." }.to_owned()
+        if help.all(|help| help == first) { first } else { "see the hint of each check that failed" }.to_owned()
     }
 
     /// Returns the names of the checks that failed, in one line.

@@ -20,7 +20,7 @@ use super::{ChartSource, Overlay, Warning, check, patches, references};
 /// The published chart that replaces a chart of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
-    /// Name from Chart.yaml.
+    /// Name of the chart from its Chart.yaml.
     pub name: String,
     /// Version from Chart.yaml, or the stamped version.
     pub version: String,

@@ -12,7 +12,7 @@ use crate::oci::{Artifact, Content, Descriptor, Digest, Error, Kind, ReadStore, 
 pub struct Damaged {
     /// Repository of the artifact, below the store's prefix.
     pub repository: Repository,
-    /// The intact artifact.
+    /// The artifact with intact bytes.
     pub artifact: Artifact,
     /// Tag that names the artifact.
     pub tag: Tag,

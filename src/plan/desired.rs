@@ -11,13 +11,13 @@ use crate::release::{self, Release};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
-    /// A Helm chart.
+    /// A Helm chart of the source tree.
     Chart,
-    /// The config bundle.
+    /// The config bundle of the release.
     Bundle,
     /// A container image: the control plane's image, or an image that is copied.
     Image,
-    /// The release manifest.
+    /// The release manifest itself.
     Release,
 }
 

@@ -17,7 +17,7 @@ pub enum Event<'a> {
     },
     /// A registry answered a request, or the request failed.
     Exchange(&'a Exchange<'a>),
-    /// The pushes begin.
+    /// The pushes of a plan begin.
     Started {
         /// Largest number of bytes that may be sent. Fewer are sent when the store has some of them.
         bytes: u64,

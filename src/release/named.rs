@@ -28,9 +28,9 @@ pub enum NamedKind {
     Channel,
     /// The release manifest itself.
     Release,
-    /// A Helm chart.
+    /// A Helm chart of the release.
     Chart,
-    /// The config bundle.
+    /// The config bundle of the release.
     Bundle,
     /// An application image from `images`.
     Image,

@@ -15,7 +15,7 @@ use super::{Error, Place};
 pub enum EntryKind {
     /// A regular file and its size in bytes.
     File(u64),
-    /// A directory.
+    /// A directory of the tree.
     Directory,
     /// A symbolic link and its target as written.
     Link(String),

@@ -8,13 +8,13 @@ use crate::text::shown;
 
 /// Advice for a release that is complete but has wrong content.
 pub(super) const ANOTHER_VERSION: &str =
-    "Correct this and publish another version: a published version does not change.";
+    "correct this and publish another version, because a published version does not change";
 
 /// The parts of the advice that all checks of one release share.
 pub(super) struct Help {
-    /// Sentence with the command that pushes the artifacts of the release again.
+    /// Hint with the command that pushes the artifacts of the release again.
     again: String,
-    /// Sentence with the command that pushes the channel manifest again.
+    /// Hint with the command that pushes the channel manifest again.
     channel_again: String,
 }
 
@@ -31,16 +31,16 @@ impl Help {
             };
         let publish = |target: &str| {
             format!(
-                "Push it again from the commit that the release was published from, with the same flags: \
-                 `alga-release publish --version {version} {target} --store {store} --repair`."
+                "push it again from the commit that the release was published from, with the same flags: \
+                 `alga-release publish --version {version} {target} --store {store} --repair`"
             )
         };
         let again = match (copied, store) {
             (true, _) => format!(
-                "Copy the release again from the store that it came from: `alga-release copy {version} {store} --store STORE`."
+                "copy the release again from the store that it came from: `alga-release copy {version} {store} --store STORE`"
             ),
             (false, Location::Layout(_)) => format!(
-                "{} If the release was copied here, copy it again: `alga-release copy {version} {store} --store STORE`.",
+                "{}; if the release was copied here, copy it again: `alga-release copy {version} {store} --store STORE`",
                 publish("--no-channel")
             ),
             (false, _) => publish("--no-channel"),
@@ -62,22 +62,22 @@ impl Help {
     fn of(&self, check: &Check) -> String {
         let text = match (check.kind, check.aspect) {
             (NamedKind::Image | NamedKind::ExtraImage, Aspect::Manifest | Aspect::Content) => {
-                "Push the image with the same digest again, or publish another version that names another image."
+                "push the image with the same digest again, or publish another version that names another image"
             }
             (NamedKind::ControlPlane, Aspect::Manifest | Aspect::Content) => {
-                "Push the image again from the same archive: `alga-release image push ARCHIVE`; or publish another version \
-                 with another control plane."
+                "push the image again from the same archive: `alga-release image push ARCHIVE`; or publish another version \
+                 with another control plane"
             }
             (NamedKind::Channel, Aspect::Manifest | Aspect::Content) => return self.channel_again.clone(),
             (_, Aspect::Manifest | Aspect::Content) => return self.again.clone(),
             (NamedKind::Channel, Aspect::Tag) => {
-                "Set the tag to the digest of the channel manifest with another tool, or move the channel: each move writes its own keep-alive tag."
+                "set the tag to the digest of the channel manifest with another tool, or move the channel: each move writes its own keep-alive tag"
             }
             (_, Aspect::Tag) => {
-                "If the tag is missing, publish the same version from the same commit again, which sets the tag. If the tag names another digest, find out who moved the tag."
+                "if the tag is missing, publish the same version from the same commit again, which sets the tag; if the tag names another digest, find out who moved the tag"
             }
             (NamedKind::Channel, Aspect::Agrees) => {
-                "Find out who wrote the channel, and move it: `alga-release rollback CHANNEL --to VERSION --reason TEXT`."
+                "find out who wrote the channel, and move it: `alga-release rollback CHANNEL --to VERSION --reason TEXT`"
             }
             _ => ANOTHER_VERSION,
         };

@@ -69,7 +69,7 @@ impl Aspect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The check passed.
+    /// The check passed without a problem.
     Ok,
     /// The checked content is missing or wrong.
     Failed,
@@ -92,7 +92,7 @@ pub struct Check {
     pub outcome: Outcome,
     /// Reason when the result is not [`Outcome::Ok`].
     pub reason: Option<String>,
-    /// Advice for a failed check, in whole sentences.
+    /// Advice for a failed check: what to do, with the command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }

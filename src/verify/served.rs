@@ -39,7 +39,7 @@ pub async fn served(
         }
         (Err(reason), Selector::Digest(release)) => {
             let check = subject.failed(Aspect::Manifest, reason);
-            let help = "Find out who wrote the channel, and move it: `alga-release rollback CHANNEL --to VERSION --reason TEXT`.";
+            let help = "find out who wrote the channel, and move it: `alga-release rollback CHANNEL --to VERSION --reason TEXT`";
             Served { release, check: Check { help: Some(help.to_owned()), ..check } }
         }
     })

@@ -27,7 +27,7 @@ pub struct Comment {
 /// The notation of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Plain, without quotes.
+    /// Plain style, without quotes.
     Plain,
     /// In single quotes: `'…'`.
     Single,

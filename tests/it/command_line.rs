@@ -76,7 +76,7 @@ fn the_former_format_flag_of_in_use_names_its_replacement() {
 }
 
 #[test]
-fn help_for_a_reader_that_has_closed_its_end_is_no_panic() {
+fn help_does_not_panic_when_its_reader_closes_the_pipe() {
     let program = release().get_program().to_owned();
     let mut shell = Command::new("sh");
     shell.args(["-c", "\"$0\" publish --help | true"]).arg(program);

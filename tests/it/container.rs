@@ -1,4 +1,4 @@
-//! The images of the `Containerfile`, built by buildah without a network: the programs stand in place of the building stage.
+//! The images of the `Containerfile`, built by buildah without a network: the programs of this build replace the build stage.
 //!
 //! `ALGA_STATIC` names a directory with the two programs linked statically, as the image has them; without it they are those
 //! of this test run, with their loader and libraries beside them.
@@ -64,7 +64,7 @@ struct Builder {
 }
 
 impl Builder {
-    /// Nothing where there is no buildah, or nobody who may use it.
+    /// Returns nothing if buildah is missing or this user may not use it.
     fn new() -> Option<Self> {
         let buildah = require("buildah")?;
         let id = String::from_utf8(stdout(Command::new("id").arg("-u"))).expect("text");
@@ -135,8 +135,8 @@ struct Place {
     work: PathBuf,
 }
 
-/// A program of an unpacked image, as a pod of Kubernetes runs it: nothing but the image below a root that nobody can write,
-/// one writable directory, and a user that nobody knows. No home, no `/proc`, no `/tmp`.
+/// Returns a program of an unpacked image, as a pod of Kubernetes runs it: a read-only root with the image alone, one writable
+/// directory, and a user without a name, a home, `/proc` and `/tmp`.
 fn contained(place: &Place, user: u32, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let script =
         "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" && mount --bind \"$2\" \"$1/work\" || exit 99
@@ -160,7 +160,7 @@ fn the_containerfile_has_no_finding_and_what_is_loose_in_it_is_found() {
     let path = directory.path().join("Containerfile");
     let lint = |text: &str| {
         fs::write(&path, text).expect("written");
-        // Nobody's own configuration.
+        // The machine's own configuration is not used.
         let mut hadolint = Command::new(&hadolint);
         hadolint.current_dir(directory.path()).env_clear().args(["--no-color", "--failure-threshold", "style"]);
         run(hadolint.arg(&path))
@@ -240,14 +240,14 @@ fn the_image_with_helm_and_kustomize_asks_both() {
 }
 
 #[test]
-fn the_image_publishes_and_resolves_as_nobody_in_particular_on_a_root_that_it_cannot_write() {
+fn the_image_publishes_and_resolves_as_an_unknown_user_on_a_read_only_root() {
     let Some(builder) = Builder::new() else { return };
     let Some((registry, ca)) = DockerRegistry::with_tls() else { return };
     let stage = builder.path("stage");
     built(&stage);
     builder.build("publisher", &stage, "layout");
     let source = Source::new();
-    // The tree is somebody else's than the user's who reads it.
+    // The tree belongs to another user than the one that reads it.
     if source.commit().is_none() {
         return;
     }
@@ -289,7 +289,7 @@ fn names_are_resolved_by_the_files_that_a_runtime_mounts() {
         "publish /work/tree --version 1.0.3 --channel nightly --store registry.example:{port}/org --plain-http --image-check off --retry-for 0"
     );
     let publish: Vec<&str> = publish.split(' ').collect();
-    // Nobody answers questions about names there: it may be up again later.
+    // Host names are not resolved there, which is a temporary failure.
     fs::write(place.root.join("etc/resolv.conf"), "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")
         .expect("written");
     run(&mut contained(&place, 65532, "alga-release", &publish, &[])).ends(75).says(&["registry.example"]);

@@ -125,5 +125,7 @@ mod lint_charts;
 mod lint_schemas;
 // What people and programs get to see of a run.
 mod terminal;
+// Texts that people read, in plain English and of one form.
+mod words;
 // Templates are judged as Helm judges them.
 mod templates;

@@ -11,28 +11,28 @@ use crate::support::{files_below, root};
 
 /// Phrases that no text contains. `there is no …` and `no longer` are plain English.
 const PHRASES: [&str; 12] = [
-    r"(?i)(\bthere )?\b(is|are|was|were) no\b( longer\b| more than\b)?",
-    r"(?i)\bwants?\b",
-    r"(?i)\bnobody\b",
-    r"(?i)\bsomebody\b",
-    r"(?i)\b(lies|lie)\b",
-    r"(?i)\b(stands?|stood)\b",
-    r"(?i)\b(comes?|came) along\b",
-    r"(?i)\bheld against\b",
-    r"(?i)\blooked at\b",
-    r"(?i)\bsuch an? one\b",
-    r"(?i)\btaken? back\b",
-    r"(?i)\bwhat passes\b",
+    r"(?i-u)(\bthere )?\b(is|are|was|were) no\b( longer\b| more than\b)?",
+    r"(?i-u)\bwants?\b",
+    r"(?i-u)\bnobody\b",
+    r"(?i-u)\bsomebody\b",
+    r"(?i-u)\b(lies|lie)\b",
+    r"(?i-u)\b(stands?|stood)\b",
+    r"(?i-u)\b(comes?|came) along\b",
+    r"(?i-u)\bheld against\b",
+    r"(?i-u)\blooked at\b",
+    r"(?i-u)\bsuch an? one\b",
+    r"(?i-u)\btaken? back\b",
+    r"(?i-u)\bwhat passes\b",
 ];
 /// Files whose subject is the list itself.
 const ABOUT_PHRASES: [&str; 1] = ["tests/it/words.rs"];
 /// Names with which an error may begin although they begin with a capital.
 const NAMES: [&str; 10] = ["OCI", "HTTP", "HTTPS", "TLS", "JSON", "YAML", "Helm", "Flux", "Argo", "GitHub"];
 /// Words with which a way out begins: verbs in the imperative, and the conditions of one.
-const BEGINNINGS: [&str; 60] = [
+const BEGINNINGS: [&str; 62] = [
     "add", "allow", "ask", "build", "check", "choose", "commit", "compare", "copy", "correct", "create", "delete", "did",
-    "export", "fix", "for", "free", "give", "if", "install", "lower", "keep", "leave", "list", "log", "look", "make", "move",
-    "name", "open", "pass", "pin", "promote", "publish", "push", "put", "raise", "read", "remove", "rename", "repair",
+    "export", "find", "fix", "for", "free", "give", "if", "install", "lower", "keep", "leave", "list", "log", "look", "make", "move",
+    "name", "omit", "open", "pass", "pin", "promote", "publish", "push", "put", "raise", "read", "remove", "rename", "repair",
     "replace", "restore", "roll", "run", "see", "select", "send", "set", "shorten", "split", "start", "to", "try", "use",
     "verify", "wait", "when", "where", "write",
 ];
@@ -211,7 +211,7 @@ fn ways_out_begin_with_a_verb_and_end_without_a_period() {
     let sentences: Vec<Text> = literals.filter(|text| text.text.split_whitespace().count() >= 4).collect();
     assert!(sentences.len() > 30, "{}", sentences.len());
     none(sentences, |text| {
-        let first = text.split_whitespace().next().unwrap_or_default();
+        let first = text.split([' ', ',']).next().unwrap_or_default();
         (!BEGINNINGS.contains(&first) || text.ends_with('.')).then(|| "not `VERB …`".to_owned())
     });
 }

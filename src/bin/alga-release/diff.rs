@@ -1,4 +1,4 @@
-//! `alga-release diff`.
+//! The command `alga-release diff`: flags, call, report.
 
 use std::path::Path;
 use std::process::ExitCode;

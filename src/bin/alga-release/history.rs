@@ -12,7 +12,7 @@ use crate::system;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Channel, or HOST/PATH/REPOSITORY:CHANNEL
+    /// Channel whose history is shown, or HOST/PATH/REPOSITORY:CHANNEL
     channel: String,
     /// Show at most N moves [default: 20; 1000 with --to-time]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]

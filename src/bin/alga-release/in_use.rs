@@ -1,4 +1,4 @@
-//! `alga-release in-use`.
+//! The command `alga-release in-use`: flags, call, report.
 
 use alga_release::ops::{self, Access, Connection, InUseRequest};
 use clap::ValueEnum;

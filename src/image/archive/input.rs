@@ -46,7 +46,7 @@ impl Input {
     }
 }
 
-/// An opened archive.
+/// An archive that is opened for reading.
 pub(super) enum Opened {
     Tar(Arc<File>),
     Directory(PathBuf),

@@ -60,7 +60,7 @@ static NAMESPACED: &[(&str, &[&str])] = &[
     ("source.toolkit.fluxcd.io", &["OCIRepository", "HelmRepository", "HelmChart", "GitRepository", "Bucket"]),
 ];
 
-/// Reports whether the object belongs to a namespace. The answer is no for an unknown kind.
+/// Reports whether the object belongs to a namespace. An object of an unknown kind does not.
 fn is_namespaced(one: &AppliedObject<'_>) -> bool {
     let (group, kind) = (one.object.group(), one.object.kind());
     NAMESPACED.iter().any(|(of, kinds)| *of == group && kinds.contains(&kind))

@@ -22,7 +22,7 @@ pub struct Origin<'a> {
     pub bundle: &'a BundleMeta,
 }
 
-/// The rewritten release.
+/// The release manifest with rewritten references.
 #[derive(Clone, Debug)]
 pub struct Relocated {
     /// The files of the rewritten bundle.

@@ -57,7 +57,7 @@ impl Failure {
         Self { code, lines, ..Self::default() }
     }
 
-    /// Adds a hint.
+    /// Adds a hint that says what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
