@@ -30,11 +30,11 @@ const ABOUT_PHRASES: [&str; 1] = ["tests/it/words.rs"];
 const NAMES: [&str; 10] = ["OCI", "HTTP", "HTTPS", "TLS", "JSON", "YAML", "Helm", "Flux", "Argo", "GitHub"];
 /// Words with which a way out begins: verbs in the imperative, and the conditions of one.
 const BEGINNINGS: [&str; 62] = [
-    "add", "allow", "ask", "build", "check", "choose", "commit", "compare", "copy", "correct", "create", "delete", "did",
-    "export", "find", "fix", "for", "free", "give", "if", "install", "lower", "keep", "leave", "list", "log", "look", "make", "move",
-    "name", "omit", "open", "pass", "pin", "promote", "publish", "push", "put", "raise", "read", "remove", "rename", "repair",
-    "replace", "restore", "roll", "run", "see", "select", "send", "set", "shorten", "split", "start", "to", "try", "use",
-    "verify", "wait", "when", "where", "write",
+    "add", "allow", "ask", "build", "check", "choose", "commit", "compare", "copy", "correct", "create", "delete",
+    "did", "export", "find", "fix", "for", "free", "give", "if", "install", "lower", "keep", "leave", "list", "log",
+    "look", "make", "move", "name", "omit", "open", "pass", "pin", "promote", "publish", "push", "put", "raise",
+    "read", "remove", "rename", "repair", "replace", "restore", "roll", "run", "see", "select", "send", "set",
+    "shorten", "split", "start", "to", "try", "use", "verify", "wait", "when", "where", "write",
 ];
 /// Columns of a line of prose.
 const COLUMNS: usize = 120;
@@ -86,7 +86,8 @@ impl Rust {
                     match (&inside[..], attribute) {
                         ([TokenTree::Ident(name), _, TokenTree::Literal(text)], true) if *name == "doc" => {
                             let text = text.to_string();
-                            let text = text.trim_start_matches(['r', '#', '"']).trim_end_matches(['"', '#']).trim().to_owned();
+                            let text =
+                                text.trim_start_matches(['r', '#', '"']).trim_end_matches(['"', '#']).trim().to_owned();
                             match &mut doc {
                                 Some(doc) => doc.text = format!("{} {text}", doc.text),
                                 None => doc = Some(Text { place: place(), text }),
@@ -140,7 +141,8 @@ fn lines<'a>(path: &'a str, page: &'a str) -> impl Iterator<Item = (Text, bool)>
 fn files(directories: &[&str], endings: &[&str]) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for directory in directories {
-        let below = files_below(&root(directory)).into_iter().map(|(name, bytes)| (format!("{directory}/{name}"), bytes));
+        let below =
+            files_below(&root(directory)).into_iter().map(|(name, bytes)| (format!("{directory}/{name}"), bytes));
         files.extend(below.filter(|(name, _)| endings.iter().any(|ending| name.ends_with(ending))));
     }
     files.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).expect("text"))).collect()
@@ -170,9 +172,13 @@ fn no_text_contains_a_phrase_that_is_hard_to_read() {
     let phrases = PHRASES.map(|phrase| Regex::new(phrase).expect("a pattern"));
     let wrong = |text: &str| {
         let found = phrases.iter().flat_map(|phrase| phrase.captures_iter(text));
-        let mut found = found.filter(|found| found.iter().skip(1).flatten().all(|part| {
-            !part.as_str().trim().eq_ignore_ascii_case("there") && !part.as_str().starts_with(' ')
-        }));
+        let mut found = found.filter(|found| {
+            found
+                .iter()
+                .skip(1)
+                .flatten()
+                .all(|part| !part.as_str().trim().eq_ignore_ascii_case("there") && !part.as_str().starts_with(' '))
+        });
         found.next().map(|found| format!("`{}`", &found[0]))
     };
     let mut texts = Vec::new();
@@ -229,6 +235,7 @@ fn a_doc_comment_says_more_than_the_name_of_its_item() {
 #[test]
 fn lines_of_prose_fit_on_a_screen() {
     let pages = pages();
-    let lines = pages.iter().flat_map(|(path, page)| lines(path, page)).filter(|(_, prose)| *prose).map(|(text, _)| text);
+    let lines =
+        pages.iter().flat_map(|(path, page)| lines(path, page)).filter(|(_, prose)| *prose).map(|(text, _)| text);
     none(lines, |text| (text.chars().count() > COLUMNS).then(|| format!("more than {COLUMNS} columns")));
 }
