@@ -1,12 +1,11 @@
 //! Why an operation did not come to its end. Ways out and exit codes are the program's.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::Verdict;
+use super::{Verdict, changed};
 use crate::diff::Diff;
 use crate::lint::Report;
 use crate::oci::{self, Repository, Tag};
@@ -339,7 +338,7 @@ pub enum Error {
     #[error("missing time of the release")]
     NoEpoch,
     /// Files that would be published are not committed.
-    #[error("{}", not_committed(changes))]
+    #[error("{}", changed::not_committed(changes))]
     NotCommitted {
         /// The files, by their paths.
         changes: BTreeMap<String, Change>,
@@ -447,25 +446,6 @@ impl Error {
     pub fn with_diff(self, diff: Diff) -> Self {
         Self::Refused { cause: Box::new(self), diff: Box::new(diff) }
     }
-}
-
-/// Number of changed files that a message names.
-const NAMED_CHANGES: usize = 20;
-
-fn not_committed(changes: &BTreeMap<String, Change>) -> String {
-    let mut text = format!("{} of the files that would be published differ from the commit:", changes.len());
-    for (path, change) in changes.iter().take(NAMED_CHANGES) {
-        let change = match change {
-            Change::Modified => "modified",
-            Change::Untracked => "not in the commit",
-            Change::Deleted => "deleted",
-        };
-        let _ = write!(text, "\n    {}: {change}", path.escape_debug());
-    }
-    if changes.len() > NAMED_CHANGES {
-        let _ = write!(text, "\n    and {} more", changes.len() - NAMED_CHANGES);
-    }
-    text
 }
 
 fn of_execution(error: &plan::ExecuteError) -> Kind {

@@ -47,6 +47,7 @@
 
 mod archive;
 mod carry_out;
+mod changed;
 mod checks;
 mod connection;
 mod context;

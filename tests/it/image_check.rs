@@ -64,8 +64,11 @@ fn everything_that_keeps_a_release_from_being_published_is_one_error() {
         let run = publish(&source, &registry, "1.0.4", "nightly", &[&required, more].concat()).ends(3);
         let run = run.says(&["6 problems keep the release from being published"]);
         let lines: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("  because: ")).collect();
-        let missing = lines.iter().filter(|line| line.contains("is missing: the tag was not found")).count();
-        let other = lines.iter().filter(|line| line.contains("is published already with other content")).count();
+        let missing = lines
+            .iter()
+            .filter(|line| line.contains("missing image ") && line.contains("the tag was not found"))
+            .count();
+        let other = lines.iter().filter(|line| line.contains("is already published with other content")).count();
         assert_eq!((lines.len(), missing, other), (6, 4, 2), "{}", run.stderr);
         let hints: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("hint: ")).collect();
         assert!(hints.len() == 1 && hints[0].contains("--image") && hints[0].contains("Chart.yaml"), "{hints:?}");

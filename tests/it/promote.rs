@@ -463,7 +463,7 @@ fn a_roll_back_to_the_previous_release_that_is_repeated_does_not_go_forward() {
     registry.clear_log();
     for more in [&[][..], &["--dry-run"], &approved] {
         let again = rollback(&store, "stable", "previous", more).ends(0);
-        assert!(again.stdout.starts_with("nothing to do: stable serves 1.0.3"), "{}", again.stdout);
+        assert!(again.stdout.starts_with("nothing to do: stable already serves 1.0.3"), "{}", again.stdout);
         again.says(&["stable was rolled back to 1.0.3 already, for the same reason"]);
     }
     let other = ["rollback", "stable", "--to", "previous", "--reason", "the menu is blue", "--store", &store];
