@@ -49,9 +49,10 @@ pub(super) fn recorded_channel(config: &Config, name: &Tag, observed: &ObservedC
     channel(config, name.as_str()).map(|_| ())
 }
 
-/// Returns whether the tag or digest itself was not found, and not something that it leads to.
+/// Returns whether the tag or digest itself was not found, or the whole repository, and not something that the tag leads to.
 pub(super) fn is_head(error: &oci::Error, selector: &Selector) -> bool {
-    error.reference().ends_with(&selector.to_string())
+    let reference = error.reference();
+    reference.ends_with(&selector.to_string()) || !reference.contains('@')
 }
 
 /// A release whose manifest is there, and whose JSON is gone or corrupted, or which is corrupted itself.

@@ -705,7 +705,9 @@ fn the_control_plane_is_published_with_the_release_and_pinned() {
 fn standard_input_is_the_archive_or_the_password() {
     let (source, registry) = (Source::new(), Registry::start());
     let login = ["--username", "alice", "--password-stdin"];
-    push(&registry, Path::new("-"), &login).ends(9).says(&["standard input cannot be both the archive and the password"]);
+    push(&registry, Path::new("-"), &login)
+        .ends(9)
+        .says(&["standard input cannot be both the archive and the password"]);
     let run =
         publish(&source, &registry, "1.0.3", "nightly", &[&login[..], &["--control-plane-archive", "-"]].concat());
     run.ends(9).says(&["standard input cannot be both the archive and the password"]);

@@ -41,7 +41,9 @@ fn reason(error: &clap::Error, arguments: &[OsString], command: &clap::Command) 
             format!("unknown command `{}`", texts(ContextKind::InvalidSubcommand).concat())
         }
         ErrorKind::MissingSubcommand => {
-            format!("missing command: expected {}", either(&texts(ContextKind::ValidSubcommand)))
+            let mut known = texts(ContextKind::ValidSubcommand);
+            known.retain(|name| !command.find_subcommand(name).is_some_and(clap::Command::is_hide_set));
+            format!("missing command: expected {}", either(&known))
         }
         ErrorKind::InvalidValue if value.is_empty() => format!("missing value for {flag}{given_by}"),
         ErrorKind::InvalidValue => {
