@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Warning;
 use super::files::{Content, FILE_LIMIT, File, TOTAL_LIMIT};
 use super::metadata::{Metadata, Reader};
 use crate::archive::{self, Limits};
-use crate::source::{Error, Place, Tree};
+use crate::source::{Error, Place, Tree, Warning};
 use crate::yaml;
 
 /// Deepest nesting of subcharts that is loaded.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::coerce::{self, Scalar};
-use super::{Warning, version};
-use crate::source::{Error, Place};
+use super::version;
+use crate::source::{Error, Place, Warning};
 use crate::yaml::{self, Entry, Node, Value};
 
 /// The metadata of a chart. The order of the fields is their order in the config blob.

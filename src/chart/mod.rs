@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use crate::oci::{Repository, Tag};
 use crate::path::join;
-use crate::source::{EntryKind, Error, Place, Tree};
+use crate::source::{EntryKind, Error, Place, Tree, Warning};
 use crate::yaml;
 
 pub(crate) use coerce::{Scalar, scalar};
@@ -26,15 +26,6 @@ pub use pack::{PackedChart, Versions};
 pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.cncf.helm.config.v1+json";
 /// Helm's media type for the layer of a chart.
 pub(crate) const LAYER_MEDIA_TYPE: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-
-/// A warning about a chart that can still be published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// The file, or the line of a file, that the warning is about.
-    pub place: Place,
-    /// The warning: one sentence without a period.
-    pub text: String,
-}
 
 /// A chart that was read and checked. Most of its files are read only when the chart is packed.
 #[derive(Debug)]

@@ -235,7 +235,7 @@ impl Transfer<'_> {
         let changed = relocated.json.is_some();
         let json = relocated.json.unwrap_or_else(|| resolved.json.clone());
         let release = if changed { Release::artifact(json.clone()) } else { whole.release.clone() };
-        warnings.extend(relocated.warnings.iter().map(|warning| format!("{}: {}", warning.place, warning.text)));
+        warnings.extend(relocated.warnings.iter().map(ToString::to_string));
         let elsewhere = self.elsewhere(resolved, &relocated.release, relocated.files, to).await?;
         let elsewhere = elsewhere.unwrap_or_else(|| {
             warnings.push("helm is not on the path: what the release pulls from elsewhere is not listed".to_owned());

@@ -2,10 +2,10 @@
 
 use crate::flux::{File, Object, SOURCE};
 use crate::path::join;
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, Warning};
 use crate::yaml::{Node, Value};
 
-use super::{Overlay, Warning};
+use super::Overlay;
 
 const FLUX: &str = ".toolkit.fluxcd.io";
 /// The common start of the kind's singular and plural, in lower case.

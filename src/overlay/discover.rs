@@ -2,10 +2,10 @@
 
 use crate::flux::{ChartSpec, HelmRelease, Object, Reference, Scalar, Source, SourceKind};
 use crate::path::below;
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, Warning};
 use crate::yaml::Node;
 
-use super::{Overlay, Warning};
+use super::Overlay;
 
 /// The place of a chart that this publisher packs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

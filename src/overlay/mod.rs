@@ -38,15 +38,6 @@ pub use relocate::relocate;
 pub(crate) use relocate::{RelocatedFiles, rename_values};
 pub use rewrite::{Pin, PinStyle, Pins, Rewritten, rewrite};
 
-/// A warning for the author about something that is published unchanged.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Warning {
-    /// The line that the warning is about.
-    pub place: Place,
-    /// The warning: one sentence without a period.
-    pub text: String,
-}
-
 /// An overlay whose files are read and parsed.
 #[derive(Clone, Debug)]
 pub struct Overlay {

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use crate::flux::{File, HelmRelease, Object, Scalar, Source, SourceKind, ValuesFrom, is_kustomization_file_name};
 use crate::oci::Relocation;
 use crate::path::has_extension;
-use crate::source::Place;
+use crate::source::{Place, Warning};
 use crate::yaml::edit::{Edit, apply, insert_after, remove_entry, replace_scalar};
 use crate::yaml::{self, Node};
 
-use super::Warning;
 use super::image_names::{edits, plain_edits};
 
 type Files = BTreeMap<String, Vec<u8>>;

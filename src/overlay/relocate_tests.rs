@@ -23,7 +23,7 @@ fn one(path: &str, text: &str, relocation: &Relocation) -> (String, Vec<String>)
     let relocated = relocate(&files, relocation);
     let again = relocate(&relocated.files, relocation);
     assert_eq!(again.files, relocated.files, "relocated twice: {text}");
-    let warnings = relocated.warnings.iter().map(|warning| format!("{}: {}", warning.place, warning.text)).collect();
+    let warnings = relocated.warnings.iter().map(ToString::to_string).collect();
     (String::from_utf8(relocated.files[path].clone()).expect("text"), warnings)
 }
 

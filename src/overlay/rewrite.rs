@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::flux::{File, KustomizationFile, Lister, Scalar, Source};
 use crate::oci::{Digest, Prefix};
 use crate::path::join;
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, Warning};
 use crate::yaml::edit::{Edit, append_items, apply, line_ending, replace_scalar};
 use crate::yaml::{Document, Node, Value};
 
@@ -15,7 +15,7 @@ use super::discover::{Release, Used, releases};
 use super::own_source::OwnSource;
 use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
-use super::{ChartSource, Overlay, Warning, check, patches, references};
+use super::{ChartSource, Overlay, check, patches, references};
 
 /// The published chart that replaces a chart of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::path::below;
 use crate::release::{self, Release, ValuesReader};
 use crate::source::git::{Change, Head};
-use crate::source::{Error, Place, Tree};
+use crate::source::{Error, Place, Tree, Warning};
 
 /// Largest configuration file that is read, in bytes.
 const CONFIGURATION_LIMIT: u64 = 1 << 20;
@@ -134,12 +134,10 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     let mut written = overlay.files().clone();
     let rewritten = overlay::rewrite(overlay, &pins)?;
     written.retain(|path, bytes| rewritten.overlay.files().get(path) != Some(bytes));
-    let chart_warnings = charts.iter().flat_map(|(chart, _)| chart.warnings());
-    let mut warnings: Vec<String> =
-        chart_warnings.map(|warning| format!("{}: {}", warning.place, warning.text)).collect();
-    let of_overlay = discovered.warnings.iter().chain(&rewritten.warnings);
-    warnings.extend(of_overlay.map(|warning| format!("{}: {}", warning.place, warning.text)));
+    let of_charts = charts.iter().flat_map(|(chart, _)| chart.warnings());
+    let mut warnings: Vec<&Warning> = of_charts.chain(&discovered.warnings).chain(&rewritten.warnings).collect();
     warnings.sort();
+    let warnings = warnings.into_iter().map(Warning::to_string).collect();
     let (external, overlay) = (discovered.external, rewritten.overlay);
     Ok(Packed { charts, external, overlay, written, profile_values, values_config_maps, readers, warnings })
 }

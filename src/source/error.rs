@@ -30,6 +30,21 @@ impl fmt::Display for Place {
     }
 }
 
+/// A warning for the author of a tree that can still be published. Warnings are ordered by file and line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// The file, or the line of a file, that the warning is about.
+    pub place: Place,
+    /// The warning: one sentence without a period.
+    pub text: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
+}
+
 /// The kind of an [`Error`], which callers decide by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -96,5 +111,21 @@ impl Error {
     /// Returns the kind that callers decide by.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Warning};
+
+    #[test]
+    fn warnings_are_in_the_order_of_files_and_of_lines_as_numbers() {
+        let warning = |place: Place| Warning { place, text: "a".to_owned() };
+        let mut warnings =
+            [Place::line("b.yaml", 1), Place::line("a.yaml", 20), Place::line("a.yaml", 3), Place::file("a.yaml")]
+                .map(warning);
+        warnings.sort();
+        let places = warnings.map(|warning| warning.place.to_string());
+        assert_eq!(places, ["a.yaml", "a.yaml:3", "a.yaml:20", "b.yaml:1"]);
     }
 }

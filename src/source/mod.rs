@@ -6,6 +6,6 @@ pub mod git;
 pub mod glob;
 mod tree;
 
-pub use error::{Error, Kind, Place};
+pub use error::{Error, Kind, Place, Warning};
 pub(crate) use tree::EntryKind;
 pub use tree::{Entry, Tree};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::oci::{Artifact, Pinned, Relocation};
-use crate::overlay::{self, BundleMeta, Warning};
+use crate::overlay::{self, BundleMeta};
 use crate::release::{self, Release};
-use crate::source::{Error, Place};
+use crate::source::{Error, Place, Warning};
 
 /// The published release that is rewritten.
 #[derive(Clone, Copy, Debug)]
