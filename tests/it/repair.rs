@@ -133,7 +133,7 @@ fn a_new_version_does_not_move_the_channel_to_a_corrupt_chart() {
             let bytes = registry.blob(CHART, &blob).expect("a blob");
             damage(&registry, &(CHART.to_owned(), blob.clone(), None));
             let refused = publish(&source, &registry, "1.0.4", "nightly", &[]).ends(3);
-            refused.says(&["charts/temporal", &blob, "with --repair", "no channel moved"]);
+            refused.says(&["charts/temporal", &blob, "with `--repair`", "no channel moved"]);
             assert_eq!(served(&registry, "nightly")["version"], "1.0.3");
             let announced = registry.tags(RELEASES).into_keys().filter(|tag| tag.starts_with("nightly-2"));
             assert_eq!(announced.count(), 0, "nothing is announced");
@@ -184,7 +184,7 @@ fn a_repair_reports_a_registry_that_keeps_a_corrupt_blob() {
     corrupt(&registry, &(CHART.to_owned(), blobs[0].clone(), None));
     let refused = publish(&source, &registry, "1.0.3", "nightly", &["--repair"]);
     assert!(matches!(refused.code, Some(1 | 3)), "{refused:?}");
-    refused.says(&[&blobs[0], "still returns other bytes or none", "from its storage"]);
+    refused.says(&[&blobs[0], "still returns other bytes or none", "from the storage of the registry"]);
     // Missing content is pushed nevertheless.
     registry.remove_blob(CHART, &blobs[0]);
     publish(&source, &registry, "1.0.3", "nightly", &["--repair"]).ends(0);
@@ -226,7 +226,7 @@ fn content_that_docker_registry_lost_is_pushed_again() {
     let layer = registry.data_of(manifest["layers"][0]["digest"].as_str().expect("a digest"));
     let bytes = std::fs::read(&layer).expect("a layer");
     std::fs::remove_file(&layer).expect("removed");
-    source.publish(&arguments("1.0.4")).ends(3).says(&["the content is missing", "with --repair"]);
+    source.publish(&arguments("1.0.4")).ends(3).says(&["the content is missing", "with `--repair`"]);
     verify(&store, "nightly").ends(3).prints(&["--repair"]);
     source.publish(&[&arguments("1.0.3")[..], &["--repair"]].concat()).ends(0);
     assert_eq!(std::fs::read(&layer).expect("a layer"), bytes);
@@ -236,7 +236,7 @@ fn content_that_docker_registry_lost_is_pushed_again() {
     source.publish(&arguments("1.0.4")).ends(3);
     let kept = source.publish(&[&arguments("1.0.3")[..], &["--repair"]].concat());
     assert!(matches!(kept.code, Some(1 | 3)), "{kept:?}");
-    kept.says(&["still returns other bytes or none", "from its storage"]);
+    kept.says(&["still returns other bytes or none", "from the storage of the registry"]);
 }
 
 /// The JSON of a channel is the JSON of its release with another `channel`, so it can be rebuilt from the release.

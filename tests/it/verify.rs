@@ -382,7 +382,7 @@ fn offline_is_only_for_directories_and_sends_no_request() {
 #[test]
 fn an_unreachable_store_is_a_temporary_failure_and_a_missing_release_is_named() {
     let registry = complete().1;
-    verify(&registry, "9.9.9", &[]).ends(1).says(&["9.9.9"]);
+    verify(&registry, "9.9.9", &[]).ends(9).says(&["9.9.9"]);
     registry.fail(Fault::every("GET", "/charts/", Action::status(503, "")));
     verify(&registry, "nightly", &[]).ends(75);
 }
