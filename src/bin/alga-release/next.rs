@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(bound(typed), format!("alga-release rollback stable --to 1.0.3 --reason 'login fails' {ends}"));
         assert_eq!(bound("a --dry-run=true x"), format!("a x {ends}"));
         let given = "a --dry-run --if-plan=sha256:x --if-current none";
-        assert_eq!(bound(given), "a --if-plan=sha256:x --if-current none");
+        assert_eq!(bound(given), "a '--if-plan=sha256:x' --if-current none");
         assert_eq!(bound("a --dry-run --approved plan.json"), "a --approved plan.json --if-current none");
     }
 }
