@@ -1,5 +1,5 @@
-//! Makes text from outside safe to show to people, so that it cannot control a terminal or hide the text around it, and suggests the
-//! nearest word for a misspelt one.
+//! Text for people: makes text from outside safe to show, so that it cannot control a terminal or hide the text around it, suggests the
+//! nearest word for a misspelt one, and holds the small forms that several reports share.
 
 use std::fmt::Write as _;
 
@@ -74,6 +74,46 @@ pub(crate) fn is_unseen(character: char) -> bool {
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
     hidden || character.is_control()
+}
+
+/// Escapes text for an element or a quoted attribute of HTML and XML.
+pub fn markup(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// Returns the text with at most `length` characters, the last of them `…` when the text is longer.
+pub fn cut(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Returns a count with its noun: `1 blob`, `2 blobs`.
+pub fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// Returns an error with all of its causes, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let _ = write!(text, ": {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 fn push(escaped: &mut String, character: char, keep: bool) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Graph, Mark, Node};
-use crate::text::shown;
+use crate::text::{cut, markup, shown};
 
 const STYLE: &str = include_str!("svg.css");
 
@@ -27,7 +27,7 @@ struct Drawn {
 
 impl Drawn {
     fn new(title: &str, details: &str, tooltip: &str, class: &'static str) -> Self {
-        Self { title: cut(title), details: cut(details), tooltip: shown(tooltip), class }
+        Self { title: cut(title, LONGEST), details: cut(details, LONGEST), tooltip: shown(tooltip), class }
     }
 
     fn of(node: &Node, title: &str) -> Self {
@@ -136,26 +136,7 @@ fn edge((x1, y1): (usize, usize), (x2, y2): (usize, usize), svg: &mut String) {
     let _ = writeln!(svg, "<path class=\"edge\" d=\"M{x1} {y1}C{bend} {y1} {bend} {y2} {x2} {y2}\"/>");
 }
 
-fn cut(text: &str) -> String {
-    if text.chars().count() <= LONGEST {
-        return text.to_owned();
-    }
-    text.chars().take(LONGEST - 1).chain(['…']).collect()
-}
-
-/// Returns text as it may be in XML, where two characters of Unicode must not be at all.
+/// Escapes text for XML, which does not allow two of the characters of Unicode.
 fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    markup(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }

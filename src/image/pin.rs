@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{Platform, stated::stated};
 use crate::oci::{self, AnyRepository, Digest, Kind, Pinned, Prefix, ReadStore, Repository, Selector, Tag};
+use crate::text::counted;
 
 /// What happens when an image does not exist, or is built for another platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -240,10 +241,7 @@ impl Look {
 
 /// Returns the warning about all images that the release names by tag only for the same reason.
 fn known_by_tag(why: &str, images: &[String]) -> String {
-    let count = match images.len() {
-        1 => "1 image is".to_owned(),
-        count => format!("{count} images are"),
-    };
+    let count = counted(images.len(), "image is", "images are");
     format!("{count} known by tag only ({why}): {}", images.join(", "))
 }
 

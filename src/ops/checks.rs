@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::text::shown;
+use crate::text::{counted, shown};
 use crate::verify::{Check, Outcome};
 
 /// Returns a line for each check, and below it the reason and the way out when the check did not pass.
@@ -47,13 +47,8 @@ pub(super) fn not_checked(checks: &[Check]) -> Vec<String> {
         groups.entry((check.kind.as_str(), reason)).or_default().push(shown(&check.reference));
     }
     let line = |((kind, reason), names): ((&str, &str), Vec<String>)| {
-        let count = plural(names.len(), kind, &format!("{kind}s"));
+        let count = counted(names.len(), kind, &format!("{kind}s"));
         format!("{count} not checked ({reason}): {}", names.join(", "))
     };
     groups.into_iter().map(line).collect()
-}
-
-/// Returns a count with its noun: `1 blob`, `2 blobs`.
-pub(super) fn plural(count: usize, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
 }

@@ -1,5 +1,7 @@
 //! Reports as pages: plain text as Markdown and as HTML, and as much of it as fits.
 
+use crate::text::markup;
+
 const CUT: &str = "\n\n(cut: the whole report is in `--output-dir`)\n";
 
 /// Returns plain text as Markdown, in a fence that no line of the text closes.
@@ -11,9 +13,7 @@ pub fn markdown(title: &str, text: &str) -> String {
 
 /// Returns plain text as an HTML page without scripts and remote resources.
 pub fn page(title: &str, text: &str) -> String {
-    let escape =
-        |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-    let (title, text) = (escape(title), escape(text));
+    let (title, text) = (markup(title), markup(text));
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>body{{font-family:system-ui,sans-serif;margin:2rem}}pre{{overflow-x:auto;background:#8881;padding:1rem}}</style></head>\n<body><h1>{title}</h1>\n<pre>{text}</pre>\n</body></html>\n"
     )

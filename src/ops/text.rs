@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 
 use indicatif::BinaryBytes;
 
-use super::checks::{plural, table, verified};
+use super::checks::{table, verified};
 use super::{CopyChannel, CopyReport, ImageReport, MoveReport, PublishReport};
 use crate::oci::{Digest, Tag};
 use crate::plan::copy::Cost;
 use crate::plan::{ArtifactReport, Outcome};
 use crate::release::MoveKind;
-use crate::text::{clean, shown};
+use crate::text::{self, clean, shown};
 
 impl PublishReport {
     /// Returns a line for each artifact that was pushed, one for the channel if it moved, and a summary.
@@ -98,7 +98,8 @@ impl CopyReport {
         let mut text = changed(&self.artifacts);
         let release = format!("{} ({})", shown(&self.version), self.digest.short());
         if self.attached > 0 {
-            let referrers = plural(self.attached, "signature or other referrer", "signatures and other referrers");
+            let referrers =
+                text::counted(self.attached, "signature or other referrer", "signatures and other referrers");
             let _ = writeln!(text, "{} {referrers}", done(Outcome::Pushed, self.dry_run));
         }
         let mut serves = String::new();
@@ -137,7 +138,7 @@ impl CopyReport {
                 text,
                 "to send: {} in {}{requests}",
                 BinaryBytes(bytes),
-                plural(usize::try_from(blobs).unwrap_or(usize::MAX), "blob", "blobs")
+                text::counted(usize::try_from(blobs).unwrap_or(usize::MAX), "blob", "blobs")
             );
         }
         if !self.elsewhere.is_empty() {
@@ -227,7 +228,7 @@ fn changed(artifacts: &[ArtifactReport]) -> String {
 /// Returns how many artifacts were pushed, and how many were there: `2 artifacts pushed, 5 unchanged`.
 fn counted(artifacts: &[ArtifactReport]) -> String {
     let unchanged = artifacts.iter().filter(|artifact| artifact.outcome == Outcome::Present).count();
-    let pushed = plural(artifacts.len() - unchanged, "artifact", "artifacts");
+    let pushed = text::counted(artifacts.len() - unchanged, "artifact", "artifacts");
     if unchanged == 0 { pushed } else { format!("{pushed}, {unchanged} unchanged") }
 }
 

@@ -3,6 +3,8 @@
 use clap::builder::PossibleValue;
 use clap::{Arg, Command, ValueHint};
 
+use crate::text::cut;
+
 /// Longest description of a candidate in characters.
 const DESCRIPTION: usize = 80;
 
@@ -207,10 +209,7 @@ fn needs_any(flag: &Arg) -> bool {
 fn described(help: Option<String>) -> String {
     let help = help.unwrap_or_default();
     let line = help.lines().next().unwrap_or_default().replace('\t', " ");
-    if line.chars().count() <= DESCRIPTION {
-        return line;
-    }
-    line.chars().take(DESCRIPTION - 1).chain(['…']).collect()
+    cut(&line, DESCRIPTION)
 }
 
 #[cfg(test)]

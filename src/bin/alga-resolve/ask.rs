@@ -9,9 +9,10 @@ use alga_release::appliance::{Following, HostInputs, Known, Refused, Root, State
 use alga_release::config::{Config, FILE_NAME};
 use alga_release::oci::{self, Certificates, Options, Prefix, ReadStore, Selector};
 use alga_release::release::{self, Address, Described, Release, ResolveError, ResolveKind, Resolved, compare_versions};
+use alga_release::text::with_causes;
 
 use super::args::{Args, Command};
-use super::{Failure, chain, say, usage};
+use super::{Failure, say, usage};
 
 /// Largest configuration file that is read, in bytes.
 const CONFIG_LIMIT: u64 = 1 << 20;
@@ -54,7 +55,7 @@ impl Place {
         let state = match &file {
             None => State::default(),
             Some(file) => {
-                let (state, damage) = file.read().map_err(|cause| Failure::new(1, chain(&cause)))?;
+                let (state, damage) = file.read().map_err(|cause| Failure::new(1, with_causes(&cause)))?;
                 if let Some(damage) = damage {
                     say("warning", &damage);
                 }
@@ -284,7 +285,7 @@ impl Place {
             more(state);
         });
         if let Err(cause) = written {
-            say("warning", &chain(&cause));
+            say("warning", &with_causes(&cause));
         }
     }
 
@@ -328,7 +329,7 @@ fn certificates(path: Option<&Path>) -> Result<Certificates, Failure> {
 }
 
 fn failure(error: &ResolveError) -> Failure {
-    let message = chain(error);
+    let message = with_causes(error);
     let (code, hint) = match error.kind() {
         ResolveKind::Store(oci::Kind::NotFound) => (3, Some("check the name of the channel or version, and the store")),
         ResolveKind::Store(oci::Kind::Denied) => (4, Some("make the release repository publicly readable")),

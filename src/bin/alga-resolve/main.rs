@@ -105,14 +105,3 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
-
-/// Returns an error and all of its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message = format!("{message}: {error}");
-        cause = error.source();
-    }
-    message
-}

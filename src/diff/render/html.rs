@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::Diff;
 use super::outline::{self, Block, Entry, Mark, Span, Tone};
-use crate::text::shown;
+use crate::text::{markup, shown};
 
 /// Most lines of a fold that is open at first.
 const OPEN: usize = 60;
@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 /// Renders a comparison as a page.
 pub fn render(diff: &Diff) -> String {
     let outline = outline::of(diff);
-    let title = escaped(&super::title(diff));
+    let title = markup(&super::title(diff));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
@@ -29,15 +29,15 @@ pub fn render(diff: &Diff) -> String {
     for (label, spans) in &outline.sides {
         let _ = writeln!(page, "<dt>{label}</dt><dd>{}</dd>", inline(spans));
     }
-    let _ = write!(page, "</dl>\n<p class=\"summary\">{}</p>\n", escaped(&outline.summary));
+    let _ = write!(page, "</dl>\n<p class=\"summary\">{}</p>\n", markup(&outline.summary));
     for section in &outline.sections {
-        let (title, count) = (escaped(section.title), section.entries.len());
+        let (title, count) = (markup(section.title), section.entries.len());
         let _ = write!(page, "<section>\n<h2>{title} <small>{count}</small></h2>\n<ul>\n");
         section.entries.iter().for_each(|entry| item(entry, &mut page));
         page += "</ul>\n</section>\n";
     }
     if let Some(graph) = &diff.graph {
-        let version = escaped(&shown(&diff.to.version));
+        let version = markup(&shown(&diff.to.version));
         let _ = write!(page, "<section>\n<h2>Release {version} and everything that it names</h2>\n");
         let _ = write!(page, "<div class=\"graph\" tabindex=\"0\">\n{}</div>\n</section>\n", graph.svg());
     }
@@ -93,7 +93,7 @@ fn size(entry: &Entry) -> usize {
 fn lines(lines: &[String], page: &mut String) {
     *page += "<pre tabindex=\"0\"><span>";
     for line in lines {
-        let text = escaped(line);
+        let text = markup(line);
         let _ = match line.as_bytes().first() {
             Some(b'+') => writeln!(page, "<ins>{text}</ins>"),
             Some(b'-') => writeln!(page, "<del>{text}</del>"),
@@ -106,24 +106,9 @@ fn lines(lines: &[String], page: &mut String) {
 
 fn inline(spans: &[Span]) -> String {
     let span = |span: &Span| match span.tone {
-        Tone::Plain | Tone::Title => escaped(&span.text),
-        Tone::Faint => format!("<small>{}</small>", escaped(&span.text)),
-        Tone::Code => format!("<code>{}</code>", escaped(&span.text)),
+        Tone::Plain | Tone::Title => markup(&span.text),
+        Tone::Faint => format!("<small>{}</small>", markup(&span.text)),
+        Tone::Code => format!("<code>{}</code>", markup(&span.text)),
     };
     spans.iter().map(span).collect()
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

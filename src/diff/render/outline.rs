@@ -182,7 +182,7 @@ fn summary(diff: &Diff) -> String {
         parts.push("the control plane".to_owned());
     }
     if summary.pins > 0 {
-        parts.push(format!("{} pin{}", summary.pins, if summary.pins == 1 { "" } else { "s" }));
+        parts.push(crate::text::counted(summary.pins, "pin", "pins"));
     }
     if parts.is_empty() { "only the release manifest differs".to_owned() } else { parts.join(" · ") }
 }
@@ -191,10 +191,10 @@ fn counted(what: &str, count: Count) -> String {
     let total = count.total();
     let kinds = [(count.added, "added"), (count.removed, "removed"), (count.changed, "changed")];
     let kinds: Vec<String> = kinds.iter().filter(|(n, _)| *n > 0).map(|(n, kind)| format!("{n} {kind}")).collect();
-    let plural = if total == 1 { "" } else { "s" };
+    let all = crate::text::counted(total, what, &format!("{what}s"));
     match &kinds[..] {
-        [_] => format!("{total} {what}{plural} {}", kinds[0].split(' ').next_back().unwrap_or_default()),
-        _ => format!("{total} {what}{plural} ({})", kinds.join(", ")),
+        [_] => format!("{all} {}", kinds[0].split(' ').next_back().unwrap_or_default()),
+        _ => format!("{all} ({})", kinds.join(", ")),
     }
 }
 

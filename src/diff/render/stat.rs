@@ -8,6 +8,7 @@ use super::super::fields::FieldChange;
 use super::super::lines::{Blob, Change, Delta};
 use super::super::value::{Diff, ImageChange, ImageState};
 use super::text::{GREEN, RED, Style};
+use crate::text::counted;
 
 /// Columns where the output is not a terminal, as git takes them.
 const COLUMNS: usize = 80;
@@ -47,11 +48,10 @@ pub fn stat(diff: &Diff, style: Style) -> String {
     let files = counts.clone().count();
     if files > 0 {
         let (added, removed) = counts.fold((0, 0), |sum, (added, removed)| (sum.0 + added, sum.1 + removed));
-        let s = |count: usize| if count == 1 { "" } else { "s" };
-        let _ = write!(text, " {files} file{} changed", s(files));
-        let sums = [(added, "insertion", '+'), (removed, "deletion", '-')];
-        for (count, what, sign) in sums.into_iter().filter(|(count, ..)| *count > 0 || added + removed == 0) {
-            let _ = write!(text, ", {count} {what}{}({sign})", s(count));
+        let _ = write!(text, " {} changed", counted(files, "file", "files"));
+        let sums = [(added, ["insertion(+)", "insertions(+)"]), (removed, ["deletion(-)", "deletions(-)"])];
+        for (count, [one, several]) in sums.into_iter().filter(|(count, _)| *count > 0 || added + removed == 0) {
+            let _ = write!(text, ", {}", counted(count, one, several));
         }
         text.push('\n');
     }

@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer,
 
 use crate::lint::rule::{Class, Rule, Severity};
 use crate::lint::{Report, Reported, rule, rules};
-use crate::text::{clean, nearest, shown};
+use crate::text::{clean, counted, nearest, shown};
 
 /// Longest line of prose on the page of the catalogue, in characters.
 const PAGE_WIDTH: usize = 119;
@@ -65,7 +65,7 @@ pub(in crate::lint) fn summary(report: &Report) -> String {
     ];
     let mut parts: Vec<String> = Vec::new();
     for (count, word) in counts.into_iter().filter(|(count, _)| *count > 0) {
-        parts.push(format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
+        parts.push(counted(count, word, &format!("{word}s")));
     }
     if parts.is_empty() {
         parts.push("no findings".to_owned());

@@ -1,11 +1,10 @@
 //! The findings of `doctor`, and their meaning for a publication.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use crate::oci::{self, Kind, Prefix, Probe, Repository};
 use crate::ops::{self, Error, github};
+use crate::text::with_causes;
 
 /// The artifacts of a release that a repository holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -194,7 +193,7 @@ impl RepositoryReport {
             may_push: asked.probes.own.push.as_ref().and_then(|push| answer(push, refuses)),
             public,
             verdict,
-            reason: error.filter(|_| verdict != Verdict::Absent).map(all_of),
+            reason: error.filter(|_| verdict != Verdict::Absent).map(|error| with_causes(error)),
             hint: error.and_then(ops::way_out).or_else(|| hint(verdict, prefix, repository)),
         }
     }
@@ -202,17 +201,6 @@ impl RepositoryReport {
 
 fn refuses(kind: Kind) -> bool {
     matches!(kind, Kind::Denied | Kind::Blocked(_))
-}
-
-/// Returns an error with its causes, in one line.
-fn all_of(error: &oci::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let _ = write!(text, ": {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 fn hint(verdict: Verdict, prefix: Option<&Prefix>, repository: &Repository) -> Option<String> {

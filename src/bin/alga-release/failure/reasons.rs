@@ -4,6 +4,7 @@ use alga_release::lint::render;
 use alga_release::ops::{Error, package_settings};
 use alga_release::plan::ExecuteError;
 use alga_release::plan::copy::CopyError;
+use alga_release::text::with_causes;
 
 /// Returns the details of an error that a person needs before the hint, a line each.
 pub fn notes(error: &Error) -> Vec<String> {
@@ -28,19 +29,8 @@ pub fn reasons(error: &Error) -> Vec<String> {
         | Error::Copy(CopyError::Incomplete { failed, .. })
         | Error::Execute(ExecuteError::Broken { failed }) => failed,
         Error::OtherPlan(other) => &other.differences,
-        Error::Several(all) => return all.iter().map(in_one_line).collect(),
+        Error::Several(all) => return all.iter().map(|error| with_causes(error)).collect(),
         _ => &[],
     };
     reasons.to_vec()
-}
-
-/// Returns an error with its causes.
-fn in_one_line(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
