@@ -167,7 +167,7 @@ impl Connection {
             }),
             jobs: request.jobs,
             notice: Some(context.notice()),
-            trace: Some(context.trace()),
+            trace: context.trace(),
             archive_prefix: release::ARCHIVE_PREFIX,
             ..Options::default()
         };

@@ -49,10 +49,11 @@ impl Context {
         Arc::new(move |text| context.warn(text))
     }
 
-    /// Returns the function that the registry client calls after each request.
-    pub(crate) fn trace(&self) -> Trace {
+    /// Returns the function that the registry client calls after each request, if the requests are followed.
+    pub(crate) fn trace(&self) -> Option<Trace> {
         let progress = Arc::clone(&self.progress);
-        Arc::new(move |exchange| progress.event(&Event::Exchange(exchange)))
+        let follows = progress.follows_exchanges();
+        follows.then(|| -> Trace { Arc::new(move |exchange| progress.event(&Event::Exchange(exchange))) })
     }
 }
 

@@ -64,4 +64,9 @@ pub enum Event<'a> {
 pub trait Progress {
     /// Handles the next event.
     fn event(&self, event: &Event<'_>);
+
+    /// Returns whether [`Event::Exchange`] is handled. Otherwise nothing is prepared for it.
+    fn follows_exchanges(&self) -> bool {
+        false
+    }
 }

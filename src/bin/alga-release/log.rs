@@ -138,9 +138,6 @@ impl Log {
     }
 
     fn exchange(&self, exchange: &Exchange<'_>) {
-        if self.0.verbosity < 2 {
-            return;
-        }
         let Exchange { method, url, status, elapsed } = exchange;
         let milliseconds = elapsed.as_millis();
         let answer = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
@@ -180,5 +177,9 @@ impl Progress for Log {
             Event::Moved { repository, channel } => self.is_set("moved", format!("{repository}:{channel}")),
             Event::ReadBack => bars.say("read back"),
         }
+    }
+
+    fn follows_exchanges(&self) -> bool {
+        self.0.verbosity >= 2
     }
 }
