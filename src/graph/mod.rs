@@ -154,21 +154,7 @@ impl Mark {
 impl Graph {
     /// Builds the graph of what a release names, without asking a store: sizes, times and signatures are unknown.
     pub(crate) fn of(version: &str, reference: String, digest: Digest, named: &[Named]) -> Self {
-        let release = Node {
-            kind: NamedKind::Release,
-            name: version.to_owned(),
-            version: None,
-            reference,
-            pinned: true,
-            digest: Some(digest),
-            size: None,
-            created: None,
-            signatures: None,
-            attached: Vec::new(),
-            note: None,
-            problem: None,
-            mark: Mark::None,
-        };
+        let release = Node::new(NamedKind::Release, version.to_owned(), None, reference, Some(digest));
         Self { channel: None, release, artifacts: named.iter().map(Node::of).collect() }
     }
 
@@ -232,17 +218,12 @@ impl ServedBy {
 }
 
 impl Node {
-    fn of(named: &Named) -> Self {
-        let (note, problem) = match &named.target {
-            Target::At { .. } => (None, None),
-            Target::Unplaced(reason) => (Some(reason.clone()), None),
-            Target::Invalid(reason) => (None, Some(reason.clone())),
-        };
-        let (digest, reference) = (named.digest().cloned(), named.reference.clone());
+    /// Creates a node that no store was asked about. It is pinned when its digest is known.
+    fn new(kind: NamedKind, name: String, version: Option<String>, reference: String, digest: Option<Digest>) -> Self {
         Self {
-            kind: named.kind,
-            name: named.name.clone(),
-            version: named.version.clone(),
+            kind,
+            name,
+            version,
             reference,
             pinned: digest.is_some(),
             digest,
@@ -250,10 +231,20 @@ impl Node {
             created: None,
             signatures: None,
             attached: Vec::new(),
-            note,
-            problem,
+            note: None,
+            problem: None,
             mark: Mark::None,
         }
+    }
+
+    fn of(named: &Named) -> Self {
+        let (note, problem) = match &named.target {
+            Target::At { .. } => (None, None),
+            Target::Unplaced(reason) => (Some(reason.clone()), None),
+            Target::Invalid(reason) => (None, Some(reason.clone())),
+        };
+        let (name, version, reference) = (named.name.clone(), named.version.clone(), named.reference.clone());
+        Self { note, problem, ..Self::new(named.kind, name, version, reference, named.digest().cloned()) }
     }
 
     fn is_in_place_of(&self, other: &Self) -> bool {

@@ -8,8 +8,8 @@ use super::{AttachedKind, AttachedNode, Graph, Node, ServedBy, kind_of_referrer,
 use crate::config::Config;
 use crate::contents::Stores;
 use crate::oci::{
-    self, AnyRepository, Artifact, Attached, Digest, Index, Kind, Manifest, Prefix, ReadStore, Repository, Selector,
-    Tag, media_type,
+    self, AnyRepository, Artifact, Attached, Digest, Index, Manifest, Prefix, ReadStore, Repository, Selector, Tag,
+    media_type,
 };
 use crate::plan::copy;
 use crate::release::{Named, NamedKind, Resolved, TAG_ALONE, Target};
@@ -90,7 +90,7 @@ async fn look(
     selector: &Selector,
 ) -> Result<(), oci::Error> {
     let artifact = match store.artifact(repository, selector, &|_| true).await {
-        Err(error) if !may_be_answered(&error) => return Err(error),
+        Err(error) if error.kind().is_of_server() => return Err(error),
         // A directory need not hold images that the release does not pin.
         Err(error) if error.is_not_found() && node.kind.is_image() && !node.pinned => {
             node.note = Some(format!("{TAG_ALONE}, and not in this store"));
@@ -107,7 +107,7 @@ async fn look(
     let attached = copy::attached(store, repository, &artifact);
     let (created, attached) = futures_util::join!(made(node, store, repository, &artifact), attached);
     match attached {
-        Err(error) if !may_be_answered(&error) => return Err(error),
+        Err(error) if error.kind().is_of_server() => return Err(error),
         Err(error) => node.problem = Some(error.to_string()),
         Ok(attached) => {
             node.signatures = Some(signatures(&attached));
@@ -116,11 +116,6 @@ async fn look(
     }
     node.created = created?;
     Ok(())
-}
-
-/// Says whether an error is an answer of the store about what was asked for.
-fn may_be_answered(error: &oci::Error) -> bool {
-    !matches!(error.kind(), Kind::Unavailable | Kind::Untrusted)
 }
 
 /// Returns when an artifact says that it was made.
@@ -144,7 +139,7 @@ async fn made(
         .filter_map(|one| Manifest::parse(&one.descriptor().media_type, one.bytes()).ok().map(|one| one.config));
     let Some(config) = manifests.next() else { return Ok(None) };
     match store.fetch_verified(repository, &config, CONFIG_LIMIT).await {
-        Err(error) if !may_be_answered(&error) => Err(error),
+        Err(error) if error.kind().is_of_server() => Err(error),
         Err(_) => Ok(None),
         Ok(bytes) => Ok(serde_json::from_slice::<ImageConfig>(&bytes).ok().and_then(|config| time(&config.created?))),
     }

@@ -130,9 +130,7 @@ pub async fn names(config: &Config, connection: &Connection) -> Result<StoreName
     let list = List { config, connection, limit: NAMES };
     let tags = connection.read().tags(list.repository()).await?;
     let channels = list.channel_names(&tags);
-    let mut versions: Vec<Tag> =
-        tags.into_iter().filter(|tag| !channels.contains(tag) && may_be_version(tag)).collect();
-    versions.sort_by(highest_first);
+    let versions = versions_among(tags, &channels);
     Ok(StoreNames {
         channels: channels.iter().map(Tag::to_string).collect(),
         versions: versions.iter().take(list.limit).map(version_of).collect(),
@@ -163,8 +161,7 @@ impl List<'_> {
             Err(error) => return Err(error.into()),
         };
         let names = self.channel_names(&tags);
-        let mut tags: Vec<Tag> = tags.into_iter().filter(|tag| !names.contains(tag) && may_be_version(tag)).collect();
-        tags.sort_by(highest_first);
+        let mut tags = versions_among(tags, &names);
         let older = tags.split_off(tags.len().min(self.limit));
         let channels = try_join_all(names.iter().map(|name| self.channel(name)));
         let (channels, mut versions) = try_join(channels, self.versions(&tags)).await?;
@@ -272,7 +269,7 @@ impl List<'_> {
         let selector = Selector::Digest(release.config.digest.clone());
         match self.connection.read().manifest(&repository, &selector).await {
             Ok((descriptor, bytes)) => Ok(graph::created_of(&descriptor.media_type, &bytes)),
-            Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted) => Err(error.into()),
+            Err(error) if error.kind().is_of_server() => Err(error.into()),
             Err(_) => Ok(None),
         }
     }
@@ -340,9 +337,7 @@ impl List<'_> {
 /// When the store cannot be reached.
 fn problem(error: ResolveError) -> Result<String, Error> {
     match error {
-        ResolveError::Store(error) if matches!(error.kind(), Kind::Unavailable | Kind::Untrusted | Kind::Denied) => {
-            Err(error.into())
-        }
+        ResolveError::Store(error) if error.kind().is_of_server() || error.kind() == Kind::Denied => Err(error.into()),
         error => Ok(error.to_string()),
     }
 }
@@ -361,6 +356,14 @@ fn is_version(tag: &Tag) -> bool {
 /// Says whether a tag may be that of a version: it keeps no channel manifest alive, and hangs nothing on another manifest.
 fn may_be_version(tag: &Tag) -> bool {
     is_version(tag) || (kept_channel(tag).is_none() && !tag.as_str().starts_with(oci::ATTACHED_PREFIX))
+}
+
+/// Returns the tags that may be those of versions, the highest version first.
+fn versions_among(tags: Vec<Tag>, channels: &[Tag]) -> Vec<Tag> {
+    let mut versions: Vec<Tag> =
+        tags.into_iter().filter(|tag| !channels.contains(tag) && may_be_version(tag)).collect();
+    versions.sort_by(highest_first);
+    versions
 }
 
 /// Orders versions from the highest to the lowest, and before all others those that can be ordered.

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::Error;
 use super::client::{Answer, Client, Operation, REDIRECT_LIMIT, Request};
-use super::error::{Refusal, shown_url};
+use super::error::{Refusal, host_of, shown_url};
 use super::read::essence;
 use crate::oci::Kind;
 
@@ -62,9 +62,7 @@ impl Client {
         match known.get_or_try_init(|| Box::pin(self.refute(operation))).await? {
             None => Ok(()),
             Some(answered) => {
-                let host = self.root.host_str().unwrap_or_default();
-                let port = self.root.port().map(|port| format!(":{port}")).unwrap_or_default();
-                let reason = format!("the server at {host}{port} is not a registry: {answered}");
+                let reason = format!("the server at {} is not a registry: {answered}", host_of(&self.root));
                 Err(operation.error(Kind::NotRegistry, reason))
             }
         }

@@ -22,9 +22,13 @@ const SECONDARY_LIMIT: Duration = Duration::from_mins(1);
 
 /// Formats a URL for a message, without its user and query, which may contain a password or a signature.
 pub(super) fn shown_url(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
+    shown(&format!("{}://{}{}", url.scheme(), host_of(url), url.path()))
+}
+
+/// Returns `HOST`, or `HOST:PORT` when the port is not that of the scheme.
+pub(super) fn host_of(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    shown(&format!("{}://{host}{port}{}", url.scheme(), url.path()))
+    format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
 /// Formats a URL from the server for a message, valid or not, as [`shown_url`] does.
