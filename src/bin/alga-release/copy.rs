@@ -4,11 +4,11 @@ use alga_release::ops::{self, Access, Connection, CopyReport, CopyRequest, Outco
 
 use crate::connect;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, ExtentArgs, Format, OutputsArgs};
+use crate::flags::{Approval, Common, ExtentArgs, OutputsArgs};
 use crate::log::Log;
-use crate::output;
+use crate::next::Finished;
 use crate::outputs::Outputs;
-use crate::{next, system};
+use crate::system;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -50,14 +50,16 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
     let copied = connect::block_on(log, args.common.store.timeout, Box::pin(copied(args, log)));
     let report = outputs.unless_failed(copied, args.common.output.output)?;
-    let outcome = Outcome::from(&report);
-    outputs.write(&outcome)?;
-    if args.common.output.output == Format::Json {
-        return output::write_json(&report);
-    }
-    let name = report.channel.as_ref().map_or(report.version.as_str(), |channel| channel.name.as_str());
-    let next = next::after(&outcome, report.dry_run, name, &report.store, &args.common);
-    next::write(log, None, &report.details(), &report.text(), &next)
+    let finished = Finished {
+        outcome: Outcome::from(&report),
+        diff: None,
+        details: report.details(),
+        text: report.text(),
+        dry_run: report.dry_run,
+        name: report.channel.as_ref().map_or(report.version.as_str(), |channel| channel.name.as_str()),
+        store: &report.store,
+    };
+    finished.write(&args.common, &outputs, log)
 }
 
 async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {

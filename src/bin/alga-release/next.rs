@@ -8,24 +8,46 @@ use alga_release::oci::Digest;
 use alga_release::ops::Outcome;
 
 use crate::failure::Failure;
-use crate::flags::Common;
+use crate::flags::{Common, Format};
 use crate::log::Log;
+use crate::outputs::Outputs;
 use crate::{output, pager};
 
-/// Writes the report of a command that publishes, moves or copies: the diff of a dry run, the details with `-v`, the report, and
-/// the commands that come next.
-pub fn write(log: &Log, diff: Option<&Diff>, details: &str, report: &str, next: &str) -> Result<(), Failure> {
-    let diff = diff.map(|diff| render::text(diff, pager::style()) + "\n").unwrap_or_default();
-    let details = if log.is_verbose() { details } else { "" };
-    output::write_text(&(diff + details + report + next))
+/// What a command that publishes, moves or copies came to.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    pub outcome: Outcome,
+    /// What a dry run compared.
+    pub diff: Option<&'a Diff>,
+    /// Lines that are printed with `-v`.
+    pub details: String,
+    pub text: String,
+    pub dry_run: bool,
+    /// Channel or version that is read next.
+    pub name: &'a str,
+    /// Store that the next commands read.
+    pub store: &'a str,
 }
 
-/// Returns what comes after a report: nothing when nothing changed.
-pub fn after(outcome: &Outcome, dry_run: bool, name: &str, store: &str, common: &Common) -> String {
-    match &outcome.plan_digest {
-        Some(plan) if outcome.has_changes && dry_run => carry_out(plan, outcome.channel_digest.as_deref()),
-        _ if outcome.has_changes => read(name, store, common),
-        _ => String::new(),
+impl Finished<'_> {
+    /// Writes the files for the next step of a workflow, then the report: as JSON, or as text with the commands that come next.
+    pub fn write(&self, common: &Common, outputs: &Outputs, log: &Log) -> Result<(), Failure> {
+        outputs.write(&self.outcome)?;
+        if common.output.output == Format::Json {
+            return output::write_stdout(&self.outcome.changes);
+        }
+        let diff = self.diff.map(|diff| render::text(diff, pager::style()) + "\n").unwrap_or_default();
+        let details = if log.is_verbose() { self.details.as_str() } else { "" };
+        output::write_text(&(diff + details + &self.text + &self.next(common)))
+    }
+
+    /// Returns the commands that come next: nothing when nothing changed.
+    fn next(&self, common: &Common) -> String {
+        match &self.outcome.plan_digest {
+            _ if !self.outcome.has_changes => String::new(),
+            Some(plan) if self.dry_run => carry_out(plan, self.outcome.channel_digest.as_deref()),
+            _ => read(self.name, self.store, common),
+        }
     }
 }
 

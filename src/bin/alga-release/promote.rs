@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::connect;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, ExtentArgs, Format, OutputsArgs, RENDER, words};
+use crate::flags::{Approval, Common, ExtentArgs, OutputsArgs, RENDER, words};
 use crate::log::Log;
-use crate::output;
+use crate::next::Finished;
 use crate::outputs::Outputs;
-use crate::{next, system};
+use crate::system;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -97,13 +97,16 @@ async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
 
 /// Prints the report of a move, and writes the files for the next step of a workflow.
 pub fn print(report: &MoveReport, common: &Common, outputs: &Outputs, log: &Log) -> Result<(), Failure> {
-    let outcome = Outcome::from(report);
-    outputs.write(&outcome)?;
-    if common.output.output == Format::Json {
-        return output::write_json(report);
-    }
-    let next = next::after(&outcome, report.dry_run, report.channel.as_str(), &report.store, common);
-    next::write(log, report.diff.as_ref(), &report.details(), &report.text(), &next)
+    let finished = Finished {
+        outcome: Outcome::from(report),
+        diff: report.diff.as_ref(),
+        details: report.details(),
+        text: report.text(),
+        dry_run: report.dry_run,
+        name: report.channel.as_str(),
+        store: &report.store,
+    };
+    finished.write(common, outputs, log)
 }
 
 #[cfg(test)]

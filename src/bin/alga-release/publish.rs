@@ -11,11 +11,11 @@ use alga_release::ops::{
 use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, Format, ImageArgs, OutputsArgs, ProfileArgs, RENDER, RevisionArgs, words};
+use crate::flags::{Approval, Common, ImageArgs, OutputsArgs, ProfileArgs, RENDER, RevisionArgs, words};
 use crate::log::Log;
-use crate::output;
+use crate::next::Finished;
 use crate::outputs::Outputs;
-use crate::{next, system};
+use crate::system;
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -89,14 +89,16 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
     let published = connect::block_on(log, args.common.store.timeout, Box::pin(published(args, log)));
     let report = outputs.unless_failed(published, args.common.output.output)?;
-    let outcome = Outcome::from(&report);
-    outputs.write(&outcome)?;
-    if args.common.output.output == Format::Json {
-        return output::write_json(&report);
-    }
-    let name = report.channel.as_ref().map_or(report.version.as_str(), |channel| channel.name.as_str());
-    let next = next::after(&outcome, report.dry_run, name, &report.store, &args.common);
-    next::write(log, report.diff.as_ref(), &report.details(), &report.text(), &next)
+    let finished = Finished {
+        outcome: Outcome::from(&report),
+        diff: report.diff.as_ref(),
+        details: report.details(),
+        text: report.text(),
+        dry_run: report.dry_run,
+        name: report.channel.as_ref().map_or(report.version.as_str(), |channel| channel.name.as_str()),
+        store: &report.store,
+    };
+    finished.write(&args.common, &outputs, log)
 }
 
 async fn published(args: &Args, log: &Log) -> Result<PublishReport, Failure> {
