@@ -37,7 +37,7 @@
 //! bin/alga-release -> ops -> {credentials, lint, diff} -> {verify, plan} -> contents -> {chart, overlay, image} -> {source, archive, flux, release}
 //! lint -> {appliance, template, kustomize}
 //! diff -> graph -> {plan, contents}
-//! bin/alga-release -> shell
+//! bin/alga-release -> shell -> text
 //! kustomize -> {chart, flux}
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}

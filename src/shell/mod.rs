@@ -1,5 +1,5 @@
-//! What a shell needs to know about a program: how a command line goes on, and manual pages. Both are made from the same description
-//! of the command line that parses it, so that neither can fall behind.
+//! What a person at a shell needs of a program: how a command line goes on, what is wrong with one, the commands that come next, and
+//! manual pages. All are made from the same description of the command line that parses it, so that none can fall behind.
 //!
 //! The scripts for bash, zsh and fish are small and ask the program for every word. They are our own because `clap_complete` either
 //! writes everything into a static script, which cannot know the channels of a store, or is unstable (its feature
@@ -7,10 +7,14 @@
 //! words at `:` in bash, as in `localhost:5000` and `oci-layout:DIR`.
 
 mod complete;
+mod line;
 mod manual;
+mod mistake;
 
 pub use complete::{Completed, Values, complete};
+pub use line::{carrying_out, quoted};
 pub use manual::{Page, pages};
+pub use mistake::Mistake;
 
 use clap::ValueEnum;
 

@@ -280,7 +280,7 @@ fn refused_copy(registry: &Registry, source: &Source, words: &[&str]) {
     refused(&run, &[1], registry, "copy");
     run.says(words);
     assert!(registry.log().len() < 300, "{}", registry.log().len());
-    alga(&["verify", "1.0.3", "--store", &source.layout()]).ends(3).prints(&["not found"]);
+    alga(&["verify", "1.0.3", "--store", &source.layout()]).ends(9).says(&["not found"]);
 }
 
 #[test]

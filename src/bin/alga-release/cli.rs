@@ -2,14 +2,15 @@
 
 use std::ffi::{OsStr, OsString};
 
+use alga_release::shell::Mistake;
 use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::flags::{ConfigurationArgs, LogArgs, StoreArgs};
 use crate::{
-    completions, config, copy, diff, doctor, history, image, in_use, lint, ls, man, promote, publish, rollback, show,
-    usage, verify,
+    completions, config, copy, diff, doctor, environment, history, image, in_use, lint, ls, man, promote, publish,
+    rollback, show, verify,
 };
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
@@ -93,7 +94,12 @@ pub fn parse(arguments: &[OsString]) -> Result<Option<Cli>, Failure> {
     let mut command = without_empty_variables(Cli::command());
     match parsed(&mut command, arguments.to_vec()) {
         Ok(cli) => Ok(Some(cli)),
-        Err(error) if error.use_stderr() => Err(usage::failure(&error, &command, arguments)),
+        Err(error) if error.use_stderr() => {
+            let is_set = |name: &str| environment::variable(name).is_some();
+            let Mistake { reason, near, command } = Mistake::of(&error, &command, arguments, &is_set);
+            let near = near.map(|near| format!("did you mean `{near}`?"));
+            Err(Failure::usage_hint(reason, near.unwrap_or_else(|| format!("see `{command} --help`"))))
+        }
         Err(text) => {
             // A reader that has closed its end has seen enough.
             let _ = text.print();

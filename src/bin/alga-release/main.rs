@@ -30,7 +30,6 @@ mod rollback;
 mod show;
 mod system;
 mod terms;
-mod usage;
 mod verify;
 
 use std::process::ExitCode;

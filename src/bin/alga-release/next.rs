@@ -1,11 +1,10 @@
 //! The report of a command that publishes, moves or copies, with the commands that come next: the one that carries out a dry run,
 //! and those that read what was published.
 
-use std::borrow::Cow;
-
 use alga_release::diff::{Diff, render};
 use alga_release::oci::Digest;
 use alga_release::ops::Outcome;
+use alga_release::shell::{carrying_out, quoted};
 
 use crate::failure::Failure;
 use crate::flags::{Common, Format};
@@ -54,22 +53,7 @@ impl Finished<'_> {
 /// Returns this run's own command line without `--dry-run`, bound to the plan and to what the channel serves.
 fn carry_out(plan: &Digest, current: Option<&str>) -> String {
     let typed: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    format!("carry it out with:\n  {}\n", line(bound(typed, plan, current)))
-}
-
-fn bound(typed: Vec<String>, plan: &Digest, current: Option<&str>) -> Vec<String> {
-    let has = |flag: &str, typed: &[String]| {
-        typed.iter().any(|argument| argument.split_once('=').map_or(argument.as_str(), |(name, _)| name) == flag)
-    };
-    let mut words: Vec<String> = typed;
-    words.retain(|argument| argument != "--dry-run" && argument != "--dry-run=true");
-    if !has("--if-plan", &words) && !has("--approved", &words) {
-        words.extend(["--if-plan".to_owned(), plan.to_string()]);
-    }
-    if let Some(current) = current.filter(|_| !has("--if-current", &words)) {
-        words.extend(["--if-current".to_owned(), current.to_owned()]);
-    }
-    words
+    format!("carry it out with:\n  {}\n", quoted(carrying_out(typed, plan.as_str(), current)))
 }
 
 /// Returns the commands that verify a channel or version in `store`, and that an appliance runs, with the flags that reach it.
@@ -93,32 +77,5 @@ fn read(name: &str, store: &str, common: &Common) -> String {
     };
     let verify = ["alga-release", "verify", name].map(str::to_owned).into_iter().chain(flags(false));
     let resolve = ["alga-resolve", "resolve", name].map(str::to_owned).into_iter().chain(flags(true));
-    format!("next:\n  {}\n  {}\n", line(verify), line(resolve))
-}
-
-/// Quotes words as a shell reads them.
-fn line(words: impl IntoIterator<Item = String>) -> String {
-    let quoted = |word: String| shlex::try_quote(&word).map_or_else(|_| word.clone(), Cow::into_owned);
-    words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dry_run_is_carried_out_by_its_own_command_line() {
-        let plan = Digest::of(b"plan");
-        let bound = |typed: &str| {
-            let words = shlex::split(typed).expect("words");
-            line(bound(words, &plan, Some("none")))
-        };
-        let ends = format!("--if-plan {plan} --if-current none");
-        let typed = "alga-release rollback stable --dry-run --to 1.0.3 --reason 'login fails'";
-        assert_eq!(bound(typed), format!("alga-release rollback stable --to 1.0.3 --reason 'login fails' {ends}"));
-        assert_eq!(bound("a --dry-run=true x"), format!("a x {ends}"));
-        let given = "a --dry-run --if-plan=sha256:x --if-current none";
-        assert_eq!(bound(given), "a '--if-plan=sha256:x' --if-current none");
-        assert_eq!(bound("a --dry-run --approved plan.json"), "a --approved plan.json --if-current none");
-    }
+    format!("next:\n  {}\n  {}\n", quoted(verify), quoted(resolve))
 }

@@ -1,18 +1,34 @@
-//! The errors of the command line, in the form of all other errors.
+//! The errors of the command line, in the form of all other errors: what is wrong, with the value found and the values expected.
 
 use std::ffi::OsString;
 
-use alga_release::text::nearest;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::failure::Failure;
+use crate::text::nearest;
 
-/// Returns the failure that an error of the command line is.
-pub fn failure(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) -> Failure {
-    let (command, path) = asked(command, arguments);
-    let reason = reason(error, arguments, command).unwrap_or_else(|| first_line(error));
-    let hint = suggestion(error, command).map(|near| format!("did you mean `{near}`?"));
-    Failure::usage_hint(reason, hint.unwrap_or_else(|| format!("see `{path} --help`")))
+/// A mistake in the arguments of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// What is wrong, without `error:`.
+    pub reason: String,
+    /// Flag, command or value that was probably meant.
+    pub near: Option<String>,
+    /// Words of the command whose help describes the arguments, such as `alga-release image push`.
+    pub command: String,
+}
+
+impl Mistake {
+    /// Describes an error of clap. `is_set` says whether an environment variable is set and not empty.
+    pub fn of(
+        error: &clap::Error,
+        program: &clap::Command,
+        arguments: &[OsString],
+        is_set: &dyn Fn(&str) -> bool,
+    ) -> Self {
+        let (command, path) = asked(program, arguments);
+        let reason = reason(error, arguments, command, is_set).unwrap_or_else(|| first_line(error));
+        Self { reason, near: suggestion(error, command), command: path }
+    }
 }
 
 /// Returns the subcommand that the arguments name, and its whole name.
@@ -28,12 +44,18 @@ fn asked<'a>(command: &'a clap::Command, arguments: &[OsString]) -> (&'a clap::C
 }
 
 /// Returns what is wrong, for the kinds of errors whose own words have another form.
-fn reason(error: &clap::Error, arguments: &[OsString], command: &clap::Command) -> Option<String> {
+fn reason(
+    error: &clap::Error,
+    arguments: &[OsString],
+    command: &clap::Command,
+    is_set: &dyn Fn(&str) -> bool,
+) -> Option<String> {
     let texts = |kind| error.get(kind).map(texts).unwrap_or_default();
     let flags: Vec<String> = texts(ContextKind::InvalidArg).iter().map(|flag| named(flag)).collect();
     let flag = flags.first().cloned().unwrap_or_default();
     let value = texts(ContextKind::InvalidValue).into_iter().next().unwrap_or_default();
-    let given_by = variable(&flag, arguments, command).map(|name| format!(" (from {name})")).unwrap_or_default();
+    let given_by =
+        variable(&flag, arguments, command, is_set).map(|name| format!(" (from {name})")).unwrap_or_default();
     Some(match error.kind() {
         ErrorKind::UnknownArgument if flag.starts_with("`-") => format!("unknown flag {flag}"),
         ErrorKind::UnknownArgument => format!("unexpected argument {flag}"),
@@ -113,7 +135,12 @@ fn suggestion(error: &clap::Error, command: &clap::Command) -> Option<String> {
 }
 
 /// Returns the environment variable that gives a flag its value, if the arguments do not.
-fn variable(flag: &str, arguments: &[OsString], command: &clap::Command) -> Option<String> {
+fn variable(
+    flag: &str,
+    arguments: &[OsString],
+    command: &clap::Command,
+    is_set: &dyn Fn(&str) -> bool,
+) -> Option<String> {
     let long = flag.strip_prefix("`--")?.split(['`', ' ']).next()?;
     let flag = command.get_arguments().find(|known| known.get_long() == Some(long))?;
     let is_given = arguments.iter().filter_map(|argument| argument.to_str()).any(|argument| {
@@ -121,7 +148,7 @@ fn variable(flag: &str, arguments: &[OsString], command: &clap::Command) -> Opti
         short || argument.strip_prefix("--").is_some_and(|rest| rest.split('=').next() == Some(long))
     });
     let name = flag.get_env()?.to_str()?;
-    (!is_given && crate::environment::variable(name).is_some()).then(|| name.to_owned())
+    (!is_given && is_set(name)).then(|| name.to_owned())
 }
 
 fn texts(value: &ContextValue) -> Vec<String> {
