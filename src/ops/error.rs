@@ -308,6 +308,24 @@ pub enum Error {
         /// Number of repositories that were asked.
         all: usize,
     },
+    /// The history of a channel does not tell what the channel serves now.
+    #[error("cannot tell what {channel} serves in {store}: {end}")]
+    NoPresentMove {
+        /// Name of the channel.
+        channel: Tag,
+        /// Location of the store.
+        store: String,
+        /// Why the present move is not known.
+        end: release::End,
+    },
+    /// The charts of a source tree or a release cannot be listed, so their repositories are not known.
+    #[error("cannot list the charts of {of}: {reason}")]
+    Unlisted {
+        /// Root of the source tree, or name of the release.
+        of: String,
+        /// Reason, with its causes.
+        reason: String,
+    },
     /// The control plane is named without a tag and without a digest.
     #[error("invalid control plane `{}`: expected a tag or a digest in the reference", reference.escape_debug())]
     ControlPlane {
@@ -373,108 +391,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns what the error means for the caller.
-    #[expect(clippy::too_many_lines, reason = "a match without a wildcard: a new error must be given its kind here")]
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Store(error)
-            | Self::NothingPublished { source: error, .. }
-            | Self::Resolve(release::ResolveError::Store(error))
-            | Self::Image(image::Error::Store { source: error, .. })
-            | Self::Copy(CopyError::Store(error)) => of_store(error),
-            Self::Source(error) => of_tree(error),
-            Self::ImageArchive(error) => match error.kind() {
-                image::archive::Kind::Damaged | image::archive::Kind::Io => Kind::Failed,
-                image::archive::Kind::Refused => Kind::Refused,
-            },
-            Self::Execute(error) => of_execution(error),
-            Self::Refused { cause, .. } | Self::NotADirectory { cause, .. } => cause.kind(),
-            Self::Unfit { verdict, .. } => verdict.kind(),
-            Self::Several(all) => {
-                all.iter().map(Self::kind).find(|kind| *kind != Kind::Refused).unwrap_or(Kind::Refused)
-            }
-            Self::Credentials(credentials::Error::Helper { .. }) => Kind::Denied,
-            Self::Resolve(_) | Self::Release(_) | Self::Scratch { .. } => Kind::Failed,
-            Self::Unpackable { .. }
-            | Self::Lint(_)
-            | Self::Image(_)
-            | Self::Plan(_)
-            | Self::OtherPlan(_)
-            | Self::Copy(_)
-            | Self::BrokenBundle { .. }
-            | Self::ForeignPrefix { .. }
-            | Self::Incomplete { .. }
-            | Self::NoPrevious { .. }
-            | Self::RolledBack { .. }
-            | Self::ArchiveExists { .. }
-            | Self::NotServed { .. }
-            | Self::ChannelLikeVersion { .. }
-            | Self::NothingToRollBack { .. }
-            | Self::NothingInUse { .. }
-            | Self::UnknownAt { .. }
-            | Self::NotCommitted { .. } => Kind::Refused,
-            Self::Credentials(_)
-            | Self::Reference(_)
-            | Self::Address(_)
-            | Self::Disagreement(_)
-            | Self::OtherStore { .. }
-            | Self::Certificates { .. }
-            | Self::NoSuchChannel { .. }
-            | Self::NoSuchName { .. }
-            | Self::NoSuchRelease { .. }
-            | Self::UnknownPrefix { .. }
-            | Self::Offline { .. }
-            | Self::NotWritable { .. }
-            | Self::ControlPlane { .. }
-            | Self::SourceUrl { .. }
-            | Self::SourceDateEpoch { .. }
-            | Self::Commit { .. }
-            | Self::NoEpoch
-            | Self::Approval(_)
-            | Self::NoChannels { .. }
-            | Self::NoImageTag
-            | Self::NoPrefix { .. }
-            | Self::RollbackToChannel { .. }
-            | Self::SameStore { .. }
-            | Self::NoJudge { .. }
-            | Self::VersionLikeChannel { .. } => Kind::Usage,
-        }
-    }
-
     /// Adds what would have changed to a refusal of a dry run.
     #[must_use]
     pub fn with_diff(self, diff: Diff) -> Self {
         Self::Refused { cause: Box::new(self), diff: Box::new(diff) }
-    }
-}
-
-fn of_execution(error: &plan::ExecuteError) -> Kind {
-    use plan::ExecuteError;
-    match error {
-        ExecuteError::Stopped { source, .. }
-        | ExecuteError::NotReadable { source, .. }
-        | ExecuteError::Image { source, .. }
-        | ExecuteError::Unconfirmed { source, .. } => of_store(source),
-        ExecuteError::NotPublic { .. }
-        | ExecuteError::Broken { .. }
-        | ExecuteError::Moved { .. }
-        | ExecuteError::Rival { .. } => Kind::Refused,
-    }
-}
-
-fn of_tree(error: &source::Error) -> Kind {
-    match error.kind() {
-        source::Kind::Invalid | source::Kind::Io => Kind::Failed,
-        source::Kind::Refused => Kind::Refused,
-        source::Kind::Usage => Kind::Usage,
-    }
-}
-
-fn of_store(error: &oci::Error) -> Kind {
-    match error.kind() {
-        oci::Kind::Denied | oci::Kind::Blocked(oci::Obstacle::Quota) => Kind::Denied,
-        oci::Kind::Unavailable => Kind::Unavailable,
-        oci::Kind::Conflict | oci::Kind::Blocked(oci::Obstacle::ImmutableTag) => Kind::Refused,
-        _ => Kind::Failed,
     }
 }

@@ -47,6 +47,9 @@ pub struct HistoryReport {
     pub end: HistoryEnd,
     /// Moves that tags keep and that the chain of moves does not lead to.
     pub apart: Vec<HistoryApart>,
+    /// Why the present move is not known, where it is not.
+    #[serde(skip)]
+    missing: Option<End>,
 }
 
 /// The release that a channel served at a given time.
@@ -134,6 +137,7 @@ pub async fn history(
         moves: history.moves.iter().map(HistoryMove::new).collect(),
         end: HistoryEnd { why: end_word(&history.end), text: history.end.to_string() },
         apart: history.apart.iter().map(HistoryApart::new).collect(),
+        missing: history.no_present_move().cloned(),
     })
 }
 
@@ -217,9 +221,15 @@ fn end_word(end: &End) -> &'static str {
 }
 
 impl HistoryReport {
-    /// Returns whether the channel serves nothing, because its tag is gone.
-    pub fn is_gone(&self) -> bool {
-        self.end.why == "gone"
+    /// Checks that the history tells what the channel serves now.
+    ///
+    /// # Errors
+    /// [`Error::NoPresentMove`] when the tag of the channel is missing or its manifest cannot be read.
+    pub fn verdict(&self) -> Result<(), Error> {
+        self.missing.as_ref().map_or(Ok(()), |end| {
+            let (channel, store) = (self.channel.clone(), self.store.clone());
+            Err(Error::NoPresentMove { channel, store, end: end.clone() })
+        })
     }
 
     /// Returns the report for people.

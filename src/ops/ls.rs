@@ -151,13 +151,11 @@ impl List<'_> {
 
     async fn all(&self) -> Result<LsReport, Error> {
         let tags = self.connection.read().tags(self.repository()).await;
-        let (tags, notes) = match tags {
-            Ok(tags) => (tags, Vec::new()),
-            Err(error) if error.is_not_found() => (Vec::new(), Vec::new()),
+        let (tags, unlisted) = match tags {
+            Ok(tags) => (tags, None),
+            Err(error) if error.is_not_found() => (Vec::new(), None),
             // Not every registry lists its tags to everyone: the channels can be read all the same.
-            Err(error) if error.kind() == Kind::Denied || error.kind() == Kind::Malformed => {
-                (Vec::new(), vec![format!("versions are not listed: {error}")])
-            }
+            Err(error) if error.kind() == Kind::Denied || error.kind() == Kind::Malformed => (Vec::new(), Some(error)),
             Err(error) => return Err(error.into()),
         };
         let names = self.channel_names(&tags);
@@ -176,6 +174,14 @@ impl List<'_> {
         {
             return Err(Error::NothingInUse { store: self.connection.location.to_string() });
         }
+        let unread = |channel: &LsChannel| channel.release.is_none() && channel.problem.is_some();
+        let notes = match unlisted {
+            // Nothing of the store can be read.
+            Some(error) if channels.iter().any(unread) && channels.iter().all(|one| one.release.is_none()) => {
+                return Err(error.into());
+            }
+            unlisted => unlisted.iter().map(|error| format!("versions are not listed: {error}")).collect::<Vec<_>>(),
+        };
         for version in &mut versions {
             let now = |channel: &&LsChannel| channel.release.is_some() && channel.release == version.release;
             version.channels = channels.iter().filter(now).map(|channel| channel.name.clone()).collect();
@@ -283,6 +289,10 @@ impl List<'_> {
             }
             history => history?,
         };
+        if let Some(end) = history.no_present_move() {
+            let (channel, store) = (channel.clone(), self.connection.location.to_string());
+            return Err(Error::NoPresentMove { channel, store, end: end.clone() });
+        }
         let served = self.served(channel, &history).await?;
         let (more, notes) = match &history.end {
             End::Beginning => (Some(0), Vec::new()),

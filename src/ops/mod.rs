@@ -60,6 +60,7 @@ mod history;
 mod image;
 mod in_use;
 mod judges;
+mod kind;
 mod lint;
 mod ls;
 mod mend;

@@ -1,5 +1,7 @@
 //! Rolls a channel back: the channel moves to an older release, on purpose.
 
+use std::cmp::Ordering;
+
 use super::carry_out::MoveTerms;
 use super::moves::{MoveReport, Step};
 use super::resolve::{channel, is_channel};
@@ -60,6 +62,10 @@ pub async fn rollback(
         Err(error) => return Err(error),
     };
     let resolved = source.resolve(config, &request.to, &target).await?;
+    let version = &resolved.release.version;
+    if release::compare_versions(version, &serves.version).is_some_and(Ordering::is_gt) {
+        context.warn(&format!("{version} is newer than {}, which {channel} serves", serves.version));
+    }
     let config = &source.described(&resolved, &target, config)?;
     let moving = request.terms.moving(&channel, MoveKind::Rollback);
     let record = request.terms.record(Some(resolved.release.version.clone()), context);

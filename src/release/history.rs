@@ -32,6 +32,11 @@ impl History {
         let now = self.moves.first()?;
         self.moves.iter().find(|earlier| earlier.release != now.release)
     }
+
+    /// Returns why the present move is not known, where it is not: the channel tag is missing, or its manifest cannot be read.
+    pub fn no_present_move(&self) -> Option<&End> {
+        self.moves.is_empty().then_some(&self.end)
+    }
 }
 
 /// One manifest that the channel tag named.

@@ -84,13 +84,20 @@ fn repositories_that_do_not_exist_yet_do_not_stop_a_publication() {
 }
 
 #[test]
-fn the_other_repositories_are_checked_when_the_charts_are_unknown() {
+fn the_other_repositories_are_checked_when_the_charts_are_unknown_but_the_check_fails() {
     let (registry, empty) = (Registry::start(), tempfile::tempdir().expect("a directory"));
     let (store, tree) = (format!("{}/org", registry.address()), empty.path().display().to_string());
-    for arguments in [&[tree.as_str()][..], &["--channel", "nightly"]] {
-        let run = doctor(&[arguments, &["--store", &store]].concat(), &[]).ends(0);
-        assert!(run.says(&["warning: cannot list the charts"]).stdout.contains("alga-appliance-config"));
-    }
+    let run = doctor(&[tree.as_str(), "--store", &store], &[]).ends(1);
+    let run = run.says(&["error: cannot list the charts of", "hint: pass the path of the source tree"]);
+    assert!(run.stdout.contains("alga-appliance-config"), "{}", run.stdout);
+}
+
+#[test]
+fn a_release_that_is_not_published_is_a_mistake_in_the_arguments() {
+    let registry = Registry::start();
+    let (_source, store) = published(&registry, &[]);
+    let run = doctor(&["--version", "9.9.9", "--store", &store], &[]).ends(9);
+    assert_eq!(run.says(&["9.9.9", "hint: "]).stdout, "");
 }
 
 #[test]

@@ -145,10 +145,25 @@ fn the_history_of_a_channel_without_its_tag_is_shown_and_fails() {
     let registry = three_moves();
     registry.remove_tag(RELEASES, "nightly");
     let gone = history(&registry, &["--output", "json"]).ends(1);
-    let told = gone.says(&["the tag of channel nightly is missing", "its history continues"]).json();
+    let told = gone
+        .says(&["cannot tell what nightly serves in", "the channel tag is missing", "its history continues"])
+        .json();
     assert_eq!((&told["end"]["why"], sequences(&told, "apart")), (&"gone".into(), vec![3, 2, 1]));
     let text = history(&registry, &[]).ends(1).stdout;
     assert!(text.contains("the channel tag is missing") && text.contains("1.0.5"), "{text}");
+}
+
+#[test]
+fn a_store_whose_index_cannot_be_read_fails_history_and_ls() {
+    let source = Source::new();
+    let store = source.layout();
+    source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &store]).ends(0);
+    let index = source.store().join("alga-appliance-release/index.json");
+    std::fs::write(index, "{").expect("written");
+    for command in [&["history", "nightly"][..], &["ls", "nightly"], &["ls"]] {
+        let run = alga(&[command, &["--store", &store]].concat()).ends(1);
+        run.says(&["error: ", "invalid `index.json`"]);
+    }
 }
 
 #[test]
@@ -208,7 +223,7 @@ fn sequence_numbers_that_do_not_fall_end_the_chain() {
     registry.tag(RELEASES, "nightly", &orphan);
     assert_eq!(json(&registry, &[])["end"]["why"], "no-previous");
     registry.put_manifest(RELEASES, Some("nightly"), &digest_of(b"[]"), MANIFEST, b"[]");
-    let told = json(&registry, &[]);
+    let told = history(&registry, &["--output", "json"]).ends(1).says(&["cannot tell what nightly serves in"]).json();
     assert_eq!((sequences(&told, "moves").len(), &told["end"]["why"]), (0, &"unreadable".into()));
 }
 

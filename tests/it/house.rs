@@ -26,14 +26,14 @@ const SWITCHES: [&str; 3] = [
 ];
 
 /// Files of the library in which two types of one name meet.
-const MEETINGS: [&str; 2] = ["src/ops/doctor/diagnosis.rs: Kind", "src/ops/error.rs: Kind"];
+const MEETINGS: [&str; 2] = ["src/ops/doctor/diagnosis.rs: Kind", "src/ops/kind.rs: Kind"];
 
 /// Most lines of a file of `src`, without unit tests.
 const FILE_LIMIT: usize = 500;
 /// Most lines of a file of `src/bin/alga-release`.
 const COMMAND_LIMIT: usize = 250;
 /// Most lines of all files of `src/bin/alga-release`.
-const PROGRAM_LIMIT: usize = 3430;
+const PROGRAM_LIMIT: usize = 3450;
 
 /// A file of the source.
 struct File {

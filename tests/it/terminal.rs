@@ -28,6 +28,28 @@ fn next(run: &Run) -> Vec<String> {
     run.stdout.lines().skip_while(|line| !line.ends_with(':')).skip(1).map(|line| line.trim().to_owned()).collect()
 }
 
+#[test]
+fn a_mistake_in_the_arguments_is_an_object_in_the_log_format_for_programs() {
+    let by_variable = run(release().args(["verify", "--stroe", "x"]).env("ALGA_LOG_FORMAT", "json"));
+    let by_flag = alga(&["verify", "--stroe", "x", "--log-format", "json"]);
+    for run in [by_variable.ends(9), by_flag.ends(9)] {
+        let told: Value = serde_json::from_str(run.stderr.trim_end()).expect("one object");
+        assert_eq!((&told["level"], &told["event"]), (&"error".into(), &"failed".into()), "{told}");
+        assert_eq!(told["message"], "unknown flag `--stroe`");
+        assert_eq!(told["hint"], "did you mean `--store`?");
+    }
+}
+
+#[test]
+fn a_rollback_to_a_newer_release_is_warned_of() {
+    let (source, store, _) = published();
+    with_images(&source, &["1.0.4"]);
+    source.publish(&["--version", "1.0.4", "--channel", "nightly", "--store", &store]).ends(0);
+    let back = |to: &str| alga(&["rollback", "nightly", "--to", to, "--reason", "it fails", "--store", &store]).ends(0);
+    assert!(!back("1.0.3").stderr.contains("is newer"));
+    back("1.0.4").says(&["warning: 1.0.4 is newer than 1.0.3, which nightly serves"]);
+}
+
 /// Runs a printed command in a shell that finds both programs.
 fn in_shell(line: &str) -> Run {
     let programs = Path::new(env!("CARGO_BIN_EXE_alga-release")).parent().expect("a directory");

@@ -1,5 +1,6 @@
 //! Groups of flags that several commands share.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,6 +95,18 @@ pub struct LogArgs {
     /// Print more: `-v` for details, `-vv` for every request
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+impl LogArgs {
+    /// Reads the format of the messages from arguments that as a whole are not valid.
+    pub fn of_mistaken(arguments: &[OsString]) -> Self {
+        let given =
+            arguments.iter().position(|argument| argument == "--log-format").and_then(|at| arguments.get(at + 1));
+        let variable = || std::env::var_os("ALGA_LOG_FORMAT");
+        let is_json = arguments.iter().any(|argument| argument == "--log-format=json")
+            || given.cloned().or_else(variable).is_some_and(|format| format == "json");
+        Self { log_format: if is_json { Format::Json } else { Format::Text }, quiet: false, verbose: 0 }
+    }
 }
 
 /// An enum of the formats that `--output` of a command offers.

@@ -4,7 +4,7 @@ use alga_release::ops::{self, Access, Connection, HistoryRequest};
 use jiff::Timestamp;
 
 use crate::connect;
-use crate::failure::{FAILED, Failure};
+use crate::failure::Failure;
 use crate::flags::{Common, Format};
 use crate::log::Log;
 use crate::output;
@@ -44,10 +44,5 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         Format::Json => output::write_json(&report)?,
         Format::Text => output::write_text(&report.text())?,
     }
-    if report.is_gone() {
-        let reason = format!("the tag of channel {} is missing in {}", report.channel, report.store);
-        let hint = "publish or promote to the channel: its history continues from the newest move that a tag keeps";
-        return Err(Failure::diagnosed(FAILED, reason, hint));
-    }
-    Ok(())
+    Ok(report.verdict()?)
 }

@@ -38,27 +38,24 @@ use clap::CommandFactory;
 
 use cli::{Cli, Command};
 use failure::Failure;
+use flags::LogArgs;
 use log::Log;
 
 fn main() -> ExitCode {
-    let args = match cli::parse(&std::env::args_os().collect::<Vec<_>>()) {
-        Ok(Some(args)) => args,
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let (log, done) = match cli::parse(&arguments) {
+        Ok(Some(args)) => {
+            let log = Log::new(&args.log);
+            (log.clone(), run(args, &log))
+        }
         Ok(None) => return ExitCode::SUCCESS,
-        Err(failure) => {
-            output::say(&output::in_log(&failure.text()));
-            outputs::annotate("error", &failure.text());
-            return ExitCode::from(failure.exit_code());
-        }
+        Err(failure) => (Log::new(&LogArgs::of_mistaken(&arguments)), Err(failure)),
     };
-    let log = Log::new(&args.log);
-    match run(args, &log) {
-        Ok(code) => code,
-        Err(failure) => {
-            log.failed(&failure);
-            outputs::annotate("error", &failure.text());
-            ExitCode::from(failure.exit_code())
-        }
-    }
+    done.unwrap_or_else(|failure| {
+        log.failed(&failure);
+        outputs::annotate("error", &failure.text());
+        ExitCode::from(failure.exit_code())
+    })
 }
 
 fn run(args: Cli, log: &Log) -> Result<ExitCode, Failure> {

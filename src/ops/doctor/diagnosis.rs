@@ -244,6 +244,9 @@ pub struct Diagnosis {
     pub repositories: Vec<RepositoryReport>,
     /// Warnings for people, a line each.
     pub warnings: Vec<String>,
+    /// Tree or release whose charts cannot be listed, and the reason.
+    #[serde(skip)]
+    pub(super) unlisted: Option<(String, String)>,
 }
 
 impl Diagnosis {
@@ -262,7 +265,7 @@ impl Diagnosis {
     /// Returns the worst finding as an error. Findings that kept repositories from answering come first.
     ///
     /// # Errors
-    /// [`Error::Unfit`], unless a release can be published.
+    /// [`Error::Unfit`] or [`Error::Unlisted`], unless a release can be published.
     pub fn verdict(&self) -> Result<(), Error> {
         let all = self.repositories.len();
         let worst =
@@ -274,6 +277,9 @@ impl Diagnosis {
                 return Err(Error::Unfit { verdict, count, all });
             }
         }
-        Ok(())
+        match self.unlisted.clone() {
+            Some((of, reason)) => Err(Error::Unlisted { of, reason }),
+            None => Ok(()),
+        }
     }
 }

@@ -3,16 +3,18 @@
 mod diagnosis;
 mod render;
 
+use std::fmt;
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::{Access, Connection, Context, Environment, Error, StoreRequest};
+use super::{Access, Connection, Context, Environment, Error, Kind, StoreRequest};
 use crate::config::Config;
 use crate::oci::{AnyRepository, Location, Prefix, Repository, Selector, Store, Tag};
+use crate::plan;
 use crate::source::Tree;
-use crate::{plan, release};
+use crate::text::with_causes;
 
 use diagnosis::{Asked, Probes};
 pub use diagnosis::{Diagnosis, RepositoryKind, RepositoryReport, Verdict};
@@ -29,6 +31,15 @@ pub enum ChartsOf {
     Tree(PathBuf),
     /// The charts of a published release: a channel or a version.
     Release(String),
+}
+
+impl fmt::Display for ChartsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tree(root) => root.display().fmt(f),
+            Self::Release(name) => f.write_str(name),
+        }
+    }
 }
 
 /// The store and the repositories that are asked.
@@ -58,10 +69,17 @@ pub async fn doctor(request: &DoctorRequest, config: &Config, context: &Context)
         public_read: config.public_read,
         ..Diagnosis::default()
     };
-    let charts = charts(&request.charts, config, &connection).await.unwrap_or_else(|cause| {
-        diagnosis.warnings.push(format!("cannot list the charts: {cause}"));
-        Vec::new()
-    });
+    let charts = match charts(&request.charts, config, &connection).await {
+        Ok(charts) => charts,
+        Err(error) if matches!(request.charts, ChartsOf::Release(_)) && !is_of_server(error.kind()) => {
+            return Err(error);
+        }
+        // The repositories beside the charts are asked all the same.
+        Err(cause) => {
+            diagnosis.unlisted = Some((request.charts.to_string(), with_causes(&cause)));
+            Vec::new()
+        }
+    };
     let repositories = repositories(config, &charts)?;
     let asked = repositories.iter().map(|(kind, repository)| ask(*kind, repository, store, public.as_ref(), context));
     let asked = join_all(asked).await;
@@ -77,6 +95,11 @@ pub async fn doctor(request: &DoctorRequest, config: &Config, context: &Context)
         diagnosis.warnings.push(format!("the clock of this machine is {} s {way} the registry's", skew.abs()));
     }
     Ok(diagnosis)
+}
+
+/// Returns whether the diagnosis of the repositories tells more than the error.
+fn is_of_server(kind: Kind) -> bool {
+    matches!(kind, Kind::Denied | Kind::Unavailable)
 }
 
 /// Asks one repository; also returns by how many seconds our clock is ahead of the registry's.
@@ -130,7 +153,7 @@ async fn charts(of: &ChartsOf, config: &Config, connection: &Connection) -> Resu
         ChartsOf::Release(name) => {
             let tag: Tag = name.parse()?;
             let selector = Selector::Tag(tag);
-            let resolved = release::resolve(connection.read(), &config.repositories.release, &selector).await?;
+            let resolved = connection.resolve(config, name, &selector).await?;
             Ok(resolved.release.own_charts().cloned().collect())
         }
         ChartsOf::Tree(root) => {

@@ -40,6 +40,10 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Offline { .. } => {
             "pass a directory or an archive: `--store oci-layout:DIR` or `--store oci-archive:FILE`"
         }
+        Error::NoPresentMove { end, .. } => return Some(of_history(end)),
+        Error::Unlisted { .. } => {
+            "pass the path of the source tree, or `--channel` or `--version` for the charts of a published release"
+        }
         Error::NoEpoch => "pass `--epoch SECONDS`, or set `SOURCE_DATE_EPOCH`",
         Error::NotCommitted { .. } => "commit the files, or pass `--allow-dirty`, which marks the revision `-dirty`",
         Error::Unfit { verdict, .. } => of_verdict(*verdict),
@@ -75,6 +79,16 @@ pub fn hint(error: &Error) -> Option<String> {
         _ => return of_writing(error),
     };
     Some(hint.to_owned())
+}
+
+fn of_history(end: &release::End) -> String {
+    let hint = match end {
+        release::End::Gone => {
+            "publish or promote to the channel: its history continues from the newest move that a tag keeps"
+        }
+        _ => "restore the repository from a backup, or copy the releases from another store",
+    };
+    hint.to_owned()
 }
 
 fn of_channels(known: &[Tag]) -> String {

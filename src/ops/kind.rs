@@ -1,0 +1,110 @@
+//! The kind of each error.
+
+use super::Error;
+use crate::plan::{self, copy::CopyError};
+use crate::{credentials, image, oci, ops, release, source};
+
+impl Error {
+    /// Returns what the error means for the caller.
+    #[expect(clippy::too_many_lines, reason = "a match without a wildcard: a new error must be given its kind here")]
+    pub fn kind(&self) -> ops::Kind {
+        match self {
+            Self::Store(error)
+            | Self::NothingPublished { source: error, .. }
+            | Self::Resolve(release::ResolveError::Store(error))
+            | Self::Image(image::Error::Store { source: error, .. })
+            | Self::Copy(CopyError::Store(error)) => of_store(error),
+            Self::Source(error) => of_tree(error),
+            Self::ImageArchive(error) => match error.kind() {
+                image::archive::Kind::Damaged | image::archive::Kind::Io => ops::Kind::Failed,
+                image::archive::Kind::Refused => ops::Kind::Refused,
+            },
+            Self::Execute(error) => of_execution(error),
+            Self::Refused { cause, .. } | Self::NotADirectory { cause, .. } => cause.kind(),
+            Self::Unfit { verdict, .. } => verdict.kind(),
+            Self::Several(all) => {
+                all.iter().map(Self::kind).find(|kind| *kind != ops::Kind::Refused).unwrap_or(ops::Kind::Refused)
+            }
+            Self::Credentials(credentials::Error::Helper { .. }) => ops::Kind::Denied,
+            Self::Resolve(_)
+            | Self::Release(_)
+            | Self::NoPresentMove { .. }
+            | Self::Unlisted { .. }
+            | Self::Scratch { .. } => ops::Kind::Failed,
+            Self::Unpackable { .. }
+            | Self::Lint(_)
+            | Self::Image(_)
+            | Self::Plan(_)
+            | Self::OtherPlan(_)
+            | Self::Copy(_)
+            | Self::BrokenBundle { .. }
+            | Self::ForeignPrefix { .. }
+            | Self::Incomplete { .. }
+            | Self::NoPrevious { .. }
+            | Self::RolledBack { .. }
+            | Self::ArchiveExists { .. }
+            | Self::NotServed { .. }
+            | Self::ChannelLikeVersion { .. }
+            | Self::NothingToRollBack { .. }
+            | Self::NothingInUse { .. }
+            | Self::UnknownAt { .. }
+            | Self::NotCommitted { .. } => ops::Kind::Refused,
+            Self::Credentials(_)
+            | Self::Reference(_)
+            | Self::Address(_)
+            | Self::Disagreement(_)
+            | Self::OtherStore { .. }
+            | Self::Certificates { .. }
+            | Self::NoSuchChannel { .. }
+            | Self::NoSuchName { .. }
+            | Self::NoSuchRelease { .. }
+            | Self::UnknownPrefix { .. }
+            | Self::Offline { .. }
+            | Self::NotWritable { .. }
+            | Self::ControlPlane { .. }
+            | Self::SourceUrl { .. }
+            | Self::SourceDateEpoch { .. }
+            | Self::Commit { .. }
+            | Self::NoEpoch
+            | Self::Approval(_)
+            | Self::NoChannels { .. }
+            | Self::NoImageTag
+            | Self::NoPrefix { .. }
+            | Self::RollbackToChannel { .. }
+            | Self::SameStore { .. }
+            | Self::NoJudge { .. }
+            | Self::VersionLikeChannel { .. } => ops::Kind::Usage,
+        }
+    }
+}
+
+fn of_execution(error: &plan::ExecuteError) -> ops::Kind {
+    use plan::ExecuteError;
+    match error {
+        ExecuteError::Stopped { source, .. }
+        | ExecuteError::NotReadable { source, .. }
+        | ExecuteError::Image { source, .. }
+        | ExecuteError::Unconfirmed { source, .. } => of_store(source),
+        ExecuteError::NotPublic { .. }
+        | ExecuteError::Broken { .. }
+        | ExecuteError::Moved { .. }
+        | ExecuteError::Rival { .. } => ops::Kind::Refused,
+    }
+}
+
+fn of_tree(error: &source::Error) -> ops::Kind {
+    match error.kind() {
+        source::Kind::Invalid | source::Kind::Io => ops::Kind::Failed,
+        source::Kind::Refused => ops::Kind::Refused,
+        source::Kind::Usage => ops::Kind::Usage,
+    }
+}
+
+fn of_store(error: &oci::Error) -> ops::Kind {
+    match error.kind() {
+        oci::Kind::Denied | oci::Kind::Blocked(oci::Obstacle::Quota) => ops::Kind::Denied,
+        oci::Kind::Unavailable => ops::Kind::Unavailable,
+        oci::Kind::Conflict | oci::Kind::Blocked(oci::Obstacle::ImmutableTag) => ops::Kind::Refused,
+        _ => ops::Kind::Failed,
+    }
+}
