@@ -24,6 +24,7 @@
 //!
 //! Modules of both programs:
 //! - [`appliance`]: what an appliance does with a release
+//! - [`trust`]: keys, the trust document and signed statements: who may make a release, and who may move a channel
 //! - [`release`]: the schemas of the release manifest and the channel manifest, and how they are resolved
 //! - [`config`]: the settings that differ from vendor to vendor
 //! - [`oci`]: the OCI specifications and the kinds of store
@@ -39,6 +40,7 @@
 //! diff -> graph -> {plan, contents}
 //! bin/alga-release -> shell -> text
 //! kustomize -> {chart, flux}
+//! {appliance, plan, verify} -> trust -> release
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
 //! {source, archive, flux} -> {oci, yaml, path}
 //! {credentials, lint, plan} -> system
@@ -53,6 +55,7 @@ pub mod config;
 pub mod oci;
 pub mod release;
 pub mod text;
+pub mod trust;
 pub mod yaml;
 
 #[cfg(feature = "publish")]
