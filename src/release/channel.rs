@@ -2,6 +2,7 @@
 //! write, and the records form a chain of digests.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -24,7 +25,14 @@ pub enum MoveKind {
     Rollback,
     /// A release came from another store.
     Copy,
+    /// The channel's signed statement was issued again with a later expiry.
+    Refresh,
 }
+
+/// A word that is not a kind of move.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid kind of a move `{0}`: expected publish, promote, rollback, copy or refresh")]
+pub struct InvalidMoveKind(String);
 
 impl MoveKind {
     /// Returns the kind as one word, as the annotations have it.
@@ -34,11 +42,17 @@ impl MoveKind {
             Self::Promote => "promote",
             Self::Rollback => "rollback",
             Self::Copy => "copy",
+            Self::Refresh => "refresh",
         }
     }
+}
 
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Publish, Self::Promote, Self::Rollback, Self::Copy].into_iter().find(|kind| kind.as_str() == text)
+impl FromStr for MoveKind {
+    type Err = InvalidMoveKind;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMoveKind> {
+        let mut kinds = [Self::Publish, Self::Promote, Self::Rollback, Self::Copy, Self::Refresh].into_iter();
+        kinds.find(|kind| kind.as_str() == text).ok_or_else(|| InvalidMoveKind(text.chars().take(80).collect()))
     }
 }
 
@@ -90,7 +104,7 @@ impl Record {
             release: get("release")?.parse().ok()?,
             sequence: get("sequence")?.parse().ok()?,
             previous: get("previous").and_then(|digest| digest.parse().ok()),
-            kind: MoveKind::parse(&get("kind")?)?,
+            kind: get("kind")?.parse().ok()?,
             moved: get("moved")?,
             by: get("by"),
             from: get("from"),
@@ -182,6 +196,16 @@ mod tests {
         let spliced = with_channel(json.as_bytes(), &"nightly".parse().unwrap()).unwrap();
         assert_eq!(String::from_utf8(spliced).unwrap(), json.replacen("\"stable\"", "\"nightly\"", 1));
         assert!(with_channel(b"[]", &"nightly".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn every_kind_of_a_move_is_one_word() {
+        for word in ["publish", "promote", "rollback", "copy", "refresh"] {
+            assert_eq!(word.parse::<MoveKind>().unwrap().as_str(), word);
+        }
+        for word in ["", "Publish", "move"] {
+            assert!(word.parse::<MoveKind>().is_err(), "{word}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod version;
 pub use address::{Address, InvalidAddress};
 #[cfg(feature = "publish")]
 pub(crate) use artifact::{channel_artifact, without_description};
-pub use channel::MoveKind;
+pub use channel::{InvalidMoveKind, MoveKind};
 pub(crate) use channel::{
     Record, equal_but_for_channel, keep_alive_prefix, keep_alive_sequence, keep_alive_tag, with_channel,
 };

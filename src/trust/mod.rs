@@ -1,9 +1,42 @@
-//! Trust: keys, the trust document, and the signed statements about releases and channels. Everything here is pure. The
+//! Trust: keys, the trust document, and the signed statements about releases and channels. Everything here is pure: the
 //! current time is a parameter, and bytes come from the caller.
 
+mod accept;
+mod bundle;
+mod chain;
+mod claim;
+mod document;
+mod envelope;
+mod fields;
 mod key;
+mod signatures;
+mod statement;
+mod time;
+mod untrusted;
 
+pub use accept::{Accepted, Offer, Position, ReadFrom, STATEMENT_LAYERS, Terms, accept, check_clock, check_json};
+pub use bundle::{
+    BUNDLE_CONTENT, BUNDLE_LIMIT, BUNDLE_MEDIA_TYPE, BUNDLE_PREDICATE_TYPE, SignatureBundle, statement_message,
+};
+pub use chain::{DOCUMENT_ARTIFACT_TYPE, DOCUMENT_MEDIA_TYPE, DOCUMENT_TYPE, InvalidTrust, STEPS, SignedDocument};
+pub use claim::{CLAIM_CONFIG_MEDIA_TYPE, CLAIM_LIMIT, CLAIM_MEDIA_TYPE, CLAIM_SIGNATURE, Claim, claim_config};
+pub use document::{ChannelRole, DOCUMENT_LIMIT, RefreshRole, Role, TAG_PREFIX, TrustDocument};
+pub use envelope::{Envelope, Signature, pre_authentication_encoding};
+pub use fields::{Malformed, Problem};
 pub use key::{InvalidKey, InvalidKeyId, Key, KeyId};
+pub use signatures::{CANDIDATES, Candidate, accept_release, artifact_signers};
+pub use statement::{
+    ARTIFACT_PREDICATE, CHANNEL_PREDICATE, ChannelStatement, REFRESH_PREDICATE, RefreshStatement, STATEMENT_TYPE,
+    Statement,
+};
+pub use time::{InvalidTime, Time};
+pub use untrusted::Untrusted;
 
+#[cfg(test)]
+#[path = "bytes_tests.rs"]
+mod bytes;
+#[cfg(test)]
+#[path = "histories_tests.rs"]
+mod histories;
 #[cfg(test)]
 pub(crate) mod testing;
