@@ -9,11 +9,11 @@ use alga_release::release::Release;
 use libfuzzer_sys::fuzz_target;
 
 fn objects(release: &Release) {
-    let config = Config::default();
+    let Ok(described) = release.described(&Config::default()) else { return };
     let digest = Digest::of(b"");
     let host = HostInputs::of(None, Some("alga.example"), None, None).expect("a name");
     let options = Options {
-        config: &config,
+        described: &described,
         channel: Some("stable"),
         registry_host: "r.io",
         repository: "a/releases",

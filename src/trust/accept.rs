@@ -100,7 +100,7 @@ impl Accepted {
 /// The first rule that does not hold, see [`Untrusted`]. A refusal changes nothing: not the position, not the floor.
 pub fn accept(offer: &Offer<'_>, terms: &Terms<'_>) -> Result<Accepted, Untrusted> {
     let document = terms.document;
-    check_clock(terms)?;
+    check_clock(document, terms.floor, terms.now)?;
     let role = document.channels.get(terms.channel.as_str());
     let role = role.ok_or_else(|| Untrusted::UnknownChannel(terms.channel.clone()))?;
     let layers = Layers::read(offer.layers)?;
@@ -150,8 +150,7 @@ pub fn check_json(release: &[u8], served: &[u8], channel: &Tag) -> Result<(), Un
 ///
 /// # Errors
 /// [`Untrusted::BeforeFloor`], [`Untrusted::Ahead`] and [`Untrusted::DocumentExpired`].
-pub fn check_clock(terms: &Terms<'_>) -> Result<(), Untrusted> {
-    let Terms { document, now, floor, .. } = *terms;
+pub fn check_clock(document: &TrustDocument, floor: Option<Time>, now: Time) -> Result<(), Untrusted> {
     if let Some(floor) = floor.filter(|floor| now < *floor) {
         return Err(Untrusted::BeforeFloor { now, floor });
     }
@@ -215,7 +214,7 @@ impl Layers {
         Ok(Leading { statement, payload, signers })
     }
 
-    /// Returns the refresh of a statement with the latest expiry, and the keys that signed it.
+    /// Returns the refresh of a statement with the latest expiry of those that count, and the keys that signed it.
     fn refresh(
         &self,
         statement: &ChannelStatement,
@@ -227,21 +226,35 @@ impl Layers {
         let about = |one: &Counted<'_, RefreshStatement>| one.statement.is_about(statement, payload);
         let mut counted: Vec<_> = counted.into_values().filter(about).collect();
         counted.sort_by_key(|one| (one.signers.len() >= role.role.threshold, one.statement.expires));
-        let Some(Counted { statement: refresh, signers, .. }) = counted.pop() else {
-            return Err(Untrusted::NoRefresh);
-        };
-        let (threshold, found) = (role.role.threshold, signers.len());
-        if found < threshold {
-            return Err(Untrusted::RefreshThreshold { threshold, found });
+        let mut refused = None;
+        for Counted { statement: refresh, signers, .. } in counted.into_iter().rev() {
+            match check_refresh(refresh, signers.len(), role, terms) {
+                Ok(()) => return Ok((refresh.clone(), signers)),
+                Err(cause) => drop(refused.get_or_insert(cause)),
+            }
         }
-        check_trust_version(refresh.trust_version, terms.document)?;
-        check_issued(refresh.issued, terms.now)?;
-        check_lifetime(refresh.issued, refresh.expires, role.max_lifetime_days)?;
-        if terms.now >= refresh.expires {
-            return Err(Untrusted::RefreshExpired { expires: refresh.expires, now: terms.now });
-        }
-        Ok((refresh.clone(), signers))
+        Err(refused.unwrap_or(Untrusted::NoRefresh))
     }
+}
+
+/// Checks a refresh that the given number of keys of its role signed.
+fn check_refresh(
+    refresh: &RefreshStatement,
+    found: usize,
+    role: &RefreshRole,
+    terms: &Terms<'_>,
+) -> Result<(), Untrusted> {
+    let threshold = role.role.threshold;
+    if found < threshold {
+        return Err(Untrusted::RefreshThreshold { threshold, found });
+    }
+    check_trust_version(refresh.trust_version, terms.document)?;
+    check_issued(refresh.issued, terms.now)?;
+    check_lifetime(refresh.issued, refresh.expires, role.max_lifetime_days)?;
+    if terms.now >= refresh.expires {
+        return Err(Untrusted::RefreshExpired { expires: refresh.expires, now: terms.now });
+    }
+    Ok(())
 }
 
 /// One payload with the keys that signed it.

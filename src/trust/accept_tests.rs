@@ -421,6 +421,10 @@ fn a_refresh_delays_nothing_but_the_expiry() {
         RefreshStatement { issued: time("2026-11-26T00:00:00Z"), expires: time("2026-12-10T00:00:00Z"), ..refresh };
     several.layers.insert(0, bundle(&refresh.to_payload(), &vendor.refresh));
     assert_eq!(several.accept(&terms(&document, &channel)).unwrap().expires, refresh.expires);
+    // Whoever stole the refresh key signs one that does not count; the others count as before.
+    let stolen = RefreshStatement { expires: time("2099-01-01T00:00:00Z"), ..refresh.clone() };
+    several.layers.insert(0, bundle(&stolen.to_payload(), &vendor.refresh));
+    assert_eq!(several.accept(&terms(&document, &channel)).unwrap().expires, refresh.expires);
     let mut none = served;
     none.layers.remove(2);
     assert_eq!(none.accept(&terms(&document, &channel)), Err(Untrusted::NoRefresh));

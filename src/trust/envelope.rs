@@ -54,6 +54,16 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     GeneralPurpose::new(alphabet, CONFIG).decode(text).ok()
 }
 
+/// Returns a signature as text, the form of the annotation of a claim's layer.
+pub fn encode_signature(signature: &[u8]) -> String {
+    STANDARD.encode(signature)
+}
+
+/// Reads a signature from text. Returns `None` for text that is not base64 or that has more than 128 characters.
+pub fn decode_signature(text: &str) -> Option<Vec<u8>> {
+    if text.len() > SIGNATURE_TEXT { None } else { decode(text) }
+}
+
 impl Envelope {
     /// Returns an envelope without signatures.
     pub fn new(payload_type: &str, payload: Vec<u8>) -> Self {
@@ -116,7 +126,7 @@ impl Envelope {
         signatures.sort_by_key(|signature| signature.key);
         let signatures = signatures.into_iter().map(|one| WrittenSignature {
             keyid: one.key.map(|key| key.to_string()),
-            sig: STANDARD.encode(&one.signature),
+            sig: encode_signature(&one.signature),
         });
         WrittenEnvelope {
             payload: STANDARD.encode(&self.payload),

@@ -21,7 +21,7 @@ pub use bundle::{
 pub use chain::{DOCUMENT_ARTIFACT_TYPE, DOCUMENT_MEDIA_TYPE, DOCUMENT_TYPE, InvalidTrust, STEPS, SignedDocument};
 pub use claim::{CLAIM_CONFIG_MEDIA_TYPE, CLAIM_LIMIT, CLAIM_MEDIA_TYPE, CLAIM_SIGNATURE, Claim, claim_config};
 pub use document::{ChannelRole, DOCUMENT_LIMIT, RefreshRole, Role, TAG_PREFIX, TrustDocument};
-pub use envelope::{Envelope, Signature, pre_authentication_encoding};
+pub use envelope::{Envelope, Signature, decode_signature, encode_signature, pre_authentication_encoding};
 pub use fields::{Malformed, Problem};
 pub use key::{InvalidKey, InvalidKeyId, Key, KeyId};
 pub use signatures::{CANDIDATES, Candidate, accept_release, artifact_signers};

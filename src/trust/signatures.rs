@@ -53,7 +53,8 @@ impl Candidate<'_> {
 }
 
 /// Verifies a release that was asked for by version or digest: it is signed and not withdrawn. Says nothing about
-/// whether a channel serves it, or whether it is recent.
+/// whether a channel serves it, or whether it is recent. The caller checks the trust document with
+/// [`check_clock`](super::check_clock).
 ///
 /// # Errors
 /// [`Untrusted::Withdrawn`] and [`Untrusted::ReleaseUnsigned`].
@@ -67,4 +68,49 @@ pub fn accept_release<'a>(
     }
     let signers = artifact_signers(document, release, candidates);
     if signers.is_empty() { Err(Untrusted::ReleaseUnsigned(release.clone())) } else { Ok(signers) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::testing::Vendor;
+    use crate::trust::{Key, decode_signature, encode_signature};
+
+    /// Key, bundle by cosign 3.1.3, and claim with its signature by cosign 2.6.5, all for one image.
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqZiM7tjDGc+3xO3u72t6cggg3b8c\n70/ID52a+2385RtFvd/8NbWoyI6TbYFGEMQg4PMprbVMBf9ybjNPIp16Cw==\n-----END PUBLIC KEY-----\n";
+    const DIGEST: &str = "sha256:7b6209fc2950dcbb77e927396d61aacaab929885fc344c3e88bfedfd2922699a";
+    const BUNDLE: &str = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json", "verificationMaterial":{"publicKey":{"hint":"vAEPk/4YY+NnU69u2Zer69FD2umMLwGWxDKZcNvgbCc="}}, "dsseEnvelope":{"payload":"eyJfdHlwZSI6Imh0dHBzOi8vaW4tdG90by5pby9TdGF0ZW1lbnQvdjEiLCAic3ViamVjdCI6W3siZGlnZXN0Ijp7InNoYTI1NiI6IjdiNjIwOWZjMjk1MGRjYmI3N2U5MjczOTZkNjFhYWNhYWI5Mjk4ODVmYzM0NGMzZTg4YmZlZGZkMjkyMjY5OWEifSwgImFubm90YXRpb25zIjp7fX1dLCAicHJlZGljYXRlVHlwZSI6Imh0dHBzOi8vc2lnc3RvcmUuZGV2L2Nvc2lnbi9zaWduL3YxIiwgInByZWRpY2F0ZSI6e319", "payloadType":"application/vnd.in-toto+json", "signatures":[{"sig":"MEUCIQCX2Krf42oGUljBr9aww7GAZ4JemqLLK2UTqR/R+4FQ5wIgZBL8a3txGjSa0VpuaXWs+NROf1NltcKMpVlbGf9RuhI="}]}}"#;
+    const CLAIM: &str = r#"{"critical":{"identity":{"docker-reference":"localhost:15077/a/b"},"image":{"docker-manifest-digest":"sha256:7b6209fc2950dcbb77e927396d61aacaab929885fc344c3e88bfedfd2922699a"},"type":"cosign container image signature"},"optional":null}"#;
+    const SIGNATURE: &str =
+        "MEUCIQCK8xAKTO6gUplOSXRk64A5ixG4u0M4rQLsxP6PF1/q3QIgH7xOY2Qg+Gx+X5rbIPlSLL4Vjuh6xYIlBxGPTUEOuvc=";
+
+    #[test]
+    fn signatures_by_cosign_count() {
+        let key = Key::from_pem(KEY.as_bytes()).unwrap();
+        let mut document = Vendor::new().document();
+        let digest: Digest = DIGEST.parse().unwrap();
+        let signature = decode_signature(SIGNATURE).unwrap();
+        assert_eq!(encode_signature(&signature), SIGNATURE);
+        let candidates = [
+            Candidate::Bundle(BUNDLE.as_bytes()),
+            Candidate::Claim { payload: CLAIM.as_bytes(), signature: &signature },
+        ];
+        for candidate in candidates {
+            assert_eq!(candidate.signer(&document, &digest), None, "the key has no role yet");
+        }
+        document.release.keys.insert(key.id());
+        document.keys.insert(key.id(), key);
+        for candidate in candidates {
+            assert_eq!(candidate.signer(&document, &digest), Some(key.id()));
+            assert_eq!(candidate.signer(&document, &Digest::of(b"")), None);
+        }
+        assert!(BUNDLE.contains(&format!("\"hint\":\"{}\"", key.id().to_hint())));
+    }
+
+    #[test]
+    fn the_signature_in_an_annotation_is_bounded() {
+        for text in ["!", "A", &"A".repeat(132)] {
+            assert_eq!(decode_signature(text), None, "{text}");
+        }
+    }
 }
