@@ -120,7 +120,8 @@ pub fn accept(offer: &Offer<'_>, terms: &Terms<'_>) -> Result<Accepted, Untruste
     };
     let candidates = offer.layers.iter().map(|bytes| Candidate::Bundle(bytes));
     let release_signers = accept_release(document, &statement.release, candidates)?;
-    let floor = [Some(terms.now), terms.floor, Some(statement.issued), refresh.as_ref().map(|(one, _)| one.issued)];
+    // Not of the refresh: whoever stole its key could keep the floor ahead of the clock, and so stop every update.
+    let floor = [Some(terms.now), terms.floor, Some(statement.issued)];
     let fresh_until = refresh.as_ref().map(|(refresh, _)| refresh.expires);
     Ok(Accepted {
         payload,

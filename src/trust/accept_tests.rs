@@ -376,6 +376,8 @@ fn refreshed(change: impl FnOnce(&mut RefreshStatement), key: Option<&SigningKey
 #[test]
 fn a_refresh_must_be_of_the_statement_and_current() {
     refreshed(|_| (), None).unwrap();
+    let accepted = refreshed(|refresh| refresh.issued = time("2026-11-27T01:00:00Z"), None).unwrap();
+    assert_eq!(accepted.floor, time("2026-11-27T00:00:00Z"), "a refresh does not move the time floor");
     let unrelated: [fn(&mut RefreshStatement); 5] = [
         |refresh| refresh.statement = Digest::of(b"other"),
         |refresh| refresh.release = Digest::of(b"other"),
