@@ -4,6 +4,7 @@
 //! Modules of the publisher only, behind the feature `publish`:
 //! - [`ops`]: the operations, each from a plain request to a complete report
 //! - `credentials`: finds the credentials for a registry in all places that may hold them
+//! - [`signing`]: makes signatures, with private keys in files and with programs that have the key elsewhere
 //! - `system`: environment variables, programs and time, which the program passes in
 //! - `diff`: compares two releases for the people who approve a change
 //! - [`lint`]: finds what an appliance would refuse in the contents of a release
@@ -39,6 +40,7 @@
 //! lint -> {appliance, template, kustomize}
 //! diff -> graph -> {plan, contents}
 //! bin/alga-release -> shell -> text
+//! ops -> signing -> {trust, system}
 //! kustomize -> {chart, flux}
 //! {appliance, plan, verify} -> trust -> release
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text
@@ -88,6 +90,8 @@ pub(crate) mod path;
 pub mod plan;
 #[cfg(feature = "publish")]
 pub mod shell;
+#[cfg(feature = "publish")]
+pub mod signing;
 #[cfg(feature = "publish")]
 pub mod source;
 #[cfg(feature = "publish")]

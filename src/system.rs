@@ -3,16 +3,35 @@
 //! The library does not access them itself. The program passes them in, and a test passes in its own.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use secrecy::SecretBox;
+use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox, SecretString};
 
 /// Bytes that are wiped when they are dropped, and that no message shows.
 pub type SecretBytes = SecretBox<Vec<u8>>;
+
+/// Variables with a secret of this program. No program that it starts gets one of them.
+pub const SECRET_VARIABLES: [&str; 4] =
+    ["ALGA_REGISTRY_TOKEN", "ALGA_SIGNING_KEY", "ALGA_SIGNING_PASSWORD", "COSIGN_PASSWORD"];
+
+/// Reads everything into memory that is allocated at once, so that no copies of a secret are left behind.
+///
+/// # Errors
+/// When there are more than `limit` bytes, or they cannot be read.
+pub(crate) fn read_secret(from: impl Read, limit: usize) -> io::Result<SecretBytes> {
+    let mut bytes: SecretBytes = SecretBox::new(Box::new(Vec::with_capacity(limit + 1)));
+    from.take(limit as u64 + 1).read_to_end(bytes.expose_secret_mut())?;
+    if bytes.expose_secret().len() > limit {
+        let limit = if limit < 1 << 20 { format!("{} KiB", limit >> 10) } else { format!("{} MiB", limit >> 20) };
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than the limit of {limit}")));
+    }
+    Ok(bytes)
+}
 
 /// The environment variables of a process. Some of them are secret, so they are looked up by name and never listed.
 #[derive(Clone)]
@@ -63,8 +82,8 @@ pub struct Call<'a> {
     pub arguments: &'a [&'a str],
     /// Standard input of the program.
     pub input: &'a [u8],
-    /// All variables of the program; `None` passes on the variables of this process.
-    pub variables: Option<&'a [(&'a str, &'a OsStr)]>,
+    /// Environment variables of the program.
+    pub variables: Variables<'a>,
     /// Working directory of the program; `None` means that of this process.
     pub directory: Option<&'a Path>,
     /// Most bytes that the program may print.
@@ -73,6 +92,26 @@ pub struct Call<'a> {
     pub patience: Duration,
     /// Whether standard error is kept. Otherwise it is discarded, since it may hold secrets.
     pub keeps_errors: bool,
+}
+
+/// The environment variables of a program that is started.
+#[derive(Clone, Copy, Debug)]
+pub enum Variables<'a> {
+    /// The variables of this process without [`SECRET_VARIABLES`] and without the names in `removed`, and those in
+    /// `added`.
+    Inherited {
+        /// Names of further variables that are not passed on.
+        removed: &'a [&'a str],
+        /// Names and values of variables that this process does not have.
+        added: &'a [(&'a str, &'a OsStr)],
+    },
+    /// These names and values alone.
+    Only(&'a [(&'a str, &'a OsStr)]),
+}
+
+impl Variables<'_> {
+    /// The variables of this process without its secrets.
+    pub const WITHOUT_SECRETS: Self = Self::Inherited { removed: &[], added: &[] };
 }
 
 /// The output of a program that ended by itself.
@@ -130,6 +169,25 @@ impl Programs for NoPrograms {
 
     fn find(&self, _: &str) -> Option<PathBuf> {
         None
+    }
+}
+
+/// The terminal of the person who runs this program.
+pub trait Terminal: std::fmt::Debug + Send + Sync {
+    /// Asks for a secret, which the terminal does not show. Returns `None` if there is no terminal.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used. The kind `Interrupted` means that the person ends the program.
+    fn secret(&self, prompt: &str) -> io::Result<Option<SecretString>>;
+}
+
+/// No terminal, for callers that ask nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoTerminal;
+
+impl Terminal for NoTerminal {
+    fn secret(&self, _: &str) -> io::Result<Option<SecretString>> {
+        Ok(None)
     }
 }
 

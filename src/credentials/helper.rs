@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 
 use super::{LIMIT, SecretText};
 use crate::oci::Credentials;
-use crate::system::{Call, Ended, Programs, RunError};
+use crate::system::{Call, Ended, Programs, RunError, Variables};
 
 /// Longest time that a program may take to print credentials.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ pub(super) async fn print(
         program: Path::new(program),
         arguments,
         input,
-        variables: None,
+        variables: Variables::WITHOUT_SECRETS,
         directory: None,
         limit: LIMIT,
         patience: PATIENCE,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
 use crate::oci::{Credentials, Prefix};
-use crate::system::{Environment, Programs, SecretBytes};
+use crate::system::{Environment, Programs, SecretBytes, read_secret};
 use auth_file::{AuthFile, Entry};
 
 pub(crate) use domain::same_owner;
@@ -67,7 +67,7 @@ impl Login {
     /// # Errors
     /// When the name has a `:` or a control character, and when the password is not one line of UTF-8 text.
     pub fn read(username: &str, password: impl Read, source: &str) -> Result<Self, Error> {
-        let bytes = read_bounded(password).map_err(|cause| Error::given(source, cause.to_string()))?;
+        let bytes = read_secret(password, LIMIT).map_err(|cause| Error::given(source, cause.to_string()))?;
         Self::basic(username, &bytes, source)
     }
 
@@ -221,18 +221,7 @@ fn one_line(bytes: &SecretBytes, place: &str) -> Result<SecretString, Error> {
 }
 
 fn read_file(path: &Path) -> std::io::Result<SecretBytes> {
-    read_bounded(std::fs::File::open(path)?)
-}
-
-/// Reads everything into memory that is allocated at once, so that no copies of a secret are left behind.
-fn read_bounded(from: impl Read) -> std::io::Result<SecretBytes> {
-    let mut bytes = SecretBox::new(Box::new(Vec::with_capacity(LIMIT + 1)));
-    let buffer = secrecy::ExposeSecretMut::expose_secret_mut(&mut bytes);
-    from.take(LIMIT as u64 + 1).read_to_end(buffer)?;
-    if bytes.expose_secret().len() > LIMIT {
-        return Err(std::io::Error::other("larger than the limit of 1 MiB"));
-    }
-    Ok(bytes)
+    read_secret(std::fs::File::open(path)?, LIMIT)
 }
 
 /// Returns the paths of the credentials files of docker, then of podman.

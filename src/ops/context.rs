@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use crate::oci::{Notice, Trace};
 use crate::plan::{Event, Progress};
-use crate::system::{Clock, Environment, NoPrograms, Programs};
+use crate::system::{Clock, Environment, NoPrograms, NoTerminal, Programs, Terminal};
 
 /// The surroundings of an operation: they are the same for every operation of a program.
 #[derive(Clone)]
 pub struct Context {
     /// Variables in which credentials, and where they are kept, are looked up.
     pub environment: Environment,
-    /// Runs credential helpers, helm and kubectl.
+    /// Runs credential helpers, signers, helm and kubectl.
     pub programs: Arc<dyn Programs>,
     /// Dates the moves of channels, and waits.
     pub clock: Arc<dyn Clock>,
+    /// Asks for passwords that no variable holds.
+    pub terminal: Arc<dyn Terminal>,
     /// Receives notes, warnings and the progress of transfers.
     pub progress: Arc<dyn Progress + Send + Sync>,
 }
@@ -27,10 +29,15 @@ impl Progress for Silence {
 }
 
 impl Context {
-    /// Creates a context without variables and programs, which drops all notes and progress.
+    /// Creates a context without variables, programs and a terminal, which drops all notes and progress.
     pub fn silent(clock: impl Clock + 'static) -> Self {
-        let (environment, programs) = (Environment::default(), Arc::new(NoPrograms));
-        Self { environment, programs, clock: Arc::new(clock), progress: Arc::new(Silence) }
+        Self {
+            environment: Environment::default(),
+            programs: Arc::new(NoPrograms),
+            clock: Arc::new(clock),
+            terminal: Arc::new(NoTerminal),
+            progress: Arc::new(Silence),
+        }
     }
 
     /// Reports a note, which needs no action.

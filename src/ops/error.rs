@@ -11,7 +11,7 @@ use crate::lint::Report;
 use crate::oci::{self, Repository, Tag};
 use crate::plan::{self, copy::CopyError};
 use crate::source::git::Change;
-use crate::{credentials, image, release, source};
+use crate::{credentials, image, release, signing, source};
 
 /// Meaning of an [`Error`] for the caller, who derives the exit code from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,9 @@ pub enum Error {
     /// Credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] credentials::Error),
+    /// A key cannot be read or written, or does not sign.
+    #[error(transparent)]
+    Signing(#[from] signing::Error),
     /// A release cannot be read.
     #[error(transparent)]
     Resolve(#[from] release::ResolveError),

@@ -1,7 +1,11 @@
 //! The kind of each error.
 
+use std::io;
+
 use super::Error;
 use crate::plan::{self, copy::CopyError};
+use crate::signing::{self, SignerFault};
+use crate::system::RunError;
 use crate::{credentials, image, oci, ops, release, source};
 
 impl Error {
@@ -15,6 +19,7 @@ impl Error {
             | Self::Image(image::Error::Store { source: error, .. })
             | Self::Copy(CopyError::Store(error)) => of_store(error),
             Self::Source(error) => of_tree(error),
+            Self::Signing(error) => of_signing(error),
             Self::ImageArchive(error) => match error.kind() {
                 image::archive::Kind::Damaged | image::archive::Kind::Io => ops::Kind::Failed,
                 image::archive::Kind::Refused => ops::Kind::Refused,
@@ -106,5 +111,32 @@ fn of_store(error: &oci::Error) -> ops::Kind {
         oci::Kind::Unavailable => ops::Kind::Unavailable,
         oci::Kind::Conflict | oci::Kind::Blocked(oci::Obstacle::ImmutableTag) => ops::Kind::Refused,
         _ => ops::Kind::Failed,
+    }
+}
+
+/// Returns what an error about keys and signers means for the caller.
+fn of_signing(error: &signing::Error) -> ops::Kind {
+    use signing::Error;
+    match error {
+        Error::WrongPassword { .. } | Error::NoPassword { .. } => ops::Kind::Denied,
+        Error::Read { source, .. } | Error::Write { source, .. } | Error::Terminal { source, .. } => {
+            match source.kind() {
+                io::ErrorKind::PermissionDenied => ops::Kind::Denied,
+                io::ErrorKind::NotFound
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::FileTooLarge => ops::Kind::Usage,
+                _ => ops::Kind::Failed,
+            }
+        }
+        Error::Invalid { .. }
+        | Error::Public { .. }
+        | Error::Password { .. }
+        | Error::EmptyPassword { .. }
+        | Error::NoCommand
+        | Error::Role(_)
+        | Error::Signer { fault: SignerFault::Run(RunError::Start(_)), .. } => ops::Kind::Usage,
+        Error::Signer { fault: SignerFault::Failed(_) | SignerFault::Run(RunError::Read(_)), .. } => ops::Kind::Failed,
+        Error::Signer { .. } | Error::NoRole { .. } | Error::Exists(_) => ops::Kind::Refused,
     }
 }

@@ -60,6 +60,7 @@ mod history;
 mod image;
 mod in_use;
 mod judges;
+mod key;
 mod kind;
 mod lint;
 mod ls;
@@ -92,6 +93,7 @@ pub use history::{HistoryApart, HistoryEnd, HistoryMove, HistoryReport, HistoryR
 pub use image::{ImageReport, ImageRequest, push_image};
 pub use in_use::{InUseReport, InUseRequest, Keep, Prune, in_use};
 pub use judges::Render;
+pub use key::{KeyContent, KeyFileReport, KeyReport, KeyRequest, generate_key, show_key};
 pub use lint::{LintOrigin, LintRequest, lint};
 pub use ls::{LsChannel, LsReport, LsRequest, LsVersion, Served, StoreNames, ls, names};
 pub use mend::mend;
@@ -108,4 +110,6 @@ pub use show::{ShowReport, ShowRequest, show};
 pub use transfer::{RewriteTo, Target, TransferExtent};
 pub use verify::{VerifiedRelease, VerifyReport, VerifyRequest, verify};
 
-pub use crate::system::{Call, Clock, Ended, Environment, NoPrograms, Programs, RunError};
+pub use crate::system::{
+    Call, Clock, Ended, Environment, NoPrograms, NoTerminal, Programs, RunError, Terminal, Variables,
+};

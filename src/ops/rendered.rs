@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::archive::scratch;
-use super::{Call, Context, Error, Programs};
+use super::{Call, Context, Error, Programs, Variables};
 use crate::diff::rendered::{self, Contents, REFUSED, Rendering};
 use crate::diff::{Diff, Side, pulled};
 use crate::lint::{Answer, Asked, Judge};
@@ -311,7 +311,7 @@ async fn run(programs: &dyn Programs, program: &Path, arguments: &[&str], home: 
         program,
         arguments,
         input: b"",
-        variables: Some(&variables),
+        variables: Variables::Only(&variables),
         directory: Some(home),
         limit: LIMIT,
         patience: PATIENCE,

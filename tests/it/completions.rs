@@ -15,7 +15,7 @@ fn program_directory() -> &'static Path {
 }
 
 /// A shell on a terminal of its own, driven as a person drives it.
-struct Terminal {
+pub struct Terminal {
     child: Child,
     /// What the shell has shown so far.
     shown: String,
@@ -23,7 +23,7 @@ struct Terminal {
 
 impl Terminal {
     /// Starts a shell, and waits until it has done `setup`.
-    fn start(script: &Path, shell: &str, home: &Path, setup: &str) -> Self {
+    pub fn start(script: &Path, shell: &str, home: &Path, setup: &str) -> Self {
         let path = format!("{}:/usr/bin:/bin", program_directory().display());
         // Where something goes wrong, the shell ends, and the test fails.
         let mut command = Command::new("timeout");
@@ -36,13 +36,14 @@ impl Terminal {
         terminal
     }
 
-    fn types(&mut self, keys: &str) {
+    /// Types keys, of which a line end is one.
+    pub fn types(&mut self, keys: &str) {
         let input = self.child.stdin.as_mut().expect("a pipe");
         input.write_all(keys.as_bytes()).and_then(|()| input.flush()).expect("typed");
     }
 
     /// Waits until a text is shown, and returns what was shown before it.
-    fn waits_for(&mut self, text: &str) -> String {
+    pub fn waits_for(&mut self, text: &str) -> String {
         let output = self.child.stdout.as_mut().expect("a pipe");
         let mut buffer = [0; 4096];
         loop {

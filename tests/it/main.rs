@@ -45,6 +45,7 @@ mod image_push;
 // Servers that are not registries, and hostile registries.
 mod hostile_registry;
 // Killed anywhere, the channel serves the whole old or the whole new release.
+mod keys;
 mod killed;
 mod lint;
 mod lint_cases;
@@ -82,6 +83,7 @@ mod peers;
 mod proxy_tls;
 // A release is shown as a tree of everything that it names.
 mod show;
+mod signers;
 // The history of a channel.
 mod history;
 // The rules for the source code.

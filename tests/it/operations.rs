@@ -6,7 +6,8 @@ use std::time::Duration;
 use alga_release::config::Config;
 use alga_release::ops::{
     self, Access, ChartsOf, Clock, Connection, Context, DiffOrigin, DiffRequest, DiffSide, DoctorRequest, Environment,
-    Error, HistoryRequest, InUseRequest, Kind, NoPrograms, PackRequest, RevisionRequest, StoreRequest, VerifyRequest,
+    Error, HistoryRequest, InUseRequest, Kind, NoPrograms, NoTerminal, PackRequest, RevisionRequest, StoreRequest,
+    VerifyRequest,
 };
 use jiff::Timestamp;
 
@@ -35,6 +36,7 @@ fn context(variables: &'static [(&str, &str)], now: &str) -> (Context, Arc<Heard
         environment: Environment::new(lookup),
         programs: Arc::new(NoPrograms),
         clock: Arc::new(Stopped(now.parse().expect("a time"))),
+        terminal: Arc::new(NoTerminal),
         progress: Arc::<Heard>::clone(&heard),
     };
     (context, heard)

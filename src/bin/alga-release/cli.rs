@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::flags::{ConfigurationArgs, LogArgs, StoreArgs};
 use crate::{
-    completions, config, copy, diff, doctor, environment, history, image, in_use, lint, ls, man, promote, publish,
+    completions, config, copy, diff, doctor, environment, history, image, in_use, key, lint, ls, man, promote, publish,
     rollback, show, verify,
 };
 
@@ -75,6 +75,8 @@ pub enum Command {
     /// Copy a release with everything that it names: to a mirror, to a disk, or from a disk
     #[command(after_help = include_str!("help/copy.txt"))]
     Copy(Box<copy::Args>),
+    /// Make and show keys for signatures
+    Key(key::Args),
     /// Print the effective configuration and where each value came from
     #[command(after_help = include_str!("help/config.txt"))]
     Config(config::Args),

@@ -15,6 +15,7 @@ mod flags;
 mod history;
 mod image;
 mod in_use;
+mod key;
 mod lint;
 mod log;
 mod ls;
@@ -29,6 +30,7 @@ mod publish;
 mod rollback;
 mod show;
 mod system;
+mod terminal;
 mod terms;
 mod verify;
 
@@ -73,6 +75,7 @@ fn run(args: Cli, log: &Log) -> Result<ExitCode, Failure> {
         Command::Verify(verify) => verify::run(&verify, log),
         Command::InUse(in_use) => in_use::run(&in_use, log),
         Command::Copy(copy) => copy::run(&copy, log),
+        Command::Key(key) => key::run(&key, log),
         Command::Config(config) => config::run(&config),
         Command::Completions(args) => completions::run(&args),
         Command::Complete(line) => completions::complete_line(&Cli::command(), &line, log),

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write as _, stdout};
 use std::process::{Command, Stdio};
 
 use alga_release::diff::render::Style;
+use alga_release::system::SECRET_VARIABLES;
 
 use crate::environment;
 use crate::failure::Failure;
@@ -43,6 +44,9 @@ fn page(text: &str) -> bool {
     };
     if environment::variable("LESS").is_none() {
         command.env("LESS", "FRX");
+    }
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
     }
     let Ok(mut child) = command.stdin(Stdio::piped()).spawn() else { return false };
     if let Some(mut stdin) = child.stdin.take() {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alga_release::ops::{Call, Clock, Context, Ended, Environment, Programs, RunError};
-use alga_release::system::SecretBytes;
+use alga_release::system::{SECRET_VARIABLES, SecretBytes, Variables};
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecretMut, SecretBox};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use crate::log::Log;
+use crate::terminal::Controlling;
 
 /// Bytes that are allocated at once for the output of a program. A secret that fits is not copied when the buffer grows.
 const AT_ONCE: usize = 1 << 20;
@@ -26,6 +27,7 @@ pub fn context(log: &Log) -> Context {
         environment: Environment::new(|name| std::env::var_os(name)),
         programs: Arc::new(Machine),
         clock: Arc::new(Machine),
+        terminal: Arc::new(Controlling),
         progress: Arc::new(log.clone()),
     }
 }
@@ -69,9 +71,19 @@ async fn run(call: Call<'_>) -> Result<Ended, RunError> {
     command.args(call.arguments).stdout(Stdio::piped()).kill_on_drop(true);
     command.stdin(if call.input.is_empty() { Stdio::null() } else { Stdio::piped() });
     command.stderr(if call.keeps_errors { Stdio::piped() } else { Stdio::null() });
-    if let Some(variables) = call.variables {
-        command.env_clear().envs(variables.iter().map(|(name, value)| (OsStr::new(*name), *value)));
-    }
+    let added = match call.variables {
+        Variables::Only(all) => {
+            command.env_clear();
+            all
+        }
+        Variables::Inherited { removed, added } => {
+            SECRET_VARIABLES.iter().chain(removed).for_each(|name| {
+                command.env_remove(name);
+            });
+            added
+        }
+    };
+    command.envs(added.iter().map(|(name, value)| (OsStr::new(*name), *value)));
     if let Some(directory) = call.directory {
         command.current_dir(directory);
     }
@@ -122,7 +134,7 @@ mod tests {
 
     async fn run(program: &str, arguments: &[&str], input: &[u8], patience: Duration) -> Result<Ended, RunError> {
         let program = Path::new(program);
-        let (variables, directory, limit) = (None, None, 1000);
+        let (variables, directory, limit) = (Variables::WITHOUT_SECRETS, None, 1000);
         let call = Call { program, arguments, input, variables, directory, limit, patience, keeps_errors: true };
         Machine.run(call).await
     }
@@ -144,6 +156,18 @@ mod tests {
         let ended = run("/bin/sh", &["-c", "cat; echo why >&2"], b"what", LONG).await.unwrap();
         assert!(ended.success);
         assert_eq!((ended.output.expose_secret().as_slice(), ended.errors.as_slice()), (&b"what"[..], &b"why\n"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_program_gets_the_variables_of_this_process_but_for_those_that_are_removed() {
+        let added = [("ADDED", OsStr::new("here"))];
+        let variables = Variables::Inherited { removed: &["HOME"], added: &added };
+        let (directory, limit, patience) = (None, 1000, LONG);
+        let arguments = &["-c", "echo ${PATH:+path} ${HOME:-no home} $ADDED"];
+        let (program, input) = (Path::new("/bin/sh"), b"".as_slice());
+        let call = Call { program, arguments, input, variables, directory, limit, patience, keeps_errors: true };
+        let ended = Machine.run(call).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(ended.output.expose_secret()), "path no home here\n");
     }
 
     #[tokio::test]

@@ -31,6 +31,7 @@ pub fn hint(error: &Error) -> Option<String> {
         }
         Error::Image(error) => return of_image(error),
         Error::Credentials(error) => return of_credentials(error),
+        Error::Signing(error) => return error.way_out().map(ToOwned::to_owned),
         Error::Execute(error) => return of_execution(error),
         Error::UnknownAt { end: release::End::Limit, .. } => "read more of the history with `--moves N`",
         Error::UnknownAt { channel, .. } => {

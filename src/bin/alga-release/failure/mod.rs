@@ -10,7 +10,7 @@ use std::time::Duration;
 use alga_release::diff::Diff;
 use alga_release::ops::{self, Kind};
 use alga_release::text::clean;
-use alga_release::{config, credentials, image, oci, plan, release, source};
+use alga_release::{config, credentials, image, oci, plan, release, signing, source};
 
 /// Exit code for invalid arguments or configuration.
 pub const USAGE: u8 = 9;
@@ -20,6 +20,8 @@ pub const FAILED: u8 = 1;
 pub const REFUSED: u8 = 3;
 /// Exit code for missing or refused credentials.
 pub const DENIED: u8 = 4;
+/// Exit code of a command that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 /// Exit code for a failure that may be gone later.
 pub const TEMPORARY: u8 = 75;
 
@@ -163,6 +165,11 @@ impl From<ops::Error> for Failure {
     fn from(error: ops::Error) -> Self {
         let error = match error {
             ops::Error::Refused { cause, diff } => return Self::from(*cause).showing(*diff),
+            ops::Error::Signing(signing::Error::Terminal { source, .. })
+                if source.kind() == std::io::ErrorKind::Interrupted =>
+            {
+                return Self::signal(INTERRUPTED, Interrupted::default());
+            }
             error => error,
         };
         let code = match error.kind() {
@@ -202,6 +209,7 @@ by_operation!(
     release::InvalidAddress,
     release::InvalidRelease,
     release::ResolveError,
+    signing::Error,
     source::Error,
 );
 

@@ -1,0 +1,104 @@
+//! All that can sign in a run: key files and programs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Error, PrivateKey, Secrets, SignerCommand, SignerRole};
+use crate::system::Programs;
+use crate::trust::{Key, KeyId};
+
+/// The signers that the flags of a command name.
+#[derive(Clone, Debug, Default)]
+pub struct SigningRequest {
+    /// Files with private keys. When there are none, the variables may hold or name a key.
+    pub key_files: Vec<PathBuf>,
+    /// Programs that sign, each for a role.
+    pub commands: Vec<SignerCommand>,
+}
+
+/// A signature together with the key that verifies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySignature {
+    /// Public key of the signature.
+    pub key: Key,
+    /// The signature as ASN.1 DER.
+    pub der: Vec<u8>,
+}
+
+/// Private keys and programs that make signatures.
+#[derive(Clone, Debug)]
+pub struct Signers {
+    /// Keys, each with the place that it comes from.
+    keys: Vec<(String, PrivateKey)>,
+    commands: Vec<SignerCommand>,
+    programs: Arc<dyn Programs>,
+    /// What a person should know about the key files.
+    pub warnings: Vec<String>,
+}
+
+impl Signers {
+    /// Reads every key file of a request. Without key files, the key of the variables is read.
+    ///
+    /// # Errors
+    /// When a key file is not a private key that signs, or its password is missing or wrong.
+    pub fn open(request: &SigningRequest, secrets: Secrets<'_>, programs: &Arc<dyn Programs>) -> Result<Self, Error> {
+        let (mut keys, mut warnings) = (Vec::new(), Vec::new());
+        for path in &request.key_files {
+            keys.push((path.display().to_string(), secrets.key(path, &mut warnings)?));
+        }
+        if keys.is_empty() {
+            keys.extend(secrets.key_of_variables(&mut warnings)?);
+        }
+        let (commands, programs) = (request.commands.clone(), Arc::clone(programs));
+        Ok(Self { keys, commands, programs, warnings })
+    }
+
+    /// Returns whether nothing can sign.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.commands.is_empty()
+    }
+
+    /// Returns the public keys of the key files. The keys of programs are known only after they have signed.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().map(|(_, key)| key.key())
+    }
+
+    /// Checks that each key file holds a key that `has_role` knows, so that a wrong file is found before anything is
+    /// signed.
+    ///
+    /// # Errors
+    /// Names the first key without a role, and its file.
+    pub fn check(&self, has_role: impl Fn(&KeyId) -> bool) -> Result<(), Error> {
+        let stranger = self.keys.iter().map(|(place, key)| (place, key.key().id())).find(|(_, id)| !has_role(id));
+        stranger.map_or(Ok(()), |(place, id)| Err(Error::NoRole { id, place: place.clone() }))
+    }
+
+    /// Signs a message for a role with every key file whose key is in `admissible`, and with every program of the role.
+    /// Each key signs once. The signatures are verified, and in the order of their key IDs; there may be none.
+    ///
+    /// A program is asked for each key that has not signed yet, until there is a signature that one of these keys
+    /// verifies.
+    ///
+    /// # Errors
+    /// When a program of the role gives no signature that one of the keys verifies.
+    pub async fn sign(&self, role: SignerRole, admissible: &[Key], message: &[u8]) -> Result<Vec<KeySignature>, Error> {
+        let mut left = admissible.to_vec();
+        let mut signatures: Vec<KeySignature> = Vec::new();
+        for (_, private) in &self.keys {
+            if let Some(at) = left.iter().position(|key| key == private.key()) {
+                signatures.push(KeySignature { key: left.remove(at), der: private.sign(message) });
+            }
+        }
+        for command in self.commands.iter().filter(|command| command.role == role) {
+            if left.is_empty() {
+                break;
+            }
+            let signed = command.sign(&*self.programs, &left, message).await;
+            let signature = signed.map_err(|fault| Error::Signer { role, fault })?;
+            left.retain(|key| *key != signature.key);
+            signatures.push(signature);
+        }
+        signatures.sort_by_key(|signature| signature.key.id());
+        Ok(signatures)
+    }
+}
