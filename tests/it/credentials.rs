@@ -5,8 +5,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use alga_release::system::SECRET_VARIABLES;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use regex::Regex;
 
 use crate::support::programs::{Run, Source, release, run};
 use crate::support::registry::{Action, Auth, Elsewhere, Fault, Registry, Setup, Tokens};
@@ -206,6 +208,30 @@ fn credential_helpers_are_called_by_their_protocol() {
     }
     let asked = files_below(Path::new(&machine.path("answers"))).remove("asked").expect("asked");
     assert_eq!(String::from_utf8_lossy(&asked), format!("get {host}\n").repeat(2));
+}
+
+#[test]
+fn a_credential_helper_gets_no_secret_of_this_program() {
+    let (machine, registry) = (Machine::new(), registry_of("helped", "by-helper"));
+    let host = registry.address();
+    machine.answers(&host, r#"{"ServerURL":"x","Username":"helped","Secret":"by-helper"}"#);
+    machine.docker(&serde_json::json!({ "credsStore": "fixture" }));
+    let secrets = ["ALGA_SIGNING_KEY", "ALGA_SIGNING_PASSWORD", "COSIGN_PASSWORD"].map(|name| (name, "hunter2"));
+    machine.publish(&registry, &["--no-channel"], &secrets).ends(0);
+    let variables = files_below(Path::new(&machine.path("answers"))).remove("variables").expect("variables");
+    let variables = String::from_utf8_lossy(&variables);
+    assert!(variables.contains("HELPER_ANSWERS=") && !variables.contains("hunter2"), "{variables}");
+}
+
+/// Names end with `_FILE` where the value is a path.
+#[test]
+fn every_variable_with_a_secret_is_kept_from_other_programs() {
+    let name = Regex::new(r#""((ALGA|COSIGN)_[A-Z_]*(KEY|PASSWORD|SECRET|TOKEN))""#).expect("a pattern");
+    let sources = files_below(&root("src"));
+    let texts: Vec<_> = sources.values().map(|source| String::from_utf8_lossy(source)).collect();
+    let names = texts.iter().flat_map(|text| name.captures_iter(text)).map(|found| found[1].to_owned());
+    let names: BTreeSet<String> = names.filter(|name| name != "ALGA_SIGN_KEY").collect();
+    assert_eq!(names, SECRET_VARIABLES.iter().map(ToString::to_string).collect());
 }
 
 #[test]
