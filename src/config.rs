@@ -305,7 +305,7 @@ impl Config {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut config: Self =
             yaml::from_str(text).map_err(|cause| error(cause.line, cause.reason.replace('\n', " ")))?;
-        config.check().map_err(|reason| error(None, reason))?;
+        config.check().map_err(|reason| error(line_of(text, &reason), reason))?;
         let by = GivenBy { name: file.to_owned(), explicit: false };
         config.given.extend(keys_of(text).into_iter().map(|key| (key, by.clone())));
         Ok(config)
@@ -342,10 +342,10 @@ impl Config {
                 ));
             }
         }
-        for path in [&self.overlay, &self.release_file] {
+        for (key, path) in [("overlay", &self.overlay), ("releaseFile", &self.release_file)] {
             let outside = path.starts_with('/') || path.split('/').any(|part| part == "..");
             if outside || path.is_empty() {
-                return Err(format!("invalid path `{path}`: expected a path inside of the source tree"));
+                return Err(format!("{key}: invalid path `{path}`: expected a path inside of the source tree"));
             }
         }
         for (key, repository) in &self.images {
@@ -367,10 +367,19 @@ impl Config {
     }
 }
 
+/// Returns the line of the key that a reason begins with: `KEY: …` or `KEY.KEY: …`.
+fn line_of(text: &str, reason: &str) -> Option<usize> {
+    let (path, _) = reason.split_once(':')?;
+    let key = path.split('.').next()?;
+    let is_it = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
+    text.lines().position(is_it).map(|at| at + 1)
+}
+
 /// Returns the known key that is most similar to the unknown one, from a message of the parser such as "unknown field `x`,
 /// expected one of a, b at line 1".
 fn nearest_known(message: &str) -> Option<String> {
-    let unknown = message.strip_prefix("unknown ").or(message.split_once(": unknown ").map(|(_, rest)| rest))?;
+    let starts = ["unknown ", "invalid value "].map(|start| message.strip_prefix(start));
+    let unknown = starts.into_iter().flatten().next().or(message.split_once(": unknown ").map(|(_, rest)| rest))?;
     let unknown = unknown.split('`').nth(1)?;
     let (_, expected) = message.split_once("expected ")?;
     let words = expected.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| !word.is_empty());

@@ -34,6 +34,27 @@ impl de::Error for ReadError {
     fn custom<T: fmt::Display>(reason: T) -> Self {
         Self { line: None, reason: reason.to_string() }
     }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let found = match found {
+            de::Unexpected::Str(text) => format!("the text `{}`", text.escape_debug()),
+            de::Unexpected::Seq => "a list".to_owned(),
+            de::Unexpected::Map => "a mapping".to_owned(),
+            de::Unexpected::Unit => "nothing".to_owned(),
+            found => found.to_string(),
+        };
+        let expected = match expected.to_string() {
+            text if text == "a sequence" => "a list".to_owned(),
+            text if text == "a map" || text.starts_with("struct ") => "a mapping of keys".to_owned(),
+            text => text,
+        };
+        Self::custom(format_args!("expected {expected}, found {found}"))
+    }
+
+    fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
+        let words: Vec<String> = expected.iter().map(|word| format!("`{word}`")).collect();
+        Self::custom(format_args!("invalid value `{}`: expected {}", found.escape_debug(), words.join(" or ")))
+    }
 }
 
 impl ReadError {
@@ -327,13 +348,13 @@ mod tests {
     fn errors_state_their_line() {
         for (text, line, word) in [
             ("name: a\nnam: b\n", 2, "unknown field `nam`"),
-            ("name: a\npublic: no\n", 2, "invalid type: string \"no\""),
+            ("name: a\npublic: no\n", 2, "expected a boolean, found the text `no`"),
             ("name: a\nname: b\n", 2, "duplicate key `name`"),
             ("name: a\n---\nname: b\n", 3, "second document"),
             ("name: [\n", 1, "unclosed"),
-            ("- a\n", 1, "invalid type"),
+            ("- a\n", 1, "expected a mapping of keys, found a list"),
             ("name: a\n? [x]\n: b\n", 2, "key"),
-            ("x\n", 1, "invalid type"),
+            ("x\n", 1, "expected a mapping of keys, found the text `x`"),
         ] {
             let error = from_str::<Strict>(text).unwrap_err();
             assert!(error.line == Some(line) && error.reason.contains(word), "{text}: {error}");
