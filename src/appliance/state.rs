@@ -157,14 +157,22 @@ impl State {
     /// # Errors
     /// Returns an error when the bytes are not a JSON object of this form.
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        Self::parse_noting(json).map(|(state, _)| state)
+    }
+
+    /// Reads the bytes of a state file, and returns whether they have keys, but not `releases`, which every program writes.
+    pub(super) fn parse_noting(json: &[u8]) -> Result<(Self, bool), serde_json::Error> {
         let shape = |reason| Err(serde_json::Error::custom(reason));
         let Value::Object(mut others) = serde_json::from_slice(json)? else {
             return shape("the state is not an object");
         };
         match others.remove("releases") {
-            Some(Value::Object(releases)) => Ok(Self { releases, others }),
+            Some(Value::Object(releases)) => Ok((Self { releases, others }, false)),
             Some(_) => shape("`releases` is not an object"),
-            None => Ok(Self { releases: Map::new(), others }),
+            None => {
+                let is_foreign = !others.is_empty();
+                Ok((Self { releases: Map::new(), others }, is_foreign))
+            }
         }
     }
 

@@ -11,6 +11,8 @@ use super::State;
 
 /// Largest state file that is read, in bytes.
 const LIMIT: u64 = 64 << 20;
+/// The consequence of a state that cannot be used.
+const UNKNOWN: &str = "an older answer of the channel cannot be recognized";
 /// Number of attempts to take a lock that another program holds, and the pause between them.
 const ATTEMPTS: usize = 40;
 const PAUSE: Duration = Duration::from_millis(50);
@@ -29,6 +31,13 @@ pub struct StateError {
     path: String,
     #[source]
     source: io::Error,
+}
+
+impl StateError {
+    /// Returns whether the path names something else than a file.
+    pub fn is_other_kind(&self) -> bool {
+        self.source.kind() == io::ErrorKind::InvalidInput
+    }
 }
 
 impl StateFile {
@@ -52,7 +61,7 @@ impl StateFile {
         self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
-    /// Returns the state, or an empty state if the file does not exist. The text describes a damaged file.
+    /// Returns the state, or an empty state if the file does not exist. The text warns of a file that is damaged, or is not a state.
     ///
     /// # Errors
     /// Returns an error when the file exists but cannot be read.
@@ -62,17 +71,22 @@ impl StateFile {
             Err(cause) => return Err(self.error("read", cause)),
             Ok(bytes) => bytes,
         };
-        let reason = match State::parse(&bytes) {
-            Ok(state) if bytes.len() as u64 <= LIMIT => return Ok((state, None)),
+        let path = self.path.display();
+        let reason = match State::parse_noting(&bytes) {
+            Ok((state, is_foreign)) if bytes.len() as u64 <= LIMIT => {
+                let text = || format!("the state {path} has no releases and counts as empty: {UNKNOWN}");
+                return Ok((state, is_foreign.then(text)));
+            }
             Ok(_) => "the file is larger than 64 MiB".to_owned(),
             Err(cause) => cause.to_string(),
         };
         let aside = self.beside("", ".corrupt");
         let kept = match fs::rename(&self.path, &aside) {
-            Ok(()) => format!("and the file is kept as {}", aside.display()),
-            Err(cause) => format!("and the file cannot be renamed: {cause}"),
+            Ok(()) => format!("was renamed to {}", aside.display()),
+            Err(cause) => format!("cannot be renamed ({cause})"),
         };
-        Ok((State::default(), Some(format!("the state {} is damaged ({reason}), {kept}", self.path.display()))))
+        let text = format!("the state {path} is damaged ({reason}) and {kept}: {UNKNOWN} this time");
+        Ok((State::default(), Some(text)))
     }
 
     /// Reads the bytes of a regular file. A device or a pipe is an error: it is not a damaged state, and it must not be

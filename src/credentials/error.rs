@@ -1,8 +1,9 @@
 //! Errors of reading credentials. Messages never quote a value.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::HelperError;
+use crate::system::RunError;
 
 /// The reason why credentials cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,14 @@ pub enum Error {
         /// What is wrong with the file.
         reason: String,
     },
+    /// The file that a variable names does not exist.
+    #[error("cannot read credentials from {}, which REGISTRY_AUTH_FILE names: {reason}", path.display())]
+    Named {
+        /// Path of the file.
+        path: PathBuf,
+        /// Answer of the file system.
+        reason: String,
+    },
     /// One entry of such a file is invalid.
     #[error("{}: invalid `auth` of `{}`: expected `user:password` in base64", path.display(), key.escape_debug())]
     Entry {
@@ -24,7 +33,7 @@ pub enum Error {
         key: String,
     },
     /// A credential helper that such a file names failed.
-    #[error("cannot get the credentials of {server} from {program}, which {} names: {cause}", path.display())]
+    #[error("{}", helper_failed(program, server, path, cause))]
     Helper {
         /// Name of the helper.
         program: String,
@@ -43,6 +52,15 @@ pub enum Error {
         /// The reason why it is invalid.
         reason: String,
     },
+}
+
+/// Describes the failure of a credential helper.
+fn helper_failed(program: &str, server: &str, path: &Path, cause: &HelperError) -> String {
+    let of = format!("the credential helper for {server} in {}", path.display());
+    match cause {
+        HelperError::Run(RunError::Start(cause)) => format!("cannot start {program}, {of}: {cause}"),
+        cause => format!("cannot get credentials from {program}, {of}: {cause}"),
+    }
 }
 
 impl Error {

@@ -134,7 +134,10 @@ impl Keychain {
     /// In the same cases as [`Self::for_store`].
     pub(crate) async fn for_registry(&self, name: &str) -> Result<Login, Error> {
         for path in &self.files {
-            let Some(file) = AuthFile::read(path)? else { continue };
+            let Some(file) = AuthFile::read(path)? else {
+                self.check_named(path)?;
+                continue;
+            };
             if let Some(found) = self.in_file(&file, name).await? {
                 return Ok(found);
             }
@@ -143,6 +146,15 @@ impl Keychain {
             return self.of_github().await;
         }
         Ok(Login::anonymous(""))
+    }
+
+    /// Refuses a file that does not exist although a variable names it: anonymous requests would hide the mistake.
+    fn check_named(&self, path: &Path) -> Result<(), Error> {
+        let is_named = self.environment.path("REGISTRY_AUTH_FILE").is_some_and(|named| named == path);
+        match std::fs::metadata(path) {
+            Err(cause) if is_named => Err(Error::Named { path: path.to_owned(), reason: cause.to_string() }),
+            _ => Ok(()),
+        }
     }
 
     /// Finds the credentials for a registry in a file, or with the helper that the file names.
@@ -201,7 +213,8 @@ fn of_variables(environment: &Environment) -> Result<Option<Login>, Error> {
     }
     let Some(path) = environment.path("ALGA_REGISTRY_TOKEN_FILE") else { return Ok(None) };
     let name = format!("ALGA_REGISTRY_TOKEN_FILE ({})", path.display());
-    let token = read_file(&path).map_err(|cause| Error::given(&name, cause.to_string()))?;
+    let place = format!("cannot read {} (ALGA_REGISTRY_TOKEN_FILE)", path.display());
+    let token = read_file(&path).map_err(|cause| Error::given(place, cause.to_string()))?;
     Login::basic(&username, &token, &name).map(Some)
 }
 
@@ -214,7 +227,10 @@ fn one_line(bytes: &SecretBytes, place: &str) -> Result<SecretString, Error> {
     let text = std::str::from_utf8(bytes.expose_secret())
         .map_err(|_| Error::given(place, "invalid password or token: expected UTF-8 text"))?;
     let line = text.trim_end_matches(['\r', '\n']);
-    if line.is_empty() || line.contains(['\r', '\n', '\0']) {
+    if line.is_empty() {
+        return Err(Error::given("missing password or token", format!("{place} is empty")));
+    }
+    if line.contains(['\r', '\n', '\0']) {
         return Err(Error::given(place, "invalid password or token: expected one line"));
     }
     Ok(line.into())

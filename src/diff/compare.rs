@@ -46,6 +46,7 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
         other: Vec::new(),
         bundle: None,
         rendered: None,
+        unread: None,
         graph: None,
     };
     if diff.has_changes {
@@ -55,8 +56,13 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
         release(from, to, &mut diff, &mut budget);
         let names = chart_names(from, to);
         let (bundles, charts) = futures_util::join!(bundles(from, to), charts(from, to, names, &mut budget));
-        let ((overlays, of_bundles), (charts, dropped, of_charts)) = (bundles?, charts?);
-        diff.notes.extend(of_bundles.into_iter().chain(of_charts));
+        let (overlays, (charts, dropped, notes)) = (bundles?, charts?);
+        let overlays = overlays.unwrap_or_else(|unread| {
+            let (_, reason) = diff.unread.insert(unread);
+            diff.notes.push(format!("the overlays were not compared: {}", super::name(reason)));
+            None
+        });
+        diff.notes.extend(notes);
         diff.charts = charts;
         if let Some(overlays) = overlays {
             overlay::compare(&overlays, (from, to), &mut diff, &mut budget);
@@ -151,12 +157,13 @@ fn image_changes(from: Option<&Side<'_>>, to: &Side<'_>) -> Vec<ImageChange> {
     keys.into_iter().filter_map(change).collect()
 }
 
-type Bundles = (Option<Overlays>, Vec<String>);
+/// The overlays if they differ; or the release whose bundle cannot be read, and why.
+type Bundles = Result<Option<Overlays>, (String, String)>;
 
-/// Reads the bundles of both releases, unless they are the same, or one of them cannot be read, which is noted.
+/// Reads the bundles of both releases, unless they are the same.
 async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Error> {
     if from.is_some_and(|from| from.opened.release.config.digest == to.opened.release.config.digest) {
-        return Ok((None, Vec::new()));
+        return Ok(Ok(None));
     }
     let (old, new) = futures_util::try_join!(
         async {
@@ -167,13 +174,14 @@ async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Erro
         },
         to.opened.bundle()
     )?;
-    let unread = |reason: String| vec![format!("the overlays were not compared: {}", super::name(&reason))];
+    let unread = |side: Option<&Side<'_>>, reason| Ok(Err((side.unwrap_or(to).identity.reference.clone(), reason)));
     let (old, new) = match (old.transpose(), new) {
         (Ok(old), Ok(new)) => (old, new),
-        (Err(reason), _) | (_, Err(reason)) => return Ok((None, unread(reason))),
+        (Err(reason), _) => return unread(from, reason),
+        (_, Err(reason)) => return unread(None, reason),
     };
     if old.as_ref().is_some_and(|old| old.layer.digest == new.layer.digest) {
-        return Ok((None, Vec::new()));
+        return Ok(Ok(None));
     }
     let (old, new) = futures_util::try_join!(
         async {
@@ -185,8 +193,9 @@ async fn bundles(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Bundles, Erro
         to.opened.files(&new)
     )?;
     match (old, new) {
-        (Ok(from), Ok(to)) => Ok((Some(Overlays { from, to }), Vec::new())),
-        (Err(reason), _) | (_, Err(reason)) => Ok((None, unread(reason))),
+        (Ok(from), Ok(to)) => Ok(Ok(Some(Overlays { from, to }))),
+        (Err(reason), _) => unread(from, reason),
+        (_, Err(reason)) => unread(None, reason),
     }
 }
 

@@ -53,6 +53,9 @@ pub struct Diff {
     pub bundle: Option<BundleChange>,
     /// The difference between the rendered objects, if it was asked for.
     pub rendered: Option<Rendered>,
+    /// The release whose bundle cannot be read, and why, where that keeps the overlays from being compared.
+    #[serde(skip)]
+    pub unread: Option<(String, String)>,
     /// The newer release with everything that it names, drawn on the HTML page; `None` where nothing differs.
     #[serde(skip)]
     pub graph: Option<Graph>,

@@ -103,7 +103,14 @@ impl Settings {
     /// Fails if a rule is unknown.
     pub fn allowing(mut self, rules: &[String], reason: Option<&str>) -> Result<Self, Error> {
         for rule in rules {
-            known(rule).map_err(|cause| Error::usage(Place::file("--allow"), cause))?;
+            if let Err(near) = is_known(rule) {
+                let hint = match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "run `alga-release lint --explain all` for the list of rules".to_owned(),
+                };
+                let reason = format!("unknown rule `{}`", rule.escape_debug());
+                return Err(Error::usage(Place::file("--allow"), reason).hint(hint));
+            }
             let (rule, reason) = (rule.clone(), reason.unwrap_or_default().to_owned());
             self.changes.push(Change { rule, path: None, severity: None, reason, by: By::Flag });
         }
@@ -111,13 +118,19 @@ impl Settings {
     }
 }
 
-fn known(rule: &str) -> Result<(), String> {
-    if super::rule(rule).is_some() {
-        return Ok(());
+/// Returns the rule that was probably meant where a rule is unknown.
+fn is_known(rule: &str) -> Result<(), Option<String>> {
+    match super::rule(rule) {
+        Some(_) => Ok(()),
+        None => Err(nearest(rule, super::rules().map(|rule| rule.id))),
     }
-    let near = nearest(rule, super::rules().map(|rule| rule.id));
-    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    Err(format!("unknown rule `{}`{near}", rule.escape_debug()))
+}
+
+fn known(rule: &str) -> Result<(), String> {
+    is_known(rule).map_err(|near| {
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        format!("unknown rule `{}`{near}", rule.escape_debug())
+    })
 }
 
 fn wrong(path: &str, reason: &str) -> Error {

@@ -14,6 +14,8 @@ pub enum Kind {
     TooLarge,
     /// The content does not follow its specification.
     Malformed,
+    /// The path of a store on a disk does not exist, or is a directory instead of a file or the reverse.
+    NoStore,
     /// The operation violates a rule of the store: the blobs of a manifest are missing, or a directory is not a
     /// directory of layouts.
     Refused,

@@ -21,8 +21,12 @@ pub(super) fn registry(text: &str) -> Option<String> {
     let rest = text.trim();
     let rest = rest.split_once("://").map_or(rest, |(_, rest)| rest).trim_end_matches('/');
     let (host, path) = rest.split_once('/')?;
-    // A store is not one image: it has neither a tag nor a digest.
-    let path = path.split_once(['@', ':']).map_or(path, |(path, _)| path).to_lowercase();
+    // A store is not one image: it has neither a tag nor a digest, and is above the repository.
+    let path = match path.split_once(['@', ':']) {
+        Some((name, _)) => name.rsplit_once('/').map_or(name, |(above, _)| above),
+        None => path,
+    };
+    let path = path.to_lowercase();
     let meant = format!("{host}/{path}");
     (meant != text && Prefix::read(&meant, false).is_ok()).then_some(meant)
 }
@@ -96,6 +100,8 @@ mod tests {
             ("docker://ghcr.io/x", "ghcr.io/x"),
             ("ghcr.io/Nine-Minds", "ghcr.io/nine-minds"),
             ("ghcr.io/x:1.0", "ghcr.io/x"),
+            ("ghcr.io/x/alga-appliance-release:stable", "ghcr.io/x"),
+            ("docker://ghcr.io/x/y/release@sha256:00", "ghcr.io/x/y"),
             (" ghcr.io/x ", "ghcr.io/x"),
         ] {
             assert_eq!(store(text).as_deref(), Some(meant), "{text}");

@@ -24,6 +24,23 @@ impl InvalidReference {
         self.near.as_deref()
     }
 
+    /// The invalid text, shortened to 200 characters.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Names all kinds of stores where a text is not the name of a registry, which is one of them.
+    pub(super) fn of_store(self) -> Self {
+        match self.what {
+            "registry" if self.reason.starts_with("expected") => Self {
+                what: "store",
+                reason: "expected `HOST[:PORT][/PATH]`, `oci-layout:DIR` or `oci-archive:FILE`",
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     pub(super) fn meaning(self, near: Option<String>) -> Self {
         Self { near, ..self }
     }
@@ -181,7 +198,7 @@ impl FromStr for Selector {
         if text.contains(':') {
             text.parse()
                 .map(Self::Digest)
-                .map_err(|_| invalid("tag or digest", text, "expected `<tag>` or `sha256:<hex>`"))
+                .map_err(|_| invalid("digest", text, "expected `sha256:` followed by 64 lowercase hex digits"))
         } else {
             text.parse().map(Self::Tag)
         }

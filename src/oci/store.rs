@@ -40,7 +40,7 @@ impl Location {
         } else {
             Self::read(text, plain_http)
         };
-        location.map_err(|invalid| invalid.meaning(near_miss::store(text)))
+        location.map_err(|invalid| invalid.of_store().meaning(near_miss::store(text)))
     }
 
     /// Parses without a suggestion in the error.

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use crate::text::{counted, shown};
 use crate::verify::{Check, Outcome};
 
-/// Returns a line for each check, and below it the reason and the way out when the check did not pass.
-pub(super) fn table<'c>(checks: impl IntoIterator<Item = &'c Check>) -> String {
+/// Returns a line for each check, and below it the reason, and with `hints` the way out, when the check did not pass.
+pub(super) fn table<'c>(checks: impl IntoIterator<Item = &'c Check>, hints: bool) -> String {
     let checks: Vec<&Check> = checks.into_iter().collect();
     let width = |of: fn(&Check) -> usize| checks.iter().map(|check| of(check)).max().unwrap_or(0);
     let kinds = width(|check| check.kind.as_str().len());
@@ -26,7 +26,7 @@ pub(super) fn table<'c>(checks: impl IntoIterator<Item = &'c Check>) -> String {
         if let Some(reason) = &check.reason {
             let _ = writeln!(text, "               {}", shown(reason));
         }
-        if let Some(help) = &check.help {
+        if let Some(help) = check.help.as_ref().filter(|_| hints) {
             let _ = writeln!(text, "               hint: {}", shown(help));
         }
     }

@@ -143,6 +143,9 @@ impl Connection {
     /// When the request is invalid, when credentials or certificates cannot be read, when the store cannot be opened.
     pub async fn open(request: &StoreRequest, access: Access, context: &Context) -> Result<Self, Error> {
         let (location, prefix) = request.locations()?;
+        if access == Access::Write && matches!(location, Location::Archive(_)) {
+            return Err(Error::NotWritable { store: location.to_string() });
+        }
         let mut keychain = Keychain::kept(&context.environment, &context.programs);
         let mut login = Login::default();
         if let Location::Registry(registry) = &location {

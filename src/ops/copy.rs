@@ -152,7 +152,7 @@ impl Copying<'_> {
     async fn carry_out(&self, ready: Ready, observed: ObservedChannel) -> Result<CopyReport, Error> {
         let (request, context, moving) = (self.request, self.transfer.context, self.moving.as_ref());
         let mut planned = match self.transfer.target {
-            Target::Store(target) => planned(target, &ready.desired, observed, moving).await?,
+            Target::Store(target) => planned(target, &ready.desired, observed, moving).await.map_err(Error::of_copy)?,
             // An archive is written as a whole, so nothing in it is observed.
             Target::Archive(path) => {
                 let observed = match Transfer::existing_archive(&ready, path)? {

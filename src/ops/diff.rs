@@ -43,7 +43,7 @@ pub struct DiffRequest {
 /// Compares two releases; `near` is the store of the first, `far` that of the second.
 ///
 /// # Errors
-/// When a release does not exist, a tree cannot be packed, or a store fails.
+/// When a release does not exist or its overlay cannot be read, a tree cannot be packed, or a store fails.
 pub async fn diff(
     request: DiffRequest,
     config: &Config,
@@ -55,6 +55,9 @@ pub async fn diff(
     let after = Loaded::open(request.to, config, far, context).await?;
     let (from, to) = futures_util::try_join!(before.side(config, near), after.side(config, far))?;
     let mut diff = diff::compare(Some(&from), &to).await?;
+    if let Some((reference, reason)) = diff.unread.take() {
+        return Err(Error::NotCompared { reference, reason });
+    }
     let report = match &after.from {
         LoadedFrom::Packed(publication) => Some(publication.lint.clone()),
         LoadedFrom::Stored(_) if diff.has_changes => {

@@ -96,6 +96,9 @@ pub enum Error {
     /// A rule forbids the plan.
     #[error(transparent)]
     Plan(#[from] plan::Refusal),
+    /// The target of a copy holds other content under a published version.
+    #[error(transparent)]
+    OtherContent(plan::Refusal),
     /// Another plan was approved.
     #[error(transparent)]
     OtherPlan(#[from] plan::OtherPlan),
@@ -159,7 +162,7 @@ pub enum Error {
         reason: String,
     },
     /// A channel serves nothing yet.
-    #[error("{channel} serves nothing yet, so it cannot be rolled back")]
+    #[error("channel {channel} serves nothing yet, so it cannot be rolled back")]
     NothingToRollBack {
         /// Name of the channel.
         channel: Tag,
@@ -183,7 +186,7 @@ pub enum Error {
         to: String,
     },
     /// The history of a channel knows no release before the present one.
-    #[error("cannot find a previous release of {channel}: {end}")]
+    #[error("cannot find a previous release of {channel}: {}", no_previous(end))]
     NoPrevious {
         /// Name of the channel.
         channel: Tag,
@@ -234,34 +237,40 @@ pub enum Error {
         near: Option<String>,
         /// Channels of the configuration.
         known: Vec<Tag>,
+        /// Whether the command can create a channel.
+        creates: bool,
     },
-    /// The store has neither a channel nor a version of this name, but one with a similar name.
-    #[error("there is no channel and no version `{}` in {location}", word.escape_debug())]
+    /// The store has neither a channel nor a version of this name, nor a release of this digest.
+    #[error("there is no {} `{}` in {location}", sought(word), word.escape_debug())]
     NoSuchName {
         /// The name that was given.
         word: String,
         /// Where it was looked for.
         location: String,
-        /// The most similar name.
-        near: String,
+        /// The most similar name of the store.
+        near: Option<String>,
+    },
+    /// The directory of a store does not exist.
+    #[error("cannot read {store}: the directory does not exist")]
+    NoLayout {
+        /// Location of the store.
+        store: String,
+    },
+    /// A directory holds no releases.
+    #[error("{store} has no repository {repository}")]
+    NoRepository {
+        /// Location of the store.
+        store: String,
+        /// Repository of releases that was sought.
+        repository: Repository,
     },
     /// A channel of the configuration serves nothing yet.
-    #[error("{source}")]
+    #[error("channel {channel} serves nothing in {location}")]
     NothingPublished {
         /// Name of the channel.
         channel: String,
         /// Where it was looked for.
         location: String,
-        /// Answer of the store.
-        source: oci::Error,
-    },
-    /// The store has no such version or digest.
-    #[error("{source}")]
-    NoSuchRelease {
-        /// The most similar version.
-        near: Option<String>,
-        /// Answer of the store.
-        source: oci::Error,
     },
     /// The prefix of a release cannot be derived from the release.
     #[error(
@@ -280,14 +289,16 @@ pub enum Error {
         store: String,
     },
     /// A store of this kind is not written to.
-    #[error("cannot write to {store}: an archive is written as a whole")]
+    #[error("cannot write to {store}: only copy writes an archive, as a whole")]
     NotWritable {
         /// Location of the store.
         store: String,
     },
     /// No channel of the configuration serves anything, so that nothing is known to be in use.
-    #[error("no channel serves anything in {store}, so it is not known which tags are in use")]
+    #[error("{} in {store}, so it is not known which tags are in use", nothing_in_use(channel.as_ref()))]
     NothingInUse {
+        /// The only channel that was asked for.
+        channel: Option<Tag>,
         /// Location of the store.
         store: String,
     },
@@ -380,6 +391,44 @@ pub enum Error {
         /// Error of the file system.
         source: std::io::Error,
     },
+    /// The overlays of two releases cannot be compared, so that the comparison would hide changes.
+    #[error("cannot compare the overlays: {reason}")]
+    NotCompared {
+        /// The release whose bundle cannot be read, as it was named.
+        reference: String,
+        /// Why the bundle cannot be read.
+        reason: String,
+    },
+    /// Releases failed their verification.
+    #[error("{store} failed verification: {failures}")]
+    Unverified {
+        /// Location of the store.
+        store: String,
+        /// Names of the checks that failed, in one line.
+        failures: String,
+        /// What to do about them.
+        hint: String,
+    },
+    /// No channel of the configuration serves a release.
+    #[error("no channel serves anything in {store}")]
+    NothingServed {
+        /// Location of the store.
+        store: String,
+    },
+    /// A list of what is in use lacks something, so that nothing may be deleted by it.
+    #[error("the list of what is in use in {store} is incomplete")]
+    IncompleteList {
+        /// Location of the store.
+        store: String,
+    },
+    /// An archive was asked for a channel.
+    #[error("{store} has no channel {channel}: an archive holds versions only")]
+    NoChannelInArchive {
+        /// Name of the channel.
+        channel: String,
+        /// Location of the archive.
+        store: String,
+    },
     /// Several things keep a release from being published.
     #[error("{} problems keep the release from being published", .0.len())]
     Several(Vec<Error>),
@@ -393,7 +442,33 @@ pub enum Error {
     },
 }
 
+/// Returns why a history knows no earlier release.
+fn no_previous(end: &release::End) -> String {
+    match end {
+        release::End::Beginning => "the channel has served one release only".to_owned(),
+        end => end.to_string(),
+    }
+}
+
+/// Returns what a name that was not found can name.
+fn sought(word: &str) -> &'static str {
+    if word.starts_with("sha256:") { "release" } else { "channel and no version" }
+}
+
+fn nothing_in_use(channel: Option<&Tag>) -> String {
+    channel.map_or_else(|| "no channel serves anything".to_owned(), |name| format!("channel {name} serves nothing"))
+}
+
 impl Error {
+    /// Marks a refusal because of other content as one of a copy, which cannot change what it copies.
+    #[must_use]
+    pub(super) fn of_copy(self) -> Self {
+        match self {
+            Self::Plan(refusal @ plan::Refusal::Immutable { .. }) => Self::OtherContent(refusal),
+            other => other,
+        }
+    }
+
     /// Adds what would have changed to a refusal of a dry run.
     #[must_use]
     pub fn with_diff(self, diff: Diff) -> Self {

@@ -125,7 +125,7 @@ pub async fn history(
     let moves = moves.unwrap_or(if to_time.is_some() { MOVES_TO_TIME } else { MOVES });
     let history = release::history(connection.read(), &config.repositories.release, channel, moves.into()).await;
     let history = match history {
-        Err(error) if error.is_not_found() => return Err(connection.not_there(config, channel.as_str(), error).await),
+        Err(error) if error.is_not_found() => return Err(connection.not_there(config, channel.as_str()).await),
         history => history?,
     };
     let at = to_time.map(|time| served_at(&history, channel, time)).transpose()?;
@@ -214,6 +214,7 @@ fn end_word(end: &End) -> &'static str {
         End::Missing(_) => "missing",
         End::Unreadable { .. } => "unreadable",
         End::Gone => "gone",
+        End::Lost { .. } => "lost",
         End::NoRecord => "no-record",
         End::NoPrevious(_) => "no-previous",
         End::NotFalling { .. } => "not-falling",

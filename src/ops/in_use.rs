@@ -102,7 +102,11 @@ pub async fn in_use(request: &InUseRequest, config: &Config, connection: &Connec
     });
     let histories: Vec<_> = try_join_all(each).await?.into_iter().flatten().collect();
     if histories.is_empty() {
-        return Err(Error::NothingInUse { store: connection.location.to_string() });
+        if let Some(error) = connection.no_layout(config) {
+            return Err(error);
+        }
+        let channel = if let [one] = &*config.channels { Some(one.clone()) } else { None };
+        return Err(Error::NothingInUse { channel, store: connection.location.to_string() });
     }
     let mut list = List { connection, config, keep: BTreeMap::new(), problems: Vec::new() };
     for (channel, history) in &histories {
@@ -226,6 +230,14 @@ fn unreadable(channel: &Tag, one: &Move) -> String {
 }
 
 impl InUseReport {
+    /// Checks that nothing is missing in the list.
+    ///
+    /// # Errors
+    /// [`Error::IncompleteList`].
+    pub fn verdict(&self) -> Result<(), Error> {
+        if self.complete { Ok(()) } else { Err(Error::IncompleteList { store: self.store.clone() }) }
+    }
+
     /// Returns the report for people: the prune plan where that was asked, else what is in use.
     pub fn text(&self) -> String {
         if let Some(prune) = &self.prune {

@@ -14,7 +14,6 @@ impl Error {
     pub fn kind(&self) -> ops::Kind {
         match self {
             Self::Store(error)
-            | Self::NothingPublished { source: error, .. }
             | Self::Resolve(release::ResolveError::Store(error))
             | Self::Image(image::Error::Store { source: error, .. })
             | Self::Copy(CopyError::Store(error)) => of_store(error),
@@ -35,11 +34,13 @@ impl Error {
             | Self::Release(_)
             | Self::NoPresentMove { .. }
             | Self::Unlisted { .. }
+            | Self::NotCompared { .. }
             | Self::Scratch { .. } => ops::Kind::Failed,
             Self::Unpackable { .. }
             | Self::Lint(_)
             | Self::Image(_)
             | Self::Plan(_)
+            | Self::OtherContent(_)
             | Self::OtherPlan(_)
             | Self::Copy(_)
             | Self::BrokenBundle { .. }
@@ -50,9 +51,11 @@ impl Error {
             | Self::ArchiveExists { .. }
             | Self::NotServed { .. }
             | Self::ChannelLikeVersion { .. }
-            | Self::NothingToRollBack { .. }
             | Self::NothingInUse { .. }
             | Self::UnknownAt { .. }
+            | Self::Unverified { .. }
+            | Self::NothingServed { .. }
+            | Self::IncompleteList { .. }
             | Self::NotCommitted { .. } => ops::Kind::Refused,
             Self::Credentials(_)
             | Self::Reference(_)
@@ -62,7 +65,10 @@ impl Error {
             | Self::Certificates { .. }
             | Self::NoSuchChannel { .. }
             | Self::NoSuchName { .. }
-            | Self::NoSuchRelease { .. }
+            | Self::NothingPublished { .. }
+            | Self::NothingToRollBack { .. }
+            | Self::NoLayout { .. }
+            | Self::NoRepository { .. }
             | Self::UnknownPrefix { .. }
             | Self::Offline { .. }
             | Self::NotWritable { .. }
@@ -73,6 +79,7 @@ impl Error {
             | Self::NoEpoch
             | Self::Approval(_)
             | Self::NoChannels { .. }
+            | Self::NoChannelInArchive { .. }
             | Self::NoImageTag
             | Self::NoPrefix { .. }
             | Self::RollbackToChannel { .. }
@@ -109,6 +116,7 @@ fn of_store(error: &oci::Error) -> ops::Kind {
     match error.kind() {
         oci::Kind::Denied | oci::Kind::Blocked(oci::Obstacle::Quota) => ops::Kind::Denied,
         oci::Kind::Unavailable => ops::Kind::Unavailable,
+        oci::Kind::NoStore => ops::Kind::Usage,
         oci::Kind::Conflict | oci::Kind::Blocked(oci::Obstacle::ImmutableTag) => ops::Kind::Refused,
         _ => ops::Kind::Failed,
     }

@@ -1,6 +1,6 @@
 //! Checks what a release would do on an appliance, without publishing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::judges::{Judged, Render};
@@ -10,12 +10,15 @@ use crate::config::{Config, FILE_NAME};
 use crate::contents::{Bundle, Opened, ReadOnce, unpack_chart};
 use crate::diff::{Diff, Level, Side};
 use crate::image::PinnedImages;
-use crate::lint::{self, ChartFiles, Contents, Report, Run, Settings, Severity, Written};
+use crate::lint::{self, ChartFiles, Contents, Report, Reported, Run, Settings, Severity, Written};
 use crate::oci::{Prefix, Selector, Tag};
 use crate::overlay;
 use crate::plan::{self, GivenTags, ObservedChannel, Packed, Request, Revision};
 use crate::release::Release;
-use crate::source::{self, Tree};
+use crate::source::{self, Place, Tree};
+
+/// Rule about a file that a kustomization names and that does not exist.
+const MISSING_FILE: &str = "build-file-missing";
 
 /// Largest configuration file that is read, in bytes.
 const CONFIGURATION_LIMIT: u64 = 1 << 20;
@@ -235,7 +238,41 @@ impl Linted<'_> {
         let written = Written::in_tree(directory, &changed);
         contents.configuration = configuration(self.tree);
         let run = Run::new(self.subject, &contents, written, self.how.settings);
-        self.how.run(Run { refusals: errors, ..run }, &Judged::default())
+        let places: Vec<Place> = errors.iter().map(|error| error.place().clone()).collect();
+        let mut report = self.how.run(Run { refusals: errors, ..run }, &Judged::default());
+        report.findings.retain(|one| !places.iter().any(|place| self.follows(one, place)));
+        // The finding shows the line and says what Flux would do, so the refusal of the same line is left out.
+        let is_missing = |one: &&Reported| one.rule.id == MISSING_FILE && one.severity == Severity::Error;
+        let said = report.findings.iter().filter(is_missing).map(|one| (one.file.clone(), one.line));
+        let said: BTreeSet<(String, usize)> = said.collect();
+        report.findings.retain(|one| one.rule.id != "unpackable" || !said.contains(&(one.file.clone(), one.line)));
+        report
+    }
+
+    /// Returns whether a finding says falsely that something is missing, because the file at `place` cannot be read.
+    fn follows(&self, one: &Reported, place: &Place) -> bool {
+        match one.rule.id {
+            MISSING_FILE => {
+                let named = one.message.split('`').nth(1).unwrap_or_default();
+                let directory = one.file.rsplit_once('/').map_or("", |(directory, _)| directory);
+                crate::path::below(directory, named).is_some_and(|path| path == place.path)
+            }
+            "depends-on-missing" | "source-missing" | "values-from-missing" | "kustomization-path-missing" => {
+                place.path.starts_with(self.config.overlay.trim_matches('/'))
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns what is wrong with a tree beside the cause that keeps it from being packed.
+    pub(super) fn beside(&self, cause: &source::Error) -> Report {
+        let mut others = self.unpacked(Vec::new());
+        let same = |one: &Reported| cause.to_string().ends_with(&one.message);
+        let place = cause.place();
+        let is_said = |one: &Reported| one.rule.id == MISSING_FILE && place == &Place::line(&*one.file, one.line);
+        let follows = |one: &Reported| same(one) || is_said(one) || self.follows(one, place);
+        others.findings.retain(|one| one.severity == Severity::Error && !follows(one));
+        others
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists the channels of a store and the published versions, or one channel with the versions that it has served.
 //!
-//! The number of requests does not follow the number of tags: the tags are listed by pages, and only the newest versions are read.
+//! The number of requests does not follow the number of tags: the tags are listed by pages, and only the highest versions are read.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -172,7 +172,8 @@ impl List<'_> {
         versions.extend(self.versions(&served).await?);
         if channels.iter().all(|channel| channel.release.is_none() && channel.problem.is_none()) && versions.is_empty()
         {
-            return Err(Error::NothingInUse { store: self.connection.location.to_string() });
+            let nothing = Error::NothingInUse { channel: None, store: self.connection.location.to_string() };
+            return Err(self.connection.no_layout(self.config).unwrap_or(nothing));
         }
         let unread = |channel: &LsChannel| channel.release.is_none() && channel.problem.is_some();
         let notes = match unlisted {
@@ -285,7 +286,7 @@ impl List<'_> {
         let (history, now) = join(history, self.channel(channel)).await;
         let history = match history {
             Err(error) if error.is_not_found() => {
-                return Err(self.connection.not_there(self.config, channel.as_str(), error).await);
+                return Err(self.connection.not_there(self.config, channel.as_str()).await);
             }
             history => history?,
         };
@@ -318,7 +319,7 @@ impl List<'_> {
             }
             until = moved;
         }
-        let now = history.moves.first().filter(|_| history.end != End::Gone).map(|first| &first.release);
+        let now = history.moves.first().map(|first| &first.release);
         try_join_all(latest.into_iter().map(async |(one, until)| {
             let record = one.record.as_ref();
             Ok(LsVersion {

@@ -72,6 +72,7 @@ mod pack;
 mod page;
 mod promote;
 mod publish;
+mod reasons;
 mod rendered;
 mod resolve;
 mod rollback;

@@ -214,7 +214,8 @@ impl Step<'_> {
         let (Verified { checks, .. }, lint) = Box::pin(self.checked(side, own.clone())).await?;
         let ready = Box::pin(transfer.read(&self.resolved, self.in_channel, true, own)).await?;
         let planned =
-            carry_out::planned(self.target(), &ready.desired, self.observed.clone(), Some(&self.moving)).await?;
+            carry_out::planned(self.target(), &ready.desired, self.observed.clone(), Some(&self.moving)).await;
+        let planned = planned.map_err(Error::of_copy)?;
         let lint = lint.filter(|_| planned.plan.moves.is_some());
         Ok(Allowed { desired: ready.desired, planned, checks, lint, warnings: ready.warnings, upload: None })
     }

@@ -1,10 +1,24 @@
-//! Hints for writes that a registry refuses: a publication and `doctor` give the same ones.
+//! Hints for writes that a registry refuses, and for layouts that are broken: all commands give the same ones.
+
+use std::path::Path;
 
 use crate::oci::{self, Kind, Obstacle};
 
-/// Returns the change after which the write can be repeated; `None` for an error that is not such a refusal.
+/// Returns the change after which the command can be repeated; `None` for an error that is not of these kinds.
 pub fn way_out(error: &oci::Error) -> Option<String> {
-    let Kind::Blocked(obstacle) = error.kind() else { return None };
+    let obstacle = match error.kind() {
+        Kind::Blocked(obstacle) => obstacle,
+        // Only the files of the layout itself are named without a tag and without a digest.
+        Kind::Malformed if error.reference().starts_with("oci-layout:") && !error.reference().contains('@') => {
+            let place = error.repository().trim_start_matches("oci-layout:");
+            return Some(format!(
+                "restore {place} from a backup, or copy the releases from another store; if there is none, remove this directory and publish \
+                 each version again, which loses the history of the channels"
+            ));
+        }
+        Kind::NoStore => return Some(other_path(error.reference())),
+        _ => return None,
+    };
     let text = match obstacle {
         Obstacle::ImmutableTag => {
             "allow the registry to move the tags of channels: exclude `stable`, `nightly` and every other channel from its rule for immutable tags \
@@ -23,6 +37,20 @@ pub fn way_out(error: &oci::Error) -> Option<String> {
         }
     };
     Some(text.to_owned())
+}
+
+/// Returns the hint for a path that does not exist, or is a directory instead of a file or the reverse.
+fn other_path(store: &str) -> String {
+    let (kind, path) = store.split_once(':').unwrap_or_default();
+    let at = Path::new(path);
+    match (kind, at.extension().is_some_and(|extension| extension == "tar")) {
+        ("oci-archive", _) if at.is_dir() => format!("did you mean `oci-layout:{path}`?"),
+        ("oci-layout", true) if at.is_file() => format!("did you mean `oci-archive:{path}`?"),
+        ("oci-archive", _) if at.parent().is_some_and(|parent| !parent.as_os_str().is_empty() && !parent.exists()) => {
+            "create the directory, or name another file".to_owned()
+        }
+        _ => "check the path of the store".to_owned(),
+    }
 }
 
 /// Returns the hint that tells how to create the repository `HOST/PATH`.

@@ -12,10 +12,10 @@ use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::image::archive::{Input, Layers};
 use crate::image::{self, Check, PinnedImages, Platform};
-use crate::lint::{self, Report, Settings};
-use crate::oci::{AnyRepository, Location, Pinned, Prefix, Reference, Repository, Selector, Tag};
+use crate::lint::{Report, Settings};
+use crate::oci::{AnyRepository, InvalidReference, Location, Pinned, Prefix, Reference, Repository, Selector, Tag};
 use crate::plan::{self, Desired, DesiredArtifact, GivenTags, ImageTags, Packed, Request, Revision};
-use crate::source::{self, Tree, git};
+use crate::source::{self, Place, Tree, git};
 
 /// A source tree, and as what it is packed.
 #[derive(Debug)]
@@ -224,9 +224,7 @@ impl Inputs {
     fn packed(&self, tags: &BTreeMap<String, Tag>, context: &Context) -> Result<Packed, Error> {
         match plan::pack(&self.tree, &self.request(), tags) {
             Err(cause) if matches!(cause.kind(), source::Kind::Invalid | source::Kind::Refused) => {
-                let mut others = self.linted(Render::Off, context).unpacked(Vec::new());
-                let same = |one: &lint::Reported| cause.to_string().ends_with(&one.message);
-                others.findings.retain(|one| one.severity == lint::Severity::Error && !same(one));
+                let others = self.linted(Render::Off, context).beside(&cause);
                 Err(Error::Unpackable { cause, others: Box::new(others) })
             }
             packed => Ok(packed?),
@@ -291,7 +289,11 @@ fn pins<'a>(
 /// Parses a tag or digest of the configured repository, or a full reference.
 fn control_plane(text: &str, config: &Config, prefix: &Prefix) -> Result<(AnyRepository, Selector), Error> {
     if !text.contains('/') {
-        return Ok((AnyRepository::Own(config.repositories.control_plane.clone()), text.parse()?));
+        let selector = text.parse();
+        let selector = selector.map_err(|cause: InvalidReference| {
+            source::Error::usage(Place::file("--control-plane"), cause.to_string())
+        })?;
+        return Ok((AnyRepository::Own(config.repositories.control_plane.clone()), selector));
     }
     let reference: Reference = text.parse()?;
     let repository = AnyRepository::of_name(&reference.repository, prefix)?;

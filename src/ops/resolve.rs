@@ -21,6 +21,7 @@ pub fn channel(config: &Config, word: &str) -> Result<Tag, Error> {
         word: word.to_owned(),
         near: nearest(word, config.channels.iter().map(Tag::as_str)),
         known: config.channels.clone(),
+        creates: false,
     })
 }
 
@@ -46,7 +47,10 @@ pub(super) fn recorded_channel(config: &Config, name: &Tag, observed: &ObservedC
         return Ok(());
     }
     not_a_version(name, observed)?;
-    channel(config, name.as_str()).map(|_| ())
+    channel(config, name.as_str()).map(|_| ()).map_err(|error| match error {
+        Error::NoSuchChannel { word, near, known, .. } => Error::NoSuchChannel { word, near, known, creates: true },
+        error => error,
+    })
 }
 
 /// Returns whether the tag or digest itself was not found, or the whole repository, and not something that the tag leads to.
@@ -72,7 +76,7 @@ impl Connection {
     pub async fn resolve(&self, config: &Config, word: &str, selector: &Selector) -> Result<Resolved, Error> {
         match release::resolve(self.read(), &config.repositories.release, selector).await {
             Err(ResolveError::Store(error)) if is_head(&error, selector) && error.is_not_found() => {
-                Err(self.not_there(config, word, error).await)
+                Err(self.not_there(config, word).await)
             }
             Err(ResolveError::Store(error)) if matches!(error.kind(), oci::Kind::NotFound | oci::Kind::Mismatch) => {
                 Err(incomplete(word, &error))
@@ -115,23 +119,42 @@ impl Connection {
         }
     }
 
+    /// Returns why a directory cannot hold releases: it, or the repository of releases in it, does not exist.
+    pub(super) fn no_layout(&self, config: &Config) -> Option<Error> {
+        let Location::Layout(directory) = &self.location else { return None };
+        let (store, repository) = (self.location.to_string(), config.repositories.release.clone());
+        if !directory.exists() {
+            return Some(Error::NoLayout { store });
+        }
+        (!directory.join(repository.as_str()).exists()).then_some(Error::NoRepository { store, repository })
+    }
+
     /// Explains why a name was not found: a channel that serves nothing yet, a typing error, or a version that is not published.
-    pub async fn not_there(&self, config: &Config, word: &str, source: oci::Error) -> Error {
+    pub async fn not_there(&self, config: &Config, word: &str) -> Error {
+        if let Some(error) = self.no_layout(config) {
+            return error;
+        }
         let (word, location) = (word.to_owned(), self.location.to_string());
         if is_channel(config, &word) {
-            return Error::NothingPublished { channel: word, location, source };
+            if matches!(self.location, Location::Archive(_)) {
+                return Error::NoChannelInArchive { channel: word, store: location };
+            }
+            return Error::NothingPublished { channel: word, location };
         }
-        if let Some(near) = nearest(&word, config.channels.iter().map(Tag::as_str)) {
+        if let near @ Some(_) = nearest(&word, config.channels.iter().map(Tag::as_str)) {
             return Error::NoSuchName { word, location, near };
         }
         let mut known = Vec::new();
         if word.parse::<Digest>().is_err() {
             // A repository of releases may hold very many tags: only those that begin alike are listed.
-            let start: String = word.chars().take(word.chars().count().div_ceil(2)).collect();
-            known = self.read().tags_with_prefix(&config.repositories.release, &start).await.unwrap_or_default();
+            for name in [Some(&*word), word.strip_prefix('v')].into_iter().flatten() {
+                let start: String = name.chars().take(name.chars().count().div_ceil(2)).collect();
+                let tags = self.read().tags_with_prefix(&config.repositories.release, &start).await;
+                known.extend(tags.unwrap_or_default());
+            }
         }
         known.retain(|tag| config.channels.iter().all(|channel| release::keep_alive_sequence(channel, tag).is_none()));
         let near = nearest(&word, known.iter().map(Tag::as_str));
-        Error::NoSuchRelease { near, source }
+        Error::NoSuchName { word, location, near }
     }
 }

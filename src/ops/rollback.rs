@@ -50,7 +50,9 @@ pub async fn rollback(
         ),
     );
     let observed = observed?;
-    let Some(serves) = &observed.serves else { return Err(Error::NothingToRollBack { channel }) };
+    let Some(serves) = &observed.serves else {
+        return Err(source.no_layout(config).unwrap_or(Error::NothingToRollBack { channel }));
+    };
     let target = match target {
         Ok(Target::Named(selector)) => selector,
         previous if request.to == PREVIOUS && is_rolled_back(serves) => {

@@ -88,7 +88,7 @@ impl MoveReport {
         if let Some(manifest) = &self.manifest {
             let _ = writeln!(text, "  channel now    {manifest}");
         }
-        clean(&(text + &table(&self.checks)))
+        clean(&(text + &table(&self.checks, true)))
     }
 }
 

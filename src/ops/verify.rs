@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::judges::{Judged, Render};
 use super::lint::{How, Stored};
 use super::resolve::{SEND_AGAIN, is_head};
-use super::{Connection, Error, checks};
+use super::{Connection, Error, checks, way_out};
 use crate::config::Config;
 use crate::contents::{Opened, ReadOnce, Stores};
 use crate::lint::{Report, Settings, render};
 use crate::oci::{Kind, Location, ReadStore, Repository, Selector, Tag};
 use crate::plan;
 use crate::release::{self, NamedKind, ResolveError, ResolveKind, Resolved};
-use crate::text::{clean, shown};
+use crate::text::{clean, shown, with_causes};
 use crate::verify::{Aspect, Check, Checked, Extent, Outcome};
 
 /// Version of the JSON, `docs/schemas/verify.json`.
@@ -73,6 +73,9 @@ pub async fn verify(request: &VerifyRequest, config: &Config, connection: &Conne
         Some(reference) => vec![reference.clone()],
         None => config.channels.iter().map(Tag::to_string).collect(),
     };
+    if let (None, Some(error)) = (&request.reference, connection.no_layout(config)) {
+        return Err(error);
+    }
     let reading = Reading { config, connection, offline: request.offline, may_be_absent: request.reference.is_none() };
     let releases =
         futures_util::future::try_join_all(references.iter().map(|reference| reading.one(reference))).await?;
@@ -107,18 +110,23 @@ impl Reading<'_> {
         let reader = connection.reader();
         let unresolved = |outcome, reason| {
             let checks = vec![of_release(word, outcome, reason)];
-            Ok(VerifiedRelease { reference: word.to_owned(), version: None, checks, lint: None })
+            VerifiedRelease { reference: word.to_owned(), version: None, checks, lint: None }
         };
         let resolved = match release::resolve(reader.store, &config.repositories.release, &selector).await {
             Ok(resolved) => resolved,
             Err(ResolveError::Store(error)) if error.is_not_found() && is_head(&error, &selector) => {
                 if !self.may_be_absent {
-                    return Err(connection.not_there(config, word, error).await);
+                    return Err(connection.not_there(config, word).await);
                 }
-                return unresolved(Outcome::NotChecked, "the channel serves nothing yet".to_owned());
+                return Ok(unresolved(Outcome::NotChecked, "the channel serves nothing yet".to_owned()));
             }
             Err(error) if is_unanswered(error.kind()) => return Err(error.into()),
-            Err(error) => return unresolved(Outcome::Failed, error.to_string()),
+            Err(error) => {
+                let mut release = unresolved(Outcome::Failed, with_causes(&error));
+                let ResolveError::Store(error) = &error else { return Ok(release) };
+                release.checks.iter_mut().for_each(|check| check.help = way_out(error).or(check.help.take()));
+                return Ok(release);
+            }
         };
         let config = &connection.described(&resolved, &selector, config)?;
         let prefix = connection.prefix_of(&resolved.release, config)?;
@@ -207,22 +215,38 @@ fn of_release(word: &str, outcome: Outcome, reason: String) -> Check {
 }
 
 impl VerifyReport {
-    /// Returns whether no release was found.
-    pub fn is_empty(&self) -> bool {
-        self.releases.iter().all(|release| release.version.is_none())
+    /// Checks that a release was found, and that nothing failed.
+    ///
+    /// # Errors
+    /// [`Error::Unverified`], [`Error::NothingServed`].
+    pub fn verdict(&self) -> Result<(), Error> {
+        let store = self.store.clone();
+        if !self.ok {
+            let hint = if self.cannot_be_installed() {
+                "publish a version without these findings: `alga-release lint --explain RULE` says how".to_owned()
+            } else {
+                self.hint()
+            };
+            return Err(Error::Unverified { store, failures: self.failures(), hint });
+        }
+        if self.releases.iter().all(|release| release.version.is_none()) {
+            return Err(Error::NothingServed { store });
+        }
+        Ok(())
     }
 
     /// Returns one line for each release: how many checks passed. Below it are the checks that failed, and what was not checked.
     pub fn text(&self) -> String {
         self.written(|release| {
-            let failed = checks::table(release.checks.iter().filter(|check| check.failed()));
+            let failed =
+                checks::table(release.checks.iter().filter(|check| check.failed()), self.shared_hint().is_none());
             checks::not_checked(&release.checks).iter().fold(failed, |text, line| text + "  " + line + "\n")
         })
     }
 
     /// Returns the same with every check of each release.
     pub fn details(&self) -> String {
-        self.written(|release| checks::table(&release.checks))
+        self.written(|release| checks::table(&release.checks, self.shared_hint().is_none()))
     }
 
     fn written(&self, table: impl Fn(&VerifiedRelease) -> String) -> String {
@@ -241,20 +265,25 @@ impl VerifyReport {
     }
 
     /// Returns whether everything is there, and an appliance would fail all the same.
-    pub fn cannot_be_installed(&self) -> bool {
+    fn cannot_be_installed(&self) -> bool {
         !self.ok && !self.releases.iter().flat_map(|release| &release.checks).any(Check::failed)
     }
 
     /// Returns the way out where one is that of every check that failed.
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
+        self.shared_hint().unwrap_or("see the hint of each check that failed").to_owned()
+    }
+
+    /// Returns the hint that is given once, below the error, because every check that failed has the same one.
+    fn shared_hint(&self) -> Option<&str> {
         let mut help =
             self.releases.iter().flat_map(|release| &release.checks).filter_map(|check| check.help.as_deref());
-        let first = help.next().unwrap_or_default();
-        if help.all(|help| help == first) { first } else { "see the hint of each check that failed" }.to_owned()
+        let first = help.next()?;
+        help.all(|help| help == first).then_some(first)
     }
 
     /// Returns the names of the checks that failed, in one line.
-    pub fn failures(&self) -> String {
+    fn failures(&self) -> String {
         let mut failed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for release in &self.releases {
             for check in release.checks.iter().filter(|check| check.failed()) {

@@ -15,7 +15,7 @@ use crate::release::{self, InvalidRelease, MoveKind};
 pub enum Refusal {
     /// A published version holds other content.
     #[error(
-        "{} {name} {version} is already published with other content: {repository}:{version} is {published}, expected {ours}",
+        "{} {name} {version} is already published with other content: {repository}:{version} is {published}, and the new content is {ours}",
         kind.as_str()
     )]
     Immutable {
@@ -41,6 +41,8 @@ pub enum Refusal {
         serves: String,
         /// Version that the channel was asked to serve.
         version: String,
+        /// Kind of the move.
+        kind: MoveKind,
     },
     /// The two versions cannot be compared.
     #[error("channel {channel} serves {serves}: cannot tell whether {version} is newer")]
@@ -53,7 +55,7 @@ pub enum Refusal {
         version: String,
     },
     /// The release came to its channel too recently.
-    #[error("{version} has been in its channel only since {since}: expected at least {least:#}")]
+    #[error("{version} has been in its channel since {since}, which is less than {least:#} (`--min-age`)")]
     TooYoung {
         /// Version of the release.
         version: String,
@@ -66,7 +68,7 @@ pub enum Refusal {
     #[error("cannot tell how long {0} has been in its channel: no record gives the time")]
     NoAge(String),
     /// The channel does not serve the manifest that `--if-current` gives.
-    #[error("the manifest of channel {channel} is {found}, expected {expected}: the channel moved meanwhile")]
+    #[error("the manifest of channel {channel} is {found}, expected {expected} (`--if-current`)")]
     OtherCurrent {
         /// Name of the channel.
         channel: Tag,
@@ -121,7 +123,7 @@ impl Moving<'_> {
     fn forward(&self, serves: &ChannelState, version: &str) -> Result<(), Refusal> {
         let (channel, serves, version) = (self.channel.clone(), serves.version.clone(), version.to_owned());
         match release::compare_versions(&version, &serves) {
-            Some(Ordering::Less) => Err(Refusal::Downgrade { channel, serves, version }),
+            Some(Ordering::Less) => Err(Refusal::Downgrade { channel, serves, version, kind: self.kind }),
             None if !self.allow_unordered => Err(Refusal::Unordered { channel, serves, version }),
             _ => Ok(()),
         }

@@ -60,7 +60,7 @@ impl TagsFile {
         let invalid = |cause: &serde_json::Error, what: &str| {
             let text = cause.to_string();
             let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-            Error::invalid(Place::line(name, cause.line()), format!("{what}{reason}"))
+            Error::usage(Place::line(name, cause.line()), format!("{what}{reason}"))
         };
         let json_value: Value = serde_json::from_slice(json).map_err(|cause| invalid(&cause, "invalid JSON: "))?;
         each_key_once(json).map_err(|cause| {
@@ -68,23 +68,39 @@ impl TagsFile {
         })?;
         let keys = path.split('.').filter(|key| !key.is_empty());
         let below = keys.clone().try_fold(&json_value, |value, key| value.get(key));
-        let plain =
-            json_value.as_object().is_some_and(|object| !object.is_empty() && object.values().all(Value::is_string));
+        let is_tag = |value: &Value| !(value.is_object() || value.is_array());
+        let plain = json_value.as_object().is_some_and(|object| !object.is_empty() && object.values().all(is_tag));
         let Some(map) = below.or(Some(&json_value).filter(|_| plain)).and_then(Value::as_object) else {
-            let reason = format!("missing image tags: expected an object with a tag for each image at `{path}`");
-            return Err(Error::invalid(Place::file(name), reason));
+            let reason = format!(
+                "expected an object of image tags, {{\"KEY\": \"TAG\"}}, or a release.json with such an object at `{path}`"
+            );
+            return Err(Error::usage(Place::file(name), reason));
         };
+        let above = if below.is_some() { format!("{path}.") } else { String::new() };
         let entry = |(key, tag): (&String, &Value)| match tag.as_str() {
             Some(tag) => Ok((key.clone(), tag.to_owned())),
-            None => Err(Error::invalid(
+            None => Err(Error::usage(
                 Place::file(name),
-                format!("{path}.{}: expected a string, found {tag}", key.escape_debug()),
+                format!("{above}{}: expected a string, found {tag}", key.escape_debug()),
             )
             .hint("put the tag between quotes")),
         };
         let tags = map.iter().map(entry).collect::<Result<_, _>>()?;
         let version = below.and(json_value.get("version")).and_then(Value::as_str).map(ToOwned::to_owned);
         Ok(Self { name: name.to_owned(), version, tags })
+    }
+
+    /// Refuses a key that is misspelt: the image that it is meant for would keep another tag.
+    fn check_keys(&self, config: &Config) -> Result<(), Error> {
+        for key in self.tags.keys().filter(|key| !config.images.contains_key(*key)) {
+            let absent = config.images.keys().map(String::as_str).filter(|known| !self.tags.contains_key(*known));
+            if let Some(near) = nearest(key, absent) {
+                let key = key.escape_debug();
+                let reason = format!("unknown image `{key}`: the configuration has no image of this name");
+                return Err(Error::usage(Place::file(&*self.name), reason).hint(format!("did you mean `{near}`?")));
+            }
+        }
+        Ok(())
     }
 
     /// Adds what does not fit the release to the warnings.
@@ -128,15 +144,16 @@ pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<ImageTags, Error
         found.warnings.push(text);
         return Ok(found);
     }
+    given.file.as_ref().map_or(Ok(()), |file| file.check_keys(config))?;
     let files: Vec<&TagsFile> = given.file.iter().chain(&own).collect();
     for file in &files {
         file.compare(request, &mut found.warnings);
     }
-    let usage = |reason: String| Error::usage(Place::file(FLAG), reason);
+    let usage = |place: &str, reason: String| Error::usage(Place::file(place), reason);
     let mut absent = Vec::new();
     for (key, repository) in &config.images {
-        let of_file = || files.iter().find_map(|file| file.tags.get(key));
-        let Some(tag) = given.flags.get(key).or_else(of_file) else {
+        let of_file = || files.iter().find_map(|file| Some((&*file.name, file.tags.get(key)?)));
+        let Some((place, tag)) = given.flags.get(key).map(|tag| (FLAG, tag)).or_else(of_file) else {
             absent.push(key.as_str());
             continue;
         };
@@ -147,11 +164,11 @@ pub fn image_tags(tree: &Tree, request: &Request<'_>) -> Result<ImageTags, Error
                 .warnings
                 .push(format!("{}: missing image `{key}`: the tag `{tag}` is taken from {}", first.name, own.name));
         }
-        let tag = tag.parse().map_err(|cause| usage(format!("{key}: {cause}")))?;
-        let repository = repository.parse().map_err(|cause: InvalidReference| usage(cause.to_string()))?;
+        let tag = tag.parse().map_err(|cause| usage(place, format!("{key}: {cause}")))?;
+        let repository = repository.parse().map_err(|cause: InvalidReference| usage(FILE_NAME, cause.to_string()))?;
         found.images.insert(key.clone(), (repository, tag));
     }
-    if absent.is_empty() { Ok(found) } else { Err(without_tag(&absent, &file, config)) }
+    if absent.is_empty() { Ok(found) } else { Err(without_tag(&absent, &file, own.is_some(), config)) }
 }
 
 fn check_flags(given: &GivenTags, config: &Config) -> Result<(), Error> {
@@ -168,15 +185,18 @@ fn check_flags(given: &GivenTags, config: &Config) -> Result<(), Error> {
 }
 
 /// Returns the error for images that no file and no flag gives a tag.
-fn without_tag(keys: &[&str], file: &str, config: &Config) -> Error {
+fn without_tag(keys: &[&str], file: &str, exists: bool, config: &Config) -> Error {
     let names: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
-    let (tags, them) = if keys.len() == 1 { ("tag of the image", "one") } else { ("tags of the images", "them") };
-    let reason = format!("missing {tags} {}: {file} does not give {them}", names.join(", "));
+    let tags = if keys.len() == 1 { "tag of the image" } else { "tags of the images" };
+    let mut reason = format!("missing {tags} {}", names.join(", "));
+    if !exists {
+        reason = format!("{reason}: there is no {file}");
+    }
     let flags: Vec<String> = keys.iter().map(|key| format!("--image {key}=TAG")).collect();
     let mut hint = format!("add the tag to {file}, or pass `{}`", flags.join(" "));
     if !lists_images(config) {
         hint.push_str("; if the product has other images, list them under `images` in ");
         hint.push_str(FILE_NAME);
     }
-    Error::usage(Place::file(FLAG), reason).hint(hint)
+    Error::usage(Place::file(if exists { file } else { FLAG }), reason).hint(hint)
 }

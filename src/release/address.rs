@@ -92,6 +92,9 @@ impl Address {
 /// Returns the repository, if the text names one, and the tag or digest.
 fn split(text: &str) -> Result<(Option<&str>, Selector), InvalidAddress> {
     let form = || InvalidAddress::Form(shown(text));
+    if text.contains("://") {
+        return Err(form());
+    }
     if let Some((name, digest)) = text.split_once('@') {
         let digest: Digest = digest.parse().map_err(|_| form())?;
         return if name.is_empty() { Err(form()) } else { Ok((Some(name), Selector::Digest(digest))) };
@@ -161,10 +164,14 @@ mod tests {
             ("r.io/a/release:1", Some("r.io/b")),
             ("r.io/a/release:1", Some("oci-layout:x")),
             ("../x:1", Some("oci-layout:x")),
+            ("docker://r.io/release:1", None),
+            ("docker://r.io/release:1", Some("r.io")),
         ] {
             assert!(parse(text, store).is_err(), "{text} {store:?}");
         }
         assert!(parse("r.io/a/release", None).unwrap_err().starts_with("invalid release `r.io/a/release`: expected"));
+        let invalid = Address::parse("docker://r.io/release:1", Some("r.io"), &Config::default(), false).unwrap_err();
+        assert_eq!(invalid.nearest(), Some("r.io/release:1"), "{invalid}");
     }
 
     #[test]

@@ -87,8 +87,16 @@ pub enum End {
         reason: String,
     },
     /// The channel tag is missing, so the moves that keep-alive tags name have no present move.
-    #[error("the channel tag is missing: the channel serves nothing")]
+    #[error("the channel has no tag")]
     Gone,
+    /// The channel tag points to a manifest that the store lost.
+    #[error("the tag of {channel} points to {manifest}, which the store does not have")]
+    Lost {
+        /// Name of the channel.
+        channel: Tag,
+        /// Digest that the tag points to.
+        manifest: Digest,
+    },
     /// The manifest has no record of its move.
     #[error("this manifest has no record of a move: another tool or an older publisher wrote it")]
     NoRecord,
@@ -163,8 +171,13 @@ pub async fn history(
         tags => kept(channel, tags.unwrap_or_default()),
     };
     let first = match passing(head)? {
-        Err(error) if error.is_not_found() && kept.is_empty() => return Err(error),
-        head => head,
+        Ok(first) => Ok(first),
+        Err(error) if error.is_not_found() => match (lost(channel, &error), kept.is_empty()) {
+            (Some(end), _) => Err(end),
+            (None, true) => return Err(error),
+            (None, false) => Err(End::Gone),
+        },
+        Err(error) => Err(unreadable(channel.to_string(), &error)),
     };
     let newest = first.as_ref().ok().and_then(Move::sequence);
     let newest = newest.or(kept.first().map(|(sequence, _)| *sequence)).unwrap_or(0);
@@ -180,6 +193,12 @@ pub async fn history(
     let (moves, end) = follow(store, repository, first, &mut known, limit).await?;
     let apart = known.apart(&moves, &end);
     Ok(History { moves, end, apart })
+}
+
+/// Returns the end of a history whose channel has a tag without a manifest: the store missed the digest, not the tag.
+fn lost(channel: &Tag, error: &Error) -> Option<End> {
+    let (_, digest) = error.reference().rsplit_once('@')?;
+    Some(End::Lost { channel: channel.clone(), manifest: digest.parse().ok()? })
 }
 
 /// Returns the keep-alive tags of a channel, the highest sequence number first.
@@ -237,15 +256,14 @@ impl Known<'_> {
 async fn follow(
     store: &ReadStore,
     repository: &Repository,
-    first: Result<Move, Error>,
+    first: Result<Move, End>,
     known: &mut Known<'_>,
     limit: usize,
 ) -> Result<(Vec<Move>, End), Error> {
     let mut moves: Vec<Move> = Vec::new();
     let mut next = match first {
         Ok(first) => first,
-        Err(error) if error.is_not_found() => return Ok((moves, End::Gone)),
-        Err(error) => return Ok((moves, unreadable(known.channel.to_string(), &error))),
+        Err(end) => return Ok((moves, end)),
     };
     loop {
         if let Some((_, tag, _)) = known.fetched.remove(&next.manifest) {

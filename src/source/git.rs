@@ -62,12 +62,15 @@ pub fn head(root: &Path) -> Result<Head, Error> {
     if git.is_dir() {
         // `discover` passes over a directory without permission as if it did not exist.
         std::fs::read_dir(&git).map_err(|cause| unreadable(&git, cause))?;
+        if ["HEAD", "objects"].iter().any(|name| !git.join(name).exists()) {
+            return Err(not_a_repository(&git));
+        }
     }
     // `discover` continues in the parent directories of a `.git` that is not a repository, and may find an unrelated one.
     let repository = gix::discover(&root).map_err(|cause| unreadable(&git, cause))?;
     let work_tree = repository.workdir().and_then(|path| path.canonicalize().ok());
     let Some(work_tree) = work_tree.filter(|path| Some(path.as_path()) == git.parent()) else {
-        return Err(unreadable(&git, std::io::Error::other("it is not a valid git repository")));
+        return Err(not_a_repository(&git));
     };
     let below = root.strip_prefix(&work_tree).map_err(|cause| unreadable(&git, cause))?;
     let below = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
@@ -80,6 +83,12 @@ pub fn head(root: &Path) -> Result<Head, Error> {
     let (id, time) = (commit.id.to_string(), commit.time().map_err(|cause| unreadable(&git, cause))?.seconds);
     drop(commit);
     Ok(Head { repository, below, commit: id, time })
+}
+
+fn not_a_repository(git: &Path) -> Error {
+    let hint = format!("repair or remove the directory, or {WITHOUT_GIT}");
+    let reason = "not a git repository, so the commit of the source tree is not known";
+    Error::usage(Place::file(git.display().to_string()), reason).hint(hint)
 }
 
 /// Returns the path of the `.git` that git uses for a directory: the one in the nearest parent directory.

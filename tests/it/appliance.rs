@@ -324,6 +324,16 @@ fn a_release_may_name_only_allowed_registries() {
 }
 
 #[test]
+fn a_state_without_releases_counts_as_empty_and_is_reported() {
+    let appliance = Appliance::new();
+    assert_eq!(appliance.version("stable", &[]), "1.0.3");
+    std::fs::write(&appliance.state, r#"{"schemaVersion": 99}"#).expect("written");
+    appliance.resolve("stable", &[]).ends(0).says(&["has no releases and counts as empty", "older answer"]);
+    assert!(std::fs::read_to_string(&appliance.state).expect("a state").contains("schemaVersion"));
+    assert_eq!(appliance.resolve("stable", &[]).ends(0).stderr.matches("counts as empty").count(), 0);
+}
+
+#[test]
 fn a_damaged_state_is_renamed_and_reported() {
     let appliance = Appliance::new();
     assert_eq!(appliance.version("stable", &[]), "1.0.3");
@@ -356,7 +366,7 @@ fn a_file_that_is_not_a_state_is_left_in_place() {
     let store = store(&appliance.registry);
     for state in [&pipe, &null, &directory] {
         resolve(&["resolve", "stable", "--store", &store, "--state", state])
-            .ends(1)
+            .ends(9)
             .says(&[state, "expected a regular file"]);
         assert!(std::fs::symlink_metadata(state).is_ok(), "{state} is missing");
     }

@@ -142,7 +142,7 @@ fn a_directory_in_place_of_a_file_is_named() {
 fn a_file_in_place_of_the_store_is_not_changed() {
     let source = Source::new();
     std::fs::write(source.store(), "mine").expect("written");
-    publish(&source, &[]).ends(1).says(&["store"]);
+    publish(&source, &[]).ends(9).says(&["store", "expected a directory, found a file"]);
     assert_eq!(std::fs::read(source.store()).expect("a file"), b"mine");
 }
 

@@ -409,7 +409,7 @@ fn a_registry_that_needs_every_platform_refuses_and_no_release_is_left() {
             "alga-appliance-control-plane:1.0.3",
             "unknown",
         ]);
-        resolve(&["resolve", "1.0.3", "--store", &to]).ends(3).says(&["MANIFEST_UNKNOWN"]);
+        resolve(&["resolve", "1.0.3", "--store", &to]).ends(9).says(&["MANIFEST_UNKNOWN"]);
         // With all platforms, the copy succeeds.
         copy(&store(&registry), "nightly", &layout, &[]).ends(0);
         copy(&layout, "1.0.3", &to, &[]).ends(0);

@@ -77,7 +77,9 @@ fn repositories_that_do_not_exist_yet_do_not_stop_a_publication() {
     let store = format!("{}/org", registry.address());
     let tree = source.path("").display().to_string();
     let run = doctor(&[&tree, "--store", &store], &[]).ends(0);
-    for name in ["org/charts/sebastian ", "org/alga-appliance-config", "org/alga-appliance-release", "not there yet"] {
+    for name in
+        ["org/charts/sebastian ", "org/alga-appliance-config", "org/alga-appliance-release", "does not exist yet"]
+    {
         assert!(run.stdout.contains(name), "{name}: {}", run.stdout);
     }
     assert_eq!((registry.repositories().len(), registry.uploads()), (0, 0));

@@ -302,7 +302,7 @@ fn a_saved_image_is_pushed_under_its_first_tag_that_is_not_latest_and_several_im
     run.says(&["expected one image, found 2: registry.example/team/plane:2.0, team/other:1"]);
 
     let none = saved(&|manifest| *manifest = json!([]));
-    push(&registry, &none.path(), &["--tag", "x"]).ends(3).says(&["expected one image, found 0"]);
+    push(&registry, &none.path(), &["--tag", "x"]).ends(1).says(&["expected one image, found none"]);
     assert_eq!(registry.lines(), Vec::<String>::new());
 }
 
@@ -445,8 +445,9 @@ fn an_image_that_no_runtime_or_registry_accepts_is_refused_by_name() {
         (with("application/vnd.example.unheard-of"), "application/vnd.example.unheard-of"),
         (nested, "names another index"),
         (two, "expected one image, found 2: first"),
-        (tar(&images::layout(&[], &[])), "expected one image, found none"),
     ];
+    let none = Archive::new(&tar(&images::layout(&[], &[])));
+    push(&Registry::start(), &none.path(), &["--tag", "x"]).ends(1).says(&["expected one image, found none"]);
     for (archive, words) in cases {
         let registry = Registry::start();
         let run = push(&registry, &Archive::new(&archive).path(), &["--tag", "x"]).ends(3);

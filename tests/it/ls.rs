@@ -149,7 +149,7 @@ fn an_empty_store_and_an_unknown_channel_are_said() {
     let registry = Registry::start();
     ls(&registry, &[]).ends(3).says(&["no channel serves anything", &store(&registry)]);
     ls(&registry, &["nigthly"]).ends(9).says(&["nightly"]);
-    ls(&registry, &["nightly"]).ends(1);
+    ls(&registry, &["nightly"]).ends(9);
 }
 
 #[test]

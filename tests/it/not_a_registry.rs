@@ -95,7 +95,9 @@ fn a_server_that_is_not_a_registry_is_named_by_every_command() {
             assert!(all.contains(&format!("the server at {} is not a registry", server.address())), "{all}");
             assert!(all.contains(words), "`{words}`: {all}");
             assert!(all.contains("distribution API"), "a way out: {all}");
-            for wrong in ["trying again", "retrying in", "already published", "nothing yet", "not there yet", "ready"] {
+            for wrong in
+                ["trying again", "retrying in", "already published", "nothing yet", "does not exist yet", "ready"]
+            {
                 assert!(!all.contains(wrong), "`{wrong}`: {all}");
             }
             let asked = server.lines().iter().filter(|line| *line == "GET /v2/").count();

@@ -50,12 +50,12 @@ fn a_layout_gives_the_same_as_a_registry() {
     let by_channel = resolve(&["resolve", "nightly", "--store", &source.layout()]).ends(0);
     let by_version = resolve(&["resolve", "1.0.3", "--store", &source.layout()]).ends(0);
     assert_eq!(by_channel.stdout, by_version.stdout);
-    resolve(&["resolve", "stable", "--store", &source.layout()]).ends(3);
+    resolve(&["resolve", "stable", "--store", &source.layout()]).ends(9);
 }
 
 #[test]
 fn a_missing_channel_is_not_found() {
-    ask(&published(), "stable", &[]).ends(3).says(&["stable"]);
+    ask(&published(), "stable", &[]).ends(9).says(&["stable"]);
 }
 
 #[test]

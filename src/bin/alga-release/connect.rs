@@ -1,6 +1,8 @@
 //! How a command runs: its runtime, signals, configuration, and the store that its flags name.
 
+use std::fmt::Display;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use alga_release::config::{Config, GivenBy};
 use alga_release::credentials::Login;
 use alga_release::image::archive::Input;
-use alga_release::oci::{Digest, Location, Prefix};
+use alga_release::oci::{Location, Prefix, Tag};
 use alga_release::ops::StoreRequest;
 use alga_release::release::Address;
 use futures_util::future::select_all;
@@ -42,7 +44,7 @@ impl StoreArgs {
             request.trust(path, "--ca-file")?;
         }
         if let Some(username) = &self.username {
-            let source = "--username and standard input";
+            let source = "standard input";
             request.login = Some(Login::read(username, std::io::stdin(), source)?);
         }
         Ok(request)
@@ -156,7 +158,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     runtime.map_err(|cause| Failure::io("to start the async runtime", cause))
 }
 
-/// Parses a digest that an argument gives.
-pub fn digest(flag: &str, text: &str) -> Result<Digest, Failure> {
-    text.parse().map_err(|cause| Failure::usage(format!("{flag}: {cause}")))
+/// Parses a tag, a repository or a digest that a flag gives.
+pub fn parsed<T: FromStr<Err: Display>>(flag: &str, text: &str) -> Result<T, Failure> {
+    if text.is_empty() {
+        return Err(Failure::usage(format!("missing value for `{flag}`")));
+    }
+    text.parse().map_err(|cause| {
+        let wrong = Failure::usage(format!("{flag}: {cause}"));
+        let without = text.replace('+', "-");
+        let is_plus = text.contains('+') && without.parse::<Tag>().is_ok();
+        if is_plus { wrong.hint(format!("use `{without}`: a tag has no `+`")) } else { wrong }
+    })
 }

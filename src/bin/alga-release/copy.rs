@@ -67,7 +67,7 @@ async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {
     let context = system::context(log);
     let reference = connect::locate(&args.reference, &mut store, &mut config)?;
     if let (true, Some(channel)) = (args.new_channel, &args.channel) {
-        config.channels.push(channel.parse()?);
+        config.channels.push(connect::parsed("--channel", channel)?);
     }
     let request = CopyRequest {
         reference,

@@ -184,7 +184,7 @@ fn side(text: &str, args: &Args, config: &Config) -> Result<DiffSide, Failure> {
     };
     let request = PackRequest {
         source: root.to_owned(),
-        version: version.parse()?,
+        version: connect::parsed("--version", version)?,
         channel: config.channels[0].clone(),
         images: environment::image_tags(images, config)?,
         control_plane: match control_plane {

@@ -83,10 +83,10 @@ async fn pushed(args: &PushArgs, log: &Log) -> Result<ImageReport, Failure> {
         Layers::Uncompressed => archive::Layers::AsTheyAre,
     };
     let repository = match &args.repository {
-        Some(name) => name.parse()?,
+        Some(name) => connect::parsed("--repository", name)?,
         None => config.repositories.control_plane.clone(),
     };
-    let tag = args.tag.as_ref().map(|tag| tag.parse()).transpose()?;
+    let tag = args.tag.as_ref().map(|tag| connect::parsed("--tag", tag)).transpose()?;
     let (input, platform) = (connect::archive(&args.archive)?, args.platform.clone());
     let request = ImageRequest { input, platform, layers, tag, repository };
     let store = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.common.store.request(&config)? };

@@ -62,10 +62,5 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         ListFormat::Text => output::write_text(&report.text())?,
         ListFormat::KeepList => output::write_stdout(report.keep_list().as_bytes())?,
     }
-    if report.complete {
-        return Ok(());
-    }
-    let reason = format!("the list of what is in use in {} is incomplete", report.store);
-    let hint = "do not delete anything by this list; run `alga-release history` and `alga-release verify`, or pass a smaller `--moves`";
-    Err(Failure::refused(reason, hint))
+    Ok(report.verdict()?)
 }

@@ -109,12 +109,13 @@ fn explain(id: &str) -> Result<(), Failure> {
 fn checked(args: &Args, log: &Log) -> Result<Report, Failure> {
     let tree = Path::new(&args.subject);
     let is_tree = tree.is_dir();
-    let root = if is_tree { tree } else { Path::new(".") };
+    let is_path = is_tree || args.subject.starts_with(['.', '/']);
+    let root = if is_path { tree } else { Path::new(".") };
     let mut config = environment::configuration(root, &args.common.configuration, args.profile.profile.as_deref())?;
     let settings = Settings::of(&config)?.allowing(&args.allow, args.reason.as_deref())?;
     let mut store = args.common.store.clone();
     let origin = if is_tree {
-        let version = args.version.as_deref().map(str::parse).transpose()?;
+        let version = args.version.as_deref().map(|text| connect::parsed("--version", text)).transpose()?;
         let images = environment::image_tags(&args.images, &config)?;
         LintOrigin::Tree { source: PathBuf::from(&args.subject), version, images }
     } else {

@@ -73,7 +73,7 @@ async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
     let context = system::context(log);
     let from = connect::locate(&args.from, &mut store, &mut config)?;
     if args.new_channel {
-        config.channels.push(args.to.parse()?);
+        config.channels.push(connect::parsed("--to", &args.to)?);
     }
     let lint = Settings::of(&config)?.allowing(&args.allow, args.reason.as_deref())?;
     let request = PromoteRequest {

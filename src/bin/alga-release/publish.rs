@@ -131,7 +131,7 @@ fn pack_request(args: &Args, config: &Config) -> Result<PackRequest, Failure> {
     };
     Ok(PackRequest {
         source: args.source.clone(),
-        version: args.version.parse()?,
+        version: connect::parsed("--version", &args.version)?,
         channel,
         images: environment::image_tags(&args.images, config)?,
         control_plane,

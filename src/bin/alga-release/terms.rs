@@ -17,7 +17,7 @@ impl Approval {
         let if_current = match self.if_current.as_deref() {
             None => None,
             Some("none") => Some(None),
-            Some(text) => Some(Some(connect::digest("--if-current", text)?)),
+            Some(text) => Some(Some(connect::parsed("--if-current", text)?)),
         };
         let (by, reason) = (self.by.clone().or_else(environment::user), reason.cloned());
         let (approved, accept_sequence) = (self.approved()?, self.accept_sequence);
@@ -28,7 +28,7 @@ impl Approval {
         if let Some(path) = &self.approved {
             return Ok(Some(ops::approved(&environment::read(path)?)?));
         }
-        let digest = self.if_plan.as_deref().map(|text| connect::digest("--if-plan", text)).transpose()?;
+        let digest = self.if_plan.as_deref().map(|text| connect::parsed("--if-plan", text)).transpose()?;
         Ok(digest.map(|digest| Approved { digest, content: None, sequence: None }))
     }
 }

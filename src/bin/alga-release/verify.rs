@@ -39,20 +39,5 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         Format::Text if log.is_verbose() => output::write_text(&report.details())?,
         Format::Text => output::write_text(&report.text())?,
     }
-    if !report.ok {
-        let reason = format!("{} failed verification: {}", report.store, report.failures());
-        let hint = if report.cannot_be_installed() {
-            "publish a version without these findings: `alga-release lint --explain RULE` says how".to_owned()
-        } else {
-            report.hint()
-        };
-        return Err(Failure::refused(reason, hint));
-    }
-    if report.is_empty() {
-        return Err(Failure::refused(
-            format!("no channel serves anything in {}", report.store),
-            "publish a release, or name the channel that you mean",
-        ));
-    }
-    Ok(())
+    Ok(report.verdict()?)
 }

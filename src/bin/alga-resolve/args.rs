@@ -7,7 +7,9 @@ use std::time::Duration;
 use alga_release::appliance::{Literal, Setting, parse_setting};
 use lexopt::ValueExt as _;
 
-use super::{Failure, usage};
+use alga_release::text::nearest;
+
+use super::Failure;
 
 pub const HELP: &str = "\
 Resolve a channel, a version or a digest to one immutable release, and render what an appliance needs from it
@@ -70,9 +72,9 @@ Examples:
 Exit codes:
   0   done
   1   invalid release, or content that does not match its digest
-  3   refused by a rule, not a release, or no such channel, version or digest
+  3   refused by a rule, or not a release
   4   authentication or permission
-  9   usage or configuration
+  9   usage or configuration, or no such channel, version or digest
   75  temporary: the store cannot be reached
 ";
 
@@ -142,9 +144,25 @@ const BOOT_TIMEOUT: Duration = Duration::from_secs(8);
 /// Default time limit of the other commands.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes the error by value")]
+fn usage(message: impl Into<String>) -> Failure {
+    super::usage(message).hint("see `alga-resolve --help`")
+}
+
 fn wrong(error: lexopt::Error) -> Failure {
-    usage(error.to_string())
+    match error {
+        lexopt::Error::MissingValue { option: Some(option) } => usage(format!("missing value for `{option}`")),
+        lexopt::Error::UnexpectedOption(option) => usage(format!("unknown flag `{option}`")),
+        lexopt::Error::UnexpectedValue { option, .. } => usage(format!("unexpected value for `{option}`")),
+        error => usage(error.to_string()),
+    }
+}
+
+/// Returns the flag that was probably meant: the flags are those of the help.
+fn unknown(name: &str) -> Failure {
+    let flags =
+        HELP.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).filter_map(|word| word.strip_prefix("--"));
+    let near = nearest(name, flags).map(|near| format!("--{near}"));
+    usage(format!("unknown flag `--{name}`")).meaning(near.as_deref())
 }
 
 fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
@@ -160,7 +178,7 @@ fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, Failure> {
     let seconds = number.parse::<f64>().ok().map(|number| number * unit);
     let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     timeout.ok_or_else(|| {
-        usage(format!("--timeout: invalid duration `{text}`: expected seconds, or a time such as `90s` or `2m`"))
+        usage(format!("invalid value `{text}` for `--timeout`: expected seconds, or a time such as `90s` or `2m`"))
     })
 }
 
@@ -168,7 +186,7 @@ fn is_text(format: &str) -> Result<bool, Failure> {
     match format {
         "json" => Ok(false),
         "text" => Ok(true),
-        other => Err(usage(format!("--output {other}: expected json or text"))),
+        other => Err(usage(format!("invalid value `{other}` for `--output`: expected `json` or `text`"))),
     }
 }
 
@@ -177,7 +195,7 @@ fn setting(text: &str) -> Result<(String, Setting), Failure> {
     let parts = text.split_once('=').and_then(|(place, value)| Some((place.split_once(':')?, value)));
     let setting = parts
         .and_then(|((release, path), value)| Some((release.to_owned(), parse_setting(path, Literal::parse(value))?)));
-    setting.ok_or_else(|| usage(format!("--set {text}: expected RELEASE:PATH=VALUE")))
+    setting.ok_or_else(|| usage(format!("invalid value `{text}` for `--set`: expected `RELEASE:PATH=VALUE`")))
 }
 
 /// All options of all commands. The command may come after its options.
@@ -213,10 +231,10 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Given, Failure> {
             Long(name) => {
                 let name = name.to_owned();
                 if !(found.common(&name, &mut parser)? || found.of_one_command(&name, &mut parser)?) {
-                    return Err(usage(format!("unknown option --{name}")));
+                    return Err(unknown(&name));
                 }
             }
-            Short(_) => return Err(wrong(argument.unexpected())),
+            Short(letter) => return Err(usage(format!("unknown flag `-{letter}`"))),
         }
     }
     found.into_args().map(|args| Given::Args(Box::new(args)))
@@ -269,26 +287,28 @@ impl Collected {
 
     fn into_args(self) -> Result<Args, Failure> {
         let mut words = self.words.into_iter();
-        let name = words.next().ok_or_else(|| usage("missing command: expected resolve, render or control-plane"))?;
+        let name =
+            words.next().ok_or_else(|| usage("missing command: expected `resolve`, `render` or `control-plane`"))?;
         let (command, timeout) = match name.as_str() {
             "resolve" => (Command::Resolve, TIMEOUT),
             "render" => (Command::Render(Box::new(self.render)), TIMEOUT),
             "control-plane" => (Command::ControlPlane(self.control_plane), BOOT_TIMEOUT),
             other => {
-                return Err(usage(format!("unknown command `{other}`: expected resolve, render or control-plane")));
+                let near = nearest(other, ["resolve", "render", "control-plane"].into_iter());
+                return Err(usage(format!("unknown command `{other}`")).meaning(near.as_deref()));
             }
         };
         if let Some((flag, of)) = self.bound.iter().find(|(_, of)| *of != name) {
-            return Err(usage(format!("{flag} is an option of {of} only")));
+            return Err(usage(format!("`{flag}` is a flag of `{of}` only")));
         }
         let reference = words
             .next()
-            .ok_or_else(|| usage("missing RELEASE: expected CHANNEL, VERSION, DIGEST or HOST/PATH/REPOSITORY:TAG"))?;
+            .ok_or_else(|| usage("missing `RELEASE`: expected CHANNEL, VERSION, DIGEST or HOST/PATH/REPOSITORY:TAG"))?;
         if let Some(word) = words.next() {
             return Err(usage(format!("unexpected argument `{word}`")));
         }
         if self.state.is_none() && (self.modes.offline || self.modes.fallback) {
-            return Err(usage("--offline and --fallback-to-state need --state FILE"));
+            return Err(usage("`--offline` and `--fallback-to-state` require `--state`"));
         }
         Ok(Args {
             command,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use alga_release::appliance::{Following, HostInputs, Known, Refused, Root, State, StateFile, check_names};
-use alga_release::config::{Config, FILE_NAME};
+use alga_release::config::Config;
 use alga_release::oci::{self, Certificates, Options, Prefix, ReadStore, Selector};
 use alga_release::release::{self, Address, Described, Release, ResolveError, ResolveKind, Resolved, compare_versions};
 use alga_release::text::with_causes;
@@ -45,17 +45,18 @@ impl Place {
     /// Reads configuration and state. Sends no request.
     pub fn open(args: &Args) -> Result<Self, Failure> {
         let mut config = configuration(args)?;
-        let meant = |near: Option<&str>| near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        let invalid = |cause: oci::InvalidReference| usage(format!("{cause}{}", meant(cause.nearest())));
+        let invalid = |cause: oci::InvalidReference| usage(cause.to_string()).meaning(cause.nearest());
         let address = Address::parse(&args.reference, args.store.as_deref(), &config, args.plain_http);
-        let address = address.map_err(|cause| usage(format!("{cause}{}", meant(cause.nearest()))))?;
+        let address = address.map_err(|cause| usage(cause.to_string()).meaning(cause.nearest()))?;
         address.enter(&mut config);
         let allowed: Result<Vec<Prefix>, _> = args.allowed.iter().map(|text| Prefix::parse(text, false)).collect();
         let file = args.state.as_ref().map(StateFile::new);
         let state = match &file {
             None => State::default(),
             Some(file) => {
-                let (state, damage) = file.read().map_err(|cause| Failure::new(1, with_causes(&cause)))?;
+                let (state, damage) = file
+                    .read()
+                    .map_err(|cause| Failure::new(if cause.is_other_kind() { 9 } else { 1 }, with_causes(&cause)))?;
                 if let Some(damage) = damage {
                     say("warning", &damage);
                 }
@@ -304,9 +305,9 @@ fn is_version(text: &str) -> bool {
 fn configuration(args: &Args) -> Result<Config, Failure> {
     let Some(path) = &args.config else { return Ok(Config::default()) };
     let name = path.display().to_string();
-    let bytes = read(path, CONFIG_LIMIT).map_err(|cause| usage(format!("{name}: cannot read {FILE_NAME}: {cause}")))?;
+    let bytes = read(path, CONFIG_LIMIT).map_err(|cause| usage(format!("cannot read {name}: {cause}")))?;
     let text =
-        String::from_utf8(bytes).map_err(|_| usage(format!("{name}: invalid {FILE_NAME}: the file is not UTF-8")))?;
+        String::from_utf8(bytes).map_err(|_| usage(format!("cannot read {name}: the text is not valid UTF-8")))?;
     let config = Config::parse(&text, &name).map_err(|cause| usage(cause.to_string()))?;
     Ok(config.named_by_the_caller())
 }
@@ -331,7 +332,9 @@ fn certificates(path: Option<&Path>) -> Result<Certificates, Failure> {
 fn failure(error: &ResolveError) -> Failure {
     let message = with_causes(error);
     let (code, hint) = match error.kind() {
-        ResolveKind::Store(oci::Kind::NotFound) => (3, Some("check the name of the channel or version, and the store")),
+        ResolveKind::Store(oci::Kind::NotFound | oci::Kind::NoStore) => {
+            (9, Some("check the name of the channel or version, and the store"))
+        }
         ResolveKind::Store(oci::Kind::Denied) => (4, Some("make the release repository publicly readable")),
         ResolveKind::Store(oci::Kind::Untrusted) => (
             1,
@@ -353,5 +356,5 @@ fn failure(error: &ResolveError) -> Failure {
     };
     // Behind a login portal, or with a wrong clock, the answer cannot be trusted. That counts as no answer.
     let no_answer = matches!(error.kind(), ResolveKind::Store(kind) if kind.is_of_server());
-    Failure { code, message, hint, unreachable: no_answer }
+    Failure { code, message, hint: hint.map(ToOwned::to_owned), unreachable: no_answer }
 }

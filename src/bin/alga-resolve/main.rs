@@ -22,7 +22,7 @@ use args::{Args, Command, Given};
 struct Failure {
     code: u8,
     message: String,
-    hint: Option<&'static str>,
+    hint: Option<String>,
     /// Whether the store gave no trustworthy answer at all.
     unreachable: bool,
 }
@@ -32,13 +32,19 @@ impl Failure {
         Self { code, message: message.into(), hint: None, unreachable: false }
     }
 
-    fn hint(self, hint: &'static str) -> Self {
-        Self { hint: Some(hint), ..self }
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds the word that was probably meant, if there is one.
+    fn meaning(self, near: Option<&str>) -> Self {
+        let hint = near.map(|near| format!("did you mean `{near}`?")).or(self.hint);
+        Self { hint, ..self }
     }
 }
 
 fn usage(message: impl Into<String>) -> Failure {
-    Failure::new(9, message).hint("run `alga-resolve --help`")
+    Failure::new(9, message)
 }
 
 fn main() -> ExitCode {
@@ -53,7 +59,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             say("error", &failure.message);
-            if let Some(hint) = failure.hint {
+            if let Some(hint) = &failure.hint {
                 say("hint", hint);
             }
             if always { ExitCode::SUCCESS } else { ExitCode::from(failure.code) }

@@ -48,6 +48,7 @@ fn diff(text: &str) -> Diff {
     charts.files = vec![file(text, &format!("{text}\nold\n"), &format!("{text}\nnew\n````\n{text}{text}\n"))];
     let id = Id { kind: text.to_owned(), namespace: text.to_owned(), name: text.to_owned(), group: text.to_owned() };
     let mut diff = Diff {
+        unread: None,
         schema: SCHEMA,
         from: Some(identity("1.0.3")),
         to: identity(text),

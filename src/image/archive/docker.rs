@@ -33,6 +33,9 @@ pub(super) fn read(members: &Members, manifest: &[u8], settings: &Settings<'_>) 
     let [image] = &saved[..] else {
         let names = saved.iter().flat_map(|image| image.repo_tags.iter().flatten()).map(String::as_str);
         let names: Vec<_> = names.collect();
+        if saved.is_empty() {
+            return Err(Error::damaged("expected one image, found none"));
+        }
         return Err(Error::refused(format!("expected one image, found {}: {}", saved.len(), names.join(", "))));
     };
     let file = |name: &str| {

@@ -48,7 +48,7 @@ fn parse_index(media_type: &str, bytes: &[u8], name: &str) -> Result<Index, Erro
 /// Returns the one image of a layout, which may have several names.
 fn only(index: &Index) -> Result<&Descriptor, Error> {
     let Some(first) = index.manifests.first() else {
-        return Err(Error::refused("expected one image, found none"));
+        return Err(Error::damaged("expected one image, found none"));
     };
     if index.manifests.iter().all(|other| other.digest == first.digest) {
         return Ok(first);

@@ -35,6 +35,11 @@ pub(super) fn written_as_a_whole(path: &Path) -> Error {
     Error::new(Kind::Refused, "open", name_of(path), reason)
 }
 
+/// Returns the error for a directory in the place of an archive.
+fn no_file(path: &Path, attempted: &'static str) -> Error {
+    Error::new(Kind::NoStore, attempted, name_of(path), "expected a file, found a directory")
+}
+
 /// Formats the path as messages name an archive.
 fn name_of(path: &Path) -> String {
     format!("oci-archive:{}", path.display())

@@ -56,7 +56,7 @@ impl Archive {
     /// prefix.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when the file does not exist, [`Kind::Refused`] when it is compressed or not a regular file,
+    /// [`Kind::NoStore`] when the file does not exist, [`Kind::Refused`] when it is compressed or not a regular file,
     /// [`Kind::Malformed`] when it is damaged or is not an archive of this kind.
     pub(crate) fn open(path: &Path, prefix_key: &str) -> Result<Self, Error> {
         let file = Arc::new(plain_file(path)?);
@@ -245,16 +245,16 @@ impl Archive {
 /// Opens a regular file that does not start like a compressed one.
 fn plain_file(path: &Path) -> Result<File, Error> {
     let failed = |cause: io::Error| {
-        let missing = cause.kind() == io::ErrorKind::NotFound;
-        let (kind, reason) =
-            if missing { (Kind::NotFound, "the file does not exist") } else { (Kind::Io, "the file cannot be opened") };
-        Error::new(kind, "open", name_of(path), reason).caused_by(cause)
+        if cause.kind() == io::ErrorKind::NotFound {
+            return Error::new(Kind::NoStore, "open", name_of(path), "the file does not exist");
+        }
+        Error::new(Kind::Io, "open", name_of(path), "the file cannot be opened").caused_by(cause)
     };
     let refused = |reason: &str| Err(Error::new(Kind::Refused, "open", name_of(path), reason));
     // Checked before the file is opened, because opening a pipe waits for its writer.
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
-        return refused("the path is a directory: write a directory of layouts as oci-layout:DIR");
+        return Err(super::no_file(path, "open"));
     }
     if !metadata.is_file() {
         return refused("not a regular file: an archive is read by position, so write it to a file first");

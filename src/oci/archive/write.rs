@@ -90,9 +90,18 @@ pub enum Existing {
 /// digest. An archive takes its name only when all of it is on the disk, so its blobs are not read.
 ///
 /// # Errors
-/// [`Kind::Io`] when the file cannot be read, and [`Kind::Refused`] as in [`write`].
+/// [`Kind::NoStore`] when the path is a directory, or the directory of the file does not exist; [`Kind::Io`] when the file cannot be read,
+/// and [`Kind::Refused`] as in [`write`].
 pub fn existing(path: &Path, prefix_key: &str, prefix: &Prefix, entries: &[Entry<'_>]) -> Result<Existing, Error> {
     let unreadable = |cause| Error::new(Kind::Io, "read", name_of(path), "the file system failed").caused_by(cause);
+    if path.is_dir() {
+        return Err(super::no_file(path, "write"));
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.exists()) {
+        let reason = format!("the directory {} does not exist", directory.display());
+        return Err(Error::new(Kind::NoStore, "write", name_of(path), reason));
+    }
     let mut file = match File::open(path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
         file => file.map_err(unreadable)?,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use crate::oci::{Descriptor, Digest, Error, Index, Kind, Repository, Selector, Tag, media_type};
+use crate::text::shown;
 
 /// Largest `index.json` that is read, in bytes.
 const INDEX_LIMIT: u64 = 64 << 20;
@@ -24,13 +25,14 @@ impl Layout {
     /// Opens `directory`, which need not exist yet.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when the path is a file, or is itself a layout.
+    /// [`Kind::NoStore`] when the path is a file, and [`Kind::Refused`] when it is itself a layout.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
         let layout = Self { directory: directory.to_owned() };
-        let refused = |reason: &str| Err(Error::new(Kind::Refused, "open", layout.name(), reason));
+        let refused = |kind, reason: &str| Err(Error::new(kind, "open", layout.name(), reason));
         match fs::metadata(directory) {
-            Ok(metadata) if !metadata.is_dir() => refused("it is not a directory"),
+            Ok(metadata) if !metadata.is_dir() => refused(Kind::NoStore, "expected a directory, found a file"),
             Ok(_) if directory.join("oci-layout").exists() || directory.join("index.json").exists() => refused(
+                Kind::Refused,
                 "the directory is itself an OCI layout: expected a directory with one layout for each repository, so pass its parent",
             ),
             Ok(_) => Ok(layout),
@@ -53,7 +55,7 @@ impl Layout {
         &self.directory
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("oci-layout:{}", self.directory.display())
     }
 
@@ -63,9 +65,10 @@ impl Layout {
     }
 
     pub(super) fn io(attempted: &'static str, reference: String, cause: io::Error) -> Error {
-        let kind = if cause.kind() == io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
-        let reason = if kind == Kind::NotFound { "not found" } else { "an I/O error occurred" };
-        Error::new(kind, attempted, reference, reason).caused_by(cause)
+        if cause.kind() == io::ErrorKind::NotFound {
+            return Error::new(Kind::NotFound, attempted, reference, "not found");
+        }
+        Error::new(Kind::Io, attempted, reference, "an I/O error occurred").caused_by(cause)
     }
 
     pub(super) fn path(&self, repository: &Repository) -> PathBuf {
@@ -88,12 +91,17 @@ impl Layout {
             }
             Self::io("read", reference(), cause)
         })?;
-        let version = serde_json::from_slice::<serde_json::Value>(&marker).ok();
-        if version.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str()) != Some("1.0.0") {
-            return Err(malformed("invalid `oci-layout` file: expected image layout version 1.0.0".to_owned()));
+        let marker = serde_json::from_slice::<serde_json::Value>(&marker).ok();
+        let version = marker.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str());
+        if version != Some("1.0.0") {
+            let found = version.map_or_else(|| "none".to_owned(), shown);
+            let reason = format!("invalid `oci-layout` file: expected image layout version 1.0.0, found {found}");
+            return Err(malformed(reason));
         }
-        let bytes = read_bounded(&directory.join("index.json"), INDEX_LIMIT)
-            .map_err(|cause| malformed("cannot read its `index.json`".to_owned()).caused_by(cause))?;
+        let bytes = read_bounded(&directory.join("index.json"), INDEX_LIMIT).map_err(|cause| match cause.kind() {
+            io::ErrorKind::NotFound => malformed("missing `index.json`".to_owned()),
+            _ => malformed("cannot read `index.json`".to_owned()).caused_by(cause),
+        })?;
         Index::parse(media_type::IMAGE_INDEX, &bytes)
             .map_err(|cause| malformed("invalid `index.json`".to_owned()).caused_by(cause))
     }
@@ -165,10 +173,7 @@ impl Layout {
 }
 
 pub(super) fn corrupted(path: &Path, reference: String) -> Error {
-    let reason = format!(
-        "{} is corrupted, its bytes do not have the digest in its name: remove that file and publish again",
-        path.display()
-    );
+    let reason = format!("the blob in {} is corrupted: its bytes have another digest", path.display());
     Error::new(Kind::Mismatch, "read", reference, reason)
 }
 

@@ -21,7 +21,11 @@ impl Layout {
     /// Creates the layout of a repository if it does not exist.
     fn create(&self, repository: &Repository) -> Result<(), Error> {
         match self.index(repository) {
-            Ok(_) => return Ok(()),
+            // The blobs may have been lost without the index.
+            Ok(_) => {
+                let blobs = self.path(repository).join("blobs/sha256");
+                return fs::create_dir_all(blobs).map_err(|cause| self.write_failed(repository, &cause));
+            }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
@@ -41,7 +45,7 @@ impl Layout {
             }
             write_atomically(&directory.join("oci-layout"), MARKER.as_bytes())
         };
-        create().map_err(|cause| self.write_failed(repository, cause))
+        create().map_err(|cause| self.write_failed(repository, &cause))
     }
 
     /// Refuses a directory that holds other files, so that a typing error in the path does not mix layouts into them.
@@ -53,8 +57,8 @@ impl Layout {
         Err(Error::new(Kind::Refused, "write", format!("oci-layout:{}", self.directory().display()), reason))
     }
 
-    fn write_failed(&self, repository: &Repository, cause: io::Error) -> Error {
-        Error::new(Kind::Io, "write", self.reference(repository, ""), "an I/O error occurred").caused_by(cause)
+    fn write_failed(&self, repository: &Repository, cause: &io::Error) -> Error {
+        Error::new(Kind::Io, "write", format!("{}/{repository}", self.name()), cause.to_string())
     }
 
     pub(crate) async fn push_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
@@ -71,7 +75,7 @@ impl Layout {
         let path = self.blob_path(repository, digest);
         match content.source() {
             Source::Memory(bytes) => {
-                write_atomically(&path, bytes).map_err(|cause| self.write_failed(repository, cause))
+                write_atomically(&path, bytes).map_err(|cause| self.write_failed(repository, &cause))
             }
             Source::File(_) => self.copy_blob(repository, content).await,
             Source::Registry(remote) => {
@@ -84,7 +88,7 @@ impl Layout {
     async fn copy_blob(&self, repository: &Repository, content: &Content) -> Result<(), Error> {
         let digest = &content.descriptor().digest;
         let path = self.blob_path(repository, digest);
-        let failed = |cause| self.write_failed(repository, cause);
+        let failed = |cause: io::Error| self.write_failed(repository, &cause);
         let (temporary, file) = Temporary::create(&path).map_err(failed)?;
         let mut writing = spawn_blocking(|| Ok(file));
         let mut pieces = content.stream();
@@ -145,7 +149,7 @@ impl Layout {
         }
         self.write_blob(repository, manifest.content()).await?;
         let entered = self.enter(repository, manifest.descriptor(), tag, expected);
-        let found = entered.map_err(|cause| self.write_failed(repository, cause))?;
+        let found = entered.map_err(|cause| self.write_failed(repository, &cause))?;
         let Err(found) = found else { return Ok(()) };
         let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
         let reference = self.reference(repository, tag.map(Tag::as_str).unwrap_or_default());

@@ -88,7 +88,7 @@ impl Verdict {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ready => "ready",
-            Self::Absent => "not there yet",
+            Self::Absent => "does not exist yet",
             Self::Private => "private",
             Self::Refused => "refused",
             Self::Blocked => "blocked",

@@ -24,8 +24,12 @@ impl Diagnosis {
             if self.credentials.is_empty() { "none needed" } else { &self.credentials }
         );
         let _ = writeln!(text, "proxy        {}", or(self.proxy.clone(), "none"));
-        let _ = writeln!(text, "clock        {}", or(clock, "unknown: the registry does not send a date"));
-        let _ = writeln!(text, "rate limit   {}", or(left, "not announced by the registry"));
+        let silent = self.repositories.iter().all(|report| report.verdict == Verdict::Unreachable);
+        let unknown = |otherwise| if silent { "unknown: the registry did not answer" } else { otherwise };
+        if !self.store.starts_with("oci-layout:") {
+            let _ = writeln!(text, "clock        {}", or(clock, unknown("unknown: the registry does not send a date")));
+            let _ = writeln!(text, "rate limit   {}", or(left, unknown("not announced by the registry")));
+        }
         self.table(&mut text);
         self.reasons(&mut text);
         clean(&text)
@@ -54,12 +58,12 @@ impl Diagnosis {
     fn table(&self, text: &mut String) {
         let width = self.repositories.iter().map(|report| report.repository.len()).max().unwrap_or(0);
         let word = |answer: Option<bool>| answer.map_or("-", |yes| if yes { "yes" } else { "no" });
-        let head = ("", "repository", "there", "may push", "public");
-        let _ = writeln!(text, "{:13} {:width$}  {:5}  {:8}  {:6}", head.0, head.1, head.2, head.3, head.4);
+        let head = ("", "repository", "exists", "may push", "public");
+        let _ = writeln!(text, "{:13} {:width$}  {:6}  {:8}  {:6}", head.0, head.1, head.2, head.3, head.4);
         for report in &self.repositories {
             let (exists, push, public) = (word(report.exists), word(report.may_push), word(report.public));
             let (kind, name, verdict) = (report.kind.name(), &report.repository, report.verdict.name());
-            let _ = writeln!(text, "{kind:13} {name:width$}  {exists:5}  {push:8}  {public:6}  {verdict}");
+            let _ = writeln!(text, "{kind:13} {name:width$}  {exists:6}  {push:8}  {public:6}  {verdict}");
         }
     }
 }

@@ -156,9 +156,9 @@ fn a_path_that_is_not_a_regular_file_is_refused_by_name() {
         assert!(error.kind() == kind && error.to_string().contains(reason), "{error}");
         assert!(error.reference().contains(&path.display().to_string()), "{error}");
     };
-    kind(directory, Kind::Refused, "the path is a directory: write a directory of layouts as oci-layout:DIR");
+    kind(directory, Kind::NoStore, "expected a file, found a directory");
     kind(std::path::Path::new("/dev/zero"), Kind::Refused, "not a regular file");
-    kind(&directory.join("absent.tar"), Kind::NotFound, "the file does not exist");
+    kind(&directory.join("absent.tar"), Kind::NoStore, "the file does not exist");
     let pipe = directory.join("pipe");
     stdout(Command::new("mkfifo").arg(&pipe));
     kind(&pipe, Kind::Refused, "not a regular file");
@@ -271,6 +271,6 @@ fn headers_that_announce_large_contents_take_no_memory() {
     let mut command = release();
     command.args(["history", "nightly", "--store", &format!("oci-archive:{}", path.display())]);
     run(&mut after("ulimit -v 8000000", &command))
-        .ends(1)
-        .says(&["alga-appliance-release: the archive does not contain this repository"]);
+        .ends(9)
+        .says(&["has no channel nightly: an archive holds versions only"]);
 }

@@ -1,12 +1,12 @@
 //! Hints: for each error of the library what a person can do, as an instruction with the exact command or setting.
 
-use alga_release::oci::{self, Tag};
+use alga_release::oci;
 use alga_release::ops::Error;
 use alga_release::plan::copy::CopyError;
 use alga_release::plan::{ArtifactKind, ExecuteError, OtherPlan, Refusal};
 use alga_release::release;
 
-use super::stores::{of_credentials, of_image, of_store, of_verdict};
+use super::stores::{of_channels, of_credentials, of_image, of_missing, of_store, of_verdict};
 
 /// Hint for a run that stopped in its middle.
 const FINISH: &str = "run the same command again: it finishes what is left";
@@ -33,71 +33,86 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Credentials(error) => return of_credentials(error),
         Error::Signing(error) => return error.way_out().map(ToOwned::to_owned),
         Error::Execute(error) => return of_execution(error),
-        Error::UnknownAt { end: release::End::Limit, .. } => "read more of the history with `--moves N`",
-        Error::UnknownAt { channel, .. } => {
-            return Some(format!("run `alga-release history {channel}` to see the moves that are known"));
-        }
-        Error::NothingInUse { .. } => "check `--store` and the `channels` of the configuration",
-        Error::Offline { .. } => {
-            "pass a directory or an archive: `--store oci-layout:DIR` or `--store oci-archive:FILE`"
-        }
-        Error::NoPresentMove { end, .. } => return Some(of_history(end)),
         Error::Unlisted { .. } => {
             "pass the path of the source tree, or `--channel` or `--version` for the charts of a published release"
+        }
+        Error::Offline { .. } => {
+            "pass a directory or an archive: `--store oci-layout:DIR` or `--store oci-archive:FILE`"
         }
         Error::NoEpoch => "pass `--epoch SECONDS`, or set `SOURCE_DATE_EPOCH`",
         Error::NotCommitted { .. } => "commit the files, or pass `--allow-dirty`, which marks the revision `-dirty`",
         Error::Unfit { verdict, .. } => of_verdict(*verdict),
+        Error::Disagreement(_) => {
+            "omit the value, or pass the configuration that the release was published with: `--config FILE`"
+        }
+        Error::Resolve(_) | Error::Copy(CopyError::Version(_)) => FIND_WRITER,
+        Error::Copy(CopyError::Incomplete { version, failed }) => return Some(of_missing(version, failed)),
+        Error::Unverified { hint, .. } => return Some(hint.clone()),
+        Error::Refused { cause, .. } => return hint(cause),
+        Error::Several(all) => return of_each(all),
+        _ => return of_reading(error),
+    };
+    Some(hint.to_owned())
+}
+
+/// Returns the hint for an error of a name, or of what a store has.
+fn of_reading(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::UnknownAt { end: release::End::Limit, .. } => "read more of the history with `--moves N`",
+        Error::UnknownAt { channel, .. } => {
+            return Some(format!("run `alga-release history {channel}` to see the moves that are known"));
+        }
+        Error::NothingInUse { channel: Some(_), .. } => {
+            "name channels that serve a release, or no channel for all of them; `alga-release ls` lists the channels"
+        }
+        Error::NoLayout { .. } | Error::NoRepository { .. } => {
+            "check `--store`: expected a directory that `alga-release` has written"
+        }
+        Error::NothingInUse { .. } | Error::NothingServed { .. } => "check `--store`, or publish a release first",
+        Error::IncompleteList { .. } => {
+            "run `alga-release history CHANNEL` for each channel to see what is missing; do not delete anything by this list"
+        }
+        Error::NotCompared { reference, .. } => {
+            return Some(format!("run `alga-release verify {reference}` to see how to restore the bundle"));
+        }
+        Error::NoChannelInArchive { store, .. } => {
+            return Some(format!("pass a version; `alga-release ls --store {store}` lists the versions"));
+        }
+        Error::NoPresentMove { end: release::End::Gone, .. } => {
+            "publish or promote to the channel: its history continues from the newest move that a tag keeps"
+        }
+        Error::NoPresentMove { .. } => "restore the repository from a backup, or copy the releases from another store",
         Error::NotADirectory { reference, .. } => {
             return Some(format!("if you mean the directory, write `./{reference}`"));
         }
         Error::OtherStore { store, repository, .. } => {
             return Some(format!("name the release as `{repository}:TAG` and pass `--store {store}`"));
         }
-        Error::Disagreement(_) => {
-            "omit the value, or pass the configuration that the release was published with: `--config FILE`"
+        Error::NoSuchName { near: Some(near), .. } | Error::NoSuchChannel { near: Some(near), .. } => {
+            return Some(did_you_mean(near));
         }
-        Error::Resolve(_) | Error::Copy(CopyError::Version(_)) => FIND_WRITER,
-        Error::Copy(CopyError::Incomplete { .. }) => {
-            "publish the version again, which sends only what is missing; pass `--without-images` to leave missing images out"
+        Error::NoSuchName { near: None, .. } => "run `alga-release ls` to list the channels and versions",
+        Error::NoSuchChannel { known, creates, .. } => return Some(of_channels(known, *creates)),
+        Error::NothingPublished { channel, .. } => {
+            return Some(format!(
+                "run `alga-release ls` to see what the channels serve, or publish to it: `alga-release publish --version VERSION --channel {channel}`"
+            ));
         }
-        Error::NoSuchName { near, .. }
-        | Error::NoSuchChannel { near: Some(near), .. }
-        | Error::NoSuchRelease { near: Some(near), .. } => return Some(did_you_mean(near)),
-        Error::NoSuchChannel { known, near: None, .. } => return Some(of_channels(known)),
-        Error::NothingPublished { channel, location, .. } => {
-            return Some(format!("publish a release to {channel} first, or check the store: {location}"));
+        Error::Reference(invalid) if invalid.text().starts_with("oci-layout:") => {
+            return Some(format!(
+                "pass the directory with `--store {}`; the prefix is the registry that appliances read from",
+                invalid.text()
+            ));
         }
         Error::Reference(invalid) => return invalid.nearest().map(did_you_mean),
         Error::Address(release::InvalidAddress::OutsideStore { .. }) => {
             "leave out `--store` or unset ALGA_STORE, or name a release that is in the store"
         }
         Error::Address(invalid) => return invalid.nearest().map(did_you_mean),
-        Error::NoSuchRelease { near: None, .. } => "pass a channel, a published version, or the digest of a release",
         Error::UnknownPrefix { .. } => "pass the registry and path that the release is read from: `--prefix HOST/PATH`",
-        Error::Refused { cause, .. } => return hint(cause),
-        Error::Several(all) => return of_each(all),
         _ => return of_writing(error),
     };
     Some(hint.to_owned())
-}
-
-fn of_history(end: &release::End) -> String {
-    let hint = match end {
-        release::End::Gone => {
-            "publish or promote to the channel: its history continues from the newest move that a tag keeps"
-        }
-        _ => "restore the repository from a backup, or copy the releases from another store",
-    };
-    hint.to_owned()
-}
-
-fn of_channels(known: &[Tag]) -> String {
-    let known: Vec<&str> = known.iter().map(Tag::as_str).collect();
-    format!(
-        "use a configured channel ({}), or create another one by `promote` or `copy` with `--new-channel`",
-        known.join(", ")
-    )
 }
 
 /// Returns the hint for a misspelt word.
@@ -109,6 +124,14 @@ fn did_you_mean(near: &str) -> String {
 fn of_writing(error: &Error) -> Option<String> {
     let hint = match error {
         Error::Plan(refusal) => return Some(of_refusal(refusal)),
+        Error::NotWritable { store } => {
+            return Some(format!(
+                "pass a registry or `oci-layout:DIR` with `--store`, then run `alga-release copy VERSION {store}`"
+            ));
+        }
+        Error::OtherContent(_) => {
+            "copy to an empty store, or copy without `--rewrite-prefix`: the published version has other content"
+        }
         Error::OtherPlan(other) => of_other_plan(other),
         Error::Approval(_) => "pass the file that the dry run wrote with `--output json`",
         Error::NotServed { .. } | Error::BrokenBundle { .. } => "publish the release again",
@@ -152,6 +175,11 @@ fn of_refusal(refusal: &Refusal) -> String {
             "push the image under another `--tag`, or publish it with another `--version`: the tags of images do not move"
         }
         Refusal::Immutable { .. } => "publish this under another `--version`: published versions do not change",
+        Refusal::Downgrade { channel, version, kind, .. } if *kind != release::MoveKind::Publish => {
+            return format!(
+                "if the channel must go back, run `alga-release rollback {channel} --to {version} --reason TEXT`"
+            );
+        }
         Refusal::Downgrade { channel, version, .. } => {
             return format!(
                 "move the channel back on purpose with `alga-release rollback {channel} --to {version} --reason TEXT`, or publish the version \

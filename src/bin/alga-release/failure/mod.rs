@@ -1,7 +1,6 @@
 //! Errors as people and scripts see them: what failed, why, what to do, and the exit code.
 
 mod hints;
-mod reasons;
 mod stores;
 
 use std::fmt::Write as _;
@@ -179,8 +178,8 @@ impl From<ops::Error> for Failure {
             Kind::Unavailable => TEMPORARY,
             Kind::Failed => FAILED,
         };
-        let mut failure = Self { hint: hints::hint(&error), notes: reasons::notes(&error), ..Self::new(code, &error) };
-        failure.lines.extend(reasons::reasons(&error));
+        let mut failure = Self { hint: hints::hint(&error), notes: error.notes(), ..Self::new(code, &error) };
+        failure.lines.extend(error.reasons());
         failure
     }
 }

@@ -1,4 +1,4 @@
-//! Hints for errors of stores, credentials and images.
+//! Hints for errors of stores, credentials, images and channels.
 
 use alga_release::ops::{Verdict, way_out};
 use alga_release::{credentials, image, oci};
@@ -14,11 +14,16 @@ const LOG_IN: &str =
 pub fn of_store(error: &oci::Error) -> Option<String> {
     let hint = match error.kind() {
         oci::Kind::Denied => return Some(format!("{LOG_IN}, as a user who may push there")),
-        oci::Kind::Unavailable => "run the same command again later; a command that writes sends only what is missing",
+        oci::Kind::Unavailable => {
+            "check the host, the port, the network and the proxy, or run the same command again later"
+        }
         oci::Kind::Untrusted => {
             "if you trust this certificate, pass its CA with `--ca-file` or `SSL_CERT_FILE`; otherwise the connection may be intercepted"
         }
         oci::Kind::NotRegistry => NOT_A_REGISTRY,
+        oci::Kind::Mismatch if error.reference().starts_with("oci-layout:") => {
+            "publish the version again with `--repair`, which replaces corrupted blobs"
+        }
         oci::Kind::Conflict => "check what the tag names now, then run the same command again",
         oci::Kind::Io => "check the free space and the permissions of the directory, then run the same command again",
         _ => return way_out(error),
@@ -64,6 +69,7 @@ pub fn of_credentials(error: &credentials::Error) -> Option<String> {
         credentials::Error::File { .. } => {
             "repair or remove the file, or name another one with `DOCKER_CONFIG` (docker) or `REGISTRY_AUTH_FILE` (podman)"
         }
+        credentials::Error::Named { .. } => "correct or unset REGISTRY_AUTH_FILE",
         credentials::Error::Entry { .. } => "log in again with docker or podman, or remove the entry from the file",
         credentials::Error::Helper { program, server, .. } => {
             return Some(format!(
@@ -73,4 +79,24 @@ pub fn of_credentials(error: &credentials::Error) -> Option<String> {
         credentials::Error::Given { .. } => return None,
     };
     Some(hint.to_owned())
+}
+
+/// Returns the hint for an unknown channel.
+pub fn of_channels(known: &[oci::Tag], creates: bool) -> String {
+    let known: Vec<&str> = known.iter().map(oci::Tag::as_str).collect();
+    let other = if creates {
+        "pass `--new-channel` to create the channel"
+    } else {
+        "add the channel to `channels` in alga-release.yaml"
+    };
+    format!("use one of {}, or {other}", known.join(", "))
+}
+
+/// Returns the hint for a release that a copy cannot read whole.
+pub fn of_missing(version: &str, failed: &[String]) -> String {
+    let without =
+        if failed.iter().any(|line| line.starts_with("image ")) { "; or pass `--without-images`" } else { "" };
+    format!(
+        "push what is missing again from the commit of the release: `alga-release publish --version {version} --no-channel --repair`{without}"
+    )
 }
