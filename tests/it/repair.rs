@@ -227,7 +227,7 @@ fn content_that_docker_registry_lost_is_pushed_again() {
     let bytes = std::fs::read(&layer).expect("a layer");
     std::fs::remove_file(&layer).expect("removed");
     source.publish(&arguments("1.0.4")).ends(3).says(&["the content is missing", "with `--repair`"]);
-    verify(&store, "nightly").ends(3).prints(&["--repair"]);
+    verify(&store, "nightly").ends(3).says(&["--repair"]);
     source.publish(&[&arguments("1.0.3")[..], &["--repair"]].concat()).ends(0);
     assert_eq!(std::fs::read(&layer).expect("a layer"), bytes);
     verify(&store, "nightly").ends(0);
