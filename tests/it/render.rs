@@ -162,7 +162,7 @@ fn set_adds_values_by_their_paths() {
     render(&source, &["--set", "missing:a=1"]).ends(9).says(&["--set missing"]);
     render(&source, &["--set", "alga-core:server=1"]).ends(1).says(&["alga-core.single-node.yaml:", "`server`"]);
     for wrong in ["x", "alga-core:a", "alga-core:a..b=1"] {
-        render(&source, &["--set", wrong]).ends(9).says(&["expected RELEASE:PATH=VALUE"]);
+        render(&source, &["--set", wrong]).ends(9).says(&["for `--set`: expected `RELEASE:PATH=VALUE`"]);
     }
 }
 

@@ -394,8 +394,8 @@ fn a_git_repository_that_cannot_be_read_is_refused_with_the_flags_that_replace_g
     type Damage = fn(&Path);
     let damages: [(Damage, &str); 4] = [
         (|git| fs::write(git.join("HEAD"), "nonsense\n").expect("written"), "failed to read the git repository"),
-        (|git| fs::remove_file(git.join("HEAD")).expect("removed"), "failed to read the git repository"),
-        (|git| fs::remove_dir_all(git.join("objects")).expect("removed"), "failed to read the git repository"),
+        (|git| fs::remove_file(git.join("HEAD")).expect("removed"), "not a git repository"),
+        (|git| fs::remove_dir_all(git.join("objects")).expect("removed"), "not a git repository"),
         (|git| fs::remove_dir_all(git.join("refs/heads")).expect("removed"), "the git repository has no commit yet"),
     ];
     for (damage, reason) in damages {
