@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::HostInputs;
-use crate::oci::Digest;
+use crate::oci::{Digest, Tag};
 use crate::release::{Installation, Record, Release, Resolved};
+use crate::trust::Position;
+
+/// Key of the positions of signed channels.
+const POSITIONS: &str = "positions";
 
 /// The whole state. The code is written by hand, because derived code for these fields would make the resolver larger.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -147,6 +151,7 @@ impl Known {
             json: self.json.clone().into_bytes(),
             release: self.release()?,
             record: None,
+            signatures: Vec::new(),
         })
     }
 }
@@ -203,6 +208,20 @@ impl State {
     /// Sets the names of the root objects.
     pub fn set_root(&mut self, root: &Root) {
         self.others.insert("root".to_owned(), serde_json::to_value(root).expect("only text"));
+    }
+
+    /// Returns the highest position of a signed channel, by product and channel and not by store: a mirror must not be
+    /// able to serve an older statement.
+    pub fn position(&self, product: &str, channel: &Tag) -> Option<Position> {
+        Position::deserialize(self.others.get(POSITIONS)?.get(place(product, channel))?).ok()
+    }
+
+    /// Sets the highest position of a signed channel.
+    pub fn set_position(&mut self, product: &str, channel: &Tag, position: &Position) {
+        let positions = self.others.entry(POSITIONS).or_insert_with(|| Value::Object(Map::new()));
+        if let (Some(positions), Ok(position)) = (positions.as_object_mut(), serde_json::to_value(position)) {
+            positions.insert(place(product, channel), position);
+        }
     }
 
     /// Returns the release that was followed under a key.
@@ -284,6 +303,10 @@ impl State {
         }
         self.releases.insert(key.to_owned(), value);
     }
+}
+
+fn place(product: &str, channel: &Tag) -> String {
+    format!("{product}/{channel}")
 }
 
 /// Returns the record of the channel's own move. If someone tagged the manifest of another channel by hand, its record

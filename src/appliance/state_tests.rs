@@ -19,7 +19,7 @@ fn answer(version: &str, channel: &str, sequence: Option<u64>) -> Resolved {
         reason: None,
     });
     let manifest = Digest::of(format!("{version}{sequence:?}").as_bytes());
-    Resolved { manifest, release_digest, release: Release::parse(&json).unwrap(), json, record }
+    Resolved { manifest, release_digest, release: Release::parse(&json).unwrap(), json, record, signatures: Vec::new() }
 }
 
 const KEY: &str = "r.io/a/releases:stable";

@@ -21,12 +21,33 @@ impl Artifact {
         layers: Vec<Content>,
         annotations: BTreeMap<String, String>,
     ) -> Self {
-        let mut manifest = Manifest::new(
-            config.descriptor().clone(),
-            layers.iter().map(|layer| layer.descriptor().clone()).collect(),
-            annotations,
-        );
+        Self::packed(artifact_type, config, layers, None, annotations)
+    }
+
+    /// Packs a manifest that refers to `subject`, with the empty config.
+    ///
+    /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md#guidelines-for-artifact-usage>
+    pub fn pack_referrer(
+        artifact_type: &str,
+        layers: Vec<Content>,
+        subject: Descriptor,
+        annotations: BTreeMap<String, String>,
+    ) -> Self {
+        let config = Content::new(media_type::EMPTY, b"{}".to_vec());
+        Self::packed(Some(artifact_type), config, layers, Some(Box::new(subject)), annotations)
+    }
+
+    fn packed(
+        artifact_type: Option<&str>,
+        config: Content,
+        layers: Vec<Content>,
+        subject: Option<Box<Descriptor>>,
+        annotations: BTreeMap<String, String>,
+    ) -> Self {
+        let named = layers.iter().map(|layer| layer.descriptor().clone()).collect();
+        let mut manifest = Manifest::new(config.descriptor().clone(), named, annotations);
         manifest.artifact_type = artifact_type.map(ToOwned::to_owned);
+        manifest.subject = subject;
         let bytes = serde_json::to_vec(&manifest).expect("a manifest has only text keys");
         let manifest = Document::new(media_type::IMAGE_MANIFEST, bytes).typed(artifact_type);
         Self::of(manifest, Vec::new(), std::iter::once(config).chain(layers).collect())

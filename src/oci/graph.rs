@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 
 use super::content::unreadable;
+use super::signatures::ATTACHED_PREFIX;
 use super::store::Backing;
 use super::{
     Artifact, Content, Descriptor, Digest, Document, Error, Index, Kind, Parsed, ReadStore, Repository, Selector, Tag,
@@ -17,8 +18,6 @@ use super::{
 const MANIFESTS: usize = 1000;
 /// Most levels of referrers that are followed, for example signatures of signatures.
 const DEPTH: usize = 4;
-/// Start of every tag that attaches content to a manifest.
-pub(crate) const ATTACHED_PREFIX: &str = "sha256-";
 /// Ends of the tags by which cosign attaches signatures, attestations and bills of material to a manifest.
 ///
 /// <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>
@@ -225,11 +224,7 @@ impl ReadStore {
         subject: &Digest,
         tags: &[Tag],
     ) -> Result<Vec<Descriptor>, Error> {
-        let mut referring = match &self.backing {
-            Backing::Registry(registry) => registry.referrers(repository, subject).await?.unwrap_or_default(),
-            Backing::Layout(layout) => layout.referrers(repository, subject)?,
-            Backing::Archive(archive) => archive.referrers(repository, subject)?,
-        };
+        let mut referring = self.listed(repository, subject).await?.unwrap_or_default();
         if let Some(tag) = tags.iter().find(|tag| **tag == referrers_tag(subject)) {
             referring.extend(self.index(repository, tag).await?.manifests);
         }
@@ -244,6 +239,22 @@ impl ReadStore {
         match &self.backing {
             Backing::Registry(registry) => Ok(registry.referrers(repository, subject).await?.is_some()),
             Backing::Layout(_) | Backing::Archive(_) => Ok(true),
+        }
+    }
+
+    /// Returns the referrers that the store itself lists. `None` means that the store keeps no such lists.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn listed(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
+        match &self.backing {
+            Backing::Registry(registry) => registry.referrers(repository, subject).await,
+            Backing::Layout(layout) => layout.referrers(repository, subject).map(Some),
+            Backing::Archive(archive) => archive.referrers(repository, subject).map(Some),
         }
     }
 

@@ -7,6 +7,14 @@ use serde_json::Error;
 pub const IMAGE_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Media type of an OCI image index.
 pub const IMAGE_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// The config of an artifact that needs none: the two bytes `{}`.
+pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Claim about a digest, in the older form of a signature.
+pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// Annotation of a layer with such a claim: its signature, base64 of ASN.1 DER.
+pub const COSIGN_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// Sigstore bundle, version 0.3: a signed statement, as a layer.
+pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Media type of Docker's image manifest, schema 2.
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Media type of Docker's manifest list.

@@ -12,6 +12,7 @@ pub mod media_type;
 mod near_miss;
 mod reference;
 mod registry;
+mod signatures;
 #[macro_use]
 mod store;
 
@@ -49,6 +50,9 @@ pub(crate) use reference::has_host;
 pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
 pub use registry::InvalidCertificates;
 pub use registry::{Certificates, Credentials, Exchange, Notice, Options, Trace};
+pub use signatures::StoredClaim;
+#[cfg(feature = "publish")]
+pub(crate) use signatures::{ATTACHED_PREFIX, signature_tag};
 pub use store::{Location, ReadStore};
 
 #[cfg(feature = "publish")]
@@ -62,7 +66,7 @@ pub use document::Document;
 #[cfg(feature = "publish")]
 pub use graph::Attached;
 #[cfg(feature = "publish")]
-pub(crate) use graph::{ATTACHED_PREFIX, attached_tags, referrers_tag};
+pub(crate) use graph::{attached_tags, referrers_tag};
 #[cfg(feature = "publish")]
 pub(crate) use parsed::Parsed;
 #[cfg(feature = "publish")]

@@ -1,15 +1,16 @@
 //! The end of every verb that writes: observe, plan, compare with the approval, and carry the plan out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::ready;
 use serde::Deserialize;
 
-use super::{Connection, Context, Error};
+use super::{Connection, Context, Error, Signing};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
-use crate::oci::{self, Digest, Location, Repository, Tag, Upload};
+use crate::oci::{self, Content, Digest, Location, Repository, Tag, Upload, media_type};
 use crate::plan::{
     self, Approval, Approved, Depth, Desired, ExecuteError, Executor, Inputs, MoveRecord, Moving, Observed,
     ObservedChannel, Plan,
@@ -36,18 +37,33 @@ pub struct MoveTerms {
     pub by: Option<String>,
     /// Why the channel moves, for its record.
     pub reason: Option<String>,
+    /// What signs the artifacts and the move; `None` writes without signatures.
+    pub signing: Option<Arc<Signing>>,
 }
 
 impl MoveTerms {
     pub(super) fn moving<'a>(&self, channel: &'a Tag, kind: MoveKind) -> Moving<'a> {
         let (allow_unordered, if_current) = (self.allow_unordered, self.if_current.clone());
-        Moving { channel, kind, allow_unordered, if_current, min_age: None }
+        Moving { channel, kind, allow_unordered, if_current, min_age: None, signs: self.signing.is_some() }
     }
 
     /// Returns the record of a move that is made now; `from` is the name by which the release was requested.
     pub(super) fn record(&self, from: Option<String>, context: &Context) -> MoveRecord {
         let moved = context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         MoveRecord { moved, by: self.by.clone(), from, reason: self.reason.clone() }
+    }
+
+    /// Verifies the statements of what a channel serves and of the moves that were announced, where moves are signed.
+    pub(super) fn verified(
+        &self,
+        observed: ObservedChannel,
+        channel: &Tag,
+        context: &Context,
+    ) -> Result<ObservedChannel, Error> {
+        match &self.signing {
+            Some(signing) => signing.observed(observed, channel, context),
+            None => Ok(observed),
+        }
     }
 
     pub(super) fn check(&self, plan: &Plan) -> Result<(), Error> {
@@ -130,6 +146,9 @@ impl Carrying<'_> {
     ) -> Result<Option<Digest>, Error> {
         let first = planned.observed.channel.serves.as_ref().map(|serves| serves.manifest.clone());
         let before = first.clone().filter(|_| planned.plan.moves.is_none());
+        if let (Some(signing), Some(moves)) = (&self.terms.signing, &planned.plan.moves) {
+            signing.check_release(&moves.release)?;
+        }
         let Some(store) = self.target.store() else { return Ok(before) };
         self.warn_of_ignored(planned);
         let upload = match upload {
@@ -144,7 +163,9 @@ impl Carrying<'_> {
         let mut executor = Executor { public: self.target.public(), upload, ..executor };
         for attempt in 0.. {
             let Planned { plan, observed } = &*planned;
-            let inputs = Inputs { plan, desired: self.desired, observed, record: self.record };
+            let signatures = self.signatures(plan, observed).await?;
+            let signatures = &signatures[..];
+            let inputs = Inputs { plan, desired: self.desired, observed, record: self.record, signatures };
             let error = match plan::execute(&inputs, &executor, &*self.context.progress).await {
                 Ok(moved) => return Ok(moved.or(before)),
                 Err(error) => error,
@@ -162,6 +183,21 @@ impl Carrying<'_> {
             }
         }
         unreachable!("an endless loop")
+    }
+
+    /// Returns the layers that prove a signed move. A move that an earlier run announced has its proof already.
+    async fn signatures(&self, plan: &Plan, observed: &Observed) -> Result<Vec<Content>, Error> {
+        let (Some(signing), Some(moves)) = (&self.terms.signing, &plan.moves) else { return Ok(Vec::new()) };
+        if moves.adopts.is_some() {
+            return Ok(Vec::new());
+        }
+        let own = own_bundles(self.desired, &moves.release);
+        let release = if own.is_empty() {
+            signing.release_bundles(self.target.read(), &moves.repository, &moves.release).await?
+        } else {
+            own
+        };
+        signing.prove(moves, self.record, &observed.channel, release, self.context).await
     }
 
     /// Returns whether the terms bind the run to one plan or to one manifest of the channel.
@@ -182,9 +218,9 @@ impl Carrying<'_> {
         let desired = self.desired;
         let Some(moving) = self.moving else { unreachable!("only a move meets another one") };
         let repository = &desired.release.repository;
-        let mut channel =
-            plan::observe_channel(self.target.read(), repository, moving.channel, self.terms.accept_sequence, None)
-                .await?;
+        let accepted = self.terms.accept_sequence;
+        let channel = plan::observe_channel(self.target.read(), repository, moving.channel, accepted, None).await?;
+        let mut channel = self.terms.verified(channel, moving.channel, self.context)?;
         if let Some(serves) = &channel.serves
             && Some(&serves.manifest) != first
             && !serves.serves(&desired.release.digest, &desired.release.json)
@@ -213,6 +249,17 @@ impl Carrying<'_> {
             names.join(", ")
         ));
     }
+}
+
+/// Returns the bundles that sign a release and that the plan writes.
+fn own_bundles(desired: &Desired, release: &Digest) -> Vec<Vec<u8>> {
+    let referrers = desired.attached.iter().flat_map(|(_, attached)| &attached.referrers);
+    let of_release = referrers.filter(|(subject, descriptor, _)| {
+        subject == release && descriptor.artifact_type.as_deref() == Some(media_type::SIGSTORE_BUNDLE)
+    });
+    let layers = of_release.flat_map(|(.., artifact)| artifact.blobs());
+    let bundles = layers.filter(|blob| blob.descriptor().media_type == media_type::SIGSTORE_BUNDLE);
+    bundles.filter_map(Content::bytes).map(|bytes| bytes.to_vec()).collect()
 }
 
 /// Opens an upload for a channel's JSON while the checks are running, so that the round trip is saved. Nothing is written by it.

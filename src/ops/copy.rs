@@ -117,14 +117,11 @@ pub async fn copy(
     let selector: Selector = request.reference.parse()?;
     let observed = async {
         match (&to, target.connection()) {
-            (Some(channel), Some(target)) => Ok(plan::observe_channel(
-                target.read(),
-                &config.repositories.release,
-                channel,
-                request.terms.accept_sequence,
-                None,
-            )
-            .await?),
+            (Some(channel), Some(target)) => {
+                let (repository, accepted) = (&config.repositories.release, request.terms.accept_sequence);
+                let observed = plan::observe_channel(target.read(), repository, channel, accepted, None).await?;
+                request.terms.verified(observed, channel, context)
+            }
             _ => Ok(ObservedChannel::default()),
         }
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{Verdict, changed};
+use super::{TrustError, Verdict, changed};
 use crate::diff::Diff;
 use crate::lint::Report;
 use crate::oci::{self, Repository, Tag};
@@ -62,6 +62,9 @@ pub enum Error {
     /// Credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] credentials::Error),
+    /// A rule about signatures does not hold.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A key cannot be read or written, or does not sign.
     #[error(transparent)]
     Signing(#[from] signing::Error),

@@ -19,6 +19,7 @@ impl Error {
             | Self::Copy(CopyError::Store(error)) => of_store(error),
             Self::Source(error) => of_tree(error),
             Self::Signing(error) => of_signing(error),
+            Self::Trust(error) => of_trust(error),
             Self::ImageArchive(error) => match error.kind() {
                 image::archive::Kind::Damaged | image::archive::Kind::Io => ops::Kind::Failed,
                 image::archive::Kind::Refused => ops::Kind::Refused,
@@ -146,5 +147,19 @@ fn of_signing(error: &signing::Error) -> ops::Kind {
         | Error::Signer { fault: SignerFault::Run(RunError::Start(_)), .. } => ops::Kind::Usage,
         Error::Signer { fault: SignerFault::Failed(_) | SignerFault::Run(RunError::Read(_)), .. } => ops::Kind::Failed,
         Error::Signer { .. } | Error::NoRole { .. } | Error::Exists(_) => ops::Kind::Refused,
+    }
+}
+
+fn of_trust(error: &ops::TrustError) -> ops::Kind {
+    use ops::TrustError;
+    match error {
+        TrustError::Read { .. } | TrustError::Invalid { .. } => ops::Kind::Usage,
+        TrustError::Record(_) => ops::Kind::Failed,
+        TrustError::Expired { .. }
+        | TrustError::Withdrawn(_)
+        | TrustError::NoChannel(_)
+        | TrustError::Threshold { .. }
+        | TrustError::ReleaseUnsigned(_)
+        | TrustError::Signed { .. } => ops::Kind::Refused,
     }
 }

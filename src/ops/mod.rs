@@ -78,6 +78,7 @@ mod resolve;
 mod rollback;
 mod several;
 mod show;
+mod signing;
 mod text;
 mod transfer;
 mod verify;
@@ -108,6 +109,7 @@ pub use publish::{ChannelReport, PublishReport, PublishRequest, publish};
 pub use resolve::{channel, is_channel};
 pub use rollback::{RollbackRequest, rollback};
 pub use show::{ShowReport, ShowRequest, show};
+pub use signing::{Signing, SigningTerms, TrustError};
 pub use transfer::{RewriteTo, Target, TransferExtent};
 pub use verify::{VerifiedRelease, VerifyReport, VerifyRequest, verify};
 

@@ -68,7 +68,7 @@ pub async fn promote(
         source.resolve(config, &request.from, &selector),
         plan::observe_channel(place.read(), repository, &to, request.terms.accept_sequence, None)
     );
-    let (resolved, observed) = (resolved?, observed?);
+    let (resolved, observed) = (resolved?, request.terms.verified(observed?, &to, context)?);
     recorded_channel(config, &to, &observed)?;
     let config = &source.described(&resolved, &selector, config)?;
     let in_channel = is_channel(config, &request.from);

@@ -169,7 +169,11 @@ struct Publishing<'a> {
 
 impl Publishing<'_> {
     async fn carry_out(&self, mut publication: Publication) -> Result<PublishReport, Error> {
-        let (desired, store) = (&publication.desired, self.target.read());
+        let store = self.target.read();
+        if let Some(signing) = self.terms.signing.as_ref().filter(|_| self.target.store().is_some()) {
+            publication.desired.attached = signing.sign_all(&publication.desired, store).await?;
+        }
+        let desired = &publication.desired;
         let observed = async {
             match self.channel {
                 Some(channel) => {
@@ -181,8 +185,9 @@ impl Publishing<'_> {
             }
         };
         let depth = if self.repairs { Depth::Bytes } else { Depth::Tags };
-        let observed = Box::pin(plan::observe(store, desired, depth, observed)).await?;
+        let mut observed = Box::pin(plan::observe(store, desired, depth, observed)).await?;
         if let Some(channel) = self.channel {
+            observed.channel = self.terms.verified(observed.channel, channel, self.context)?;
             not_a_version(channel, &observed.channel)?;
         }
         publication.desired = publication.desired.keeping(&observed);

@@ -49,7 +49,7 @@ pub async fn rollback(
             None
         ),
     );
-    let observed = observed?;
+    let observed = request.terms.verified(observed?, &channel, context)?;
     let Some(serves) = &observed.serves else {
         return Err(source.no_layout(config).unwrap_or(Error::NothingToRollBack { channel }));
     };

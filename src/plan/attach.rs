@@ -2,9 +2,10 @@
 
 use futures_util::future::try_join_all;
 
+use super::signature::claims_image;
 use crate::oci::{
-    self, Artifact, Attached, Descriptor, Digest, Document, Index, ReadStore, Repository, Tag, media_type, optional,
-    referrers_tag,
+    self, Artifact, Attached, Descriptor, Digest, Document, Index, Manifest, ReadStore, Repository, Selector, Tag,
+    media_type, optional, referrers_tag,
 };
 
 /// A referrer of an artifact that the store lacks.
@@ -28,8 +29,12 @@ pub(crate) async fn attachments(
     attached: &Attached,
 ) -> Result<Vec<Attachment>, oci::Error> {
     let mut missing = Vec::new();
-    let tagged =
-        attached.tagged.iter().map(|(tag, artifact)| lacking(store, repository, tag.clone(), artifact.clone()));
+    let tagged = attached.tagged.iter().map(|(tag, artifact)| async move {
+        match signatures_beside(store, repository, tag, artifact).await? {
+            Some(artifact) => lacking(store, repository, tag.clone(), artifact).await,
+            None => Ok(None),
+        }
+    });
     missing.extend(try_join_all(tagged).await?.into_iter().flatten());
     let Some((subject, ..)) = attached.referrers.first() else { return Ok(missing) };
     if store.knows_referrers(repository, subject).await? {
@@ -52,6 +57,31 @@ pub(crate) async fn attachments(
         missing.extend(lacking(store, repository, tag, list).await?);
     }
     Ok(missing)
+}
+
+/// Returns what a tag with signatures of the older form is to name: the layers that it has already, and ours. Signatures
+/// by others are kept. `None` means that all of ours are there.
+async fn signatures_beside(
+    store: &ReadStore,
+    repository: &Repository,
+    tag: &Tag,
+    artifact: &Artifact,
+) -> Result<Option<Artifact>, oci::Error> {
+    let ours = Manifest::parse(&artifact.descriptor().media_type, artifact.manifest().bytes());
+    let Ok(ours) = ours.map(|manifest| manifest.layers) else { return Ok(Some(artifact.clone())) };
+    if ours.iter().any(|layer| layer.media_type != media_type::SIMPLE_SIGNING) {
+        return Ok(Some(artifact.clone()));
+    }
+    let Some((descriptor, bytes)) = optional(store.manifest(repository, &Selector::Tag(tag.clone())).await)? else {
+        return Ok(Some(artifact.clone()));
+    };
+    let theirs = Manifest::parse(&descriptor.media_type, &bytes).map(|manifest| manifest.layers).unwrap_or_default();
+    let is_new = |layer: &&Descriptor| !theirs.contains(layer);
+    if ours.iter().all(|layer| !is_new(&layer)) {
+        return Ok(None);
+    }
+    let layers: Vec<Descriptor> = theirs.iter().chain(ours.iter().filter(is_new)).cloned().collect();
+    Ok(Some(claims_image(&layers, artifact.blobs())))
 }
 
 /// Returns the artifact to push when the store does not have it under this tag.

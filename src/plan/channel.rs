@@ -12,7 +12,8 @@ use std::time::Duration;
 use futures_util::future::try_join;
 use tokio::time::Instant;
 
-use super::execute::{ExecuteError, Inputs, Run, unknown};
+use super::execute::{Inputs, Run, unknown};
+use super::execute_error::ExecuteError;
 use super::kept::{Kept, Served, kept};
 use super::late::{LATEST, Seen, late};
 use super::observe::{Announced, ChannelState};
@@ -42,6 +43,11 @@ pub(super) struct Channel<'a> {
 }
 
 impl Channel<'_> {
+    /// Returns the digest of the JSON that the channel serves.
+    pub(super) fn json(&self) -> &Digest {
+        &self.moves.config.digest
+    }
+
     fn served(&self) -> Option<Served<'_>> {
         let manifest = self.moves.from.as_ref()?;
         Some(Served { manifest, sequence: self.before? })
@@ -60,8 +66,11 @@ impl<'a> Run<'a> {
         let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
         let observed = &inputs.observed.channel;
         let adopted = observed.announced.iter().find(|one| moves.adopts.as_ref() == Some(&one.manifest));
-        let record = adopted.map_or_else(|| record(moves, inputs), |announced| announced.record.clone());
-        let artifact = release::channel_artifact(json, &record);
+        let (record, signatures) = match adopted {
+            Some(announced) => (announced.record.clone(), &announced.signatures[..]),
+            None => (inputs.record.of(moves), inputs.signatures),
+        };
+        let artifact = release::channel_artifact(json, &record, signatures);
         let keep_alive = release::keep_alive_tag(name, *sequence, artifact.digest());
         let others = observed.announced.iter().map(|one| (one.tag(), self.is_old(&one.record)));
         let others = others.filter(|(tag, _)| *tag != keep_alive);
@@ -247,21 +256,6 @@ impl<'a> Run<'a> {
         let selector = Selector::Digest(found?.clone());
         let resolved = release::resolve(self.executor.store.read(), channel.repository, &selector).await.ok()?;
         Some((resolved.release.version, resolved.record))
-    }
-}
-
-fn record(moves: &Move, inputs: &Inputs<'_>) -> Record {
-    let record = inputs.record;
-    Record {
-        name: moves.channel.to_string(),
-        release: moves.release.clone(),
-        sequence: moves.sequence,
-        previous: moves.previous().cloned(),
-        kind: moves.kind,
-        moved: record.moved.clone(),
-        by: record.by.clone(),
-        from: record.from.clone(),
-        reason: record.reason.clone(),
     }
 }
 

@@ -9,12 +9,15 @@ use std::time::Duration;
 use futures_util::future::{Either, join, try_join_all};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::attach::Attachment;
 use super::channel::Channel;
 use super::damaged::{Damaged, broken};
 use super::desired::Desired;
+use super::execute_error::ExecuteError;
 use super::observe::Observed;
 use super::planner::{Plan, Write};
 use super::progress::{Event, Progress};
+use super::record::MoveRecord;
 use crate::oci::{self, Artifact, Content, Descriptor, Digest, ReadStore, Repository, Store, Tag, Upload, media_type};
 use crate::system::Clock;
 
@@ -26,19 +29,6 @@ const FRESH: Duration = Duration::from_millis(500);
 const READ_BACK: u64 = 64 << 20;
 /// Interval of the progress reports for a large blob.
 const PULSE: Duration = Duration::from_millis(200);
-
-/// The circumstances of a move (person, time, reason), which are not part of the plan.
-#[derive(Clone, Debug, Default)]
-pub struct MoveRecord {
-    /// Time of the move, RFC 3339 in UTC.
-    pub moved: String,
-    /// Person or service that makes the move.
-    pub by: Option<String>,
-    /// Channel, version or digest that the release comes from.
-    pub from: Option<String>,
-    /// Reason for the move, as free text.
-    pub reason: Option<String>,
-}
 
 /// The content behind the digests of a plan.
 #[derive(Debug)]
@@ -72,108 +62,8 @@ pub struct Inputs<'a> {
     pub observed: &'a Observed,
     /// The circumstances of the move, for the channel's record.
     pub record: &'a MoveRecord,
-}
-
-/// An error during the execution of a plan, with the writes that were done and the writes that are left.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecuteError {
-    /// The store failed. Finished writes stay, and another run completes the rest.
-    #[error("stopped after {} of {} writes; no channel moved", done.len(), done.len() + left.len())]
-    Stopped {
-        /// References of the finished writes.
-        done: Vec<String>,
-        /// References of the writes that are left.
-        left: Vec<String>,
-        /// Failure of the store.
-        source: oci::Error,
-    },
-    /// The channel tag was sent, but the store did not confirm the write.
-    #[error("{repository}:{channel} may have moved: the tag was sent, but the store did not confirm the write")]
-    Unconfirmed {
-        /// Repository of the channel.
-        repository: Repository,
-        /// Name of the channel.
-        channel: Tag,
-        /// Failure of the store.
-        source: oci::Error,
-    },
-    /// A manifest or blob that the release names is missing or corrupt in the store.
-    #[error("{} manifests or blobs that the release names are missing or corrupt in the store; no channel moved", failed.len())]
-    Broken {
-        /// One line `REPOSITORY:TAG: DIGEST: REASON` for each.
-        failed: Vec<String>,
-    },
-    /// Published content cannot be read back as an appliance reads it.
-    #[error("{reference} cannot be read back; the version stays published, and the channel did not move")]
-    NotReadable {
-        /// Repository with a tag or digest.
-        reference: String,
-        /// Failure of the read.
-        source: oci::Error,
-    },
-    /// The push or the read-back of a single image failed.
-    #[error("the image {reference} {what}")]
-    Image {
-        /// Repository and tag of the image.
-        reference: String,
-        /// The operation that failed, for example `cannot be pushed`.
-        what: &'static str,
-        /// Failure of the store.
-        source: oci::Error,
-    },
-    /// Anonymous reads fail for packages that an appliance needs.
-    #[error("the public cannot read {} of the packages; the version stays published, and the channel did not move", packages.len())]
-    NotPublic {
-        /// `HOST/PATH` of each package.
-        packages: Vec<String>,
-    },
-    /// A tag names another digest than this run expects, so another publisher moved the tag.
-    #[error("{repository}:{tag} names {found}, expected {expected}: another publisher moved the tag meanwhile{who}")]
-    Moved {
-        /// Repository of the tag.
-        repository: Repository,
-        /// The tag that another publisher moved.
-        tag: Tag,
-        /// Digest that the tag should name, or `nothing`.
-        expected: String,
-        /// Digest that the tag names, or `nothing`.
-        found: String,
-        /// Version, publisher and time of the other move, if its record gives them.
-        who: String,
-    },
-    /// Another publisher moves the same channel at the same time.
-    #[error(
-        "another publisher moves {channel} at the same time ({tag}{who}): {}",
-        if *moved { "the channel serves this release, and the other move was overwritten" } else { "this run did not move the channel" }
-    )]
-    Rival {
-        /// Name of the channel.
-        channel: Tag,
-        /// Keep-alive tag of the other move.
-        tag: Tag,
-        /// Publisher and time of the other move, if its record gives them.
-        who: String,
-        /// All announcements that were found. After [`super::GRACE`], each of these moves is done or will never happen.
-        seen: BTreeSet<Tag>,
-        /// Whether this run moved the channel nevertheless.
-        moved: bool,
-    },
-}
-
-impl ExecuteError {
-    /// Returns the error for a tag that names `found` and not `expected`. `who` describes the other move, if it is
-    /// known.
-    pub(crate) fn moved(
-        repository: &Repository,
-        tag: &Tag,
-        expected: Option<&Digest>,
-        found: Option<&Digest>,
-        who: String,
-    ) -> Self {
-        let text = |digest: Option<&Digest>| digest.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        let (repository, tag) = (repository.clone(), tag.clone());
-        Self::Moved { repository, tag, expected: text(expected), found: text(found), who }
-    }
+    /// Signed statements about the move, which the channel manifest carries. Empty where nothing is signed.
+    pub signatures: &'a [Content],
 }
 
 /// The store in which a plan is carried out, and how.
@@ -220,6 +110,7 @@ pub(crate) async fn execute(
         plan: inputs.plan,
         contents,
         damaged: &inputs.observed.damaged,
+        attachments: &inputs.observed.attachments,
         executor,
         progress,
         done: Mutex::default(),
@@ -241,6 +132,7 @@ pub(super) struct Run<'a> {
     pub plan: &'a Plan,
     pub contents: Contents<'a>,
     pub damaged: &'a [Damaged],
+    pub attachments: &'a [Attachment],
     pub executor: &'a Executor<'a>,
     pub progress: &'a dyn Progress,
     pub done: Mutex<Vec<String>>,
@@ -274,7 +166,7 @@ impl<'a> Run<'a> {
             artifacts.iter().filter(|(_, _, last)| *last).flat_map(|(_, a, _)| a.blobs()).collect();
         let of_channel = channel.into_iter().flat_map(|channel| {
             let new = channel.artifact.blobs().iter().filter(|blob| !of_release.contains(blob));
-            new.map(|blob| self.push_json(channel.repository, blob))
+            new.map(|blob| self.push_json(channel, blob))
         });
         let stopped = |source| self.stopped(source);
         let blobs = artifacts.iter().flat_map(|&(repository, artifact, _)| {
@@ -286,10 +178,13 @@ impl<'a> Run<'a> {
         if started.elapsed() > FRESH {
             self.tags_are_free().await?;
         }
-        // No tag is written before every byte has been verified and is in the store.
-        let first = artifacts.iter().filter(|(_, _, last)| !*last);
-        let first = first.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
-        try_join_all(first).await.map_err(stopped)?;
+        // No tag is written before every byte has been verified and is in the store. Signatures come before the tags of
+        // what they sign.
+        for wave in [true, false] {
+            let first = artifacts.iter().filter(|(_, artifact, last)| !*last && self.is_attached(artifact) == wave);
+            let first = first.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
+            try_join_all(first).await.map_err(stopped)?;
+        }
         let last = artifacts.iter().filter(|(_, _, last)| *last);
         let last = last.map(|(repository, artifact, _)| self.push_manifest(repository, artifact));
         // Neither write is cancelled when the other fails: an announcement that arrives after this process ends would
@@ -313,15 +208,22 @@ impl<'a> Run<'a> {
         self.damaged.iter().any(|damaged| damaged.holds(digest))
     }
 
+    /// Reports whether an artifact is a signature or another referrer, and not what the release names.
+    fn is_attached(&self, artifact: &Artifact) -> bool {
+        self.attachments.iter().any(|one| one.artifact.digest() == artifact.digest())
+    }
+
     /// Reports whether this is the release manifest, which is written after everything that it names.
     pub(super) fn is_release(&self, descriptor: &Descriptor) -> bool {
         descriptor.digest == self.plan.approval.release
     }
 
-    /// Pushes the channel's JSON into the upload that was opened for it. Without an upload, or when the registry has
+    /// Pushes a blob of the channel manifest: its JSON into the upload that was opened for it. Without an upload, or when the registry has
     /// forgotten it, pushes the JSON like any other blob.
-    async fn push_json(&self, repository: &Repository, blob: &Content) -> Result<(), oci::Error> {
-        if let Some(upload) = &self.executor.upload {
+    async fn push_json(&self, channel: &Channel<'_>, blob: &Content) -> Result<(), oci::Error> {
+        let repository = channel.repository;
+        let is_json = blob.descriptor().digest == *channel.json();
+        if let Some(upload) = self.executor.upload.as_ref().filter(|_| is_json) {
             match self.executor.store.push_blob_into(upload, blob).await {
                 Err(error) if error.kind() != oci::Kind::Unavailable => {}
                 pushed => return pushed,

@@ -5,7 +5,7 @@
 
 use futures_util::future::join_all;
 
-use super::observe::Announced;
+use super::observe::{Announced, signatures};
 use crate::oci::{Digest, Error, Manifest, ReadStore, Repository, Selector, Tag};
 use crate::release::{self, Record};
 
@@ -164,7 +164,9 @@ impl Reading<'_> {
                 && record.sequence == sequence
                 && release::keep_alive_tag(self.channel, sequence, &descriptor.digest) == *tag
         };
-        let record = Record::from_annotations(&manifest.annotations).filter(own);
-        Ok(record.map(|record| Announced { manifest: descriptor.digest.clone(), record }))
+        let Some(record) = Record::from_annotations(&manifest.annotations).filter(own) else { return Ok(None) };
+        let layers = release::signature_layers(manifest);
+        let signatures = signatures(self.store, self.repository, &layers).await?;
+        Ok(Some(Announced { manifest: descriptor.digest, record, signatures }))
     }
 }

@@ -6,8 +6,10 @@ use super::attach::{Attachment, attachments};
 use super::damaged::{Damaged, damaged};
 use super::desired::{Desired, DesiredArtifact};
 use super::kept::{Kept, Served, kept};
+use super::signed::SignedChannel;
 use crate::oci::{
-    Artifact, Content, Digest, Document, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag, optional,
+    Artifact, Content, Descriptor, Digest, Document, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag,
+    optional,
 };
 use crate::release::{self, Record, Release, ResolveError, Resolved};
 
@@ -43,6 +45,8 @@ pub struct ObservedChannel {
     pub damaged: Option<Damaged>,
     /// Keep-alive tags of later moves that do not count, because another tool wrote them or their number is too large.
     pub ignored: Vec<Tag>,
+    /// What the verified statements of the channel say; absent where the publisher does not sign.
+    pub signed: Option<SignedChannel>,
 }
 
 /// A channel manifest that only its keep-alive tag names.
@@ -52,6 +56,8 @@ pub struct Announced {
     pub manifest: Digest,
     /// Record of the announced move.
     pub record: Record,
+    /// Signed statements of the announced move, not verified yet.
+    pub signatures: Vec<Content>,
 }
 
 impl Announced {
@@ -88,6 +94,8 @@ pub struct ChannelState {
     pub json: Vec<u8>,
     /// Record of the last move; absent when another tool moved the channel.
     pub record: Option<Record>,
+    /// Signed statements about the channel, not verified yet.
+    pub signatures: Vec<Content>,
 }
 
 impl ChannelState {
@@ -229,7 +237,10 @@ pub(crate) async fn observe_channel(
     )
     .await;
     let (serves, damaged) = match resolved {
-        Ok(resolved) => (Some(ChannelState::from(resolved)), None),
+        Ok(resolved) => {
+            let signatures = signatures(store, repository, &resolved.signatures).await?;
+            (Some(ChannelState { signatures, ..ChannelState::from(resolved) }), None)
+        }
         // The reference of a missing manifest has a tag. The reference of a missing JSON has a digest.
         Err(ResolveError::Store(error)) if error.is_not_found() && !error.reference().contains('@') => (None, None),
         Err(ResolveError::Store(error)) if matches!(error.kind(), Kind::NotFound | Kind::Mismatch) => {
@@ -253,13 +264,14 @@ pub(crate) async fn observe_channel(
     let sequence = announced.last().map(|one| one.record.sequence).or(recorded.map(|served| served.sequence));
     // An accepted number counts even when no manifest with that number is left.
     let sequence = sequence.unwrap_or(0).max(accepted.unwrap_or(0));
-    Ok(ObservedChannel { serves, newest, sequence, announced, damaged, ignored })
+    Ok(ObservedChannel { serves, newest, sequence, announced, damaged, ignored, signed: None })
 }
 
 impl From<Resolved> for ChannelState {
     fn from(resolved: Resolved) -> Self {
-        let Resolved { manifest, release_digest: release, json, release: Release { version, .. }, record } = resolved;
-        Self { manifest, release, version, json, record }
+        let Resolved { manifest, release_digest: release, json, release: Release { version, .. }, record, .. } =
+            resolved;
+        Self { manifest, release, version, json, record, signatures: Vec::new() }
     }
 }
 
@@ -292,5 +304,26 @@ async fn rescued(
     let content = vec![(blob.descriptor().digest.clone(), "the content is missing or corrupt".to_owned())];
     let artifact = Artifact::of(Document::new(&descriptor.media_type, bytes), Vec::new(), vec![blob]);
     let damaged = Damaged { repository: repository.clone(), artifact, tag: channel.clone(), content };
-    Ok(Some((ChannelState { manifest: descriptor.digest, release, version, json, record }, damaged)))
+    let signatures = signatures(store, repository, &release::signature_layers(manifest)).await?;
+    let serves = ChannelState { manifest: descriptor.digest, release, version, json, record, signatures };
+    Ok(Some((serves, damaged)))
+}
+
+/// Reads the signed statements of a channel manifest. One that is missing or damaged proves nothing, and is left out.
+///
+/// # Errors
+/// Returns an error when the server of the store fails.
+pub(super) async fn signatures(
+    store: &ReadStore,
+    repository: &Repository,
+    layers: &[Descriptor],
+) -> Result<Vec<Content>, Error> {
+    let reads = layers.iter().map(|layer| async move {
+        match release::signatures(store, repository, std::slice::from_ref(layer)).await {
+            Ok(mut read) => Ok(read.pop().map(|bytes| Content::new(&layer.media_type, bytes))),
+            Err(error) if error.kind().is_of_server() => Err(error),
+            Err(_) => Ok(None),
+        }
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }

@@ -11,6 +11,9 @@ use super::refusal::Refusal;
 use crate::oci::{Content, Descriptor, Digest, Repository, Tag};
 use crate::release::{self, MoveKind};
 
+/// Largest sequence number of a move: JSON numbers are exact up to it.
+const LARGEST: u64 = (1 << 53) - 1;
+
 /// One write that a plan makes before a channel moves.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "action", rename_all = "lowercase")]
@@ -133,6 +136,8 @@ pub struct Moving<'a> {
     pub if_current: Option<Option<Digest>>,
     /// Minimum time that the release has been in the channel that it is promoted from.
     pub min_age: Option<MinAge>,
+    /// Whether the move is signed. A channel that carries signed statements never moves without one.
+    pub signs: bool,
 }
 
 /// Minimum age of a release in a channel (`--min-age`).
@@ -275,7 +280,9 @@ fn moved(
     // Another tool may have moved the channel back behind moves that appliances have followed. They refuse the channel until a roll-back
     // records the release that it serves as a move of its own.
     let behind = kind == MoveKind::Rollback && !observed.channel.announced.is_empty();
-    let there = serves.filter(|serves| !behind && serves.serves(release, &desired.release.json));
+    let signed = observed.channel.signed.as_ref().filter(|_| moving.signs);
+    let proven = signed.is_none_or(|signed| signed.is_current);
+    let there = serves.filter(|serves| !behind && proven && serves.serves(release, &desired.release.json));
     if let Some(serves) = there {
         // The record describes the move that made this true, so a repeated run gets the digest that was approved.
         let record = serves.record.as_ref();
@@ -283,6 +290,7 @@ fn moved(
         return Ok((None, approved(record.map_or(kind, |record| record.kind), replaces)));
     }
     moving.may_replace(serves, &desired.release.version)?;
+    moving.keeps_signing(serves)?;
     let json = release::with_channel(&desired.release.json, channel)?;
     let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
     let from = serves.map(|serves| serves.manifest.clone());
@@ -290,12 +298,21 @@ fn moved(
         record.release == *release && record.kind == kind && (record.previous == from || from.is_none())
     };
     // The announced manifest must be exactly the one that this program writes for its record, without other content.
-    let is_whole = |one: &&Announced| *release::channel_artifact(json.clone(), &one.record).digest() == one.manifest;
+    let is_whole = |one: &&Announced| {
+        let artifact = release::channel_artifact(json.clone(), &one.record, &one.signatures);
+        *artifact.digest() == one.manifest
+    };
+    // Without a proof that a reader accepts, an announced move is not completed but made again.
+    let is_proven =
+        |one: &&Announced| signed.map_or(one.signatures.is_empty(), |signed| signed.verified.contains(&one.manifest));
     let announced = &observed.channel.announced;
     let is_last =
         |one: &&Announced| announced.iter().all(|later| later.record.previous.as_ref() != Some(&one.manifest));
-    let adopted = announced.iter().rev().filter(|one| same(&one.record)).filter(is_last).find(is_whole);
-    let next = || observed.channel.sequence.checked_add(1).ok_or_else(|| Refusal::NoSequence(channel.clone()));
+    let adopted =
+        announced.iter().rev().filter(|one| same(&one.record)).filter(is_last).filter(is_proven).find(is_whole);
+    let last = signed.and_then(|signed| signed.sequence).unwrap_or(observed.channel.sequence);
+    let next =
+        || last.checked_add(1).filter(|next| *next <= LARGEST).ok_or_else(|| Refusal::NoSequence(channel.clone()));
     let sequence = adopted.map_or_else(next, |one| Ok(one.record.sequence))?;
     let goes_on_from = observed.channel.newest.clone().filter(|_| from.is_none() && adopted.is_none());
     let replaces = match adopted {

@@ -2,7 +2,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::oci::{Pinned, Prefix};
-use crate::plan::{Announced, ArtifactKind, ChannelState, DesiredRelease, ObservedChannel, OtherPlan};
+use crate::plan::{Announced, ArtifactKind, ChannelState, DesiredRelease, ObservedChannel, OtherPlan, SignedChannel};
 use crate::release::{Record, Release};
 
 fn json(version: &str) -> Vec<u8> {
@@ -41,6 +41,7 @@ fn observed(version: Option<&str>) -> Observed {
         version: version.to_owned(),
         json: json(version),
         record: Some(record(version, MoveKind::Promote, 4, Some(Digest::of(b"earlier")))),
+        signatures: Vec::new(),
     });
     let sequence = if serves.is_some() { 4 } else { 0 };
     Observed {
@@ -68,7 +69,7 @@ fn desired(version: &str) -> Desired {
 }
 
 fn moving(channel: &Tag, kind: MoveKind) -> Moving<'_> {
-    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None }
+    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None, signs: false }
 }
 
 fn planned(version: &str, observed: &Observed, change: impl FnOnce(&mut Moving<'_>)) -> Result<Plan, Refusal> {
@@ -187,7 +188,8 @@ fn announced(version: &str, kind: MoveKind, previous: &[u8]) -> Announced {
     let record = record(version, kind, 5, Some(Digest::of(previous)));
     let json = release::with_channel(&json(version), &channel()).expect("a release");
     let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
-    Announced { manifest: release::channel_artifact(json, &record).digest().clone(), record }
+    let manifest = release::channel_artifact(json, &record, &[]).digest().clone();
+    Announced { manifest, record, signatures: Vec::new() }
 }
 
 #[test]
@@ -240,4 +242,78 @@ fn a_version_with_other_content_is_refused_and_one_with_only_another_channel_is_
     let kept = with(Some(other_channel)).expect("a plan");
     assert!(kept.is_empty());
     assert_eq!(kept.approval.release, digest);
+}
+
+/// A bundle as a layer of a channel manifest; the planner does not read it.
+fn bundle(text: &str) -> Content {
+    Content::new(crate::oci::media_type::SIGSTORE_BUNDLE, text.as_bytes().to_vec())
+}
+
+/// A signed channel that serves `version`, with the highest verified number 4.
+fn signed(version: &str) -> Observed {
+    let mut observed = observed(Some(version));
+    observed.channel.serves.as_mut().expect("serves").signatures = vec![bundle("of move 4")];
+    let verified = SignedChannel { sequence: Some(4), is_current: true, ..SignedChannel::default() };
+    observed.channel.signed = Some(verified);
+    observed
+}
+
+fn signing(channel: &Tag) -> Moving<'_> {
+    Moving { signs: true, ..moving(channel, MoveKind::Promote) }
+}
+
+#[test]
+fn a_signed_channel_does_not_move_without_a_signature() {
+    let (channel, observed) = (channel(), signed("1.0.3"));
+    let refused = plan(&desired("1.0.4"), &observed, Some(&moving(&channel, MoveKind::Promote)));
+    assert_eq!(refused.map(drop), Err(Refusal::Unsigned(channel.clone())));
+    let moves = plan(&desired("1.0.4"), &observed, Some(&signing(&channel))).expect("a plan").moves.expect("a move");
+    assert_eq!(moves.sequence, 5);
+}
+
+#[test]
+fn tags_do_not_raise_the_number_of_a_signed_move() {
+    let (channel, mut observed) = (channel(), signed("1.0.3"));
+    observed.channel.sequence = 900;
+    let moves = plan(&desired("1.0.4"), &observed, Some(&signing(&channel))).expect("a plan").moves.expect("a move");
+    assert_eq!(moves.sequence, 5);
+    observed.channel.signed = Some(SignedChannel::default());
+    let moves = plan(&desired("1.0.4"), &observed, Some(&signing(&channel))).expect("a plan").moves.expect("a move");
+    assert_eq!(moves.sequence, 901, "the first signed move goes on from the unsigned ones");
+    let last = SignedChannel { sequence: Some((1 << 53) - 1), ..SignedChannel::default() };
+    observed.channel.signed = Some(last);
+    let refused = plan(&desired("1.0.4"), &observed, Some(&signing(&channel)));
+    assert_eq!(refused.map(drop), Err(Refusal::NoSequence(channel.clone())));
+}
+
+#[test]
+fn a_channel_that_serves_the_release_without_a_current_proof_is_signed_again() {
+    let (channel, mut observed) = (channel(), signed("1.0.3"));
+    let nothing = plan(&desired("1.0.3"), &observed, Some(&signing(&channel))).expect("a plan");
+    assert!(nothing.is_empty());
+    observed.channel.signed.as_mut().expect("signed").is_current = false;
+    let moves = plan(&desired("1.0.3"), &observed, Some(&signing(&channel))).expect("a plan").moves.expect("a move");
+    assert_eq!(moves.sequence, 5);
+}
+
+#[test]
+fn an_announced_move_is_completed_only_with_the_proof_that_it_carries() {
+    let (channel, mut observed) = (channel(), signed("1.0.3"));
+    let mut one = announced("1.0.4", MoveKind::Promote, b"manifest");
+    one.signatures = vec![bundle("of move 5")];
+    let json = release::with_channel(&json("1.0.4"), &channel).expect("a release");
+    let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
+    one.manifest = release::channel_artifact(json, &one.record, &one.signatures).digest().clone();
+    observed.channel.announced = vec![one.clone()];
+    observed.channel.sequence = 5;
+    let planned = |observed: &Observed| {
+        let plan = plan(&desired("1.0.4"), observed, Some(&signing(&channel))).expect("a plan");
+        let moves = plan.moves.expect("a move");
+        (moves.sequence, moves.adopts)
+    };
+    assert_eq!(planned(&observed), (5, None));
+    observed.channel.signed.as_mut().expect("signed").verified.insert(one.manifest.clone());
+    assert_eq!(planned(&observed), (5, Some(one.manifest.clone())));
+    observed.channel.announced[0].signatures = vec![bundle("of another move")];
+    assert_eq!(planned(&observed), (5, None));
 }

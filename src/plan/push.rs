@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::desired::DesiredArtifact;
-use super::execute::{Contents, ExecuteError, Executor, Run};
+use super::execute::{Contents, Executor, Run};
+use super::execute_error::ExecuteError;
 use super::planner::Plan;
 use super::progress::Progress;
 
@@ -19,7 +20,7 @@ pub(crate) async fn execute_push(
     progress: &dyn Progress,
 ) -> Result<(), ExecuteError> {
     let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
-    let run = Run { plan, contents, damaged: &[], executor, progress, done: Mutex::default() };
+    let run = Run { plan, contents, damaged: &[], attachments: &[], executor, progress, done: Mutex::default() };
     let pushed = async {
         run.write(None, async { Ok(()) }).await?;
         run.read_one(desired).await

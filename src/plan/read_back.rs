@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::channel::Channel;
 use super::desired::{ArtifactKind, Desired, DesiredArtifact};
-use super::execute::{ExecuteError, Run};
+use super::execute::Run;
+use super::execute_error::ExecuteError;
 use super::late::{LATEST, Seen, late};
 use crate::oci::{self, Digest, ReadStore, Repository, Selector};
 

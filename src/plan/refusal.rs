@@ -80,6 +80,9 @@ pub enum Refusal {
     /// The channel has used the largest sequence number.
     #[error("channel {0} cannot move: its last move has the largest possible sequence number")]
     NoSequence(Tag),
+    /// The channel carries signed statements, and the move would carry none.
+    #[error("channel {0} is signed, and this move is not: appliances that verify the channel would refuse it")]
+    Unsigned(Tag),
     /// The JSON of the release is invalid.
     #[error("cannot serve the release: {0}")]
     Invalid(#[from] InvalidRelease),
@@ -106,6 +109,12 @@ impl Moving<'_> {
             self.forward(serves, version)?;
         }
         self.min_age.as_ref().map_or(Ok(()), |age| age.check(version))
+    }
+
+    /// Checks that a signed channel stays signed.
+    pub(super) fn keeps_signing(&self, serves: Option<&ChannelState>) -> Result<(), Refusal> {
+        let is_signed = serves.is_some_and(|serves| !serves.signatures.is_empty());
+        if is_signed && !self.signs { Err(Refusal::Unsigned(self.channel.clone())) } else { Ok(()) }
     }
 
     fn untouched(&self, serves: Option<&ChannelState>) -> Result<(), Refusal> {

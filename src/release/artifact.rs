@@ -10,7 +10,7 @@ use crate::oci::{Artifact, Content, media_type};
 impl Release {
     /// Packs the artifact of a release's JSON. Config and single layer are the same bytes.
     pub fn artifact(json: Vec<u8>) -> Artifact {
-        pack(Content::new(CONFIG_MEDIA_TYPE, json), BTreeMap::new())
+        pack(Content::new(CONFIG_MEDIA_TYPE, json), &[], BTreeMap::new())
     }
 }
 
@@ -30,12 +30,14 @@ pub(crate) fn without_description(published: &[u8], json: &[u8]) -> Option<Vec<u
     same.then(|| with_channel(published, &after.channel.parse().ok()?).ok())?
 }
 
-/// Builds the channel manifest for the release `json`, which already has the name of the channel.
-pub(crate) fn channel_artifact(json: Content, record: &Record) -> Artifact {
-    pack(json, record.to_annotations())
+/// Builds the channel manifest for the release `json`, which already has the name of the channel. The signed statements
+/// follow the JSON as further layers, so that one write moves the channel and its proof.
+pub(crate) fn channel_artifact(json: Content, record: &Record, signatures: &[Content]) -> Artifact {
+    pack(json, signatures, record.to_annotations())
 }
 
-fn pack(config: Content, annotations: BTreeMap<String, String>) -> Artifact {
-    let layer = config.clone().annotated(media_type::TITLE, FILE_NAME);
-    Artifact::pack(Some(ARTIFACT_TYPE), config, vec![layer], annotations)
+fn pack(config: Content, further: &[Content], annotations: BTreeMap<String, String>) -> Artifact {
+    let json = config.clone().annotated(media_type::TITLE, FILE_NAME);
+    let layers = std::iter::once(json).chain(further.iter().cloned()).collect();
+    Artifact::pack(Some(ARTIFACT_TYPE), config, layers, annotations)
 }

@@ -35,7 +35,9 @@ pub use manifest::{InvalidRelease, Release};
 pub(crate) use named::TAG_ALONE;
 pub(crate) use named::bare_tag;
 pub use named::{Named, NamedKind, Target};
-pub use resolve::{CONFIG_LIMIT, ResolveError, ResolveKind, Resolved, confirm, resolve};
+#[cfg(feature = "publish")]
+pub(crate) use resolve::signature_layers;
+pub use resolve::{CONFIG_LIMIT, ResolveError, ResolveKind, Resolved, confirm, resolve, signatures};
 #[cfg(feature = "publish")]
 pub use values_names::values_names;
 #[cfg(feature = "publish")]

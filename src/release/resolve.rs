@@ -1,12 +1,19 @@
 //! Reads a release: the manifest by tag once, everything else by digest, and verifies all of it.
 
+use futures_util::future::try_join_all;
+
 use super::{ARTIFACT_TYPE, CONFIG_MEDIA_TYPE, InvalidRelease, Record, Release};
-use crate::oci::{self, Digest, Manifest, ReadStore, Repository, Selector, media_type};
+use crate::oci::{self, Descriptor, Digest, Manifest, ReadStore, Repository, Selector, media_type};
 
 /// Largest release manifest that is read, in bytes. It names one blob and has a few annotations.
 const MANIFEST_LIMIT: usize = 1 << 20;
 /// Largest JSON of a release that is read or published, in bytes.
 pub const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// Most layers with signed statements that are read; a channel manifest has a few. A reader refuses 65 of them.
+const SIGNATURES: usize = 65;
+/// Largest layer with a signed statement that is read, in bytes.
+const SIGNATURE_LIMIT: u64 = 32 << 10;
 
 /// A release as a store serves it.
 #[derive(Clone, Debug)]
@@ -21,6 +28,8 @@ pub struct Resolved {
     pub release: Release,
     /// Record of the last move, if the manifest is a channel manifest.
     pub record: Option<Record>,
+    /// Layers of the manifest with signed statements, in order. They are not read yet: see [`signatures`].
+    pub signatures: Vec<Descriptor>,
 }
 
 /// The kind of a [`ResolveError`], on which callers decide.
@@ -122,7 +131,30 @@ pub async fn resolve(
     let release = Release::parse(&json).map_err(|cause| ResolveError::Invalid { reference, cause })?;
     let record = Record::from_annotations(&manifest.annotations);
     let release_digest = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
-    Ok(Resolved { manifest: descriptor.digest, release_digest, json: json.to_vec(), release, record })
+    let (manifest_digest, signatures) = (descriptor.digest, signature_layers(manifest));
+    Ok(Resolved { manifest: manifest_digest, release_digest, json: json.to_vec(), release, record, signatures })
+}
+
+/// Returns the layers of a manifest that hold signed statements.
+pub(crate) fn signature_layers(manifest: Manifest) -> Vec<Descriptor> {
+    let bundles = manifest.layers.into_iter().filter(|layer| layer.media_type == media_type::SIGSTORE_BUNDLE);
+    bundles.take(SIGNATURES).collect()
+}
+
+/// Reads the signed statements of a channel manifest, all at once.
+///
+/// # Errors
+/// Returns an error when the store fails, and when a layer is missing, is too large or has other bytes than its digest.
+pub async fn signatures(
+    store: &ReadStore,
+    repository: &Repository,
+    layers: &[Descriptor],
+) -> Result<Vec<Vec<u8>>, oci::Error> {
+    try_join_all(layers.iter().map(|layer| async {
+        let bytes = store.fetch_verified(repository, layer, SIGNATURE_LIMIT).await?;
+        Ok(bytes.to_vec())
+    }))
+    .await
 }
 
 /// Checks that the record of a channel names the release that the channel serves. The release is read by the digest in

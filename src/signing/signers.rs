@@ -58,6 +58,11 @@ impl Signers {
         self.keys.is_empty() && self.commands.is_empty()
     }
 
+    /// Returns whether a program signs for a role. A program may make another signature each time.
+    pub fn has_programs(&self, role: SignerRole) -> bool {
+        self.commands.iter().any(|command| command.role == role)
+    }
+
     /// Returns the public keys of the key files. The keys of programs are known only after they have signed.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter().map(|(_, key)| key.key())

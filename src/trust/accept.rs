@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::signatures::{CANDIDATES, Candidate, accept_release};
 use super::statement::{ChannelStatement, RefreshStatement};
 use super::time::DAY;
@@ -53,13 +55,14 @@ pub enum ReadFrom<'a> {
 }
 
 /// A place in the history of a channel. The epoch counts before the sequence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Epoch of the channel in the trust document.
     pub epoch: u64,
     /// Number of the move within the epoch.
     pub sequence: u64,
     /// Digest of the payload of the statement; absent in a seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Digest>,
 }
 
@@ -101,15 +104,8 @@ impl Accepted {
 pub fn accept(offer: &Offer<'_>, terms: &Terms<'_>) -> Result<Accepted, Untrusted> {
     let document = terms.document;
     check_clock(document, terms.floor, terms.now)?;
-    let role = document.channels.get(terms.channel.as_str());
-    let role = role.ok_or_else(|| Untrusted::UnknownChannel(terms.channel.clone()))?;
     let layers = Layers::read(offer.layers)?;
-    let leading = layers.statement(document, role)?;
-    let statement = leading.statement.clone();
-    check_place(&statement, terms, role.epoch)?;
-    let signers = leading.signers(&role.role)?;
-    let payload = leading.payload;
-    agree(&statement, offer.record)?;
+    let (role, Proven { statement, payload, signers }) = layers.proven(offer.record, terms.document, terms.channel)?;
     let newer = check_position(&statement, &payload, terms.highest)?;
     check_issued(statement.issued, terms.now)?;
     check_lifetime(statement.issued, statement.expires, role.max_lifetime_days)?;
@@ -134,6 +130,26 @@ pub fn accept(offer: &Offer<'_>, terms: &Terms<'_>) -> Result<Accepted, Untruste
         expired,
         statement,
     })
+}
+
+/// A statement about a channel that enough keys of its role signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// Statement that the channel serves a release.
+    pub statement: ChannelStatement,
+    /// Digest of the payload of the statement.
+    pub payload: Digest,
+    /// Keys of the channel's role that signed the statement.
+    pub signers: BTreeSet<KeyId>,
+}
+
+/// Returns the statement of a channel that enough keys signed. The time does not count, nor what became of the release:
+/// also an expired statement is a step in the history of the channel.
+///
+/// # Errors
+/// The first rule about signatures, place and annotations that does not hold.
+pub fn proven(offer: &Offer<'_>, document: &TrustDocument, channel: &Tag) -> Result<Proven, Untrusted> {
+    Layers::read(offer.layers)?.proven(offer.record, document, channel).map(|(_, proven)| proven)
 }
 
 /// Checks that the JSON of a channel manifest is the release's own except for the value of `channel`, byte for byte.
@@ -200,6 +216,23 @@ impl Layers {
             return Err(Untrusted::TooManyLayers { found, limit: STATEMENT_LAYERS });
         }
         Ok(read)
+    }
+
+    /// Returns the statement that enough keys signed, with the role.
+    fn proven<'d>(
+        &self,
+        record: Option<&Record>,
+        document: &'d TrustDocument,
+        channel: &Tag,
+    ) -> Result<(&'d ChannelRole, Proven), Untrusted> {
+        let role = document.channels.get(channel.as_str());
+        let role = role.ok_or_else(|| Untrusted::UnknownChannel(channel.clone()))?;
+        let leading = self.statement(document, role)?;
+        let statement = leading.statement.clone();
+        check_place(&statement, document, channel, role.epoch)?;
+        let signers = leading.signers(&role.role)?;
+        agree(&statement, record)?;
+        Ok((role, Proven { statement, payload: leading.payload, signers }))
     }
 
     /// Returns the statement that most keys of the role signed.
@@ -305,14 +338,18 @@ impl Leading<'_> {
 }
 
 /// Checks that a statement is about the product, the channel and the epoch that were asked for.
-fn check_place(statement: &ChannelStatement, terms: &Terms<'_>, epoch: u64) -> Result<(), Untrusted> {
-    let document = terms.document;
+fn check_place(
+    statement: &ChannelStatement,
+    document: &TrustDocument,
+    channel: &Tag,
+    epoch: u64,
+) -> Result<(), Untrusted> {
     if statement.product != document.product {
         let (expected, found) = (document.product.clone(), statement.product.clone());
         return Err(Untrusted::OtherProduct { expected, found });
     }
-    if statement.channel != *terms.channel {
-        let (expected, found) = (terms.channel.clone(), statement.channel.clone());
+    if statement.channel != *channel {
+        let (expected, found) = (channel.clone(), statement.channel.clone());
         return Err(Untrusted::OtherChannel { expected, found });
     }
     check_trust_version(statement.trust_version, document)?;

@@ -11,7 +11,7 @@ use super::{Key, KeyId};
 use crate::oci::Digest;
 
 /// Media type of a bundle, which is also the artifact type of the manifest that refers to a signed artifact.
-pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+pub const BUNDLE_MEDIA_TYPE: &str = crate::oci::media_type::SIGSTORE_BUNDLE;
 /// Annotation of the manifest with a bundle: the kind of signature in it.
 pub const BUNDLE_CONTENT: (&str, &str) = ("dev.sigstore.bundle.content", "dsse-envelope");
 /// Annotation of the manifest with a bundle: the predicate type of the statement.
@@ -66,6 +66,11 @@ impl SignatureBundle {
     /// Returns the bytes of the statement.
     pub fn payload(&self) -> &[u8] {
         &self.envelope.payload
+    }
+
+    /// Returns the signature in ASN.1 DER.
+    pub fn signature(&self) -> Option<&[u8]> {
+        self.envelope.signatures.first().map(|one| &one.signature[..])
     }
 
     /// Returns the digest of the bytes of the statement.

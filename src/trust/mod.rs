@@ -14,7 +14,9 @@ mod statement;
 mod time;
 mod untrusted;
 
-pub use accept::{Accepted, Offer, Position, ReadFrom, STATEMENT_LAYERS, Terms, accept, check_clock, check_json};
+pub use accept::{
+    Accepted, Offer, Position, Proven, ReadFrom, STATEMENT_LAYERS, Terms, accept, check_clock, check_json, proven,
+};
 pub use bundle::{
     BUNDLE_CONTENT, BUNDLE_LIMIT, BUNDLE_MEDIA_TYPE, BUNDLE_PREDICATE_TYPE, SignatureBundle, statement_message,
 };
@@ -29,7 +31,7 @@ pub use statement::{
     ARTIFACT_PREDICATE, CHANNEL_PREDICATE, ChannelStatement, REFRESH_PREDICATE, RefreshStatement, STATEMENT_TYPE,
     Statement,
 };
-pub use time::{InvalidTime, Time};
+pub use time::{DAY, InvalidTime, Time};
 pub use untrusted::Untrusted;
 
 #[cfg(test)]

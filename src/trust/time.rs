@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Seconds of a day. UTC as computers count it has no leap seconds.
-pub(crate) const DAY: u64 = 86_400;
+pub const DAY: u64 = 86_400;
 /// Days of 400 years, after which the calendar repeats itself.
 const CYCLE: u64 = 146_097;
 /// Days from the first of March of the year 0 to the first of January 1970.

@@ -83,6 +83,7 @@ mod peers;
 mod proxy_tls;
 // A release is shown as a tree of everything that it names.
 mod show;
+mod signed;
 mod signers;
 // The history of a channel.
 mod history;

@@ -72,7 +72,7 @@ async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {
     let request = CopyRequest {
         reference,
         channel: args.channel.clone(),
-        terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
+        terms: args.approval.terms(args.allow_unordered, args.reason.as_ref(), &context)?,
         extent: args.extent.extent(),
         dry_run: args.approval.dry_run,
         force: args.force,

@@ -10,6 +10,8 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::de::DeserializeOwned;
 
+use crate::signing::SigningArgs;
+
 /// Flags of every command that works on a store: store, configuration and output.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common<F: OutputFormat = Format> {
@@ -174,6 +176,8 @@ pub struct Approval {
     /// Who moves the channel, for its history [default: the user that the CI system names, else USER@HOST]
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
+    #[command(flatten)]
+    pub signing: SigningArgs,
 }
 
 /// Flags of a copy: which parts of a release are copied, and under which names.

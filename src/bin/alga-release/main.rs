@@ -29,6 +29,7 @@ mod promote;
 mod publish;
 mod rollback;
 mod show;
+mod signing;
 mod system;
 mod terminal;
 mod terms;

@@ -102,17 +102,16 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
 }
 
 async fn published(args: &Args, log: &Log) -> Result<PublishReport, Failure> {
-    let config = configuration(args)?;
+    let (config, context) = (configuration(args)?, system::context(log));
     if let Some(archive) = &args.control_plane_archive {
         connect::check_stdin(archive, &args.common.store)?;
     }
     let request = PublishRequest {
         pack: pack_request(args, &config)?,
         moves_channel: !args.no_channel,
-        terms: args.approval.terms(args.allow_unordered, args.reason.as_ref())?,
+        terms: args.approval.terms(args.allow_unordered, args.reason.as_ref(), &context)?,
         repairs: args.repair,
     };
-    let context = system::context(log);
     let store = StoreRequest { jobs: args.jobs.into(), ..args.common.store.request(&config)? };
     let target = Connection::open(&store, args.approval.access(), &context).await?;
     Ok(ops::publish(request, &config, &target, &context).await?)

@@ -1,19 +1,29 @@
 //! Converts the flags of a move to the requests of the library.
 
-use alga_release::ops::{self, Access, MoveTerms, RewriteTo, TransferExtent};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use alga_release::ops::{self, Access, Context, MoveTerms, RewriteTo, Signing, SigningTerms, TransferExtent};
 use alga_release::plan::Approved;
+use alga_release::signing::SigningRequest;
 
 use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
 use crate::flags::{Approval, ExtentArgs};
+use crate::signing::SigningArgs;
 
 impl Approval {
     pub fn access(&self) -> Access {
         if self.dry_run { Access::Read } else { Access::Write }
     }
 
-    pub fn terms(&self, allow_unordered: bool, reason: Option<&String>) -> Result<MoveTerms, Failure> {
+    pub fn terms(
+        &self,
+        allow_unordered: bool,
+        reason: Option<&String>,
+        context: &Context,
+    ) -> Result<MoveTerms, Failure> {
         let if_current = match self.if_current.as_deref() {
             None => None,
             Some("none") => Some(None),
@@ -21,7 +31,8 @@ impl Approval {
         };
         let (by, reason) = (self.by.clone().or_else(environment::user), reason.cloned());
         let (approved, accept_sequence) = (self.approved()?, self.accept_sequence);
-        Ok(MoveTerms { approved, if_current, allow_unordered, accept_sequence, by, reason })
+        let signing = signing(&self.signing, context)?;
+        Ok(MoveTerms { approved, if_current, allow_unordered, accept_sequence, by, reason, signing })
     }
 
     fn approved(&self) -> Result<Option<Approved>, Failure> {
@@ -41,4 +52,21 @@ impl ExtentArgs {
         });
         TransferExtent { without_images: self.without_images, platform: self.platform.clone(), rewrite }
     }
+}
+
+/// Reads the trust document and the keys, if a trust document is given.
+fn signing(args: &SigningArgs, context: &Context) -> Result<Option<Arc<Signing>>, Failure> {
+    let Some(trust) = args.trust.clone() else { return Ok(None) };
+    let signers = SigningRequest { key_files: args.sign_key.clone(), commands: args.signer.clone() };
+    let record = args.signing_record.clone().or_else(record);
+    Ok(Some(Arc::new(Signing::open(&SigningTerms { trust, signers, record }, context)?)))
+}
+
+/// Returns the default place of the record of signed statements.
+///
+/// <https://specifications.freedesktop.org/basedir-spec/latest/>
+fn record() -> Option<PathBuf> {
+    let state = environment::path_variable("XDG_STATE_HOME");
+    let state = state.or_else(|| Some(environment::path_variable("HOME")?.join(".local/state")));
+    state.map(|state| state.join("alga-release/signed.json"))
 }

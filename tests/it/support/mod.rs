@@ -14,6 +14,7 @@ pub mod published;
 pub mod registry;
 pub mod release_with_images;
 pub mod token_server;
+pub mod trust;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -32,6 +32,7 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Image(error) => return of_image(error),
         Error::Credentials(error) => return of_credentials(error),
         Error::Signing(error) => return error.way_out().map(ToOwned::to_owned),
+        Error::Trust(error) => return error.way_out(),
         Error::Execute(error) => return of_execution(error),
         Error::Unlisted { .. } => {
             "pass the path of the source tree, or `--channel` or `--version` for the charts of a published release"
@@ -190,6 +191,9 @@ fn of_refusal(refusal: &Refusal) -> String {
         Refusal::TooYoung { .. } => "wait, or promote without `--min-age`",
         Refusal::NoAge(_) => "promote from a channel, or without `--min-age`",
         Refusal::OtherCurrent { .. } => APPROVE_AGAIN,
+        Refusal::Unsigned(_) => {
+            "pass the trust document with `--trust FILE`, and a key of the channel with `--sign-key FILE`"
+        }
         Refusal::NoSequence(_) => "publish to a channel of another name, or delete the tag of this one",
         Refusal::Invalid(_) => FIND_WRITER,
     };

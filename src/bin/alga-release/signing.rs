@@ -1,0 +1,23 @@
+//! Flags that name the trust document, and what signs.
+
+use std::path::PathBuf;
+
+use alga_release::signing::SignerCommand;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Signatures")]
+pub struct SigningArgs {
+    /// Trust document: what is written is signed, and what is promoted is verified by its keys
+    #[arg(long, value_name = "FILE", env = "ALGA_TRUST_FILE")]
+    pub trust: Option<PathBuf>,
+    /// Private key that signs; repeat the flag for several keys [default: `ALGA_SIGNING_KEY`, or the file in `ALGA_SIGNING_KEY_FILE`]
+    #[arg(long, value_name = "FILE", requires = "trust")]
+    pub sign_key: Vec<PathBuf>,
+    /// Program that signs its standard input as `release`, `channel` or `refresh`; repeat the flag for several programs
+    #[arg(long, value_name = "ROLE=COMMAND", requires = "trust", value_parser = SignerCommand::parse)]
+    pub signer: Vec<SignerCommand>,
+    /// File that keeps which statements were signed here, so that no second one is signed in their place [default:
+    /// alga-release/signed.json in the state directory of the user]
+    #[arg(long, value_name = "FILE", env = "ALGA_SIGNING_RECORD")]
+    pub signing_record: Option<PathBuf>,
+}

@@ -1,0 +1,216 @@
+//! Signs what a command writes: the artifacts of a release, and the statement of each move of a channel.
+
+mod artifacts;
+mod error;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::key::secrets;
+use super::{Context, Error};
+use crate::appliance::StateFile;
+use crate::oci::{Content, Digest, ReadStore, Repository, Tag, media_type};
+use crate::plan::{Move, MoveRecord, ObservedChannel, SignedChannel, Verifying};
+use crate::signing::{KeySignature, SignerRole, Signers, SigningRequest};
+use crate::trust::{
+    Candidate, ChannelRole, DAY, DOCUMENT_LIMIT, Key, Position, RefreshStatement, Role, STATEMENT_LAYERS,
+    SignatureBundle, SignedDocument, Time, TrustDocument, statement_message,
+};
+
+pub use error::TrustError;
+
+/// Days before the expiry of the trust document from which on a command warns.
+const NOTICE: u64 = 30;
+
+/// What a command signs with, as its flags name it.
+#[derive(Clone, Debug)]
+pub struct SigningTerms {
+    /// File with the trust document in force, in its envelope.
+    pub trust: PathBuf,
+    /// Key files and programs.
+    pub signers: SigningRequest,
+    /// File in which the publisher keeps what it signed last; `None` keeps nothing.
+    pub record: Option<PathBuf>,
+}
+
+/// A trust document and the signers whose keys it knows.
+#[derive(Debug)]
+pub struct Signing {
+    signed: SignedDocument,
+    signers: Signers,
+    record: Option<StateFile>,
+}
+
+impl Signing {
+    /// Reads the trust document and every key.
+    ///
+    /// # Errors
+    /// When the document is not valid or has expired, a key cannot be read, or the document does not know a key.
+    pub fn open(terms: &SigningTerms, context: &Context) -> Result<Self, Error> {
+        let signed = read_document(&terms.trust)?;
+        let (document, now) = (signed.document(), now(context));
+        if !document.is_current(now) {
+            return Err(TrustError::Expired { version: document.version, expires: document.expires }.into());
+        }
+        if document.expires < now.plus(NOTICE * DAY) {
+            context.warn(&format!("trust document version {} expires at {}", document.version, document.expires));
+        }
+        let signers = Signers::open(&terms.signers, secrets(context), &context.programs)?;
+        signers.warnings.iter().for_each(|warning| context.warn(warning));
+        signers.check(|key| !document.roles_of(key).is_empty())?;
+        Ok(Self { signed, signers, record: terms.record.as_ref().map(StateFile::new) })
+    }
+
+    /// Returns the trust document in force.
+    pub fn document(&self) -> &TrustDocument {
+        self.signed.document()
+    }
+
+    /// Refuses a release that the trust document has withdrawn.
+    pub(super) fn check_release(&self, release: &Digest) -> Result<(), TrustError> {
+        let is_withdrawn = self.document().withdrawn.contains(release);
+        if is_withdrawn { Err(TrustError::Withdrawn(release.clone())) } else { Ok(()) }
+    }
+
+    /// Adds what the statements of a channel say to what was observed of it.
+    pub(super) fn observed(
+        &self,
+        observed: ObservedChannel,
+        channel: &Tag,
+        context: &Context,
+    ) -> Result<ObservedChannel, Error> {
+        let position = self.position(channel)?;
+        let verifying = Verifying { document: self.document(), channel, now: now(context), signed: position.as_ref() };
+        let signed = Some(SignedChannel::read(&observed, &verifying));
+        Ok(ObservedChannel { signed, ..observed })
+    }
+
+    fn role(&self, channel: &Tag) -> Result<&ChannelRole, TrustError> {
+        let role = self.document().channels.get(channel.as_str());
+        role.ok_or_else(|| TrustError::NoChannel(channel.clone()))
+    }
+
+    fn keys(&self, role: &Role) -> Vec<Key> {
+        self.document().keys_of(role).map(|(_, key)| *key).collect()
+    }
+
+    /// Signs the statement of a move. Returns the layers of the channel manifest that prove it: the statement once for
+    /// each signature, its refresh, and `release`, which are the release's own signatures.
+    pub(super) async fn prove(
+        &self,
+        moves: &Move,
+        record: &MoveRecord,
+        observed: &ObservedChannel,
+        release: Vec<Vec<u8>>,
+        context: &Context,
+    ) -> Result<Vec<Content>, Error> {
+        let channel = &moves.channel;
+        let role = self.role(channel)?;
+        // The record of the move has the time to the second, as the statement must have it.
+        let issued = record.moved.parse().unwrap_or_else(|_| now(context));
+        let signed = observed.signed.clone().unwrap_or_default();
+        let statement = signed.statement(moves, &record.of(moves), self.document(), issued);
+        let statement = statement.ok_or_else(|| TrustError::NoChannel(channel.clone()))?;
+        let payload = statement.to_payload();
+        self.keep(
+            channel,
+            &Position { epoch: role.epoch, sequence: moves.sequence, payload: Some(Digest::of(&payload)) },
+        )?;
+        let signatures = self.sign(SignerRole::Channel, &role.role, &payload).await?;
+        let (threshold, found) = (role.role.threshold, signatures.len());
+        if found < threshold {
+            let what = format!("the move of {channel}");
+            return Err(TrustError::Threshold { what, role: SignerRole::Channel, threshold, found }.into());
+        }
+        let mut layers = bundles(&payload, signatures);
+        if let Some(refresh) = &role.refresh {
+            let expires = issued.plus(refresh.max_lifetime_days.saturating_mul(DAY)).min(statement.expires);
+            let refresh_statement = RefreshStatement::of(&statement, self.document().version, issued, expires);
+            let payload = refresh_statement.to_payload();
+            let signatures = self.sign(SignerRole::Refresh, &refresh.role, &payload).await?;
+            if signatures.len() < refresh.role.threshold {
+                context.warn(&format!(
+                    "the move of {channel} has no refresh: appliances follow it only after `alga-release refresh {channel}`"
+                ));
+            } else {
+                layers.extend(bundles(&payload, signatures));
+            }
+        }
+        layers.truncate(STATEMENT_LAYERS);
+        layers.extend(release);
+        Ok(layers.into_iter().map(|bundle| Content::new(media_type::SIGSTORE_BUNDLE, bundle)).collect())
+    }
+
+    async fn sign(&self, as_role: SignerRole, role: &Role, payload: &[u8]) -> Result<Vec<KeySignature>, Error> {
+        Ok(self.signers.sign(as_role, &self.keys(role), &statement_message(payload)).await?)
+    }
+
+    /// Returns the bundles by which keys of the role `release` signed a release in a store. A release that is not signed
+    /// yet is signed now, if there is a key.
+    pub(super) async fn release_bundles(
+        &self,
+        store: &ReadStore,
+        repository: &Repository,
+        release: &Digest,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let mut bundles = store.bundles(repository, release).await?;
+        bundles.retain(|bundle| Candidate::Bundle(bundle).signer(self.document(), release).is_some());
+        if bundles.is_empty() {
+            return Err(TrustError::ReleaseUnsigned(release.clone()).into());
+        }
+        Ok(bundles)
+    }
+
+    /// Returns the highest position that this publisher signed.
+    fn position(&self, channel: &Tag) -> Result<Option<Position>, Error> {
+        let Some(file) = &self.record else { return Ok(None) };
+        let (state, _) = file.read().map_err(TrustError::Record)?;
+        Ok(state.position(&self.document().product, channel))
+    }
+
+    /// Records a position before anything is signed for it.
+    ///
+    /// # Errors
+    /// When another statement was signed at this position, or at a later one.
+    fn keep(&self, channel: &Tag, position: &Position) -> Result<(), Error> {
+        let Some(file) = &self.record else { return Ok(()) };
+        let product = &self.document().product;
+        let mut later = None;
+        let written = file.update(|state| match state.position(product, channel) {
+            Some(signed)
+                if (signed.epoch, signed.sequence) >= (position.epoch, position.sequence) && signed != *position =>
+            {
+                later = Some(signed.sequence);
+            }
+            _ => state.set_position(product, channel, position),
+        });
+        written.map_err(TrustError::Record)?;
+        match later {
+            Some(signed) => {
+                let Position { epoch, sequence: offered, .. } = *position;
+                Err(TrustError::Signed { channel: channel.clone(), epoch, offered, signed }.into())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns the bundles of a payload, one for each signature, in the order of the key IDs.
+fn bundles(payload: &[u8], signatures: Vec<KeySignature>) -> Vec<Vec<u8>> {
+    let bundle = |one: KeySignature| SignatureBundle::new(payload.to_vec(), &one.key.id(), one.der).to_bytes();
+    signatures.into_iter().map(bundle).collect()
+}
+
+/// Returns the present time in whole seconds.
+pub(super) fn now(context: &Context) -> Time {
+    Time::from_seconds(u64::try_from(context.clock.now().as_second()).unwrap_or(0))
+}
+
+/// Reads a trust document from its file, and verifies that its own root keys signed it.
+pub(super) fn read_document(path: &Path) -> Result<SignedDocument, TrustError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(DOCUMENT_LIMIT as u64 * 2).read_to_end(&mut bytes));
+    read.map_err(|source| TrustError::Read { path: path.to_owned(), source })?;
+    SignedDocument::open(&bytes).map_err(|cause| TrustError::Invalid { path: path.to_owned(), cause })
+}

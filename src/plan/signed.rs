@@ -1,0 +1,111 @@
+//! What the signed statements of a channel say, from which the next one goes on.
+
+use std::collections::BTreeSet;
+
+use super::observe::ObservedChannel;
+use super::planner::Move;
+use crate::oci::{Content, Digest, Tag};
+use crate::release::Record;
+use crate::trust::{self, ChannelStatement, Offer, Position, Proven, ReadFrom, Terms, Time, TrustDocument};
+
+/// The verified statements of a channel. Only they count for the next sequence number of a signed move: whoever can
+/// write tags could otherwise make the number jump.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignedChannel {
+    /// Highest sequence number of the epoch that was signed; absent where an unsigned channel is signed for the first
+    /// time.
+    pub sequence: Option<u64>,
+    /// Digest of the payload of the last verified statement.
+    pub previous: Option<Digest>,
+    /// Whether a reader accepts the statement that the channel carries now.
+    pub is_current: bool,
+    /// Digests of the channel manifests of announced moves whose statements a reader accepts.
+    pub verified: BTreeSet<Digest>,
+}
+
+/// What statements are verified against.
+#[derive(Clone, Copy, Debug)]
+pub struct Verifying<'a> {
+    /// Trust document in force.
+    pub document: &'a TrustDocument,
+    /// Name of the channel.
+    pub channel: &'a Tag,
+    /// Present time, by which statements expire.
+    pub now: Time,
+    /// Highest position that this publisher signed, from its own state.
+    pub signed: Option<&'a Position>,
+}
+
+impl SignedChannel {
+    /// Verifies the statements of what a channel serves and of the moves that were announced beyond.
+    pub fn read(observed: &ObservedChannel, verifying: &Verifying<'_>) -> Self {
+        let served = observed.serves.as_ref();
+        let served = served.and_then(|one| Some((one.record.as_ref()?, &one.manifest, &one.signatures[..])));
+        let announced = observed.announced.iter().map(|one| (&one.record, &one.manifest, &one.signatures[..]));
+        let mut last: Option<Proven> = None;
+        let mut accepted = BTreeSet::new();
+        for (record, manifest, signatures) in served.into_iter().chain(announced) {
+            let layers: Vec<&[u8]> = signatures.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect();
+            let offer = Offer { record: Some(record), layers: &layers };
+            let Ok(proven) = trust::proven(&offer, verifying.document, verifying.channel) else { continue };
+            if verifying.accepts(&offer) {
+                accepted.insert(manifest.clone());
+            }
+            if last.as_ref().is_none_or(|last| last.statement.sequence < proven.statement.sequence) {
+                last = Some(proven);
+            }
+        }
+        let is_current = served.is_some_and(|(_, manifest, _)| accepted.contains(manifest));
+        let verified = accepted.into_iter().filter(|digest| served.is_none_or(|(_, served, _)| digest != served));
+        Self {
+            sequence: verifying.last(last.as_ref().map(|last| last.statement.sequence)),
+            previous: last.map(|last| last.payload),
+            is_current,
+            verified: verified.collect(),
+        }
+    }
+
+    /// Returns the statement that a move makes. It expires as late as the role of the channel allows.
+    pub fn statement(
+        &self,
+        moves: &Move,
+        record: &Record,
+        document: &TrustDocument,
+        issued: Time,
+    ) -> Option<ChannelStatement> {
+        let role = document.channels.get(moves.channel.as_str())?;
+        Some(ChannelStatement {
+            release: moves.release.clone(),
+            product: document.product.clone(),
+            channel: moves.channel.clone(),
+            epoch: role.epoch,
+            trust_version: document.version,
+            sequence: moves.sequence,
+            previous: self.previous.clone(),
+            issued,
+            expires: issued.plus(role.max_lifetime_days.saturating_mul(trust::DAY)),
+            kind: moves.kind,
+            by: record.by.clone(),
+            from: record.from.clone(),
+            reason: record.reason.clone(),
+        })
+    }
+}
+
+impl Verifying<'_> {
+    /// Reports whether a reader without a memory accepts a statement. Its refresh is made without the channel's keys.
+    fn accepts(&self, offer: &Offer<'_>) -> bool {
+        let source = ReadFrom::Media { accept_expired: None };
+        let Self { document, channel, now, .. } = *self;
+        trust::accept(offer, &Terms { document, channel, highest: None, floor: None, now, source }).is_ok()
+    }
+
+    /// Returns the number after which the next statement goes on: the highest that was verified on the store or signed
+    /// by this publisher. In the first epoch, a channel without either goes on from its unsigned moves.
+    fn last(&self, verified: Option<u64>) -> Option<u64> {
+        let epoch = self.document.channels.get(self.channel.as_str()).map_or(1, |role| role.epoch);
+        let own = self.signed.filter(|position| position.epoch == epoch).map(|position| position.sequence);
+        let later = (epoch > 1).then_some(0);
+        [verified, own, later].into_iter().flatten().max()
+    }
+}

@@ -1,0 +1,287 @@
+//! Signed releases and channels, as the publisher writes them and as cosign reads them.
+
+use std::path::Path;
+use std::process::Command;
+
+use alga_release::oci::Tag;
+use alga_release::oci::media_type::SIGSTORE_BUNDLE;
+use alga_release::trust::{self, Accepted, Offer, Position, ReadFrom, SignatureBundle, Statement, Terms, Untrusted};
+use serde_json::Value;
+
+use crate::support::docker_registry::DockerRegistry;
+use crate::support::programs::{Run, Source, alga};
+use crate::support::published::{RELEASES, manifest, publish, state, store, with_images, writes};
+use crate::support::registry::{Quirks, Referrers, Registry, Setup};
+use crate::support::require;
+use crate::support::trust::{Vendor, now};
+
+const REPOSITORIES: [&str; 7] = [
+    "charts/email-service",
+    "charts/sebastian",
+    "charts/temporal",
+    "charts/temporal-worker",
+    "charts/workflow-worker",
+    "alga-appliance-config",
+    "alga-appliance-release",
+];
+
+fn slices(flags: &[String]) -> Vec<&str> {
+    flags.iter().map(String::as_str).collect()
+}
+
+/// Publishes a signed release to nightly.
+fn published(vendor: &Vendor, source: &Source, registry: &Registry, version: &str) -> Run {
+    publish(source, registry, version, "nightly", &slices(&vendor.flags(&["release", "nightly"])))
+}
+
+fn promote(vendor: &Vendor, registry: &Registry, keys: &[&str], more: &[&str]) -> Run {
+    let flags = vendor.flags(keys);
+    let at = store(registry);
+    let arguments = ["promote", "--from", "nightly", "--to", "stable", "--store", &at];
+    alga(&[&arguments[..], &slices(&flags), more].concat())
+}
+
+/// The bundles in the layers of a channel manifest.
+fn layers(registry: &Registry, channel: &str) -> Vec<Vec<u8>> {
+    let manifest = manifest(registry, channel);
+    let layers = manifest["layers"].as_array().expect("layers").iter();
+    let bundles = layers.filter(|layer| layer["mediaType"] == SIGSTORE_BUNDLE);
+    bundles.map(|layer| registry.blob(RELEASES, layer["digest"].as_str().expect("text")).expect("a blob")).collect()
+}
+
+/// Decides as an appliance does that has followed the channel to `highest`.
+fn followed(
+    vendor: &Vendor,
+    registry: &Registry,
+    channel: &str,
+    highest: Option<&Position>,
+) -> Result<Accepted, Untrusted> {
+    let layers = layers(registry, channel);
+    let layers: Vec<&[u8]> = layers.iter().map(|layer| &layer[..]).collect();
+    let at = format!("{}/org", registry.url());
+    let location = alga_release::oci::Location::parse(&at, true).expect("a store");
+    let reader =
+        alga_release::oci::ReadStore::open(&location, alga_release::oci::Options::default()).expect("a reader");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let channel: Tag = channel.parse().expect("a tag");
+    let selector = alga_release::oci::Selector::Tag(channel.clone());
+    let repository = "alga-appliance-release".parse().expect("a name");
+    let resolved =
+        runtime.block_on(alga_release::release::resolve(&reader, &repository, &selector)).expect("a release");
+    let offer = Offer { record: resolved.record.as_ref(), layers: &layers };
+    let (document, source) = (&vendor.document, ReadFrom::Registry);
+    trust::accept(&offer, &Terms { document, channel: &channel, highest, floor: None, now: now(), source })
+}
+
+#[test]
+fn a_signed_release_has_both_forms_of_signatures_and_the_channel_its_proof() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    for repository in REPOSITORIES {
+        let repository = format!("org/{repository}");
+        let tags = registry.tags(&repository);
+        let version = tags.iter().find(|(tag, _)| tag.chars().next().is_some_and(|first| first.is_ascii_digit()));
+        let (_, digest) = version.expect("a version");
+        assert!(tags.contains_key(&format!("{}.sig", digest.replace(':', "-"))), "{repository}: {tags:?}");
+    }
+    let accepted = followed(&vendor, &registry, "nightly", None).expect("accepted");
+    assert_eq!((accepted.statement.sequence, accepted.statement.previous.clone()), (1, None));
+    assert_eq!(accepted.statement.release.to_string(), registry.tags(RELEASES)["1.0.3"]);
+    with_images(&source, &["1.0.4"]);
+    published(&vendor, &source, &registry, "1.0.4").ends(0);
+    let next = followed(&vendor, &registry, "nightly", Some(&accepted.position())).expect("accepted");
+    assert_eq!((next.statement.sequence, next.statement.previous), (2, Some(accepted.payload)));
+    assert!(next.newer);
+}
+
+#[test]
+fn an_unchanged_signed_release_is_neither_signed_nor_written_again() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    let before = state(&registry);
+    registry.clear_log();
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    assert_eq!((writes(&registry), state(&registry)), (0, before));
+}
+
+#[test]
+fn a_signed_channel_moves_only_with_enough_signatures() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    let before = state(&registry);
+    promote(&vendor, &registry, &["stable-a", "refresh"], &[])
+        .ends(3)
+        .says(&["the move of stable needs signatures by 2 keys of the role channel, found 1", "--sign-key"]);
+    assert_eq!(state(&registry), before);
+    promote(&vendor, &registry, &["stable-a", "stable-b", "refresh"], &[]).ends(0);
+    let accepted = followed(&vendor, &registry, "stable", None).expect("accepted");
+    assert_eq!((accepted.signers.len(), accepted.refreshed_by.len(), accepted.release_signers.len()), (2, 1, 1));
+    with_images(&source, &["1.0.4"]);
+    publish(&source, &registry, "1.0.4", "nightly", &[])
+        .ends(3)
+        .says(&["channel nightly is signed, and this move is not", "--trust FILE"]);
+}
+
+#[test]
+fn a_move_without_a_refresh_is_warned_of() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    promote(&vendor, &registry, &["stable-a", "stable-b"], &[])
+        .ends(0)
+        .says(&["the move of stable has no refresh", "alga-release refresh stable"]);
+    assert_eq!(followed(&vendor, &registry, "stable", None), Err(Untrusted::NoRefresh));
+}
+
+#[test]
+fn a_dry_run_signs_and_writes_nothing() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    let before = (state(&registry), std::fs::read(vendor.path("signed.json")).expect("a record"));
+    promote(&vendor, &registry, &["stable-a", "stable-b"], &["--dry-run"]).ends(0);
+    assert_eq!((state(&registry), std::fs::read(vendor.path("signed.json")).expect("a record")), before);
+}
+
+#[test]
+fn a_number_that_was_signed_is_not_signed_again_when_the_store_has_lost_it() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    let first = followed(&vendor, &registry, "nightly", None).expect("accepted");
+    for (tag, digest) in registry.tags(RELEASES) {
+        if tag.starts_with("nightly") {
+            registry.remove_tag(RELEASES, &tag);
+            registry.remove_manifest(RELEASES, &digest);
+        }
+    }
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    let again = followed(&vendor, &registry, "nightly", Some(&first.position())).expect("accepted");
+    assert_eq!(again.statement.sequence, 2);
+}
+
+#[test]
+fn a_withdrawn_release_is_not_promoted() {
+    let (mut vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    vendor.document.version = 2;
+    vendor.document.withdrawn.insert(registry.tags(RELEASES)["1.0.3"].parse().expect("a digest"));
+    vendor.write();
+    for more in [&[][..], &["--dry-run"]] {
+        let keys = ["stable-a", "stable-b", "refresh"];
+        promote(&vendor, &registry, &keys, more).ends(3).says(&["is withdrawn by the trust document"]);
+    }
+    assert!(!registry.tags(RELEASES).contains_key("stable"));
+}
+
+#[test]
+fn a_key_without_a_role_signs_nothing() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    let stranger = Vendor::new();
+    let flags = [vendor.flags(&["release"]), vec!["--sign-key".to_owned(), stranger.file("nightly.key")]].concat();
+    publish(&source, &registry, "1.0.3", "nightly", &slices(&flags)).ends(3).says(&["nightly.key"]);
+    assert!(registry.repositories().is_empty());
+    let flags = vendor.flags(&["nightly"]);
+    publish(&source, &registry, "1.0.3", "nightly", &slices(&flags))
+        .ends(3)
+        .says(&["keys of the role release, found 0"]);
+    assert!(registry.repositories().is_empty());
+}
+
+/// Runs cosign without a transparency log: the key is known, and nothing here may ask the internet.
+///
+/// # Errors
+/// What it says when it does not verify.
+fn cosign(program: &Path, command: &str, key: &str, more: &[&str]) -> Result<(), String> {
+    let mut cosign = Command::new(program);
+    cosign.args([command, "--key", key, "--insecure-ignore-tlog=true"]).args(more);
+    if command == "verify" {
+        cosign.arg("--allow-http-registry");
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let output = cosign.env("HOME", home.path()).env("TUF_ROOT", home.path()).output().expect("a program that runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(said) }
+}
+
+#[test]
+fn cosign_verifies_every_artifact_and_the_statement_of_the_channel() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    let (Some(second), Some(third), Some(docker)) = (require("cosign2"), require("cosign3"), DockerRegistry::start())
+    else {
+        return;
+    };
+    let (key, other) = (vendor.file("release.pub"), vendor.file("nightly.pub"));
+    // cosign 2 asks for a root of trust wherever it finds a bundle, also when the key is given.
+    let empty = r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
+    std::fs::write(vendor.path("root.json"), empty).expect("written");
+    let root = vendor.file("root.json");
+    let root = ["--trusted-root", &root];
+    // The first lists referrers, the second needs a tag that lists them.
+    for address in [registry.address(), docker.address().to_owned()] {
+        let (flags, at) = (vendor.flags(&["release", "nightly"]), format!("{address}/org"));
+        let arguments = ["--version", "1.0.3", "--channel", "nightly", "--store", &at];
+        let report = source.publish(&[&arguments[..], &["--output", "json"], &slices(&flags)].concat()).ends(0).json();
+        let artifacts = report["artifacts"].as_array().expect("a list");
+        assert_eq!(artifacts.len(), REPOSITORIES.len());
+        for artifact in artifacts {
+            let text = |key: &str| artifact[key].as_str().expect("text");
+            let reference = format!("{at}/{}@{}", text("repository"), text("digest"));
+            for (program, more) in [(&second, &root[..]), (&third, &[])] {
+                let verifies = |key: &str| cosign(program, "verify", key, &[&[reference.as_str()], more].concat());
+                assert_eq!(verifies(&key), Ok(()), "{reference}");
+                assert!(verifies(&other).is_err(), "{reference}");
+            }
+        }
+    }
+    std::fs::write(vendor.path("statement.json"), &layers(&registry, "nightly")[0]).expect("written");
+    let (bundle, release) = (vendor.file("statement.json"), registry.tags(RELEASES)["1.0.3"].clone());
+    let statement = |digest: &str| {
+        let predicate = ["--type", trust::CHANNEL_PREDICATE, "--digest", digest, "--digestAlg", "sha256"];
+        cosign(&third, "verify-blob-attestation", &other, &[&["--bundle", &bundle], &predicate[..]].concat())
+    };
+    assert_eq!(statement(&release[7..]), Ok(()));
+    assert!(statement(&"0".repeat(64)).is_err(), "cosign 3 verifies the statement for another release");
+}
+
+#[test]
+fn cosign_verifies_the_older_form_where_no_bundle_is_listed() {
+    let (vendor, source) = (Vendor::new(), Source::new());
+    let quirks = Quirks { referrers: Referrers::Absent, ..Quirks::default() };
+    let registry = Registry::with(Setup { quirks, ..Setup::default() });
+    let (Some(second), Some(third)) = (require("cosign2"), require("cosign3")) else { return };
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    let digest = registry.tags(RELEASES)["1.0.3"].clone();
+    let reference = format!("{}@{digest}", format_args!("{}/{RELEASES}", registry.address()));
+    let listed = digest.replace(':', "-");
+    assert!(registry.tags(RELEASES).contains_key(&listed), "the registry lists no referrers itself");
+    registry.remove_tag(RELEASES, &listed);
+    for program in [&second, &third] {
+        assert_eq!(cosign(program, "verify", &vendor.file("release.pub"), &[&reference]), Ok(()));
+        assert!(cosign(program, "verify", &vendor.file("nightly.pub"), &[&reference]).is_err());
+    }
+}
+
+#[test]
+fn the_statements_of_a_channel_are_in_the_order_of_the_key_ids() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    promote(&vendor, &registry, &["stable-b", "stable-a", "refresh"], &[]).ends(0);
+    let layers = layers(&registry, "stable");
+    let kinds: Vec<Statement> = layers
+        .iter()
+        .map(|bytes| Statement::parse(SignatureBundle::parse(bytes).expect("a bundle").payload()).expect("a statement"))
+        .collect();
+    let [Statement::Channel(first), Statement::Channel(second), Statement::Refresh(_), Statement::Artifact(_)] =
+        &kinds[..]
+    else {
+        panic!("{kinds:?}")
+    };
+    assert_eq!(first, second);
+    let hint = |bytes: &[u8]| -> Value {
+        serde_json::from_slice::<Value>(bytes).expect("JSON")["verificationMaterial"].clone()
+    };
+    let keys = ["stable-a", "stable-b"].map(|name| vendor.key(name).key().id());
+    let mut sorted = keys;
+    sorted.sort();
+    for (layer, key) in layers.iter().zip(sorted) {
+        assert_eq!(hint(layer)["publicKey"]["hint"], key.to_hint());
+    }
+}
