@@ -100,6 +100,13 @@ impl<'a> Run<'a> {
         let (manifest, moves) = (channel.artifact.manifest(), channel.moves);
         let store = self.executor.store;
         let written = store.move_tag(channel.repository, manifest, &moves.channel, moves.from.as_ref()).await;
+        // The move that was only announced when the plan was made, and from which this one goes on, is done meanwhile.
+        let written = match (written, &moves.goes_on_from) {
+            (Err(error), Some(before)) if error.kind() == oci::Kind::Conflict => {
+                store.move_tag(channel.repository, manifest, &moves.channel, Some(before)).await
+            }
+            (written, _) => written,
+        };
         match written {
             // `is_moved` reads the channel and names the publisher that moved it.
             Err(error) if error.kind() == oci::Kind::Conflict => {}
