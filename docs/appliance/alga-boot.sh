@@ -7,6 +7,7 @@
 #                  HOST/PATH/REPOSITORY:CHANNEL for releases of any vendor
 #   ALGA_HOST      host name of the product                           [the last one given]
 #   ALGA_STORE     store that releases are read from                  [the configured prefix]
+#   ALGA_TRUST_FILE  trust document that verifies releases             [/etc/alga/trust.json if the file exists]
 #   ALGA_STATE     state file between runs                            [/var/lib/alga/state.json]
 #   ALGA_BASELINE  control-plane image installed with the machine     [localhost/alga-appliance-control-plane:baked]
 #   ALGA_WAIT      seconds to wait for the cluster, each time         [1800]

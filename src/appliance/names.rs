@@ -1,7 +1,8 @@
 //! Checks the names in a release that an appliance acts on: each must be valid and in an allowed registry.
 
+use crate::config::Config;
 use crate::oci::{Prefix, Reference, Tag};
-use crate::release::{Release, bare_tag};
+use crate::release::{NamedKind, Release, bare_tag};
 use crate::text::shown;
 
 /// An invalid name in a release, or a name in a registry that is not allowed.
@@ -54,6 +55,21 @@ pub fn check_names(release: &Release, allowed: &[Prefix]) -> Result<(), NotAllow
             refused: true,
         })
     })
+}
+
+/// Returns what a release names by tag or version only, so that a signature of the release does not cover its content.
+/// `digests` says whether application images are used by their digests where the release has them.
+pub fn not_covered(release: &Release, config: &Config, digests: bool) -> Vec<String> {
+    let Ok(prefix) = release.prefix_or_configured(config) else { return Vec::new() };
+    let named = release.named(&prefix, config).into_iter();
+    let open = named.filter(|one| {
+        one.digest().is_none() || (!digests && release.images.contains_key(&one.name) && one.kind == NamedKind::Image)
+    });
+    open.map(|one| match (one.kind, release.images.get(&one.name)) {
+        (NamedKind::Image, Some(tag)) => format!("image {} {}", shown(&one.name), shown(tag)),
+        _ => format!("{} {}", one.kind.as_str(), shown(&one.reference)),
+    })
+    .collect()
 }
 
 fn is_below(allowed: &Prefix, name: &str) -> bool {

@@ -20,7 +20,7 @@ pub struct State {
     releases: Map<String, Value>,
     /// `host` (the address of the product), `root` (the names of the root objects of the last rendering), and the keys
     /// of newer programs.
-    others: Map<String, Value>,
+    pub(super) others: Map<String, Value>,
 }
 
 /// The names of the root objects, which are the `OCIRepository` and the `Kustomization` that contain all others. An
@@ -138,6 +138,27 @@ impl Known {
         near(seen) || self.jumped.is_some_and(confirms)
     }
 
+    /// Returns the entry of a verified release, whose move numbers are kept elsewhere.
+    pub fn verified(answer: &Resolved, pinned: bool, now: u64) -> Self {
+        Self {
+            manifest: answer.manifest.clone(),
+            release_digest: answer.release_digest.clone(),
+            sequence: None,
+            jumped: None,
+            unrecorded: false,
+            resolved_at: now,
+            pinned,
+            config: Digest::of(&answer.json),
+            json: String::from_utf8_lossy(&answer.json).into_owned(),
+        }
+    }
+
+    /// Reports whether a text is the version or a digest of this release.
+    pub(super) fn is_named(&self, version_or_digest: &str) -> bool {
+        let digest = self.manifest.as_str() == version_or_digest || self.release_digest.as_str() == version_or_digest;
+        digest || self.release().is_some_and(|release| release.version == version_or_digest)
+    }
+
     /// Returns the release, if the JSON matches its digest.
     pub fn release(&self) -> Option<Release> {
         (Digest::of(self.json.as_bytes()) == self.config).then(|| Release::parse(self.json.as_bytes()).ok())?
@@ -233,11 +254,7 @@ impl State {
     pub fn find(&self, place: &str, version_or_digest: &str) -> Option<Known> {
         let below = |key: &&String| key.strip_prefix(place).is_some_and(|rest| rest.starts_with([':', '@']));
         let known = self.releases.keys().filter(below).filter_map(|key| self.known(key));
-        let mut named = known.filter(|known| {
-            let digest =
-                known.manifest.as_str() == version_or_digest || known.release_digest.as_str() == version_or_digest;
-            digest || known.release().is_some_and(|release| release.version == version_or_digest)
-        });
+        let mut named = known.filter(|known| known.is_named(version_or_digest));
         named.next()
     }
 

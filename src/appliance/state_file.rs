@@ -1,5 +1,5 @@
-//! The file that holds the state. After a crash it is the whole old or the whole new state. An unreadable file is kept
-//! under another name.
+//! The file that holds the state. After a crash it is the whole old or the whole new state. A damaged file is kept under
+//! another name, unless it says what was verified: then it is an error.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::State;
+use super::trusted::TRUST;
 
 /// Largest state file that is read, in bytes.
 const LIMIT: u64 = 64 << 20;
@@ -21,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub struct StateFile {
     path: PathBuf,
+    /// Whether a damaged file is an error.
+    strict: bool,
 }
 
 /// An error while the state file is read or written.
@@ -38,12 +41,24 @@ impl StateError {
     pub fn is_other_kind(&self) -> bool {
         self.source.kind() == io::ErrorKind::InvalidInput
     }
+
+    /// Reports whether the file exists and is damaged.
+    pub fn is_damage(&self) -> bool {
+        self.source.kind() == io::ErrorKind::InvalidData
+    }
 }
 
 impl StateFile {
     /// Returns the state file at `path`, which need not exist. Its directory is created at the first write.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), strict: false }
+    }
+
+    /// Makes a damaged file an error. Without what it says, statements that are older than the last one would be accepted
+    /// again.
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self { strict: true, ..self }
     }
 
     fn error(&self, attempted: &'static str, source: io::Error) -> StateError {
@@ -64,7 +79,7 @@ impl StateFile {
     /// Returns the state, or an empty state if the file does not exist. The text warns of a file that is damaged, or is not a state.
     ///
     /// # Errors
-    /// Returns an error when the file exists but cannot be read.
+    /// Returns an error when the file exists but cannot be read, or when it is damaged and says what was verified.
     pub fn read(&self) -> Result<(State, Option<String>), StateError> {
         let bytes = match self.bytes() {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok((State::default(), None)),
@@ -73,6 +88,7 @@ impl StateFile {
         };
         let path = self.path.display();
         let reason = match State::parse_noting(&bytes) {
+            Ok((_, true)) if self.strict => "the file has no releases".to_owned(),
             Ok((state, is_foreign)) if bytes.len() as u64 <= LIMIT => {
                 let text = || format!("the state {path} has no releases and counts as empty: {UNKNOWN}");
                 return Ok((state, is_foreign.then(text)));
@@ -80,6 +96,11 @@ impl StateFile {
             Ok(_) => "the file is larger than 64 MiB".to_owned(),
             Err(cause) => cause.to_string(),
         };
+        if self.strict || mentions(&bytes, TRUST) {
+            return Err(
+                self.error("read", io::Error::new(io::ErrorKind::InvalidData, format!("it is damaged: {reason}")))
+            );
+        }
         let aside = self.beside("", ".corrupt");
         let kept = match fs::rename(&self.path, &aside) {
             Ok(()) => format!("was renamed to {}", aside.display()),
@@ -127,6 +148,12 @@ impl StateFile {
         };
         write().map_err(failed)
     }
+}
+
+/// Reports whether damaged JSON has a key. Quotes in the text of a release have a backslash before them.
+fn mentions(json: &[u8], key: &str) -> bool {
+    let key = format!("\"{key}\":");
+    json.windows(key.len()).any(|part| part == key.as_bytes())
 }
 
 fn lock(directory: &File) -> io::Result<()> {

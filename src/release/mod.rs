@@ -37,7 +37,9 @@ pub(crate) use named::bare_tag;
 pub use named::{Named, NamedKind, Target};
 #[cfg(feature = "publish")]
 pub(crate) use resolve::signature_layers;
-pub use resolve::{CONFIG_LIMIT, ResolveError, ResolveKind, Resolved, confirm, resolve, signatures};
+pub use resolve::{
+    CONFIG_LIMIT, ResolveError, ResolveKind, Resolved, UnreadRelease, confirm, named_release, open, resolve, signatures,
+};
 #[cfg(feature = "publish")]
 pub use values_names::values_names;
 #[cfg(feature = "publish")]

@@ -94,15 +94,30 @@ impl ResolveError {
     }
 }
 
-/// Reads the release under a channel's tag, a version or a digest.
+/// A manifest that is a release by its types. Its JSON is not read yet.
+#[derive(Clone, Debug)]
+pub struct UnreadRelease {
+    reference: String,
+    /// Digest of the manifest that was read.
+    pub digest: Digest,
+    /// Digest of the release manifest: from the record of a channel manifest, else of the manifest itself.
+    pub release_digest: Digest,
+    /// Record of the last move, if the manifest is a channel manifest.
+    pub record: Option<Record>,
+    /// Layers of the manifest with signed statements, in order.
+    pub signatures: Vec<Descriptor>,
+    config: Descriptor,
+}
+
+/// Reads the manifest of a release under a channel's tag, a version or a digest.
 ///
 /// # Errors
 /// See [`ResolveError::kind`]. A missing manifest is a [`ResolveError::Store`].
-pub async fn resolve(
+pub async fn open(
     store: &ReadStore,
     repository: &Repository,
     selector: &Selector,
-) -> Result<Resolved, ResolveError> {
+) -> Result<UnreadRelease, ResolveError> {
     let reference = match selector {
         Selector::Tag(tag) => format!("{repository}:{tag}"),
         Selector::Digest(digest) => format!("{repository}@{digest}"),
@@ -127,12 +142,41 @@ pub async fn resolve(
             found.map(|part| format!("`{}`", part.escape_debug())).join(", ")
         )));
     }
-    let json = store.fetch_verified(repository, &manifest.config, CONFIG_LIMIT).await?;
-    let release = Release::parse(&json).map_err(|cause| ResolveError::Invalid { reference, cause })?;
     let record = Record::from_annotations(&manifest.annotations);
     let release_digest = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
-    let (manifest_digest, signatures) = (descriptor.digest, signature_layers(manifest));
-    Ok(Resolved { manifest: manifest_digest, release_digest, json: json.to_vec(), release, record, signatures })
+    let (digest, config) = (descriptor.digest, manifest.config.clone());
+    Ok(UnreadRelease { reference, digest, release_digest, record, config, signatures: signature_layers(manifest) })
+}
+
+impl UnreadRelease {
+    /// Reads the JSON of the release.
+    ///
+    /// # Errors
+    /// See [`ResolveError::kind`].
+    pub async fn read(&self, store: &ReadStore, repository: &Repository) -> Result<Resolved, ResolveError> {
+        let json = store.fetch_verified(repository, &self.config, CONFIG_LIMIT).await?;
+        let invalid = |cause| ResolveError::Invalid { reference: self.reference.clone(), cause };
+        Ok(Resolved {
+            manifest: self.digest.clone(),
+            release_digest: self.release_digest.clone(),
+            release: Release::parse(&json).map_err(invalid)?,
+            json: json.to_vec(),
+            record: self.record.clone(),
+            signatures: self.signatures.clone(),
+        })
+    }
+}
+
+/// Reads the release under a channel's tag, a version or a digest.
+///
+/// # Errors
+/// See [`ResolveError::kind`]. A missing manifest is a [`ResolveError::Store`].
+pub async fn resolve(
+    store: &ReadStore,
+    repository: &Repository,
+    selector: &Selector,
+) -> Result<Resolved, ResolveError> {
+    open(store, repository, selector).await?.read(store, repository).await
 }
 
 /// Returns the layers of a manifest that hold signed statements.
@@ -165,14 +209,31 @@ pub async fn signatures(
 /// Returns [`ResolveError::Disagrees`] also when the named release is missing or is not a release.
 pub async fn confirm(store: &ReadStore, repository: &Repository, served: &Resolved) -> Result<(), ResolveError> {
     let Some(record) = &served.record else { return Ok(()) };
-    let reason = match resolve(store, repository, &Selector::Digest(record.release.clone())).await {
+    let named = named_release(store, repository, &served.manifest, &record.release).await?;
+    if agree(&named.json, &served.json) {
+        return Ok(());
+    }
+    let (channel, release) = (served.manifest.clone(), record.release.clone());
+    Err(ResolveError::Disagrees { channel, release, reason: "the channel's JSON differs from that release".to_owned() })
+}
+
+/// Reads the release that the record of a channel manifest names, by its digest.
+///
+/// # Errors
+/// Returns [`ResolveError::Disagrees`] when the release is missing or is not a release.
+pub async fn named_release(
+    store: &ReadStore,
+    repository: &Repository,
+    channel: &Digest,
+    release: &Digest,
+) -> Result<Resolved, ResolveError> {
+    let reason = match resolve(store, repository, &Selector::Digest(release.clone())).await {
         Ok(named) if named.record.is_some() => "that digest is a channel manifest".to_owned(),
-        Ok(named) if agree(&named.json, &served.json) => return Ok(()),
-        Ok(_) => "the channel's JSON differs from that release".to_owned(),
+        Ok(named) => return Ok(named),
         Err(ResolveError::Store(cause)) if !cause.is_not_found() => return Err(cause.into()),
         Err(cause) => cause.to_string(),
     };
-    Err(ResolveError::Disagrees { channel: served.manifest.clone(), release: record.release.clone(), reason })
+    Err(ResolveError::Disagrees { channel: channel.clone(), release: release.clone(), reason })
 }
 
 /// Compares two releases by value, as an appliance reads them, except for `channel`.

@@ -1,5 +1,5 @@
-//! Trust: keys, the trust document, and the signed statements about releases and channels. Everything here is pure: the
-//! current time is a parameter, and bytes come from the caller.
+//! Trust: keys, the trust document, and the signed statements about releases and channels. Everything but `published` is
+//! pure: the current time is a parameter, and bytes come from the caller.
 
 mod accept;
 mod bundle;
@@ -9,6 +9,7 @@ mod document;
 mod envelope;
 mod fields;
 mod key;
+mod published;
 mod signatures;
 mod statement;
 mod time;
@@ -26,6 +27,7 @@ pub use document::{ChannelRole, DOCUMENT_LIMIT, RefreshRole, Role, TAG_PREFIX, T
 pub use envelope::{Envelope, Signature, decode_signature, encode_signature, pre_authentication_encoding};
 pub use fields::{Malformed, Problem};
 pub use key::{InvalidKey, InvalidKeyId, Key, KeyId};
+pub use published::PublishedError;
 pub use signatures::{CANDIDATES, Candidate, accept_release, artifact_signers};
 pub use statement::{
     ARTIFACT_PREDICATE, CHANNEL_PREDICATE, ChannelStatement, REFRESH_PREDICATE, RefreshStatement, STATEMENT_TYPE,

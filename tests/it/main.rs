@@ -22,6 +22,10 @@ mod chart_helm;
 mod flux_fields;
 // Completions in real shells, and manual pages.
 mod completions;
+// The resolver with a trust document.
+mod trust_resolver;
+// The state of a resolver with a trust document.
+mod trust_state;
 // No channel moves to a release that is not whole.
 mod complete;
 // Flags, variables and exit codes.

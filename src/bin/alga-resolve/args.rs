@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alga_release::appliance::{Literal, Setting, parse_setting};
-use lexopt::ValueExt as _;
-
+use alga_release::oci::Digest;
 use alga_release::text::nearest;
+use lexopt::ValueExt as _;
 
 use super::Failure;
 
@@ -42,7 +42,16 @@ Options:
       --state FILE            Keep the last release that was followed, and refuse older answers of a channel
       --offline               Answer from the state, without a request
       --fallback-to-state     Answer from the state when the store cannot be reached
-      --output FORMAT         Output format: json or text [default: json for resolve, else text]
+      --output FORMAT         Output format: json or text [default: json for resolve, else text]. With a trust document,
+                              json has the key `trust`: who signed, and what is not covered. Without this option, resolve prints
+                              the published bytes
+      --trust FILE            Verify every release by this trust document, and follow the newer documents of the store. Once used
+                              with --state, later calls need it too [env: ALGA_TRUST_FILE] [default: /etc/alga/trust.json if the
+                              file exists]
+      --forget-trust REASON   Do not verify releases in this call, nor in later calls without --trust
+      --reset-time-floor REASON  Forget the highest time that is known to have passed, after the clock was wrong
+      --accept-expired DIGEST Accept the expired statement of this release from an archive or a layout. Needs --reason
+      --reason TEXT           Reason for --accept-expired, for the state
   -h, --help                  Print help
   -V, --version               Print version
 
@@ -65,6 +74,7 @@ Options of control-plane:
 Examples:
   alga-resolve resolve stable --state /var/lib/alga/state.json
   alga-resolve resolve 1.0.3 --store registry.example.com:5000/team --output text
+  alga-resolve resolve stable --trust trust.json --state /var/lib/alga/state.json --output text
   alga-resolve resolve registry.example.com/acme/platform-release:stable
   alga-resolve render stable --state /var/lib/alga/state.json --host alga.example.com | kubectl apply --server-side -f -
   alga-resolve control-plane stable --running \"$running\" --baseline localhost/control-plane:baked
@@ -72,7 +82,7 @@ Examples:
 Exit codes:
   0   done
   1   invalid release, or content that does not match its digest
-  3   refused by a rule, or not a release
+  3   refused by a rule, not verified, or not a release
   4   authentication or permission
   9   usage or configuration, or no such channel, version or digest
   75  temporary: the store cannot be reached
@@ -102,6 +112,49 @@ pub struct Args {
     /// Whether the output is text; absent when `--output` was not given.
     pub text: Option<bool>,
     pub modes: Modes,
+    pub trust: TrustFlags,
+}
+
+/// Flags about the trust document. Each of the other flags sets a rule aside and needs a reason, which the state keeps.
+#[derive(Debug, Default)]
+pub struct TrustFlags {
+    pub file: Option<PathBuf>,
+    pub forget: Option<String>,
+    pub reset_floor: Option<String>,
+    pub accept_expired: Option<Digest>,
+    pub reason: Option<String>,
+}
+
+impl TrustFlags {
+    /// Reads the environment when the command line names no trust document.
+    fn completed(mut self) -> Result<Self, Failure> {
+        if self.file.is_some() && self.forget.is_some() {
+            return Err(usage("`--trust` and `--forget-trust` exclude each other"));
+        }
+        let named = std::env::var_os("ALGA_TRUST_FILE").filter(|path| !path.is_empty());
+        self.file = self.file.or(named.map(PathBuf::from)).filter(|_| self.forget.is_none());
+        if self.accept_expired.is_some() != self.reason.is_some() {
+            return Err(usage("`--accept-expired` and `--reason` require each other"));
+        }
+        let reasons = [&self.forget, &self.reset_floor, &self.reason];
+        if reasons.into_iter().flatten().any(|reason| reason.trim().is_empty()) {
+            return Err(usage("expected a reason, found an empty text"));
+        }
+        Ok(self)
+    }
+
+    /// Checks the flags against the place that releases are read from. `verifies` says whether there is a trust document.
+    pub fn check(&self, verifies: bool, in_registry: bool) -> Result<(), Failure> {
+        match (&self.accept_expired, &self.reset_floor) {
+            (Some(_), _) if in_registry => {
+                Err(usage("`--accept-expired` is for archives and layouts: a registry must serve a current statement"))
+            }
+            (Some(_), _) | (_, Some(_)) if !verifies => {
+                Err(usage("`--accept-expired` and `--reset-time-floor` require a trust document"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Flags that decide which answers are accepted.
@@ -211,6 +264,7 @@ struct Collected {
     allowed: Vec<String>,
     text: Option<bool>,
     modes: Modes,
+    trust: TrustFlags,
     render: RenderFlags,
     control_plane: ControlPlaneFlags,
     /// Given flags that only one command has: the flag and its command.
@@ -256,6 +310,15 @@ impl Collected {
             "accept-unrecorded" => self.modes.accept_unrecorded = true,
             "offline" => self.modes.offline = true,
             "fallback-to-state" => self.modes.fallback = true,
+            "trust" => self.trust.file = Some(path(parser)?),
+            "forget-trust" => self.trust.forget = Some(text(parser)?),
+            "reset-time-floor" => self.trust.reset_floor = Some(text(parser)?),
+            "accept-expired" => {
+                let digest = text(parser)?.parse::<Digest>();
+                self.trust.accept_expired =
+                    Some(digest.map_err(|cause| usage(format!("invalid value for `--accept-expired`: {cause}")))?);
+            }
+            "reason" => self.trust.reason = Some(text(parser)?),
             "output" => self.text = Some(is_text(&text(parser)?)?),
             _ => return Ok(false),
         }
@@ -322,6 +385,7 @@ impl Collected {
             state: self.state,
             text: self.text,
             modes: self.modes,
+            trust: self.trust.completed()?,
         })
     }
 }

@@ -1,26 +1,19 @@
 //! Gets one answer, from the store or from the state, and checks the answer before anything is done with it.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use alga_release::appliance::{Following, HostInputs, Known, Refused, Root, State, StateFile, check_names};
+use alga_release::appliance::{Facts, Following, HostInputs, Known, Refused, Root, State, StateFile, check_names};
 use alga_release::config::Config;
-use alga_release::oci::{self, Certificates, Options, Prefix, ReadStore, Selector};
-use alga_release::release::{self, Address, Described, Release, ResolveError, ResolveKind, Resolved, compare_versions};
+use alga_release::oci::{self, Location, Prefix, Selector, Tag};
+use alga_release::release::{self, Address, Described, Release, Resolved, compare_versions};
 use alga_release::text::with_causes;
+use alga_release::trust::Time;
 
 use super::args::{Args, Command};
+use super::input::configuration;
+use super::store::{failure, with_store};
+use super::trust::{Fetched, RESTORE, Trust, check_without, document_path};
 use super::{Failure, say, usage};
-
-/// Largest configuration file that is read, in bytes.
-const CONFIG_LIMIT: u64 = 1 << 20;
-/// Largest file of certificates that is read, in bytes. The certificates of a whole system take a quarter of a MiB.
-const CERTIFICATES_LIMIT: u64 = 4 << 20;
-/// Longest time during which transient errors (broken connections, 429, 5xx) are retried. A quarter of the time limit
-/// applies too.
-const RETRY_FOR: Duration = Duration::from_secs(2);
 
 /// The place of the requested release, and the state of this appliance.
 pub struct Place {
@@ -29,6 +22,9 @@ pub struct Place {
     pub state: State,
     file: Option<StateFile>,
     allowed: Vec<Prefix>,
+    /// Trust document by which releases are verified.
+    trust: Option<Trust>,
+    now: Time,
 }
 
 /// A release that passed all checks.
@@ -39,6 +35,10 @@ pub struct Answer {
     /// Channel under which the release was requested.
     pub channel: Option<String>,
     pub from_state: bool,
+    /// What was verified; absent without a trust document.
+    pub facts: Option<Facts>,
+    /// Why the release would not be accepted again, if it was accepted before.
+    pub stale: Option<String>,
 }
 
 impl Place {
@@ -50,20 +50,17 @@ impl Place {
         let address = address.map_err(|cause| usage(cause.to_string()).meaning(cause.nearest()))?;
         address.enter(&mut config);
         let allowed: Result<Vec<Prefix>, _> = args.allowed.iter().map(|text| Prefix::parse(text, false)).collect();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (now, document) = (Time::from_seconds(now), document_path(&args.trust));
         let file = args.state.as_ref().map(StateFile::new);
-        let state = match &file {
-            None => State::default(),
-            Some(file) => {
-                let (state, damage) = file
-                    .read()
-                    .map_err(|cause| Failure::new(if cause.is_other_kind() { 9 } else { 1 }, with_causes(&cause)))?;
-                if let Some(damage) = damage {
-                    say("warning", &damage);
-                }
-                state
-            }
-        };
-        Ok(Self { config, address, state, file, allowed: allowed.map_err(invalid)? })
+        let file = if document.is_some() { file.map(StateFile::strict) } else { file };
+        let state = file.as_ref().map(read_state).transpose()?.unwrap_or_default();
+        if document.is_none() {
+            check_without(&state, file.as_ref(), &args.trust, now)?;
+        }
+        let trust = document.map(|path| Trust::open(&path, &state, file.as_ref(), args, now)).transpose()?;
+        args.trust.check(trust.is_some(), matches!(address.location, Location::Registry(_)))?;
+        Ok(Self { config, address, state, file, allowed: allowed.map_err(invalid)?, trust, now })
     }
 
     /// Returns store and repository, as in the keys of the state.
@@ -79,8 +76,12 @@ impl Place {
         }
     }
 
-    /// Returns the release that the state has for the requested reference.
+    /// Returns the release that the state has for the requested reference. With a trust document, only releases that
+    /// were verified count.
     pub fn known(&self) -> Option<Known> {
+        if let Some(trust) = &self.trust {
+            return trust.known(&self.address.selector).map(|(known, _)| known);
+        }
         let known = self.state.known(&self.key());
         known.or_else(|| self.state.find(&self.repository(), &self.address.selector.to_string()))
     }
@@ -98,54 +99,56 @@ impl Place {
                 Ok(answer)
             }
             Err(failure) => Err(failure),
-            Ok(resolved) => {
-                let channel = self.channel(&resolved);
+            Ok(Fetched { resolved, facts, channel }) => {
                 let described = self.check(&resolved, channel.as_deref(), args)?;
-                self.judge(&resolved, channel.as_deref(), args)?;
-                Ok(Answer { resolved, described, channel, from_state: false })
+                if facts.is_none() {
+                    self.judge(&resolved, channel.as_deref(), args)?;
+                }
+                let stale = self.stale(facts.as_ref(), channel.as_deref(), &resolved);
+                Ok(Answer { resolved, described, channel, from_state: false, facts, stale })
             }
         }
     }
 
+    fn stale(&self, facts: Option<&Facts>, channel: Option<&str>, resolved: &Resolved) -> Option<String> {
+        self.trust.as_ref()?.stale(facts?, channel, &resolved.release_digest)
+    }
+
     fn remembered(&self, args: &Args) -> Result<Answer, Failure> {
+        let verified = self.trust.as_ref().and_then(|trust| trust.known(&self.address.selector));
         let known = self.known().ok_or_else(|| {
             Failure::new(3, format!("the state has no release for {}", self.key()))
                 .hint("run the same command once without `--offline` while the store can be reached")
         })?;
         let damaged = || Failure::new(1, format!("the state's entry for {} is damaged", self.key()));
         let resolved = known.resolved().ok_or_else(damaged)?;
-        let channel = self.channel(&resolved);
+        let channel = match (&self.trust, &self.address.selector) {
+            (Some(trust), Selector::Tag(tag)) => trust.has_channel(tag).then(|| tag.to_string()),
+            _ => self.channel(&resolved),
+        };
         let described = self.check(&resolved, channel.as_deref(), args)?;
-        Ok(Answer { resolved, described, channel, from_state: true })
+        let facts = verified.map(|(_, facts)| facts);
+        let stale = self.stale(facts.as_ref(), channel.as_deref(), &resolved);
+        Ok(Answer { resolved, described, channel, from_state: true, facts, stale })
     }
 
-    fn fetch(&self, args: &Args) -> Result<Resolved, Failure> {
-        let ca = certificates(args.ca_file.as_deref())?;
-        let retry_for = RETRY_FOR.min(args.timeout / 4);
-        let options = Options { ca, retry_for, archive_prefix: release::ARCHIVE_PREFIX, ..Options::default() };
-        let store = ReadStore::open(&self.address.location, options).map_err(|cause| failure(&cause.into()))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|cause| Failure::new(1, cause.to_string()))?;
-        let work = async {
-            let resolved = release::resolve(&store, &self.address.repository, &self.address.selector).await?;
+    /// Reads the release from the store. With a trust document, the release is verified.
+    fn fetch(&self, args: &Args) -> Result<Fetched, Failure> {
+        let Address { location, repository, selector } = &self.address;
+        with_store(location, args, async |store| {
+            if let Some(trust) = &self.trust {
+                let is_channel = |resolved: &Resolved| self.channel(resolved).is_some();
+                let place = (location, repository, selector);
+                return Box::pin(trust.fetch(store, place, &args.trust, is_channel)).await;
+            }
+            let resolved = release::resolve(store, repository, selector).await.map_err(|error| failure(&error))?;
             // A manifest that was followed before was confirmed at that time.
             if self.state.known(&self.key()).is_none_or(|known| known.manifest != resolved.manifest) {
-                release::confirm(&store, &self.address.repository, &resolved).await?;
+                release::confirm(store, repository, &resolved).await.map_err(|error| failure(&error))?;
             }
-            Ok(resolved)
-        };
-        let resolved = runtime.block_on(async { tokio::time::timeout(args.timeout, work).await });
-        // A running DNS lookup cannot be cancelled and would delay the exit of the process.
-        runtime.shutdown_background();
-        let resolved = resolved.map_err(|_| Failure {
-            unreachable: true,
-            ..Failure::new(
-                75,
-                format!("{} did not answer within {} s", self.address.location, args.timeout.as_secs_f64()),
-            )
-            .hint("try again later, or raise `--timeout`")
-        })?;
-        resolved.map_err(|error: ResolveError| failure(&error))
+            let channel = self.channel(&resolved);
+            Ok(Fetched { resolved, facts: None, channel })
+        })
     }
 
     /// Returns the requested channel, or `None` for a digest, a version, or a keep-alive tag of a channel.
@@ -261,6 +264,15 @@ impl Place {
         Ok(())
     }
 
+    /// Stores a verified answer. This comes before anything about it is printed.
+    pub fn keep(&self, answer: &Answer) -> Result<(), Failure> {
+        let (Some(trust), Some(facts)) = (&self.trust, answer.facts.as_ref().filter(|_| !answer.from_state)) else {
+            return Ok(());
+        };
+        let channel = answer.channel.as_deref().and_then(|channel| channel.parse::<Tag>().ok());
+        trust.keep(&answer.resolved, channel.as_ref(), facts)
+    }
+
     /// Stores an answer that was used. If the state cannot be written, prints a warning and continues.
     pub fn follow(&self, answer: &Answer) {
         self.remember(answer, |_| ());
@@ -278,10 +290,9 @@ impl Place {
 
     fn remember(&self, answer: &Answer, more: impl FnOnce(&mut State)) {
         let Some(file) = &self.file else { return };
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let written = file.update(|state| {
-            if !answer.from_state && !self.is_known(state, answer) {
-                state.follow(&self.key(), answer.channel.as_deref(), &answer.resolved, now);
+            if answer.facts.is_none() && !answer.from_state && !self.is_known(state, answer) {
+                state.follow(&self.key(), answer.channel.as_deref(), &answer.resolved, self.now.seconds());
             }
             more(state);
         });
@@ -302,59 +313,16 @@ fn is_version(text: &str) -> bool {
     compare_versions(text, text).is_some()
 }
 
-fn configuration(args: &Args) -> Result<Config, Failure> {
-    let Some(path) = &args.config else { return Ok(Config::default()) };
-    let name = path.display().to_string();
-    let bytes = read(path, CONFIG_LIMIT).map_err(|cause| usage(format!("cannot read {name}: {cause}")))?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| usage(format!("cannot read {name}: the text is not valid UTF-8")))?;
-    let config = Config::parse(&text, &name).map_err(|cause| usage(cause.to_string()))?;
-    Ok(config.named_by_the_caller())
-}
-
-/// Reads a file from the command line up to a limit. The file may be a device without an end.
-fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("the file is larger than {} MiB", limit >> 20)));
+fn read_state(file: &StateFile) -> Result<State, Failure> {
+    let (state, damage) = file.read().map_err(|cause| {
+        let message = with_causes(&cause);
+        if cause.is_damage() {
+            return Failure::new(3, message).hint(RESTORE);
+        }
+        Failure::new(if cause.is_other_kind() { 9 } else { 1 }, message)
+    })?;
+    if let Some(damage) = damage {
+        say("warning", &damage);
     }
-    Ok(bytes)
-}
-
-fn certificates(path: Option<&Path>) -> Result<Certificates, Failure> {
-    let Some(path) = path else { return Ok(Certificates::default()) };
-    let wrong = |cause: &dyn std::fmt::Display| usage(format!("--ca-file {}: {cause}", path.display()));
-    let pem = read(path, CERTIFICATES_LIMIT).map_err(|cause| wrong(&cause))?;
-    Certificates::parse(&pem).map_err(|cause| wrong(&cause))
-}
-
-fn failure(error: &ResolveError) -> Failure {
-    let message = with_causes(error);
-    let (code, hint) = match error.kind() {
-        ResolveKind::Store(oci::Kind::NotFound | oci::Kind::NoStore) => {
-            (9, Some("check the name of the channel or version, and the store"))
-        }
-        ResolveKind::Store(oci::Kind::Denied) => (4, Some("make the release repository publicly readable")),
-        ResolveKind::Store(oci::Kind::Untrusted) => (
-            1,
-            Some(
-                "if you trust this certificate, pass its CA with `--ca-file` or SSL_CERT_FILE; also check this machine's clock",
-            ),
-        ),
-        ResolveKind::Store(oci::Kind::NotRegistry) => (
-            1,
-            Some(
-                "check the host, the port and the proxy: below `/v2/`, the server must speak the OCI distribution API",
-            ),
-        ),
-        ResolveKind::Store(oci::Kind::Unavailable) => (75, Some("try again later: the store cannot be reached")),
-        ResolveKind::NotARelease | ResolveKind::Disagrees => {
-            (3, Some("check that the address is a registry, and who can write the channel or version"))
-        }
-        _ => (1, None),
-    };
-    // Behind a login portal, or with a wrong clock, the answer cannot be trusted. That counts as no answer.
-    let no_answer = matches!(error.kind(), ResolveKind::Store(kind) if kind.is_of_server());
-    Failure { code, message, hint: hint.map(ToOwned::to_owned), unreachable: no_answer }
+    Ok(state)
 }

@@ -1,10 +1,11 @@
 //! `alga-resolve control-plane`: prints one image reference or nothing, and always succeeds.
 
 use alga_release::appliance::{Channel, Decision, Situation, decide};
+use serde_json::Value;
 
 use super::args::{Args, ControlPlaneFlags};
-use super::ask::Place;
-use super::{Failure, print, say, usage};
+use super::ask::{Answer, Place};
+use super::{Failure, print, report, say, usage};
 
 pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
@@ -22,7 +23,7 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
             None
         }
     };
-    let answer = place.as_ref().filter(|_| !args.modes.offline).and_then(|place| match place.ask(args) {
+    let answer = place.as_ref().filter(|_| !args.modes.offline).and_then(|place| match kept(place, args) {
         Ok(answer) if !answer.from_state => Some(answer),
         Ok(_) => None,
         Err(failure) => {
@@ -42,11 +43,22 @@ pub fn run(args: &Args, flags: &ControlPlaneFlags) -> Result<(), Failure> {
     };
     let decision = decide(&situation);
     say("note", reason(decision, &situation));
-    report(args, decision, reason(decision, &situation))?;
+    if let Some(answer) = &answer {
+        report::notes(answer, true);
+    }
+    let trust = answer.as_ref().and_then(|answer| report::json(answer, true));
+    print_decision(args, decision, reason(decision, &situation), trust)?;
     if let (Some(place), Some(answer)) = (&place, &answer) {
         place.follow(answer);
     }
     Ok(())
+}
+
+/// Asks for a release. A verified one is in the state before its image is printed.
+fn kept(place: &Place, args: &Args) -> Result<Answer, Failure> {
+    let answer = place.ask(args)?;
+    place.keep(&answer)?;
+    Ok(answer)
 }
 
 /// Returns the image of the last release that was followed, if this appliance may still use it.
@@ -67,9 +79,12 @@ fn reason(decision: Decision<'_>, situation: &Situation<'_>) -> &'static str {
     }
 }
 
-fn report(args: &Args, decision: Decision<'_>, reason: &str) -> Result<(), Failure> {
+fn print_decision(args: &Args, decision: Decision<'_>, reason: &str, trust: Option<Value>) -> Result<(), Failure> {
     if args.text == Some(false) {
-        let json = serde_json::json!({ "image": decision.image(), "reason": reason });
+        let mut json = serde_json::json!({ "image": decision.image(), "reason": reason });
+        if let Some(trust) = trust {
+            json["trust"] = trust;
+        }
         return print(format!("{json}\n").as_bytes());
     }
     decision.image().map_or(Ok(()), |image| print(format!("{image}\n").as_bytes()))

@@ -6,16 +6,20 @@
 mod args;
 mod ask;
 mod control_plane;
+mod input;
 mod render;
+mod report;
+mod store;
+mod trust;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use alga_release::release::Resolved;
 use alga_release::text::clean;
 
 use args::{Args, Command, Given};
+use ask::Answer;
 
 /// A failed command: its exit code, message and hint.
 #[derive(Debug)]
@@ -78,20 +82,32 @@ fn run(args: &Args) -> Result<(), Failure> {
 fn resolve(args: &Args) -> Result<(), Failure> {
     let place = ask::Place::open(args)?;
     let answer = place.ask(args)?;
+    place.keep(&answer)?;
     if !answer.from_state {
         place.follow(&answer);
     }
-    if args.text == Some(true) { print(summary(&answer.resolved).as_bytes()) } else { print(&answer.resolved.json) }
+    if args.text == Some(true) {
+        report::warn_if_stale(&answer);
+        return print(summary(&answer).as_bytes());
+    }
+    let json = &answer.resolved.json;
+    if let Some(trust) = report::json(&answer, true).filter(|_| args.text.is_some()) {
+        return print(&report::with_key(json, "trust", &trust));
+    }
+    report::notes(&answer, true);
+    print(json)
 }
 
-fn summary(resolved: &Resolved) -> String {
+fn summary(answer: &Answer) -> String {
+    let resolved = &answer.resolved;
     let release = &resolved.release;
     let record = resolved.record.as_ref().map_or_else(String::new, |record| {
         format!("channel  {} (move {}, {})\n", record.name, record.sequence, record.moved)
     });
     let bundle = &release.config;
+    let verified = answer.facts.as_ref().map_or_else(|| "not verified (pass `--trust FILE`)".to_owned(), report::line);
     clean(&format!(
-        "version  {}\nrelease  {}\n{record}bundle   {}@{}\n",
+        "version  {}\nrelease  {}\n{record}bundle   {}@{}\ntrust    {verified}\n",
         release.version, resolved.release_digest, bundle.repository, bundle.digest
     ))
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use alga_release::appliance::{self, HostInputs, Object, RenderError, Rendering};
 use alga_release::oci::{Location, Prefix};
+use serde_json::Value;
 
 use super::args::{Args, RenderFlags};
 use super::ask::{Answer, Place};
-use super::{Failure, print, say, usage};
+use super::{Failure, print, report, say, usage};
 
 /// The file that lists all other files of a rendering.
 const INDEX: &str = "kustomization.yaml";
@@ -25,13 +26,15 @@ pub fn run(args: &Args, flags: &RenderFlags) -> Result<(), Failure> {
     for warning in &rendering.warnings {
         say("warning", warning);
     }
+    place.keep(&answer)?;
+    report::notes(&answer, flags.image_digests);
     match &flags.output_dir {
         Some(directory) => write(directory, &rendering)
             .map_err(|cause| Failure::new(1, format!("failed to write to {}: {cause}", directory.display())))?,
-        None if args.text == Some(false) => print(&json(&rendering))?,
+        None if args.text == Some(false) => print(&json(&rendering, report::json(&answer, flags.image_digests)))?,
         None => print(rendering.stream().as_bytes())?,
     }
-    // The state gets only a release that was rendered and written.
+    // The state gets only a release that was rendered and written. A verified one is there already.
     place.follow_rendered(&answer, host.as_ref());
     Ok(())
 }
@@ -77,11 +80,14 @@ fn rendered(
     })
 }
 
-fn json(rendering: &Rendering) -> Vec<u8> {
+fn json(rendering: &Rendering, trust: Option<Value>) -> Vec<u8> {
     let objects =
         rendering.objects.iter().map(|Object { file, text }| serde_json::json!({ "file": file, "text": text }));
-    let objects: Vec<serde_json::Value> = objects.collect();
-    let all = serde_json::json!({ "objects": objects, "warnings": rendering.warnings });
+    let objects: Vec<Value> = objects.collect();
+    let mut all = serde_json::json!({ "objects": objects, "warnings": rendering.warnings });
+    if let Some(trust) = trust {
+        all["trust"] = trust;
+    }
     let mut bytes = serde_json::to_vec_pretty(&all).unwrap_or_default();
     bytes.push(b'\n');
     bytes

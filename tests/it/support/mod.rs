@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod published;
 pub mod registry;
 pub mod release_with_images;
+pub mod signed_channel;
 pub mod token_server;
 pub mod trust;
 
