@@ -10,12 +10,13 @@ use crate::config::{Config, FILE_NAME};
 use crate::contents::{Bundle, Opened, ReadOnce, unpack_chart};
 use crate::diff::{Diff, Level, Side};
 use crate::image::PinnedImages;
-use crate::lint::{self, ChartFiles, Contents, Report, Reported, Run, Settings, Severity, Written};
+use crate::lint::{ChartFiles, Contents, Report, Reported, Run, Settings, Severity, Written};
 use crate::oci::{Prefix, Selector, Tag};
 use crate::overlay;
 use crate::plan::{self, GivenTags, ObservedChannel, Packed, Request, Revision};
 use crate::release::Release;
 use crate::source::{self, Place, Tree};
+use crate::text;
 
 /// Rule about a file that a kustomization names and that does not exist.
 const MISSING_FILE: &str = "build-file-missing";
@@ -278,13 +279,16 @@ impl Linted<'_> {
 
 /// Adds the findings of the checks to a comparison.
 pub(super) fn add_risks(diff: &mut Diff, report: &Report) {
-    let findings = report.findings.iter().zip(lint::render::lines(report)).filter_map(|(finding, line)| {
+    let findings = report.findings.iter().filter_map(|finding| {
         let level = match finding.severity {
             Severity::Error => Level::Danger,
             Severity::Warning => Level::Warning,
             Severity::Note => return None,
         };
-        Some((level, line.replace('`', "'")))
+        // The level is shown beside the text.
+        let Reported { rule, file, line, column, message, .. } = finding;
+        let text = format!("{}:{line}:{column}: {} ({})", text::shown(file), text::clean(message), rule.id);
+        Some((level, text.replace('`', "'")))
     });
     diff.add_findings(findings);
 }
