@@ -258,15 +258,14 @@ impl Layers {
     ) -> Result<(RefreshStatement, BTreeSet<KeyId>), Untrusted> {
         let counted = count(&self.refreshes, terms.document, &role.role);
         let about = |one: &Counted<'_, RefreshStatement>| one.statement.is_about(statement, payload);
-        let mut counted: Vec<_> = counted.into_values().filter(about).collect();
-        counted.sort_by_key(|one| (one.signers.len() >= role.role.threshold, one.statement.expires));
-        let mut refused = None;
-        for Counted { statement: refresh, signers, .. } in counted.into_iter().rev() {
-            match check_refresh(refresh, signers.len(), role, terms) {
-                Ok(()) => return Ok((refresh.clone(), signers)),
-                Err(cause) => drop(refused.get_or_insert(cause)),
-            }
+        let counted: Vec<_> = counted.into_values().filter(about).collect();
+        let order =
+            |one: &&Counted<'_, RefreshStatement>| (one.signers.len() >= role.role.threshold, one.statement.expires);
+        let check = |one: &Counted<'_, RefreshStatement>| check_refresh(one.statement, one.signers.len(), role, terms);
+        if let Some(one) = counted.iter().filter(|one| check(one).is_ok()).max_by_key(order) {
+            return Ok((one.statement.clone(), one.signers.clone()));
         }
+        let refused = counted.iter().max_by_key(order).and_then(|one| check(one).err());
         Err(refused.unwrap_or(Untrusted::NoRefresh))
     }
 }

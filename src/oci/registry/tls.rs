@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls::crypto::{CryptoProvider, KeyProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use rustls::sign::SigningKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::oci::Kind;
@@ -39,9 +40,24 @@ impl Certificates {
     }
 }
 
+/// Loads no private keys, since no registry gets a client certificate. Without the code for signatures with such keys, the
+/// resolver is smaller.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("client certificates are not supported".to_owned()))
+    }
+}
+
+fn provider() -> CryptoProvider {
+    CryptoProvider { key_provider: &NoKeys, ..rustls::crypto::ring::default_provider() }
+}
+
 /// Returns the TLS configuration. With `insecure`, any certificate is accepted.
 pub(super) fn config(given: &Certificates, insecure: bool) -> Result<ClientConfig, (Kind, String)> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(provider());
     let failed = |cause| (Kind::Unavailable, format!("cannot set up TLS: {cause}"));
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(failed)?;
@@ -55,7 +71,7 @@ pub(super) fn config(given: &Certificates, insecure: bool) -> Result<ClientConfi
 
 /// Returns a configuration for connections without TLS. It trusts no certificate, so it takes no time to load.
 pub(super) fn none() -> Result<ClientConfig, (Kind, String)> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|cause| (Kind::Unavailable, format!("cannot set up TLS: {cause}")))?;
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
