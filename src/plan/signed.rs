@@ -93,9 +93,9 @@ impl SignedChannel {
 }
 
 impl Verifying<'_> {
-    /// Reports whether a reader without a memory accepts a statement. Its refresh is made without the channel's keys.
+    /// Reports whether a reader without a memory accepts a statement, with a current refresh where the role has one.
     fn accepts(&self, offer: &Offer<'_>) -> bool {
-        let source = ReadFrom::Media { accept_expired: None };
+        let source = ReadFrom::Registry;
         let Self { document, channel, now, .. } = *self;
         trust::accept(offer, &Terms { document, channel, highest: None, floor: None, now, source }).is_ok()
     }

@@ -129,9 +129,7 @@ impl Error {
                 "write the role before the command: `--signer 'release=openssl dgst -sha256 -sign release.key'`"
             }
             Self::Signer { fault, .. } => fault.way_out(),
-            Self::NoRole { .. } => {
-                "pass the file of another key, or add this key to the trust document with `alga-release trust add-key`"
-            }
+            Self::NoRole { .. } => "pass the file of another key, or a trust document that gives this key a role",
             Self::Exists(_) => {
                 "choose another `--output-prefix`, or pass `--force`, which destroys the key in the file"
             }

@@ -123,13 +123,13 @@ fn a_signed_channel_moves_only_with_enough_signatures() {
 }
 
 #[test]
-fn a_move_without_a_refresh_is_warned_of() {
+fn a_channel_with_a_refresh_role_does_not_move_without_a_refresh() {
     let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
     published(&vendor, &source, &registry, "1.0.3").ends(0);
     promote(&vendor, &registry, &["stable-a", "stable-b"], &[])
-        .ends(0)
-        .says(&["the move of stable has no refresh", "alga-release refresh stable"]);
-    assert_eq!(followed(&vendor, &registry, "stable", None), Err(Untrusted::NoRefresh));
+        .ends(3)
+        .says(&["the move of stable needs signatures by 1 key of the role refresh, found 0"]);
+    assert!(!registry.tags(RELEASES).contains_key("stable"));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_key_without_a_role_signs_nothing() {
     let flags = vendor.flags(&["nightly"]);
     publish(&source, &registry, "1.0.3", "nightly", &slices(&flags))
         .ends(3)
-        .says(&["keys of the role release, found 0"]);
+        .says(&["signatures by 1 key of the role release, found 0"]);
     assert!(registry.repositories().is_empty());
 }
 

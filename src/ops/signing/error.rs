@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::appliance::StateError;
 use crate::oci::{Digest, Tag};
 use crate::signing::SignerRole;
+use crate::text::counted;
 use crate::trust::{InvalidTrust, Time};
 
 /// A rule about signatures that does not hold.
@@ -42,7 +43,7 @@ pub enum TrustError {
     #[error("the trust document has no role for the channel {0}")]
     NoChannel(Tag),
     /// Too few keys of a role signed.
-    #[error("{what} needs signatures by {threshold} keys of the role {role}, found {found}")]
+    #[error("{what} needs signatures by {} of the role {role}, found {found}", counted(*threshold, "key", "keys"))]
     Threshold {
         /// What must be signed, such as `the move of stable`.
         what: String,

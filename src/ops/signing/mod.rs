@@ -118,24 +118,15 @@ impl Signing {
             &Position { epoch: role.epoch, sequence: moves.sequence, payload: Some(Digest::of(&payload)) },
         )?;
         let signatures = self.sign(SignerRole::Channel, &role.role, &payload).await?;
-        let (threshold, found) = (role.role.threshold, signatures.len());
-        if found < threshold {
-            let what = format!("the move of {channel}");
-            return Err(TrustError::Threshold { what, role: SignerRole::Channel, threshold, found }.into());
-        }
+        enough(channel, SignerRole::Channel, &role.role, &signatures)?;
         let mut layers = bundles(&payload, signatures);
         if let Some(refresh) = &role.refresh {
             let expires = issued.plus(refresh.max_lifetime_days.saturating_mul(DAY)).min(statement.expires);
             let refresh_statement = RefreshStatement::of(&statement, self.document().version, issued, expires);
             let payload = refresh_statement.to_payload();
             let signatures = self.sign(SignerRole::Refresh, &refresh.role, &payload).await?;
-            if signatures.len() < refresh.role.threshold {
-                context.warn(&format!(
-                    "the move of {channel} has no refresh: appliances follow it only after `alga-release refresh {channel}`"
-                ));
-            } else {
-                layers.extend(bundles(&payload, signatures));
-            }
+            enough(channel, SignerRole::Refresh, &refresh.role, &signatures)?;
+            layers.extend(bundles(&payload, signatures));
         }
         layers.truncate(STATEMENT_LAYERS);
         layers.extend(release);
@@ -194,6 +185,15 @@ impl Signing {
             None => Ok(()),
         }
     }
+}
+
+/// Checks that enough keys of a role signed the move of a channel.
+fn enough(channel: &Tag, role: SignerRole, keys: &Role, signatures: &[KeySignature]) -> Result<(), TrustError> {
+    let (threshold, found) = (keys.threshold, signatures.len());
+    if found < threshold {
+        return Err(TrustError::Threshold { what: format!("the move of {channel}"), role, threshold, found });
+    }
+    Ok(())
 }
 
 /// Returns the bundles of a payload, one for each signature, in the order of the key IDs.
