@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::HostInputs;
+use super::trusted::place;
 use crate::oci::{Digest, Tag};
 use crate::release::{Installation, Record, Release, Resolved};
 use crate::trust::Position;
@@ -320,10 +321,6 @@ impl State {
         }
         self.releases.insert(key.to_owned(), value);
     }
-}
-
-fn place(product: &str, channel: &Tag) -> String {
-    format!("{product}/{channel}")
 }
 
 /// Returns the record of the channel's own move. If someone tagged the manifest of another channel by hand, its record

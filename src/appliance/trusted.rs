@@ -241,7 +241,8 @@ impl Trusted {
     }
 }
 
-fn place(product: &str, channel: &Tag) -> String {
+/// Returns the key of a channel.
+pub(super) fn place(product: &str, channel: &Tag) -> String {
     format!("{product}/{channel}")
 }
 

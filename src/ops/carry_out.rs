@@ -44,7 +44,7 @@ pub struct MoveTerms {
 impl MoveTerms {
     pub(super) fn moving<'a>(&self, channel: &'a Tag, kind: MoveKind) -> Moving<'a> {
         let (allow_unordered, if_current) = (self.allow_unordered, self.if_current.clone());
-        Moving { channel, kind, allow_unordered, if_current, min_age: None, signs: self.signing.is_some() }
+        Moving { channel, kind, allow_unordered, if_current, min_age: None }
     }
 
     /// Returns the record of a move that is made now; `from` is the name by which the release was requested.

@@ -136,8 +136,6 @@ pub struct Moving<'a> {
     pub if_current: Option<Option<Digest>>,
     /// Minimum time that the release has been in the channel that it is promoted from.
     pub min_age: Option<MinAge>,
-    /// Whether the move is signed. A channel that carries signed statements never moves without one.
-    pub signs: bool,
 }
 
 /// Minimum age of a release in a channel (`--min-age`).
@@ -280,7 +278,7 @@ fn moved(
     // Another tool may have moved the channel back behind moves that appliances have followed. They refuse the channel until a roll-back
     // records the release that it serves as a move of its own.
     let behind = kind == MoveKind::Rollback && !observed.channel.announced.is_empty();
-    let signed = observed.channel.signed.as_ref().filter(|_| moving.signs);
+    let signed = observed.channel.signed.as_ref();
     let proven = signed.is_none_or(|signed| signed.is_current);
     let there = serves.filter(|serves| !behind && proven && serves.serves(release, &desired.release.json));
     if let Some(serves) = there {
@@ -290,7 +288,9 @@ fn moved(
         return Ok((None, approved(record.map_or(kind, |record| record.kind), replaces)));
     }
     moving.may_replace(serves, &desired.release.version)?;
-    moving.keeps_signing(serves)?;
+    if signed.is_none() && serves.is_some_and(|serves| !serves.signatures.is_empty()) {
+        return Err(Refusal::Unsigned(channel.clone()));
+    }
     let json = release::with_channel(&desired.release.json, channel)?;
     let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
     let from = serves.map(|serves| serves.manifest.clone());

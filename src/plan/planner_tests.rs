@@ -69,7 +69,7 @@ fn desired(version: &str) -> Desired {
 }
 
 fn moving(channel: &Tag, kind: MoveKind) -> Moving<'_> {
-    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None, signs: false }
+    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None }
 }
 
 fn planned(version: &str, observed: &Observed, change: impl FnOnce(&mut Moving<'_>)) -> Result<Plan, Refusal> {
@@ -258,16 +258,17 @@ fn signed(version: &str) -> Observed {
     observed
 }
 
-fn signing(channel: &Tag) -> Moving<'_> {
-    Moving { signs: true, ..moving(channel, MoveKind::Promote) }
-}
-
 #[test]
 fn a_signed_channel_does_not_move_without_a_signature() {
     let (channel, observed) = (channel(), signed("1.0.3"));
-    let refused = plan(&desired("1.0.4"), &observed, Some(&moving(&channel, MoveKind::Promote)));
+    let mut unsigned = observed.clone();
+    unsigned.channel.signed = None;
+    let refused = plan(&desired("1.0.4"), &unsigned, Some(&moving(&channel, MoveKind::Promote)));
     assert_eq!(refused.map(drop), Err(Refusal::Unsigned(channel.clone())));
-    let moves = plan(&desired("1.0.4"), &observed, Some(&signing(&channel))).expect("a plan").moves.expect("a move");
+    let moves = plan(&desired("1.0.4"), &observed, Some(&moving(&channel, MoveKind::Promote)))
+        .expect("a plan")
+        .moves
+        .expect("a move");
     assert_eq!(moves.sequence, 5);
 }
 
@@ -275,24 +276,33 @@ fn a_signed_channel_does_not_move_without_a_signature() {
 fn tags_do_not_raise_the_number_of_a_signed_move() {
     let (channel, mut observed) = (channel(), signed("1.0.3"));
     observed.channel.sequence = 900;
-    let moves = plan(&desired("1.0.4"), &observed, Some(&signing(&channel))).expect("a plan").moves.expect("a move");
+    let moves = plan(&desired("1.0.4"), &observed, Some(&moving(&channel, MoveKind::Promote)))
+        .expect("a plan")
+        .moves
+        .expect("a move");
     assert_eq!(moves.sequence, 5);
     observed.channel.signed = Some(SignedChannel::default());
-    let moves = plan(&desired("1.0.4"), &observed, Some(&signing(&channel))).expect("a plan").moves.expect("a move");
+    let moves = plan(&desired("1.0.4"), &observed, Some(&moving(&channel, MoveKind::Promote)))
+        .expect("a plan")
+        .moves
+        .expect("a move");
     assert_eq!(moves.sequence, 901, "the first signed move goes on from the unsigned ones");
     let last = SignedChannel { sequence: Some((1 << 53) - 1), ..SignedChannel::default() };
     observed.channel.signed = Some(last);
-    let refused = plan(&desired("1.0.4"), &observed, Some(&signing(&channel)));
+    let refused = plan(&desired("1.0.4"), &observed, Some(&moving(&channel, MoveKind::Promote)));
     assert_eq!(refused.map(drop), Err(Refusal::NoSequence(channel.clone())));
 }
 
 #[test]
 fn a_channel_that_serves_the_release_without_a_current_proof_is_signed_again() {
     let (channel, mut observed) = (channel(), signed("1.0.3"));
-    let nothing = plan(&desired("1.0.3"), &observed, Some(&signing(&channel))).expect("a plan");
+    let nothing = plan(&desired("1.0.3"), &observed, Some(&moving(&channel, MoveKind::Promote))).expect("a plan");
     assert!(nothing.is_empty());
     observed.channel.signed.as_mut().expect("signed").is_current = false;
-    let moves = plan(&desired("1.0.3"), &observed, Some(&signing(&channel))).expect("a plan").moves.expect("a move");
+    let moves = plan(&desired("1.0.3"), &observed, Some(&moving(&channel, MoveKind::Promote)))
+        .expect("a plan")
+        .moves
+        .expect("a move");
     assert_eq!(moves.sequence, 5);
 }
 
@@ -307,7 +317,7 @@ fn an_announced_move_is_completed_only_with_the_proof_that_it_carries() {
     observed.channel.announced = vec![one.clone()];
     observed.channel.sequence = 5;
     let planned = |observed: &Observed| {
-        let plan = plan(&desired("1.0.4"), observed, Some(&signing(&channel))).expect("a plan");
+        let plan = plan(&desired("1.0.4"), observed, Some(&moving(&channel, MoveKind::Promote))).expect("a plan");
         let moves = plan.moves.expect("a move");
         (moves.sequence, moves.adopts)
     };

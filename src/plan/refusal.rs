@@ -111,12 +111,6 @@ impl Moving<'_> {
         self.min_age.as_ref().map_or(Ok(()), |age| age.check(version))
     }
 
-    /// Checks that a signed channel stays signed.
-    pub(super) fn keeps_signing(&self, serves: Option<&ChannelState>) -> Result<(), Refusal> {
-        let is_signed = serves.is_some_and(|serves| !serves.signatures.is_empty());
-        if is_signed && !self.signs { Err(Refusal::Unsigned(self.channel.clone())) } else { Ok(()) }
-    }
-
     fn untouched(&self, serves: Option<&ChannelState>) -> Result<(), Refusal> {
         let found = serves.map(|serves| &serves.manifest);
         match &self.if_current {

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::observe::ObservedChannel;
 use super::planner::Move;
+use super::record::MoveRecord;
 use crate::oci::{Content, Digest, Tag};
-use crate::release::Record;
-use crate::trust::{self, ChannelStatement, Offer, Position, Proven, ReadFrom, Terms, Time, TrustDocument};
+use crate::trust::{
+    self, ChannelRole, ChannelStatement, Offer, Position, Proven, ReadFrom, Terms, Time, TrustDocument,
+};
 
 /// The verified statements of a channel. Only they count for the next sequence number of a signed move: whoever can
 /// write tags could otherwise make the number jump.
@@ -69,12 +71,12 @@ impl SignedChannel {
     pub fn statement(
         &self,
         moves: &Move,
-        record: &Record,
+        record: &MoveRecord,
         document: &TrustDocument,
+        role: &ChannelRole,
         issued: Time,
-    ) -> Option<ChannelStatement> {
-        let role = document.channels.get(moves.channel.as_str())?;
-        Some(ChannelStatement {
+    ) -> ChannelStatement {
+        ChannelStatement {
             release: moves.release.clone(),
             product: document.product.clone(),
             channel: moves.channel.clone(),
@@ -88,7 +90,7 @@ impl SignedChannel {
             by: record.by.clone(),
             from: record.from.clone(),
             reason: record.reason.clone(),
-        })
+        }
     }
 }
 

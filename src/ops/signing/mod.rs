@@ -110,8 +110,7 @@ impl Signing {
         // The record of the move has the time to the second, as the statement must have it.
         let issued = record.moved.parse().unwrap_or_else(|_| now(context));
         let signed = observed.signed.clone().unwrap_or_default();
-        let statement = signed.statement(moves, &record.of(moves), self.document(), issued);
-        let statement = statement.ok_or_else(|| TrustError::NoChannel(channel.clone()))?;
+        let statement = signed.statement(moves, record, self.document(), role, issued);
         let payload = statement.to_payload();
         self.keep(
             channel,
@@ -137,8 +136,10 @@ impl Signing {
         Ok(self.signers.sign(as_role, &self.keys(role), &statement_message(payload)).await?)
     }
 
-    /// Returns the bundles by which keys of the role `release` signed a release in a store. A release that is not signed
-    /// yet is signed now, if there is a key.
+    /// Returns the bundles by which keys of the role `release` signed a release in a store.
+    ///
+    /// # Errors
+    /// When none of them signed it, or the store fails.
     pub(super) async fn release_bundles(
         &self,
         store: &ReadStore,
