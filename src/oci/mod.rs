@@ -50,6 +50,7 @@ pub(crate) use reference::has_host;
 pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
 pub use registry::InvalidCertificates;
 pub use registry::{Certificates, Credentials, Exchange, Notice, Options, Trace};
+pub(crate) use signatures::SIGNATURE_LIMIT;
 pub use signatures::StoredClaim;
 #[cfg(feature = "publish")]
 pub(crate) use signatures::{ATTACHED_PREFIX, signature_tag};

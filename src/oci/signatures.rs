@@ -11,7 +11,7 @@ pub(crate) const ATTACHED_PREFIX: &str = "sha256-";
 /// Most signatures of one artifact that are read in each form.
 const SIGNATURES: usize = 64;
 /// Largest claim or bundle that is read, in bytes.
-const LIMIT: u64 = 32 << 10;
+pub(crate) const SIGNATURE_LIMIT: u64 = 32 << 10;
 
 /// A signature of the older form: a layer under the tag `sha256-<hex>.sig`, with the signature in its annotation.
 ///
@@ -44,7 +44,7 @@ impl ReadStore {
             let signature =
                 layer.annotations.get(media_type::COSIGN_SIGNATURE).and_then(|text| STANDARD.decode(text).ok());
             let Some(signature) = signature else { return Ok(None) };
-            let payload = present(self.fetch_verified(repository, &layer, LIMIT).await)?;
+            let payload = present(self.fetch_verified(repository, &layer, SIGNATURE_LIMIT).await)?;
             Ok(payload.map(|payload| StoredClaim { layer, payload: payload.to_vec(), signature }))
         });
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
@@ -79,7 +79,7 @@ impl ReadStore {
             let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
             let layer = manifest.layers.into_iter().find(|layer| layer.media_type == media_type::SIGSTORE_BUNDLE);
             let Some(layer) = layer else { return Ok(None) };
-            let bundle = present(self.fetch_verified(repository, &layer, LIMIT).await)?;
+            let bundle = present(self.fetch_verified(repository, &layer, SIGNATURE_LIMIT).await)?;
             Ok(bundle.map(|bundle| bundle.to_vec()))
         });
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())

@@ -12,8 +12,6 @@ pub const CONFIG_LIMIT: u64 = 4 << 20;
 
 /// Most layers with signed statements that are read; a channel manifest has a few. A reader refuses 65 of them.
 const SIGNATURES: usize = 65;
-/// Largest layer with a signed statement that is read, in bytes.
-const SIGNATURE_LIMIT: u64 = 32 << 10;
 
 /// A release as a store serves it.
 #[derive(Clone, Debug)]
@@ -195,7 +193,7 @@ pub async fn signatures(
     layers: &[Descriptor],
 ) -> Result<Vec<Vec<u8>>, oci::Error> {
     try_join_all(layers.iter().map(|layer| async {
-        let bytes = store.fetch_verified(repository, layer, SIGNATURE_LIMIT).await?;
+        let bytes = store.fetch_verified(repository, layer, oci::SIGNATURE_LIMIT).await?;
         Ok(bytes.to_vec())
     }))
     .await

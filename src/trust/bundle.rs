@@ -9,9 +9,8 @@ use super::fields::{self, Malformed, Object};
 use super::statement::STATEMENT_TYPE;
 use super::{Key, KeyId};
 use crate::oci::Digest;
+use crate::oci::media_type::SIGSTORE_BUNDLE;
 
-/// Media type of a bundle, which is also the artifact type of the manifest that refers to a signed artifact.
-pub const BUNDLE_MEDIA_TYPE: &str = crate::oci::media_type::SIGSTORE_BUNDLE;
 /// Annotation of the manifest with a bundle: the kind of signature in it.
 pub const BUNDLE_CONTENT: (&str, &str) = ("dev.sigstore.bundle.content", "dsse-envelope");
 /// Annotation of the manifest with a bundle: the predicate type of the statement.
@@ -43,7 +42,7 @@ impl SignatureBundle {
     pub fn parse(json: &[u8]) -> Result<Self, Malformed> {
         fields::read("signature bundle", json, BUNDLE_LIMIT, |object| {
             object.known(&["mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature"]);
-            let media_type = object.exactly("mediaType", BUNDLE_MEDIA_TYPE);
+            let media_type = object.exactly("mediaType", SIGSTORE_BUNDLE);
             let hint = hint(object);
             let inner = object.object("dsseEnvelope")?;
             one_unnamed(&inner);
@@ -56,7 +55,7 @@ impl SignatureBundle {
     /// Returns the bytes of the bundle. The same statement and signature always give the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let written = Written {
-            media_type: BUNDLE_MEDIA_TYPE,
+            media_type: SIGSTORE_BUNDLE,
             verification_material: Material { public_key: Hint { hint: self.hint.as_deref() } },
             dsse_envelope: self.envelope.written(),
         };

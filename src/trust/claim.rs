@@ -8,10 +8,6 @@ use serde::Serialize;
 use super::fields::{self, Malformed};
 use crate::oci::Digest;
 
-/// Media type of the layer with a claim.
-pub const CLAIM_MEDIA_TYPE: &str = crate::oci::media_type::SIMPLE_SIGNING;
-/// Annotation of the layer with the signature: base64 of ASN.1 DER.
-pub const CLAIM_SIGNATURE: &str = crate::oci::media_type::COSIGN_SIGNATURE;
 /// Media type of the config of the image.
 pub const CLAIM_CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 /// The only type of claim that cosign makes.

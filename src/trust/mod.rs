@@ -18,11 +18,9 @@ mod untrusted;
 pub use accept::{
     Accepted, Offer, Position, Proven, ReadFrom, STATEMENT_LAYERS, Terms, accept, check_clock, check_json, proven,
 };
-pub use bundle::{
-    BUNDLE_CONTENT, BUNDLE_LIMIT, BUNDLE_MEDIA_TYPE, BUNDLE_PREDICATE_TYPE, SignatureBundle, statement_message,
-};
+pub use bundle::{BUNDLE_CONTENT, BUNDLE_LIMIT, BUNDLE_PREDICATE_TYPE, SignatureBundle, statement_message};
 pub use chain::{DOCUMENT_ARTIFACT_TYPE, DOCUMENT_MEDIA_TYPE, DOCUMENT_TYPE, InvalidTrust, STEPS, SignedDocument};
-pub use claim::{CLAIM_CONFIG_MEDIA_TYPE, CLAIM_LIMIT, CLAIM_MEDIA_TYPE, CLAIM_SIGNATURE, Claim, claim_config};
+pub use claim::{CLAIM_CONFIG_MEDIA_TYPE, CLAIM_LIMIT, Claim, claim_config};
 pub use document::{ChannelRole, DOCUMENT_LIMIT, RefreshRole, Role, TAG_PREFIX, TrustDocument};
 pub use envelope::{Envelope, Signature, decode_signature, encode_signature, pre_authentication_encoding};
 pub use fields::{Malformed, Problem};

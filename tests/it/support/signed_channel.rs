@@ -1,11 +1,12 @@
 //! Signed channels that are built by hand, so that a test can change any part of them, and an appliance that reads them.
 
+use alga_release::oci::media_type::COSIGN_SIGNATURE;
 use alga_release::oci::{Digest, Tag};
 use alga_release::release::MoveKind;
 use alga_release::signing::PrivateKey;
 use alga_release::trust::{
-    CLAIM_SIGNATURE, ChannelStatement, Claim, DOCUMENT_ARTIFACT_TYPE, DOCUMENT_MEDIA_TYPE, DOCUMENT_TYPE, Envelope,
-    RefreshStatement, Signature, SignatureBundle, Statement, TrustDocument, statement_message,
+    ChannelStatement, Claim, DOCUMENT_ARTIFACT_TYPE, DOCUMENT_MEDIA_TYPE, DOCUMENT_TYPE, Envelope, RefreshStatement,
+    Signature, SignatureBundle, Statement, TrustDocument, statement_message,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -64,7 +65,7 @@ pub fn put_claims(registry: &Registry, digest: &Digest, keys: &[&PrivateKey]) {
         .iter()
         .map(|key| {
             let mut layer = blob(registry, "application/vnd.dev.cosign.simplesigning.v1+json", &claim);
-            layer["annotations"] = json!({ CLAIM_SIGNATURE: BASE64_STANDARD.encode(key.sign(&claim)) });
+            layer["annotations"] = json!({ COSIGN_SIGNATURE: BASE64_STANDARD.encode(key.sign(&claim)) });
             layer
         })
         .collect();
