@@ -158,6 +158,17 @@ fn a_number_that_was_signed_is_not_signed_again_when_the_store_has_lost_it() {
 }
 
 #[test]
+fn nothing_is_signed_while_the_record_of_what_was_signed_is_damaged() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    with_images(&source, &["1.0.4"]);
+    std::fs::write(vendor.path("signed.json"), "{").expect("written");
+    let before = state(&registry);
+    published(&vendor, &source, &registry, "1.0.4").ends(1).says(&["signed.json", "is damaged"]);
+    assert_eq!((state(&registry), std::fs::read(vendor.path("signed.json")).expect("kept")), (before, b"{".to_vec()));
+}
+
+#[test]
 fn a_withdrawn_release_is_not_promoted() {
     let (mut vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
     published(&vendor, &source, &registry, "1.0.3").ends(0);

@@ -81,7 +81,11 @@ impl TrustError {
     /// Returns what a person can do, as an instruction.
     pub fn way_out(&self) -> Option<String> {
         let way = match self {
-            Self::Read { .. } | Self::Record(_) => return None,
+            Self::Read { .. } => return None,
+            Self::Record(_) => {
+                "make the record of `--signing-record` readable and writable; restore a damaged one from a backup, or remove it, and the \
+                 statements in the store say what was signed"
+            }
             Self::Invalid { .. } => "pass the trust document in its envelope, with the signatures of its root keys",
             Self::Expired { .. } => "sign the next version of the trust document, with a later expiry",
             Self::Withdrawn(_) => "publish a corrected release under a new version",

@@ -59,7 +59,9 @@ impl Signing {
         let signers = Signers::open(&terms.signers, secrets(context), &context.programs)?;
         signers.warnings.iter().for_each(|warning| context.warn(warning));
         signers.check(|key| !document.roles_of(key).is_empty())?;
-        Ok(Self { signed, signers, record: terms.record.as_ref().map(StateFile::new) })
+        // A damaged record must not count as an empty one: what it says must not be signed a second time.
+        let record = terms.record.as_ref().map(|path| StateFile::new(path).strict());
+        Ok(Self { signed, signers, record })
     }
 
     /// Returns the trust document in force.
