@@ -7,15 +7,17 @@ use std::time::Duration;
 use futures_util::future::ready;
 use serde::Deserialize;
 
+use super::signing::{Proving, now, read_from};
 use super::{Connection, Context, Error, Signing};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
 use crate::oci::{self, Content, Digest, Location, Repository, Tag, Upload, media_type};
 use crate::plan::{
-    self, Approval, Approved, Depth, Desired, ExecuteError, Executor, Inputs, MoveRecord, Moving, Observed,
-    ObservedChannel, Plan,
+    self, Approval, Approved, ChannelState, Depth, Desired, ExecuteError, Executor, Inputs, MoveRecord, Moving,
+    Observed, ObservedChannel, Plan,
 };
 use crate::release::MoveKind;
+use crate::trust::ReadFrom;
 
 /// Time over which publishers that met spread their next attempts; doubled with each attempt.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -44,7 +46,7 @@ pub struct MoveTerms {
 impl MoveTerms {
     pub(super) fn moving<'a>(&self, channel: &'a Tag, kind: MoveKind) -> Moving<'a> {
         let (allow_unordered, if_current) = (self.allow_unordered, self.if_current.clone());
-        Moving { channel, kind, allow_unordered, if_current, min_age: None }
+        Moving { channel, kind, allow_unordered, if_current, min_age: None, renewal: None }
     }
 
     /// Returns the record of a move that is made now; `from` is the name by which the release was requested.
@@ -58,10 +60,11 @@ impl MoveTerms {
         &self,
         observed: ObservedChannel,
         channel: &Tag,
+        source: ReadFrom<'_>,
         context: &Context,
     ) -> Result<ObservedChannel, Error> {
         match &self.signing {
-            Some(signing) => signing.observed(observed, channel, context),
+            Some(signing) => signing.observed(observed, channel, source, context),
             None => Ok(observed),
         }
     }
@@ -144,8 +147,9 @@ impl Carrying<'_> {
         planned: &mut Planned,
         upload: Option<Upload>,
     ) -> Result<Option<Digest>, Error> {
-        let first = planned.observed.channel.serves.as_ref().map(|serves| serves.manifest.clone());
-        let before = first.clone().filter(|_| planned.plan.moves.is_none());
+        let first = planned.observed.channel.serves.clone();
+        let before = first.as_ref().map(|serves| serves.manifest.clone());
+        let before = before.filter(|_| planned.plan.moves.is_none());
         if let (Some(signing), Some(moves)) = (&self.terms.signing, &planned.plan.moves) {
             signing.check_release(&moves.release)?;
         }
@@ -191,13 +195,30 @@ impl Carrying<'_> {
         if moves.adopts.is_some() {
             return Ok(Vec::new());
         }
-        let own = own_bundles(self.desired, &moves.release);
+        let (record, observed, now) = (self.record, &observed.channel, now(self.context));
+        let proving = Proving { moves, record, observed, source: self.source(), now };
+        if moves.refreshes.is_some() {
+            return signing.prove_refresh(&proving).await;
+        }
+        let mut own = own_bundles(self.desired, &moves.release);
+        if own.is_empty() {
+            own = signing.carried_bundles(observed, &moves.release);
+        }
         let release = if own.is_empty() {
             signing.release_bundles(self.target.read(), &moves.repository, &moves.release).await?
         } else {
             own
         };
-        signing.prove(moves, self.record, &observed.channel, release, self.context).await
+        signing.prove(&proving, release).await
+    }
+
+    /// Returns how readers verify the channel. A refresh is made for those of a registry, also where the channel is in a
+    /// directory that is copied there.
+    fn source(&self) -> ReadFrom<'static> {
+        match self.moving {
+            Some(Moving { renewal: Some(_), .. }) => ReadFrom::Registry,
+            _ => read_from(self.target.read()),
+        }
     }
 
     /// Returns whether the terms bind the run to one plan or to one manifest of the channel.
@@ -214,21 +235,23 @@ impl Carrying<'_> {
     }
 
     /// Plans again, unless the channel has moved since `first` to another release.
-    async fn plan_again(&self, first: Option<&Digest>, given_up: &BTreeSet<Tag>) -> Result<Planned, Error> {
+    async fn plan_again(&self, first: Option<&ChannelState>, given_up: &BTreeSet<Tag>) -> Result<Planned, Error> {
         let desired = self.desired;
         let Some(moving) = self.moving else { unreachable!("only a move meets another one") };
         let repository = &desired.release.repository;
         let accepted = self.terms.accept_sequence;
         let channel = plan::observe_channel(self.target.read(), repository, moving.channel, accepted, None).await?;
-        let mut channel = self.terms.verified(channel, moving.channel, self.context)?;
+        let mut channel = self.terms.verified(channel, moving.channel, self.source(), self.context)?;
         if let Some(serves) = &channel.serves
-            && Some(&serves.manifest) != first
+            && Some(&serves.release) != first.map(|first| &first.release)
             && !serves.serves(&desired.release.digest, &desired.release.json)
         {
+            let first = first.map(|first| &first.manifest);
             return Err(plan::overtaken(repository, moving.channel, first, serves).into());
         }
         // Whoever met others announces the move anew: an announcement that is given up tells them nothing any more.
         channel.announced.retain(|one| !given_up.contains(&one.tag()));
+        channel.refreshes.retain(|one| !given_up.contains(&one.tag()));
         planned(self.target, desired, channel, Some(moving)).await
     }
 

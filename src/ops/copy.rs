@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::carry_out::{Carrying, MoveTerms, Planned, planned};
 use super::resolve::{is_channel, recorded_channel};
+use super::signing::read_from;
 use super::transfer::{Ready, Target, Transfer, TransferExtent, size};
 use super::{Connection, Context, Error};
 use crate::config::Config;
@@ -120,7 +121,7 @@ pub async fn copy(
             (Some(channel), Some(target)) => {
                 let (repository, accepted) = (&config.repositories.release, request.terms.accept_sequence);
                 let observed = plan::observe_channel(target.read(), repository, channel, accepted, None).await?;
-                request.terms.verified(observed, channel, context)
+                request.terms.verified(observed, channel, read_from(target.read()), context)
             }
             _ => Ok(ObservedChannel::default()),
         }

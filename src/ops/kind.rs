@@ -153,13 +153,16 @@ fn of_signing(error: &signing::Error) -> ops::Kind {
 fn of_trust(error: &ops::TrustError) -> ops::Kind {
     use ops::TrustError;
     match error {
-        TrustError::Read { .. } | TrustError::Invalid { .. } => ops::Kind::Usage,
+        TrustError::Read { .. } | TrustError::Invalid { .. } | TrustError::NoDocument => ops::Kind::Usage,
         TrustError::Record(_) => ops::Kind::Failed,
         TrustError::Expired { .. }
         | TrustError::Withdrawn(_)
         | TrustError::NoChannel(_)
         | TrustError::Threshold { .. }
         | TrustError::ReleaseUnsigned(_)
+        | TrustError::NoStatement(_)
+        | TrustError::NotRefreshed { .. }
+        | TrustError::NotFollowed { .. }
         | TrustError::Signed { .. } => ops::Kind::Refused,
     }
 }

@@ -18,7 +18,7 @@ use crate::release::{MoveKind, Resolved};
 use crate::verify::{Check, Checked, Extent, Verified};
 
 /// Version of the report's JSON, `docs/schemas/move.json`.
-const SCHEMA: &str = "alga.release.move/v1";
+pub(super) const SCHEMA: &str = "alga.release.move/v1";
 
 /// A move of a channel, for people and programs.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +32,7 @@ pub struct MoveReport {
     pub has_changes: bool,
     /// The store of the channel.
     pub store: String,
-    /// Kind of the move: promotion or rollback.
+    /// Kind of the move: promotion, rollback or refresh.
     pub kind: MoveKind,
     /// Name of the channel.
     pub channel: Tag,
@@ -54,6 +54,9 @@ pub struct MoveReport {
     pub manifest: Option<Digest>,
     /// Sequence number of the channel's last move, including this one.
     pub sequence: u64,
+    /// For a refresh: time until which appliances accept what the channel serves, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
     /// The checks of what the release names; empty when there was nothing to do.
     pub checks: Vec<Check>,
     /// What the checks of the release's contents found; absent for a roll-back, and when there was nothing to do.
@@ -307,6 +310,7 @@ impl Step<'_> {
             plan,
             before,
             manifest,
+            expires: None,
             checks,
             lint,
             warnings,

@@ -7,6 +7,7 @@ use super::judges::Render;
 use super::lint::How;
 use super::moves::{MoveReport, Step};
 use super::resolve::{is_channel, recorded_channel};
+use super::signing::read_from;
 use super::transfer::{Target, Transfer, TransferExtent};
 use super::{Connection, Context, Error};
 use crate::config::Config;
@@ -68,7 +69,8 @@ pub async fn promote(
         source.resolve(config, &request.from, &selector),
         plan::observe_channel(place.read(), repository, &to, request.terms.accept_sequence, None)
     );
-    let (resolved, observed) = (resolved?, request.terms.verified(observed?, &to, context)?);
+    let observed = request.terms.verified(observed?, &to, read_from(place.read()), context)?;
+    let resolved = resolved?;
     recorded_channel(config, &to, &observed)?;
     let config = &source.described(&resolved, &selector, config)?;
     let in_channel = is_channel(config, &request.from);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::carry_out::{self, Carrying, MoveTerms, Planned};
 use super::pack::{PackRequest, Publication, pack};
 use super::resolve::not_a_version;
+use super::signing::read_from;
 use super::{Connection, Context, Error, Kind, lint};
 use crate::config::Config;
 use crate::diff::{Diff, Side};
@@ -187,7 +188,7 @@ impl Publishing<'_> {
         let depth = if self.repairs { Depth::Bytes } else { Depth::Tags };
         let mut observed = Box::pin(plan::observe(store, desired, depth, observed)).await?;
         if let Some(channel) = self.channel {
-            observed.channel = self.terms.verified(observed.channel, channel, self.context)?;
+            observed.channel = self.terms.verified(observed.channel, channel, read_from(store), self.context)?;
             not_a_version(channel, &observed.channel)?;
         }
         publication.desired = publication.desired.keeping(&observed);

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::carry_out::MoveTerms;
 use super::moves::{MoveReport, Step};
 use super::resolve::{channel, is_channel};
+use super::signing::read_from;
 use super::{Connection, Context, Error};
 use crate::config::Config;
 use crate::oci::{Selector, Tag};
@@ -49,7 +50,7 @@ pub async fn rollback(
             None
         ),
     );
-    let observed = request.terms.verified(observed?, &channel, context)?;
+    let observed = request.terms.verified(observed?, &channel, read_from(source.read()), context)?;
     let Some(serves) = &observed.serves else {
         return Err(source.no_layout(config).unwrap_or(Error::NothingToRollBack { channel }));
     };

@@ -71,6 +71,9 @@ impl MoveReport {
     pub fn text(&self) -> String {
         let (channel, version, sequence) = (&self.channel, shown(&self.version), self.sequence);
         let digest = self.digest.short();
+        if self.kind == MoveKind::Refresh {
+            return clean(&self.refreshed());
+        }
         if !self.has_changes {
             return clean(&format!("nothing to do: {channel} already serves {version} ({digest}, move {sequence})\n"));
         }
@@ -78,6 +81,20 @@ impl MoveReport {
         let moved = Moved { kind: self.kind, channel, from, to: &self.version, digest: &self.digest, sequence };
         let text = format!("{}; {}\n", moved.line(self.dry_run), verified(&self.checks));
         clean(&text) + &plan(self.dry_run, &self.plan_digest)
+    }
+
+    /// Returns one line that says until when a channel is accepted.
+    fn refreshed(&self) -> String {
+        let verb = match (self.has_changes, self.dry_run) {
+            (false, _) => "nothing to do:",
+            (true, true) => "would refresh",
+            (true, false) => "refreshed",
+        };
+        let (version, digest, until) = (shown(&self.version), self.digest.short(), self.expires.as_deref());
+        let until = until.unwrap_or("an unknown time");
+        let line = format!("{verb} {}, which serves {version} ({digest}, move {})", self.channel, self.sequence);
+        let note = if self.has_changes && self.dry_run { "dry run: nothing was written\n" } else { "" };
+        format!("{line}; appliances accept it until {until}\n{note}")
     }
 
     /// Returns the digests of release and channel, and every check.

@@ -19,6 +19,7 @@ use super::late::{LATEST, Seen, late};
 use super::observe::{Announced, ChannelState};
 use super::planner::Move;
 use super::progress::Event;
+use super::signed::refreshed_at;
 use crate::oci::{self, Artifact, Content, Digest, Repository, Selector, Tag};
 use crate::release::{self, Record};
 use crate::text::shown;
@@ -34,6 +35,8 @@ pub(super) struct Channel<'a> {
     moves: &'a Move,
     /// Sequence number of the move that the channel serves, if a record gives it.
     before: Option<u64>,
+    /// Signed statements of the move that the channel serves.
+    signatures: &'a [Content],
     keep_alive: Tag,
     /// Announcements that existed when the plan was made and whose moves may still happen.
     under_way: BTreeSet<Tag>,
@@ -42,15 +45,15 @@ pub(super) struct Channel<'a> {
     pub artifact: Artifact,
 }
 
-impl Channel<'_> {
+impl<'a> Channel<'a> {
     /// Returns the digest of the JSON that the channel serves.
     pub(super) fn json(&self) -> &Digest {
         &self.moves.config.digest
     }
 
-    fn served(&self) -> Option<Served<'_>> {
+    fn served(&self) -> Option<Served<'a>> {
         let manifest = self.moves.from.as_ref()?;
-        Some(Served { manifest, sequence: self.before? })
+        Some(Served { manifest, sequence: self.before?, signatures: self.signatures })
     }
 }
 
@@ -66,27 +69,35 @@ impl<'a> Run<'a> {
         let json = json.ok_or_else(|| self.stopped(unknown(repository, &config.digest)))?;
         let observed = &inputs.observed.channel;
         let adopted = observed.announced.iter().find(|one| moves.adopts.as_ref() == Some(&one.manifest));
+        let serves = observed.serves.as_ref();
+        let kept = serves.filter(|serves| moves.refreshes.as_ref() == Some(&serves.manifest));
+        let kept = kept.and_then(|serves| serves.record.clone());
         let (record, signatures) = match adopted {
             Some(announced) => (announced.record.clone(), &announced.signatures[..]),
-            None => (inputs.record.of(moves), inputs.signatures),
+            None => (kept.unwrap_or_else(|| inputs.record.of(moves)), inputs.signatures),
         };
         let artifact = release::channel_artifact(json, &record, signatures);
         let keep_alive = release::keep_alive_tag(name, *sequence, artifact.digest());
-        let others = observed.announced.iter().map(|one| (one.tag(), self.is_old(&one.record)));
-        let others = others.filter(|(tag, _)| *tag != keep_alive);
+        let announced = observed.announced.iter().map(|one| (one.tag(), self.is_old(one.record.moved.parse().ok())));
+        let refreshes = observed.refreshes.iter().map(|one| {
+            let issued = refreshed_at(&one.signatures).and_then(|issued| i64::try_from(issued.seconds()).ok());
+            (one.tag(), self.is_old(issued.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())))
+        });
+        let others = announced.chain(refreshes).filter(|(tag, _)| *tag != keep_alive);
         let (old, recent): (Vec<_>, Vec<_>) =
             others.partition(|(tag, old)| *old || self.executor.given_up.contains(tag));
-        let given_up = old.into_iter().map(|(tag, _)| tag).chain(self.executor.given_up.iter().cloned()).collect();
+        let superseded = observed.superseded.iter().chain(&self.executor.given_up).cloned();
+        let given_up = old.into_iter().map(|(tag, _)| tag).chain(superseded).collect();
         let under_way = recent.into_iter().map(|(tag, _)| tag).collect();
-        let before = observed.serves.as_ref().and_then(|serves| Some(serves.record.as_ref()?.sequence));
-        Ok(Some(Channel { repository, moves, before, keep_alive, under_way, given_up, artifact }))
+        let before = serves.and_then(|serves| Some(serves.record.as_ref()?.sequence));
+        let signatures = serves.map(|serves| &serves.signatures[..]).unwrap_or_default();
+        Ok(Some(Channel { repository, moves, before, signatures, keep_alive, under_way, given_up, artifact }))
     }
 
     /// Reports whether the move was announced more than a day ago. The limit is long because the two times come from
     /// different machines.
-    fn is_old(&self, record: &Record) -> bool {
-        let moved = record.moved.parse::<jiff::Timestamp>();
-        moved.is_ok_and(|moved| self.executor.clock.now().duration_since(moved) > OLD)
+    fn is_old(&self, moved: Option<jiff::Timestamp>) -> bool {
+        moved.is_some_and(|moved| self.executor.clock.now().duration_since(moved) > OLD)
     }
 
     /// Pushes the channel manifest under its keep-alive tag, which announces the move to other publishers.
@@ -179,10 +190,10 @@ impl<'a> Run<'a> {
         let mut tags = self.executor.wait_for(&what, LATEST, self.progress, list).await?;
         tags.retain(|tag| !channel.given_up.contains(tag));
         let kept = kept(store, channel.repository, name, tags, channel.served(), None).await;
-        let Kept { counted, .. } = kept.map_err(|source| self.stopped(source))?;
+        let Kept { counted, refreshes, .. } = kept.map_err(|source| self.stopped(source))?;
         let own = channel.artifact.digest();
         let rival = |one: &Announced| one.manifest != *own && one.record.previous.as_ref() != Some(own);
-        Ok(counted.into_iter().filter(rival).collect())
+        Ok(counted.into_iter().chain(refreshes).filter(rival).collect())
     }
 
     /// Checks that the channel still serves the manifest in the plan. A manifest from before that one means that the
@@ -217,7 +228,8 @@ impl<'a> Run<'a> {
             if record.is_some_and(|record| record.previous.as_ref() == Some(own)) {
                 return Ok(Seen::Now(()));
             }
-            if found.is_none() || record.is_some_and(|record| record.sequence < channel.moves.sequence) {
+            let is_before = found == channel.moves.from;
+            if is_before || found.is_none() || record.is_some_and(|record| record.sequence < channel.moves.sequence) {
                 let reason = "the tag was written, but the registry still shows its previous digest";
                 let reference = format!("{}:{}", channel.repository, channel.moves.channel);
                 return Ok(Seen::Earlier(unconfirmed(channel, late(reference, reason))));

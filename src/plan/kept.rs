@@ -6,7 +6,8 @@
 use futures_util::future::join_all;
 
 use super::observe::{Announced, signatures};
-use crate::oci::{Digest, Error, Manifest, ReadStore, Repository, Selector, Tag};
+use super::signed::refreshed_at;
+use crate::oci::{Content, Descriptor, Digest, Error, Manifest, ReadStore, Repository, Selector, Tag};
 use crate::release::{self, Record};
 
 /// Largest step between a sequence number and the last known one.
@@ -23,6 +24,8 @@ const BATCH: usize = 16;
 pub(super) struct Served<'a> {
     pub manifest: &'a Digest,
     pub sequence: u64,
+    /// Signed statements of the move; empty where refreshes do not count.
+    pub signatures: &'a [Content],
 }
 
 /// The moves that keep-alive tags announce.
@@ -31,6 +34,10 @@ pub(super) struct Kept {
     /// Moves beyond the one that the channel serves, lowest sequence number first. If the channel's own move is
     /// unknown, the moves with the highest number.
     pub counted: Vec<Announced>,
+    /// Refreshes of the served move that are later than the refresh that it has. They have its sequence number.
+    pub refreshes: Vec<Announced>,
+    /// Tags of the served move with an earlier refresh, or with none.
+    pub superseded: Vec<Tag>,
     /// Tags of later moves that do not count.
     pub ignored: Vec<Tag>,
 }
@@ -50,6 +57,7 @@ pub(super) async fn kept(
 ) -> Result<Kept, Error> {
     let sequence = |tag: Tag| release::keep_alive_sequence(channel, &tag).map(|sequence| (sequence, tag));
     let mut later: Vec<(u64, Tag)> = tags.into_iter().filter_map(sequence).collect();
+    let same: Vec<(u64, Tag)> = later.iter().filter(|(sequence, _)| is_served(*sequence, served)).cloned().collect();
     later.retain(|(sequence, _)| served.is_none_or(|served| *sequence > served.sequence));
     later.sort();
     let mut last = served.map(|served| served.sequence);
@@ -61,13 +69,22 @@ pub(super) async fn kept(
         }
         counts
     });
-    let reading = Reading { store, repository, channel };
+    let known = served.map(|served| served.signatures).unwrap_or_default();
+    let reading = Reading { store, repository, channel, known };
     let mut kept = match served {
         Some(served) => reading.beyond(served, near, accepted).await?,
         None => reading.newest(near).await?,
     };
+    if let Some(served) = served {
+        reading.refreshes(served, same, &mut kept).await?;
+    }
     kept.ignored.extend(far.into_iter().map(|(_, tag)| tag));
     Ok(kept)
+}
+
+/// Reports whether a sequence number is that of the served move, and the move is signed, so that it may be refreshed.
+fn is_served(sequence: u64, served: Option<Served<'_>>) -> bool {
+    served.is_some_and(|served| sequence == served.sequence && !served.signatures.is_empty())
 }
 
 /// Returns the recorded moves of a channel after the one that the channel serves, the lowest sequence number first. The channel never
@@ -86,16 +103,33 @@ pub(crate) async fn later_moves(
         Err(error) if error.kind().is_of_server() => return Err(error),
         tags => tags.unwrap_or_default(),
     };
-    Ok(kept(store, repository, channel, tags, Some(Served { manifest, sequence }), None).await?.counted)
+    let served = Served { manifest, sequence, signatures: &[] };
+    Ok(kept(store, repository, channel, tags, Some(served), None).await?.counted)
 }
 
 struct Reading<'a> {
     store: &'a ReadStore,
     repository: &'a Repository,
     channel: &'a Tag,
+    /// Layers that need not be read again.
+    known: &'a [Content],
 }
 
 impl Reading<'_> {
+    /// Sorts the other manifests of the served move into those with a later refresh and those that are superseded.
+    async fn refreshes(&self, served: Served<'_>, mut tags: Vec<(u64, Tag)>, kept: &mut Kept) -> Result<(), Error> {
+        tags.retain(|(sequence, tag)| *tag != release::keep_alive_tag(self.channel, *sequence, served.manifest));
+        tags.truncate(LATER);
+        let last = refreshed_at(served.signatures);
+        for (tag, found) in self.all(tags).await? {
+            match found {
+                Some(one) if refreshed_at(&one.signatures) > last => kept.refreshes.push(one),
+                _ => kept.superseded.push(tag),
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the moves that follow `served`, directly or through other moves. A move that follows an earlier move was
     /// overtaken and is left out.
     async fn beyond(
@@ -105,7 +139,7 @@ impl Reading<'_> {
         accepted: Option<u64>,
     ) -> Result<Kept, Error> {
         let unread = tags.split_off(tags.len().min(LATER));
-        let mut kept = Kept { counted: Vec::new(), ignored: unread.into_iter().map(|(_, tag)| tag).collect() };
+        let mut kept = Kept { ignored: unread.into_iter().map(|(_, tag)| tag).collect(), ..Kept::default() };
         let mut known = vec![(served.manifest.clone(), served.sequence)];
         for (tag, found) in self.all(tags).await? {
             let Some(announced) = found else {
@@ -166,7 +200,17 @@ impl Reading<'_> {
         };
         let Some(record) = Record::from_annotations(&manifest.annotations).filter(own) else { return Ok(None) };
         let layers = release::signature_layers(manifest);
-        let signatures = signatures(self.store, self.repository, &layers).await?;
+        let signatures = self.signatures(&layers).await?;
         Ok(Some(Announced { manifest: descriptor.digest, record, signatures }))
+    }
+
+    /// Reads layers in their order. A layer that the served move has too is not read again.
+    async fn signatures(&self, layers: &[Descriptor]) -> Result<Vec<Content>, Error> {
+        let is_known = |layer: &&Descriptor| self.known.iter().any(|known| known.descriptor().digest == layer.digest);
+        let new: Vec<Descriptor> = layers.iter().filter(|layer| !is_known(layer)).cloned().collect();
+        let read = signatures(self.store, self.repository, &new).await?;
+        let all = || read.iter().chain(self.known);
+        let found = |layer: &Descriptor| all().find(|one| one.descriptor().digest == layer.digest).cloned();
+        Ok(layers.iter().filter_map(found).collect())
     }
 }

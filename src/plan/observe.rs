@@ -41,6 +41,11 @@ pub struct ObservedChannel {
     /// Moves beyond the one that the channel serves, from keep-alive tags. Such a move was interrupted, is still
     /// running, or is done but not yet visible in the registry. The lowest sequence number is first.
     pub announced: Vec<Announced>,
+    /// Later refreshes of the move that the channel serves, from keep-alive tags with the same sequence number. Such a
+    /// refresh was interrupted, or is still running.
+    pub refreshes: Vec<Announced>,
+    /// Keep-alive tags of the move that the channel serves, from before its last refresh.
+    pub superseded: Vec<Tag>,
     /// The channel manifest with its JSON, if the store lost the JSON and the JSON can be rebuilt from the release.
     pub damaged: Option<Damaged>,
     /// Keep-alive tags of later moves that do not count, because another tool wrote them or their number is too large.
@@ -253,18 +258,20 @@ pub(crate) async fn observe_channel(
     };
     let recorded = serves.as_ref().and_then(|serves| {
         let sequence = serves.record.as_ref()?.sequence;
-        Some(Served { manifest: &serves.manifest, sequence })
+        Some(Served { manifest: &serves.manifest, sequence, signatures: &serves.signatures })
     });
     let tags = match tags {
         Err(error) if recorded.is_none() && !error.is_not_found() => return Err(error.into()),
         tags => tags.unwrap_or_default(),
     };
-    let Kept { counted: announced, ignored } = kept(store, repository, channel, tags, recorded, accepted).await?;
+    let Kept { counted: announced, refreshes, superseded, ignored } =
+        kept(store, repository, channel, tags, recorded, accepted).await?;
     let newest = serves.as_ref().map(|serves| &serves.manifest).or(announced.last().map(|one| &one.manifest)).cloned();
     let sequence = announced.last().map(|one| one.record.sequence).or(recorded.map(|served| served.sequence));
     // An accepted number counts even when no manifest with that number is left.
     let sequence = sequence.unwrap_or(0).max(accepted.unwrap_or(0));
-    Ok(ObservedChannel { serves, newest, sequence, announced, damaged, ignored, signed: None })
+    let signed = None;
+    Ok(ObservedChannel { serves, newest, sequence, announced, refreshes, superseded, damaged, ignored, signed })
 }
 
 impl From<Resolved> for ChannelState {

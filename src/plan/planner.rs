@@ -8,8 +8,10 @@ use super::damaged::Damaged;
 use super::desired::{Desired, DesiredArtifact};
 use super::observe::{Announced, Existing, Observed};
 use super::refusal::Refusal;
+use super::signed::SignedChannel;
 use crate::oci::{Content, Descriptor, Digest, Repository, Tag};
 use crate::release::{self, MoveKind};
+use crate::trust::Time;
 
 /// Largest sequence number of a move: JSON numbers are exact up to it.
 const LARGEST: u64 = (1 << 53) - 1;
@@ -64,6 +66,10 @@ pub struct Move {
     /// completes that run and does not announce another move.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopts: Option<Digest>,
+    /// Digest of the channel manifest whose record and statement the move keeps, with a later refresh. The sequence
+    /// number is then that of the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refreshes: Option<Digest>,
 }
 
 impl Move {
@@ -136,6 +142,30 @@ pub struct Moving<'a> {
     pub if_current: Option<Option<Digest>>,
     /// Minimum time that the release has been in the channel that it is promoted from.
     pub min_age: Option<MinAge>,
+    /// For a refresh: from when on it is due, and what it does.
+    pub renewal: Option<Renewal>,
+}
+
+/// A later expiry for what a channel serves (`refresh`).
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal {
+    /// Time until which the channel must be accepted without a refresh; a channel that expires earlier is refreshed.
+    pub needed_until: Time,
+    /// Expiry that a refresh gives to the channel.
+    pub expires: Time,
+    /// Whether the statement stays and only its refresh is replaced. Otherwise the whole statement is issued again.
+    pub keeps_statement: bool,
+}
+
+impl Renewal {
+    /// Reports whether a channel that is accepted until this time is refreshed.
+    fn is_due(&self, signed: Option<&SignedChannel>) -> bool {
+        let until = signed.and_then(|signed| {
+            let until = signed.current_until?;
+            if self.keeps_statement { Some(until) } else { signed.statement_until }
+        });
+        until.is_none_or(|until| until < self.needed_until && until < self.expires)
+    }
 }
 
 /// Minimum age of a release in a channel (`--min-age`).
@@ -279,7 +309,10 @@ fn moved(
     // records the release that it serves as a move of its own.
     let behind = kind == MoveKind::Rollback && !observed.channel.announced.is_empty();
     let signed = observed.channel.signed.as_ref();
-    let proven = signed.is_none_or(|signed| signed.is_current);
+    let proven = match &moving.renewal {
+        Some(renewal) => !renewal.is_due(signed),
+        None => signed.is_none_or(|signed| signed.current_until.is_some()),
+    };
     let there = serves.filter(|serves| !behind && proven && serves.serves(release, &desired.release.json));
     if let Some(serves) = there {
         // The record describes the move that made this true, so a repeated run gets the digest that was approved.
@@ -294,26 +327,14 @@ fn moved(
     let json = release::with_channel(&desired.release.json, channel)?;
     let json = Content::new(release::CONFIG_MEDIA_TYPE, json);
     let from = serves.map(|serves| serves.manifest.clone());
-    let same = |record: &release::Record| {
-        record.release == *release && record.kind == kind && (record.previous == from || from.is_none())
-    };
-    // The announced manifest must be exactly the one that this program writes for its record, without other content.
-    let is_whole = |one: &&Announced| {
-        let artifact = release::channel_artifact(json.clone(), &one.record, &one.signatures);
-        *artifact.digest() == one.manifest
-    };
-    // Without a proof that a reader accepts, an announced move is not completed but made again.
-    let is_proven =
-        |one: &&Announced| signed.map_or(one.signatures.is_empty(), |signed| signed.verified.contains(&one.manifest));
-    let announced = &observed.channel.announced;
-    let is_last =
-        |one: &&Announced| announced.iter().all(|later| later.record.previous.as_ref() != Some(&one.manifest));
-    let adopted =
-        announced.iter().rev().filter(|one| same(&one.record)).filter(is_last).filter(is_proven).find(is_whole);
+    let kept = moving.renewal.as_ref().filter(|renewal| renewal.keeps_statement).and(serves);
+    let kept = kept.and_then(|serves| Some((serves.record.as_ref()?.sequence, &serves.manifest)));
+    let adopted = adopted(observed, release, kind, from.as_ref(), &json).filter(|_| kept.is_none());
     let last = signed.and_then(|signed| signed.sequence).unwrap_or(observed.channel.sequence);
     let next =
         || last.checked_add(1).filter(|next| *next <= LARGEST).ok_or_else(|| Refusal::NoSequence(channel.clone()));
-    let sequence = adopted.map_or_else(next, |one| Ok(one.record.sequence))?;
+    let known = adopted.map(|one| one.record.sequence).or(kept.map(|(sequence, _)| sequence));
+    let sequence = known.map_or_else(next, Ok)?;
     let goes_on_from = observed.channel.newest.clone().filter(|_| from.is_none() && adopted.is_none());
     let replaces = match adopted {
         Some(adopted) => adopted.record.previous.clone(),
@@ -329,8 +350,34 @@ fn moved(
         sequence,
         kind,
         adopts: adopted.map(|one| one.manifest.clone()),
+        refreshes: kept.map(|(_, manifest)| manifest.clone()),
     };
     Ok((Some(moves), approved(kind, replaces)))
+}
+
+/// Returns the announced move that an interrupted run of the same move made, and that is completed now.
+fn adopted<'a>(
+    observed: &'a Observed,
+    release: &Digest,
+    kind: MoveKind,
+    from: Option<&Digest>,
+    json: &Content,
+) -> Option<&'a Announced> {
+    let (announced, signed) = (&observed.channel.announced, observed.channel.signed.as_ref());
+    let same = |record: &release::Record| {
+        record.release == *release && record.kind == kind && (record.previous.as_ref() == from || from.is_none())
+    };
+    // The announced manifest must be exactly the one that this program writes for its record, without other content.
+    let is_whole = |one: &&Announced| {
+        let artifact = release::channel_artifact(json.clone(), &one.record, &one.signatures);
+        *artifact.digest() == one.manifest
+    };
+    // Without a proof that a reader accepts, an announced move is not completed but made again.
+    let is_proven =
+        |one: &&Announced| signed.map_or(one.signatures.is_empty(), |signed| signed.verified.contains(&one.manifest));
+    let is_last =
+        |one: &&Announced| announced.iter().all(|later| later.record.previous.as_ref() != Some(&one.manifest));
+    announced.iter().rev().filter(|one| same(&one.record)).filter(is_last).filter(is_proven).find(is_whole)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ fn desired(version: &str) -> Desired {
 }
 
 fn moving(channel: &Tag, kind: MoveKind) -> Moving<'_> {
-    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None }
+    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None, renewal: None }
 }
 
 fn planned(version: &str, observed: &Observed, change: impl FnOnce(&mut Moving<'_>)) -> Result<Plan, Refusal> {
@@ -253,7 +253,11 @@ fn bundle(text: &str) -> Content {
 fn signed(version: &str) -> Observed {
     let mut observed = observed(Some(version));
     observed.channel.serves.as_mut().expect("serves").signatures = vec![bundle("of move 4")];
-    let verified = SignedChannel { sequence: Some(4), is_current: true, ..SignedChannel::default() };
+    let verified = SignedChannel {
+        sequence: Some(4),
+        current_until: Some(Time::from_seconds(9_000_000_000)),
+        ..SignedChannel::default()
+    };
     observed.channel.signed = Some(verified);
     observed
 }
@@ -298,7 +302,7 @@ fn a_channel_that_serves_the_release_without_a_current_proof_is_signed_again() {
     let (channel, mut observed) = (channel(), signed("1.0.3"));
     let nothing = plan(&desired("1.0.3"), &observed, Some(&moving(&channel, MoveKind::Promote))).expect("a plan");
     assert!(nothing.is_empty());
-    observed.channel.signed.as_mut().expect("signed").is_current = false;
+    observed.channel.signed.as_mut().expect("signed").current_until = None;
     let moves = plan(&desired("1.0.3"), &observed, Some(&moving(&channel, MoveKind::Promote)))
         .expect("a plan")
         .moves

@@ -1,13 +1,14 @@
 //! What the signed statements of a channel say, from which the next one goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::observe::ObservedChannel;
 use super::planner::Move;
 use super::record::MoveRecord;
 use crate::oci::{Content, Digest, Tag};
 use crate::trust::{
-    self, ChannelRole, ChannelStatement, Offer, Position, Proven, ReadFrom, Terms, Time, TrustDocument,
+    self, Accepted, ChannelRole, ChannelStatement, Offer, Position, Proven, ReadFrom, SignatureBundle, Statement,
+    Terms, Time, TrustDocument,
 };
 
 /// The verified statements of a channel. Only they count for the next sequence number of a signed move: whoever can
@@ -19,8 +20,10 @@ pub struct SignedChannel {
     pub sequence: Option<u64>,
     /// Digest of the payload of the last verified statement.
     pub previous: Option<Digest>,
-    /// Whether a reader accepts the statement that the channel carries now.
-    pub is_current: bool,
+    /// Time until which a reader accepts the statement that the channel carries now; absent when no reader does.
+    pub current_until: Option<Time>,
+    /// Expiry of that statement itself, without its refresh.
+    pub statement_until: Option<Time>,
     /// Digests of the channel manifests of announced moves whose statements a reader accepts.
     pub verified: BTreeSet<Digest>,
 }
@@ -36,6 +39,8 @@ pub struct Verifying<'a> {
     pub now: Time,
     /// Highest position that this publisher signed, from its own state.
     pub signed: Option<&'a Position>,
+    /// Kind of the store that readers read the channel from. In a directory nothing has to be fresh.
+    pub source: ReadFrom<'a>,
 }
 
 impl SignedChannel {
@@ -45,24 +50,27 @@ impl SignedChannel {
         let served = served.and_then(|one| Some((one.record.as_ref()?, &one.manifest, &one.signatures[..])));
         let announced = observed.announced.iter().map(|one| (&one.record, &one.manifest, &one.signatures[..]));
         let mut last: Option<Proven> = None;
-        let mut accepted = BTreeSet::new();
+        let mut accepted: BTreeMap<Digest, Accepted> = BTreeMap::new();
         for (record, manifest, signatures) in served.into_iter().chain(announced) {
             let layers: Vec<&[u8]> = signatures.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect();
             let offer = Offer { record: Some(record), layers: &layers };
             let Ok(proven) = trust::proven(&offer, verifying.document, verifying.channel) else { continue };
-            if verifying.accepts(&offer) {
-                accepted.insert(manifest.clone());
+            if let Some(one) = verifying.accepts(&offer) {
+                accepted.insert(manifest.clone(), one);
             }
             if last.as_ref().is_none_or(|last| last.statement.sequence < proven.statement.sequence) {
                 last = Some(proven);
             }
         }
-        let is_current = served.is_some_and(|(_, manifest, _)| accepted.contains(manifest));
-        let verified = accepted.into_iter().filter(|digest| served.is_none_or(|(_, served, _)| digest != served));
+        let current = served.and_then(|(_, manifest, _)| accepted.get(manifest));
+        let (current_until, statement_until) =
+            current.map(|current| (current.expires, current.statement.expires)).unzip();
+        let verified = accepted.into_keys().filter(|digest| served.is_none_or(|(_, served, _)| digest != served));
         Self {
             sequence: verifying.last(last.as_ref().map(|last| last.statement.sequence)),
             previous: last.map(|last| last.payload),
-            is_current,
+            current_until,
+            statement_until,
             verified: verified.collect(),
         }
     }
@@ -95,11 +103,12 @@ impl SignedChannel {
 }
 
 impl Verifying<'_> {
-    /// Reports whether a reader without a memory accepts a statement, with a current refresh where the role has one.
-    fn accepts(&self, offer: &Offer<'_>) -> bool {
-        let source = ReadFrom::Registry;
-        let Self { document, channel, now, .. } = *self;
-        trust::accept(offer, &Terms { document, channel, highest: None, floor: None, now, source }).is_ok()
+    /// Returns a statement as a reader without a memory accepts it, with a current refresh where the
+    /// role has one and readers ask for it.
+    fn accepts(&self, offer: &Offer<'_>) -> Option<Accepted> {
+        let Self { document, channel, now, source, .. } = *self;
+        let terms = Terms { document, channel, highest: None, floor: None, now, source };
+        trust::accept(offer, &terms).ok()
     }
 
     /// Returns the number after which the next statement goes on: the highest that was verified on the store or signed
@@ -110,4 +119,20 @@ impl Verifying<'_> {
         let later = (epoch > 1).then_some(0);
         [verified, own, later].into_iter().flatten().max()
     }
+}
+
+/// Returns the latest time of a refresh among the layers of a channel manifest. No signature is verified: the time only
+/// orders the manifests of one move.
+pub(super) fn refreshed_at(layers: &[Content]) -> Option<Time> {
+    let issued = |layer: &Content| match statement_of(layer)? {
+        Statement::Refresh(refresh) => Some(refresh.issued),
+        _ => None,
+    };
+    layers.iter().filter_map(issued).max()
+}
+
+/// Returns the statement in a layer of a channel manifest, not verified.
+pub(crate) fn statement_of(layer: &Content) -> Option<Statement> {
+    let bundle = SignatureBundle::parse(layer.bytes()?).ok()?;
+    Statement::parse(bundle.payload()).ok()
 }

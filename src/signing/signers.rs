@@ -63,6 +63,13 @@ impl Signers {
         self.commands.iter().any(|command| command.role == role)
     }
 
+    /// Returns how many of some keys can sign for a role at most: each key file once, and each program once.
+    pub fn most(&self, role: SignerRole, admissible: &[Key]) -> usize {
+        let files = admissible.iter().filter(|key| self.keys().any(|own| own == *key)).count();
+        let programs = self.commands.iter().filter(|command| command.role == role).count();
+        admissible.len().min(files + programs)
+    }
+
     /// Returns the public keys of the key files. The keys of programs are known only after they have signed.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter().map(|(_, key)| key.key())

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::flags::{ConfigurationArgs, LogArgs, StoreArgs};
 use crate::{
     completions, config, copy, diff, doctor, environment, history, image, in_use, key, lint, ls, man, promote, publish,
-    rollback, show, verify,
+    refresh, rollback, show, verify,
 };
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
@@ -57,6 +57,9 @@ pub enum Command {
     /// Move a channel back to an older release
     #[command(after_help = include_str!("help/rollback.txt"))]
     Rollback(Box<rollback::Args>),
+    /// Give a later expiry to what a signed channel serves
+    #[command(after_help = include_str!("help/refresh.txt"))]
+    Refresh(Box<refresh::Args>),
     /// Show what a channel has served: when, who moved it, from where, and why
     #[command(after_help = include_str!("help/history.txt"))]
     History(history::Args),

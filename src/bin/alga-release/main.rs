@@ -27,6 +27,7 @@ mod pager;
 mod progress;
 mod promote;
 mod publish;
+mod refresh;
 mod rollback;
 mod show;
 mod signing;
@@ -69,6 +70,7 @@ fn run(args: Cli, log: &Log) -> Result<ExitCode, Failure> {
         Command::Image(image) => image::run(&image, log),
         Command::Doctor(doctor) => doctor::run(&doctor, log),
         Command::Promote(promote) => promote::run(&promote, log),
+        Command::Refresh(refresh) => refresh::run(&refresh, log),
         Command::Rollback(rollback) => rollback::run(&rollback, log),
         Command::History(history) => history::run(&history, log),
         Command::Ls(ls) => ls::run(&ls, log),

@@ -52,7 +52,7 @@ pub struct Args {
 }
 
 /// Parses a duration such as `24h` or `2d 12h`; a day has 24 hours.
-fn duration(text: &str) -> Result<SignedDuration, String> {
+pub fn duration(text: &str) -> Result<SignedDuration, String> {
     let span: Span = text.parse().map_err(|_| "expected a duration such as `30m`, `24h` or `2d`".to_owned())?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|cause| cause.to_string())?;
     if duration.is_negative() { Err("expected a duration that is not negative".to_owned()) } else { Ok(duration) }

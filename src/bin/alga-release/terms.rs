@@ -55,7 +55,7 @@ impl ExtentArgs {
 }
 
 /// Reads the trust document and the keys, if a trust document is given.
-fn signing(args: &SigningArgs, context: &Context) -> Result<Option<Arc<Signing>>, Failure> {
+pub fn signing(args: &SigningArgs, context: &Context) -> Result<Option<Arc<Signing>>, Failure> {
     let Some(trust) = args.trust.clone() else { return Ok(None) };
     let signers = SigningRequest { key_files: args.sign_key.clone(), commands: args.signer.clone() };
     let record = args.signing_record.clone().or_else(record);

@@ -7,7 +7,7 @@ use crate::appliance::StateError;
 use crate::oci::{Digest, Tag};
 use crate::signing::SignerRole;
 use crate::text::counted;
-use crate::trust::{InvalidTrust, Time};
+use crate::trust::{InvalidTrust, Time, Untrusted};
 
 /// A rule about signatures that does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,28 @@ pub enum TrustError {
     /// No key of the role `release` has signed the release.
     #[error("the release {0} is not signed by a key of the role release")]
     ReleaseUnsigned(Digest),
+    /// A command that signs has no trust document.
+    #[error("a refresh needs a trust document: no file is given")]
+    NoDocument,
+    /// The channel serves nothing that is signed.
+    #[error("cannot refresh {0}: the channel carries no signed statement")]
+    NoStatement(Tag),
+    /// The statement of the channel is not one that a refresh keeps alive.
+    #[error("cannot refresh {channel}: {cause}")]
+    NotRefreshed {
+        /// Name of the channel.
+        channel: Tag,
+        /// The rule that does not hold.
+        cause: Untrusted,
+    },
+    /// Appliances would refuse what would be written.
+    #[error("the signatures of {channel} are not written: appliances would refuse them: {cause}")]
+    NotFollowed {
+        /// Name of the channel.
+        channel: Tag,
+        /// The rule that does not hold.
+        cause: Untrusted,
+    },
     /// What was signed last cannot be recorded.
     #[error("cannot record the statement before it is signed")]
     Record(#[source] StateError),
@@ -95,6 +117,14 @@ impl TrustError {
                     "pass the other keys with `--sign-key FILE`, or programs with `--signer {role}=COMMAND`"
                 ));
             }
+            Self::NoDocument => "pass the trust document with `--trust FILE`",
+            Self::NoStatement(channel) | Self::NotRefreshed { channel, .. } => {
+                return Some(format!(
+                    "sign the channel anew with the keys of its role: `alga-release promote --from VERSION --to {channel}` with the \
+                     version that it serves"
+                ));
+            }
+            Self::NotFollowed { .. } => "sign again, with the trust document that appliances have",
             Self::ReleaseUnsigned(_) => "publish the version again with a key of the role release",
             Self::Signed { .. } => "run the command again: it takes the number after the last one",
         };

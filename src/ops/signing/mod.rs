@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod error;
+mod proof;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,15 +11,16 @@ use std::path::{Path, PathBuf};
 use super::key::secrets;
 use super::{Context, Error};
 use crate::appliance::StateFile;
-use crate::oci::{Content, Digest, ReadStore, Repository, Tag, media_type};
-use crate::plan::{Move, MoveRecord, ObservedChannel, SignedChannel, Verifying};
+use crate::oci::{Digest, ReadStore, Repository, Tag};
+use crate::plan::{ObservedChannel, SignedChannel, Verifying};
 use crate::signing::{KeySignature, SignerRole, Signers, SigningRequest};
 use crate::trust::{
-    Candidate, ChannelRole, DAY, DOCUMENT_LIMIT, Key, Position, RefreshStatement, Role, STATEMENT_LAYERS,
-    SignatureBundle, SignedDocument, Time, TrustDocument, statement_message,
+    Candidate, ChannelRole, DAY, DOCUMENT_LIMIT, Key, Position, ReadFrom, Role, SignedDocument, Time, TrustDocument,
+    statement_message,
 };
 
 pub use error::TrustError;
+pub(super) use proof::{Proving, read_from};
 
 /// Days before the expiry of the trust document from which on a command warns.
 const NOTICE: u64 = 30;
@@ -80,10 +82,11 @@ impl Signing {
         &self,
         observed: ObservedChannel,
         channel: &Tag,
+        source: ReadFrom<'_>,
         context: &Context,
     ) -> Result<ObservedChannel, Error> {
-        let position = self.position(channel)?;
-        let verifying = Verifying { document: self.document(), channel, now: now(context), signed: position.as_ref() };
+        let (position, document) = (self.position(channel)?, self.document());
+        let verifying = Verifying { document, channel, now: now(context), signed: position.as_ref(), source };
         let signed = Some(SignedChannel::read(&observed, &verifying));
         Ok(ObservedChannel { signed, ..observed })
     }
@@ -95,43 +98,6 @@ impl Signing {
 
     fn keys(&self, role: &Role) -> Vec<Key> {
         self.document().keys_of(role).map(|(_, key)| *key).collect()
-    }
-
-    /// Signs the statement of a move. Returns the layers of the channel manifest that prove it: the statement once for
-    /// each signature, its refresh, and `release`, which are the release's own signatures.
-    pub(super) async fn prove(
-        &self,
-        moves: &Move,
-        record: &MoveRecord,
-        observed: &ObservedChannel,
-        release: Vec<Vec<u8>>,
-        context: &Context,
-    ) -> Result<Vec<Content>, Error> {
-        let channel = &moves.channel;
-        let role = self.role(channel)?;
-        // The record of the move has the time to the second, as the statement must have it.
-        let issued = record.moved.parse().unwrap_or_else(|_| now(context));
-        let signed = observed.signed.clone().unwrap_or_default();
-        let statement = signed.statement(moves, record, self.document(), role, issued);
-        let payload = statement.to_payload();
-        self.keep(
-            channel,
-            &Position { epoch: role.epoch, sequence: moves.sequence, payload: Some(Digest::of(&payload)) },
-        )?;
-        let signatures = self.sign(SignerRole::Channel, &role.role, &payload).await?;
-        enough(channel, SignerRole::Channel, &role.role, &signatures)?;
-        let mut layers = bundles(&payload, signatures);
-        if let Some(refresh) = &role.refresh {
-            let expires = issued.plus(refresh.max_lifetime_days.saturating_mul(DAY)).min(statement.expires);
-            let refresh_statement = RefreshStatement::of(&statement, self.document().version, issued, expires);
-            let payload = refresh_statement.to_payload();
-            let signatures = self.sign(SignerRole::Refresh, &refresh.role, &payload).await?;
-            enough(channel, SignerRole::Refresh, &refresh.role, &signatures)?;
-            layers.extend(bundles(&payload, signatures));
-        }
-        layers.truncate(STATEMENT_LAYERS);
-        layers.extend(release);
-        Ok(layers.into_iter().map(|bundle| Content::new(media_type::SIGSTORE_BUNDLE, bundle)).collect())
     }
 
     async fn sign(&self, as_role: SignerRole, role: &Role, payload: &[u8]) -> Result<Vec<KeySignature>, Error> {
@@ -188,21 +154,6 @@ impl Signing {
             None => Ok(()),
         }
     }
-}
-
-/// Checks that enough keys of a role signed the move of a channel.
-fn enough(channel: &Tag, role: SignerRole, keys: &Role, signatures: &[KeySignature]) -> Result<(), TrustError> {
-    let (threshold, found) = (keys.threshold, signatures.len());
-    if found < threshold {
-        return Err(TrustError::Threshold { what: format!("the move of {channel}"), role, threshold, found });
-    }
-    Ok(())
-}
-
-/// Returns the bundles of a payload, one for each signature, in the order of the key IDs.
-fn bundles(payload: &[u8], signatures: Vec<KeySignature>) -> Vec<Vec<u8>> {
-    let bundle = |one: KeySignature| SignatureBundle::new(payload.to_vec(), &one.key.id(), one.der).to_bytes();
-    signatures.into_iter().map(bundle).collect()
 }
 
 /// Returns the present time in whole seconds.
