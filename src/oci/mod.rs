@@ -24,6 +24,8 @@ mod archive;
 #[cfg(feature = "publish")]
 mod artifact;
 #[cfg(feature = "publish")]
+mod attached_signatures;
+#[cfg(feature = "publish")]
 mod content;
 #[cfg(feature = "publish")]
 mod document;
@@ -39,6 +41,8 @@ mod relocation;
 mod tags;
 
 pub use any_repository::AnyRepository;
+#[cfg(feature = "publish")]
+pub use attached_signatures::{StoredSignatures, StoredStatement};
 pub use descriptor::Descriptor;
 pub use digest::InvalidDigest;
 pub use digest::{Digest, Hasher};

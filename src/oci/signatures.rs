@@ -9,7 +9,7 @@ use super::{Descriptor, Digest, Error, Manifest, ReadStore, Repository, Selector
 /// Start of every tag that attaches content to a manifest.
 pub(crate) const ATTACHED_PREFIX: &str = "sha256-";
 /// Most signatures of one artifact that are read in each form.
-const SIGNATURES: usize = 64;
+pub(super) const SIGNATURES: usize = 64;
 /// Largest claim or bundle that is read, in bytes.
 pub(crate) const SIGNATURE_LIMIT: u64 = 32 << 10;
 
@@ -38,8 +38,16 @@ impl ReadStore {
     /// # Errors
     /// When the server of the store fails.
     pub async fn claims(&self, repository: &Repository, subject: &Digest) -> Result<Vec<StoredClaim>, Error> {
-        let Some(manifest) = self.signature_manifest(repository, subject).await? else { return Ok(Vec::new()) };
-        let layers = manifest.layers.into_iter().filter(|layer| layer.media_type == media_type::SIMPLE_SIGNING);
+        let manifest = self.signature_manifest(repository, subject).await?;
+        self.claims_in(repository, manifest.map(|manifest| manifest.layers).unwrap_or_default()).await
+    }
+
+    pub(super) async fn claims_in(
+        &self,
+        repository: &Repository,
+        layers: Vec<Descriptor>,
+    ) -> Result<Vec<StoredClaim>, Error> {
+        let layers = layers.into_iter().filter(|layer| layer.media_type == media_type::SIMPLE_SIGNING);
         let reads = layers.take(SIGNATURES).map(|layer| async move {
             let signature =
                 layer.annotations.get(media_type::COSIGN_SIGNATURE).and_then(|text| STANDARD.decode(text).ok());
@@ -51,43 +59,19 @@ impl ReadStore {
     }
 
     /// Reads the image whose layers are claims. Returns `None` when there is none, or another kind of manifest.
-    async fn signature_manifest(&self, repository: &Repository, subject: &Digest) -> Result<Option<Manifest>, Error> {
+    pub(super) async fn signature_manifest(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<Manifest>, Error> {
         let selector = Selector::Tag(signature_tag(subject));
         let found = present(self.manifest(repository, &selector).await)?;
         Ok(found.and_then(|(descriptor, bytes)| Manifest::parse(&descriptor.media_type, &bytes).ok()))
     }
 }
 
-#[cfg(feature = "publish")]
-impl ReadStore {
-    /// Reads the first 64 Sigstore bundles that refer to a manifest. Bundles that are missing or damaged are left out.
-    ///
-    /// # Errors
-    /// When the server of the store fails, or the list of referrers is too long.
-    pub async fn bundles(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Vec<u8>>, Error> {
-        let referrers = match self.listed(repository, subject).await? {
-            Some(listed) => listed,
-            None => self.index(repository, &super::referrers_tag(subject)).await?.manifests,
-        };
-        let bundles =
-            referrers.into_iter().filter(|one| one.artifact_type.as_deref() == Some(media_type::SIGSTORE_BUNDLE));
-        let reads = bundles.take(SIGNATURES).map(|referrer| async move {
-            let selector = Selector::Digest(referrer.digest);
-            let Some((descriptor, bytes)) = present(self.manifest(repository, &selector).await)? else {
-                return Ok(None);
-            };
-            let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
-            let layer = manifest.layers.into_iter().find(|layer| layer.media_type == media_type::SIGSTORE_BUNDLE);
-            let Some(layer) = layer else { return Ok(None) };
-            let bundle = present(self.fetch_verified(repository, &layer, SIGNATURE_LIMIT).await)?;
-            Ok(bundle.map(|bundle| bundle.to_vec()))
-        });
-        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
-    }
-}
-
 /// Returns `None` for content that is missing or damaged, which proves nothing.
-fn present<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+pub(super) fn present<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     match read {
         Err(error) if error.kind().is_of_server() || error.kind() == super::Kind::Denied => Err(error),
         Err(_) => Ok(None),

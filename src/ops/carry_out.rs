@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::ready;
 use serde::Deserialize;
 
-use super::signing::{Proving, now, read_from};
+use super::signing::{Proving, now, read_from, trust};
 use super::{Connection, Context, Error, Signing};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
@@ -18,6 +18,7 @@ use crate::plan::{
 };
 use crate::release::MoveKind;
 use crate::trust::ReadFrom;
+use crate::verify::Trust;
 
 /// Time over which publishers that met spread their next attempts; doubled with each attempt.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -67,6 +68,11 @@ impl MoveTerms {
             Some(signing) => signing.observed(observed, channel, source, context),
             None => Ok(observed),
         }
+    }
+
+    /// Returns what the signatures of a release at `location` are verified by.
+    pub(super) fn trust(&self, location: &Location, context: &Context) -> Option<Trust<'_>> {
+        self.signing.as_ref().map(|signing| trust(signing.document(), location, context))
     }
 
     pub(super) fn check(&self, plan: &Plan) -> Result<(), Error> {

@@ -26,6 +26,13 @@ pub(super) fn table<'c>(checks: impl IntoIterator<Item = &'c Check>, hints: bool
         if let Some(reason) = &check.reason {
             let _ = writeln!(text, "               {}", shown(reason));
         }
+        for signer in check.signed.iter().flat_map(|signed| &signed.signers) {
+            let (key, role, forms) = (signer.key.short(), signer.role, signer.forms.join(", "));
+            let _ = writeln!(text, "               signed by {key} ({role}): {forms}");
+        }
+        for verifier in check.signed.iter().flat_map(|signed| &signed.verifiers) {
+            let _ = writeln!(text, "               {}", shown(&verifier.text));
+        }
         if let Some(help) = check.help.as_ref().filter(|_| hints) {
             let _ = writeln!(text, "               hint: {}", shown(help));
         }

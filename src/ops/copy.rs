@@ -132,7 +132,8 @@ pub async fn copy(
         recorded_channel(config, to, &observed)?;
     }
     let config = &source.described(&resolved, &selector, config)?;
-    let transfer = Transfer { config, source, target, extent: &request.extent, context };
+    let trust = request.terms.trust(&source.location, context);
+    let transfer = Transfer { config, source, target, extent: &request.extent, trust, context };
     let in_channel = is_channel(config, &request.reference);
     let ready = Box::pin(transfer.read(&resolved, in_channel, to.is_some(), source.read().into())).await?;
     let moving = to.as_ref().map(|channel| request.terms.moving(channel, MoveKind::Copy));

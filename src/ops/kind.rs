@@ -163,6 +163,8 @@ fn of_trust(error: &ops::TrustError) -> ops::Kind {
         | TrustError::NoStatement(_)
         | TrustError::NotRefreshed { .. }
         | TrustError::NotFollowed { .. }
-        | TrustError::Signed { .. } => ops::Kind::Refused,
+        | TrustError::Signed { .. }
+        | TrustError::Published(_)
+        | TrustError::TooManyVersions => ops::Kind::Refused,
     }
 }

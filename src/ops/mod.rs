@@ -39,7 +39,7 @@
 //! let promoted = ops::promote(&PromoteRequest::new("nightly", "stable"), &config, &store, None, &context).await?;
 //! assert_eq!(promoted.digest, published.digest);
 //!
-//! let request = ops::VerifyRequest { reference: Some("stable".to_owned()), offline: true };
+//! let request = ops::VerifyRequest { reference: Some("stable".to_owned()), offline: true, trust: None };
 //! assert!(ops::verify(&request, &config, &store).await?.ok);
 //! # Ok(())
 //! # }
@@ -111,9 +111,9 @@ pub use refresh::{RefreshRequest, refresh};
 pub use resolve::{channel, is_channel};
 pub use rollback::{RollbackRequest, rollback};
 pub use show::{ShowReport, ShowRequest, show};
-pub use signing::{Signing, SigningTerms, TrustError};
+pub use signing::{Signing, SigningTerms, TrustError, trust_document};
 pub use transfer::{RewriteTo, Target, TransferExtent};
-pub use verify::{VerifiedRelease, VerifyReport, VerifyRequest, verify};
+pub use verify::{VerifiedRelease, VerifiedSignatures, VerifyReport, VerifyRequest, verify};
 
 pub use crate::system::{
     Call, Clock, Ended, Environment, NoPrograms, NoTerminal, Programs, RunError, Terminal, Variables,

@@ -196,7 +196,7 @@ impl Step<'_> {
         let (checked, upload) = futures_util::join!(Box::pin(self.checked(side, reads)), upload);
         let upload = upload?;
         let planned = async {
-            let (Verified { release, checks }, lint) = checked?;
+            let (Verified { release, checks, .. }, lint) = checked?;
             let desired = self.desired(release, self.named()?);
             let planned = carry_out::planned(self.source, &desired, self.observed.clone(), Some(&self.moving)).await?;
             Ok::<_, Error>((desired, planned, checks, lint))
@@ -240,6 +240,7 @@ impl Step<'_> {
             location: &self.source.location,
             stores: &stores,
             extent: Extent::Move { in_channel: self.in_channel },
+            trust: self.terms.trust(&self.source.location, self.context),
         };
         let verified = async { Ok::<_, Error>(checked.verify().await?) };
         let (verified, contents) = futures_util::try_join!(verified, Box::pin(self.contents(side, beside)))?;

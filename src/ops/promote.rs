@@ -83,7 +83,9 @@ pub async fn promote(
         None => request.from.clone(),
         Some(_) => format!("{} {}", source.location, request.from),
     };
-    let across = target.map(|target| Transfer { config, source, target, extent: &request.extent, context });
+    // The checks before a move verify the signatures too.
+    let across =
+        target.map(|target| Transfer { config, source, target, extent: &request.extent, trust: None, context });
     let record = request.terms.record(Some(from), context);
     let how = How { settings: &request.lint, render: request.render, timings: false, context };
     let (terms, lint) = (&request.terms, Some(how));

@@ -13,7 +13,7 @@ use crate::overlay::{self, BundleMeta};
 use crate::plan::copy::{self, Keeps, Left, Piece, Whole};
 use crate::plan::{ArtifactKind, Desired, Event};
 use crate::release::{self, MoveKind, Release, Resolved};
-use crate::verify::{self, Checked, Extent};
+use crate::verify::{self, Checked, Extent, Trust};
 
 /// Largest layer of a bundle that is rewritten.
 const BUNDLE_LIMIT: u64 = 512 << 20;
@@ -98,6 +98,8 @@ pub(super) struct Transfer<'a> {
     pub source: &'a Connection,
     pub target: &'a Target,
     pub extent: &'a TransferExtent,
+    /// What the signatures of the release are verified by before it is copied.
+    pub trust: Option<Trust<'a>>,
     pub context: &'a Context,
 }
 
@@ -169,7 +171,7 @@ impl Transfer<'_> {
             copy::CopyExtent { images: !self.extent.without_images, platform: self.extent.platform.as_ref(), external };
         let location = &source.location;
         let (resolved, prefix, stores) = (&resolved, &prefix, &stores);
-        let checked = Checked { resolved, prefix, config, location, stores, extent: Extent::Files };
+        let checked = Checked { resolved, prefix, config, location, stores, extent: Extent::Files, trust: self.trust };
         let checks = async { Ok(checked.verify().await?.checks) };
         let whole = async { Ok::<_, Error>(copy::read(resolved, &digest, prefix, config, stores, extent).await?) };
         let (whole, checks) = futures_util::try_join!(whole, checks)?;

@@ -1,6 +1,6 @@
 //! Reads releases back: every byte and every reference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::judges::{Judged, Render};
 use super::lint::{How, Stored};
 use super::resolve::{SEND_AGAIN, is_head};
+use super::signing::{self, followed};
 use super::{Connection, Error, checks, way_out};
 use crate::config::Config;
 use crate::contents::{Opened, ReadOnce, Stores};
@@ -15,11 +16,14 @@ use crate::lint::{Report, Settings, render};
 use crate::oci::{Kind, Location, ReadStore, Repository, Selector, Tag};
 use crate::plan;
 use crate::release::{self, NamedKind, ResolveError, ResolveKind, Resolved};
-use crate::text::{clean, shown, with_causes};
-use crate::verify::{Aspect, Check, Checked, Extent, Outcome};
+use crate::text::{clean, counted, shown, with_causes};
+use crate::trust::{KeyId, SignedDocument, TrustDocument};
+use crate::verify::{Aspect, Check, Checked, Extent, Outcome, Signed, StatementFacts, Trust, Verified};
 
 /// Version of the JSON, `docs/schemas/verify.json`.
 const SCHEMA: &str = "alga.release.verify/v1";
+/// Reason why signatures are not verified.
+const NOT_VERIFIED: &str = "not verified: no trust document";
 
 /// The releases that are read back, and from where.
 #[derive(Clone, Debug)]
@@ -28,6 +32,8 @@ pub struct VerifyRequest {
     pub reference: Option<String>,
     /// Whether only the store is read, which must be on a disk then, and no other registry.
     pub offline: bool,
+    /// Trust document by which signatures are verified; `None` verifies none.
+    pub trust: Option<SignedDocument>,
 }
 
 /// What reading releases back came to.
@@ -42,8 +48,30 @@ pub struct VerifyReport {
     pub ok: bool,
     /// Whether the releases were read without credentials, as the public reads them.
     pub anonymous: bool,
+    /// Whether signatures were verified, and by what.
+    pub signatures: VerifiedSignatures,
     /// The releases, in the order in which they were requested.
     pub releases: Vec<VerifiedRelease>,
+}
+
+/// Whether signatures were verified, and by which trust document.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedSignatures {
+    /// Whether the signatures were verified.
+    pub verified: bool,
+    /// Reason why they were not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Product of the trust document in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// Version of the trust document in force: that of the file, or the last one in the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_version: Option<u64>,
+    /// Time from which the trust document does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_expires: Option<String>,
 }
 
 /// One release that was read back.
@@ -55,6 +83,9 @@ pub struct VerifiedRelease {
     pub version: Option<String>,
     /// Everything that was checked.
     pub checks: Vec<Check>,
+    /// What the signed statement of a channel says; absent when it was not verified, or its signatures do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<StatementFacts>,
     /// What the checks of its contents found; absent when the release cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lint: Option<Report>,
@@ -76,7 +107,17 @@ pub async fn verify(request: &VerifyRequest, config: &Config, connection: &Conne
     if let (None, Some(error)) = (&request.reference, connection.no_layout(config)) {
         return Err(error);
     }
-    let reading = Reading { config, connection, offline: request.offline, may_be_absent: request.reference.is_none() };
+    let trust = match &request.trust {
+        None => None,
+        Some(trust) => {
+            Some(followed(trust, connection.read(), &config.repositories.release, connection.context()).await?)
+        }
+    };
+    let trust = trust.as_ref().map(SignedDocument::document);
+    let signatures = VerifiedSignatures::by(trust);
+    let trust = trust.map(|document| signing::trust(document, &connection.location, connection.context()));
+    let may_be_absent = request.reference.is_none();
+    let reading = Reading { config, connection, offline: request.offline, may_be_absent, trust };
     let releases =
         futures_util::future::try_join_all(references.iter().map(|reference| reading.one(reference))).await?;
     Ok(VerifyReport {
@@ -84,11 +125,26 @@ pub async fn verify(request: &VerifyRequest, config: &Config, connection: &Conne
         store: connection.location.to_string(),
         ok: !releases.iter().any(VerifiedRelease::failed),
         anonymous: connection.must_be_public() && is_registry,
+        signatures,
         releases,
     })
 }
 
 impl VerifiedRelease {
+    /// Returns who signed, in a line for the channel and a line for the artifacts.
+    fn signatures(&self) -> Vec<String> {
+        let signed = self.checks.iter().filter_map(|check| Some((check, check.signed.as_ref()?)));
+        let artifacts: Vec<&Signed> =
+            signed.filter(|(check, _)| check.kind != NamedKind::Channel).map(|(_, one)| &**one).collect();
+        let keys: BTreeSet<KeyId> = artifacts.iter().flat_map(|one| &one.signers).map(|one| one.key).collect();
+        let mut lines: Vec<String> = self.statement.iter().map(statement_line).collect();
+        if !artifacts.is_empty() {
+            let count = counted(artifacts.len(), "artifact", "artifacts");
+            lines.push(format!("signed: {count} by {} (release)", short_keys(&keys)));
+        }
+        lines
+    }
+
     fn failed(&self) -> bool {
         self.checks.iter().any(Check::failed) || self.lint.as_ref().is_some_and(Report::has_errors)
     }
@@ -101,6 +157,19 @@ struct Reading<'a> {
     offline: bool,
     /// Whether a channel may serve nothing yet, as with `--all-channels`.
     may_be_absent: bool,
+    trust: Option<Trust<'a>>,
+}
+
+impl VerifiedSignatures {
+    fn by(document: Option<&TrustDocument>) -> Self {
+        Self {
+            verified: document.is_some(),
+            reason: document.is_none().then_some(NOT_VERIFIED),
+            product: document.map(|document| document.product.clone()),
+            trust_version: document.map(|document| document.version),
+            trust_expires: document.map(|document| document.expires.to_string()),
+        }
+    }
 }
 
 impl Reading<'_> {
@@ -110,7 +179,7 @@ impl Reading<'_> {
         let reader = connection.reader();
         let unresolved = |outcome, reason| {
             let checks = vec![of_release(word, outcome, reason)];
-            VerifiedRelease { reference: word.to_owned(), version: None, checks, lint: None }
+            VerifiedRelease { reference: word.to_owned(), version: None, checks, statement: None, lint: None }
         };
         let resolved = match release::resolve(reader.store, &config.repositories.release, &selector).await {
             Ok(resolved) => resolved,
@@ -128,6 +197,9 @@ impl Reading<'_> {
                 return Ok(release);
             }
         };
+        if self.trust.is_none() && !resolved.signatures.is_empty() {
+            connection.note(&format!("signatures of {word}: {NOT_VERIFIED}"));
+        }
         let config = &connection.described(&resolved, &selector, config)?;
         let prefix = connection.prefix_of(&resolved.release, config)?;
         let named = resolved.release.named(&prefix, config);
@@ -136,7 +208,7 @@ impl Reading<'_> {
         own.know(&config.repositories.release, &resolved.content());
         let opened = Opened::in_store(own.clone(), config, resolved.release.clone());
         let stores = Stores { own, external: &external };
-        let channel = config.channels.iter().find(|channel| channel.as_str() == word);
+        let channel = self.channel(&selector).or(config.channels.iter().find(|channel| channel.as_str() == word));
         let checked = Checked {
             resolved: &resolved,
             prefix: &prefix,
@@ -144,10 +216,11 @@ impl Reading<'_> {
             location: &connection.location,
             stores: &stores,
             extent: Extent::Whole(channel),
+            trust: self.trust,
         };
-        let verified = async { Ok::<_, Error>(checked.verify().await?.checks) };
+        let verified = async { Ok::<_, Error>(checked.verify().await?) };
         let behind = moved_back(reader.store, &config.repositories.release, channel, &resolved);
-        let (mut checks, behind) = futures_util::try_join!(Box::pin(verified), behind)?;
+        let (Verified { mut checks, statement, .. }, behind) = futures_util::try_join!(Box::pin(verified), behind)?;
         // Contents that are not whole would give findings that are none.
         let lint = if checks.iter().any(Check::failed) {
             None
@@ -157,7 +230,31 @@ impl Reading<'_> {
             Some(how.stored(word, &read, None, &Judged::default()))
         };
         checks.extend(behind);
-        Ok(VerifiedRelease { reference: word.to_owned(), version: Some(resolved.release.version), checks, lint })
+        checks.extend(self.other_version(&selector, channel, &resolved));
+        let version = Some(resolved.release.version);
+        Ok(VerifiedRelease { reference: word.to_owned(), version, checks, statement, lint })
+    }
+}
+
+impl Reading<'_> {
+    /// Returns the channel that is requested, if the trust document has a role for it.
+    fn channel<'s>(&self, selector: &'s Selector) -> Option<&'s Tag> {
+        let Selector::Tag(tag) = selector else { return None };
+        self.trust.is_some_and(|trust| trust.document.channels.contains_key(tag.as_str())).then_some(tag)
+    }
+
+    /// Returns a failed check when the tag of a version points to another version. A keep-alive tag of a channel names the
+    /// channel manifest, and is not a version.
+    fn other_version(&self, selector: &Selector, channel: Option<&Tag>, resolved: &Resolved) -> Option<Check> {
+        let Selector::Tag(tag) = selector else { return None };
+        let expected = resolved.release.tag().ok();
+        if self.trust.is_none() || channel.is_some() || resolved.record.is_some() || expected.as_ref() == Some(tag) {
+            return None;
+        }
+        let reason = format!("expected the release {tag}, found version `{}`", shown(&resolved.release.version));
+        let help = "find out who wrote the tag, and set it to the digest that was published".to_owned();
+        let check = of_release(tag.as_str(), Outcome::Failed, reason);
+        Some(Check { aspect: Aspect::Agrees, help: Some(help), ..check })
     }
 }
 
@@ -194,7 +291,28 @@ async fn moved_back(
         outcome: Outcome::Failed,
         reason: Some(reason),
         help: Some(help),
+        signed: None,
     }))
+}
+
+/// Returns a line that says what the statement of a channel says, and who signed it.
+fn statement_line(statement: &StatementFacts) -> String {
+    let StatementFacts { sequence, epoch, issued, expires, threshold, signers, .. } = statement;
+    let count = signers.len();
+    let mut line = format!(
+        "signed: statement {sequence} (epoch {epoch}), issued {issued}, expires {expires}, by {} (channel, {count} of {threshold})",
+        short_keys(signers)
+    );
+    if let (Some(until), false) = (&statement.fresh_until, statement.refreshed_by.is_empty()) {
+        let keys = short_keys(&statement.refreshed_by);
+        let _ = write!(line, ", refreshed until {until} by {keys} (refresh)");
+    }
+    line
+}
+
+/// Returns the first 12 hex digits of each key.
+fn short_keys(keys: &BTreeSet<KeyId>) -> String {
+    keys.iter().map(KeyId::short).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns whether an error says nothing about the release.
@@ -211,6 +329,7 @@ fn of_release(word: &str, outcome: Outcome, reason: String) -> Check {
         reference: word.to_owned(),
         outcome,
         reason: Some(reason),
+        signed: None,
     }
 }
 
@@ -256,6 +375,9 @@ impl VerifyReport {
                 release.version.as_deref().map_or_else(String::new, |version| format!(" ({})", shown(version)));
             let (reference, store, count) = (&release.reference, &self.store, checks::verified(&release.checks));
             let _ = writeln!(text, "{reference}{version} in {store}: {count}");
+            for line in release.signatures() {
+                let _ = writeln!(text, "  {line}");
+            }
             text += &table(release);
             for line in release.lint.iter().flat_map(render::lines) {
                 let _ = writeln!(text, "  {line}");

@@ -2,12 +2,15 @@
 //! copy run the same checks, each to its [`Extent`].
 
 mod artifact;
+mod attached;
 mod help;
 mod image;
 mod overlay;
 mod release;
 mod served;
+mod signed;
 mod values_names;
+mod verifiers;
 
 use serde::Serialize;
 
@@ -18,6 +21,8 @@ use crate::release::NamedKind;
 use help::Help;
 pub use release::{Checked, Extent, Verified};
 pub use served::{Served, served};
+pub use signed::{Signed, Signer, StatementFacts, Trust};
+pub use verifiers::{InField, Verdict};
 
 /// The property that a check examines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +46,10 @@ pub enum Aspect {
     Values,
     /// The image runs on the same platform as the other images.
     Platform,
+    /// The keys that the trust document names have signed the content.
+    Signed,
+    /// Other programs, such as Flux and cosign, find the signature and accept it.
+    Verifiers,
 }
 
 impl Aspect {
@@ -61,6 +70,8 @@ impl Aspect {
             Self::Pin => "pin",
             Self::Values => "values",
             Self::Platform => "platform",
+            Self::Signed => "signed",
+            Self::Verifiers => "verifiers",
         }
     }
 }
@@ -95,6 +106,9 @@ pub struct Check {
     /// Advice for a failed check: what to do, with the command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// Who signed; absent for other aspects and when the signatures do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Box<Signed>>,
 }
 
 impl Check {
@@ -120,7 +134,7 @@ struct Subject<'a> {
 impl Subject<'_> {
     fn row(&self, aspect: Aspect, outcome: Outcome, reason: Option<String>) -> Check {
         let (name, reference) = (self.name.to_owned(), self.reference.to_owned());
-        Check { kind: self.kind, name, aspect, reference, outcome, reason, help: None }
+        Check { kind: self.kind, name, aspect, reference, outcome, reason, help: None, signed: None }
     }
 
     fn ok(&self, aspect: Aspect) -> Check {

@@ -8,12 +8,13 @@ use futures_util::try_join;
 
 use super::image::{Image, parse, platforms};
 use super::served::served;
-use super::{Aspect, Check, Help, Subject, artifact, overlay, values_names};
+use super::{Aspect, Check, Help, StatementFacts, Subject, Trust, artifact, overlay, values_names};
 use crate::config::Config;
 use crate::contents::{Bundle, ReadOnce, Reader, Stores, Unread};
 use crate::image::Platform;
 use crate::oci::{
-    self, AnyRepository, Digest, InvalidReference, Location, Manifest, Parsed, Prefix, Repository, Selector, Tag,
+    self, AnyRepository, Descriptor, Digest, InvalidReference, Location, Manifest, Parsed, Prefix, Repository,
+    Selector, Tag,
 };
 use crate::release::{self, Named, NamedKind, Resolved, TAG_ALONE, Target};
 
@@ -46,6 +47,8 @@ pub struct Checked<'a> {
     pub stores: &'a Stores<'a>,
     /// Part of the release that is checked.
     pub extent: Extent<'a>,
+    /// What signatures are verified by; `None` does not read them.
+    pub trust: Option<Trust<'a>>,
 }
 
 /// The result of all checks of a release.
@@ -55,6 +58,8 @@ pub struct Verified {
     pub release: Digest,
     /// Result of every check.
     pub checks: Vec<Check>,
+    /// What the signed statement of the channel says, if a channel was verified by a trust document.
+    pub statement: Option<StatementFacts>,
 }
 
 /// The checks of one artifact and, for an image, the platforms that it states.
@@ -69,7 +74,8 @@ impl<'a> Checked<'a> {
         let mut named = self.resolved.release.named(self.prefix, self.config);
         named.retain(|named| !matches!(self.extent, Extent::Files) || !named.kind.is_image());
         let others = try_join_all(named.iter().map(|named| self.one(named)));
-        let ((release, mut checks), of_channel, rows) = try_join!(self.of_release(), self.of_channel(), others)?;
+        let ((release, mut checks), of_channel, rows, signatures) =
+            try_join!(self.of_release(), self.of_channel(), others, Box::pin(self.signatures()))?;
         let (rows, stated): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let runs = |named: &&Named| matches!(named.kind, NamedKind::Image | NamedKind::ControlPlane);
         let images = named.iter().zip(stated).filter(|(named, _)| runs(named));
@@ -77,18 +83,19 @@ impl<'a> Checked<'a> {
         checks.splice(0..0, of_channel);
         checks.extend(rows.into_iter().flatten());
         checks.extend(platforms(&images));
+        checks.extend(signatures.checks);
         let help = Help::new(self);
         for check in &mut checks {
             help.add(check);
         }
-        Ok(Verified { release, checks })
+        Ok(Verified { release, checks, statement: signatures.statement })
     }
 
-    fn own(&self) -> &ReadOnce<'a> {
+    pub(super) fn own(&self) -> &ReadOnce<'a> {
         &self.stores.own
     }
 
-    fn repository(&self) -> &Repository {
+    pub(super) fn repository(&self) -> &Repository {
         &self.config.repositories.release
     }
 
@@ -157,8 +164,12 @@ impl<'a> Checked<'a> {
             Ok(manifest) => manifest,
             Err(reason) => return Ok(vec![subject.wrong(Aspect::Manifest, reason)]),
         };
-        if manifest.layers.len() != 1 {
-            let reason = format!("expected one layer, found {}", manifest.layers.len());
+        // The statements of a signed channel are further layers.
+        let is_statement = |layer: &Descriptor| layer.media_type == oci::media_type::SIGSTORE_BUNDLE;
+        let statements = manifest.layers.iter().skip(1).filter(|layer| is_statement(layer)).count();
+        let statements = if subject.kind == NamedKind::Channel { statements } else { 0 };
+        if manifest.layers.len() != 1 + statements {
+            let reason = format!("expected one layer, found {}", manifest.layers.len() - statements);
             return Ok(vec![subject.wrong(Aspect::Manifest, reason)]);
         }
         let content = artifact::blobs(own, repository, &manifest).await?.map(drop);
@@ -323,7 +334,7 @@ async fn of_image(
 }
 
 impl Named {
-    fn subject(&self) -> Subject<'_> {
+    pub(super) fn subject(&self) -> Subject<'_> {
         Subject { kind: self.kind, name: &self.name, reference: &self.reference }
     }
 }

@@ -33,7 +33,7 @@ const FILE_LIMIT: usize = 500;
 /// Most lines of a file of `src/bin/alga-release`.
 const COMMAND_LIMIT: usize = 250;
 /// Most lines of all files of `src/bin/alga-release`.
-const PROGRAM_LIMIT: usize = 3735;
+const PROGRAM_LIMIT: usize = 3760;
 
 /// A file of the source.
 struct File {
@@ -318,7 +318,9 @@ fn the_oci_module_has_no_word_of_the_product() {
         words.into_iter().filter(move |word| text.contains(word)).map(move |word| format!("{}: {word}", file.path))
     });
     // Sigstore's bundles are not the product's.
-    holds("words of the product", found, &["src/oci/media_type.rs: bundle", "src/oci/signatures.rs: bundle"]);
+    let allowed =
+        ["src/oci/attached_signatures.rs: bundle", "src/oci/media_type.rs: bundle", "src/oci/signatures.rs: bundle"];
+    holds("words of the product", found, &allowed);
 }
 
 /// Returns the names of the types that a file defines.

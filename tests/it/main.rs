@@ -90,6 +90,8 @@ mod proxy_tls;
 // A release is shown as a tree of everything that it names.
 mod show;
 mod signed;
+// The commands that read say who signed.
+mod signed_reads;
 mod signers;
 // The history of a channel.
 mod history;

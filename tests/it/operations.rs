@@ -51,7 +51,7 @@ async fn a_release_is_published_compared_and_verified_in_process() {
     let connection = Connection::open(&store, Access::Read, &context).await.expect("a store");
     assert!(connection.store().is_none(), "a store that is opened for reading cannot be written");
 
-    let request = VerifyRequest { reference: None, offline: true };
+    let request = VerifyRequest { reference: None, offline: true, trust: None };
     let report = ops::verify(&request, &config, &connection).await.expect("a report");
     assert!(report.ok && report.text().starts_with("nightly (1.0.3)"), "{}", report.text());
     let request =
@@ -79,7 +79,7 @@ async fn an_error_has_its_meaning_for_the_caller() {
     assert_eq!(ops::channel(&config, "nigthly").map_err(kind), Err(Kind::Usage));
     let store = StoreRequest { store: format!("{}/org", registry.address()), ..StoreRequest::new(&config) };
     let connection = Connection::open(&store, Access::Read, &context).await.expect("a store");
-    let request = VerifyRequest { reference: Some("stable".to_owned()), offline: true };
+    let request = VerifyRequest { reference: Some("stable".to_owned()), offline: true, trust: None };
     assert_eq!(ops::verify(&request, &config, &connection).await.map(|_| ()).map_err(kind), Err(Kind::Usage));
     assert_eq!(
         ops::in_use(&InUseRequest { moves: 1, prune_plan: false }, &config, &connection)

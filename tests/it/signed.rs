@@ -1,19 +1,17 @@
 //! Signed releases and channels, as the publisher writes them and as cosign reads them.
 
-use std::path::Path;
-use std::process::Command;
-
 use alga_release::oci::Tag;
 use alga_release::oci::media_type::SIGSTORE_BUNDLE;
 use alga_release::trust::{self, Accepted, Offer, Position, ReadFrom, SignatureBundle, Statement, Terms, Untrusted};
 use serde_json::Value;
 
+use crate::support::cosign::cosign;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::programs::{Run, Source, alga};
 use crate::support::published::{RELEASES, manifest, publish, state, store, with_images, writes};
 use crate::support::registry::{Quirks, Referrers, Registry, Setup};
 use crate::support::require;
-use crate::support::trust::{Vendor, now};
+use crate::support::trust::{Vendor, now, slices};
 
 const REPOSITORIES: [&str; 7] = [
     "charts/email-service",
@@ -24,10 +22,6 @@ const REPOSITORIES: [&str; 7] = [
     "alga-appliance-config",
     "alga-appliance-release",
 ];
-
-fn slices(flags: &[String]) -> Vec<&str> {
-    flags.iter().map(String::as_str).collect()
-}
 
 /// Publishes a signed release to nightly.
 fn published(vendor: &Vendor, source: &Source, registry: &Registry, version: &str) -> Run {
@@ -194,22 +188,6 @@ fn a_key_without_a_role_signs_nothing() {
         .ends(3)
         .says(&["signatures by 1 key of the role release, found 0"]);
     assert!(registry.repositories().is_empty());
-}
-
-/// Runs cosign without a transparency log: the key is known, and nothing here may ask the internet.
-///
-/// # Errors
-/// What it says when it does not verify.
-fn cosign(program: &Path, command: &str, key: &str, more: &[&str]) -> Result<(), String> {
-    let mut cosign = Command::new(program);
-    cosign.args([command, "--key", key, "--insecure-ignore-tlog=true"]).args(more);
-    if command == "verify" {
-        cosign.arg("--allow-http-registry");
-    }
-    let home = tempfile::tempdir().expect("a directory");
-    let output = cosign.env("HOME", home.path()).env("TUF_ROOT", home.path()).output().expect("a program that runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(()) } else { Err(said) }
 }
 
 #[test]

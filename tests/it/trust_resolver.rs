@@ -70,6 +70,7 @@ fn refused(reason: &str, change: impl FnOnce(&Appliance, &mut Offer)) {
     change(&appliance, &mut offer);
     offer.put(&appliance.registry);
     appliance.refuses(reason);
+    appliance.fails_verification("stable", reason);
     // The legitimate move is followed afterwards.
     let legitimate = appliance.offer("1.0.4", 7);
     legitimate.put(&appliance.registry);
@@ -418,6 +419,7 @@ fn a_channel_that_the_trust_document_does_not_name_is_refused() {
     appliance.registry.put_manifest(RELEASES, Some("stable"), &digest_of(&bytes), &media_type, &bytes);
     put_claims(&appliance.registry, &release, &[appliance.vendor.key("release")]);
     appliance.refuses_pinned("stable", "unsigned");
+    appliance.fails_verification("stable", "unsigned");
 }
 
 #[test]
@@ -485,6 +487,8 @@ fn a_withdrawn_release_is_refused_and_the_current_one_stays() {
     put_trust(&appliance.registry, 2, &appliance.vendor.envelope());
     appliance.refuses("withdrawn");
     appliance.refuses_pinned("1.0.4", "withdrawn");
+    appliance.fails_verification("stable", "withdrawn");
+    appliance.fails_verification("1.0.4", "withdrawn");
     let later = appliance.offer("1.0.3", 7);
     later.put(&appliance.registry);
     assert_eq!(appliance.resolve(&[]).ends(0).stdout, text(&later.json));
@@ -542,6 +546,8 @@ fn an_expired_trust_document_changes_nothing() {
     appliance.vendor.document.expires = ago(DAY);
     put_trust(&appliance.registry, 2, &appliance.vendor.envelope());
     appliance.refuses("trust-expired");
+    appliance.fails_verification("stable", "trust-expired");
+    appliance.fails_verification("1.0.4", "trust-expired");
     // The expiry of a document in the middle of the chain does not count.
     appliance.vendor.document.version = 3;
     appliance.vendor.document.expires = now().plus(DAY);
@@ -598,6 +604,7 @@ fn a_stolen_channel_key_is_recovered_from_by_a_new_epoch() {
     taken.root.keys = [stranger.key().id()].into();
     put_trust(&appliance.registry, 2, &sign_document(&taken, &[&stranger]));
     appliance.refuses("trust-document");
+    appliance.verify("stable").ends(3).says(&["the next trust document in the store is refused"]);
     // D 36: by the old and the new one.
     put_trust(&appliance.registry, 2, &sign_document(&taken, &[&stranger, appliance.vendor.key("root")]));
     let offer = appliance.offer("1.0.5", 1);
@@ -607,6 +614,7 @@ fn a_stolen_channel_key_is_recovered_from_by_a_new_epoch() {
     appliance.vendor.document = old;
     appliance.offer("6.6.6", (1 << 53) - 1).put(&appliance.registry);
     appliance.refuses("other-epoch");
+    appliance.fails_verification("stable", "other-epoch");
     let mut back = taken;
     (back.version, back.channels.get_mut("stable").expect("a role").epoch) = (3, 1);
     put_trust(&appliance.registry, 3, &sign_document(&back, &[&stranger]));

@@ -2,7 +2,26 @@
 
 use std::path::PathBuf;
 
+use alga_release::ops;
 use alga_release::signing::SignerCommand;
+use alga_release::trust::SignedDocument;
+
+use crate::failure::Failure;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Signatures")]
+pub struct TrustArgs {
+    /// Trust document: signatures are verified by it, and by its later versions in the store
+    #[arg(long, value_name = "FILE", env = "ALGA_TRUST_FILE")]
+    trust: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    /// Reads the trust document, if one is given.
+    pub fn document(&self) -> Result<Option<SignedDocument>, Failure> {
+        Ok(self.trust.as_deref().map(ops::trust_document).transpose()?)
+    }
+}
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Signatures")]

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::flags::{Common, Format};
 use crate::log::Log;
 use crate::output;
+use crate::signing::TrustArgs;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,8 @@ pub struct Args {
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -28,7 +31,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
     let reference = args.reference.as_ref().map(|word| connect::locate(word, &mut store, &mut config)).transpose()?;
     let store = store.request(&config)?;
-    let request = VerifyRequest { reference, offline: args.offline };
+    let request = VerifyRequest { reference, offline: args.offline, trust: args.trust.document()? };
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(log)).await?;
         Ok(ops::verify(&request, &config, &connection).await?)

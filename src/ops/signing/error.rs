@@ -7,7 +7,7 @@ use crate::appliance::StateError;
 use crate::oci::{Digest, Tag};
 use crate::signing::SignerRole;
 use crate::text::counted;
-use crate::trust::{InvalidTrust, Time, Untrusted};
+use crate::trust::{InvalidTrust, PublishedError, STEPS, Time, Untrusted};
 
 /// A rule about signatures that does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,12 @@ pub enum TrustError {
         /// The rule that does not hold.
         cause: InvalidTrust,
     },
+    /// A later version of the trust document in the store cannot be followed.
+    #[error("the next trust document in the store is refused: {0}")]
+    Published(PublishedError),
+    /// The store has more versions of the trust document than are read.
+    #[error("the store has more than {STEPS} later versions of the trust document, which is the limit")]
+    TooManyVersions,
     /// The trust document does not count any more.
     #[error("trust document version {version} expired at {expires}: appliances accept nothing by it")]
     Expired {
@@ -109,6 +115,10 @@ impl TrustError {
                  statements in the store say what was signed"
             }
             Self::Invalid { .. } => "pass the trust document in its envelope, with the signatures of its root keys",
+            Self::Published(_) => {
+                "find out who wrote the tag, and publish the version that the root keys signed under it"
+            }
+            Self::TooManyVersions => "pass a later version of the trust document",
             Self::Expired { .. } => "sign the next version of the trust document, with a later expiry",
             Self::Withdrawn(_) => "publish a corrected release under a new version",
             Self::NoChannel(_) => "add a role for the channel to the trust document",

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod error;
+mod followed;
 mod proof;
 
 use std::fs::File;
@@ -20,6 +21,8 @@ use crate::trust::{
 };
 
 pub use error::TrustError;
+pub use followed::trust_document;
+pub(super) use followed::{followed, trust};
 pub(super) use proof::{Proving, read_from};
 
 /// Days before the expiry of the trust document from which on a command warns.

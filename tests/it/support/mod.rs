@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod cosign;
 pub mod definitions;
 pub mod docker_registry;
 pub mod images;

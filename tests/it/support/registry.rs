@@ -299,6 +299,12 @@ impl Registry {
         self.shared.state().repositories.get(repository).map(|found| found.tags.clone()).unwrap_or_default()
     }
 
+    /// Returns the digests of all manifests of a repository.
+    pub fn manifests(&self, repository: &str) -> Vec<String> {
+        let state = self.shared.state();
+        state.repositories.get(repository).map(|found| found.manifests.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// Returns the names of all repositories.
     pub fn repositories(&self) -> Vec<String> {
         self.shared.state().repositories.keys().cloned().collect()

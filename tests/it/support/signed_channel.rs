@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::programs::{Run, resolve};
+use super::programs::{Run, alga, resolve};
 use super::published::{RELEASES, digest_of, store};
 use super::registry::Registry;
 use super::trust::{DAY, Vendor, ago, now};
@@ -277,6 +277,25 @@ impl Appliance {
     /// Returns what the state answers without a request.
     pub fn remembered(&self) -> String {
         self.resolve(&["--offline"]).stdout
+    }
+
+    /// Verifies a reference as the publisher does, which has no memory.
+    pub fn verify(&self, reference: &str) -> Run {
+        let (at, trust) = (store(&self.registry), self.vendor.file("trust.json"));
+        let flags = ["--store", &at, "--prefix", "ghcr.io/x", "--trust", &trust, "--output", "json"];
+        alga(&[&["verify", reference, "--retry-for", "0"], &flags[..]].concat())
+    }
+
+    /// Checks that the publisher's verification fails for a reason of the resolver.
+    #[track_caller]
+    pub fn fails_verification(&self, reference: &str, reason: &str) {
+        let run = self.verify(reference).ends(3);
+        let report = run.json();
+        let checks = report["releases"][0]["checks"].as_array().expect("checks");
+        let failed = checks.iter().filter(|check| check["outcome"] == "failed");
+        let reasons: Vec<&str> = failed.filter_map(|check| check["reason"].as_str()).collect();
+        let named = format!("an appliance refuses it ({reason})");
+        assert!(reasons.iter().any(|one| one.starts_with(&named)), "{named}: {reasons:#?}");
     }
 
     /// Checks that `stable` is refused for a reason, that nothing is printed, and that the current release and the

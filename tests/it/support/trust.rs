@@ -28,6 +28,11 @@ pub fn ago(seconds: u64) -> Time {
     Time::from_seconds(now().seconds() - seconds)
 }
 
+/// Returns flags as the arguments of a command.
+pub fn slices(flags: &[String]) -> Vec<&str> {
+    flags.iter().map(String::as_str).collect()
+}
+
 impl Vendor {
     /// Makes all keys and the first trust document.
     pub fn new() -> Self {

@@ -1,0 +1,89 @@
+//! Reads all that verifiers may take for a signature of a manifest: the older form, and the Sigstore bundles that refer to
+//! the manifest. None of them is verified.
+
+use futures_util::future::{try_join, try_join_all};
+
+use super::signatures::{SIGNATURES, present};
+use super::{
+    Descriptor, Digest, Error, Manifest, ReadStore, Repository, SIGNATURE_LIMIT, Selector, StoredClaim, media_type,
+    referrers_tag,
+};
+
+/// What verifiers may take for signatures of one manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredSignatures {
+    /// Number of layers under the tag of the older form, of which the first 64 claims are read.
+    pub layers: usize,
+    /// Signatures of the older form, in the order of the layers.
+    pub claims: Vec<StoredClaim>,
+    /// Sigstore bundles that refer to the manifest.
+    pub bundles: Vec<StoredStatement>,
+}
+
+/// A Sigstore bundle from a referrer of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredStatement {
+    /// Bytes of the bundle, which are not parsed.
+    pub bytes: Vec<u8>,
+    /// Whether the list of referrers gives the type of the referrer. Newer clients do not find one without.
+    pub is_listed: bool,
+}
+
+impl ReadStore {
+    /// Reads the first 64 Sigstore bundles that refer to a manifest. Bundles that are missing or damaged are left out.
+    ///
+    /// # Errors
+    /// When the server of the store fails, or the list of referrers is too long.
+    pub async fn bundles(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Vec<u8>>, Error> {
+        let bundles = self.stored_bundles(repository, subject).await?;
+        Ok(bundles.into_iter().map(|bundle| bundle.bytes).collect())
+    }
+
+    /// Reads all that verifiers may take for a signature of a manifest, in both forms.
+    ///
+    /// # Errors
+    /// When the server of the store fails, or the list of referrers is too long.
+    pub async fn stored_signatures(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<StoredSignatures, Error> {
+        let claims = async {
+            let manifest = self.signature_manifest(repository, subject).await?;
+            let layers = manifest.map(|manifest| manifest.layers).unwrap_or_default();
+            let count = layers.len();
+            Ok((count, self.claims_in(repository, layers).await?))
+        };
+        let bundles = self.stored_bundles(repository, subject);
+        let ((layers, claims), bundles) = try_join(claims, bundles).await?;
+        Ok(StoredSignatures { layers, claims, bundles })
+    }
+
+    /// Reads the bundles that a list of referrers names, with or without their type.
+    async fn stored_bundles(&self, repository: &Repository, subject: &Digest) -> Result<Vec<StoredStatement>, Error> {
+        let referrers = match self.listed(repository, subject).await? {
+            Some(listed) => listed,
+            None => self.index(repository, &referrers_tag(subject)).await?.manifests,
+        };
+        let is_bundle = |artifact_type: Option<&str>| artifact_type == Some(media_type::SIGSTORE_BUNDLE);
+        // Artifactory lists the media type of the config in place of the artifact type.
+        let is_untyped = |one: &Descriptor| matches!(one.artifact_type.as_deref(), None | Some(media_type::EMPTY));
+        let bundles = referrers.into_iter().filter(|one| is_untyped(one) || is_bundle(one.artifact_type.as_deref()));
+        let reads = bundles.take(SIGNATURES).map(|referrer| async move {
+            let is_listed = !is_untyped(&referrer);
+            let selector = Selector::Digest(referrer.digest);
+            let Some((descriptor, bytes)) = present(self.manifest(repository, &selector).await)? else {
+                return Ok(None);
+            };
+            let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
+            if !is_listed && !is_bundle(manifest.artifact_type.as_deref()) {
+                return Ok(None);
+            }
+            let layer = manifest.layers.into_iter().find(|layer| layer.media_type == media_type::SIGSTORE_BUNDLE);
+            let Some(layer) = layer else { return Ok(None) };
+            let bundle = present(self.fetch_verified(repository, &layer, SIGNATURE_LIMIT).await)?;
+            Ok(bundle.map(|bundle| StoredStatement { bytes: bundle.to_vec(), is_listed }))
+        });
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+}
