@@ -10,6 +10,10 @@ use crate::oci::{AnyRepository, Prefix, Reference, Repository, Tag};
 use crate::text::nearest;
 use crate::yaml;
 
+mod signing;
+
+pub use signing::SigningSettings;
+
 /// Name of the file at the root of a source tree.
 pub const FILE_NAME: &str = "alga-release.yaml";
 
@@ -59,6 +63,8 @@ pub struct Config {
     pub manifest: ManifestAdditions,
     /// Names in the appliance's cluster.
     pub appliance: Appliance,
+    /// What is signed, and how the cluster verifies it.
+    pub signing: SigningSettings,
     /// Settings of `lint`: severities of rules, and objects that exist without the overlay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lint: Option<Value>,
@@ -196,10 +202,21 @@ pub struct Injection {
     /// Source of the value: `image:<key>`, `app-url`, `host`, `domain-suffix`, `literal:<text>`, or a literal. A literal that is a
     /// JSON number, boolean or string has that type, and any other literal is a string.
     pub from: String,
+    /// How the value of an image is written in a signed release. Absent for the tag with the digest of the image.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub form: Option<ImageForm>,
+}
+
+/// A form of the value that an image of a signed release has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageForm {
+    /// The tag alone, for places that do not refer to an image, such as a label or an environment variable.
+    Tag,
 }
 
 fn injection(release: &str, path: &str, from: &str) -> Injection {
-    Injection { release: release.to_owned(), path: path.to_owned(), from: from.to_owned() }
+    Injection { release: release.to_owned(), path: path.to_owned(), from: from.to_owned(), form: None }
 }
 
 fn name<T: std::str::FromStr>(text: &str) -> T
@@ -271,6 +288,7 @@ impl Default for Config {
             source: None,
             manifest: ManifestAdditions::default(),
             appliance: Appliance::default(),
+            signing: SigningSettings::default(),
             lint: None,
             given: BTreeMap::new(),
         }
@@ -357,6 +375,13 @@ impl Config {
                 self.profile
             ));
         }
+        self.signing.check()?;
+        let form = self.appliance.values.iter().find(|one| one.form.is_some() && !one.from.starts_with("image:"));
+        if let Some(Injection { path, from, .. }) = form {
+            return Err(format!(
+                "appliance.values: `as` of `{path}`: expected a value from `image:<key>`, found `{from}`"
+            ));
+        }
         let reserved = self.manifest.extra.keys().find(|key| RELEASE_KEYS.contains(&key.as_str()));
         reserved.map_or(Ok(()), |key| Err(format!("manifest.extra.{key}: the publisher writes this key itself")))
     }
@@ -433,6 +458,13 @@ mod tests {
             "images: {a: 'B'}\n",
             "manifest: {extra: {version: 1}}\n",
             "profile: [\n",
+            "signing: {trust: /trust.json}\n",
+            "signing: {trust: ../trust.json}\n",
+            "signing: {secretName: Keys}\n",
+            "signing: {secretName: ''}\n",
+            "signing: {flux: maybe}\n",
+            "appliance: {values: [{release: a, path: b, from: host, as: tag}]}\n",
+            "appliance: {values: [{release: a, path: b, from: 'image:a', as: digest}]}\n",
             "chartPin: tag\n",
             "- a\n",
         ] {

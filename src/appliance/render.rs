@@ -34,7 +34,7 @@ pub struct Options<'a> {
     pub host: Option<&'a HostInputs>,
     /// Additional settings: name of the HelmRelease or its values, and the setting.
     pub settings: &'a [(String, Setting)],
-    /// Whether image tags get their known digest: `tag@sha256:…`.
+    /// Whether image tags get their known digest, `tag@sha256:…`, also in a release that is not signed.
     pub image_digests: bool,
 }
 
@@ -298,7 +298,7 @@ fn setting(
 ) -> Result<Setting, RenderError> {
     let host = || options.host.ok_or_else(|| RenderError::NoHost { release: reader.release.clone() });
     let value = match ValueSource::configured(&set.from) {
-        ValueSource::Image(key) => Literal::Text(image(release, key, options.image_digests)?),
+        ValueSource::Image(key) => Literal::Text(image(release, options, key, set)?),
         ValueSource::AppUrl => Literal::Text(host()?.app_url.clone()),
         ValueSource::Host => Literal::Text(host()?.host.clone()),
         ValueSource::DomainSuffix => Literal::Text(host()?.domain_suffix.clone()),
@@ -308,10 +308,19 @@ fn setting(
     parse_setting(path, value).ok_or_else(|| RenderError::Setting(format!("invalid path of values `{}`", shown(path))))
 }
 
-fn image(release: &Release, key: &str, digests: bool) -> Result<String, RenderError> {
-    let tag = release.images.get(key).ok_or_else(|| wrong(format!("images.{}", shown(key)), "missing"))?;
-    let pinned = release.image_digests.get(key).filter(|_| digests);
-    Ok(pinned.map_or_else(|| tag.clone(), |pinned| format!("{tag}@{}", pinned.digest)))
+/// Returns the value of an image: the tag, and in a signed release also the digest.
+fn image(release: &Release, options: &Options<'_>, key: &str, set: &SetValue) -> Result<String, RenderError> {
+    let missing = |of: &str| wrong(format!("{of}.{}", shown(key)), "missing");
+    let tag = release.images.get(key).ok_or_else(|| missing("images"))?;
+    let is_pinned = options.described.installation.pinned;
+    if set.form.is_some() || !(is_pinned || options.image_digests) {
+        return Ok(tag.clone());
+    }
+    match release.image_digests.get(key) {
+        Some(pinned) => Ok(format!("{tag}@{}", pinned.digest)),
+        None if is_pinned => Err(missing("imageDigests")),
+        None => Ok(tag.clone()),
+    }
 }
 
 fn source(release: &Release, options: &Options<'_>) -> String {

@@ -21,6 +21,9 @@ pub enum Check {
     Off,
 }
 
+/// Key of the control plane in the release manifest.
+const CONTROL_PLANE: &str = "controlPlane";
+
 /// The images that [`pin`] looks up.
 #[derive(Debug)]
 pub struct PinRequest<'a> {
@@ -34,6 +37,8 @@ pub struct PinRequest<'a> {
     pub platform: Platform,
     /// What happens when an image does not exist, or is built for another platform.
     pub check: Check,
+    /// Whether an image without a digest is an error, as in a signed release.
+    pub needs_digests: bool,
 }
 
 /// The images of a release after the lookup.
@@ -47,6 +52,21 @@ pub struct PinnedImages {
     pub control_plane: Option<Pinned>,
     /// Warnings about images that could not be checked.
     pub warnings: Vec<String>,
+}
+
+impl PinnedImages {
+    /// Returns images that were not looked up: their tags alone.
+    pub fn tags(tags: &BTreeMap<String, Tag>) -> Self {
+        Self { tags: tags.clone(), ..Self::default() }
+    }
+
+    /// Returns images that were not looked up, with an example in place of each digest. Checks then see values in the form
+    /// in which an appliance writes them.
+    pub fn examples(tags: &BTreeMap<String, Tag>) -> Self {
+        let example = |key: &String| Pinned { repository: key.to_lowercase(), digest: Digest::of(b"") };
+        let digests = tags.keys().map(|key| (key.clone(), example(key))).collect();
+        Self { digests, ..Self::tags(tags) }
+    }
 }
 
 /// An image that cannot be pinned although the release needs its digest.
@@ -83,6 +103,16 @@ pub enum Error {
         found: String,
         /// Platform that the configuration asks for.
         wanted: String,
+    },
+    /// The digest of an image of a signed release is not known.
+    #[error("cannot pin the image {reference} ({key}) by digest: {why}")]
+    NoDigest {
+        /// Key of the image in the release manifest.
+        key: String,
+        /// Reference of the image, with its tag.
+        reference: String,
+        /// Reason why the digest is not known.
+        why: Unknown,
     },
     /// The control plane is given by tag, and the digest of that tag is not known.
     #[error("cannot pin the control plane {reference} by digest: {why}")]
@@ -128,7 +158,8 @@ impl std::fmt::Display for Unknown {
 /// one repository; `external` returns `None` where external images are not looked up.
 ///
 /// Returns the images that can be pinned, and an error for each one that the release needs and that cannot: with [`Check::Require`], an
-/// image that is absent, is for another platform, or whose store fails; always a control plane without a digest.
+/// image that is absent, is for another platform, or whose store fails; with `needs_digests`, each image without a digest; always a
+/// control plane without a digest.
 pub async fn pin(
     store: &ReadStore,
     request: &PinRequest<'_>,
@@ -162,7 +193,7 @@ pub async fn pin(
             Selector::Tag(_) => None,
         };
         let (reference, why) = (look.reference.clone(), look.unknown(request.check));
-        let found = look.judge("controlPlane", request, &mut pinned.warnings, &mut by_tag);
+        let found = look.judge(CONTROL_PLANE, request, &mut pinned.warnings, &mut by_tag);
         match found.and_then(|found| found.or(given).ok_or(Error::Unpinned { reference, why })) {
             Ok(found) => pinned.control_plane = Some(found),
             Err(error) => errors.push(error),
@@ -209,6 +240,7 @@ impl Look {
     ) -> Result<Option<Pinned>, Error> {
         let unknown = self.unknown(request.check);
         let Self { repository, reference, answer, .. } = self;
+        let needs_digest = request.needs_digests && key != CONTROL_PLANE;
         let key = key.to_owned();
         match (answer, request.check) {
             (Some(Ok(Found { digest, platforms })), check) => {
@@ -222,7 +254,7 @@ impl Look {
                 }
                 return Ok(Some(Pinned { repository, digest }));
             }
-            (None, Check::Off) => {}
+            (None, Check::Off) if !needs_digest => {}
             (Some(Err(error)), Check::Require) if error.is_not_found() => {
                 return Err(Error::Missing { key, reference, why: unknown });
             }
@@ -230,6 +262,9 @@ impl Look {
             // A transient error (time-out, 429, 5xx) must not change the content of a release.
             (Some(Err(source)), Check::Warn) if !lasts(&source) => {
                 return Err(Error::Store { key, reference, source });
+            }
+            (None | Some(Err(_)), _) if needs_digest => {
+                return Err(Error::NoDigest { key, reference, why: unknown });
             }
             (None | Some(Err(_)), _) => {
                 by_tag.entry(unknown.to_string()).or_default().push(format!("{reference} ({key})"));
@@ -316,7 +351,8 @@ mod tests {
         let prefix = Prefix::parse("ghcr.io/nine-minds", false).expect("a prefix");
         let images = [("redis".to_owned(), external(name, "7"))].into();
         let platform = "linux/amd64".parse().expect("a platform");
-        let request = PinRequest { prefix: &prefix, images, control_plane: Some(plane()), platform, check };
+        let request =
+            PinRequest { prefix: &prefix, images, control_plane: Some(plane()), platform, check, needs_digests: false };
         let (pinned, mut errors) =
             pin(layout(directory).read(), &request, |_, _| panic!("another registry was asked")).await;
         errors.pop().map_or(Ok(pinned), Err)

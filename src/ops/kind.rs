@@ -153,7 +153,9 @@ fn of_signing(error: &signing::Error) -> ops::Kind {
 fn of_trust(error: &ops::TrustError) -> ops::Kind {
     use ops::TrustError;
     match error {
-        TrustError::Read { .. } | TrustError::Invalid { .. } | TrustError::NoDocument => ops::Kind::Usage,
+        TrustError::Read { .. } | TrustError::Invalid { .. } | TrustError::KeysAlone | TrustError::NoDocument => {
+            ops::Kind::Usage
+        }
         TrustError::Record(_) => ops::Kind::Failed,
         TrustError::Expired { .. }
         | TrustError::Withdrawn(_)

@@ -167,7 +167,7 @@ impl Linted<'_> {
             }
             None => config.images.keys().map(|key| (key.clone(), unversioned.clone())).collect(),
         };
-        match plan::pack(self.tree, &request, &tags) {
+        match plan::pack(self.tree, &request, &PinnedImages::tags(&tags)) {
             Ok(packed) => {
                 let judged = self.judge(&packed, &request, &tags).await?;
                 Ok(self.packed(&packed, &packed.preview(&request, &tags)?, against, &judged))
@@ -191,7 +191,8 @@ impl Linted<'_> {
         if self.how.render == Render::Off {
             return Ok(Judged::default());
         }
-        let images = PinnedImages { tags: tags.clone(), ..PinnedImages::default() };
+        let is_signed = self.config.is_signed();
+        let images = if is_signed { PinnedImages::examples(tags) } else { PinnedImages::tags(tags) };
         let revision = Revision { commit: "0".repeat(40), epoch: 0, source: None };
         let desired = packed.desired(request, &revision, &images)?;
         self.how.judge(&Side::of(&desired, self.config, self.subject)?).await

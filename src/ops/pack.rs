@@ -9,7 +9,7 @@ use super::archive::{announce_image, image_artifact, read_image};
 use super::judges::{Judged, Render};
 use super::lint::{How, Linted};
 use super::{Connection, Context, Error};
-use crate::config::Config;
+use crate::config::{Config, ValuesNames};
 use crate::image::archive::{Input, Layers};
 use crate::image::{self, Check, PinnedImages, Platform};
 use crate::lint::{Report, Settings};
@@ -157,6 +157,7 @@ pub(super) async fn pack(
     let ((packed, lint, pinned), archived) = futures_util::try_join!(packed, archived)?;
     let revision = Revisions { inputs: &inputs, packed: &packed, allow_dirty, context }.find(&revision)?;
     let (mut images, unpinned) = pinned;
+    let packed = inputs.named_by_digests(packed, &images).await?;
     if let Some((reference, _)) = &archived {
         images.control_plane = Some(reference.clone());
     }
@@ -222,13 +223,23 @@ impl Inputs {
 
     /// Packs the tree. A tree that cannot be packed is checked as far as it can be read.
     fn packed(&self, tags: &BTreeMap<String, Tag>, context: &Context) -> Result<Packed, Error> {
-        match plan::pack(&self.tree, &self.request(), tags) {
+        match plan::pack(&self.tree, &self.request(), &PinnedImages::tags(tags)) {
             Err(cause) if matches!(cause.kind(), source::Kind::Invalid | source::Kind::Refused) => {
                 let others = self.linted(Render::Off, context).beside(&cause);
                 Err(Error::Unpackable { cause, others: Box::new(others) })
             }
             packed => Ok(packed?),
         }
+    }
+
+    /// Packs the tree again when the names of values depend on the digests of the images, which are known after all checks
+    /// only.
+    async fn named_by_digests(self: &Arc<Self>, packed: Packed, images: &PinnedImages) -> Result<Packed, Error> {
+        if !self.config.is_signed() || self.config.values_names == ValuesNames::Plain {
+            return Ok(packed);
+        }
+        let (inputs, images) = (Arc::clone(self), images.clone());
+        Ok(on_thread(move || plan::pack(&inputs.tree, &inputs.request(), &images)).await?)
     }
 
     /// Checks what was packed, with what helm and kubectl said of it.
@@ -283,7 +294,10 @@ fn pins<'a>(
         ControlPlane::Reference(text) => Some(control_plane(text, &inputs.config, &inputs.prefix)?),
         ControlPlane::None | ControlPlane::Archive(_) => None,
     };
-    Ok(image::PinRequest { prefix: &inputs.prefix, images, control_plane, platform: request.platform.clone(), check })
+    // A comparison reports what a publication would refuse.
+    let needs_digests = inputs.config.is_signed() && request.on_errors != OnErrors::Report;
+    let platform = request.platform.clone();
+    Ok(image::PinRequest { prefix: &inputs.prefix, images, control_plane, platform, check, needs_digests })
 }
 
 /// Parses a tag or digest of the configured repository, or a full reference.

@@ -76,6 +76,7 @@ fn describe(inputs: &ReleaseInputs<'_>) -> Description {
             selection: ObjectName { namespace: selection.0, name: selection.1, extra: BTreeMap::new() },
             required_images: config.images.keys().cloned().collect(),
             values: inputs.readers.clone(),
+            pinned: config.is_signed(),
             extra: BTreeMap::new(),
         },
     }

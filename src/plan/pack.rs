@@ -14,7 +14,7 @@ use crate::image::PinnedImages;
 use crate::oci::{Digest, Prefix, Repository, Tag};
 use crate::overlay::{self, ChartSource, External, Overlay, Pin, PinStyle};
 use crate::path::below;
-use crate::release::{self, Release, ValuesReader};
+use crate::release::{self, ImageValues, Release, ValuesReader};
 use crate::source::git::{Change, Head};
 use crate::source::{Error, Place, Tree, Warning};
 
@@ -103,8 +103,13 @@ pub(crate) fn overlay_files(tree: &Tree, config: &Config) -> Result<overlay::Rea
 ///
 /// # Errors
 /// Returns every problem in the tree, with its place.
-pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) -> Result<Packed, Error> {
+///
+/// The names of values depend on the images, whose digests are known only after they were looked up.
+pub fn pack(tree: &Tree, request: &Request<'_>, images: &PinnedImages) -> Result<Packed, Error> {
     let config = request.config;
+    if let Some((reason, hint)) = config.signing_contradiction() {
+        return Err(Error::usage(Place::file(FILE_NAME), reason).hint(hint));
+    }
     let configured = Prefix::parse(&config.prefix, false).ok();
     let prefixes: Vec<Prefix> = std::iter::once(request.prefix.clone()).chain(configured).collect();
     let overlay = overlay::load(tree, &settings(config, &prefixes))?;
@@ -115,8 +120,12 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
     let values_config_maps = match config.values_names {
         ValuesNames::Plain => BTreeMap::new(),
         ValuesNames::Hashed => {
-            let tags = images.iter().map(|(key, tag)| (key.clone(), tag.to_string())).collect();
-            release::values_names(config, &config.profile, &profile_values, &tags)
+            let tags: BTreeMap<String, String> =
+                images.tags.iter().map(|(key, tag)| (key.clone(), tag.to_string())).collect();
+            let none = BTreeMap::new();
+            let pinned = if config.is_signed() { &images.digests } else { &none };
+            let values = ImageValues { tags: &tags, pinned };
+            release::values_names(config, &config.profile, &profile_values, values)
         }
     };
     let style = match config.chart_pin {
@@ -127,7 +136,7 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &BTreeMap<String, Tag>) 
         config,
         texts: &profile_values,
         names: &values_config_maps,
-        images: images.keys().map(String::as_str).collect(),
+        images: images.tags.keys().map(String::as_str).collect(),
     };
     let readers = texts.readers(&overlay)?;
     let pins = overlay::Pins { charts: &pins, style, prefix: request.prefix, values_names: &values_config_maps };
@@ -263,7 +272,8 @@ impl Packed {
     /// # Errors
     /// Returns an error when charts of one name have several versions.
     pub(crate) fn preview(&self, request: &Request<'_>, tags: &BTreeMap<String, Tag>) -> Result<Release, Error> {
-        let images = PinnedImages { tags: tags.clone(), ..PinnedImages::default() };
+        let is_signed = request.config.is_signed();
+        let images = if is_signed { PinnedImages::examples(tags) } else { PinnedImages::tags(tags) };
         self.release(request, &images, &Digest::of(b""))
     }
 

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use super::description::AS_TAG;
 use super::{Description, Installation, ObjectName, Release, SetValue, ValueSource, ValuesReader};
-use crate::config::{Config, GivenBy, Injection};
+use crate::config::{Config, GivenBy, ImageForm, Injection};
 use crate::oci::Prefix;
 use crate::text::shown;
 
@@ -82,11 +83,13 @@ impl Release {
         let mut table = Table::new();
         for reader in &own.values {
             let Some(name) = reader.values_of(&self.values_profile) else { continue };
-            table.extend(reader.set.iter().map(|set| (entry(name, &set.path), set.from.clone())));
+            table.extend(reader.set.iter().map(|set| (entry(name, &set.path), source(&set.from, set.form.is_some()))));
         }
         let injection = |(key, from): (String, String)| {
             let (release, path) = key.split_once(BETWEEN).unwrap_or_default();
-            Injection { release: release.to_owned(), path: path.to_owned(), from }
+            let tag = from.strip_suffix(ONLY_TAG).filter(|from| from.starts_with("image:")).map(ToOwned::to_owned);
+            let form = tag.is_some().then_some(ImageForm::Tag);
+            Injection { release: release.to_owned(), path: path.to_owned(), from: tag.unwrap_or(from), form }
         };
         config.appliance.values = table.into_iter().map(injection).collect();
         config
@@ -100,6 +103,14 @@ type Table = BTreeMap<String, String>;
 /// Separator between name and path. It sorts before every other character and occurs in neither part.
 const BETWEEN: char = '\0';
 
+/// Ending of the source of an image whose value is the tag without the digest.
+const ONLY_TAG: &str = " as tag";
+
+/// Returns the source of a value with its form.
+fn source(from: &str, tag: bool) -> String {
+    format!("{from}{}", if tag { ONLY_TAG } else { "" })
+}
+
 fn entry(values: &str, path: &str) -> String {
     format!("{values}{BETWEEN}{path}")
 }
@@ -109,8 +120,10 @@ fn configured(config: &Config, release: &Release) -> Table {
     let carried = |name: &str| release.profile_values.contains_key(&format!("{name}.{}.yaml", release.values_profile));
     let injections = config.appliance.values.iter().filter(|injection| carried(&injection.release));
     let mut table = Table::new();
-    table
-        .extend(injections.map(|one| (entry(&one.release, &one.path), ValueSource::configured(&one.from).to_string())));
+    table.extend(injections.map(|one| {
+        let from = ValueSource::configured(&one.from).to_string();
+        (entry(&one.release, &one.path), source(&from, one.form.is_some()))
+    }));
     table
 }
 
@@ -166,6 +179,7 @@ impl Installation {
             selection: ObjectName { namespace: selection.0, name: selection.1, extra: BTreeMap::new() },
             required_images: config.images.keys().cloned().collect(),
             values,
+            pinned: false,
             extra: BTreeMap::new(),
         }
     }
@@ -178,6 +192,7 @@ pub(crate) fn settings_of(config: &Config, name: &str) -> Vec<SetValue> {
     let set = |injection: &Injection| SetValue {
         path: injection.path.clone(),
         from: ValueSource::configured(&injection.from).to_string(),
+        form: injection.form.map(|ImageForm::Tag| AS_TAG.to_owned()),
         extra: BTreeMap::new(),
     };
     injections.map(set).collect()

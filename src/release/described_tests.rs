@@ -38,7 +38,12 @@ fn the_values_of_the_release_override_the_defaults() {
         &config.appliance.selection_name,
     ];
     assert_eq!(names, ["r.io/acme", "helm", "platform", "flux", "acme", "acme-system", "selected"]);
-    let set = Injection { release: "alga-core".to_owned(), path: "size".to_owned(), from: "literal:3".to_owned() };
+    let set = Injection {
+        release: "alga-core".to_owned(),
+        path: "size".to_owned(),
+        from: "literal:3".to_owned(),
+        form: None,
+    };
     assert_eq!(config.appliance.values, [set]);
     assert_eq!(described.installation.values[0].namespace, "apps");
     assert_eq!(config.product, "alga-appliance", "the release does not state its product");

@@ -43,6 +43,9 @@ pub struct Installation {
     pub required_images: Vec<String>,
     /// The values that the release provides, one entry for each HelmRelease that reads them.
     pub values: Vec<ValuesReader>,
+    /// Whether values from images are the tag with the digest, as in signed releases.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
     /// Unknown keys, which later publishers may write.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
@@ -88,10 +91,16 @@ pub struct SetValue {
     pub path: String,
     /// Source of the value, in the form that [`ValueSource`] has.
     pub from: String,
+    /// [`AS_TAG`] for the tag of an image without its digest, where the other values of images are pinned.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
     /// Unknown keys, which later publishers may write.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
 }
+
+/// Form of a value that is the tag of an image without its digest.
+pub(crate) const AS_TAG: &str = "tag";
 
 /// The source of a value that the appliance writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +172,14 @@ impl Entries {
         }
     }
 
+    /// Reads a boolean that is false when it is absent. Returns `None` for any other value.
+    fn flag(&mut self, key: &str) -> Option<bool> {
+        match self.0.remove(key) {
+            None => Some(false),
+            Some(value) => value.as_bool(),
+        }
+    }
+
     /// Reads a list. Returns `None` when one of its items has another form.
     fn list<T>(&mut self, key: &str, read: fn(Value) -> Option<T>) -> Option<Vec<T>> {
         match self.0.remove(key)? {
@@ -189,6 +206,7 @@ impl Installation {
             selection: ObjectName::read(entries.0.remove("selection")?)?,
             required_images: entries.list("requiredImages", |key| key.as_str().map(ToOwned::to_owned))?,
             values: entries.list("values", ValuesReader::read)?,
+            pinned: entries.flag("pinned")?,
             extra: entries.rest(),
         })
     }
@@ -204,7 +222,11 @@ impl ObjectName {
 impl SetValue {
     fn read(value: Value) -> Option<Self> {
         let mut entries = Entries::of(value)?;
-        Some(Self { path: entries.text("path")?, from: entries.text("from")?, extra: entries.rest() })
+        let form = match entries.0.remove("as") {
+            None => None,
+            Some(form) => Some(form.as_str()?.to_owned()),
+        };
+        Some(Self { path: entries.text("path")?, from: entries.text("from")?, form, extra: entries.rest() })
     }
 }
 
@@ -279,6 +301,10 @@ impl ValuesReader {
                     "expected `image:<key>`, `app-url`, `host`, `domain-suffix` or `literal:<text>`, found `{found}`"
                 );
                 return Err(wrong(&format!("{path}.set[{at}].from"), reason));
+            }
+            if let Some(form) = set.form.as_deref().filter(|form| *form != AS_TAG) {
+                let reason = format!("expected `{AS_TAG}`, found `{}`", shown(form));
+                return Err(wrong(&format!("{path}.set[{at}].as"), reason));
             }
         }
         Ok(())

@@ -41,7 +41,7 @@ pub use resolve::{
     CONFIG_LIMIT, ResolveError, ResolveKind, Resolved, UnreadRelease, confirm, named_release, open, resolve, signatures,
 };
 #[cfg(feature = "publish")]
-pub use values_names::values_names;
+pub use values_names::{ImageValues, values_names};
 #[cfg(feature = "publish")]
 pub(crate) use values_names::{split_hash, values_hash};
 pub use version::compare_versions;

@@ -63,7 +63,7 @@ impl Release {
             }
             let plain = format!("{}{of}", config.appliance.values_prefix);
             let plain = split_hash(name).map_or(plain.as_str(), |(plain, _)| plain);
-            names.insert(name.clone(), format!("{plain}-{}", values_hash(text, &new, &self.images)));
+            names.insert(name.clone(), format!("{plain}-{}", values_hash(text, &new, self.image_values())));
         }
         names
     }

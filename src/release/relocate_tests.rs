@@ -72,7 +72,8 @@ fn only_changed_values_get_another_name() {
     let (before, after) = (release(), moved(&release()));
     assert_eq!(after.values_config_maps["db"], before.values_config_maps["db"]);
     let expected =
-        values_names(&Config::default(), "single-node", &after.profile_values, &after.images)["alga-core"].clone();
+        values_names(&Config::default(), "single-node", &after.profile_values, after.image_values())["alga-core"]
+            .clone();
     assert_eq!(after.values_config_maps["alga-core"], expected);
     assert_ne!(expected, before.values_config_maps["alga-core"]);
     let plain = Release { values_config_maps: BTreeMap::new(), ..before };

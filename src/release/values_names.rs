@@ -5,18 +5,36 @@ use std::collections::BTreeMap;
 use super::described::settings_of;
 use super::{Release, SetValue, ValueSource};
 use crate::config::Config;
-use crate::oci::Digest;
+use crate::oci::{Digest, Pinned};
 
 /// Number of hex digits in the hash of a name.
 const HASH: usize = 12;
 
+/// The images of a release, whose values are part of what is hashed.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageValues<'a> {
+    /// Tag of each image, by key.
+    pub tags: &'a BTreeMap<String, String>,
+    /// Reference by digest of each image, by key. Empty where values are tags without digests.
+    pub pinned: &'a BTreeMap<String, Pinned>,
+}
+
+impl ImageValues<'_> {
+    /// Returns the value that an appliance writes for an image: the tag, followed by the digest if that is known. A setting
+    /// may have the tag alone.
+    pub(crate) fn of(&self, key: &str, set: &SetValue) -> Option<String> {
+        let tag = self.tags.get(key)?;
+        let pinned = self.pinned.get(key).filter(|_| set.form.is_none());
+        Some(pinned.map_or_else(|| tag.clone(), |pinned| format!("{tag}@{}", pinned.digest)))
+    }
+}
+
 /// Returns the name `<prefix><values>-<hash>` for each file `<values>.<profile>.yaml`, by the name of the values.
-/// `images` are the tags by their keys.
 pub fn values_names(
     config: &Config,
     profile: &str,
     values: &BTreeMap<String, String>,
-    images: &BTreeMap<String, String>,
+    images: ImageValues<'_>,
 ) -> BTreeMap<String, String> {
     let suffix = format!(".{profile}.yaml");
     let named = values.iter().filter_map(|(file, text)| Some((file.strip_suffix(&suffix)?, text)));
@@ -29,13 +47,13 @@ pub fn values_names(
 
 /// Returns 12 hex digits of the hash over the text of values and the settings in them, except for settings from the
 /// appliance's host.
-pub(crate) fn values_hash(text: &str, set: &[SetValue], images: &BTreeMap<String, String>) -> String {
+pub(crate) fn values_hash(text: &str, set: &[SetValue], images: ImageValues<'_>) -> String {
     let resolved = set.iter().filter_map(|set| match ValueSource::configured(&set.from) {
-        ValueSource::Image(key) => Some((set.path.as_str(), images.get(key)?.as_str())),
-        ValueSource::Literal(literal) => Some((set.path.as_str(), literal)),
+        ValueSource::Image(key) => Some((set.path.as_str(), images.of(key, set)?)),
+        ValueSource::Literal(literal) => Some((set.path.as_str(), literal.to_owned())),
         ValueSource::AppUrl | ValueSource::Host | ValueSource::DomainSuffix => None,
     });
-    let resolved: BTreeMap<&str, &str> = resolved.collect();
+    let resolved: BTreeMap<&str, String> = resolved.collect();
     let content = serde_json::to_vec(&(text, resolved)).expect("text is JSON");
     Digest::of(&content).short_hex().to_owned()
 }
@@ -47,7 +65,16 @@ pub(crate) fn split_hash(name: &str) -> Option<(&str, &str)> {
     is_hash.then_some((rest, hash))
 }
 
+/// No image is pinned.
+static NONE: BTreeMap<String, Pinned> = BTreeMap::new();
+
 impl Release {
+    /// Returns the values that an appliance writes for the images of the release.
+    pub fn image_values(&self) -> ImageValues<'_> {
+        let is_pinned = self.description.as_ref().is_some_and(|description| description.appliance.pinned);
+        ImageValues { tags: &self.images, pinned: if is_pinned { &self.image_digests } else { &NONE } }
+    }
+
     /// Returns the settings in the values of a file. They come from the release, or else from the configuration, which
     /// knows the values by the name `of`.
     pub(crate) fn settings(&self, file: &str, of: &str, config: &Config) -> Vec<SetValue> {

@@ -56,7 +56,7 @@ fn hashes(release: &Release, config: &Config) -> Vec<Check> {
         let Some(text) = release.profile_values.get(&file) else {
             return subject.failed(Aspect::Values, format!("the release has no values of `{of}`"));
         };
-        let expected = values_hash(text, &release.settings(&file, of, config), &release.images);
+        let expected = values_hash(text, &release.settings(&file, of, config), release.image_values());
         match split_hash(name) {
             Some((_, hash)) if hash == expected => subject.ok(Aspect::Values),
             _ => subject.not_checked(
@@ -92,7 +92,7 @@ mod tests {
 
     fn hashed() -> String {
         let plain = release(&[]);
-        let names = values_names(&Config::default(), "p", &plain.profile_values, &plain.images);
+        let names = values_names(&Config::default(), "p", &plain.profile_values, plain.image_values());
         names["alga-core"].clone()
     }
 

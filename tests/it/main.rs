@@ -98,6 +98,7 @@ mod history;
 // The rules for the source code.
 mod house;
 // The channel's pointer: late answers, several publishers, made-up tags.
+mod pinned;
 mod pointer;
 // A channel moves to a published release, forward and back.
 mod promote;

@@ -125,7 +125,7 @@ fn an_artifact_without_a_signature_by_the_release_role_fails_verification() {
         "an appliance refuses it (unsigned): the channel is not signed",
         "a key of the role release did not sign the chart: it has no signature",
     ]);
-    let other = Vendor::new();
+    let (other, registry) = (Vendor::new(), Registry::start());
     publish(&source, &registry, "1.0.3", "nightly", &slices(&other.flags(&["release", "nightly"]))).ends(0);
     verify(&vendor, &registry, "nightly", &[]).ends(3).prints(&[
         "an appliance refuses it (unknown-key)",

@@ -36,6 +36,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let flag = match path {
             ["profile"] => flag("--profile", "ALGA_PROFILE", profile),
             ["prefix"] => flag("--prefix", "ALGA_PREFIX", store.prefix.as_deref()),
+            ["signing", "trust"] => {
+                environment::variable(environment::TRUST_FILE).map(|_| environment::TRUST_FILE.to_owned())
+            }
             _ => None,
         };
         let line = || given.and_then(|root| root.get(path)).map(|node| format!("{name}:{}", node.line));
@@ -71,7 +74,7 @@ fn flag(name: &str, variable: &str, value: Option<&str>) -> Option<String> {
 }
 
 /// Keys of the configuration that are groups of settings. Every other object is one value.
-const GROUPS: [&str; 3] = ["repositories", "manifest", "appliance"];
+const GROUPS: [&str; 4] = ["repositories", "manifest", "appliance", "signing"];
 
 fn flatten<'a>(value: &'a Value, path: &mut Vec<&'a str>, found: &mut impl FnMut(&[&str], &Value)) {
     match value {

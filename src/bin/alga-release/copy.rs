@@ -72,7 +72,12 @@ async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {
     let request = CopyRequest {
         reference,
         channel: args.channel.clone(),
-        terms: args.approval.terms(args.allow_unordered, args.reason.as_ref(), &context)?,
+        terms: args.approval.terms(
+            (&config, args.common.configuration.root()),
+            args.allow_unordered,
+            args.reason.as_ref(),
+            &context,
+        )?,
         extent: args.extent.extent(),
         dry_run: args.approval.dry_run,
         force: args.force,

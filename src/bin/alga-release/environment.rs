@@ -12,6 +12,9 @@ use crate::flags::{ConfigurationArgs, ImageArgs};
 /// Largest configuration file or list of images that is read.
 const FILE_LIMIT: u64 = 1 << 20;
 
+/// Variable with the path of the trust document, which takes precedence over the configuration.
+pub const TRUST_FILE: &str = "ALGA_TRUST_FILE";
+
 /// Returns an environment variable that is set and not empty.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -95,6 +98,7 @@ pub fn configuration(root: &Path, args: &ConfigurationArgs, profile: Option<&str
     if let Some(profile) = profile {
         profile.clone_into(&mut config.profile);
     }
+    config.signing.trust = variable(TRUST_FILE).or(config.signing.trust);
     Ok(config)
 }
 

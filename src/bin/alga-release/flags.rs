@@ -1,7 +1,7 @@
 //! Groups of flags that several commands share.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use alga_release::image::Platform;
@@ -65,6 +65,13 @@ pub struct ConfigurationArgs {
     /// Configuration file [default: `alga-release.yaml` in the source tree, or in this directory]
     #[arg(long, short, value_name = "FILE", global = true, env = "ALGA_CONFIG")]
     pub config: Option<PathBuf>,
+}
+
+impl ConfigurationArgs {
+    /// Returns the directory that paths in the configuration are below, for commands without a source tree.
+    pub fn root(&self) -> &Path {
+        self.config.as_deref().and_then(Path::parent).unwrap_or(Path::new("."))
+    }
 }
 
 /// The flag of commands that make a release.

@@ -80,7 +80,12 @@ async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
         from,
         to: args.to.clone(),
         min_age: args.min_age,
-        terms: args.approval.terms(args.allow_unordered, args.reason.as_ref(), &context)?,
+        terms: args.approval.terms(
+            (&config, args.common.configuration.root()),
+            args.allow_unordered,
+            args.reason.as_ref(),
+            &context,
+        )?,
         extent: args.extent.extent(),
         lint,
         render: args.render,

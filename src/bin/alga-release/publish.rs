@@ -109,7 +109,7 @@ async fn published(args: &Args, log: &Log) -> Result<PublishReport, Failure> {
     let request = PublishRequest {
         pack: pack_request(args, &config)?,
         moves_channel: !args.no_channel,
-        terms: args.approval.terms(args.allow_unordered, args.reason.as_ref(), &context)?,
+        terms: args.approval.terms((&config, &args.source), args.allow_unordered, args.reason.as_ref(), &context)?,
         repairs: args.repair,
     };
     let store = StoreRequest { jobs: args.jobs.into(), ..args.common.store.request(&config)? };
@@ -148,5 +148,7 @@ fn configuration(args: &Args) -> Result<Config, Failure> {
         environment::configuration(&args.source, &args.common.configuration, args.profile.profile.as_deref())?;
     config.chart_pin = args.chart_pin.unwrap_or(config.chart_pin);
     config.chart_versions = args.chart_version.unwrap_or(config.chart_versions);
+    let trust = args.approval.signing.trust.as_ref().map(|path| path.display().to_string());
+    config.signing.trust = trust.or(config.signing.trust);
     Ok(config)
 }

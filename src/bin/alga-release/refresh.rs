@@ -48,7 +48,10 @@ async fn refreshed(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
     let context = system::context(log);
     let channel = connect::locate_channel(&args.channel, &mut store, &mut config)?;
     let if_current = args.if_current.as_deref().map(|text| connect::parsed("--if-current", text)).transpose()?;
-    let (by, signing) = (args.by.clone().or_else(environment::user), terms::signing(&args.signing, &context)?);
+    let (by, signing) = (
+        args.by.clone().or_else(environment::user),
+        terms::signing(&args.signing, (&config, args.common.configuration.root()), &context)?,
+    );
     let terms = MoveTerms { if_current: if_current.map(Some), by, signing, ..MoveTerms::default() };
     let request = RefreshRequest { channel, min_remaining: args.min_remaining, reissues: args.reissue, terms };
     let access = if args.dry_run { Access::Read } else { Access::Write };

@@ -41,7 +41,8 @@ async fn rolled_back(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
     let context = system::context(log);
     let channel = connect::locate_channel(&args.channel, &mut store, &mut config)?;
-    let terms = args.approval.terms(false, Some(&args.reason), &context)?;
+    let terms =
+        args.approval.terms((&config, args.common.configuration.root()), false, Some(&args.reason), &context)?;
     let request = RollbackRequest { channel, to: args.to.clone(), terms };
     let source = Connection::open(&store.request(&config)?, args.approval.access(), &context).await?;
     Ok(Box::pin(ops::rollback(&request, &config, &source, &context)).await?)

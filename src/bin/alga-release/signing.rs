@@ -26,14 +26,15 @@ impl TrustArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Signatures")]
 pub struct SigningArgs {
-    /// Trust document: what is written is signed, and what is promoted is verified by its keys
+    /// Trust document: what is written is signed, and what is promoted is verified by its keys [default: `signing.trust` of the
+    /// configuration]
     #[arg(long, value_name = "FILE", env = "ALGA_TRUST_FILE")]
     pub trust: Option<PathBuf>,
     /// Private key that signs; repeat the flag for several keys [default: `ALGA_SIGNING_KEY`, or the file in `ALGA_SIGNING_KEY_FILE`]
-    #[arg(long, value_name = "FILE", requires = "trust")]
+    #[arg(long, value_name = "FILE")]
     pub sign_key: Vec<PathBuf>,
     /// Program that signs its standard input as `release`, `channel` or `refresh`; repeat the flag for several programs
-    #[arg(long, value_name = "ROLE=COMMAND", requires = "trust", value_parser = SignerCommand::parse)]
+    #[arg(long, value_name = "ROLE=COMMAND", value_parser = SignerCommand::parse)]
     pub signer: Vec<SignerCommand>,
     /// File that keeps which statements were signed here, so that no second one is signed in their place [default:
     /// alga-release/signed.json in the state directory of the user]

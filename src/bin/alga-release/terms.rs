@@ -1,8 +1,9 @@
 //! Converts the flags of a move to the requests of the library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alga_release::config::Config;
 use alga_release::ops::{self, Access, Context, MoveTerms, RewriteTo, Signing, SigningTerms, TransferExtent};
 use alga_release::plan::Approved;
 use alga_release::signing::SigningRequest;
@@ -20,6 +21,7 @@ impl Approval {
 
     pub fn terms(
         &self,
+        (config, root): (&Config, &Path),
         allow_unordered: bool,
         reason: Option<&String>,
         context: &Context,
@@ -31,7 +33,7 @@ impl Approval {
         };
         let (by, reason) = (self.by.clone().or_else(environment::user), reason.cloned());
         let (approved, accept_sequence) = (self.approved()?, self.accept_sequence);
-        let signing = signing(&self.signing, context)?;
+        let signing = signing(&self.signing, (config, root), context)?;
         Ok(MoveTerms { approved, if_current, allow_unordered, accept_sequence, by, reason, signing })
     }
 
@@ -54,10 +56,14 @@ impl ExtentArgs {
     }
 }
 
-/// Reads the trust document and the keys, if a trust document is given.
-pub fn signing(args: &SigningArgs, context: &Context) -> Result<Option<Arc<Signing>>, Failure> {
-    let Some(trust) = args.trust.clone() else { return Ok(None) };
+/// Reads the trust document and the keys, if a flag, a variable or the configuration names a trust document.
+pub fn signing(
+    args: &SigningArgs,
+    (config, root): (&Config, &Path),
+    context: &Context,
+) -> Result<Option<Arc<Signing>>, Failure> {
     let signers = SigningRequest { key_files: args.sign_key.clone(), commands: args.signer.clone() };
+    let Some(trust) = SigningTerms::document(args.trust.as_deref(), &signers, config, root)? else { return Ok(None) };
     let record = args.signing_record.clone().or_else(record);
     Ok(Some(Arc::new(Signing::open(&SigningTerms { trust, signers, record }, context)?)))
 }

@@ -12,6 +12,9 @@ use crate::trust::{InvalidTrust, PublishedError, STEPS, Time, Untrusted};
 /// A rule about signatures that does not hold.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
+    /// Keys are given without a trust document.
+    #[error("`--sign-key` and `--signer` need a trust document, which says what their keys may sign")]
+    KeysAlone,
     /// The trust document cannot be read from its file.
     #[error("cannot read the trust document {}", path.display())]
     Read {
@@ -110,6 +113,7 @@ impl TrustError {
     pub fn way_out(&self) -> Option<String> {
         let way = match self {
             Self::Read { .. } => return None,
+            Self::KeysAlone => "pass `--trust FILE`, or set `signing.trust` in alga-release.yaml",
             Self::Record(_) => {
                 "make the record of `--signing-record` readable and writable; restore a damaged one from a backup, or remove it, and the \
                  statements in the store say what was signed"
@@ -127,7 +131,9 @@ impl TrustError {
                     "pass the other keys with `--sign-key FILE`, or programs with `--signer {role}=COMMAND`"
                 ));
             }
-            Self::NoDocument => "pass the trust document with `--trust FILE`",
+            Self::NoDocument => {
+                "pass the trust document with `--trust FILE`, or set `signing.trust` in alga-release.yaml"
+            }
             Self::NoStatement(channel) | Self::NotRefreshed { channel, .. } => {
                 return Some(format!(
                     "sign the channel anew with the keys of its role: `alga-release promote --from VERSION --to {channel}` with the \

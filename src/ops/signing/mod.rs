@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::key::secrets;
 use super::{Context, Error};
 use crate::appliance::StateFile;
+use crate::config::Config;
 use crate::oci::{Digest, ReadStore, Repository, Tag};
 use crate::plan::{ObservedChannel, SignedChannel, Verifying};
 use crate::signing::{KeySignature, SignerRole, Signers, SigningRequest};
@@ -37,6 +38,26 @@ pub struct SigningTerms {
     pub signers: SigningRequest,
     /// File in which the publisher keeps what it signed last; `None` keeps nothing.
     pub record: Option<PathBuf>,
+}
+
+impl SigningTerms {
+    /// Returns the trust document that was given, else that of the configuration, whose path is below `root`.
+    ///
+    /// # Errors
+    /// When keys are given, but no document says what they may sign.
+    pub fn document(
+        given: Option<&Path>,
+        signers: &SigningRequest,
+        config: &Config,
+        root: &Path,
+    ) -> Result<Option<PathBuf>, Error> {
+        let configured = || config.signing.trust.as_ref().map(|path| root.join(path));
+        let document = given.map(ToOwned::to_owned).or_else(configured);
+        if document.is_none() && !(signers.key_files.is_empty() && signers.commands.is_empty()) {
+            return Err(TrustError::KeysAlone.into());
+        }
+        Ok(document)
+    }
 }
 
 /// A trust document and the signers whose keys it knows.

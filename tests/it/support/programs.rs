@@ -187,6 +187,11 @@ impl Source {
         self.write(name, &(before + text));
     }
 
+    /// Removes the application images from the configuration, so that a signed release needs none of them in its store.
+    pub fn without_images(&self) {
+        self.append("alga-release.yaml", "images: {}\n");
+    }
+
     /// Commits the whole tree to a new git repository and returns the commit. Returns `None` after reporting that git
     /// is missing.
     pub fn commit(&self) -> Option<String> {

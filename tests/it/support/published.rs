@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::programs::{Run, Source};
 use super::registry::Registry;
+use super::release_with_images::IMAGES;
 
 /// The repository of releases.
 pub const RELEASES: &str = "org/alga-appliance-release";
@@ -19,12 +20,24 @@ pub fn store(registry: &Registry) -> String {
     format!("{}/org", registry.address())
 }
 
-/// Runs `alga-release publish` on the fixtures.
+/// Runs `alga-release publish` on the fixtures. With a trust document, the images exist, because a signed release pins
+/// each of them.
 pub fn publish(source: &Source, registry: &Registry, version: &str, channel: &str, more: &[&str]) -> Run {
     let store = store(registry);
     let mut arguments = vec!["--version", version, "--channel", channel, "--store", &store];
+    if more.contains(&"--trust") && !more.contains(&"--image-check") {
+        put_images(registry);
+        arguments.extend(["--image-check", "require"]);
+    }
     arguments.extend(more);
     source.publish(&arguments)
+}
+
+/// Stores the application images that the fixtures name.
+pub fn put_images(registry: &Registry) {
+    for (name, tag) in IMAGES {
+        put_image(registry, &format!("org/{name}"), tag);
+    }
 }
 
 /// Removes the description of a release from its JSON, as older publishers did not write one.
@@ -100,15 +113,8 @@ pub fn put_image(registry: &Registry, name: &str, tag: &str) -> String {
 /// Publishes 1.0.3 to nightly with all its images and a control plane. Returns the tree and the registry.
 pub fn complete() -> (Source, Registry) {
     let (source, registry) = (Source::new(), Registry::start());
-    for (name, tag) in [
-        ("alga-psa-ee", "62cdce38"),
-        ("workflow-worker", "a2cbb43"),
-        ("temporal-worker", "a2cbb43"),
-        ("email-service", "61e4a00e"),
-        ("alga-appliance-control-plane", "1"),
-    ] {
-        put_image(&registry, &format!("org/{name}"), tag);
-    }
+    put_images(&registry);
+    put_image(&registry, "org/alga-appliance-control-plane", "1");
     publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require", "--control-plane", "1"]).ends(0);
     (source, registry)
 }

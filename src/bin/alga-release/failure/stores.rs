@@ -53,6 +53,12 @@ pub fn of_image(error: &image::Error) -> Option<String> {
         image::Error::Platform { .. } => {
             "build the image for that platform too, pass another platform with `--platform`, or publish with `--image-check warn`"
         }
+        image::Error::NoDigest { why: image::Unknown::NotFound | image::Unknown::NotKept, .. } => {
+            "push the image to the store first, or pass another tag with `--image KEY=TAG`: a signed release pins every image"
+        }
+        image::Error::NoDigest { .. } => {
+            "publish with `--image-check require` where the registry of the image can be read: a signed release pins every image"
+        }
         image::Error::Unpinned { why: image::Unknown::NotFound, .. } => {
             "push the image first, or name it by digest: `--control-plane sha256:…`"
         }
