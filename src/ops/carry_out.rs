@@ -52,8 +52,13 @@ impl MoveTerms {
 
     /// Returns the record of a move that is made now; `from` is the name by which the release was requested.
     pub(super) fn record(&self, from: Option<String>, context: &Context) -> MoveRecord {
-        let moved = context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        MoveRecord { moved, by: self.by.clone(), from, reason: self.reason.clone() }
+        // What was signed elsewhere has its time already, and its signer if no other is named.
+        let given = self.signing.as_ref().and_then(|signing| signing.given_circumstances());
+        let (moved, by) = match given {
+            Some((issued, by)) => (issued.to_string(), self.by.clone().or(by)),
+            None => (context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), self.by.clone()),
+        };
+        MoveRecord { moved, by, from, reason: self.reason.clone() }
     }
 
     /// Verifies the statements of what a channel serves and of the moves that were announced, where moves are signed.
@@ -65,7 +70,7 @@ impl MoveTerms {
         context: &Context,
     ) -> Result<ObservedChannel, Error> {
         match &self.signing {
-            Some(signing) => signing.observed(observed, channel, source, context),
+            Some(signing) => signing.observed(observed, channel, source, self.accept_sequence, context),
             None => Ok(observed),
         }
     }
@@ -158,6 +163,11 @@ impl Carrying<'_> {
         let before = before.filter(|_| planned.plan.moves.is_none());
         if let (Some(signing), Some(moves)) = (&self.terms.signing, &planned.plan.moves) {
             signing.check_release(&moves.release)?;
+        }
+        if let Some(signing) = self.terms.signing.as_ref().filter(|signing| signing.is_preparing()) {
+            self.signatures(&planned.plan, &planned.observed).await?;
+            signing.write_prepared(self.context)?;
+            return Ok(before);
         }
         let Some(store) = self.target.store() else { return Ok(before) };
         self.warn_of_ignored(planned);

@@ -5,11 +5,12 @@ use std::path::Path;
 use super::judges::{Judged, Render};
 use super::lint::{self, How, Stored};
 use super::pack::{PackRequest, Publication, pack};
-use super::{Connection, Context, Error, rendered};
+use super::{Connection, Context, Error, rendered, signing};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
 use crate::lint::Settings;
 use crate::oci::Selector;
+use crate::plan;
 
 /// A release that is to be compared.
 #[derive(Debug)]
@@ -79,6 +80,30 @@ pub async fn diff(
         rendered::add(&mut diff, &from, &to, context).await?;
     }
     Ok(diff)
+}
+
+/// Compares what a channel serves with what it would serve by a statement that is to be signed. `path` is a file that
+/// `--prepare` wrote.
+///
+/// # Errors
+/// When the file holds no statement of a channel, the statement does not follow what the channel serves now, or a release
+/// cannot be read.
+pub async fn diff_statement(
+    path: &Path,
+    config: &Config,
+    store: &Connection,
+    context: &Context,
+) -> Result<Diff, Error> {
+    let statement = signing::statement_in(path)?;
+    let channel = &statement.channel;
+    let repository = &config.repositories.release;
+    let observed = plan::observe_channel(store.read(), repository, channel, None, None).await?;
+    signing::check_next(path, &statement, &observed)?;
+    let release = Selector::Digest(statement.release.clone());
+    let side = |reference: String, selector| DiffSide { reference, origin: DiffOrigin::Release(selector) };
+    let from = side(channel.to_string(), Selector::Tag(channel.clone()));
+    let to = side(statement.release.to_string(), release);
+    Box::pin(diff(DiffRequest { from, to, rendered: false }, config, store, store, context)).await
 }
 
 /// One of the two releases. A source tree has been packed.

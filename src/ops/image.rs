@@ -1,14 +1,16 @@
 //! Pushing a container image out of the archive that a builder wrote.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::archive::{announce_image, image_artifact, read_image};
 use super::pack::on_thread;
-use super::{Connection, Context, Error};
+use super::{Connection, Context, Error, Signing};
 use crate::image::Platform;
 use crate::image::archive::{Image, Input, Layers};
 use crate::oci::{Digest, Pinned, Repository, Tag};
-use crate::plan::{self, Executor, Outcome};
+use crate::plan::{self, Attachment, DesiredArtifact, Executor, Outcome, Subject};
 
 /// Version of the report's JSON, `docs/schemas/image.json`.
 const SCHEMA: &str = "alga.release.image/v1";
@@ -28,6 +30,8 @@ pub struct ImageRequest {
     pub tag: Option<Tag>,
     /// Repository below the store's prefix.
     pub repository: Repository,
+    /// What signs the image; `None` pushes it without a signature.
+    pub signing: Option<Arc<Signing>>,
 }
 
 /// Result of pushing an image, for people and programs.
@@ -66,7 +70,7 @@ pub struct ImageReport {
 /// # Errors
 /// When the archive is damaged, the tag holds another image, or the store fails.
 pub async fn push_image(request: ImageRequest, target: &Connection, context: &Context) -> Result<ImageReport, Error> {
-    let ImageRequest { input, platform, layers, tag, repository } = request;
+    let ImageRequest { input, platform, layers, tag, repository, signing } = request;
     let reading = context.clone();
     let image = on_thread(move || read_image(input, &platform, layers, &reading)).await?;
     let tag = tag.map_or_else(|| own_tag(&image), Ok)?;
@@ -75,13 +79,22 @@ pub async fn push_image(request: ImageRequest, target: &Connection, context: &Co
     announce_image(&image, &reference, context);
     let desired = image_artifact(image.artifact, repository, tag);
     let found = plan::present(target.read(), &desired).await?;
-    let plan = plan::push(&desired, found.as_ref())?;
+    let attachments = match &signing {
+        Some(signing) if target.store().is_some() || signing.is_preparing() => {
+            signed(signing, &desired, target).await?
+        }
+        _ => Vec::new(),
+    };
+    if let Some(signing) = &signing {
+        signing.write_prepared(context)?;
+    }
+    let plan = plan::push(&desired, found.as_ref(), &attachments)?;
     let outcome = match target.store() {
         _ if plan.is_empty() => Outcome::Present,
         None => Outcome::WouldPush,
         Some(store) => {
             let executor = Executor::new(store, &*context.clock, target.retry_for());
-            plan::execute_push(&plan, &desired, &executor, &*context.progress).await?;
+            plan::execute_push(&plan, &desired, &attachments, &executor, &*context.progress).await?;
             Outcome::Pushed
         }
     };
@@ -100,6 +113,17 @@ pub async fn push_image(request: ImageRequest, target: &Connection, context: &Co
         outcome,
         warnings: image.warnings,
     })
+}
+
+/// Signs the image, and returns the signatures that the store lacks.
+async fn signed(signing: &Signing, image: &DesiredArtifact, target: &Connection) -> Result<Vec<Attachment>, Error> {
+    let subject = Subject::of(image, &target.prefix);
+    let attached = signing.sign_subjects(&[subject], target.read()).await?;
+    let mut lacking = Vec::new();
+    for (repository, attached) in &attached {
+        lacking.extend(plan::attachments(target.read(), repository, attached).await?);
+    }
+    Ok(lacking)
 }
 
 /// Returns the archive's own tag unless that is `latest`, which moves; otherwise the first digits of the revision.

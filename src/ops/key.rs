@@ -156,7 +156,7 @@ fn with_extension(prefix: &Path, extension: &str) -> PathBuf {
 }
 
 /// Writes a file in full or not at all, with permissions that it has from the start.
-fn write(path: &Path, bytes: &[u8], mode: u32, replaces: bool) -> Result<(), signing::Error> {
+pub(super) fn write(path: &Path, bytes: &[u8], mode: u32, replaces: bool) -> Result<(), signing::Error> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => signing::Error::Exists(path.to_owned()),
         _ => signing::Error::Write { path: path.to_owned(), source },

@@ -153,9 +153,13 @@ fn of_signing(error: &signing::Error) -> ops::Kind {
 fn of_trust(error: &ops::TrustError) -> ops::Kind {
     use ops::TrustError;
     match error {
-        TrustError::Read { .. } | TrustError::Invalid { .. } | TrustError::KeysAlone | TrustError::NoDocument => {
-            ops::Kind::Usage
-        }
+        TrustError::Read { .. }
+        | TrustError::Invalid { .. }
+        | TrustError::KeysAlone
+        | TrustError::NoDocument
+        | TrustError::ReadPrepared { .. }
+        | TrustError::NoMove { .. }
+        | TrustError::Prepared { .. } => ops::Kind::Usage,
         TrustError::Record(_) => ops::Kind::Failed,
         TrustError::Expired { .. }
         | TrustError::Withdrawn(_)
@@ -163,6 +167,12 @@ fn of_trust(error: &ops::TrustError) -> ops::Kind {
         | TrustError::Threshold { .. }
         | TrustError::ReleaseUnsigned(_)
         | TrustError::NoStatement(_)
+        | TrustError::Foreign { .. }
+        | TrustError::Signature { .. }
+        | TrustError::OtherStatement { .. }
+        | TrustError::NothingSigned { .. }
+        | TrustError::NoArtifact(_)
+        | TrustError::NotNext { .. }
         | TrustError::NotRefreshed { .. }
         | TrustError::NotFollowed { .. }
         | TrustError::Signed { .. }

@@ -171,7 +171,8 @@ struct Publishing<'a> {
 impl Publishing<'_> {
     async fn carry_out(&self, mut publication: Publication) -> Result<PublishReport, Error> {
         let store = self.target.read();
-        if let Some(signing) = self.terms.signing.as_ref().filter(|_| self.target.store().is_some()) {
+        let writes = self.target.store().is_some();
+        if let Some(signing) = self.terms.signing.as_ref().filter(|signing| writes || signing.is_preparing()) {
             publication.desired.attached = signing.sign_all(&publication.desired, store).await?;
         }
         let desired = &publication.desired;

@@ -64,7 +64,8 @@ async fn attempt(
     let observed = terms.verified(observed, channel, ReadFrom::Registry, context)?;
     let least = request.min_remaining.map(|least| u64::try_from(least.as_secs()).unwrap_or(0));
     let now = signing::now(context);
-    let renewal = signing.renewal(channel, &observed, least, request.reissues, now)?;
+    let issued = signing.given_circumstances().map_or(now, |(issued, _)| issued);
+    let renewal = signing.renewal(channel, &observed, least, request.reissues, (now, issued))?;
     if renewal.keeps_statement && renewal.expires < renewal.needed_until {
         context.warn(&format!(
             "the statement of {channel} expires at {}, and a refresh cannot reach beyond it: issue the statement again with \

@@ -29,6 +29,7 @@ mod tags;
 pub use approval::ApprovedMove;
 pub use approval::{Approval, Approved, OtherPlan};
 pub use attach::Attachment;
+pub(crate) use attach::attachments;
 pub(crate) use channel::{GRACE, overtaken};
 pub use damaged::Damaged;
 pub use desired::{ArtifactKind, Desired, DesiredArtifact, DesiredRelease};

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::approval::{Approval, ApprovedMove};
+use super::attach::Attachment;
 use super::damaged::Damaged;
 use super::desired::{Desired, DesiredArtifact};
 use super::observe::{Announced, Existing, Observed};
@@ -209,10 +210,7 @@ pub fn conflicts(desired: &Desired, observed: &Observed) -> Vec<Refusal> {
 }
 
 fn writes(desired: &Desired, observed: &Observed) -> Result<Vec<Write>, Refusal> {
-    let (mut pushes, mut tags) = (Vec::new(), Vec::new());
-    for one in &observed.attachments {
-        pushes.push(Write::Push { repository: one.repository.clone(), descriptor: one.artifact.descriptor().clone() });
-    }
+    let (mut pushes, mut tags) = (attached(&observed.attachments), Vec::new());
     for (artifact, found) in desired.artifacts.iter().zip(&observed.artifacts) {
         bring(artifact, found.as_ref(), &mut pushes, &mut tags)?;
     }
@@ -222,13 +220,26 @@ fn writes(desired: &Desired, observed: &Observed) -> Result<Vec<Write>, Refusal>
     for damaged in &observed.damaged {
         repair(damaged, &mut pushes, &mut tags);
     }
-    for one in &observed.attachments {
-        if let Some((tag, from)) = one.tag.clone() {
-            tags.push(Write::Tag { repository: one.repository.clone(), tag, from, to: one.artifact.digest().clone() });
-        }
-    }
+    tags.extend(attached_tags(&observed.attachments));
     pushes.append(&mut tags);
     Ok(pushes)
+}
+
+/// Pushes referrers of artifacts.
+fn attached(attachments: &[Attachment]) -> Vec<Write> {
+    let push = |one: &Attachment| Write::Push {
+        repository: one.repository.clone(),
+        descriptor: one.artifact.descriptor().clone(),
+    };
+    attachments.iter().map(push).collect()
+}
+
+/// Sets the tags of those referrers that have one.
+fn attached_tags(attachments: &[Attachment]) -> impl Iterator<Item = Write> {
+    attachments.iter().filter_map(|one| {
+        let (tag, from) = one.tag.clone()?;
+        Some(Write::Tag { repository: one.repository.clone(), tag, from, to: one.artifact.digest().clone() })
+    })
 }
 
 /// Pushes a damaged artifact again, and sets its tag again if its manifest is damaged.
@@ -268,13 +279,15 @@ fn bring(
     Ok(())
 }
 
-/// Plans the push of one artifact under its tag. `found` is the digest that the tag names now.
+/// Plans the push of one artifact under its tag, with the referrers that the store lacks. `found` is the digest that the
+/// tag names now.
 ///
 /// # Errors
 /// Returns an error when the tag holds other content.
-pub fn push(desired: &DesiredArtifact, found: Option<&Digest>) -> Result<Plan, Refusal> {
-    let (mut pushes, mut tags) = (Vec::new(), Vec::new());
+pub fn push(desired: &DesiredArtifact, found: Option<&Digest>, attachments: &[Attachment]) -> Result<Plan, Refusal> {
+    let (mut pushes, mut tags) = (attached(attachments), Vec::new());
     bring(desired, found, &mut pushes, &mut tags)?;
+    tags.extend(attached_tags(attachments));
     pushes.append(&mut tags);
     let release = desired.artifact.digest().clone();
     Ok(Plan { writes: pushes, moves: None, approval: Approval { release, moves: None, artifacts: Vec::new() } })

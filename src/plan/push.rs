@@ -1,26 +1,28 @@
 //! Pushes one image without a release.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use super::attach::Attachment;
 use super::desired::DesiredArtifact;
 use super::execute::{Contents, Executor, Run};
 use super::execute_error::ExecuteError;
 use super::planner::Plan;
 use super::progress::Progress;
 
-/// Carries out `plan`, which pushes one artifact under its tag.
+/// Carries out `plan`, which pushes one artifact under its tag, and its referrers before it.
 ///
 /// # Errors
 /// See [`ExecuteError`].
 pub(crate) async fn execute_push(
     plan: &Plan,
     desired: &DesiredArtifact,
+    attachments: &[Attachment],
     executor: &Executor<'_>,
     progress: &dyn Progress,
 ) -> Result<(), ExecuteError> {
-    let contents = Contents { artifacts: BTreeMap::from([(desired.artifact.digest(), &desired.artifact)]) };
-    let run = Run { plan, contents, damaged: &[], attachments: &[], executor, progress, done: Mutex::default() };
+    let artifacts = attachments.iter().map(|one| &one.artifact).chain([&desired.artifact]);
+    let contents = Contents { artifacts: artifacts.map(|artifact| (artifact.digest(), artifact)).collect() };
+    let run = Run { plan, contents, damaged: &[], attachments, executor, progress, done: Mutex::default() };
     let pushed = async {
         run.write(None, async { Ok(()) }).await?;
         run.read_one(desired).await

@@ -38,19 +38,19 @@ pub struct ArtifactSignature {
 }
 
 impl Subject {
-    /// Returns the bytes of the claim that the older form signs.
-    pub fn claim(&self) -> Vec<u8> {
-        Claim { reference: self.name.clone(), digest: self.descriptor.digest.clone() }.to_bytes()
+    /// Returns the claim that the older form signs.
+    pub fn claim(&self) -> Claim {
+        Claim { reference: self.name.clone(), digest: self.descriptor.digest.clone() }
     }
 
-    /// Returns the bytes of the statement that the bundle signs.
-    pub fn statement(&self) -> Vec<u8> {
-        Statement::Artifact(self.descriptor.digest.clone()).to_payload()
+    /// Returns the statement that the bundle signs.
+    pub fn statement(&self) -> Statement {
+        Statement::Artifact(self.descriptor.digest.clone())
     }
 
     /// Returns the bundle of a signature.
     pub fn bundle(&self, signature: &ArtifactSignature) -> Vec<u8> {
-        SignatureBundle::new(self.statement(), &signature.key, signature.of_statement.clone()).to_bytes()
+        SignatureBundle::new(self.statement().to_payload(), &signature.key, signature.of_statement.clone()).to_bytes()
     }
 
     /// Returns the tag of the older form.
@@ -62,7 +62,8 @@ impl Subject {
     pub fn attached(&self, signatures: &[ArtifactSignature]) -> Attached {
         let claims = signatures.iter().map(|one| {
             let signature = STANDARD.encode(&one.of_claim);
-            Content::new(media_type::SIMPLE_SIGNING, self.claim()).annotated(media_type::COSIGN_SIGNATURE, &signature)
+            Content::new(media_type::SIMPLE_SIGNING, self.claim().to_bytes())
+                .annotated(media_type::COSIGN_SIGNATURE, &signature)
         });
         let claims: Vec<Content> = claims.collect();
         let layers: Vec<Descriptor> = claims.iter().map(|claim| claim.descriptor().clone()).collect();
@@ -79,6 +80,12 @@ impl Subject {
         // The subject of a referrer has no artifact type and no annotations, so that the bytes are always the same.
         let descriptor = Descriptor { artifact_type: None, annotations: BTreeMap::new(), ..full.clone() };
         Self { repository: desired.repository.clone(), name: prefix.name_of(&desired.repository), descriptor }
+    }
+
+    /// Returns the subject that a manifest in a store is, under the name by which appliances read it.
+    pub fn stored(repository: Repository, prefix: &Prefix, descriptor: Descriptor) -> Self {
+        let descriptor = Descriptor { artifact_type: None, annotations: BTreeMap::new(), ..descriptor };
+        Self { name: prefix.name_of(&repository), repository, descriptor }
     }
 
     fn referrer(&self, bundle: Vec<u8>) -> Artifact {

@@ -39,6 +39,8 @@ pub struct Verifying<'a> {
     pub now: Time,
     /// Highest position that this publisher signed, from its own state.
     pub signed: Option<&'a Position>,
+    /// Highest number that a person declared as used.
+    pub accepted: Option<u64>,
     /// Kind of the store that readers read the channel from. In a directory nothing has to be fresh.
     pub source: ReadFrom<'a>,
 }
@@ -117,7 +119,7 @@ impl Verifying<'_> {
         let epoch = self.document.channels.get(self.channel.as_str()).map_or(1, |role| role.epoch);
         let own = self.signed.filter(|position| position.epoch == epoch).map(|position| position.sequence);
         let later = (epoch > 1).then_some(0);
-        [verified, own, later].into_iter().flatten().max()
+        [verified, own, later, self.accepted].into_iter().flatten().max()
     }
 }
 

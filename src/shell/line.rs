@@ -9,6 +9,12 @@ pub fn carrying_out(typed: Vec<String>, plan: &str, current: Option<&str>) -> Ve
     };
     let mut words: Vec<String> = typed;
     words.retain(|argument| argument != "--dry-run" && argument != "--dry-run=true");
+    // What was prepared comes back with signatures.
+    for word in &mut words {
+        if word == "--prepare" || word.starts_with("--prepare=") {
+            *word = word.replacen("--prepare", "--signature", 1);
+        }
+    }
     if !has("--if-plan", &words) && !has("--approved", &words) {
         words.extend(["--if-plan".to_owned(), plan.to_owned()]);
     }
@@ -41,6 +47,8 @@ mod tests {
         assert_eq!(bound("a --dry-run=true x"), format!("a x {ends}"));
         let given = "a --dry-run --if-plan=sha256:x --if-current none";
         assert_eq!(bound(given), "a '--if-plan=sha256:x' --if-current none");
+        assert_eq!(bound("a --prepare x.json"), format!("a --signature x.json {ends}"));
+        assert_eq!(bound("a --prepare=x.json"), format!("a '--signature=x.json' {ends}"));
         assert_eq!(bound("a --dry-run --approved plan.json"), "a --approved plan.json --if-current none");
     }
 }

@@ -1,5 +1,6 @@
 //! All that can sign in a run: key files and programs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct Signers {
     keys: Vec<(String, PrivateKey)>,
     commands: Vec<SignerCommand>,
     programs: Arc<dyn Programs>,
+    /// Signatures that were made elsewhere, by their message and key. They are verified where they are used.
+    given: BTreeMap<Vec<u8>, BTreeMap<KeyId, Vec<u8>>>,
     /// What a person should know about the key files.
     pub warnings: Vec<String>,
 }
@@ -50,7 +53,12 @@ impl Signers {
             keys.extend(secrets.key_of_variables(&mut warnings)?);
         }
         let (commands, programs) = (request.commands.clone(), Arc::clone(programs));
-        Ok(Self { keys, commands, programs, warnings })
+        Ok(Self { keys, commands, programs, given: BTreeMap::new(), warnings })
+    }
+
+    /// Adds signatures of a message that were made elsewhere.
+    pub fn give(&mut self, message: Vec<u8>, signatures: BTreeMap<KeyId, Vec<u8>>) {
+        self.given.entry(message).or_default().extend(signatures);
     }
 
     /// Returns whether nothing can sign.
@@ -63,9 +71,13 @@ impl Signers {
         self.commands.iter().any(|command| command.role == role)
     }
 
-    /// Returns how many of some keys can sign for a role at most: each key file once, and each program once.
-    pub fn most(&self, role: SignerRole, admissible: &[Key]) -> usize {
-        let files = admissible.iter().filter(|key| self.keys().any(|own| own == *key)).count();
+    /// Returns how many of some keys can sign a message for a role at most: each key file once, each program once, and
+    /// each signature that was made elsewhere.
+    pub fn most(&self, role: SignerRole, admissible: &[Key], message: &[u8]) -> usize {
+        let given = self.given.get(message);
+        let is_given = |key: &Key| given.is_some_and(|given| given.contains_key(&key.id()));
+        let has = |key: &&Key| is_given(key) || self.keys().any(|own| own == *key);
+        let files = admissible.iter().filter(has).count();
         let programs = self.commands.iter().filter(|command| command.role == role).count();
         admissible.len().min(files + programs)
     }
@@ -86,6 +98,7 @@ impl Signers {
     }
 
     /// Signs a message for a role with every key file whose key is in `admissible`, and with every program of the role.
+    /// A signature that was made elsewhere counts for its key.
     /// Each key signs once. The signatures are verified, and in the order of their key IDs; there may be none.
     ///
     /// A program is asked for each key that has not signed yet, until there is a signature that one of these keys
@@ -96,6 +109,11 @@ impl Signers {
     pub async fn sign(&self, role: SignerRole, admissible: &[Key], message: &[u8]) -> Result<Vec<KeySignature>, Error> {
         let mut left = admissible.to_vec();
         let mut signatures: Vec<KeySignature> = Vec::new();
+        for (id, der) in self.given.get(message).into_iter().flatten() {
+            if let Some(at) = left.iter().position(|key| key.id() == *id && key.verify(message, der)) {
+                signatures.push(KeySignature { key: left.remove(at), der: der.clone() });
+            }
+        }
         for (_, private) in &self.keys {
             if let Some(at) = left.iter().position(|key| key == private.key()) {
                 signatures.push(KeySignature { key: left.remove(at), der: private.sign(message) });

@@ -24,6 +24,8 @@ mod flux_fields;
 mod completions;
 // The resolver with a trust document.
 mod trust_resolver;
+// Signatures that are made on another machine.
+mod detached;
 // Signed channels that are kept alive.
 mod refresh;
 // The state of a resolver with a trust document.

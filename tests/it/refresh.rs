@@ -142,7 +142,9 @@ fn a_channel_without_statement_trust_document_or_refresh_key_is_not_refreshed() 
         .ends(3)
         .says(&["needs signatures by 1 key of the role refresh, found 0"]);
     let at = store(&appliance.registry);
-    alga(&["refresh", "stable", "--store", &at]).ends(9).says(&["a refresh needs a trust document", "--trust FILE"]);
+    alga(&["refresh", "stable", "--store", &at])
+        .ends(9)
+        .says(&["a command that signs needs a trust document", "--trust FILE"]);
     let other = ["--if-current", &format!("sha256:{}", "0".repeat(64))];
     refresh(&appliance, "stable", &["refresh"], &other).ends(3).says(&["--if-current"]);
 }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::flags::{ConfigurationArgs, LogArgs, StoreArgs};
 use crate::{
     completions, config, copy, diff, doctor, environment, history, image, in_use, key, lint, ls, man, promote, publish,
-    refresh, rollback, show, verify,
+    refresh, rollback, show, sign, verify,
 };
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
@@ -78,6 +78,9 @@ pub enum Command {
     /// Copy a release with everything that it names: to a mirror, to a disk, or from a disk
     #[command(after_help = include_str!("help/copy.txt"))]
     Copy(Box<copy::Args>),
+    /// Sign a published release, or a file with what must be signed
+    #[command(after_help = include_str!("help/sign.txt"))]
+    Sign(Box<sign::Args>),
     /// Make and show keys for signatures
     Key(key::Args),
     /// Print the effective configuration and where each value came from

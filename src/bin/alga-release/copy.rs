@@ -79,7 +79,7 @@ async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {
             &context,
         )?,
         extent: args.extent.extent(),
-        dry_run: args.approval.dry_run,
+        dry_run: args.approval.is_dry(),
         force: args.force,
     };
     let store = StoreRequest { jobs: args.jobs.into(), ..store.request(&config)? };

@@ -1,6 +1,6 @@
 //! The command `alga-release diff`: flags, call, report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use alga_release::config::Config;
@@ -28,11 +28,14 @@ const CHANGES: u8 = 2;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The older release: a channel, a version, a digest or a source tree such as `./path`
-    #[arg(value_name = "A")]
-    from: String,
+    #[arg(value_name = "A", required_unless_present = "statement", requires = "to")]
+    from: Option<String>,
     /// The newer release: a channel, a version, a digest or a source tree such as `./path`
     #[arg(value_name = "B")]
-    to: String,
+    to: Option<String>,
+    /// Compare what a channel serves with what it would serve by the statement in this file, which `--prepare` wrote
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "rendered", "other_store"])]
+    statement: Option<PathBuf>,
     /// Exit with code 2 when the releases differ
     #[arg(long)]
     detailed_exitcode: bool,
@@ -108,16 +111,31 @@ pub fn run(args: &Args, log: &Log) -> Result<ExitCode, Failure> {
         return Err(Failure::usage_hint(format!("`{flag}` prints text only"), hint));
     }
     let outputs = Outputs::open(&args.outputs)?;
-    let diff = outputs.unless_failed(compared(args, log), Format::Text)?;
+    let diff = match (&args.statement, &args.from, &args.to) {
+        (Some(file), ..) => of_statement(file, args, log),
+        (None, Some(from), Some(to)) => compared(from, to, args, log),
+        (None, ..) => Err(Failure::usage("expected two releases")),
+    };
+    let diff = outputs.unless_failed(diff, Format::Text)?;
     show(args, &diff, &outputs)?;
     Ok(ExitCode::from(if args.detailed_exitcode && diff.has_changes { CHANGES } else { 0 }))
 }
 
-fn compared(args: &Args, log: &Log) -> Result<Diff, Failure> {
-    let root = [&args.from, &args.to].into_iter().find_map(|text| tree(text)).unwrap_or(Path::new("."));
+fn of_statement(file: &Path, args: &Args, log: &Log) -> Result<Diff, Failure> {
+    let config = args.common.configuration.load()?;
+    let (store, context) = (args.common.store.request(&config)?, system::context(log));
+    let work = async {
+        let store = Connection::open(&store, Access::Read, &context).await?;
+        Ok(Box::pin(ops::diff_statement(file, &config, &store, &context)).await?)
+    };
+    connect::block_on(log, args.common.store.timeout, Box::pin(work))
+}
+
+fn compared(from: &str, to: &str, args: &Args, log: &Log) -> Result<Diff, Failure> {
+    let root = [from, to].into_iter().find_map(|text| tree(text)).unwrap_or(Path::new("."));
     let mut config = environment::configuration(root, &args.common.configuration, args.profile.profile.as_deref())?;
-    let (store, other) = stores(args, &mut config)?;
-    let (from, to) = (side(&args.from, args, &config)?, side(&args.to, args, &config)?);
+    let (store, other) = stores(from, to, args, &mut config)?;
+    let (from, to) = (side(from, args, &config)?, side(to, args, &config)?);
     let request = DiffRequest { from, to, rendered: args.rendered };
     let near = StoreRequest { jobs: args.jobs.into(), public_read: false, ..store.request(&config)? };
     let far = other.as_ref().map(|store| near.other(store));
@@ -134,28 +152,28 @@ fn compared(args: &Args, log: &Log) -> Result<Diff, Failure> {
 }
 
 /// Returns the store of A, and that of B when it is another one; enters where the releases are into the configuration.
-fn stores(args: &Args, config: &mut Config) -> Result<(StoreArgs, Option<String>), Failure> {
+fn stores(a: &str, b: &str, args: &Args, config: &mut Config) -> Result<(StoreArgs, Option<String>), Failure> {
     let mut near = args.common.store.clone();
     let released = |text: &str| tree(text).is_none();
-    if released(&args.from) {
-        connect::locate(&args.from, &mut near, config)?;
+    if released(a) {
+        connect::locate(a, &mut near, config)?;
     }
     // B is in the store of A unless its own name says where it is.
-    let beside = near.store.clone().filter(|_| !args.to.contains('/'));
+    let beside = near.store.clone().filter(|_| !b.contains('/'));
     let mut far = StoreArgs { store: args.other_store.clone().or(beside), ..near.clone() };
     let mut far_config = config.clone();
-    if released(&args.to) {
-        connect::locate(&args.to, &mut far, &mut far_config)?;
+    if released(b) {
+        connect::locate(b, &mut far, &mut far_config)?;
     }
     let (from, to) = (&config.repositories.release, &far_config.repositories.release);
-    if released(&args.from) && released(&args.to) && from != to {
+    if released(a) && released(b) && from != to {
         let reason = format!("cannot compare releases of the repositories `{from}` and `{to}`");
         return Err(Failure::usage_hint(
             reason,
             "name both with their repository, which has the same name in both stores",
         ));
     }
-    if !released(&args.from) {
+    if !released(a) {
         (near.store, *config) = (far.store.clone().filter(|_| args.other_store.is_none()).or(near.store), far_config);
     }
     let other = far.store.filter(|store| near.store.as_ref() != Some(store));

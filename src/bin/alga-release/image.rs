@@ -13,7 +13,8 @@ use crate::failure::Failure;
 use crate::flags::{Common, Format, ProfileArgs};
 use crate::log::Log;
 use crate::output;
-use crate::system;
+use crate::signing::SigningArgs;
+use crate::{system, terms};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -52,6 +53,8 @@ pub struct PushArgs {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
     #[command(flatten)]
+    pub signing: SigningArgs,
+    #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
     pub profile: ProfileArgs,
@@ -88,9 +91,12 @@ async fn pushed(args: &PushArgs, log: &Log) -> Result<ImageReport, Failure> {
     };
     let tag = args.tag.as_ref().map(|tag| connect::parsed("--tag", tag)).transpose()?;
     let (input, platform) = (connect::archive(&args.archive)?, args.platform.clone());
-    let request = ImageRequest { input, platform, layers, tag, repository };
+    let context = system::context(log);
+    let signing = terms::signing(&args.signing, (&config, Path::new(".")), &context)?;
+    let request = ImageRequest { input, platform, layers, tag, repository, signing };
     let store = StoreRequest { jobs: args.jobs.into(), public_read: false, ..args.common.store.request(&config)? };
-    let (access, context) = (if args.dry_run { Access::Read } else { Access::Write }, system::context(log));
+    let dry = args.dry_run || args.signing.prepare.is_some();
+    let access = if dry { Access::Read } else { Access::Write };
     let target = Connection::open(&store, access, &context).await?;
     Ok(ops::push_image(request, &target, &context).await?)
 }

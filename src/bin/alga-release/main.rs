@@ -30,6 +30,7 @@ mod publish;
 mod refresh;
 mod rollback;
 mod show;
+mod sign;
 mod signing;
 mod system;
 mod terminal;
@@ -78,6 +79,7 @@ fn run(args: Cli, log: &Log) -> Result<ExitCode, Failure> {
         Command::Verify(verify) => verify::run(&verify, log),
         Command::InUse(in_use) => in_use::run(&in_use, log),
         Command::Copy(copy) => copy::run(&copy, log),
+        Command::Sign(sign) => sign::run(&sign, log),
         Command::Key(key) => key::run(&key, log),
         Command::Config(config) => config::run(&config),
         Command::Completions(args) => completions::run(&args),

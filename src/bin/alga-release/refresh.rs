@@ -8,7 +8,7 @@ use crate::flags::{Common, OutputsArgs};
 use crate::log::Log;
 use crate::outputs::Outputs;
 use crate::signing::SigningArgs;
-use crate::{connect, environment, promote, system, terms};
+use crate::{connect, promote, system, terms};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -48,13 +48,12 @@ async fn refreshed(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
     let context = system::context(log);
     let channel = connect::locate_channel(&args.channel, &mut store, &mut config)?;
     let if_current = args.if_current.as_deref().map(|text| connect::parsed("--if-current", text)).transpose()?;
-    let (by, signing) = (
-        args.by.clone().or_else(environment::user),
-        terms::signing(&args.signing, (&config, args.common.configuration.root()), &context)?,
-    );
+    let place = (&config, args.common.configuration.root());
+    let (by, signing) = (args.signing.by(args.by.as_ref()), terms::signing(&args.signing, place, &context)?);
     let terms = MoveTerms { if_current: if_current.map(Some), by, signing, ..MoveTerms::default() };
     let request = RefreshRequest { channel, min_remaining: args.min_remaining, reissues: args.reissue, terms };
-    let access = if args.dry_run { Access::Read } else { Access::Write };
+    let dry = args.dry_run || args.signing.prepare.is_some();
+    let access = if dry { Access::Read } else { Access::Write };
     let source = Connection::open(&store.request(&config)?, access, &context).await?;
     Ok(Box::pin(ops::refresh(&request, &config, &source, &context)).await?)
 }

@@ -40,4 +40,10 @@ pub struct SigningArgs {
     /// alga-release/signed.json in the state directory of the user]
     #[arg(long, value_name = "FILE", env = "ALGA_SIGNING_RECORD")]
     pub signing_record: Option<PathBuf>,
+    /// Write what must be signed to this file, and nothing to the store; sign it with `alga-release sign FILE`
+    #[arg(long, value_name = "FILE", conflicts_with = "signature")]
+    pub prepare: Option<PathBuf>,
+    /// Prepared file with signatures that were made elsewhere; repeat the flag for the files of several signers
+    #[arg(long, value_name = "FILE")]
+    pub signature: Vec<PathBuf>,
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alga_release::config::Config;
-use alga_release::ops::{self, Access, Context, MoveTerms, RewriteTo, Signing, SigningTerms, TransferExtent};
+use alga_release::ops::{
+    self, Access, Context, MoveTerms, RewriteTo, Signing, SigningTerms, TransferExtent, TrustError,
+};
 use alga_release::plan::Approved;
 use alga_release::signing::SigningRequest;
 
@@ -15,8 +17,13 @@ use crate::flags::{Approval, ExtentArgs};
 use crate::signing::SigningArgs;
 
 impl Approval {
+    /// Returns whether nothing is written to the store.
+    pub fn is_dry(&self) -> bool {
+        self.dry_run || self.signing.prepare.is_some()
+    }
+
     pub fn access(&self) -> Access {
-        if self.dry_run { Access::Read } else { Access::Write }
+        if self.is_dry() { Access::Read } else { Access::Write }
     }
 
     pub fn terms(
@@ -31,7 +38,7 @@ impl Approval {
             Some("none") => Some(None),
             Some(text) => Some(Some(connect::parsed("--if-current", text)?)),
         };
-        let (by, reason) = (self.by.clone().or_else(environment::user), reason.cloned());
+        let (by, reason) = (self.signing.by(self.by.as_ref()), reason.cloned());
         let (approved, accept_sequence) = (self.approved()?, self.accept_sequence);
         let signing = signing(&self.signing, (config, root), context)?;
         Ok(MoveTerms { approved, if_current, allow_unordered, accept_sequence, by, reason, signing })
@@ -56,6 +63,13 @@ impl ExtentArgs {
     }
 }
 
+impl SigningArgs {
+    /// Returns who moves the channel: the person named, else the user. What was signed elsewhere has its own maker.
+    pub fn by(&self, named: Option<&String>) -> Option<String> {
+        named.cloned().or_else(|| if self.signature.is_empty() { environment::user() } else { None })
+    }
+}
+
 /// Reads the trust document and the keys, if a flag, a variable or the configuration names a trust document.
 pub fn signing(
     args: &SigningArgs,
@@ -63,9 +77,13 @@ pub fn signing(
     context: &Context,
 ) -> Result<Option<Arc<Signing>>, Failure> {
     let signers = SigningRequest { key_files: args.sign_key.clone(), commands: args.signer.clone() };
-    let Some(trust) = SigningTerms::document(args.trust.as_deref(), &signers, config, root)? else { return Ok(None) };
+    let Some(trust) = SigningTerms::document(args.trust.as_deref(), &signers, config, root)? else {
+        let is_detached = args.prepare.is_some() || !args.signature.is_empty();
+        return if is_detached { Err(ops::Error::Trust(TrustError::NoDocument).into()) } else { Ok(None) };
+    };
     let record = args.signing_record.clone().or_else(record);
-    Ok(Some(Arc::new(Signing::open(&SigningTerms { trust, signers, record }, context)?)))
+    let (prepare, signatures) = (args.prepare.clone(), args.signature.clone());
+    Ok(Some(Arc::new(Signing::open(&SigningTerms { trust, signers, record, prepare, signatures }, context)?)))
 }
 
 /// Returns the default place of the record of signed statements.

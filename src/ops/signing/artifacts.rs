@@ -2,12 +2,12 @@
 
 use futures_util::future::try_join_all;
 
-use super::Signing;
+use super::{Signing, TrustError};
 use crate::oci::{Attached, ReadStore, Repository};
 use crate::ops::Error;
 use crate::plan::{ArtifactSignature, Desired, Subject};
-use crate::signing::{KeySignature, SignerRole};
-use crate::trust::{Candidate, KeyId, statement_message};
+use crate::signing::{KeySignature, Message, SignerRole};
+use crate::trust::{Candidate, KeyId};
 
 impl Signing {
     /// Signs everything that a publication writes, and returns the signatures for the store.
@@ -17,39 +17,56 @@ impl Signing {
         store: &ReadStore,
     ) -> Result<Vec<(Repository, Attached)>, Error> {
         let subjects: Vec<Subject> = desired.all().map(|one| Subject::of(one, &desired.prefix)).collect();
-        try_join_all(subjects.iter().map(|subject| self.sign_artifact(subject, store))).await
+        self.sign_subjects(&subjects, store).await
     }
 
-    async fn sign_artifact(&self, subject: &Subject, store: &ReadStore) -> Result<(Repository, Attached), Error> {
+    /// Signs artifacts, and returns the signatures for the store. Where messages are prepared, there are none yet.
+    pub(in crate::ops) async fn sign_subjects(
+        &self,
+        subjects: &[Subject],
+        store: &ReadStore,
+    ) -> Result<Vec<(Repository, Attached)>, Error> {
+        let signed = try_join_all(subjects.iter().map(|subject| self.sign_artifact(subject, store))).await?;
+        Ok(signed.into_iter().flatten().collect())
+    }
+
+    async fn sign_artifact(
+        &self,
+        subject: &Subject,
+        store: &ReadStore,
+    ) -> Result<Option<(Repository, Attached)>, Error> {
         let signatures = match self.known(subject, store).await? {
             Some(known) => known,
             None => self.signatures(subject).await?,
         };
-        Ok((subject.repository.clone(), subject.attached(&signatures)))
+        let is_signed = !self.is_preparing();
+        Ok(is_signed.then(|| (subject.repository.clone(), subject.attached(&signatures))))
     }
 
     async fn signatures(&self, subject: &Subject) -> Result<Vec<ArtifactSignature>, Error> {
-        let keys = self.keys(&self.document().release);
-        let (claim, statement) = (subject.claim(), statement_message(&subject.statement()));
-        let of_claim = self.signers.sign(SignerRole::Release, &keys, &claim).await?;
-        let of_statement = self.signers.sign(SignerRole::Release, &keys, &statement).await?;
+        let role = &self.document().release;
+        let of_claim = self.sign(Message::of_claim(&subject.claim()), role).await?;
+        let of_statement = self.sign(Message::of_statement(&subject.statement()), role).await?;
         let pairs = of_claim.into_iter().filter_map(|KeySignature { key, der }| {
             let other = of_statement.iter().find(|other| other.key == key)?;
             Some(ArtifactSignature { key: key.id(), of_claim: der, of_statement: other.der.clone() })
         });
         let signatures: Vec<ArtifactSignature> = pairs.collect();
-        if signatures.is_empty() {
+        if signatures.is_empty() && !self.is_preparing() {
             let what = format!("the artifact {}", subject.name);
-            let role = SignerRole::Release;
-            return Err(super::TrustError::Threshold { what, role, threshold: 1, found: 0 }.into());
+            return Err(TrustError::threshold(what, SignerRole::Release, role, &[]).into());
         }
         Ok(signatures)
     }
 
     /// Returns signatures that the store has in both forms. A key file always makes the same signature, so nothing is
-    /// read for it. A program may make another one each time, and each use of it may cost money.
+    /// read for it. A program may make another one each time, and each use of it may cost money. Where nothing at hand
+    /// signs, what was signed before counts.
     async fn known(&self, subject: &Subject, store: &ReadStore) -> Result<Option<Vec<ArtifactSignature>>, Error> {
-        if !self.signers.has_programs(SignerRole::Release) {
+        let (role, keys) = (SignerRole::Release, self.keys(&self.document().release));
+        let message = Message::of_claim(&subject.claim()).to_be_signed();
+        let asks = self.signers.has_programs(role) || self.is_preparing();
+        if !asks && self.signers.most(role, &keys, &message) > 0 {
             return Ok(None);
         }
         let (repository, digest) = (&subject.repository, &subject.descriptor.digest);
@@ -66,7 +83,7 @@ impl Signing {
         let both = claims.into_iter().filter_map(|claim| {
             let candidate = Candidate::Claim { payload: &claim.payload, signature: &claim.signature };
             // A claim of another name, from before the artifact was copied, is not ours.
-            let key = candidate.signer(document, digest).filter(|_| claim.payload == subject.claim())?;
+            let key = candidate.signer(document, digest).filter(|_| claim.payload == subject.claim().to_bytes())?;
             let (_, of_statement) = of_statements.iter().find(|(other, _)| *other == key)?;
             Some(ArtifactSignature { key, of_claim: claim.signature, of_statement: of_statement.clone() })
         });

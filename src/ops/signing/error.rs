@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::appliance::StateError;
 use crate::oci::{Digest, Tag};
-use crate::signing::SignerRole;
+use crate::signing::{InvalidPrepared, SignerRole};
 use crate::text::counted;
-use crate::trust::{InvalidTrust, PublishedError, STEPS, Time, Untrusted};
+use crate::trust::{InvalidTrust, KeyId, PublishedError, Role, STEPS, Time, Untrusted};
 
 /// A rule about signatures that does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,11 @@ pub enum TrustError {
     #[error("the trust document has no role for the channel {0}")]
     NoChannel(Tag),
     /// Too few keys of a role signed.
-    #[error("{what} needs signatures by {} of the role {role}, found {found}", counted(*threshold, "key", "keys"))]
+    #[error(
+        "{what} needs signatures by {} of the role {role}, found {found}{}",
+        counted(*threshold, "key", "keys"),
+        not_signed(missing)
+    )]
     Threshold {
         /// What must be signed, such as `the move of stable`.
         what: String,
@@ -62,12 +66,87 @@ pub enum TrustError {
         threshold: usize,
         /// Number of keys that signed.
         found: usize,
+        /// Keys of the role that did not sign.
+        missing: Vec<KeyId>,
+    },
+    /// A file with messages to sign cannot be read.
+    #[error("cannot read {}", path.display())]
+    ReadPrepared {
+        /// Path of the file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file does not hold messages to sign.
+    #[error("{}: {cause}", path.display())]
+    Prepared {
+        /// Path of the file.
+        path: PathBuf,
+        /// Why the file is not valid.
+        cause: InvalidPrepared,
+    },
+    /// A message in a file is not one that the trust document knows a role for.
+    #[error("{}: {what}: {reason}", path.display())]
+    Foreign {
+        /// Path of the file.
+        path: PathBuf,
+        /// What the message says.
+        what: String,
+        /// Why it is not signed.
+        reason: String,
+    },
+    /// A signature in a file is not by a key of the role, or does not verify.
+    #[error("{}: the signature of {what} by the key {key} does not count: {reason}", path.display())]
+    Signature {
+        /// Path of the file.
+        path: PathBuf,
+        /// What the message says.
+        what: String,
+        /// ID of the key.
+        key: KeyId,
+        /// Why the signature does not count.
+        reason: &'static str,
+    },
+    /// The signatures are of another statement than the one that would be written.
+    #[error("the signatures are of another statement of {channel}: {}", differences.join("; "))]
+    OtherStatement {
+        /// Name of the channel.
+        channel: Tag,
+        /// What differs, a phrase each.
+        differences: Vec<String>,
+    },
+    /// A file holds no statement of a channel.
+    #[error("{}: the file holds no move of a channel", path.display())]
+    NoMove {
+        /// Path of the file.
+        path: PathBuf,
+    },
+    /// The channel has moved since a statement was prepared.
+    #[error("{}: statement {sequence} of {channel} does not follow what the channel serves now: {found}", path.display())]
+    NotNext {
+        /// Path of the file.
+        path: PathBuf,
+        /// Name of the channel.
+        channel: Tag,
+        /// Sequence number of the statement.
+        sequence: u64,
+        /// What the channel carries.
+        found: String,
+    },
+    /// The store lacks an artifact of a release.
+    #[error("cannot sign {0}: the store does not have it")]
+    NoArtifact(String),
+    /// No key that was given signs anything in a file.
+    #[error("{}: no key that is given has a role that signs one of its messages", path.display())]
+    NothingSigned {
+        /// Path of the file.
+        path: PathBuf,
     },
     /// No key of the role `release` has signed the release.
     #[error("the release {0} is not signed by a key of the role release")]
     ReleaseUnsigned(Digest),
     /// A command that signs has no trust document.
-    #[error("a refresh needs a trust document: no file is given")]
+    #[error("a command that signs needs a trust document: no file is given")]
     NoDocument,
     /// The channel serves nothing that is signed.
     #[error("cannot refresh {0}: the channel carries no signed statement")]
@@ -108,11 +187,24 @@ pub enum TrustError {
     },
 }
 
+/// Names the keys that did not sign.
+fn not_signed(missing: &[KeyId]) -> String {
+    let missing: Vec<String> = missing.iter().map(KeyId::short).collect();
+    if missing.is_empty() { String::new() } else { format!("; no signature by {}", missing.join(", ")) }
+}
+
 impl TrustError {
+    /// Returns the error for a message that too few keys of a role signed.
+    pub(super) fn threshold(what: String, role: SignerRole, keys: &Role, signers: &[KeyId]) -> Self {
+        let (threshold, found) = (keys.threshold, signers.len());
+        let missing = keys.keys.iter().filter(|key| !signers.contains(key)).copied().collect();
+        Self::Threshold { what, role, threshold, found, missing }
+    }
+
     /// Returns what a person can do, as an instruction.
     pub fn way_out(&self) -> Option<String> {
         let way = match self {
-            Self::Read { .. } => return None,
+            Self::Read { .. } | Self::ReadPrepared { .. } => return None,
             Self::KeysAlone => "pass `--trust FILE`, or set `signing.trust` in alga-release.yaml",
             Self::Record(_) => {
                 "make the record of `--signing-record` readable and writable; restore a damaged one from a backup, or remove it, and the \
@@ -128,7 +220,8 @@ impl TrustError {
             Self::NoChannel(_) => "add a role for the channel to the trust document",
             Self::Threshold { role, .. } => {
                 return Some(format!(
-                    "pass the other keys with `--sign-key FILE`, or programs with `--signer {role}=COMMAND`"
+                    "pass the other keys with `--sign-key FILE`, programs with `--signer {role}=COMMAND`, or signatures that were made \
+                     elsewhere with `--signature FILE`"
                 ));
             }
             Self::NoDocument => {
@@ -142,7 +235,25 @@ impl TrustError {
             }
             Self::NotFollowed { .. } => "sign again, with the trust document that appliances have",
             Self::ReleaseUnsigned(_) => "publish the version again with a key of the role release",
-            Self::Signed { .. } => "run the command again: it takes the number after the last one",
+            Self::Signed { signed, .. } => {
+                return Some(format!(
+                    "run the command again, it takes the number after the last one; prepare a file again with `--accept-sequence {signed}`"
+                ));
+            }
+            Self::NotNext { .. } => "prepare the move again, and have it signed",
+            Self::NoMove { .. } | Self::Prepared { .. } => "pass a file that `--prepare FILE` wrote",
+            Self::Foreign { .. } => {
+                "sign only what was prepared with the trust document that you pass with `--trust FILE`"
+            }
+            Self::Signature { .. } => {
+                "sign the prepared file again with `alga-release sign FILE` and a key of the role"
+            }
+            Self::OtherStatement { .. } => {
+                "repeat the command line of `--prepare` with `--signature FILE` in its place; if the channel has moved meanwhile, \
+                 prepare and sign again"
+            }
+            Self::NoArtifact(_) => "run `alga-release verify` to see what the release lacks",
+            Self::NothingSigned { .. } => "pass a key of the role with `--sign-key FILE` or `--signer ROLE=COMMAND`",
         };
         Some(way.to_owned())
     }

@@ -1,6 +1,7 @@
 //! Signs what a command writes: the artifacts of a release, and the statement of each move of a channel.
 
 mod artifacts;
+mod detached;
 mod error;
 mod followed;
 mod proof;
@@ -15,12 +16,15 @@ use crate::appliance::StateFile;
 use crate::config::Config;
 use crate::oci::{Digest, ReadStore, Repository, Tag};
 use crate::plan::{ObservedChannel, SignedChannel, Verifying};
-use crate::signing::{KeySignature, SignerRole, Signers, SigningRequest};
+use crate::signing::{KeySignature, Message, Prepared, Signers, SigningRequest};
 use crate::trust::{
-    Candidate, ChannelRole, DAY, DOCUMENT_LIMIT, Key, Position, ReadFrom, Role, SignedDocument, Time, TrustDocument,
-    statement_message,
+    Candidate, ChannelRole, DAY, DOCUMENT_LIMIT, Key, KeyId, Position, ReadFrom, Role, SignedDocument, Time,
+    TrustDocument,
 };
 
+pub use detached::{PreparedReport, SignedMessage, sign_prepared};
+use detached::{Preparing, read_signatures};
+pub(super) use detached::{check_next, statement_in};
 pub use error::TrustError;
 pub use followed::trust_document;
 pub(super) use followed::{followed, trust};
@@ -38,6 +42,10 @@ pub struct SigningTerms {
     pub signers: SigningRequest,
     /// File in which the publisher keeps what it signed last; `None` keeps nothing.
     pub record: Option<PathBuf>,
+    /// File that what must be signed is written to; nothing else is written then.
+    pub prepare: Option<PathBuf>,
+    /// Files with signatures that were made elsewhere.
+    pub signatures: Vec<PathBuf>,
 }
 
 impl SigningTerms {
@@ -66,6 +74,9 @@ pub struct Signing {
     signed: SignedDocument,
     signers: Signers,
     record: Option<StateFile>,
+    preparing: Option<Preparing>,
+    /// Messages that were signed elsewhere.
+    given: Prepared,
 }
 
 impl Signing {
@@ -82,12 +93,17 @@ impl Signing {
         if document.expires < now.plus(NOTICE * DAY) {
             context.warn(&format!("trust document version {} expires at {}", document.version, document.expires));
         }
-        let signers = Signers::open(&terms.signers, secrets(context), &context.programs)?;
+        let mut signers = Signers::open(&terms.signers, secrets(context), &context.programs)?;
         signers.warnings.iter().for_each(|warning| context.warn(warning));
         signers.check(|key| !document.roles_of(key).is_empty())?;
         // A damaged record must not count as an empty one: what it says must not be signed a second time.
         let record = terms.record.as_ref().map(|path| StateFile::new(path).strict());
-        Ok(Self { signed, signers, record })
+        let given = read_signatures(&terms.signatures, signed.document())?;
+        for one in &given.messages {
+            signers.give(one.message.to_be_signed(), one.signatures.clone());
+        }
+        let preparing = terms.prepare.clone().map(Preparing::new);
+        Ok(Self { signed, signers, record, preparing, given })
     }
 
     /// Returns the trust document in force.
@@ -101,16 +117,19 @@ impl Signing {
         if is_withdrawn { Err(TrustError::Withdrawn(release.clone())) } else { Ok(()) }
     }
 
-    /// Adds what the statements of a channel say to what was observed of it.
+    /// Adds what the statements of a channel say to what was observed of it. Numbers up to `accepted` count as used.
     pub(super) fn observed(
         &self,
         observed: ObservedChannel,
         channel: &Tag,
         source: ReadFrom<'_>,
+        accepted: Option<u64>,
         context: &Context,
     ) -> Result<ObservedChannel, Error> {
-        let (position, document) = (self.position(channel)?, self.document());
-        let verifying = Verifying { document, channel, now: now(context), signed: position.as_ref(), source };
+        let (position, document) =
+            (self.position(channel)?.map(|position| self.unless_given(position)), self.document());
+        let (now, signed) = (now(context), position.as_ref());
+        let verifying = Verifying { document, channel, now, signed, accepted, source };
         let signed = Some(SignedChannel::read(&observed, &verifying));
         Ok(ObservedChannel { signed, ..observed })
     }
@@ -124,8 +143,22 @@ impl Signing {
         self.document().keys_of(role).map(|(_, key)| *key).collect()
     }
 
-    async fn sign(&self, as_role: SignerRole, role: &Role, payload: &[u8]) -> Result<Vec<KeySignature>, Error> {
-        Ok(self.signers.sign(as_role, &self.keys(role), &statement_message(payload)).await?)
+    /// Returns the keys of a role that can sign a message with a key file, or have signed it elsewhere.
+    fn at_hand(&self, role: &Role, message: &Message) -> Vec<KeyId> {
+        let (as_role, bytes) = (message.role(), message.to_be_signed());
+        let keys = self.keys(role).into_iter();
+        let signs = |key: &Key| self.signers.most(as_role, std::slice::from_ref(key), &bytes) > 0;
+        keys.filter(signs).map(|key| key.id()).collect()
+    }
+
+    /// Signs a message by the keys of a role. Where messages are prepared, the message is kept with its signatures.
+    async fn sign(&self, message: Message, role: &Role) -> Result<Vec<KeySignature>, Error> {
+        let (keys, bytes) = (self.keys(role), message.to_be_signed());
+        let signatures = self.signers.sign(message.role(), &keys, &bytes).await?;
+        if let Some(preparing) = &self.preparing {
+            preparing.add(message, role, &signatures);
+        }
+        Ok(signatures)
     }
 
     /// Returns the bundles by which keys of the role `release` signed a release in a store.
@@ -140,7 +173,7 @@ impl Signing {
     ) -> Result<Vec<Vec<u8>>, Error> {
         let mut bundles = store.bundles(repository, release).await?;
         bundles.retain(|bundle| Candidate::Bundle(bundle).signer(self.document(), release).is_some());
-        if bundles.is_empty() {
+        if bundles.is_empty() && self.preparing.is_none() {
             return Err(TrustError::ReleaseUnsigned(release.clone()).into());
         }
         Ok(bundles)

@@ -4,9 +4,9 @@ use super::{Signing, TrustError};
 use crate::oci::{Content, Digest, ReadStore, Tag, media_type};
 use crate::ops::Error;
 use crate::plan::{Move, MoveRecord, ObservedChannel, Renewal, statement_of};
-use crate::signing::{KeySignature, SignerRole};
+use crate::signing::{KeySignature, Message, SignerRole};
 use crate::trust::{
-    self, Candidate, ChannelStatement, DAY, Offer, Position, ReadFrom, RefreshRole, RefreshStatement, Role,
+    self, Candidate, ChannelStatement, DAY, KeyId, Offer, Position, ReadFrom, RefreshRole, RefreshStatement, Role,
     STATEMENT_LAYERS, SignatureBundle, Statement, Terms, Time,
 };
 
@@ -43,19 +43,19 @@ impl Signing {
         let issued = record.moved.parse().unwrap_or(now);
         let signed = observed.signed.clone().unwrap_or_default();
         let statement = signed.statement(moves, record, self.document(), role, issued);
-        let payload = statement.to_payload();
+        let message = Message::of_statement(&Statement::Channel(Box::new(statement.clone())));
+        self.check_given(channel, &message)?;
         // A number is not used up by a statement that too few keys can sign.
-        enough(
-            channel,
-            SignerRole::Channel,
-            &role.role,
-            self.signers.most(SignerRole::Channel, &self.keys(&role.role)),
-        )?;
-        self.keep(
-            channel,
-            &Position { epoch: role.epoch, sequence: moves.sequence, payload: Some(Digest::of(&payload)) },
-        )?;
-        let mut layers = self.statement(channel, SignerRole::Channel, &role.role, &payload).await?;
+        let most = self.signers.most(SignerRole::Channel, &self.keys(&role.role), &message.to_be_signed());
+        if most < role.role.threshold && !self.is_preparing() {
+            let keys = self.at_hand(&role.role, &message);
+            return Err(TrustError::threshold(of_move(channel), message.role(), &role.role, &keys).into());
+        }
+        if most > 0 {
+            let (epoch, sequence) = (role.epoch, moves.sequence);
+            self.keep(channel, &Position { epoch, sequence, payload: Some(Digest::of(message.payload())) })?;
+        }
+        let mut layers = self.statement(channel, message, &role.role).await?;
         if let Some(refresh) = &role.refresh {
             match self.refresh(channel, refresh, &statement, issued).await {
                 Err(Error::Trust(TrustError::Threshold { .. })) if source != ReadFrom::Registry => {}
@@ -89,7 +89,7 @@ impl Signing {
     }
 
     /// Decides when a channel is refreshed, and until when it is accepted then. `least` is the time in seconds that must
-    /// be left of its lifetime; by default, half of the lifetime that the role allows.
+    /// be left of its lifetime; by default, half of the lifetime that the role allows. A refresh counts from `issued`.
     ///
     /// # Errors
     /// When the channel carries no statement that readers would accept with a refresh.
@@ -99,13 +99,13 @@ impl Signing {
         observed: &ObservedChannel,
         least: Option<u64>,
         reissues: bool,
-        now: Time,
+        (now, issued): (Time, Time),
     ) -> Result<Renewal, Error> {
         let role = self.role(channel)?;
         let statement = self.refreshable(channel, observed, now)?;
         let keeps = role.refresh.as_ref().filter(|_| !reissues);
         let lifetime = keeps.map_or(role.max_lifetime_days, |refresh| refresh.max_lifetime_days).saturating_mul(DAY);
-        let latest = now.plus(lifetime);
+        let latest = issued.plus(lifetime);
         let expires = if keeps.is_some() { latest.min(statement.expires) } else { latest };
         let needed_until = now.plus(least.unwrap_or(lifetime / 2));
         Ok(Renewal { needed_until, expires, keeps_statement: keeps.is_some() })
@@ -138,25 +138,28 @@ impl Signing {
     ) -> Result<Vec<Vec<u8>>, Error> {
         let expires = issued.plus(role.max_lifetime_days.saturating_mul(DAY)).min(statement.expires);
         let refresh = RefreshStatement::of(statement, self.document().version, issued, expires);
-        self.statement(channel, SignerRole::Refresh, &role.role, &refresh.to_payload()).await
+        let message = Message::of_statement(&Statement::Refresh(refresh));
+        self.check_given(channel, &message)?;
+        self.statement(channel, message, &role.role).await
     }
 
-    /// Signs a payload by a role of the channel. Returns its bundles, one for each signature, in the order of the keys.
-    async fn statement(
-        &self,
-        channel: &Tag,
-        as_role: SignerRole,
-        role: &Role,
-        payload: &[u8],
-    ) -> Result<Vec<Vec<u8>>, Error> {
-        let signatures = self.sign(as_role, role, payload).await?;
-        enough(channel, as_role, role, signatures.len())?;
-        let bundle = |one: KeySignature| SignatureBundle::new(payload.to_vec(), &one.key.id(), one.der).to_bytes();
+    /// Signs a statement by a role of the channel. Returns its bundles, one for each signature, in the order of the keys.
+    async fn statement(&self, channel: &Tag, message: Message, role: &Role) -> Result<Vec<Vec<u8>>, Error> {
+        let (as_role, payload) = (message.role(), message.payload().to_vec());
+        let signatures = self.sign(message, role).await?;
+        if signatures.len() < role.threshold && !self.is_preparing() {
+            let signers: Vec<KeyId> = signatures.iter().map(|one| one.key.id()).collect();
+            return Err(TrustError::threshold(of_move(channel), as_role, role, &signers).into());
+        }
+        let bundle = |one: KeySignature| SignatureBundle::new(payload.clone(), &one.key.id(), one.der).to_bytes();
         Ok(signatures.into_iter().map(bundle).collect())
     }
 
     /// Checks that a reader follows the move with these layers, so that nothing is written that appliances refuse.
     fn follows(&self, proving: &Proving<'_>, layers: &[Content]) -> Result<(), TrustError> {
+        if self.is_preparing() {
+            return Ok(());
+        }
         let Proving { moves, record, observed, source, now } = *proving;
         let kept = observed.serves.as_ref().filter(|_| moves.refreshes.is_some());
         let record = kept.and_then(|serves| serves.record.clone()).unwrap_or_else(|| record.of(moves));
@@ -187,19 +190,14 @@ fn carried(observed: &ObservedChannel) -> Option<ChannelStatement> {
     })
 }
 
+fn of_move(channel: &Tag) -> String {
+    format!("the move of {channel}")
+}
+
 fn layer(bundle: Vec<u8>) -> Content {
     Content::new(media_type::SIGSTORE_BUNDLE, bundle)
 }
 
 fn bytes(layers: &[Content]) -> Vec<&[u8]> {
     layers.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect()
-}
-
-/// Checks that enough keys of a role signed the move of a channel.
-fn enough(channel: &Tag, role: SignerRole, keys: &Role, found: usize) -> Result<(), TrustError> {
-    let threshold = keys.threshold;
-    if found < threshold {
-        return Err(TrustError::Threshold { what: format!("the move of {channel}"), role, threshold, found });
-    }
-    Ok(())
 }
