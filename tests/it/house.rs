@@ -373,3 +373,19 @@ fn files_and_programs_are_short() {
     let lines: usize = files.iter().filter(of_program).map(File::lines).sum();
     assert!(lines <= PROGRAM_LIMIT, "src/bin/alga-release has {lines} lines, the limit is {PROGRAM_LIMIT}");
 }
+
+#[test]
+fn every_test_that_the_page_about_trust_names_exists() {
+    let page = fs::read_to_string(root("docs/trust.md")).expect("the page");
+    let cells = page.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));
+    let named = cells.filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'));
+    let named: Vec<&str> = named.filter(|name| name.contains('_')).collect();
+    assert!(named.len() > 30, "the page names only {} tests", named.len());
+    let entries =
+        ["src", "tests/it"].into_iter().flat_map(|directory| walkdir::WalkDir::new(root(directory))).flatten();
+    let paths =
+        entries.map(walkdir::DirEntry::into_path).filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let sources: Vec<String> = paths.map(|path| fs::read_to_string(path).expect("a source file")).collect();
+    let missing = named.iter().filter(|name| !sources.iter().any(|text| text.contains(&format!("fn {name}("))));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
+}
