@@ -61,9 +61,11 @@ impl ReadStore {
 
     /// Reads the bundles that a list of referrers names, with or without their type.
     async fn stored_bundles(&self, repository: &Repository, subject: &Digest) -> Result<Vec<StoredStatement>, Error> {
-        let referrers = match self.listed(repository, subject).await? {
-            Some(listed) => listed,
-            None => self.index(repository, &referrers_tag(subject)).await?.manifests,
+        let referrers = if let Some(listed) = self.listed(repository, subject).await? {
+            listed
+        } else {
+            let index = self.index(repository, &referrers_tag(subject)).await?;
+            index.map(|(_, index)| index.manifests).unwrap_or_default()
         };
         let is_bundle = |artifact_type: Option<&str>| artifact_type == Some(media_type::SIGSTORE_BUNDLE);
         // Artifactory lists the media type of the config in place of the artifact type.

@@ -226,27 +226,16 @@ impl ReadStore {
     ) -> Result<Vec<Descriptor>, Error> {
         let mut referring = self.listed(repository, subject).await?.unwrap_or_default();
         if let Some(tag) = tags.iter().find(|tag| **tag == referrers_tag(subject)) {
-            referring.extend(self.index(repository, tag).await?.manifests);
+            referring.extend(self.index(repository, tag).await?.into_iter().flat_map(|(_, index)| index.manifests));
         }
         Ok(referring)
-    }
-
-    /// Returns whether the store itself lists the referrers of a manifest. Other registries need a tag that lists them.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub(crate) async fn knows_referrers(&self, repository: &Repository, subject: &Digest) -> Result<bool, Error> {
-        match &self.backing {
-            Backing::Registry(registry) => Ok(registry.referrers(repository, subject).await?.is_some()),
-            Backing::Layout(_) | Backing::Archive(_) => Ok(true),
-        }
     }
 
     /// Returns the referrers that the store itself lists. `None` means that the store keeps no such lists.
     ///
     /// # Errors
     /// When the store fails.
-    pub(super) async fn listed(
+    pub(crate) async fn listed(
         &self,
         repository: &Repository,
         subject: &Digest,
@@ -258,17 +247,18 @@ impl ReadStore {
         }
     }
 
-    /// Reads the index under a tag. A missing tag gives an empty index.
+    /// Reads the index under a tag, and its digest. Returns `None` when the tag is missing.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn index(&self, repository: &Repository, tag: &Tag) -> Result<Index, Error> {
+    pub async fn index(&self, repository: &Repository, tag: &Tag) -> Result<Option<(Digest, Index)>, Error> {
         let found = optional(self.manifest(repository, &Selector::Tag(tag.clone())).await)?;
-        let Some((descriptor, bytes)) = found else { return Ok(Index::new(Vec::new())) };
-        Index::parse(&descriptor.media_type, &bytes).map_err(|cause| {
+        let Some((descriptor, bytes)) = found else { return Ok(None) };
+        let index = Index::parse(&descriptor.media_type, &bytes).map_err(|cause| {
             let reason = format!("invalid index: {cause}");
             Error::new(Kind::Malformed, "read", format!("{repository}:{tag}"), reason)
-        })
+        })?;
+        Ok(Some((descriptor.digest, index)))
     }
 }
 

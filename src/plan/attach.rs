@@ -28,72 +28,79 @@ pub(crate) async fn attachments(
     repository: &Repository,
     attached: &Attached,
 ) -> Result<Vec<Attachment>, oci::Error> {
-    let mut missing = Vec::new();
     let tagged = attached.tagged.iter().map(|(tag, artifact)| async move {
-        match signatures_beside(store, repository, tag, artifact).await? {
-            Some(artifact) => lacking(store, repository, tag.clone(), artifact).await,
-            None => Ok(None),
+        if is_signatures(artifact) {
+            return beside(store, repository, tag, artifact).await;
         }
+        let found = optional(store.resolve(repository, tag).await)?;
+        Ok(lacking(repository, tag, artifact.clone(), found))
     });
-    missing.extend(try_join_all(tagged).await?.into_iter().flatten());
-    let Some((subject, ..)) = attached.referrers.first() else { return Ok(missing) };
-    if store.knows_referrers(repository, subject).await? {
-        let looks = attached.referrers.iter().map(|(_, _, artifact)| async move {
-            let there = store.has(repository, artifact.descriptor()).await?;
-            let repository = repository.clone();
-            Ok::<_, oci::Error>((!there).then(|| Attachment { repository, artifact: artifact.clone(), tag: None }))
-        });
-        missing.extend(try_join_all(looks).await?.into_iter().flatten());
-        return Ok(missing);
-    }
     let mut subjects: Vec<&Digest> = attached.referrers.iter().map(|(subject, ..)| subject).collect();
     subjects.sort();
     subjects.dedup();
-    for subject in subjects {
-        let listed = attached.referrers.iter().filter(|(of, ..)| of == subject);
-        let tag = referrers_tag(subject);
-        let there = store.index(repository, &tag).await?;
-        let list = listing(there, listed.map(|(_, descriptor, artifact)| (descriptor, artifact)));
-        missing.extend(lacking(store, repository, tag, list).await?);
+    let referrers = subjects.into_iter().map(|subject| async move {
+        let new: Vec<_> = attached.referrers.iter().filter(|(of, ..)| of == subject).collect();
+        unlisted(store, repository, subject, &new).await
+    });
+    let (tagged, referrers) = futures_util::try_join!(try_join_all(tagged), try_join_all(referrers))?;
+    Ok(tagged.into_iter().flatten().chain(referrers.into_iter().flatten()).collect())
+}
+
+/// Returns the referrers of a manifest that the store does not list: themselves where the store keeps the list, else the
+/// list under the fallback tag.
+async fn unlisted(
+    store: &ReadStore,
+    repository: &Repository,
+    subject: &Digest,
+    new: &[&(Digest, Descriptor, Artifact)],
+) -> Result<Vec<Attachment>, oci::Error> {
+    // A directory without the repository lists nothing; a registry without lists answers, and is not an error.
+    if let Some(listed) = optional(store.listed(repository, subject).await)?.unwrap_or_else(|| Some(Vec::new())) {
+        let is_new = |digest: &Digest| listed.iter().all(|there| there.digest != *digest);
+        let new = new.iter().filter(|(_, descriptor, _)| is_new(&descriptor.digest));
+        let attachment =
+            |artifact: &Artifact| Attachment { repository: repository.clone(), artifact: artifact.clone(), tag: None };
+        return Ok(new.map(|(_, _, artifact)| attachment(artifact)).collect());
     }
-    Ok(missing)
+    let tag = referrers_tag(subject);
+    let (found, index) = store.index(repository, &tag).await?.unzip();
+    let index = index.unwrap_or_else(|| Index::new(Vec::new()));
+    let list = listing(index, new.iter().map(|(_, descriptor, artifact)| (descriptor, artifact)));
+    Ok(lacking(repository, &tag, list, found).into_iter().collect())
+}
+
+/// Reports whether an artifact holds signatures of the older form, and nothing else.
+fn is_signatures(artifact: &Artifact) -> bool {
+    Manifest::parse(&artifact.descriptor().media_type, artifact.manifest().bytes())
+        .is_ok_and(|manifest| manifest.layers.iter().all(|layer| layer.media_type == media_type::SIMPLE_SIGNING))
 }
 
 /// Returns what a tag with signatures of the older form is to name: the layers that it has already, and ours. Signatures
 /// by others are kept. `None` means that all of ours are there.
-async fn signatures_beside(
+async fn beside(
     store: &ReadStore,
     repository: &Repository,
     tag: &Tag,
-    artifact: &Artifact,
-) -> Result<Option<Artifact>, oci::Error> {
-    let ours = Manifest::parse(&artifact.descriptor().media_type, artifact.manifest().bytes());
-    let Ok(ours) = ours.map(|manifest| manifest.layers) else { return Ok(Some(artifact.clone())) };
-    if ours.iter().any(|layer| layer.media_type != media_type::SIMPLE_SIGNING) {
-        return Ok(Some(artifact.clone()));
-    }
+    ours: &Artifact,
+) -> Result<Option<Attachment>, oci::Error> {
+    let layers = |media_type: &str, bytes: &[u8]| Manifest::parse(media_type, bytes).map(|manifest| manifest.layers);
     let Some((descriptor, bytes)) = optional(store.manifest(repository, &Selector::Tag(tag.clone())).await)? else {
-        return Ok(Some(artifact.clone()));
+        return Ok(lacking(repository, tag, ours.clone(), None));
     };
-    let theirs = Manifest::parse(&descriptor.media_type, &bytes).map(|manifest| manifest.layers).unwrap_or_default();
-    let is_new = |layer: &&Descriptor| !theirs.contains(layer);
-    if ours.iter().all(|layer| !is_new(&layer)) {
+    let theirs = layers(&descriptor.media_type, &bytes).unwrap_or_default();
+    let mut new = layers(&ours.descriptor().media_type, ours.manifest().bytes()).unwrap_or_default();
+    new.retain(|layer| !theirs.contains(layer));
+    if new.is_empty() {
         return Ok(None);
     }
-    let layers: Vec<Descriptor> = theirs.iter().chain(ours.iter().filter(is_new)).cloned().collect();
-    Ok(Some(claims_image(&layers, artifact.blobs())))
+    let image = claims_image(&[theirs, new].concat(), ours.blobs());
+    Ok(lacking(repository, tag, image, Some(descriptor.digest)))
 }
 
-/// Returns the artifact to push when the store does not have it under this tag.
-async fn lacking(
-    store: &ReadStore,
-    repository: &Repository,
-    tag: Tag,
-    artifact: Artifact,
-) -> Result<Option<Attachment>, oci::Error> {
-    let found = optional(store.resolve(repository, &tag).await)?;
+/// Returns the artifact to push under a tag that does not name it yet.
+fn lacking(repository: &Repository, tag: &Tag, artifact: Artifact, found: Option<Digest>) -> Option<Attachment> {
     let there = found.as_ref() == Some(artifact.digest());
-    Ok((!there).then(|| Attachment { repository: repository.clone(), artifact, tag: Some((tag, found)) }))
+    (!there).then(|| Attachment { repository: repository.clone(), artifact, tag: Some((tag.clone(), found)) })
 }
 
 /// Returns the referrers list of a manifest for a registry without the referrers API: the entries of the present list

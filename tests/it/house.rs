@@ -139,19 +139,24 @@ fn root(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Reads every Rust file below a directory but for files of unit tests.
-fn files(directory: &str) -> Vec<File> {
+/// Returns the path of every Rust file below a directory, from the root of the repository.
+fn sources(directory: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root(directory)).expect("a directory") {
         let entry = entry.expect("an entry");
         let path = format!("{directory}/{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
-            found.extend(files(&path));
-        } else if path.strip_suffix(".rs").is_some_and(|name| !name.ends_with("tests")) {
-            found.push(File::read(path));
+            found.extend(sources(&path));
+        } else if path.strip_suffix(".rs").is_some() {
+            found.push(path);
         }
     }
     found
+}
+
+/// Reads every Rust file below a directory but for files of unit tests.
+fn files(directory: &str) -> Vec<File> {
+    sources(directory).into_iter().filter(|path| !path.ends_with("tests.rs")).map(File::read).collect()
 }
 
 fn library() -> Vec<File> {
@@ -381,11 +386,8 @@ fn every_test_that_the_page_about_trust_names_exists() {
     let named = cells.filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'));
     let named: Vec<&str> = named.filter(|name| name.contains('_')).collect();
     assert!(named.len() > 30, "the page names only {} tests", named.len());
-    let entries =
-        ["src", "tests/it"].into_iter().flat_map(|directory| walkdir::WalkDir::new(root(directory))).flatten();
-    let paths =
-        entries.map(walkdir::DirEntry::into_path).filter(|path| path.extension().is_some_and(|end| end == "rs"));
-    let sources: Vec<String> = paths.map(|path| fs::read_to_string(path).expect("a source file")).collect();
-    let missing = named.iter().filter(|name| !sources.iter().any(|text| text.contains(&format!("fn {name}("))));
+    let paths = ["src", "tests/it"].into_iter().flat_map(sources);
+    let texts: Vec<String> = paths.map(|path| fs::read_to_string(root(&path)).expect("a source file")).collect();
+    let missing = named.iter().filter(|name| !texts.iter().any(|text| text.contains(&format!("fn {name}("))));
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
 }
