@@ -15,6 +15,7 @@ pub mod render;
 pub mod rendered;
 mod risk;
 mod side;
+mod signed;
 mod value;
 
 pub use chart::{ChartChange, ChartState, FileChange, Part};
@@ -27,6 +28,7 @@ pub use random::RandomFields;
 pub use risk::{Level, Risk};
 pub use side::Identity;
 pub use side::{Moved, Side};
+pub use signed::StatedSignatures;
 pub use value::{BundleChange, ImageChange, ImageState, Rendered, SCHEMA, Summary};
 pub use value::{Count, Diff};
 

@@ -24,6 +24,7 @@ fn graph(named: &[Named]) -> Graph {
         kind: Some(MoveKind::Promote),
         moved: Some("2026-11-23T10:00:00Z".to_owned()),
         by: Some("alice".to_owned()),
+        signed_by: None,
     });
     graph
 }

@@ -6,6 +6,8 @@ mod read;
 mod svg;
 mod text;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 pub(crate) use read::{Reading, created_of};
@@ -13,6 +15,7 @@ pub(crate) use read::{Reading, created_of};
 use crate::oci::{Descriptor, Digest, Tag};
 use crate::release::{MoveKind, Named, NamedKind, Resolved, Target};
 use crate::text::shown;
+use crate::trust::KeyId;
 
 /// Kinds of artifacts in the order in which they are drawn, each with the heading of its group.
 const GROUPS: [(NamedKind, &str); 5] = [
@@ -49,6 +52,9 @@ pub struct ServedBy {
     pub moved: Option<String>,
     /// Who moved the channel.
     pub by: Option<String>,
+    /// Keys of the channel's role that signed the statement of the channel; absent when signatures were not verified.
+    #[serde(rename = "signedBy", skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<BTreeSet<KeyId>>,
 }
 
 /// One artifact of a release.
@@ -72,6 +78,9 @@ pub struct Node {
     pub created: Option<String>,
     /// Number of signatures, none of which is verified; `None` where the store was not asked or does not tell.
     pub signatures: Option<usize>,
+    /// Keys of the role `release` that signed the artifact; absent when signatures were not verified.
+    #[serde(rename = "signedBy", skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<BTreeSet<KeyId>>,
     /// Signatures, attestations and other manifests that refer to the artifact.
     pub attached: Vec<AttachedNode>,
     /// Why the artifact was not read, where that is not an error: a store is not asked for what is in another registry.
@@ -202,6 +211,7 @@ impl ServedBy {
             kind: record.map(|record| record.kind),
             moved: record.map(|record| record.moved.clone()),
             by: record.and_then(|record| record.by.clone()),
+            signed_by: None,
         })
     }
 
@@ -213,6 +223,7 @@ impl ServedBy {
         }
         words.extend(self.moved.as_deref().map(shown));
         words.extend(self.by.as_deref().map(|by| format!("by {}", shown(by))));
+        words.extend(self.signed_by.as_ref().map(|keys| signers(keys, "not signed by enough of its keys")));
         words.join(", ")
     }
 }
@@ -230,6 +241,7 @@ impl Node {
             size: None,
             created: None,
             signatures: None,
+            signed_by: None,
             attached: Vec::new(),
             note: None,
             problem: None,
@@ -274,12 +286,22 @@ impl Node {
 
     /// Returns the number of signatures in words.
     fn signed(&self) -> String {
-        match self.signatures {
-            None => "-".to_owned(),
-            Some(0) => "none".to_owned(),
+        let count = match self.signatures {
+            None => return "-".to_owned(),
+            Some(0) => return "none".to_owned(),
             Some(count) => count.to_string(),
+        };
+        match &self.signed_by {
+            None => count,
+            Some(keys) => format!("{count}, {}", signers(keys, "signed by others")),
         }
     }
+}
+
+/// Returns the keys that signed in a few words, or `none` in place of them.
+fn signers(keys: &BTreeSet<KeyId>, none: &str) -> String {
+    let short: Vec<String> = keys.iter().map(KeyId::short).collect();
+    if short.is_empty() { none.to_owned() } else { format!("signed by {}", short.join(", ")) }
 }
 
 /// Returns the day of an RFC 3339 time.

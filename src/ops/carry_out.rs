@@ -8,6 +8,7 @@ use futures_util::future::ready;
 use serde::Deserialize;
 
 use super::signing::{Proving, now, read_from, trust};
+use super::transfer::TransferExtent;
 use super::{Connection, Context, Error, Signing};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
@@ -45,9 +46,16 @@ pub struct MoveTerms {
 }
 
 impl MoveTerms {
+    /// Returns the terms of a copy: a copy that gives its signatures up signs nothing.
+    pub(super) fn of_copy(&self, extent: &TransferExtent) -> Self {
+        let mut terms = self.clone();
+        terms.signing = terms.signing.filter(|_| !extent.drop_signatures);
+        terms
+    }
+
     pub(super) fn moving<'a>(&self, channel: &'a Tag, kind: MoveKind) -> Moving<'a> {
         let (allow_unordered, if_current) = (self.allow_unordered, self.if_current.clone());
-        Moving { channel, kind, allow_unordered, if_current, min_age: None, renewal: None }
+        Moving { channel, kind, allow_unordered, if_current, min_age: None, renewal: None, copied: None }
     }
 
     /// Returns the record of a move that is made now; `from` is the name by which the release was requested.
@@ -141,6 +149,8 @@ const ATTEMPTS: u32 = 8;
 /// A plan that is carried out, with its target and its terms.
 pub(super) struct Carrying<'a> {
     pub target: &'a Connection,
+    /// Store that the release is copied from; `None` when it is in the target.
+    pub origin: Option<&'a Connection>,
     pub desired: &'a Desired,
     pub moving: Option<&'a Moving<'a>>,
     pub terms: &'a MoveTerms,
@@ -185,7 +195,8 @@ impl Carrying<'_> {
             let Planned { plan, observed } = &*planned;
             let signatures = self.signatures(plan, observed).await?;
             let signatures = &signatures[..];
-            let inputs = Inputs { plan, desired: self.desired, observed, record: self.record, signatures };
+            let copied = self.moving.and_then(|moving| Some(&moving.copied?.artifact));
+            let inputs = Inputs { plan, desired: self.desired, observed, record: self.record, signatures, copied };
             let error = match plan::execute(&inputs, &executor, &*self.context.progress).await {
                 Ok(moved) => return Ok(moved.or(before)),
                 Err(error) => error,
@@ -221,7 +232,9 @@ impl Carrying<'_> {
             own = signing.carried_bundles(observed, &moves.release);
         }
         let release = if own.is_empty() {
-            signing.release_bundles(self.target.read(), &moves.repository, &moves.release).await?
+            // The target may not have the release yet.
+            let store = self.origin.unwrap_or(self.target).read();
+            signing.release_bundles(store, &moves.repository, &moves.release).await?
         } else {
             own
         };

@@ -6,13 +6,16 @@ use super::carry_out::{Carrying, MoveTerms, Planned, planned};
 use super::resolve::{is_channel, recorded_channel};
 use super::signing::read_from;
 use super::transfer::{Ready, Target, Transfer, TransferExtent, size};
-use super::{Connection, Context, Error};
+use super::{Connection, Context, Error, copied};
 use crate::config::Config;
 use crate::oci::archive::Existing;
 use crate::oci::{Digest, Pinned, Selector, Tag};
 use crate::plan::copy::{Cost, Left, cost};
-use crate::plan::{self, Approval, ArtifactReport, Moving, Observed, ObservedChannel, Plan, artifact_reports};
-use crate::release::MoveKind;
+use crate::plan::{
+    self, Approval, ArtifactReport, ChannelState, DesiredRelease, Moving, Observed, ObservedChannel, Plan,
+    artifact_reports,
+};
+use crate::release::{self, MoveKind};
 
 /// Version of the report's JSON, `docs/schemas/copy.json`.
 const SCHEMA: &str = "alga.release.copy/v1";
@@ -111,10 +114,8 @@ pub async fn copy(
     target: &Target,
     context: &Context,
 ) -> Result<CopyReport, Error> {
+    let request = &CopyRequest { terms: request.terms.of_copy(&request.extent), ..request.clone() };
     let to: Option<Tag> = request.channel.as_deref().map(str::parse).transpose()?;
-    if to.is_some() && target.connection().is_none() {
-        return Err(Error::NoChannels { store: target.location().to_string() });
-    }
     let selector: Selector = request.reference.parse()?;
     let observed = async {
         match (&to, target.connection()) {
@@ -132,11 +133,29 @@ pub async fn copy(
         recorded_channel(config, to, &observed)?;
     }
     let config = &source.described(&resolved, &selector, config)?;
-    let trust = request.terms.trust(&source.location, context);
-    let transfer = Transfer { config, source, target, extent: &request.extent, trust, context };
-    let in_channel = is_channel(config, &request.reference);
-    let ready = Box::pin(transfer.read(&resolved, in_channel, to.is_some(), source.read().into())).await?;
-    let moving = to.as_ref().map(|channel| request.terms.moving(channel, MoveKind::Copy));
+    let (terms, extent) = (&request.terms, &request.extent);
+    // With keys for the copy, the trust document is that of the mirror, which did not sign the source.
+    let trust = terms.trust(&source.location, context).filter(|_| !extent.is_signed_anew());
+    let transfer = Transfer { config, source, target, extent, trust, signing: terms.signing.as_deref(), context };
+    let carried = to.as_ref().filter(|to| extent.rewrite.is_none() && copied::is_carried(&resolved, &selector, to));
+    if to.is_some() && carried.is_none() && target.connection().is_none() {
+        return Err(Error::NoChannels { store: target.location().to_string() });
+    }
+    let copied = match carried {
+        Some(channel) => Some(copied::read(source, config, &resolved, channel, trust).await?),
+        None => None,
+    };
+    let (in_channel, moves) = (is_channel(config, &request.reference), to.is_some() && copied.is_none());
+    let mut ready = Box::pin(transfer.read(&resolved, in_channel, moves, source.read().into())).await?;
+    if let (Some(channel), Some(copied)) = (carried, &copied) {
+        copied::check_json(&ready.desired.release.json, &resolved, channel)?;
+        let keep_alive = release::keep_alive_tag(channel, copied.record.sequence, copied.artifact.digest());
+        ready.channel = Some((vec![channel.clone(), keep_alive], copied.artifact.clone()));
+    }
+    let mut moving = to.as_ref().map(|channel| terms.moving(channel, MoveKind::Copy));
+    if let Some(moving) = &mut moving {
+        moving.copied = copied.as_ref();
+    }
     let copying = Copying { request, transfer, moving };
     Box::pin(copying.carry_out(ready, observed)).await
 }
@@ -148,20 +167,23 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    async fn carry_out(&self, ready: Ready, observed: ObservedChannel) -> Result<CopyReport, Error> {
+    async fn carry_out(&self, mut ready: Ready, observed: ObservedChannel) -> Result<CopyReport, Error> {
         let (request, context, moving) = (self.request, self.transfer.context, self.moving.as_ref());
+        if !request.dry_run {
+            Box::pin(self.transfer.sign(&mut ready)).await?;
+        }
         let mut planned = match self.transfer.target {
             Target::Store(target) => planned(target, &ready.desired, observed, moving).await.map_err(Error::of_copy)?,
             // An archive is written as a whole, so nothing in it is observed.
             Target::Archive(path) => {
                 let observed = match Transfer::existing_archive(&ready, path)? {
-                    Existing::Same => Observed::everything(&ready.desired),
+                    Existing::Same => self.everything(&ready),
                     Existing::Other if !request.force => {
                         return Err(Error::ArchiveExists { store: self.transfer.target.location().to_string() });
                     }
                     Existing::Nothing | Existing::Other => Observed::nothing(&ready.desired),
                 };
-                Planned { plan: plan::plan(&ready.desired, &observed, None)?, observed }
+                Planned { plan: plan::plan(&ready.desired, &observed, moving)?, observed }
             }
         };
         request.terms.check(&planned.plan)?;
@@ -172,17 +194,37 @@ impl Copying<'_> {
         let manifest = match self.transfer.target {
             Target::Store(target) => {
                 let (desired, terms, record) = (&ready.desired, &request.terms, &record);
-                let carrying = Carrying { target, desired, moving, terms, record, context };
+                let origin = Some(self.transfer.source);
+                let carrying = Carrying { target, origin, desired, moving, terms, record, context };
                 carrying.carry_out(&mut planned, None).await?
             }
             Target::Archive(path) => {
                 if !request.dry_run && !planned.plan.is_empty() {
                     self.transfer.write_archive(&ready, path).await?;
                 }
-                None
+                let copied = moving.and_then(|moving| moving.copied).filter(|_| !request.dry_run);
+                copied.map(|copied| copied.artifact.digest().clone())
             }
         };
         Ok(self.report(ready, planned, cost, manifest))
+    }
+
+    /// Returns the observation of an archive that holds all of the copy.
+    fn everything(&self, ready: &Ready) -> Observed {
+        let mut observed = Observed::everything(&ready.desired);
+        if let Some(copied) = self.moving.as_ref().and_then(|moving| moving.copied) {
+            let DesiredRelease { version, json, digest, .. } = &ready.desired.release;
+            observed.channel.sequence = copied.record.sequence;
+            observed.channel.serves = Some(ChannelState {
+                manifest: copied.artifact.digest().clone(),
+                release: digest.clone(),
+                version: version.clone(),
+                json: json.clone(),
+                record: Some(copied.record.clone()),
+                signatures: Vec::new(),
+            });
+        }
+        observed
     }
 
     async fn cost(&self, ready: &Ready, Planned { plan, observed }: &Planned) -> Result<Cost, Error> {

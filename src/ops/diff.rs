@@ -7,10 +7,11 @@ use super::lint::{self, How, Stored};
 use super::pack::{PackRequest, Publication, pack};
 use super::{Connection, Context, Error, rendered, signing};
 use crate::config::Config;
-use crate::diff::{self, Diff, Side};
+use crate::diff::{self, Diff, Side, StatedSignatures};
 use crate::lint::Settings;
-use crate::oci::Selector;
+use crate::oci::{self, Descriptor, Digest, ReadStore, Repository, Selector, StoredSignatures};
 use crate::plan;
+use crate::release;
 
 /// A release that is to be compared.
 #[derive(Debug)]
@@ -54,8 +55,15 @@ pub async fn diff(
 ) -> Result<Diff, Error> {
     let before = Loaded::open(request.from, config, near, context).await?;
     let after = Loaded::open(request.to, config, far, context).await?;
-    let (from, to) = futures_util::try_join!(before.side(config, near), after.side(config, far))?;
+    let ((from, before_signed), (to, after_signed)) =
+        futures_util::try_join!(before.side(config, near), after.side(config, far))?;
     let mut diff = diff::compare(Some(&from), &to).await?;
+    if let (Some(before), Some(after)) = (before_signed, after_signed) {
+        // The same release has the same signatures.
+        let differs = before.release != after.release;
+        let (before, after) = futures_util::try_join!(before.stated(differs), after.stated(differs))?;
+        diff.add_signatures(&before, &after);
+    }
     if let Some((reference, reason)) = diff.unread.take() {
         return Err(Error::NotCompared { reference, reason });
     }
@@ -106,6 +114,43 @@ pub async fn diff_statement(
     Box::pin(diff(DiffRequest { from, to, rendered: false }, config, store, store, context)).await
 }
 
+/// A release of a store whose signatures are not read yet.
+struct Signed<'a> {
+    store: &'a ReadStore,
+    repository: &'a Repository,
+    layers: Vec<Descriptor>,
+    release: Digest,
+    channel: Option<String>,
+}
+
+impl Signed<'_> {
+    /// Reads what the signatures of the channel, and with `attached` those of the release, say about themselves.
+    async fn stated(self, attached: bool) -> Result<StatedSignatures, oci::Error> {
+        let layers = release::signatures(self.store, self.repository, &self.layers);
+        let of_release = async {
+            let none = StoredSignatures::default();
+            if attached { self.store.stored_signatures(self.repository, &self.release).await } else { Ok(none) }
+        };
+        let (layers, of_release) = futures_util::join!(layers, of_release);
+        let (layers, of_release) = (answered(layers)?, answered(of_release)?);
+        let is_signed = !of_release.claims.is_empty();
+        let channel = self.channel.clone();
+        let mut stated = StatedSignatures { is_signed, channel, ..StatedSignatures::default() };
+        for bytes in layers.iter().chain(of_release.bundles.iter().map(|one| &one.bytes)) {
+            stated.add(bytes);
+        }
+        Ok(stated)
+    }
+}
+
+/// Returns nothing for signatures that are damaged, because a comparison does not depend on them.
+fn answered<T: Default>(read: Result<T, oci::Error>) -> Result<T, oci::Error> {
+    match read {
+        Err(error) if error.kind().is_of_server() => Err(error),
+        read => Ok(read.unwrap_or_default()),
+    }
+}
+
 /// One of the two releases. A source tree has been packed.
 struct Loaded {
     reference: String,
@@ -131,15 +176,28 @@ impl Loaded {
         Ok(Self { reference: side.reference, from })
     }
 
-    async fn side<'a>(&'a self, config: &'a Config, connection: &'a Connection) -> Result<Side<'a>, Error> {
+    async fn side<'a>(
+        &'a self,
+        config: &'a Config,
+        connection: &'a Connection,
+    ) -> Result<(Side<'a>, Option<Signed<'a>>), Error> {
         let reference = &self.reference;
         let selector = match &self.from {
-            LoadedFrom::Packed(publication) => return Ok(Side::of(&publication.desired, config, reference)?),
+            // What is packed is signed when it is published.
+            LoadedFrom::Packed(publication) => return Ok((Side::of(&publication.desired, config, reference)?, None)),
             LoadedFrom::Stored(selector) => selector,
         };
         match connection.resolve(config, reference, selector).await {
             Ok(resolved) => {
-                Ok(Side::read(connection.read(), config, reference, resolved).in_store(&connection.location))
+                let signed = Signed {
+                    store: connection.read(),
+                    repository: &config.repositories.release,
+                    layers: resolved.signatures.clone(),
+                    release: resolved.release_digest.clone(),
+                    channel: resolved.record.as_ref().map(|record| record.name.clone()),
+                };
+                let side = Side::read(connection.read(), config, reference, resolved).in_store(&connection.location);
+                Ok((side, Some(signed)))
             }
             // The user may mean a directory of this name, which needs `./` before it.
             Err(error) if Path::new(reference).is_dir() => {

@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::signed_moves::{self, MoveSignatures};
+use super::signing::followed;
 use super::{Connection, Error};
 use crate::config::Config;
 use crate::oci::{Digest, Tag};
 use crate::release::{self, Apart, End, History, Move, MoveKind};
 use crate::text::{clean, shown};
+use crate::trust::SignedDocument;
 
 /// Version of the JSON, `docs/schemas/history.json`.
 const SCHEMA: &str = "alga.release.history/v1";
@@ -27,6 +30,8 @@ pub struct HistoryRequest {
     pub moves: Option<u16>,
     /// Time for which the report says what the channel served.
     pub to_time: Option<Timestamp>,
+    /// Trust document by which the statements of the moves are verified; `None` verifies none.
+    pub trust: Option<SignedDocument>,
 }
 
 /// The moves of a channel, for people and programs.
@@ -47,6 +52,12 @@ pub struct HistoryReport {
     pub end: HistoryEnd,
     /// Moves that tags keep and that the chain of moves does not lead to.
     pub apart: Vec<HistoryApart>,
+    /// Version of the trust document by which the moves were verified; absent when they were not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_version: Option<u64>,
+    /// What is missing or wrong between the signed statements, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
     /// Why the present move is not known, where it is not.
     #[serde(skip)]
     missing: Option<End>,
@@ -85,6 +96,8 @@ pub struct HistoryMove {
     pub reason: Option<String>,
     /// Tag that keeps the channel's manifest.
     pub kept_by: Option<Tag>,
+    /// Signatures in the channel's manifest.
+    pub signatures: MoveSignatures,
 }
 
 /// The end of a history.
@@ -121,22 +134,43 @@ pub async fn history(
     config: &Config,
     connection: &Connection,
 ) -> Result<HistoryReport, Error> {
-    let HistoryRequest { channel, moves, to_time } = request;
+    let HistoryRequest { channel, moves, to_time, trust } = request;
     let moves = moves.unwrap_or(if to_time.is_some() { MOVES_TO_TIME } else { MOVES });
     let history = release::history(connection.read(), &config.repositories.release, channel, moves.into()).await;
     let history = match history {
         Err(error) if error.is_not_found() => return Err(connection.not_there(config, channel.as_str()).await),
         history => history?,
     };
-    let at = to_time.map(|time| served_at(&history, channel, time)).transpose()?;
+    let mut at = to_time.map(|time| served_at(&history, channel, time)).transpose()?;
+    let (store, repository) = (connection.read(), &config.repositories.release);
+    let trust = match trust {
+        Some(trust) => Some(followed(trust, store, repository, connection.context()).await?),
+        None => None,
+    };
+    let mut moves: Vec<HistoryMove> = history.moves.iter().map(HistoryMove::new).collect();
+    let mut gaps = Vec::new();
+    if let Some(trust) = &trust {
+        let signed = signed_moves::verify(store, repository, channel, &history.moves, trust.document()).await?;
+        for (one, signatures) in moves.iter_mut().zip(signed.of) {
+            one.signatures = signatures;
+        }
+        if let Some(served) = at.as_mut().and_then(|at| at.served.as_mut())
+            && let Some(one) = moves.iter().find(|one| one.manifest == served.manifest)
+        {
+            served.signatures = one.signatures.clone();
+        }
+        gaps = signed.gaps;
+    }
     Ok(HistoryReport {
         schema: SCHEMA,
         store: connection.location.to_string(),
         channel: channel.clone(),
         at,
-        moves: history.moves.iter().map(HistoryMove::new).collect(),
+        moves,
         end: HistoryEnd { why: end_word(&history.end), text: history.end.to_string() },
         apart: history.apart.iter().map(HistoryApart::new).collect(),
+        trust_version: trust.map(|trust| trust.document().version),
+        gaps,
         missing: history.no_present_move().cloned(),
     })
 }
@@ -173,6 +207,7 @@ impl HistoryMove {
             from: record.and_then(|record| record.from.clone()),
             reason: record.and_then(|record| record.reason.clone()),
             kept_by: one.kept_by.clone(),
+            signatures: MoveSignatures::unverified(one),
         }
     }
 
@@ -190,6 +225,9 @@ impl HistoryMove {
         }
         if let Some(reason) = &self.reason {
             let _ = write!(text, "  “{}”", shown(reason));
+        }
+        if self.signatures.count > 0 || self.signatures.problem.is_some() {
+            let _ = write!(text, "  {}", self.signatures.words());
         }
         text
     }
@@ -244,6 +282,9 @@ impl HistoryReport {
         let _ = writeln!(text, "{} in {}", self.channel, self.store);
         for one in &self.moves {
             let _ = writeln!(text, "  {}", one.line());
+        }
+        for gap in &self.gaps {
+            let _ = writeln!(text, "gap: {gap}");
         }
         let before = if self.end.why == "beginning" { "" } else { "the history ends here: " };
         let _ = writeln!(text, "{before}{}", shown(&self.end.text));

@@ -175,6 +175,8 @@ fn of_trust(error: &ops::TrustError) -> ops::Kind {
         | TrustError::NotNext { .. }
         | TrustError::NotRefreshed { .. }
         | TrustError::NotFollowed { .. }
+        | TrustError::SourceChannel { .. }
+        | TrustError::Rewritten
         | TrustError::Signed { .. }
         | TrustError::Published(_)
         | TrustError::TooManyVersions => ops::Kind::Refused,

@@ -170,7 +170,8 @@ impl Step<'_> {
         }
         let Allowed { desired, planned, upload, .. } = &mut allowed;
         let (moving, terms, record, context) = (Some(&self.moving), self.terms, &self.record, self.context);
-        let carrying = Carrying { target: self.target(), desired, moving, terms, record, context };
+        let origin = self.across.map(|_| self.source);
+        let carrying = Carrying { target: self.target(), origin, desired, moving, terms, record, context };
         let manifest = carrying.carry_out(planned, upload.take()).await?;
         Ok(self.report(allowed, diff, manifest))
     }
@@ -212,10 +213,18 @@ impl Step<'_> {
         }
     }
 
+    /// Reports whether the keys are those of a mirror, which did not sign the source.
+    fn is_signed_anew(&self) -> bool {
+        self.across.is_some_and(|transfer| transfer.extent.is_signed_anew())
+    }
+
     /// The release is in another store than the channel: it is copied there first.
     async fn across(&self, side: &Side<'_>, own: ReadOnce<'_>, transfer: &Transfer<'_>) -> Result<Allowed, Error> {
         let (Verified { checks, .. }, lint) = Box::pin(self.checked(side, own.clone())).await?;
-        let ready = Box::pin(transfer.read(&self.resolved, self.in_channel, true, own)).await?;
+        let mut ready = Box::pin(transfer.read(&self.resolved, self.in_channel, true, own)).await?;
+        if self.target().store().is_some() {
+            Box::pin(transfer.sign(&mut ready)).await?;
+        }
         let planned =
             carry_out::planned(self.target(), &ready.desired, self.observed.clone(), Some(&self.moving)).await;
         let planned = planned.map_err(Error::of_copy)?;
@@ -240,7 +249,7 @@ impl Step<'_> {
             location: &self.source.location,
             stores: &stores,
             extent: Extent::Move { in_channel: self.in_channel },
-            trust: self.terms.trust(&self.source.location, self.context),
+            trust: self.terms.trust(&self.source.location, self.context).filter(|_| !self.is_signed_anew()),
         };
         let verified = async { Ok::<_, Error>(checked.verify().await?) };
         let (verified, contents) = futures_util::try_join!(verified, Box::pin(self.contents(side, beside)))?;

@@ -58,6 +58,7 @@ pub async fn promote(
 ) -> Result<MoveReport, Error> {
     let to: Tag = request.to.parse()?;
     let selector: Selector = request.from.parse()?;
+    let terms = request.terms.of_copy(&request.extent);
     let repository = &config.repositories.release;
     let place = match target {
         None => source,
@@ -67,14 +68,14 @@ pub async fn promote(
     };
     let (resolved, observed) = futures_util::join!(
         source.resolve(config, &request.from, &selector),
-        plan::observe_channel(place.read(), repository, &to, request.terms.accept_sequence, None)
+        plan::observe_channel(place.read(), repository, &to, terms.accept_sequence, None)
     );
-    let observed = request.terms.verified(observed?, &to, read_from(place.read()), context)?;
+    let observed = terms.verified(observed?, &to, read_from(place.read()), context)?;
     let resolved = resolved?;
     recorded_channel(config, &to, &observed)?;
     let config = &source.described(&resolved, &selector, config)?;
     let in_channel = is_channel(config, &request.from);
-    let mut moving = request.terms.moving(&to, MoveKind::Promote);
+    let mut moving = terms.moving(&to, MoveKind::Promote);
     moving.min_age = request.min_age.map(|least| {
         let since = resolved.record.as_ref().filter(|_| in_channel).map(|record| record.moved.clone());
         MinAge { least, now: context.clock.now(), since }
@@ -83,12 +84,20 @@ pub async fn promote(
         None => request.from.clone(),
         Some(_) => format!("{} {}", source.location, request.from),
     };
+    let signing = terms.signing.as_deref();
     // The checks before a move verify the signatures too.
-    let across =
-        target.map(|target| Transfer { config, source, target, extent: &request.extent, trust: None, context });
-    let record = request.terms.record(Some(from), context);
+    let across = target.map(|target| Transfer {
+        config,
+        source,
+        target,
+        extent: &request.extent,
+        trust: None,
+        signing,
+        context,
+    });
+    let record = terms.record(Some(from), context);
     let how = How { settings: &request.lint, render: request.render, timings: false, context };
-    let (terms, lint) = (&request.terms, Some(how));
+    let (terms, lint) = (&terms, Some(how));
     let step = Step { config, source, across, resolved, in_channel, observed, moving, terms, lint, record, context };
     Box::pin(step.carry_out()).await
 }

@@ -210,7 +210,7 @@ impl Publishing<'_> {
         let mut planned = Planned { plan, observed };
         let record = self.terms.record(None, self.context);
         let (target, terms, moving, context) = (self.target, self.terms, moving.as_ref(), self.context);
-        let carrying = Carrying { target, desired, moving, terms, record: &record, context };
+        let carrying = Carrying { target, origin: None, desired, moving, terms, record: &record, context };
         let manifest = carrying.carry_out(&mut planned, None).await?;
         Ok(self.report(publication, planned, manifest, diff))
     }

@@ -78,7 +78,8 @@ async fn attempt(
     moving.renewal = Some(renewal);
     let mut planned = carry_out::planned(source, &desired, observed, Some(&moving)).await?;
     let (record, moving) = (terms.record(None, context), Some(&moving));
-    let carrying = Carrying { target: source, desired: &desired, moving, terms, record: &record, context };
+    let carrying =
+        Carrying { target: source, origin: None, desired: &desired, moving, terms, record: &record, context };
     let manifest = carrying.carry_out(&mut planned, None).await?;
     Ok(report(source, channel, &desired, planned, renewal, manifest))
 }

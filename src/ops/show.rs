@@ -3,11 +3,15 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::signing::{self, followed};
 use super::{Connection, Error};
 use crate::config::Config;
 use crate::contents::{ReadOnce, Stores};
 use crate::graph::{Graph, Reading};
 use crate::oci::Selector;
+use crate::release::NamedKind;
+use crate::trust::SignedDocument;
+use crate::verify::{Check, Checked, Extent};
 
 /// Version of the JSON, `docs/schemas/show.json`.
 const SCHEMA: &str = "alga.release.show/v1";
@@ -17,6 +21,8 @@ const SCHEMA: &str = "alga.release.show/v1";
 pub struct ShowRequest {
     /// Channel, version or digest.
     pub reference: String,
+    /// Trust document by which signatures are verified; `None` verifies none.
+    pub trust: Option<SignedDocument>,
 }
 
 /// A release as a tree of everything that it names.
@@ -35,7 +41,8 @@ pub struct ShowReport {
     pub graph: Graph,
 }
 
-/// Reads a release and the manifests of everything that it names. Blobs are not read, and signatures are counted, not verified.
+/// Reads a release and the manifests of everything that it names. Blobs are not read. Without a trust document, signatures
+/// are counted and not verified.
 ///
 /// # Errors
 /// When there is no such release, and when a store cannot be reached. Artifacts that are absent say so in the report.
@@ -49,10 +56,34 @@ pub async fn show(request: &ShowRequest, config: &Config, connection: &Connectio
     let external = connection.external(&named).await?;
     let stores = &Stores { own: ReadOnce::from(connection.read()), external: &external };
     let channel = config.channels.iter().find(|channel| channel.as_str() == reference);
-    let graph = Reading { resolved: &resolved, channel, prefix, config, stores }.read().await?;
+    let mut graph = Reading { resolved: &resolved, channel, prefix, config, stores }.read().await?;
+    if let Some(trust) = &request.trust {
+        let (store, repository) = (connection.read(), &config.repositories.release);
+        let trust = followed(trust, store, repository, connection.context()).await?;
+        let trust = Some(signing::trust(trust.document(), &connection.location, connection.context()));
+        let (extent, location) = (Extent::Whole(channel), &connection.location);
+        let checked = Checked { resolved: &resolved, prefix, config, location, stores, extent, trust };
+        add_signers(&mut graph, &checked.signers().await?);
+    }
     let complete = graph.unread().count() == 0;
     let store = connection.location.to_string();
     Ok(ShowReport { schema: SCHEMA, store, reference: reference.clone(), complete, graph })
+}
+
+/// Adds the keys that signed to the artifacts and the channel of a graph.
+fn add_signers(graph: &mut Graph, checks: &[Check]) {
+    let keys = |kind, name: &str| {
+        let check = checks.iter().find(|check| check.kind == kind && check.name == name)?;
+        let signers = check.signed.iter().flat_map(|signed| &signed.signers);
+        let role = if kind == NamedKind::Channel { "channel" } else { "release" };
+        Some(signers.filter(|signer| signer.role == role).map(|signer| signer.key).collect())
+    };
+    for node in graph.artifacts.iter_mut().chain([&mut graph.release]) {
+        node.signed_by = keys(node.kind, &node.name);
+    }
+    if let Some(channel) = &mut graph.channel {
+        channel.signed_by = keys(NamedKind::Channel, &channel.name);
+    }
 }
 
 impl ShowReport {

@@ -212,7 +212,8 @@ impl Signs<'_> {
         let has_changes = !planned.plan.is_empty();
         let (terms, record) = (MoveTerms::default(), MoveRecord::default());
         let (target, moving, context) = (self.source, None, self.context);
-        let carrying = Carrying { target, desired: &desired, moving, terms: &terms, record: &record, context };
+        let carrying =
+            Carrying { target, origin: None, desired: &desired, moving, terms: &terms, record: &record, context };
         carrying.carry_out(&mut planned, None).await?;
         Ok(has_changes)
     }

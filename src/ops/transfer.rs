@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::moves::complete;
-use super::{Access, Connection, Context, Error, StoreRequest};
+use super::{Access, Connection, Context, Error, Signing, StoreRequest, TrustError};
 use crate::config::Config;
 use crate::contents::{ReadOnce, Stores};
 use crate::image::Platform;
 use crate::oci::{self, Artifact, Attached, Digest, Location, Pinned, Prefix, Repository, Selector, Tag, archive};
 use crate::overlay::{self, BundleMeta};
 use crate::plan::copy::{self, Keeps, Left, Piece, Whole};
-use crate::plan::{ArtifactKind, Desired, Event};
-use crate::release::{self, MoveKind, Release, Resolved};
+use crate::plan::{self, ArtifactKind, Desired, Event};
+use crate::release::{self, MoveKind, Named, NamedKind, Release, Resolved};
 use crate::verify::{self, Checked, Extent, Trust};
 
 /// Largest layer of a bundle that is rewritten.
@@ -30,6 +30,17 @@ pub struct TransferExtent {
     pub platform: Option<Platform>,
     /// Whether bundle and release are rewritten so that everything they name is below another prefix.
     pub rewrite: Option<RewriteTo>,
+    /// Whether the copies of charts, bundle, control plane and release are signed.
+    pub sign: bool,
+    /// Whether a rewritten release of a signed source is left without signatures.
+    pub drop_signatures: bool,
+}
+
+impl TransferExtent {
+    /// Reports whether the keys sign the copy, so that the source need not be signed by them.
+    pub(super) fn is_signed_anew(&self) -> bool {
+        self.sign || self.rewrite.is_some()
+    }
 }
 
 /// The prefix that a release is rewritten to.
@@ -100,6 +111,8 @@ pub(super) struct Transfer<'a> {
     pub extent: &'a TransferExtent,
     /// What the signatures of the release are verified by before it is copied.
     pub trust: Option<Trust<'a>>,
+    /// What signs the copy.
+    pub signing: Option<&'a Signing>,
     pub context: &'a Context,
 }
 
@@ -110,6 +123,10 @@ pub(super) struct Ready {
     pub desired: Desired,
     /// Repositories of other registries, by the name that they have in a directory or an archive: `HOST/PATH`.
     kept: BTreeMap<Repository, String>,
+    /// Channel manifest that an archive holds as it is, with its tags.
+    pub channel: Option<(Vec<Tag>, Artifact)>,
+    /// Whether bundle and release were rewritten although the source is signed.
+    is_rewritten_signed: bool,
     pub left: Vec<Left>,
     /// Images that the rewritten release pulls from elsewhere, a line each.
     pub elsewhere: Vec<String>,
@@ -145,6 +162,9 @@ impl Transfer<'_> {
     ) -> Result<Ready, Error> {
         let (config, source) = (self.config, self.source);
         let repository = &config.repositories.release;
+        if self.extent.sign && self.signing.is_none() {
+            return Err(TrustError::NoDocument.into());
+        }
         let served = verify::served(&own, repository, resolved, in_channel).await?;
         if served.check.failed() {
             let (reference, reason) = (served.check.reference, served.check.reason.unwrap_or_default());
@@ -211,13 +231,14 @@ impl Transfer<'_> {
             }
         }
         let (elsewhere, warnings) = (Vec::new(), Vec::new());
-        Ok(Ready { origin, desired, kept, left: whole.left, elsewhere, warnings })
+        let (channel, is_rewritten_signed) = (None, false);
+        Ok(Ready { origin, desired, kept, channel, is_rewritten_signed, left: whole.left, elsewhere, warnings })
     }
 
     /// The release with a bundle and a JSON that name everything below `to`.
     async fn relocated(&self, read: Read<'_>, to: &Prefix) -> Result<Ready, Error> {
         let Read { mut whole, resolved, origin, prefix } = read;
-        let config = self.config;
+        let (config, of_release_is_signed) = (self.config, is_signed(&whole.attached));
         let relocation = copy::relocation(&whole, &prefix, to, config)?;
         let keeps = Keeps::Relocated(to);
         let mut warnings = Vec::new();
@@ -225,7 +246,12 @@ impl Transfer<'_> {
         let bundle = bundle.ok_or_else(|| Error::BrokenBundle { reason: "the release names none".to_owned() })?;
         let (meta, files) = self.unpack(&bundle.artifact).await?;
         let from = copy::Origin { name: &origin, release: &resolved.release, files: &files, bundle: &meta };
-        let relocated = copy::relocate(from, &relocation, config)?;
+        let relocated = copy::relocate(from, &relocation, config, self.extent.drop_signatures)?;
+        let is_rewritten_signed = relocated.json.is_some() && (is_signed(&bundle.attached) || of_release_is_signed);
+        let signs = self.signing.is_some_and(Signing::can_sign_artifacts);
+        if is_rewritten_signed && !signs && !self.extent.drop_signatures {
+            return Err(TrustError::Rewritten.into());
+        }
         if let Some(artifact) = relocated.bundle {
             if !bundle.attached.referrers.is_empty() || !bundle.attached.tagged.is_empty() {
                 let text =
@@ -245,7 +271,8 @@ impl Transfer<'_> {
         });
         let mut desired = copy::desired(&whole, &release, json, (&keeps, to), config)?;
         desired.attached = attached(&whole, &keeps, config, !changed)?;
-        Ok(Ready { origin, desired, kept: BTreeMap::new(), left: whole.left, elsewhere, warnings })
+        let (kept, channel) = (BTreeMap::new(), None);
+        Ok(Ready { origin, desired, kept, channel, is_rewritten_signed, left: whole.left, elsewhere, warnings })
     }
 
     async fn unpack(&self, bundle: &Artifact) -> Result<(BundleMeta, Files), Error> {
@@ -302,9 +329,34 @@ impl Transfer<'_> {
     }
 }
 
+impl Transfer<'_> {
+    /// Signs the copies, where that is requested, or where the rewriting made the signatures of the source void.
+    pub(super) async fn sign(&self, ready: &mut Ready) -> Result<(), Error> {
+        let Some(signing) = self.signing else { return Ok(()) };
+        if self.extent.drop_signatures || !(self.extent.sign || ready.is_rewritten_signed) {
+            return Ok(());
+        }
+        let store = self.target.connection().unwrap_or(self.source).read();
+        let Desired { prefix, release, .. } = &ready.desired;
+        let named = Release::parse(&release.json)?.named(prefix, self.config);
+        let plane = named.iter().find(|named| named.kind == NamedKind::ControlPlane).and_then(Named::digest);
+        let ours = signing.sign_copy(&ready.desired, plane, store).await?;
+        let copied = std::mem::take(&mut ready.desired.attached);
+        ready.desired.attached = plan::merged(copied.into_iter().chain(ours));
+        Ok(())
+    }
+}
+
+/// Reports whether a signature is attached, of either form.
+fn is_signed(attached: &Attached) -> bool {
+    let is_bundle = |artifact_type: &str| artifact_type == oci::media_type::SIGSTORE_BUNDLE;
+    attached.referrers.iter().any(|(_, one, _)| one.artifact_type.as_deref().is_some_and(is_bundle))
+        || attached.tagged.iter().any(|(tag, _)| tag.as_str().strip_suffix(".sig").is_some())
+}
+
 /// Returns everything that an archive of the release holds, with the names in the archive.
 fn entries(ready: &Ready) -> Vec<archive::Entry<'_>> {
-    let Ready { desired, kept, .. } = ready;
+    let Ready { desired, kept, channel, .. } = ready;
     let entry = |repository: &Repository, tag: Option<&Tag>, artifact| {
         let name = kept.get(repository).cloned().unwrap_or_else(|| desired.prefix.name_of(repository));
         archive::Entry { name, tag: tag.cloned(), artifact }
@@ -314,6 +366,9 @@ fn entries(ready: &Ready) -> Vec<archive::Entry<'_>> {
     for (repository, attached) in &desired.attached {
         entries.extend(attached.referrers.iter().map(|(_, _, artifact)| entry(repository, None, artifact)));
         entries.extend(attached.tagged.iter().map(|(tag, artifact)| entry(repository, Some(tag), artifact)));
+    }
+    if let Some((tags, artifact)) = channel {
+        entries.extend(tags.iter().map(|tag| entry(&desired.release.repository, Some(tag), artifact)));
     }
     entries
 }

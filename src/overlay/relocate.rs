@@ -24,8 +24,9 @@ pub struct RelocatedFiles {
 }
 
 /// Rewrites the files of a bundle to new names. Flux sources whose `url` changes get `insecure: true` when the new prefix is
-/// served over plain HTTP, and lose it otherwise. Binary files stay the same.
-pub fn relocate(files: &Files, relocation: &Relocation) -> RelocatedFiles {
+/// served over plain HTTP, and lose it otherwise. If `drops_verify`, they lose `verify`, because the copy has no signatures
+/// by which Flux could verify it. Binary files stay the same.
+pub fn relocate(files: &Files, relocation: &Relocation, drops_verify: bool) -> RelocatedFiles {
     let mut warnings = Vec::new();
     let files = files.iter().map(|(path, bytes)| {
         let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')) else {
@@ -36,7 +37,7 @@ pub fn relocate(files: &Files, relocation: &Relocation) -> RelocatedFiles {
             }
             return (path.clone(), bytes.clone());
         };
-        let mut file = Relocating { path, relocation, warnings: &mut warnings };
+        let mut file = Relocating { path, relocation, drops_verify, warnings: &mut warnings };
         let text = file.relocated(text);
         for mention in relocation.left(&text) {
             file.warn(Some(mention.line), format!("the line still names the old prefix: {}", mention.text));
@@ -88,6 +89,8 @@ fn applied(text: &str, mut edits: Vec<Edit>) -> Option<String> {
 struct Relocating<'a> {
     path: &'a str,
     relocation: &'a Relocation,
+    /// Whether the rewritten sources lose `spec.verify`.
+    drops_verify: bool,
     warnings: &'a mut Vec<Warning>,
 }
 
@@ -123,7 +126,7 @@ impl Relocating<'_> {
         self.secured(&File { text: text.to_owned(), documents }, renamed)
     }
 
-    /// Sets `insecure` of the sources whose `url` changed as the new prefix needs it.
+    /// Sets `insecure` of the sources whose `url` changed as the new prefix needs it, and removes their `verify`.
     fn secured(&mut self, before: &File, text: String) -> String {
         let Some(after) = parsed(&text) else { return text };
         let documents = Object::of_documents;
@@ -135,13 +138,14 @@ impl Relocating<'_> {
             let secured = matches!(new.kind, SourceKind::OciRepository | SourceKind::HelmRepository);
             if secured && url(&old) != url(&new) {
                 edits.extend(insecure(&text, new.object.node, self.relocation.to().plain_http()));
+                edits.extend(without_verify(&text, new.object.node).filter(|_| self.drops_verify));
             }
         }
         if edits.is_empty() {
             return text;
         }
         applied(&text, edits).unwrap_or_else(|| {
-            self.warn(None, "failed to set `insecure` of a source: check the file".to_owned());
+            self.warn(None, "failed to set `insecure` or to remove `verify` of a source: check the file".to_owned());
             text
         })
     }
@@ -161,6 +165,13 @@ fn insecure(text: &str, source: &Node, plain_http: bool) -> Option<Edit> {
         (None, true) => insert_after(text, spec, at("url")?, "insecure", "true"),
         (None, false) => None,
     }
+}
+
+/// Returns the edit that removes `spec.verify` of a source.
+fn without_verify(text: &str, source: &Node) -> Option<Edit> {
+    let spec = source.entry("spec")?.value.resolved();
+    let index = spec.entries().iter().position(|entry| entry.key.as_str() == Some("verify"))?;
+    remove_entry(text, spec, index)
 }
 
 #[cfg(test)]

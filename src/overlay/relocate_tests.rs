@@ -20,8 +20,8 @@ fn usual() -> Relocation {
 /// Relocates one file, and returns its text with the warnings.
 fn one(path: &str, text: &str, relocation: &Relocation) -> (String, Vec<String>) {
     let files = BTreeMap::from([(path.to_owned(), text.as_bytes().to_vec())]);
-    let relocated = relocate(&files, relocation);
-    let again = relocate(&relocated.files, relocation);
+    let relocated = relocate(&files, relocation, false);
+    let again = relocate(&relocated.files, relocation, false);
     assert_eq!(again.files, relocated.files, "relocated twice: {text}");
     let warnings = relocated.warnings.iter().map(ToString::to_string).collect();
     (String::from_utf8(relocated.files[path].clone()).expect("text"), warnings)
@@ -221,7 +221,7 @@ fn text_that_still_names_the_old_prefix_is_a_warning_with_file_and_line() {
 fn binary_files_are_kept_and_invalid_yaml_is_rewritten_as_plain_text() {
     let binary = b"\x00\xffghcr.io/a/web".to_vec();
     let files = BTreeMap::from([("base/logo.png".to_owned(), binary.clone()), ("base/b".to_owned(), vec![0xff, 0])]);
-    let relocated = relocate(&files, &usual());
+    let relocated = relocate(&files, &usual(), false);
     assert_eq!(relocated.files, files);
     let said: Vec<String> = relocated.warnings.iter().map(|warning| warning.place.to_string()).collect();
     assert_eq!(said, ["base/logo.png"]);
@@ -236,7 +236,7 @@ fn the_same_prefix_changes_nothing() {
     let files = BTreeMap::from([("base/s.yaml".to_owned(), SOURCES.as_bytes().to_vec())]);
     let names = BTreeMap::from([(format!("{FROM}/web"), format!("{FROM}/web"))]);
     let same = Relocation::new(&names, relocation.from().clone(), relocation.to().clone()).expect("names");
-    let relocated = relocate(&files, &same);
+    let relocated = relocate(&files, &same, false);
     assert_eq!((relocated.files, relocated.warnings), (files, Vec::new()));
 }
 
@@ -253,4 +253,24 @@ fn releases_read_their_values_from_the_renamed_config_maps() {
     let renamed = rename_values(files.clone(), &names);
     assert_eq!(String::from_utf8_lossy(&renamed["base/r.yaml"]), expected);
     assert_eq!(rename_values(files.clone(), &BTreeMap::new()), files);
+}
+
+#[test]
+fn rewritten_sources_lose_their_verification_only_where_signatures_are_given_up() {
+    let source = |url: &str| {
+        format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {{name: web}}\nspec:\n  url: {url}\n  \
+             verify:\n    provider: cosign\n    secretRef: {{name: keys}}\n  interval: 10m # kept\n"
+        )
+    };
+    let text = source("oci://ghcr.io/a/charts/web") + "---\n" + &source("oci://quay.io/other/chart");
+    let files = BTreeMap::from([("base/s.yaml".to_owned(), text.clone().into_bytes())]);
+    let rewritten = |drops_verify: bool| {
+        let relocated = relocate(&files, &usual(), drops_verify);
+        String::from_utf8(relocated.files["base/s.yaml"].clone()).expect("text")
+    };
+    let renamed = text.replace("ghcr.io/a", "mirror:5000/b");
+    assert_eq!(rewritten(false), renamed);
+    let verify = "  verify:\n    provider: cosign\n    secretRef: {name: keys}\n";
+    assert_eq!(rewritten(true), renamed.replacen(verify, "", 1));
 }

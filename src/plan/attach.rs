@@ -1,11 +1,13 @@
 //! The referrers of a release's artifacts (signatures, SBOMs) that the target store lacks.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::try_join_all;
 
 use super::signature::claims_image;
 use crate::oci::{
-    self, Artifact, Attached, Descriptor, Digest, Document, Index, Manifest, ReadStore, Repository, Selector, Tag,
-    media_type, optional, referrers_tag,
+    self, Artifact, Attached, Content, Descriptor, Digest, Document, Index, Manifest, ReadStore, Repository, Selector,
+    Tag, media_type, optional, referrers_tag,
 };
 
 /// A referrer of an artifact that the store lacks.
@@ -75,6 +77,40 @@ fn is_signatures(artifact: &Artifact) -> bool {
         .is_ok_and(|manifest| manifest.layers.iter().all(|layer| layer.media_type == media_type::SIMPLE_SIGNING))
 }
 
+/// Puts what is attached to the artifacts of each repository together. Where several images of signatures have one tag,
+/// the result has the layers of all of them, so that one write sets the tag.
+pub(crate) fn merged(all: impl Iterator<Item = (Repository, Attached)>) -> Vec<(Repository, Attached)> {
+    let mut merged: BTreeMap<Repository, Attached> = BTreeMap::new();
+    for (repository, attached) in all {
+        let one = merged.entry(repository).or_default();
+        for referrer in attached.referrers {
+            if !one.referrers.contains(&referrer) {
+                one.referrers.push(referrer);
+            }
+        }
+        for (tag, artifact) in attached.tagged {
+            match one.tagged.iter_mut().find(|(other, _)| *other == tag) {
+                Some((_, there)) => *there = both(there, &artifact),
+                None => one.tagged.push((tag, artifact)),
+            }
+        }
+    }
+    merged.into_iter().collect()
+}
+
+/// Returns an image with the signatures of two images. Of anything else, the second one wins.
+fn both(first: &Artifact, second: &Artifact) -> Artifact {
+    let layers = |artifact: &Artifact| {
+        let parsed = Manifest::parse(&artifact.descriptor().media_type, artifact.manifest().bytes());
+        let layers = parsed.map(|manifest| manifest.layers).unwrap_or_default();
+        layers.iter().all(|layer| layer.media_type == media_type::SIMPLE_SIGNING).then_some(layers)
+    };
+    let (Some(mut all), Some(more)) = (layers(first), layers(second)) else { return second.clone() };
+    all.extend(more.into_iter().filter(|layer| !all.contains(layer)).collect::<Vec<_>>());
+    let blobs: Vec<Content> = first.blobs().iter().chain(second.blobs()).cloned().collect();
+    claims_image(&all, &blobs)
+}
+
 /// Returns what a tag with signatures of the older form is to name: the layers that it has already, and ours. Signatures
 /// by others are kept. `None` means that all of ours are there.
 async fn beside(
@@ -116,4 +152,37 @@ fn listing<'a>(mut index: Index, new: impl Iterator<Item = (&'a Descriptor, &'a 
     }
     let bytes = serde_json::to_vec(&index).expect("an index has only text keys");
     Artifact::of(Document::new(media_type::IMAGE_INDEX, bytes), manifests, blobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers(artifact: &Artifact) -> Vec<String> {
+        let parsed =
+            Manifest::parse(&artifact.descriptor().media_type, artifact.manifest().bytes()).expect("a manifest");
+        let signature = |layer: &Descriptor| layer.annotations[media_type::COSIGN_SIGNATURE].clone();
+        parsed.layers.iter().map(signature).collect()
+    }
+
+    #[test]
+    fn signatures_under_one_tag_are_put_together() {
+        let claim = |text: &str| {
+            let claim = Content::new(media_type::SIMPLE_SIGNING, text.as_bytes().to_vec());
+            claim.annotated(media_type::COSIGN_SIGNATURE, text)
+        };
+        let image = |claims: &[Content]| {
+            let layers: Vec<Descriptor> = claims.iter().map(|claim| claim.descriptor().clone()).collect();
+            claims_image(&layers, claims)
+        };
+        let (repository, tag): (Repository, Tag) = ("x".parse().expect("a name"), "a.sig".parse().expect("a tag"));
+        let attached =
+            |claims: &[Content]| Attached { referrers: Vec::new(), tagged: vec![(tag.clone(), image(claims))] };
+        let all = [attached(&[claim("one"), claim("two")]), attached(&[claim("two"), claim("three")])];
+        let merged = merged(all.into_iter().map(|one| (repository.clone(), one)));
+        let [(_, Attached { tagged, .. })] = &merged[..] else { panic!("{merged:?}") };
+        let [(_, artifact)] = &tagged[..] else { panic!("{tagged:?}") };
+        assert_eq!(layers(artifact), ["one", "two", "three"]);
+        assert_eq!(artifact.blobs().len(), 4, "the config and the layers");
+    }
 }

@@ -76,7 +76,8 @@ impl<'a> Run<'a> {
             Some(announced) => (announced.record.clone(), &announced.signatures[..]),
             None => (kept.unwrap_or_else(|| inputs.record.of(moves)), inputs.signatures),
         };
-        let artifact = release::channel_artifact(json, &record, signatures);
+        let built = || release::channel_artifact(json, &record, signatures);
+        let artifact = inputs.copied.cloned().unwrap_or_else(built);
         let keep_alive = release::keep_alive_tag(name, *sequence, artifact.digest());
         let announced = observed.announced.iter().map(|one| (one.tag(), self.is_old(one.record.moved.parse().ok())));
         let refreshes = observed.refreshes.iter().map(|one| {

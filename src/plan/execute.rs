@@ -64,6 +64,8 @@ pub struct Inputs<'a> {
     pub record: &'a MoveRecord,
     /// Signed statements about the move, which the channel manifest carries. Empty where nothing is signed.
     pub signatures: &'a [Content],
+    /// Channel manifest of another store that is written as it is.
+    pub copied: Option<&'a Artifact>,
 }
 
 /// The store in which a plan is carried out, and how.

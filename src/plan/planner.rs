@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::approval::{Approval, ApprovedMove};
 use super::attach::Attachment;
+use super::copied::CopiedChannel;
 use super::damaged::Damaged;
 use super::desired::{Desired, DesiredArtifact};
 use super::observe::{Announced, Existing, Observed};
@@ -64,7 +65,7 @@ pub struct Move {
     /// Kind of the move: publish, promote, roll back or copy.
     pub kind: MoveKind,
     /// Digest of the channel manifest that an interrupted run of the same move wrote under its keep-alive tag. The move
-    /// completes that run and does not announce another move.
+    /// completes that run and does not announce another move. Or the manifest of a signed channel that is copied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopts: Option<Digest>,
     /// Digest of the channel manifest whose record and statement the move keeps, with a later refresh. The sequence
@@ -145,6 +146,8 @@ pub struct Moving<'a> {
     pub min_age: Option<MinAge>,
     /// For a refresh: from when on it is due, and what it does.
     pub renewal: Option<Renewal>,
+    /// For a copy of a signed channel: the manifest that is written as it is.
+    pub copied: Option<&'a CopiedChannel<'a>>,
 }
 
 /// A later expiry for what a channel serves (`refresh`).
@@ -315,6 +318,9 @@ fn moved(
     release: &Digest,
     moving: &Moving<'_>,
 ) -> Result<(Option<Move>, ApprovedMove), Refusal> {
+    if let Some(copied) = moving.copied {
+        return copied.moved(&desired.release.json, (observed, release), moving, &desired.release.repository);
+    }
     let Moving { channel, kind, .. } = *moving;
     let serves = observed.channel.serves.as_ref();
     let approved = |kind, replaces| ApprovedMove { channel: channel.clone(), replaces, kind };

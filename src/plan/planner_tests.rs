@@ -69,7 +69,7 @@ fn desired(version: &str) -> Desired {
 }
 
 fn moving(channel: &Tag, kind: MoveKind) -> Moving<'_> {
-    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None, renewal: None }
+    Moving { channel, kind, allow_unordered: false, if_current: None, min_age: None, renewal: None, copied: None }
 }
 
 fn planned(version: &str, observed: &Observed, change: impl FnOnce(&mut Moving<'_>)) -> Result<Plan, Refusal> {

@@ -83,6 +83,32 @@ pub enum Refusal {
     /// The channel carries signed statements, and the move would carry none.
     #[error("channel {0} is signed, and this move is not: appliances that verify the channel would refuse it")]
     Unsigned(Tag),
+    /// The channel of the target has a later statement than the copy.
+    #[error(
+        "channel {channel} of the target has statement {} of epoch {}, and the copy has statement {} of epoch {}, which is older",
+        held.1, held.0, offered.1, offered.0
+    )]
+    Ahead {
+        /// Name of the channel.
+        channel: Tag,
+        /// Epoch and sequence number of the statement that is copied.
+        offered: (u64, u64),
+        /// Epoch and sequence number of the target's statement.
+        held: (u64, u64),
+    },
+    /// The channel of the target has another statement with the same number.
+    #[error(
+        "channel {channel} of the target has another statement with the number {sequence} of epoch {epoch}: two different statements have \
+         one place"
+    )]
+    OtherStatement {
+        /// Name of the channel.
+        channel: Tag,
+        /// Epoch of both statements.
+        epoch: u64,
+        /// Sequence number of both statements.
+        sequence: u64,
+    },
     /// The JSON of the release is invalid.
     #[error("cannot serve the release: {0}")]
     Invalid(#[from] InvalidRelease),
@@ -111,7 +137,7 @@ impl Moving<'_> {
         self.min_age.as_ref().map_or(Ok(()), |age| age.check(version))
     }
 
-    fn untouched(&self, serves: Option<&ChannelState>) -> Result<(), Refusal> {
+    pub(super) fn untouched(&self, serves: Option<&ChannelState>) -> Result<(), Refusal> {
         let found = serves.map(|serves| &serves.manifest);
         match &self.if_current {
             Some(expected) if expected.as_ref() != found => {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::{join, join_all};
 
-use super::{Record, Release, keep_alive_prefix, keep_alive_sequence, keep_alive_tag};
-use crate::oci::{Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag};
+use super::{Record, Release, keep_alive_prefix, keep_alive_sequence, keep_alive_tag, signature_layers};
+use crate::oci::{Descriptor, Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag};
 
 /// Largest release JSON that is read, in bytes.
 const CONFIG_LIMIT: u64 = 4 << 20;
@@ -52,6 +52,8 @@ pub struct Move {
     pub content: Option<Box<Release>>,
     /// Keep-alive tag of the manifest, if it exists.
     pub kept_by: Option<Tag>,
+    /// Layers of the manifest with signed statements, in order. They are not read yet.
+    pub signatures: Vec<Descriptor>,
 }
 
 impl Move {
@@ -321,5 +323,6 @@ async fn read(store: &ReadStore, repository: &Repository, selector: Selector) ->
     let content = json.ok().and_then(|json| Release::parse(&json).ok()).map(Box::new);
     let record = Record::from_annotations(&manifest.annotations);
     let release = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
-    Ok(Move { manifest: descriptor.digest, release, record, content, kept_by: None })
+    let signatures = signature_layers(manifest);
+    Ok(Move { manifest: descriptor.digest, release, record, content, kept_by: None, signatures })
 }

@@ -82,6 +82,11 @@ impl Signers {
         admissible.len().min(files + programs)
     }
 
+    /// Reports whether signatures were given that were made elsewhere.
+    pub fn has_given(&self) -> bool {
+        !self.given.is_empty()
+    }
+
     /// Returns the public keys of the key files. The keys of programs are known only after they have signed.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter().map(|(_, key)| key.key())

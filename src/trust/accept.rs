@@ -231,7 +231,7 @@ impl Layers {
         let statement = leading.statement.clone();
         check_place(&statement, document, channel, role.epoch)?;
         let signers = leading.signers(&role.role)?;
-        agree(&statement, record)?;
+        check_record(&statement, record)?;
         Ok((role, Proven { statement, payload: leading.payload, signers }))
     }
 
@@ -365,7 +365,10 @@ fn check_trust_version(needed: u64, document: &TrustDocument) -> Result<(), Untr
 }
 
 /// Checks that the annotations of the channel manifest, which other programs show, say what the statement says.
-fn agree(statement: &ChannelStatement, record: Option<&Record>) -> Result<(), Untrusted> {
+///
+/// # Errors
+/// [`Untrusted::Disagrees`] with the first annotation that differs.
+pub fn check_record(statement: &ChannelStatement, record: Option<&Record>) -> Result<(), Untrusted> {
     let record = record.ok_or(Untrusted::Disagrees("release"))?;
     let pairs = [
         ("release", record.release == statement.release),

@@ -77,6 +77,11 @@ impl SignatureBundle {
         Digest::of(&self.envelope.payload)
     }
 
+    /// Returns the ID of the key that the bundle names, which is not verified.
+    pub fn claimed_key(&self) -> Option<KeyId> {
+        KeyId::from_hint(self.hint.as_ref()?)
+    }
+
     /// Returns the key among `keys` that signed the statement. The key that the bundle claims is tried first.
     pub fn signer<'k>(&self, keys: impl Iterator<Item = (&'k KeyId, &'k Key)>) -> Option<KeyId> {
         // The resolver does without the code of a sort.
@@ -180,6 +185,9 @@ mod tests {
             let read = SignatureBundle::parse(&bundle.to_bytes()).unwrap();
             assert_eq!(signer(&read, &[&two, &one]), Some(one.key().id()));
         }
+        let claimed = |hint: Option<String>| SignatureBundle { hint, ..bundle.clone() }.claimed_key();
+        assert_eq!(claimed(Some(two.key().id().to_hint())), Some(two.key().id()));
+        assert_eq!([None, Some("AAAA".to_owned()), Some("!".to_owned())].map(claimed), [None; 3]);
     }
 
     #[test]

@@ -180,6 +180,11 @@ impl KeyId {
         text
     }
 
+    /// Returns the ID that a hint in a Sigstore bundle gives.
+    pub fn from_hint(hint: &str) -> Option<Self> {
+        STANDARD.decode(hint).ok()?.try_into().ok().map(Self)
+    }
+
     /// Returns the ID as base64, the form of a hint in a Sigstore bundle.
     pub fn to_hint(&self) -> String {
         STANDARD.encode(self.0)

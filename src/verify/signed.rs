@@ -104,6 +104,14 @@ impl Checked<'_> {
         Ok(all)
     }
 
+    /// Returns the checks of who signed, without any other check.
+    ///
+    /// # Errors
+    /// Returns an error when the store cannot be reached.
+    pub async fn signers(&self) -> Result<Vec<Check>, oci::Error> {
+        Ok(self.signatures().await?.checks)
+    }
+
     /// Returns the store as appliances read it.
     fn as_appliances_read(&self) -> &ReadStore {
         let reader = &self.own().reader;
@@ -276,8 +284,8 @@ impl Subject<'_> {
 }
 
 /// Advice for an artifact that lacks a signature.
-const NOT_SIGNED: &str = "publish the version again from the same commit with a key of the role release: \
-                          `alga-release publish --version VERSION --trust FILE --sign-key FILE`";
+const NOT_SIGNED: &str =
+    "sign what is published with a key of the role release: `alga-release sign REF --trust FILE --sign-key FILE`";
 
 /// Returns the advice for a rule of the resolver that does not hold.
 fn way_out(cause: &Untrusted) -> &'static str {

@@ -133,8 +133,8 @@ fn charts_that_are_the_same_on_both_sides_are_never_fetched() {
         .map(|rest| rest.split('/').next().unwrap_or_default())
         .collect();
     assert_eq!(charts, ["email-service"].into(), "{:#?}", registry.lines());
-    // Two releases with their JSON, two bundles and two charts with their archives.
-    assert_eq!(log.len(), 12, "{:#?}", registry.lines());
+    // Two releases with their JSON and their signatures in two forms, two bundles and two charts with their archives.
+    assert_eq!(log.len(), 16, "{:#?}", registry.lines());
     registry.clear_log();
     compared(&registry, "1.0.4", "nightly");
     assert_eq!(registry.log().len(), 4, "equal releases need no more: {:#?}", registry.lines());

@@ -94,6 +94,8 @@ mod show;
 mod signed;
 // The commands that read say who signed.
 mod signed_reads;
+// A copy carries a signed channel as it is.
+mod signed_copies;
 mod signers;
 // The history of a channel.
 mod history;

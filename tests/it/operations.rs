@@ -54,8 +54,12 @@ async fn a_release_is_published_compared_and_verified_in_process() {
     let request = VerifyRequest { reference: None, offline: true, trust: None };
     let report = ops::verify(&request, &config, &connection).await.expect("a report");
     assert!(report.ok && report.text().starts_with("nightly (1.0.3)"), "{}", report.text());
-    let request =
-        HistoryRequest { channel: ops::channel(&config, "nightly").expect("one"), moves: None, to_time: None };
+    let request = HistoryRequest {
+        channel: ops::channel(&config, "nightly").expect("one"),
+        moves: None,
+        to_time: None,
+        trust: None,
+    };
     let report = ops::history(&request, &config, &connection).await.expect("a report");
     assert_eq!(report.moves.iter().map(|one| one.sequence).collect::<Vec<_>>(), [Some(1)]);
     let report =

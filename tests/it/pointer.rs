@@ -84,7 +84,8 @@ impl Bench {
     }
 
     async fn history(&self, channel: &str) -> HistoryReport {
-        let request = HistoryRequest { channel: channel.parse().expect("a tag"), moves: Some(1000), to_time: None };
+        let request =
+            HistoryRequest { channel: channel.parse().expect("a tag"), moves: Some(1000), to_time: None, trust: None };
         ops::history(&request, &self.config, &self.connection().await).await.expect("a history")
     }
 }

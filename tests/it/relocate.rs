@@ -73,7 +73,7 @@ impl Published {
         let release = &self.config.repositories.release;
         let name = Pinned { repository: format!("{FROM}/{release}"), digest: self.resolved.release_digest.clone() };
         let origin = Origin { name: &name, release: &self.resolved.release, files: &self.files, bundle: &self.bundle };
-        copy::relocate(origin, relocation, &self.config).expect("relocated")
+        copy::relocate(origin, relocation, &self.config, false).expect("relocated")
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::schemas;
 use crate::support::cosign::cosign;
 use crate::support::programs::{Run, Source, alga};
-use crate::support::published::{RELEASES, digest_of, publish, store, writes};
+use crate::support::published::{RELEASES, digest_of, publish, store, with_images, writes};
 use crate::support::registry::{Quirks, Referrers, Registry, Setup};
 use crate::support::require;
 use crate::support::signed_channel::bundle;
@@ -395,4 +395,96 @@ fn a_version_tag_that_points_to_another_release_fails_verification() {
     let release = registry.tags(RELEASES)["1.0.3"].clone();
     registry.tag(RELEASES, "1.0.2", &release);
     verify(&vendor, &registry, "1.0.2", &[]).ends(3).prints(&["expected the release 1.0.2, found version `1.0.3`"]);
+}
+
+fn promote(vendor: &Vendor, registry: &Registry, from: &str, more: &[&str]) -> Run {
+    let (flags, at) = (vendor.flags(&["stable-a", "stable-b", "refresh"]), store(registry));
+    let arguments = ["promote", "--from", from, "--to", "stable", "--store", &at];
+    alga(&[&arguments[..], &slices(&flags), more].concat())
+}
+
+#[test]
+fn the_tree_of_a_release_names_the_signers() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry);
+    let (at, trust) = (store(&registry), vendor.file("trust.json"));
+    let flags = ["show", "nightly", "--store", &at, "--trust", &trust];
+    let (channel, release) = (vendor.key("nightly").key().id(), vendor.key("release").key().id());
+    alga(&flags)
+        .ends(0)
+        .prints(&[&format!("signed by {})", channel.short()), &format!("2, signed by {}", release.short())]);
+    let json = alga(&[&flags[..], &["--output", "json"]].concat()).ends(0).json();
+    schemas::valid("show.json", &json);
+    assert_eq!(json["channel"]["signedBy"], json!([channel.to_string()]));
+    assert_eq!(json["release"]["signedBy"], json!([release.to_string()]));
+    let charts = json["artifacts"].as_array().expect("a list").iter().filter(|node| node["kind"] == "chart");
+    assert_eq!(charts.filter(|chart| chart["signedBy"] == json!([release.to_string()])).count(), 5);
+    let without = alga(&["show", "nightly", "--store", &at, "--output", "json"]).ends(0).json();
+    assert_eq!((&without["channel"]["signedBy"], &without["release"]["signatures"]), (&Value::Null, &json!(2)));
+    let other = Vendor::new();
+    alga(&["show", "nightly", "--store", &at, "--trust", &other.file("trust.json")])
+        .ends(0)
+        .prints(&["not signed by enough of its keys", "2, signed by others"]);
+}
+
+#[test]
+fn the_history_of_a_channel_names_the_signers_and_what_is_missing() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry);
+    for version in ["1.0.4", "1.0.5"] {
+        with_images(&source, &[version]);
+        publish(&source, &registry, version, "nightly", &slices(&vendor.flags(&["release", "nightly"]))).ends(0);
+    }
+    let (at, trust) = (store(&registry), vendor.file("trust.json"));
+    let id = vendor.key("nightly").key().id();
+    let flags = ["history", "nightly", "--store", &at];
+    alga(&flags).ends(0).prints(&["2 signatures, not verified"]);
+    let with = [&flags[..], &["--trust", &trust]].concat();
+    let run = alga(&with).ends(0).prints(&[&format!("signed by {}", id.short())]);
+    assert!(!run.stdout.contains("gap: "), "{}", run.stdout);
+    let json = alga(&[&with[..], &["--output", "json"]].concat()).ends(0).json();
+    schemas::valid("history.json", &json);
+    assert_eq!(
+        json["moves"][2]["signatures"],
+        json!({"count": 2, "verified": true, "signers": [id.to_string()], "epoch": 1, "sequence": 1})
+    );
+    assert_eq!(json["trustVersion"], 1);
+    let other = Vendor::new();
+    let run =
+        alga(&["history", "nightly", "--store", &at, "--trust", &other.file("trust.json"), "--output", "json"]).ends(0);
+    let problem = run.json()["moves"][0]["signatures"]["problem"].as_str().expect("a reason").to_owned();
+    assert!(problem.contains("is not signed by a key of the channel's role"), "{problem}");
+}
+
+#[test]
+fn a_comparison_names_lost_signatures_and_other_keys() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry);
+    promote(&vendor, &registry, "nightly", &[]).ends(0);
+    with_images(&source, &["1.0.4"]);
+    let at = store(&registry);
+    source.publish(&["--version", "1.0.4", "--no-channel", "--store", &at]).ends(0);
+    let json = alga(&["diff", "stable", "1.0.4", "--store", &at, "--output", "json"]).ends(0).json();
+    schemas::valid("diff.json", &json);
+    let risks = json["risks"].as_array().expect("risks");
+    assert!(risks.iter().any(|risk| risk["kind"] == "unsigned" && risk["level"] == "danger"), "{risks:?}");
+    let text = "the older release is signed and the newer one is not: appliances that verify releases refuse it";
+    for format in ["text", "markdown", "html"] {
+        let run = alga(&["diff", "stable", "1.0.4", "--store", &at, "--output", format]);
+        assert!(run.stdout.contains(text), "{format}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn a_source_that_the_release_role_did_not_sign_is_not_promoted() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
+    registry.clear_log();
+    let run = promote(&vendor, &registry, "nightly", &[]).ends(3);
+    // Every artifact is named at once.
+    for name in ["chart sebastian", "chart temporal-worker", "bundle alga-appliance-config", "release 1.0.3"] {
+        assert!(run.stderr.contains(name), "{name}: {}", run.stderr);
+    }
+    run.says(&["a key of the role release did not sign the chart", "alga-release sign REF --trust FILE"]);
+    assert_eq!(registry.tags(RELEASES).keys().filter(|tag| tag.starts_with("stable")).count(), 0);
 }

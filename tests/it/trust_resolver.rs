@@ -1,6 +1,8 @@
 //! The resolver with a trust document: what it accepts, and each attack on a channel that it must refuse. The numbers in
 //! the comments are those of the attacks that the rules were written against.
 
+use std::time::Duration;
+
 use alga_release::signing::PrivateKey;
 use alga_release::trust::{RefreshStatement, Time};
 use base64::Engine as _;
@@ -698,15 +700,54 @@ fn a_registry_that_fails_at_any_request_changes_nothing() {
             assert_eq!((run.stdout.as_str(), appliance.remembered()), ("", before.clone()), "{status} at {skip}");
         }
     }
-    // F 50 and G 63.
-    for action in [Action::Endless, Action::CorruptBody, Action::Longer(100)] {
+    // F 50 and F 51, G 60 and G 63.
+    let slow = Action::Drip(Duration::from_secs(1));
+    for action in [Action::Endless, Action::CorruptBody, Action::Longer(100), slow, Action::RedirectToItself] {
         for path in ["/manifests/", "/blobs/"] {
             appliance.registry.fail(Fault::every("GET", path, action.clone()));
-            let run = appliance.resolve(&["--timeout", "2"]);
+            let run = appliance.resolve(&["--timeout", "1"]);
+            let verified = appliance.verify_with("stable", &["--timeout", "1"]);
             appliance.registry.heal();
             assert_ne!(run.code, Some(0), "{action:?}: {run:?}");
+            assert_ne!(verified.code, Some(0), "{action:?}: {verified:?}");
             assert_eq!((run.stdout.as_str(), appliance.remembered()), ("", before.clone()), "{action:?}");
         }
     }
     appliance.resolve(&[]).ends(0);
+}
+
+#[test]
+fn a_missing_answer_and_a_wrong_header_never_give_another_release() {
+    let appliance = Appliance::following();
+    let before = appliance.remembered();
+    let offer = appliance.offer("1.0.4", 6);
+    offer.put(&appliance.registry);
+    // G 62: 404 on each step. Where it ends the chain of trust documents, the release is the right one all the same.
+    for skip in 0..10 {
+        let missing = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"unknown"}]}"#.to_vec();
+        let action = Action::Status(404, Vec::new(), missing);
+        appliance.registry.fail(Fault { skip, times: 1, ..Fault::first("GET", "", action) });
+        let run = appliance.resolve(&["--timeout", "2"]);
+        appliance.registry.heal();
+        if run.code == Some(0) {
+            assert_eq!(run.stdout, text(&offer.json), "at {skip}");
+        } else {
+            assert_eq!(run.stdout, "", "{skip}: {run:?}");
+        }
+    }
+    // G 63: a header that names another digest than that of the body.
+    let appliance = Appliance::following();
+    assert_eq!(appliance.remembered(), before);
+    let offer = appliance.offer("1.0.4", 6);
+    offer.put(&appliance.registry);
+    for path in ["/manifests/stable", "/manifests/sha256", "/blobs/"] {
+        appliance.registry.fail(Fault::every("GET", path, Action::WrongDigestHeader));
+        let run = appliance.resolve(&["--timeout", "2"]);
+        appliance.registry.heal();
+        if run.code == Some(0) {
+            assert_eq!(run.stdout, text(&offer.json), "{path}");
+        } else {
+            assert_eq!(run.stdout, "", "{path}: {run:?}");
+        }
+    }
 }

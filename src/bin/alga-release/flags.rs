@@ -201,6 +201,12 @@ pub struct ExtentArgs {
     /// this flag every byte stays the same and the references still name the original store
     #[arg(long, value_name = "PREFIX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub rewrite_prefix: Option<String>,
+    /// Sign the copies of charts, bundle, control plane and release
+    #[arg(long)]
+    pub sign: bool,
+    /// Copy a signed release with `--rewrite-prefix` without signing bundle and release again
+    #[arg(long, requires = "rewrite_prefix", conflicts_with = "sign")]
+    pub drop_signatures: bool,
 }
 
 /// Flags that give the tags of application images.

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::flags::{Common, Format};
 use crate::log::Log;
 use crate::output;
+use crate::signing::TrustArgs;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = time)]
     to_time: Option<Timestamp>,
     #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -33,7 +36,12 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
     let name = connect::locate_channel(&args.channel, &mut store, &mut config)?;
     let channel = ops::channel(&config, &name)?;
-    let request = HistoryRequest { channel, moves: args.moves, to_time: args.to_time };
+    let request = HistoryRequest {
+        channel,
+        moves: args.moves,
+        to_time: args.to_time,
+        trust: args.trust.document(&config, args.common.configuration.root())?,
+    };
     let store = store.request(&config)?;
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(log)).await?;

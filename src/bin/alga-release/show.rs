@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::flags::Common;
 use crate::log::Log;
 use crate::output;
+use crate::signing::TrustArgs;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,8 @@ pub struct Args {
     /// Channel, version or digest, or HOST/PATH/REPOSITORY:TAG or @DIGEST
     #[arg(value_name = "REF")]
     reference: String,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten)]
     common: Common<ShowFormat>,
 }
@@ -32,7 +35,8 @@ enum ShowFormat {
 
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
-    let request = ShowRequest { reference: connect::locate(&args.reference, &mut store, &mut config)? };
+    let reference = connect::locate(&args.reference, &mut store, &mut config)?;
+    let request = ShowRequest { reference, trust: args.trust.document(&config, args.common.configuration.root())? };
     let (store, context) = (store.request(&config)?, system::context(log));
     let work = async {
         let connection = Connection::open(&store, Access::Read, &context).await?;

@@ -1,9 +1,10 @@
 //! Flags that name the trust document, and what signs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use alga_release::ops;
-use alga_release::signing::SignerCommand;
+use alga_release::config::Config;
+use alga_release::ops::{self, SigningTerms};
+use alga_release::signing::{SignerCommand, SigningRequest};
 use alga_release::trust::SignedDocument;
 
 use crate::failure::Failure;
@@ -11,15 +12,17 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Signatures")]
 pub struct TrustArgs {
-    /// Trust document: signatures are verified by it, and by its later versions in the store
+    /// Trust document: signatures are verified by it, and by its later versions in the store [default: `signing.trust` of the
+    /// configuration]
     #[arg(long, value_name = "FILE", env = "ALGA_TRUST_FILE")]
     trust: Option<PathBuf>,
 }
 
 impl TrustArgs {
-    /// Reads the trust document, if one is given.
-    pub fn document(&self) -> Result<Option<SignedDocument>, Failure> {
-        Ok(self.trust.as_deref().map(ops::trust_document).transpose()?)
+    /// Reads the trust document, if a flag, a variable or the configuration names one.
+    pub fn document(&self, config: &Config, root: &Path) -> Result<Option<SignedDocument>, Failure> {
+        let path = SigningTerms::document(self.trust.as_deref(), &SigningRequest::default(), config, root)?;
+        Ok(path.as_deref().map(ops::trust_document).transpose()?)
     }
 }
 

@@ -59,7 +59,14 @@ impl ExtentArgs {
             "" => RewriteTo::Target,
             prefix => RewriteTo::Prefix(prefix.to_owned()),
         });
-        TransferExtent { without_images: self.without_images, platform: self.platform.clone(), rewrite }
+        let (sign, drop_signatures) = (self.sign, self.drop_signatures);
+        TransferExtent {
+            without_images: self.without_images,
+            platform: self.platform.clone(),
+            rewrite,
+            sign,
+            drop_signatures,
+        }
     }
 }
 

@@ -31,7 +31,11 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let (mut config, mut store) = (args.common.configuration.load()?, args.common.store.clone());
     let reference = args.reference.as_ref().map(|word| connect::locate(word, &mut store, &mut config)).transpose()?;
     let store = store.request(&config)?;
-    let request = VerifyRequest { reference, offline: args.offline, trust: args.trust.document()? };
+    let request = VerifyRequest {
+        reference,
+        offline: args.offline,
+        trust: args.trust.document(&config, args.common.configuration.root())?,
+    };
     let work = async {
         let connection = Connection::open(&store, Access::Read, &system::context(log)).await?;
         Ok(ops::verify(&request, &config, &connection).await?)

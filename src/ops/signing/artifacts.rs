@@ -3,9 +3,9 @@
 use futures_util::future::try_join_all;
 
 use super::{Signing, TrustError};
-use crate::oci::{Attached, ReadStore, Repository};
+use crate::oci::{Attached, Digest, ReadStore, Repository};
 use crate::ops::Error;
-use crate::plan::{ArtifactSignature, Desired, Subject};
+use crate::plan::{ArtifactKind, ArtifactSignature, Desired, DesiredArtifact, Subject};
 use crate::signing::{KeySignature, Message, SignerRole};
 use crate::trust::{Candidate, KeyId};
 
@@ -17,6 +17,26 @@ impl Signing {
         store: &ReadStore,
     ) -> Result<Vec<(Repository, Attached)>, Error> {
         let subjects: Vec<Subject> = desired.all().map(|one| Subject::of(one, &desired.prefix)).collect();
+        self.sign_subjects(&subjects, store).await
+    }
+
+    /// Reports whether a key or a program can sign for the role `release`.
+    pub(in crate::ops) fn can_sign_artifacts(&self) -> bool {
+        let keys = self.keys(&self.document().release);
+        self.is_preparing() || self.signers.has_given() || self.signers.most(SignerRole::Release, &keys, &[]) > 0
+    }
+
+    /// Signs the artifacts of a copy, under the names by which the copy is read: charts, bundle, release and the control
+    /// plane with the given digest. Other images are signed by their builders.
+    pub(in crate::ops) async fn sign_copy(
+        &self,
+        desired: &Desired,
+        control_plane: Option<&Digest>,
+        store: &ReadStore,
+    ) -> Result<Vec<(Repository, Attached)>, Error> {
+        let ours =
+            |one: &&DesiredArtifact| one.kind != ArtifactKind::Image || control_plane == Some(one.artifact.digest());
+        let subjects: Vec<Subject> = desired.all().filter(ours).map(|one| Subject::of(one, &desired.prefix)).collect();
         self.sign_subjects(&subjects, store).await
     }
 

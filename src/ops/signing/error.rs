@@ -167,6 +167,19 @@ pub enum TrustError {
         /// The rule that does not hold.
         cause: Untrusted,
     },
+    /// The channel of the source does not count.
+    #[error("the channel {channel} of the source is refused ({}): {cause}", cause.name())]
+    SourceChannel {
+        /// Name of the channel.
+        channel: Tag,
+        /// The rule that does not hold.
+        cause: Untrusted,
+    },
+    /// A copy changes the bundle and the release of a signed source, and would sign neither.
+    #[error(
+        "the release is signed, and `--rewrite-prefix` changes its bundle and its manifest: their signatures do not count for the copy"
+    )]
+    Rewritten,
     /// What was signed last cannot be recorded.
     #[error("cannot record the statement before it is signed")]
     Record(#[source] StateError),
@@ -234,6 +247,12 @@ impl TrustError {
                 ));
             }
             Self::NotFollowed { .. } => "sign again, with the trust document that appliances have",
+            Self::SourceChannel { .. } => {
+                "verify the source with `alga-release verify CHANNEL --trust FILE`, and find out who wrote the channel"
+            }
+            Self::Rewritten => {
+                "sign the copy with keys of the mirror: `--trust FILE --sign-key FILE`; or give the signatures up with `--drop-signatures`"
+            }
             Self::ReleaseUnsigned(_) => "publish the version again with a key of the role release",
             Self::Signed { signed, .. } => {
                 return Some(format!(

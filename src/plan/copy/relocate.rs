@@ -38,17 +38,22 @@ pub struct Relocated {
 }
 
 /// Rewrites a release. Parts that do not change are absent in the result, so that nothing is written twice under
-/// different digests.
+/// different digests. If `drops_verify`, the rewritten sources lose `spec.verify`.
 ///
 /// # Errors
 /// Returns an error when the JSON of the release would exceed the size that resolvers read.
-pub fn relocate(origin: Origin<'_>, relocation: &Relocation, config: &Config) -> Result<Relocated, Error> {
+pub fn relocate(
+    origin: Origin<'_>,
+    relocation: &Relocation,
+    config: &Config,
+    drops_verify: bool,
+) -> Result<Relocated, Error> {
     let before = origin.release;
-    let overlay::RelocatedFiles { files, mut warnings } = overlay::relocate(origin.files, relocation);
+    let overlay::RelocatedFiles { files, mut warnings } = overlay::relocate(origin.files, relocation, drops_verify);
     let place = |name: &String| format!("profiles/{}/values/{name}", before.values_profile);
     // The values are rewritten like the bundle's own files, so that identical copies stay identical.
     let own = before.profile_values.iter().map(|(name, text)| (place(name), text.clone().into_bytes())).collect();
-    let mut values = overlay::relocate(&own, relocation).files;
+    let mut values = overlay::relocate(&own, relocation, drops_verify).files;
     let values = before.profile_values.keys().filter_map(|name| {
         let text = String::from_utf8(values.remove(&place(name))?).ok()?;
         Some((name.clone(), text))

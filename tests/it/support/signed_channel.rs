@@ -281,9 +281,14 @@ impl Appliance {
 
     /// Verifies a reference as the publisher does, which has no memory.
     pub fn verify(&self, reference: &str) -> Run {
+        self.verify_with(reference, &[])
+    }
+
+    /// Verifies a reference with further flags.
+    pub fn verify_with(&self, reference: &str, more: &[&str]) -> Run {
         let (at, trust) = (store(&self.registry), self.vendor.file("trust.json"));
         let flags = ["--store", &at, "--prefix", "ghcr.io/x", "--trust", &trust, "--output", "json"];
-        alga(&[&["verify", reference, "--retry-for", "0"], &flags[..]].concat())
+        alga(&[&["verify", reference, "--retry-for", "0"], &flags[..], more].concat())
     }
 
     /// Checks that the publisher's verification fails for a reason of the resolver.

@@ -194,6 +194,14 @@ fn of_refusal(refusal: &Refusal) -> String {
         Refusal::Unsigned(_) => {
             "pass the trust document with `--trust FILE`, and a key of the channel with `--sign-key FILE`"
         }
+        Refusal::Ahead { channel, .. } => {
+            return format!(
+                "copy from a store that has the later statement; `alga-release history {channel}` shows the moves of a store"
+            );
+        }
+        Refusal::OtherStatement { .. } => {
+            "find out who signed both statements: the keys of the channel may be stolen; a new epoch of the channel makes the old ones void"
+        }
         Refusal::NoSequence(_) => "publish to a channel of another name, or delete the tag of this one",
         Refusal::Invalid(_) => FIND_WRITER,
     };
