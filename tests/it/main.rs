@@ -24,6 +24,8 @@ mod flux_fields;
 mod completions;
 // The resolver with a trust document.
 mod trust_resolver;
+// Signed moves that are killed.
+mod signed_killed;
 // Signatures that are made on another machine.
 mod detached;
 // Signed channels that are kept alive.
