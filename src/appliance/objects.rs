@@ -3,6 +3,10 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::trust::Key;
 use crate::yaml::edit;
 
 /// Largest sum of the values of one `ConfigMap` that the API server accepts, in bytes.
@@ -52,16 +56,33 @@ pub(super) struct Source<'a> {
     pub repository: &'a str,
     pub digest: &'a str,
     pub plain_http: bool,
+    /// Name of the Secret with the keys by which Flux verifies the source.
+    pub verify: Option<&'a str>,
 }
 
 pub(super) fn oci_repository(source: &Source<'_>) -> String {
     let head = head("source.toolkit.fluxcd.io/v1", "OCIRepository", source.name, Some(source.namespace));
     let insecure = if source.plain_http { "  insecure: true\n" } else { "" };
+    let verify = source.verify.map_or_else(String::new, |secret| {
+        format!("  verify:\n    provider: cosign\n    secretRef:\n      name: {}\n", edit::scalar(secret))
+    });
     format!(
-        "{head}spec:\n  interval: 10m\n  url: {}\n{insecure}  ref:\n    digest: {}\n",
+        "{head}spec:\n  interval: 10m\n  url: {}\n{insecure}  ref:\n    digest: {}\n{verify}",
         edit::quoted(&format!("oci://{}", source.repository)),
         edit::quoted(source.digest)
     )
+}
+
+/// Returns a `Secret` with public keys, one in each entry, because Flux refuses all if it cannot parse one. They are in
+/// `data`: an entry that leaves `stringData` stays in the cluster, and a key that was removed would count for ever.
+pub(super) fn keys(name: &str, namespace: &str, keys: &[Key]) -> String {
+    let mut out = head("v1", "Secret", name, Some(namespace));
+    out.push_str("  labels:\n    app.kubernetes.io/managed-by: alga-resolve\n");
+    out.push_str("    app.kubernetes.io/component: \"keys\"\ntype: Opaque\ndata:\n");
+    for key in keys {
+        let _ = writeln!(out, "  {}.pub: {}", key.id(), edit::quoted(&STANDARD.encode(key.to_pem())));
+    }
+    out
 }
 
 /// Returns a Flux `Kustomization`. It has no `postBuild`, because overlays contain scripts with `${…}`.

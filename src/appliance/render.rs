@@ -8,6 +8,7 @@ use super::{HostInputs, InvalidValues, Literal, Setting, inject, parse_setting};
 use crate::oci::Digest;
 use crate::release::{Described, Installation, ObjectName, Release, SetValue, ValueSource, ValuesReader};
 use crate::text::shown;
+use crate::trust::Key;
 
 /// Largest object for `kubectl apply` without `--server-side`, in bytes. kubectl copies the whole object into an
 /// annotation.
@@ -36,6 +37,8 @@ pub struct Options<'a> {
     pub settings: &'a [(String, Setting)],
     /// Whether image tags get their known digest, `tag@sha256:…`, also in a release that is not signed.
     pub image_digests: bool,
+    /// Keys of the role `release` in the trust document in force; `None` without a trust document.
+    pub release_keys: Option<&'a [Key]>,
 }
 
 /// One Kubernetes object as text.
@@ -77,6 +80,9 @@ pub enum RenderError {
         /// Name of the HelmRelease.
         release: String,
     },
+    /// Flux would verify the sources of the release, and nothing says by which keys.
+    #[error("Flux verifies the charts of the release, but no trust document says by which keys")]
+    NoKeys,
     /// A setting is invalid, or names unknown values.
     #[error("{0}")]
     Setting(String),
@@ -108,11 +114,18 @@ pub fn render(release: &Release, options: &Options<'_>) -> Result<Rendering, Ren
     let mut rendering = Rendering::default();
     let mut put = |file: String, text: String| rendering.objects.push(Object { file, text });
     let home = installation.selection.namespace.as_str();
+    let secrets = secrets(options)?;
     put("namespace.yaml".to_owned(), objects::namespace(home));
     let mut namespaces = BTreeSet::new();
     namespaces.extend(maps.iter().map(|map| map.namespace.to_owned()));
+    // Flux itself is in its namespace, so that exists.
+    let of_keys = secrets.iter().map(|(namespace, _)| *namespace);
+    namespaces.extend(of_keys.filter(|name| *name != installation.flux_namespace).map(ToOwned::to_owned));
     for namespace in namespaces.iter().filter(|namespace| *namespace != home) {
         put(format!("namespace-{namespace}.yaml"), objects::namespace(namespace));
+    }
+    for (namespace, text) in secrets {
+        put(format!("keys-{namespace}.yaml"), text);
     }
     for map in &maps {
         put(map.file(home), map.object()?);
@@ -127,6 +140,27 @@ pub fn render(release: &Release, options: &Options<'_>) -> Result<Rendering, Ren
     let large = large.map(|object| format!("{} is larger than 256 KiB: apply it with --server-side", object.file));
     rendering.warnings = unread(release, options).into_iter().chain(large).collect();
     Ok(rendering)
+}
+
+/// Returns the Secret with the keys by which Flux verifies, for each namespace with a source that needs it.
+fn secrets<'a>(options: &Options<'a>) -> Result<Vec<(&'a str, String)>, RenderError> {
+    let installation = &options.described.installation;
+    let Some(verify) = &installation.verify else { return Ok(Vec::new()) };
+    let keys = options.release_keys.ok_or(RenderError::NoKeys)?;
+    let mut namespaces: Vec<&str> = vec![&installation.flux_namespace];
+    for namespace in verify.namespaces.iter().map(String::as_str) {
+        if !is_object_name(namespace) || namespace.len() > 63 || namespace.contains('.') {
+            return Err(not_a_name("appliance.verify.namespaces", namespace));
+        }
+        if !namespaces.contains(&namespace) {
+            namespaces.push(namespace);
+        }
+    }
+    if !is_object_name(&verify.secret_name) {
+        return Err(not_a_name("appliance.verify.secretName", &verify.secret_name));
+    }
+    let secret = |namespace| (namespace, objects::keys(&verify.secret_name, namespace, keys));
+    Ok(namespaces.into_iter().map(secret).collect())
 }
 
 /// Checks the names in a release that an appliance gives to objects.
@@ -331,6 +365,7 @@ fn source(release: &Release, options: &Options<'_>) -> String {
         repository: &release.config.repository,
         digest: release.config.digest.as_str(),
         plain_http: options.plain_http,
+        verify: installation.verify.as_ref().map(|verify| &*verify.secret_name),
     })
 }
 

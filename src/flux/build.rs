@@ -11,6 +11,7 @@ use super::file::Files;
 use super::helm_release::HelmRelease;
 use super::kustomization::Kustomization;
 use super::kustomize::{KUSTOMIZATION_FILE_NAMES, KustomizationFile};
+use super::object::Object;
 
 /// Largest number of directories that a build enters. Several kustomization files may list the same directory.
 const MOST_DIRECTORIES: usize = 100_000;
@@ -136,18 +137,19 @@ impl Build {
         &self.entered
     }
 
+    /// Returns the namespaces in which Flux creates an object: none for an object that no build reaches, and `None` where
+    /// neither the object nor the build sets one.
+    pub(crate) fn namespaces<'s>(&'s self, object: &'s Object<'_>) -> BTreeSet<Option<&'s str>> {
+        let reached = self.reached.iter().filter(|reached| reached.file == object.file);
+        reached.map(|reached| reached.lister.namespace.as_deref().or(object.namespace())).collect()
+    }
+
     /// Returns the HelmReleases that are applied, in the order of `releases`. A HelmRelease that is applied in several namespaces
     /// is listed once for each.
     pub(crate) fn applied<'a>(&self, releases: &[HelmRelease<'a>]) -> Vec<AppliedRelease<'a>> {
-        let mut moved = BTreeMap::<&str, BTreeSet<Option<&str>>>::new();
-        for reached in &self.reached {
-            moved.entry(&reached.file).or_default().insert(reached.lister.namespace.as_deref());
-        }
         let mut applied = Vec::new();
         for release in releases {
-            let to = moved.get(release.object.file).into_iter().flatten();
-            let namespaces: BTreeSet<Option<&str>> = to.map(|to| to.or(release.object.namespace())).collect();
-            applied.extend(namespaces.into_iter().map(|namespace| AppliedRelease {
+            applied.extend(self.namespaces(&release.object).into_iter().map(|namespace| AppliedRelease {
                 release: release.clone(),
                 namespace: namespace.map(ToOwned::to_owned),
             }));

@@ -228,6 +228,7 @@ impl Rendering<'_> {
             host: Some(&host),
             settings: &[],
             image_digests: false,
+            release_keys: Some(&[]),
         };
         let whole = if broken.is_empty() { appliance::render(self.release, &options).map(drop) } else { Ok(()) };
         let mut refused = false;

@@ -31,6 +31,8 @@ pub struct Settings<'a> {
     pub prefixes: &'a [Prefix],
     /// Start of the names of values ConfigMaps, for example `appliance-values-`.
     pub values_prefix: &'a str,
+    /// Name of the Secret with the keys by which Flux verifies this publisher's charts. `None` where it does not verify them.
+    pub verify: Option<&'a str>,
 }
 
 /// An owned copy of [`Settings`], which the overlay keeps.
@@ -43,6 +45,7 @@ pub(super) struct Owned {
     pub namespace: String,
     pub prefixes: Vec<Prefix>,
     pub values_prefix: String,
+    pub verify: Option<String>,
 }
 
 impl Owned {
@@ -55,6 +58,7 @@ impl Owned {
             namespace: settings.namespace.to_owned(),
             prefixes: settings.prefixes.to_vec(),
             values_prefix: settings.values_prefix.to_owned(),
+            verify: settings.verify.map(ToOwned::to_owned),
         }
     }
 }

@@ -17,6 +17,12 @@ pub(super) struct OwnSource<'a> {
     pub parsed: &'a File,
 }
 
+/// Reports whether the `verify` of a source means cosign's signatures by the keys in a Secret, and nothing else.
+pub(super) fn is_verified_by(verify: &Node, secret: &str) -> bool {
+    let is = |path: &[&str], text| verify.text_at(path) == Some(text);
+    is(&["provider"], "cosign") && is(&["secretRef", "name"], secret) && verify.entries().len() == 2
+}
+
 impl OwnSource<'_> {
     /// Points `url` and `ref` to the published chart.
     pub(super) fn pin(&self, pins: &Pins<'_>, pin: &Pin, plan: &mut Plan) -> Result<(), Error> {
@@ -45,6 +51,23 @@ impl OwnSource<'_> {
         if pins.style == PinStyle::Digest || reference.get(&["digest"]).is_some() {
             self.set(reference, "digest", "tag", pin.digest.to_string(), plan)?;
         }
+        self.overlay.settings.verify.as_deref().map_or(Ok(()), |secret| self.verify(spec, secret, plan))
+    }
+
+    /// Lets Flux verify the chart by the keys in a Secret.
+    fn verify(&self, spec: &Node, secret: &str, plan: &mut Plan) -> Result<(), Error> {
+        if let Some(entry) = spec.entry("verify") {
+            if is_verified_by(&entry.value, secret) {
+                return Ok(());
+            }
+            let reason = format!("the chart's OCIRepository has another `verify` than by the Secret `{secret}`");
+            return Err(self.refused(&entry.key, &reason, "remove `verify`: publishing writes it by `signing.flux`"));
+        }
+        let value = format!("{{provider: cosign, secretRef: {{name: {}}}}}", quoted(secret));
+        let at = spec.entries().iter().position(|entry| entry.key.as_str() == Some("url"));
+        plan.edits.extend(insert_after(&self.parsed.text, spec, at.unwrap_or_default(), "verify", &value));
+        let path = format!("{}spec.verify", self.source.object.path);
+        plan.changes.push(Change { document: self.source.object.document, path, now: Now::Any });
         Ok(())
     }
 

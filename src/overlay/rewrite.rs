@@ -12,7 +12,7 @@ use crate::yaml::{Document, Node, Value};
 
 use super::children::{Child, build, children, roots};
 use super::discover::{Release, Used, releases};
-use super::own_source::OwnSource;
+use super::own_source::{OwnSource, is_verified_by};
 use super::release::Editing;
 use super::sources::{Home, homes, pin_of};
 use super::{ChartSource, Overlay, check, patches, references};
@@ -57,6 +57,8 @@ pub struct Rewritten {
     pub overlay: Overlay,
     /// Warnings for the author of the overlay.
     pub warnings: Vec<Warning>,
+    /// Namespaces in which Flux creates sources that verify this publisher's signatures.
+    pub verifying: BTreeSet<String>,
 }
 
 /// The expected value after the edits.
@@ -91,11 +93,30 @@ pub(super) struct Plan {
 /// When the overlay breaks a rule. The error names the file and the line.
 pub fn rewrite(mut overlay: Overlay, pins: &Pins<'_>) -> Result<Rewritten, Error> {
     let (changed, mut warnings) = changed(&overlay, pins)?;
+    let before = overlay.clone();
     for (file, parsed) in changed {
         overlay.files.insert_parsed(file, parsed);
     }
     warnings.extend(check::nothing_points_at_git(&overlay)?);
-    Ok(Rewritten { overlay, warnings })
+    let verifying = verifying(&before, &overlay)?;
+    Ok(Rewritten { overlay, warnings, verifying })
+}
+
+/// Returns the namespaces in which Flux creates sources that verify signatures by this publisher's keys. `before` is the
+/// overlay before the rewriting, whose Kustomizations name directories in git.
+fn verifying(before: &Overlay, after: &Overlay) -> Result<BTreeSet<String>, Error> {
+    let Some(secret) = &after.settings.verify else { return Ok(BTreeSet::new()) };
+    let (old, new) = (before.objects(), after.objects());
+    let children = children(before, &old)?;
+    let build = build(after, &roots(&children))?;
+    let mut namespaces = BTreeSet::new();
+    for source in Source::all(&new) {
+        if source.field("verify").is_some_and(|verify| is_verified_by(verify, secret)) {
+            let found = build.namespaces(&source.object);
+            namespaces.extend(found.into_iter().flatten().map(ToOwned::to_owned));
+        }
+    }
+    Ok(namespaces)
 }
 
 /// Returns the changed and the new files, by path.

@@ -121,13 +121,19 @@ fn of_chart(
     let text = format!(
         "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata:\n  name: {}\n  namespace: {}\nspec:\n  \
          interval: 10m\n  url: {url}\n{insecure}  ref:\n    tag: {}\n    digest: {}\n  layerSelector:\n    \
-         mediaType: {CHART_LAYER}\n    operation: copy\n",
+         mediaType: {CHART_LAYER}\n    operation: copy\n{}",
         scalar(name),
         scalar(&namespace),
         quoted(&pin.version.replace('+', "_")),
         pin.digest,
+        overlay.settings.verify.as_deref().map(verification).unwrap_or_default(),
     );
     Ok(Home { name: name.clone(), namespace, file: Some(file), text, listed: entry })
+}
+
+/// Returns the field of a source by which Flux verifies the signatures of what it fetches.
+fn verification(secret: &str) -> String {
+    format!("  verify:\n    provider: cosign\n    secretRef:\n      name: {}\n", scalar(secret))
 }
 
 fn of_repository(overlay: &Overlay, pins: &Pins<'_>, sources: &[Source<'_>]) -> Result<Home, Error> {

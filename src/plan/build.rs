@@ -1,11 +1,13 @@
 //! Builds a release manifest. This is a pure function of the packed charts and the pinned images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Config;
 use crate::image::PinnedImages;
 use crate::oci::{Digest, Prefix, Tag};
-use crate::release::{self, ConfigReference, Description, Installation, ObjectName, Release, ValuesReader};
+use crate::release::{
+    self, ConfigReference, Description, Installation, ObjectName, Release, SourceVerification, ValuesReader,
+};
 
 /// The inputs of a release manifest.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(super) struct ReleaseInputs<'a> {
     pub values_config_maps: BTreeMap<String, String>,
     /// The HelmReleases that read values of the release.
     pub readers: Vec<ValuesReader>,
+    /// Namespaces of the chart sources that Flux verifies.
+    pub verifying: &'a BTreeSet<String>,
 }
 
 /// Builds the release manifest from its inputs.
@@ -77,6 +81,10 @@ fn describe(inputs: &ReleaseInputs<'_>) -> Description {
             required_images: config.images.keys().cloned().collect(),
             values: inputs.readers.clone(),
             pinned: config.is_signed(),
+            verify: config.signing.flux.then(|| SourceVerification {
+                secret_name: config.signing.secret_name.clone(),
+                namespaces: inputs.verifying.iter().cloned().collect(),
+            }),
             extra: BTreeMap::new(),
         },
     }

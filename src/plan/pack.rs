@@ -1,7 +1,7 @@
 //! Packs a source tree into everything that a release consists of, except for the images. The module is pure and sends
 //! no requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 
 use super::build::{ReleaseInputs, build};
@@ -62,6 +62,8 @@ pub struct Packed {
     values_config_maps: BTreeMap<String, String>,
     /// The HelmReleases that read values of the release.
     readers: Vec<ValuesReader>,
+    /// Namespaces of the chart sources that Flux verifies.
+    verifying: BTreeSet<String>,
     /// Warnings for people as `PLACE: TEXT`, sorted.
     pub warnings: Vec<String>,
 }
@@ -75,6 +77,7 @@ fn settings<'a>(config: &'a Config, prefixes: &'a [Prefix]) -> overlay::Settings
         namespace: &config.appliance.flux_namespace,
         prefixes,
         values_prefix: &config.appliance.values_prefix,
+        verify: config.signing.flux.then_some(&*config.signing.secret_name),
     }
 }
 
@@ -147,8 +150,8 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &PinnedImages) -> Result
     let mut warnings: Vec<&Warning> = of_charts.chain(&discovered.warnings).chain(&rewritten.warnings).collect();
     warnings.sort();
     let warnings = warnings.into_iter().map(Warning::to_string).collect();
-    let (external, overlay) = (discovered.external, rewritten.overlay);
-    Ok(Packed { charts, external, overlay, written, profile_values, values_config_maps, readers, warnings })
+    let (external, overlay, verifying) = (discovered.external, rewritten.overlay, rewritten.verifying);
+    Ok(Packed { charts, external, overlay, written, profile_values, values_config_maps, readers, verifying, warnings })
 }
 
 /// Packs the charts on as many threads as there are processors. A panic in a thread continues in the caller.
@@ -368,6 +371,7 @@ impl Packed {
             profile_values: self.profile_values.clone(),
             values_config_maps: self.values_config_maps.clone(),
             readers: self.readers.clone(),
+            verifying: &self.verifying,
         }))
     }
 

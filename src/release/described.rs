@@ -180,6 +180,7 @@ impl Installation {
             required_images: config.images.keys().cloned().collect(),
             values,
             pinned: false,
+            verify: None,
             extra: BTreeMap::new(),
         }
     }

@@ -46,9 +46,23 @@ pub struct Installation {
     /// Whether values from images are the tag with the digest, as in signed releases.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
+    /// The keys by which Flux verifies the bundle and the charts of the release; absent where Flux verifies nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<SourceVerification>,
     /// Unknown keys, which later publishers may write.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
+}
+
+/// The Secret with the keys by which Flux verifies the sources of a release. The keys come from the trust document of the
+/// appliance, never from the release.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceVerification {
+    /// Name of the Secret, in each namespace that has a source.
+    pub secret_name: String,
+    /// Namespaces of the chart sources. The source of the bundle is in `fluxNamespace`.
+    pub namespaces: Vec<String>,
 }
 
 /// Namespace and name of an object in the cluster.
@@ -207,8 +221,20 @@ impl Installation {
             required_images: entries.list("requiredImages", |key| key.as_str().map(ToOwned::to_owned))?,
             values: entries.list("values", ValuesReader::read)?,
             pinned: entries.flag("pinned")?,
+            verify: match entries.0.remove("verify") {
+                None => None,
+                Some(verify) => Some(SourceVerification::read(verify)?),
+            },
             extra: entries.rest(),
         })
+    }
+}
+
+impl SourceVerification {
+    fn read(value: Value) -> Option<Self> {
+        let mut entries = Entries::of(value)?;
+        let namespaces = entries.list("namespaces", |name| name.as_str().map(ToOwned::to_owned))?;
+        Some(Self { secret_name: entries.text("secretName")?, namespaces })
     }
 }
 

@@ -27,7 +27,9 @@ pub(crate) use channel::{
 };
 pub(crate) use described::settings_of;
 pub use described::{Described, Disagreement};
-pub(crate) use description::{Description, Installation, ObjectName, SetValue, ValueSource, ValuesReader};
+pub(crate) use description::{
+    Description, Installation, ObjectName, SetValue, SourceVerification, ValueSource, ValuesReader,
+};
 #[cfg(feature = "publish")]
 pub use history::{Apart, End, History, Move, Why, history};
 pub(crate) use manifest::{ConfigReference, SCHEMA};

@@ -1,11 +1,22 @@
 //! Signed releases name every image by its digest, and appliances run the images by these digests.
 
+use std::path::PathBuf;
+
+use alga_release::archive::{self, Limits};
+use alga_release::signing::PrivateKey;
+use alga_release::yaml;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+
+use crate::support::cosign::cosign;
+use crate::support::definitions::{json_of, schema_errors};
 
 use crate::support::programs::{Run, Source, alga, resolve};
 use crate::support::published::{RELEASES, publish, put_image, put_images, served, state, store, writes};
 use crate::support::registry::Registry;
 use crate::support::trust::Vendor;
+use crate::support::{missing, require};
 
 /// Publishes 1.0.3 to nightly, signed.
 fn signed(vendor: &Vendor, source: &Source, registry: &Registry, more: &[&str]) -> Run {
@@ -163,4 +174,163 @@ fn keys_without_a_trust_document_are_refused() {
         "--trust FILE",
         "signing.trust",
     ]);
+}
+
+/// Name of the Secret with the release keys.
+const KEYS: &str = "alga-release-keys";
+
+/// A vendor whose releases Flux verifies, and its registry.
+struct Verified {
+    vendor: Vendor,
+    source: Source,
+    registry: Registry,
+}
+
+impl Verified {
+    /// Publishes 1.0.3 to nightly.
+    fn new(configuration: &str) -> Self {
+        let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+        source.append("alga-release.yaml", &format!("signing: {{flux: true}}\n{configuration}"));
+        signed(&vendor, &source, &registry, &[]).ends(0);
+        Self { vendor, source, registry }
+    }
+
+    fn render(&self, more: &[&str]) -> Run {
+        let at = store(&self.registry);
+        resolve(&[&["render", "nightly", "--store", &at, "--host", "alga.example"], more].concat())
+    }
+
+    /// Returns the objects that an appliance with the trust document renders, in order.
+    fn objects(&self) -> Vec<Value> {
+        objects(&self.render(&["--trust", &self.vendor.file("trust.json")]).ends(0).stdout)
+    }
+
+    /// Returns the files of the bundle.
+    fn bundle(&self) -> Vec<(String, String)> {
+        let (_, manifest) = self.registry.manifest("org/alga-appliance-config", "1.0.3").expect("a bundle");
+        let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+        let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+        let layer = self.registry.blob("org/alga-appliance-config", layer).expect("a blob");
+        let files = archive::read(&layer, Limits { total: 64 << 20, file: 16 << 20 }).expect("an archive");
+        files.into_iter().map(|(name, text)| (name, String::from_utf8(text).expect("UTF-8"))).collect()
+    }
+
+    /// Returns the sources of charts in the bundle.
+    fn chart_sources(&self) -> Vec<Value> {
+        let files = self.bundle().into_iter().filter(|(name, _)| name.starts_with("base/"));
+        let all = files.flat_map(|(_, text)| objects(&text));
+        let all: Vec<Value> = all.filter(|object| object["kind"] == "OCIRepository").collect();
+        assert!(!all.is_empty());
+        all
+    }
+}
+
+fn objects(stream: &str) -> Vec<Value> {
+    let documents = yaml::parse(stream).unwrap_or_else(|cause| panic!("{cause}: {stream}"));
+    documents.iter().filter_map(|document| document.root.as_ref().map(json_of)).collect()
+}
+
+/// Returns the public keys in a Secret, as PEM.
+fn keys_of(secret: &Value) -> Vec<String> {
+    let entries = secret["data"].as_object().expect("data").iter();
+    let keys = entries.map(|(name, value)| {
+        assert!(name.strip_suffix(".pub").is_some(), "{name}");
+        let pem = BASE64_STANDARD.decode(value.as_str().expect("text")).expect("base64");
+        String::from_utf8(pem).expect("text")
+    });
+    keys.collect()
+}
+
+fn secrets(objects: &[Value]) -> Vec<&Value> {
+    objects.iter().filter(|object| object["kind"] == "Secret").collect()
+}
+
+#[test]
+fn flux_verifies_bundle_and_charts_by_the_release_keys_alone() {
+    let verified = Verified::new("");
+    let verify = json!({ "provider": "cosign", "secretRef": { "name": KEYS } });
+    for source in verified.chart_sources() {
+        assert_eq!(source["spec"]["verify"], verify, "{source}");
+    }
+    let release = served(&verified.registry, "1.0.3");
+    let expected = json!({ "secretName": KEYS, "namespaces": ["flux-system"] });
+    assert_eq!(release["appliance"]["verify"], expected);
+
+    let objects = verified.objects();
+    let root = objects.iter().position(|object| object["kind"] == "OCIRepository").expect("a source");
+    assert_eq!(objects[root]["spec"]["verify"], verify);
+    let secret = objects.iter().position(|object| object["kind"] == "Secret").expect("a Secret");
+    assert!(secret < root, "the Secret is applied before what needs it");
+    assert_eq!(secrets(&objects).len(), 1);
+    let metadata = &objects[secret]["metadata"];
+    assert_eq!((&metadata["name"], &metadata["namespace"]), (&json!(KEYS), &json!("flux-system")));
+    assert_eq!(keys_of(&objects[secret]), [verified.vendor.key("release").key().to_pem()]);
+}
+
+#[test]
+fn the_definitions_of_flux_accept_sources_that_verify() {
+    #[expect(clippy::disallowed_methods, reason = "tests find their data by the environment")]
+    let Some(crds) = std::env::var_os("ALGA_CRDS").map(PathBuf::from) else {
+        return missing("Flux's resource definitions are missing: ALGA_CRDS names a directory with flux/*.yaml");
+    };
+    let verified = Verified::new("");
+    let rendered = verified.objects().into_iter().filter(|object| object["kind"] == "OCIRepository");
+    for source in rendered.chain(verified.chart_sources()) {
+        assert_eq!(schema_errors(&crds.join("flux"), "OCIRepository", &source), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn during_a_rotation_both_release_keys_are_in_the_secret() {
+    let mut verified = Verified::new("");
+    let next = PrivateKey::generate();
+    let document = &mut verified.vendor.document;
+    document.keys.insert(next.key().id(), *next.key());
+    document.release.keys.insert(next.key().id());
+    verified.vendor.write();
+    let mut expected = [verified.vendor.key("release").key().to_pem(), next.key().to_pem()];
+    let mut found = keys_of(secrets(&verified.objects())[0]);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+
+    let Some(program) = require("cosign3") else { return };
+    let digest = served(&verified.registry, "1.0.3")["chartDigests"]["sebastian"].clone();
+    let reference = format!("{}/charts/sebastian@{}", store(&verified.registry), digest.as_str().expect("a digest"));
+    let signed_by = found.iter().filter(|pem| {
+        std::fs::write(verified.vendor.path("rendered.pub"), pem).expect("written");
+        cosign(&program, "verify", &verified.vendor.file("rendered.pub"), &[&reference]).is_ok()
+    });
+    assert_eq!(signed_by.count(), 1, "a verifier accepts the chart by the key that signed it");
+}
+
+#[test]
+fn each_namespace_with_a_verified_source_has_the_secret() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    source.append("alga-release.yaml", "signing: {flux: true}\n");
+    let file = "ee/appliance/flux/base/background/kustomization.yaml";
+    let text = std::fs::read_to_string(source.path(file)).expect("a kustomization file");
+    source.write(file, &format!("{text}namespace: workflows\n"));
+    signed(&vendor, &source, &registry, &["--no-lint", "a test"]).ends(0);
+    let verified = Verified { vendor, source, registry };
+    let release = served(&verified.registry, "1.0.3");
+    assert_eq!(release["appliance"]["verify"]["namespaces"], json!(["flux-system", "workflows"]));
+    let objects = verified.objects();
+    let places: Vec<&Value> = secrets(&objects).into_iter().map(|secret| &secret["metadata"]["namespace"]).collect();
+    assert_eq!(places, [&json!("flux-system"), &json!("workflows")]);
+    let at = |kind: &str, key: &str, name: &str| {
+        let is_it = |object: &Value| object["kind"] == kind && object["metadata"][key] == name;
+        objects.iter().position(is_it).unwrap_or_else(|| panic!("{kind} {name}"))
+    };
+    assert!(at("Namespace", "name", "workflows") < at("Secret", "namespace", "workflows"));
+}
+
+#[test]
+fn without_a_trust_document_a_release_that_flux_verifies_is_not_rendered() {
+    let verified = Verified::new("");
+    let run = verified.render(&[]).ends(3).says(&["no trust document says by which keys", "--trust FILE"]);
+    assert_eq!(run.stdout, "");
+    // Everything else works as before.
+    resolve(&["resolve", "nightly", "--store", &store(&verified.registry)]).ends(0);
+    drop(verified.source);
 }

@@ -1,7 +1,7 @@
 //! Each directory of `tests/cases/rewrite` tests one rule: `in/` is rewritten to `out/`, or refused with the text in `stderr`.
 //!
 //! The optional file `settings` has lines such as `style version`, `prefix http://localhost:5000`, `former ghcr.io/old`,
-//! `directory deploy` and `values RELEASE NAME`.
+//! `directory deploy`, `values RELEASE NAME` and `verify SECRET`.
 //! With `ALGA_UPDATE=1` in the environment, `out/` and `stderr` are written instead of compared.
 
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ struct Case {
     directory: String,
     source_name: String,
     values: BTreeMap<String, String>,
+    /// Secret by whose keys Flux verifies the charts.
+    verify: Option<String>,
 }
 
 impl Default for Case {
@@ -30,7 +32,7 @@ impl Default for Case {
         let prefix = Prefix::parse("ghcr.io/nine-minds", false).expect("valid");
         let values = BTreeMap::new();
         let (directory, source_name) = ("flux".into(), "source".into());
-        Self { style: PinStyle::Digest, prefix, former: None, directory, source_name, values }
+        Self { style: PinStyle::Digest, prefix, former: None, directory, source_name, values, verify: None }
     }
 }
 
@@ -46,6 +48,7 @@ impl Case {
                 ["values", release, name] => {
                     case.values.insert(release.to_owned(), name.to_owned());
                 }
+                ["verify", secret] => case.verify = Some(secret.to_owned()),
                 _ => panic!("{}: unknown setting `{line}`", path.display()),
             }
         }
@@ -62,6 +65,7 @@ impl Case {
             namespace: "flux-system",
             prefixes: &prefixes,
             values_prefix: "appliance-values-",
+            verify: self.verify.as_deref(),
         };
         load(&Tree::open(root)?, &settings)
     }

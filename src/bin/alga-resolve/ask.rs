@@ -7,7 +7,7 @@ use alga_release::config::Config;
 use alga_release::oci::{self, Location, Prefix, Selector, Tag};
 use alga_release::release::{self, Address, Described, Release, Resolved, compare_versions};
 use alga_release::text::with_causes;
-use alga_release::trust::Time;
+use alga_release::trust::{Key, Time};
 
 use super::args::{Args, Command};
 use super::input::configuration;
@@ -84,6 +84,11 @@ impl Place {
         }
         let known = self.state.known(&self.key());
         known.or_else(|| self.state.find(&self.repository(), &self.address.selector.to_string()))
+    }
+
+    /// Returns the keys that may sign releases, by the trust document in force.
+    pub fn release_keys(&self) -> Option<Vec<Key>> {
+        self.trust.as_ref().map(Trust::release_keys)
     }
 
     /// Returns the release from the store or from the state, as `args` allow.

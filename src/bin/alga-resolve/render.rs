@@ -58,6 +58,7 @@ fn rendered(
         if asked && bundle.host() == registry.host() { registry.plain_http() } else { bundle.plain_http() }
     });
     let repository = registry.full_path(&place.address.repository);
+    let keys = place.release_keys();
     let options = appliance::Options {
         described: &answer.described,
         channel: answer.channel.as_deref(),
@@ -69,10 +70,13 @@ fn rendered(
         host,
         settings: &flags.settings,
         image_digests: flags.image_digests,
+        release_keys: keys.as_deref(),
     };
     appliance::render(release, &options).map_err(|error| match error {
         RenderError::NoHost { .. } => Failure::new(9, error.to_string())
             .hint("pass `--host` or `--app-url` once; with `--state` the address is kept"),
+        RenderError::NoKeys => Failure::new(3, error.to_string())
+            .hint("pass `--trust FILE` with the vendor's trust document: without its keys, Flux fetches no chart of the release"),
         RenderError::Setting(_) => usage(error.to_string()),
         RenderError::Release { .. } | RenderError::Values(_) => {
             Failure::new(1, format!("cannot render the release {}: {error}", answer.resolved.release_digest))

@@ -10,7 +10,7 @@ use alga_release::oci::{Digest, Location, ReadStore, Repository, Selector, Tag};
 use alga_release::release::Resolved;
 use alga_release::text::with_causes;
 use alga_release::trust::{
-    self, Accepted, DOCUMENT_LIMIT, Offer, Position, PublishedError, ReadFrom, STEPS, SignedDocument, Terms, Time,
+    self, Accepted, DOCUMENT_LIMIT, Key, Offer, Position, PublishedError, ReadFrom, STEPS, SignedDocument, Terms, Time,
     TrustDocument, Untrusted,
 };
 
@@ -118,6 +118,12 @@ impl Trust {
     /// Reports whether the trust document has a role for a channel of this name.
     pub fn has_channel(&self, tag: &Tag) -> bool {
         self.held.borrow().document().channels.contains_key(tag.as_str())
+    }
+
+    /// Returns the keys of the role that signs releases.
+    pub fn release_keys(&self) -> Vec<Key> {
+        let held = self.held.borrow();
+        held.document().keys_of(&held.document().release).map(|(_, key)| *key).collect()
     }
 
     /// Returns why a release that was accepted before would not be accepted again.
