@@ -159,7 +159,9 @@ impl<'a> Lint<'a> {
         for template in self.reached(object) {
             let arguments = list(&template["container"]["args"]);
             if template.get("suspend").is_some()
-                || arguments.first().is_some_and(|first| first != "publish" && first != "verify")
+                || arguments
+                    .first()
+                    .is_some_and(|first| ![json!("publish"), json!("verify"), json!("refresh")].contains(first))
             {
                 found.push(format!(
                     "cron: it reaches `{}`, which waits for a person or moves a channel",
