@@ -19,6 +19,8 @@ pub const FILE_NAME: &str = "alga-release.yaml";
 
 /// Length of the longest channel name, because a keep-alive tag, which is longer, must still be a valid tag.
 const CHANNEL_LIMIT: usize = 64;
+/// Start of the tags of trust documents. No channel and no version has such a name.
+pub const TRUST_TAGS: &str = "trust-";
 
 /// The effective configuration. Every key of the file is optional.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -352,6 +354,11 @@ impl Config {
         if let Some(long) = self.channels.iter().find(|channel| channel.as_str().len() > CHANNEL_LIMIT) {
             return Err(format!("channels: `{long}` is longer than {CHANNEL_LIMIT} characters, which is the limit"));
         }
+        if let Some(reserved) = self.channels.iter().find(|channel| channel.as_str().starts_with(TRUST_TAGS)) {
+            return Err(format!(
+                "channels: `{reserved}` is not possible: names that begin with `{TRUST_TAGS}` are for trust documents"
+            ));
+        }
         for image in &self.extra_images {
             let pinned = image.parse::<Reference>().is_ok_and(|reference| reference.digest.is_some());
             if !pinned {
@@ -454,6 +461,7 @@ mod tests {
             "profile: a\nprofile: b\n",
             "prefix: Not/Valid\n",
             "channels: []\n",
+            "channels: [trust-1]\n",
             "overlay: ../x\n",
             "images: {a: 'B'}\n",
             "manifest: {extra: {version: 1}}\n",

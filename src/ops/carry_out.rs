@@ -70,17 +70,17 @@ impl MoveTerms {
     }
 
     /// Verifies the statements of what a channel serves and of the moves that were announced, where moves are signed.
-    pub(super) fn verified(
+    pub(super) async fn verified(
         &self,
         observed: ObservedChannel,
         channel: &Tag,
         source: ReadFrom<'_>,
-        context: &Context,
+        (connection, repository): (&Connection, &Repository),
     ) -> Result<ObservedChannel, Error> {
-        match &self.signing {
-            Some(signing) => signing.observed(observed, channel, source, self.accept_sequence, context),
-            None => Ok(observed),
-        }
+        let Some(signing) = &self.signing else { return Ok(observed) };
+        signing.follow(connection, repository).await?;
+        let place = (connection.read(), repository);
+        signing.observed(observed, (channel, self.accept_sequence), source, place, connection.context()).await
     }
 
     /// Returns what the signatures of a release at `location` are verified by.
@@ -270,7 +270,8 @@ impl Carrying<'_> {
         let repository = &desired.release.repository;
         let accepted = self.terms.accept_sequence;
         let channel = plan::observe_channel(self.target.read(), repository, moving.channel, accepted, None).await?;
-        let mut channel = self.terms.verified(channel, moving.channel, self.source(), self.context)?;
+        let mut channel =
+            self.terms.verified(channel, moving.channel, self.source(), (self.target, repository)).await?;
         if let Some(serves) = &channel.serves
             && Some(&serves.release) != first.map(|first| &first.release)
             && !serves.serves(&desired.release.digest, &desired.release.json)

@@ -117,12 +117,13 @@ pub async fn copy(
     let request = &CopyRequest { terms: request.terms.of_copy(&request.extent), ..request.clone() };
     let to: Option<Tag> = request.channel.as_deref().map(str::parse).transpose()?;
     let selector: Selector = request.reference.parse()?;
+    follow(request, config, source, target, context).await?;
     let observed = async {
         match (&to, target.connection()) {
             (Some(channel), Some(target)) => {
                 let (repository, accepted) = (&config.repositories.release, request.terms.accept_sequence);
                 let observed = plan::observe_channel(target.read(), repository, channel, accepted, None).await?;
-                request.terms.verified(observed, channel, read_from(target.read()), context)
+                request.terms.verified(observed, channel, read_from(target.read()), (target, repository)).await
             }
             _ => Ok(ObservedChannel::default()),
         }
@@ -158,6 +159,23 @@ pub async fn copy(
     }
     let copying = Copying { request, transfer, moving };
     Box::pin(copying.carry_out(ready, observed)).await
+}
+
+/// Follows the trust document in the store whose vendor signs: that of the target where the copy is signed anew.
+async fn follow(
+    request: &CopyRequest,
+    config: &Config,
+    source: &Connection,
+    target: &Target,
+    context: &Context,
+) -> Result<(), Error> {
+    let Some(signing) = &request.terms.signing else { return Ok(()) };
+    let repository = &config.repositories.release;
+    match target.connection() {
+        _ if !request.extent.is_signed_anew() => signing.follow(source, repository).await,
+        Some(target) => signing.follow(target, repository).await,
+        None => signing.check_file(context),
+    }
 }
 
 struct Copying<'a> {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{TrustError, Verdict, changed};
+use super::{TrustError, TrustFileError, Verdict, changed};
+use crate::config::TRUST_TAGS;
 use crate::diff::Diff;
 use crate::lint::Report;
 use crate::oci::{self, Repository, Tag};
@@ -65,6 +66,9 @@ pub enum Error {
     /// A rule about signatures does not hold.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// A trust document cannot be changed, signed or published.
+    #[error(transparent)]
+    TrustFile(#[from] TrustFileError),
     /// A key cannot be read or written, or does not sign.
     #[error(transparent)]
     Signing(#[from] signing::Error),
@@ -207,6 +211,9 @@ pub enum Error {
         /// Name of the channel.
         channel: Tag,
     },
+    /// A version or a channel would take the tag of a trust document.
+    #[error("invalid name `{0}`: names that begin with `{TRUST_TAGS}` are for trust documents")]
+    Reserved(Tag),
     /// A channel would take the tag of a version.
     #[error(
         "cannot move a channel named `{name}`: `{name}` is the tag of a published version, and versions do not move"

@@ -71,6 +71,9 @@ pub struct ImageReport {
 /// When the archive is damaged, the tag holds another image, or the store fails.
 pub async fn push_image(request: ImageRequest, target: &Connection, context: &Context) -> Result<ImageReport, Error> {
     let ImageRequest { input, platform, layers, tag, repository, signing } = request;
+    if let Some(signing) = &signing {
+        signing.check_file(context)?;
+    }
     let reading = context.clone();
     let image = on_thread(move || read_image(input, &platform, layers, &reading)).await?;
     let tag = tag.map_or_else(|| own_tag(&image), Ok)?;

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
-use super::{Connection, Error};
+use super::{Connection, Error, trust};
 use crate::config::Config;
 use crate::oci::{self, AnyRepository, Digest, Prefix, Repository, Selector, Tag};
 use crate::release::{self, End, History, Move, Release, Target};
@@ -116,6 +116,11 @@ pub async fn in_use(request: &InUseRequest, config: &Config, connection: &Connec
             let prefix = connection.prefix_of(release, &config)?;
             list.release(release, &prefix, &config);
         }
+    }
+    match trust::tags(connection.read(), repository).await {
+        Ok(tags) => tags.into_iter().for_each(|tag| list.add(repository, Selector::Tag(tag), "trust document")),
+        Err(error) if error.kind().is_of_server() => return Err(error.into()),
+        Err(error) => list.problems.push(format!("cannot list the trust documents: {error}")),
     }
     list.problems.sort();
     list.problems.dedup();

@@ -9,14 +9,14 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::{Context, Error};
-use crate::signing::{self, KeyFile, PrivateKey, Secrets};
-use crate::system::read_secret;
+use crate::signing::{self, KeyFile, PrivateKey, Secrets, check_point};
+use crate::system::{SecretBytes, read_secret};
 use crate::text;
 use crate::trust::Key;
 
 /// Permissions of files with a private and with a public key. The umask is applied to the second.
 const PRIVATE_MODE: u32 = 0o600;
-const PUBLIC_MODE: u32 = 0o644;
+pub(super) const PUBLIC_MODE: u32 = 0o644;
 /// Largest file that is read as a key, in bytes.
 const LIMIT: usize = 16 << 10;
 
@@ -127,8 +127,7 @@ pub fn generate_key(request: &KeyRequest, context: &Context) -> Result<KeyReport
 /// When the file is neither, or the password of a private key is missing or wrong.
 pub fn show_key(path: &Path, context: &Context) -> Result<KeyReport, Error> {
     let place = path.display().to_string();
-    let read = std::fs::File::open(path).and_then(|file| read_secret(file, LIMIT));
-    let text = read.map_err(|source| signing::Error::Read { place: place.clone(), source })?;
+    let text = read(path)?;
     let text = text.expose_secret();
     let file = match KeyFile::parse(text) {
         Err(signing::InvalidKeyFile::PublicKey) => {
@@ -140,6 +139,19 @@ pub fn show_key(path: &Path, context: &Context) -> Result<KeyReport, Error> {
     let holds = if file.is_encrypted() { KeyContent::EncryptedPrivateKey } else { KeyContent::PrivateKey };
     let key = secrets(context).unlock(file, &place)?;
     Ok(KeyReport::new(key.key(), vec![(path, holds)]))
+}
+
+/// Reads a file with a public key for the trust document, whose point must be on the curve. A private key is refused:
+/// a document is made where there are no private keys.
+pub(super) fn read_public(path: &Path) -> Result<Key, signing::Error> {
+    let text = read(path)?;
+    let key = Key::from_pem(text.expose_secret()).and_then(|key| check_point(&key).map(|()| key));
+    key.map_err(|cause| signing::Error::Public { place: path.display().to_string(), cause })
+}
+
+fn read(path: &Path) -> Result<SecretBytes, signing::Error> {
+    let read = std::fs::File::open(path).and_then(|file| read_secret(file, LIMIT));
+    read.map_err(|source| signing::Error::Read { place: path.display().to_string(), source })
 }
 
 /// Returns where keys and passwords come from in a context.

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use super::Error;
+use super::{Error, TrustFileError};
 use crate::plan::{self, copy::CopyError};
 use crate::signing::{self, SignerFault};
 use crate::system::RunError;
+use crate::trust::PublishedError;
 use crate::{credentials, image, oci, ops, release, source};
 
 impl Error {
@@ -16,10 +17,12 @@ impl Error {
             Self::Store(error)
             | Self::Resolve(release::ResolveError::Store(error))
             | Self::Image(image::Error::Store { source: error, .. })
-            | Self::Copy(CopyError::Store(error)) => of_store(error),
+            | Self::Copy(CopyError::Store(error))
+            | Self::TrustFile(TrustFileError::Published(PublishedError::Store(error))) => of_store(error),
             Self::Source(error) => of_tree(error),
             Self::Signing(error) => of_signing(error),
             Self::Trust(error) => of_trust(error),
+            Self::TrustFile(error) => error.kind(),
             Self::ImageArchive(error) => match error.kind() {
                 image::archive::Kind::Damaged | image::archive::Kind::Io => ops::Kind::Failed,
                 image::archive::Kind::Refused => ops::Kind::Refused,
@@ -86,7 +89,8 @@ impl Error {
             | Self::RollbackToChannel { .. }
             | Self::SameStore { .. }
             | Self::NoJudge { .. }
-            | Self::VersionLikeChannel { .. } => ops::Kind::Usage,
+            | Self::VersionLikeChannel { .. }
+            | Self::Reserved(_) => ops::Kind::Usage,
         }
     }
 }

@@ -9,7 +9,7 @@ use futures_util::future::{join, try_join, try_join_all};
 use serde::Serialize;
 
 use super::{Connection, Error};
-use crate::config::Config;
+use crate::config::{Config, TRUST_TAGS};
 use crate::graph;
 use crate::oci::{self, Digest, Kind, Repository, Selector, Tag};
 use crate::release::{self, End, History, Move, MoveKind, Release, ResolveError};
@@ -364,9 +364,11 @@ fn is_version(tag: &Tag) -> bool {
     release::compare_versions(&version, &version).is_some()
 }
 
-/// Says whether a tag may be that of a version: it keeps no channel manifest alive, and hangs nothing on another manifest.
+/// Says whether a tag may be that of a version: it keeps no channel manifest alive, hangs nothing on another
+/// manifest, and is not that of a trust document.
 fn may_be_version(tag: &Tag) -> bool {
-    is_version(tag) || (kept_channel(tag).is_none() && !tag.as_str().starts_with(oci::ATTACHED_PREFIX))
+    let is_of_others = [oci::ATTACHED_PREFIX, TRUST_TAGS].iter().any(|start| tag.as_str().starts_with(start));
+    is_version(tag) || (kept_channel(tag).is_none() && !is_of_others)
 }
 
 /// Returns the tags that may be those of versions, the highest version first.

@@ -85,6 +85,7 @@ mod signed_moves;
 mod signing;
 mod text;
 mod transfer;
+mod trust;
 mod verify;
 
 pub use carry_out::{MoveTerms, approved};
@@ -118,6 +119,11 @@ pub use sign::{SignReport, SignRequest, SignedArtifact, sign};
 pub use signed_moves::MoveSignatures;
 pub use signing::{PreparedReport, SignedMessage, Signing, SigningTerms, TrustError, sign_prepared, trust_document};
 pub use transfer::{RewriteTo, Target, TransferExtent};
+pub use trust::{
+    InvalidExpiry, InvalidRoleName, RoleName, TrustChange, TrustDocumentReport, TrustExpiry, TrustFile, TrustFileError,
+    TrustInit, TrustReport, TrustRoleReport, TrustSignatures, TrustStoreReport, change_trust, init_trust,
+    publish_trust, show_trust, sign_trust, update_trust, verify_trust, withdraw,
+};
 pub use verify::{VerifiedRelease, VerifiedSignatures, VerifyReport, VerifyRequest, verify};
 
 pub use crate::system::{

@@ -70,7 +70,7 @@ pub async fn promote(
         source.resolve(config, &request.from, &selector),
         plan::observe_channel(place.read(), repository, &to, terms.accept_sequence, None)
     );
-    let observed = terms.verified(observed?, &to, read_from(place.read()), context)?;
+    let observed = terms.verified(observed?, &to, read_from(place.read()), (place, repository)).await?;
     let resolved = resolved?;
     recorded_channel(config, &to, &observed)?;
     let config = &source.described(&resolved, &selector, config)?;

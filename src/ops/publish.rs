@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::carry_out::{self, Carrying, MoveTerms, Planned};
 use super::pack::{PackRequest, Publication, pack};
-use super::resolve::not_a_version;
+use super::resolve::{not_a_version, not_reserved};
 use super::signing::read_from;
 use super::{Connection, Context, Error, Kind, lint};
 use crate::config::Config;
@@ -110,6 +110,7 @@ pub async fn publish(
 ) -> Result<PublishReport, Error> {
     let PublishRequest { pack: tree, moves_channel, terms, repairs } = request;
     let version = &tree.version;
+    not_reserved(version)?;
     if let Some(channel) = config.channels.iter().find(|channel| is_reserved(version, channel)) {
         return Err(Error::VersionLikeChannel { version: version.clone(), channel: channel.clone() });
     }
@@ -171,6 +172,9 @@ struct Publishing<'a> {
 impl Publishing<'_> {
     async fn carry_out(&self, mut publication: Publication) -> Result<PublishReport, Error> {
         let store = self.target.read();
+        if let Some(signing) = &self.terms.signing {
+            signing.follow(self.target, &self.config.repositories.release).await?;
+        }
         let writes = self.target.store().is_some();
         if let Some(signing) = self.terms.signing.as_ref().filter(|signing| writes || signing.is_preparing()) {
             publication.desired.attached = signing.sign_all(&publication.desired, store).await?;
@@ -189,7 +193,10 @@ impl Publishing<'_> {
         let depth = if self.repairs { Depth::Bytes } else { Depth::Tags };
         let mut observed = Box::pin(plan::observe(store, desired, depth, observed)).await?;
         if let Some(channel) = self.channel {
-            observed.channel = self.terms.verified(observed.channel, channel, read_from(store), self.context)?;
+            observed.channel = self
+                .terms
+                .verified(observed.channel, channel, read_from(store), (self.target, &self.config.repositories.release))
+                .await?;
             not_a_version(channel, &observed.channel)?;
         }
         publication.desired = publication.desired.keeping(&observed);

@@ -61,7 +61,7 @@ async fn attempt(
     let signing = terms.signing.as_ref().ok_or(TrustError::NoDocument)?;
     let repository = &config.repositories.release;
     let observed = plan::observe_channel(source.read(), repository, channel, terms.accept_sequence, None).await?;
-    let observed = terms.verified(observed, channel, ReadFrom::Registry, context)?;
+    let observed = terms.verified(observed, channel, ReadFrom::Registry, (source, repository)).await?;
     let least = request.min_remaining.map(|least| u64::try_from(least.as_secs()).unwrap_or(0));
     let now = signing::now(context);
     let issued = signing.given_circumstances().map_or(now, |(issued, _)| issued);

@@ -1,7 +1,7 @@
 //! Resolves the names of releases: channels, versions and digests.
 
 use super::{Connection, Error};
-use crate::config::Config;
+use crate::config::{Config, TRUST_TAGS};
 use crate::oci::{self, Digest, Location, Prefix, Selector, Tag};
 use crate::plan::ObservedChannel;
 use crate::release::{self, ResolveError, Resolved};
@@ -17,12 +17,23 @@ pub fn is_channel(config: &Config, word: &str) -> bool {
 /// # Errors
 /// [`Error::NoSuchChannel`].
 pub fn channel(config: &Config, word: &str) -> Result<Tag, Error> {
+    if let Ok(name) = word.parse::<Tag>() {
+        not_reserved(&name)?;
+    }
     config.channels.iter().find(|channel| channel.as_str() == word).cloned().ok_or_else(|| Error::NoSuchChannel {
         word: word.to_owned(),
         near: nearest(word, config.channels.iter().map(Tag::as_str)),
         known: config.channels.clone(),
         creates: false,
     })
+}
+
+/// Checks that a channel or a version does not take the tag of a trust document.
+///
+/// # Errors
+/// [`Error::Reserved`].
+pub(super) fn not_reserved(name: &Tag) -> Result<(), Error> {
+    if name.as_str().starts_with(TRUST_TAGS) { Err(Error::Reserved(name.clone())) } else { Ok(()) }
 }
 
 /// Checks that the tag of a channel is not the tag of a version.
@@ -42,6 +53,7 @@ pub(super) fn not_a_version(name: &Tag, observed: &ObservedChannel) -> Result<()
 /// # Errors
 /// [`Error::NoSuchChannel`], [`Error::ChannelLikeVersion`].
 pub(super) fn recorded_channel(config: &Config, name: &Tag, observed: &ObservedChannel) -> Result<(), Error> {
+    not_reserved(name)?;
     let record = observed.serves.as_ref().and_then(|serves| serves.record.as_ref());
     if record.is_some_and(|record| record.name == name.as_str()) {
         return Ok(());

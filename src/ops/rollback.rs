@@ -50,7 +50,10 @@ pub async fn rollback(
             None
         ),
     );
-    let observed = request.terms.verified(observed?, &channel, read_from(source.read()), context)?;
+    let observed = request
+        .terms
+        .verified(observed?, &channel, read_from(source.read()), (source, &config.repositories.release))
+        .await?;
     let Some(serves) = &observed.serves else {
         return Err(source.no_layout(config).unwrap_or(Error::NothingToRollBack { channel }));
     };

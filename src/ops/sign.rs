@@ -100,6 +100,7 @@ pub async fn sign(
     context: &Context,
 ) -> Result<SignReport, Error> {
     let signing = request.signing.as_ref().ok_or(TrustError::NoDocument)?;
+    signing.follow(source, &config.repositories.release).await?;
     let releases = match &request.reference {
         Some(reference) => {
             let selector: Selector = reference.parse()?;
@@ -115,7 +116,7 @@ pub async fn sign(
     }
     let signs = Signs { signing, source, context };
     let artifacts = try_join_all(wanted.into_iter().map(|(kind, repository, digest)| async {
-        let signed = signs.one(&repository, &digest).await?;
+        let signed = Box::pin(signs.one(&repository, &digest)).await?;
         Ok::<_, Error>(SignedArtifact { kind, repository, digest, signed })
     }));
     let artifacts = Box::pin(artifacts).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::moves::complete;
-use super::{Access, Connection, Context, Error, Signing, StoreRequest, TrustError};
+use super::{Access, Connection, Context, Error, Signing, StoreRequest, TrustError, trust};
 use crate::config::Config;
 use crate::contents::{ReadOnce, Stores};
 use crate::image::Platform;
@@ -200,13 +200,26 @@ impl Transfer<'_> {
         let origin = Pinned { repository: prefix.name_of(repository), digest };
         let read = Read { whole, resolved, origin, prefix: prefix.clone() };
         let mut ready = match &to {
-            None => self.as_it_is(read, &keeps)?,
+            None => self.with_trust_documents(self.as_it_is(read, &keeps)?).await?,
             Some(to) => self.relocated(read, to).await?,
         };
         ready.warnings.extend(parts);
         ready.warnings.extend(ready.left.iter().map(|left| {
             format!("not copied: {} {} ({}): {}", left.kind.as_str(), left.name, left.reference, left.reason)
         }));
+        Ok(ready)
+    }
+
+    /// Adds the trust documents of the source. What is signed anew has the trust document of its signer.
+    async fn with_trust_documents(&self, mut ready: Ready) -> Result<Ready, Error> {
+        if self.extent.is_signed_anew() {
+            return Ok(ready);
+        }
+        let repository = &self.config.repositories.release;
+        let documents = trust::carried(self.source, self.target.connection(), repository).await?;
+        if !documents.tagged.is_empty() {
+            ready.desired.attached.push((repository.clone(), documents));
+        }
         Ok(ready)
     }
 

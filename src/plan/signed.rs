@@ -33,6 +33,9 @@ pub struct SignedChannel {
 pub struct Verifying<'a> {
     /// Trust document in force.
     pub document: &'a TrustDocument,
+    /// Versions before that document, the newest first. A statement by a key of theirs counts for the next sequence
+    /// number alone: no reader accepts it.
+    pub earlier: &'a [TrustDocument],
     /// Name of the channel.
     pub channel: &'a Tag,
     /// Present time, by which statements expire.
@@ -56,7 +59,7 @@ impl SignedChannel {
         for (record, manifest, signatures) in served.into_iter().chain(announced) {
             let layers: Vec<&[u8]> = signatures.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect();
             let offer = Offer { record: Some(record), layers: &layers };
-            let Ok(proven) = trust::proven(&offer, verifying.document, verifying.channel) else { continue };
+            let Some(proven) = verifying.proven(&offer) else { continue };
             if let Some(one) = verifying.accepts(&offer) {
                 accepted.insert(manifest.clone(), one);
             }
@@ -105,6 +108,15 @@ impl SignedChannel {
 }
 
 impl Verifying<'_> {
+    /// Returns the statement of the present epoch that enough keys signed, of this version of the trust document or of
+    /// an earlier one.
+    fn proven(&self, offer: &Offer<'_>) -> Option<Proven> {
+        let epoch = self.document.channels.get(self.channel.as_str())?.epoch;
+        let documents = std::iter::once(self.document).chain(self.earlier);
+        let mut proven = documents.filter_map(|document| trust::proven(offer, document, self.channel).ok());
+        proven.find(|proven| proven.statement.epoch == epoch)
+    }
+
     /// Returns a statement as a reader without a memory accepts it, with a current refresh where the
     /// role has one and readers ask for it.
     fn accepts(&self, offer: &Offer<'_>) -> Option<Accepted> {

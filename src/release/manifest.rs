@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::description::Description;
-use crate::config::Config;
+use crate::config::{Config, TRUST_TAGS};
 use crate::oci::{Digest, Pinned, each_key_once};
 
 /// The only schema that exists.
@@ -106,6 +106,16 @@ impl Release {
         }
         for key in ["version", "channel", "valuesProfile"] {
             object.text(key)?;
+        }
+        for key in ["version", "channel"] {
+            let found = object.text(key)?;
+            if found.starts_with(TRUST_TAGS) {
+                let reason = format!(
+                    "names that begin with `{TRUST_TAGS}` are for trust documents, found `{}`",
+                    found.escape_debug()
+                );
+                return Err(wrong(key, reason));
+            }
         }
         for key in ["images", "charts"] {
             object.object(key)?.all_text()?;
@@ -212,6 +222,11 @@ mod tests {
         for (from, to, message) in [
             (r#""version":"1.0.3","channel""#, r#""channel""#, "version: missing"),
             (r#""channel":"stable""#, r#""channel":7"#, "channel: expected a string"),
+            (
+                r#""version":"1.0.3","channel""#,
+                r#""version":"trust-1","channel""#,
+                "version: names that begin with `trust-` are for trust documents, found `trust-1`",
+            ),
             (r#""algaCore":"62cdce38""#, r#""algaCore":null"#, "images.algaCore: expected a string"),
             (r#""charts":{"sebastian":"0.0.1"}"#, r#""charts":[]"#, "charts: expected an object"),
             (

@@ -18,7 +18,7 @@ pub use encrypted::EncryptedKey;
 pub use error::Error;
 pub use key_file::{InvalidKeyFile, KeyFile};
 pub use prepared::{InvalidPrepared, Meaning, Message, PREPARED_LIMIT, Prepared, PreparedMessage};
-pub use private_key::PrivateKey;
+pub use private_key::{PrivateKey, check_point};
 pub use role::SignerRole;
 pub use secrets::Secrets;
 pub use signers::{KeySignature, Signers, SigningRequest};

@@ -3,17 +3,17 @@
 //!
 //! <https://www.rfc-editor.org/rfc/rfc6979>
 
-use p256::SecretKey;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::ALGORITHM_OID;
-use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, PrivateKeyInfoRef};
+use p256::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, PrivateKeyInfoRef};
+use p256::{PublicKey, SecretKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 
 use super::encrypted::EncryptedKey;
 use super::{InvalidKeyFile, pem};
-use crate::trust::Key;
+use crate::trust::{InvalidKey, Key};
 
 /// Labels of PEM blocks with a private key. The first is PKCS#8; the second is that of cosign's encrypted keys.
 pub(super) const PLAIN: &str = "PRIVATE KEY";
@@ -29,6 +29,14 @@ const ALGORITHMS: [(&str, &str); 5] = [
 ];
 const CURVES: [(&str, &str); 3] =
     [("1.3.132.0.34", "ECDSA P-384"), ("1.3.132.0.35", "ECDSA P-521"), ("1.3.132.0.10", "ECDSA secp256k1")];
+
+/// Checks that the point of a public key is on the curve.
+///
+/// # Errors
+/// [`InvalidKey::Point`].
+pub fn check_point(key: &Key) -> Result<(), InvalidKey> {
+    PublicKey::from_public_key_der(key.der()).map(drop).map_err(|_| InvalidKey::Point)
+}
 
 /// A private key. Its memory is wiped, and no message shows it.
 #[derive(Clone)]

@@ -98,8 +98,13 @@ impl Signers {
     /// # Errors
     /// Names the first key without a role, and its file.
     pub fn check(&self, has_role: impl Fn(&KeyId) -> bool) -> Result<(), Error> {
-        let stranger = self.keys.iter().map(|(place, key)| (place, key.key().id())).find(|(_, id)| !has_role(id));
-        stranger.map_or(Ok(()), |(place, id)| Err(Error::NoRole { id, place: place.clone() }))
+        self.stranger(has_role).map_or(Ok(()), |(place, id)| Err(Error::NoRole { id, place: place.to_owned() }))
+    }
+
+    /// Returns the first key file whose key `is_known` does not know: its place, and the ID of the key.
+    pub fn stranger(&self, is_known: impl Fn(&KeyId) -> bool) -> Option<(&str, KeyId)> {
+        let mut keys = self.keys.iter().map(|(place, key)| (&**place, key.key().id()));
+        keys.find(|(_, id)| !is_known(id))
     }
 
     /// Signs a message for a role with every key file whose key is in `admissible`, and with every program of the role.

@@ -102,23 +102,17 @@ impl SignedDocument {
     /// document or of the next one signed. Also in the cases of [`SignedDocument::open`].
     pub fn next(&self, envelope: &[u8]) -> Result<Self, InvalidTrust> {
         let (mut next, envelope) = Self::read(envelope)?;
-        let (held, offered) = (&self.document, &next.document);
-        let version = offered.version;
-        if version != held.version + 1 {
-            return Err(InvalidTrust::Version { expected: held.version + 1, found: version });
-        }
-        if offered.product != held.product {
-            let (expected, found) = (held.product.clone(), offered.product.clone());
-            return Err(InvalidTrust::Product { version, expected, found });
-        }
-        for (channel, role) in &held.channels {
-            let (from, to) = (role.epoch, offered.channels.get(channel).map_or(u64::MAX, |role| role.epoch));
-            if to < from {
-                return Err(InvalidTrust::Epoch { version, channel: channel.clone(), from, to });
-            }
-        }
+        next.document.follows(&self.document)?;
+        let (held, version) = (&self.document, next.document.version);
         next.signers.extend(signers(&envelope, held, version)?);
         Ok(next)
+    }
+
+    /// Reports whether enough root keys of another version signed this one. An earlier version for which that holds is
+    /// one of the same vendor, though nothing else leads back to it.
+    pub fn is_signed_by(&self, other: &TrustDocument) -> bool {
+        let envelope = Envelope::parse(&self.envelope, DOCUMENT_TYPE, DOCUMENT_LIMIT);
+        envelope.is_ok_and(|envelope| signers(&envelope, other, self.document.version).is_ok())
     }
 
     /// Returns the document that the envelope contains.
@@ -154,6 +148,28 @@ fn signers(envelope: &Envelope, document: &TrustDocument, version: u64) -> Resul
 }
 
 impl TrustDocument {
+    /// Checks that the document may be the one after `held`, apart from the signatures.
+    ///
+    /// # Errors
+    /// When the version is not the next one, the product is another one, or an epoch falls.
+    pub fn follows(&self, held: &Self) -> Result<(), InvalidTrust> {
+        let version = self.version;
+        if version != held.version + 1 {
+            return Err(InvalidTrust::Version { expected: held.version + 1, found: version });
+        }
+        if self.product != held.product {
+            let (expected, found) = (held.product.clone(), self.product.clone());
+            return Err(InvalidTrust::Product { version, expected, found });
+        }
+        for (channel, role) in &held.channels {
+            let (from, to) = (role.epoch, self.channels.get(channel).map_or(u64::MAX, |role| role.epoch));
+            if to < from {
+                return Err(InvalidTrust::Epoch { version, channel: channel.clone(), from, to });
+            }
+        }
+        Ok(())
+    }
+
     /// Reports whether the document counts at a time.
     pub fn is_current(&self, now: Time) -> bool {
         now < self.expires

@@ -21,7 +21,7 @@ const LONGEST_LIFETIME: u64 = 3650;
 /// Longest name of a product, in bytes.
 const PRODUCT_LENGTH: usize = 255;
 /// Start of the tags of trust documents. A channel with such a name would take their place.
-pub const TAG_PREFIX: &str = "trust-";
+pub const TAG_PREFIX: &str = crate::config::TRUST_TAGS;
 
 /// A trust document whose rules all hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -67,6 +67,9 @@ pub enum InvalidKey {
          found {0}"
     )]
     Encoding(&'static str),
+    /// A point that is not on the curve. Only the publisher looks for that; readers find that nothing verifies.
+    #[error("invalid public key: the point is not on the curve P-256")]
+    Point,
     /// Bytes that are not a public key at all.
     #[error("invalid public key: expected 91 bytes of DER (SubjectPublicKeyInfo), found {0} other bytes")]
     Der(usize),

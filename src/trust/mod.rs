@@ -26,7 +26,7 @@ pub use document::{ChannelRole, DOCUMENT_LIMIT, RefreshRole, Role, TAG_PREFIX, T
 pub use envelope::{Envelope, Signature, decode_signature, encode_signature, pre_authentication_encoding};
 pub use fields::{Malformed, Problem};
 pub use key::{InvalidKey, InvalidKeyId, Key, KeyId};
-pub use published::PublishedError;
+pub use published::{PublishedError, document_tag};
 pub use signatures::{CANDIDATES, Candidate, accept_release, artifact_signers};
 pub use statement::{
     ARTIFACT_PREDICATE, CHANNEL_PREDICATE, ChannelStatement, REFRESH_PREDICATE, RefreshStatement, STATEMENT_TYPE,

@@ -1,6 +1,8 @@
 //! Trust documents in a store: each version under its tag `trust-<version>` of the repository of releases. This is the
 //! only part of the module that reads a store.
 
+use bytes::Bytes;
+
 use super::{DOCUMENT_ARTIFACT_TYPE, DOCUMENT_LIMIT, DOCUMENT_MEDIA_TYPE, InvalidTrust, SignedDocument, TAG_PREFIX};
 use crate::oci::{self, Descriptor, Digest, Manifest, ReadStore, Repository, Selector, Tag, optional};
 
@@ -34,17 +36,37 @@ impl SignedDocument {
     /// # Errors
     /// When the store fails in any other way, and when the document does not follow this one.
     pub async fn next_in(&self, store: &ReadStore, repository: &Repository) -> Result<Option<Self>, PublishedError> {
-        let tag = tag(self.document().version + 1);
-        let Some(layer) = layer(store, repository, &tag).await? else { return Ok(None) };
-        let envelope = store.fetch_verified(repository, &layer, DOCUMENT_LIMIT as u64).await?;
+        let tag = document_tag(self.document().version + 1);
+        let Some(envelope) = envelope(store, repository, &tag).await? else { return Ok(None) };
         let next = self.next(&envelope).map_err(|cause| PublishedError::Invalid { tag, cause })?;
         Ok(Some(next))
+    }
+
+    /// Reads one version of the document from a store. Returns `None` when the store does not have it. As with
+    /// [`SignedDocument::open`], nothing is proven about who made it.
+    ///
+    /// # Errors
+    /// When the store fails in any other way, and when the document is not valid by itself.
+    pub async fn version_in(
+        version: u64,
+        store: &ReadStore,
+        repository: &Repository,
+    ) -> Result<Option<Self>, PublishedError> {
+        let tag = document_tag(version);
+        let Some(envelope) = envelope(store, repository, &tag).await? else { return Ok(None) };
+        let document = Self::open(&envelope).map_err(|cause| PublishedError::Invalid { tag: tag.clone(), cause })?;
+        let found = document.document().version;
+        if found != version {
+            let cause = InvalidTrust::Version { expected: version, found };
+            return Err(PublishedError::Invalid { tag, cause });
+        }
+        Ok(Some(document))
     }
 
     /// Reports whether a store serves another document under the version of this one. A document that is missing or
     /// cannot be read is not another one.
     pub async fn differs_in(&self, store: &ReadStore, repository: &Repository) -> bool {
-        let layer = match layer(store, repository, &tag(self.document().version)).await {
+        let layer = match layer(store, repository, &document_tag(self.document().version)).await {
             Ok(Some(layer)) if layer.digest == Digest::of(self.envelope()) => return false,
             Ok(Some(layer)) => layer,
             Ok(None) | Err(PublishedError::Store(_)) => return false,
@@ -57,8 +79,14 @@ impl SignedDocument {
 }
 
 /// Returns the tag of a version of the trust document.
-fn tag(version: u64) -> Tag {
+pub fn document_tag(version: u64) -> Tag {
     format!("{TAG_PREFIX}{version}").parse().expect("a number makes a tag")
+}
+
+/// Reads the envelope of a trust document under a tag.
+async fn envelope(store: &ReadStore, repository: &Repository, tag: &Tag) -> Result<Option<Bytes>, PublishedError> {
+    let Some(layer) = layer(store, repository, tag).await? else { return Ok(None) };
+    Ok(Some(store.fetch_verified(repository, &layer, DOCUMENT_LIMIT as u64).await?))
 }
 
 /// Reads the manifest of a trust document, and returns its only layer.

@@ -23,6 +23,7 @@ mod flux_fields;
 // Completions in real shells, and manual pages.
 mod completions;
 // The resolver with a trust document.
+mod trust_commands;
 mod trust_resolver;
 // Signed moves that are killed.
 mod signed_killed;

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::flags::{ConfigurationArgs, LogArgs, StoreArgs};
 use crate::{
     completions, config, copy, diff, doctor, environment, history, image, in_use, key, lint, ls, man, promote, publish,
-    refresh, rollback, show, sign, verify,
+    refresh, rollback, show, sign, trust, verify,
 };
 
 /// Publish Helm charts, a Flux overlay and a release manifest to an OCI registry, as one release.
@@ -83,6 +83,9 @@ pub enum Command {
     Sign(Box<sign::Args>),
     /// Make and show keys for signatures
     Key(key::Args),
+    /// Make, change, sign and publish the trust document: which keys may sign what
+    #[command(after_help = include_str!("help/trust.txt"))]
+    Trust(Box<trust::Args>),
     /// Print the effective configuration and where each value came from
     #[command(after_help = include_str!("help/config.txt"))]
     Config(config::Args),

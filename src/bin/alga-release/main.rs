@@ -35,6 +35,7 @@ mod signing;
 mod system;
 mod terminal;
 mod terms;
+mod trust;
 mod verify;
 
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ fn run(args: Cli, log: &Log) -> Result<ExitCode, Failure> {
         Command::Copy(copy) => copy::run(&copy, log),
         Command::Sign(sign) => sign::run(&sign, log),
         Command::Key(key) => key::run(&key, log),
+        Command::Trust(trust) => trust::run(&trust, log),
         Command::Config(config) => config::run(&config),
         Command::Completions(args) => completions::run(&args),
         Command::Complete(line) => completions::complete_line(&Cli::command(), &line, log),

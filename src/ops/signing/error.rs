@@ -217,7 +217,8 @@ impl TrustError {
     /// Returns what a person can do, as an instruction.
     pub fn way_out(&self) -> Option<String> {
         let way = match self {
-            Self::Read { .. } | Self::ReadPrepared { .. } => return None,
+            Self::Read { .. } => "pass another file, or make one with `alga-release trust init`",
+            Self::ReadPrepared { .. } => return None,
             Self::KeysAlone => "pass `--trust FILE`, or set `signing.trust` in alga-release.yaml",
             Self::Record(_) => {
                 "make the record of `--signing-record` readable and writable; restore a damaged one from a backup, or remove it, and the \

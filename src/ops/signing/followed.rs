@@ -23,20 +23,29 @@ pub(in crate::ops) async fn followed(
     repository: &Repository,
     context: &Context,
 ) -> Result<SignedDocument, Error> {
-    let (differs, mut next) = futures_util::join!(held.differs_in(store, repository), held.next_in(store, repository));
+    let (differs, chain) =
+        futures_util::join!(held.differs_in(store, repository), chain(held.clone(), store, repository));
     if differs {
         let version = held.document().version;
         context.warn(&format!("the store serves another trust document of version {version} than the one in the file"));
     }
-    let mut last = held.clone();
+    chain?.pop().ok_or(TrustError::TooManyVersions.into())
+}
+
+/// Returns a trust document and the versions of a store that follow it, the newest last.
+pub(in crate::ops) async fn chain(
+    held: SignedDocument,
+    store: &ReadStore,
+    repository: &Repository,
+) -> Result<Vec<SignedDocument>, Error> {
+    let mut chain = vec![held];
     for _ in 0..STEPS {
-        match next {
-            Ok(None) => return Ok(last),
-            Ok(Some(document)) => last = document,
+        match chain[chain.len() - 1].next_in(store, repository).await {
+            Ok(None) => return Ok(chain),
+            Ok(Some(next)) => chain.push(next),
             Err(PublishedError::Store(error)) => return Err(error.into()),
             Err(cause) => return Err(TrustError::Published(cause).into()),
         }
-        next = last.next_in(store, repository).await;
     }
     Err(TrustError::TooManyVersions.into())
 }

@@ -3,23 +3,24 @@
 mod artifacts;
 mod detached;
 mod error;
+mod follow;
 mod followed;
 mod proof;
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::key::secrets;
 use super::{Context, Error};
 use crate::appliance::StateFile;
 use crate::config::Config;
 use crate::oci::{Digest, ReadStore, Repository, Tag};
-use crate::plan::{ObservedChannel, SignedChannel, Verifying};
+use crate::plan::{ObservedChannel, Verifying};
 use crate::signing::{KeySignature, Message, Prepared, Signers, SigningRequest};
 use crate::trust::{
-    Candidate, ChannelRole, DAY, DOCUMENT_LIMIT, Key, KeyId, Position, ReadFrom, Role, SignedDocument, Time,
-    TrustDocument,
+    Candidate, ChannelRole, DOCUMENT_LIMIT, Key, KeyId, Position, ReadFrom, Role, SignedDocument, Time, TrustDocument,
 };
 
 pub use detached::{PreparedReport, SignedMessage, sign_prepared};
@@ -27,11 +28,11 @@ use detached::{Preparing, read_signatures};
 pub(super) use detached::{check_next, statement_in};
 pub use error::TrustError;
 pub use followed::trust_document;
-pub(super) use followed::{followed, trust};
+pub(super) use followed::{chain, followed, trust};
 pub(super) use proof::{Proving, read_from};
 
 /// Days before the expiry of the trust document from which on a command warns.
-const NOTICE: u64 = 30;
+pub(super) const NOTICE: u64 = 30;
 
 /// What a command signs with, as its flags name it.
 #[derive(Clone, Debug)]
@@ -71,7 +72,11 @@ impl SigningTerms {
 /// A trust document and the signers whose keys it knows.
 #[derive(Debug)]
 pub struct Signing {
+    path: PathBuf,
+    /// Version in the file.
     signed: SignedDocument,
+    /// The version in the file and those of the store that follow it, once the store was asked.
+    chain: OnceLock<Vec<SignedDocument>>,
     signers: Signers,
     record: Option<StateFile>,
     preparing: Option<Preparing>,
@@ -80,22 +85,15 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// Reads the trust document and every key.
+    /// Reads the trust document and every key. The operation follows the document in its store, and only then checks the
+    /// expiry and the keys.
     ///
     /// # Errors
-    /// When the document is not valid or has expired, a key cannot be read, or the document does not know a key.
+    /// When the document is not valid, or a key cannot be read.
     pub fn open(terms: &SigningTerms, context: &Context) -> Result<Self, Error> {
-        let signed = read_document(&terms.trust)?;
-        let (document, now) = (signed.document(), now(context));
-        if !document.is_current(now) {
-            return Err(TrustError::Expired { version: document.version, expires: document.expires }.into());
-        }
-        if document.expires < now.plus(NOTICE * DAY) {
-            context.warn(&format!("trust document version {} expires at {}", document.version, document.expires));
-        }
+        let (path, signed) = (terms.trust.clone(), read_document(&terms.trust)?);
         let mut signers = Signers::open(&terms.signers, secrets(context), &context.programs)?;
         signers.warnings.iter().for_each(|warning| context.warn(warning));
-        signers.check(|key| !document.roles_of(key).is_empty())?;
         // A damaged record must not count as an empty one: what it says must not be signed a second time.
         let record = terms.record.as_ref().map(|path| StateFile::new(path).strict());
         let given = read_signatures(&terms.signatures, signed.document())?;
@@ -103,12 +101,12 @@ impl Signing {
             signers.give(one.message.to_be_signed(), one.signatures.clone());
         }
         let preparing = terms.prepare.clone().map(Preparing::new);
-        Ok(Self { signed, signers, record, preparing, given })
+        Ok(Self { path, signed, chain: OnceLock::new(), signers, record, preparing, given })
     }
 
     /// Returns the trust document in force.
     pub fn document(&self) -> &TrustDocument {
-        self.signed.document()
+        self.chain.get().and_then(|chain| chain.last()).unwrap_or(&self.signed).document()
     }
 
     /// Refuses a release that the trust document has withdrawn.
@@ -118,19 +116,19 @@ impl Signing {
     }
 
     /// Adds what the statements of a channel say to what was observed of it. Numbers up to `accepted` count as used.
-    pub(super) fn observed(
+    pub(super) async fn observed(
         &self,
         observed: ObservedChannel,
-        channel: &Tag,
+        (channel, accepted): (&Tag, Option<u64>),
         source: ReadFrom<'_>,
-        accepted: Option<u64>,
+        (store, repository): (&ReadStore, &Repository),
         context: &Context,
     ) -> Result<ObservedChannel, Error> {
         let (position, document) =
             (self.position(channel)?.map(|position| self.unless_given(position)), self.document());
-        let (now, signed) = (now(context), position.as_ref());
-        let verifying = Verifying { document, channel, now, signed, accepted, source };
-        let signed = Some(SignedChannel::read(&observed, &verifying));
+        let (now, signed, earlier) = (now(context), position.as_ref(), &[][..]);
+        let verifying = Verifying { document, earlier, channel, now, signed, accepted, source };
+        let signed = Some(self.read(&observed, &verifying, store, repository).await?);
         Ok(ObservedChannel { signed, ..observed })
     }
 

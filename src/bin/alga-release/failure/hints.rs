@@ -1,10 +1,11 @@
 //! Hints: for each error of the library what a person can do, as an instruction with the exact command or setting.
 
 use alga_release::oci;
-use alga_release::ops::Error;
+use alga_release::ops::{Error, TrustFileError};
 use alga_release::plan::copy::CopyError;
 use alga_release::plan::{ArtifactKind, ExecuteError, OtherPlan, Refusal};
 use alga_release::release;
+use alga_release::trust::PublishedError;
 
 use super::stores::{of_channels, of_credentials, of_image, of_missing, of_store, of_verdict};
 
@@ -24,7 +25,8 @@ pub fn hint(error: &Error) -> Option<String> {
     let hint = match error {
         Error::Store(error)
         | Error::Resolve(release::ResolveError::Store(error))
-        | Error::Copy(CopyError::Store(error)) => return of_store(error),
+        | Error::Copy(CopyError::Store(error))
+        | Error::TrustFile(TrustFileError::Published(PublishedError::Store(error))) => return of_store(error),
         Error::Source(error) | Error::Unpackable { cause: error, .. } => return error.way_out().map(ToOwned::to_owned),
         Error::Lint(_) => {
             "correct each finding (`alga-release lint` shows the lines), or publish all the same with `--no-lint REASON`"
@@ -33,6 +35,7 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Credentials(error) => return of_credentials(error),
         Error::Signing(error) => return error.way_out().map(ToOwned::to_owned),
         Error::Trust(error) => return error.way_out(),
+        Error::TrustFile(error) => return error.way_out(),
         Error::Execute(error) => return of_execution(error),
         Error::Unlisted { .. } => {
             "pass the path of the source tree, or `--channel` or `--version` for the charts of a published release"
