@@ -91,8 +91,8 @@ impl Looking<'_> {
         for (name, repository, digest) in all {
             if self.is_left(&repository, &digest).await? {
                 warnings.push(format!(
-                    "no remaining key of the role release signed {name}: publish the version again with a remaining key before this \
-                     version of the trust document is published"
+                    "no remaining key of the role release signed {name}: sign it with `alga-release sign --all --trust FILE --sign-key FILE` and a \
+                     remaining key before this version of the trust document is published"
                 ));
             }
         }
