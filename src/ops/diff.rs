@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use super::carry_out;
 use super::judges::{Judged, Render};
 use super::lint::{self, How, Stored};
 use super::pack::{PackRequest, Publication, pack};
 use super::{Connection, Context, Error, rendered, signing};
 use crate::config::Config;
+use crate::contents::ReadOnce;
 use crate::diff::{self, Diff, Side, StatedSignatures};
 use crate::lint::Settings;
 use crate::oci::{self, Descriptor, Digest, ReadStore, Repository, Selector, StoredSignatures};
@@ -108,6 +110,12 @@ pub async fn diff_statement(
     let observed = plan::observe_channel(store.read(), repository, channel, None, None).await?;
     signing::check_next(path, &statement, &observed)?;
     let release = Selector::Digest(statement.release.clone());
+    if observed.serves.is_none() {
+        let reference = statement.release.to_string();
+        let resolved = store.resolve(config, &reference, &release).await?;
+        let first = Side::read(ReadOnce::from(store.read()), config, &reference, resolved).in_store(&store.location);
+        return carry_out::compare(store, config, None, &first).await;
+    }
     let side = |reference: String, selector| DiffSide { reference, origin: DiffOrigin::Release(selector) };
     let from = side(channel.to_string(), Selector::Tag(channel.clone()));
     let to = side(statement.release.to_string(), release);

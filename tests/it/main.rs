@@ -24,6 +24,7 @@ mod flux_fields;
 mod completions;
 // The resolver with a trust document.
 mod trust_commands;
+mod trust_journey;
 mod trust_resolver;
 // Signed moves that are killed.
 mod signed_killed;

@@ -14,11 +14,11 @@ use crate::support::published::{RELEASES, publish, record, state, store, with_im
 use crate::support::registry::Registry;
 use crate::support::trust::{DAY, Vendor, ago};
 
-const NAMES: [&str; 9] =
-    ["root-a", "root-b", "root-c", "release", "release-2", "nightly", "stable-a", "stable-b", "refresh"];
+const NAMES: [&str; 10] =
+    ["root-a", "root-b", "root-c", "release", "release-2", "nightly", "nightly-2", "stable-a", "stable-b", "refresh"];
 
 /// A directory with keys and a trust document, in which the commands run.
-struct Desk(tempfile::TempDir);
+pub struct Desk(tempfile::TempDir);
 
 impl Desk {
     fn new() -> Self {
@@ -34,16 +34,16 @@ impl Desk {
         desk
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// Runs `alga-release trust` in the directory.
-    fn trust(&self, arguments: &[&str]) -> Run {
+    pub fn trust(&self, arguments: &[&str]) -> Run {
         run(release().arg("trust").args(arguments).current_dir(self.0.path()).env("ALGA_RETRY_FOR", "0"))
     }
 
@@ -89,20 +89,20 @@ impl Desk {
     }
 
     /// Makes the first version, signed by both root keys.
-    fn signed() -> Self {
+    pub fn signed() -> Self {
         let desk = Self::new();
         desk.init(&["--sign-key", "root-a.key", "--sign-key", "root-b.key"]).ends(0);
         desk
     }
 
     /// Signs the next version by both root keys, and publishes it.
-    fn put_into_force(&self, store: &str) {
+    pub fn put_into_force(&self, store: &str) {
         self.trust(&["sign", "--sign-key", "root-a.key", "--sign-key", "root-b.key"]).ends(0);
         self.trust(&["publish", "--store", store]).ends(0);
         assert!(!self.path("trust.next.json").exists());
     }
 
-    fn flags(&self, keys: &[&str]) -> Vec<String> {
+    pub fn flags(&self, keys: &[&str]) -> Vec<String> {
         let mut flags = vec!["--trust".to_owned(), self.file("trust.json")];
         flags.extend(["--signing-record".to_owned(), self.file("signed.json")]);
         for key in keys {
