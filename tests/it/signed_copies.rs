@@ -216,6 +216,25 @@ fn a_rewritten_copy_of_a_signed_release_is_signed_anew_or_not_at_all() {
     assert_eq!(layers(&unsigned), 1);
 }
 
+#[test]
+fn a_copy_without_signatures_is_rendered_without_a_trust_document() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    source.append("alga-release.yaml", "signing: {flux: true}\n");
+    let flags = vendor.flags(&["release", "nightly"]);
+    publish(&source, &registry, "1.0.3", "nightly", &slices(&flags)).ends(0);
+    let render = |at: &str| resolve(&["render", "nightly", "--store", at, "--host", "alga.example"]);
+    render(&store(&registry)).ends(3).says(&["no trust document says by which keys"]);
+    let mirror = Registry::start();
+    let to = format!("{}/mirror", mirror.address());
+    let more = ["--rewrite-prefix", "--channel", "nightly", "--drop-signatures"];
+    copy(&store(&registry), "nightly", &to, &more).ends(0);
+    let rendered = render(&to).ends(0).stdout;
+    assert!(rendered.contains(&format!("{to}/alga-appliance-config")), "{rendered}");
+    assert!(!rendered.contains("verify:") && !rendered.contains("kind: Secret"), "{rendered}");
+    // Verification passes, because the release and the sources of the bundle agree.
+    alga(&["verify", "nightly", "--store", &to]).ends(0);
+}
+
 /// Reports whether a publication signs the artifacts of a repository. Images are signed by their builders.
 fn is_signed(repository: &str) -> bool {
     repository.contains("charts/") || repository.ends_with("-config") || repository.ends_with("-release")

@@ -38,7 +38,7 @@ pub struct Relocated {
 }
 
 /// Rewrites a release. Parts that do not change are absent in the result, so that nothing is written twice under
-/// different digests. If `drops_verify`, the rewritten sources lose `spec.verify`.
+/// different digests. If `drops_verify`, the rewritten sources lose `spec.verify`, and the release names no keys for them.
 ///
 /// # Errors
 /// Returns an error when the JSON of the release would exceed the size that resolvers read.
@@ -61,6 +61,10 @@ pub fn relocate(
     let mut release = before.relocated(relocation, values.collect(), config);
     let files = overlay::rename_values(files, &renamed(before, &release));
     let changed = files != *origin.files;
+    if let Some(description) = release.description.as_mut().filter(|_| changed && drops_verify) {
+        // An appliance would need keys for signatures that the copy does not have.
+        description.appliance.verify = None;
+    }
     let bundle = changed.then(|| overlay::bundle(&files, origin.bundle));
     if changed || release != *before {
         let digest = bundle.as_ref().map_or(&before.config.digest, Artifact::digest).clone();
