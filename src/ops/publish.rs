@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::carry_out::{self, Carrying, MoveTerms, Planned};
 use super::pack::{PackRequest, Publication, pack};
 use super::resolve::{not_a_version, not_reserved};
-use super::signing::read_from;
+use super::signing::{StoredImages, read_from};
 use super::{Connection, Context, Error, Kind, lint};
 use crate::config::Config;
 use crate::diff::{Diff, Side};
@@ -172,13 +172,7 @@ struct Publishing<'a> {
 impl Publishing<'_> {
     async fn carry_out(&self, mut publication: Publication) -> Result<PublishReport, Error> {
         let store = self.target.read();
-        if let Some(signing) = &self.terms.signing {
-            signing.follow(self.target, &self.config.repositories.release).await?;
-        }
-        let writes = self.target.store().is_some();
-        if let Some(signing) = self.terms.signing.as_ref().filter(|signing| writes || signing.is_preparing()) {
-            publication.desired.attached = signing.sign_all(&publication.desired, store).await?;
-        }
+        self.sign(&mut publication).await?;
         let desired = &publication.desired;
         let observed = async {
             match self.channel {
@@ -220,6 +214,20 @@ impl Publishing<'_> {
         let carrying = Carrying { target, origin: None, desired, moving, terms, record: &record, context };
         let manifest = carrying.carry_out(&mut planned, None).await?;
         Ok(self.report(publication, planned, manifest, diff))
+    }
+
+    /// Signs what is published, if anything signs. A dry run only says which images would not be signed.
+    async fn sign(&self, publication: &mut Publication) -> Result<(), Error> {
+        let Some(signing) = &self.terms.signing else { return Ok(()) };
+        signing.follow(self.target, &self.config.repositories.release).await?;
+        let images = StoredImages::of(publication, self.config, self.target).await?;
+        images.warnings.iter().for_each(|warning| self.context.warn(warning));
+        publication.warnings.extend(images.warnings);
+        if self.target.store().is_some() || signing.is_preparing() {
+            let signed = signing.sign_all(&publication.desired, &images.subjects, self.target.read());
+            publication.desired.attached = signed.await?;
+        }
+        Ok(())
     }
 
     /// What would change, against what the channel serves now.

@@ -8,10 +8,11 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use super::carry_out::{self, Carrying, MoveTerms};
+use super::signing::stored;
 use super::{Connection, Context, Error, Signing, TrustError};
 use crate::config::Config;
-use crate::oci::{AnyRepository, Digest, Repository, Selector, optional};
-use crate::plan::{Desired, DesiredRelease, MoveRecord, ObservedChannel, Subject};
+use crate::oci::{AnyRepository, Digest, Repository, Selector};
+use crate::plan::{Desired, DesiredRelease, MoveRecord, ObservedChannel};
 use crate::release::{self, NamedKind, Release, Target};
 use crate::text::{clean, counted, shown};
 
@@ -187,12 +188,10 @@ impl Signs<'_> {
     /// Signs one artifact, unless the keys at hand have signed it. Returns whether there was anything to sign.
     async fn one(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
         let store = self.source.read();
-        let found = optional(store.manifest(repository, &Selector::Digest(digest.clone())).await)?;
-        let Some((descriptor, _)) = found else {
+        let Some(subject) = stored(self.source, repository, digest).await? else {
             let reference = format!("{}@{digest}", self.source.name_of(repository));
             return Err(TrustError::NoArtifact(reference).into());
         };
-        let subject = Subject::stored(repository.clone(), &self.source.prefix, descriptor);
         let attached = self.signing.sign_subjects(&[subject], store).await?;
         let desired = Desired {
             prefix: self.source.prefix.clone(),

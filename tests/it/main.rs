@@ -96,6 +96,8 @@ mod proxy_tls;
 // A release is shown as a tree of everything that it names.
 mod show;
 mod signed;
+// Images are signed beside what a publication writes.
+mod signed_images;
 // The commands that read say who signed.
 mod signed_reads;
 // A copy carries a signed channel as it is.

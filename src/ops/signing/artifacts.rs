@@ -10,13 +10,15 @@ use crate::signing::{KeySignature, Message, SignerRole};
 use crate::trust::{Candidate, KeyId};
 
 impl Signing {
-    /// Signs everything that a publication writes, and returns the signatures for the store.
+    /// Signs everything that a publication writes, and `images` of the store. Returns the signatures for the store.
     pub(in crate::ops) async fn sign_all(
         &self,
         desired: &Desired,
+        images: &[Subject],
         store: &ReadStore,
     ) -> Result<Vec<(Repository, Attached)>, Error> {
-        let subjects: Vec<Subject> = desired.all().map(|one| Subject::of(one, &desired.prefix)).collect();
+        let written = desired.all().map(|one| Subject::of(one, &desired.prefix));
+        let subjects: Vec<Subject> = written.chain(images.iter().cloned()).collect();
         self.sign_subjects(&subjects, store).await
     }
 

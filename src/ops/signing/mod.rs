@@ -5,6 +5,7 @@ mod detached;
 mod error;
 mod follow;
 mod followed;
+mod images;
 mod proof;
 
 use std::fs::File;
@@ -29,6 +30,7 @@ pub(super) use detached::{check_next, statement_in};
 pub use error::TrustError;
 pub use followed::trust_document;
 pub(super) use followed::{chain, followed, trust};
+pub(super) use images::{StoredImages, stored};
 pub(super) use proof::{Proving, read_from};
 
 /// Days before the expiry of the trust document from which on a command warns.
