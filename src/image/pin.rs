@@ -60,10 +60,10 @@ impl PinnedImages {
         Self { tags: tags.clone(), ..Self::default() }
     }
 
-    /// Returns images that were not looked up, with an example in place of each digest. Checks then see values in the form
+    /// Returns images that were not looked up, with an example of its own in place of each digest. Checks then see values in the form
     /// in which an appliance writes them.
     pub fn examples(tags: &BTreeMap<String, Tag>) -> Self {
-        let example = |key: &String| Pinned { repository: key.to_lowercase(), digest: Digest::of(b"") };
+        let example = |key: &String| Pinned { repository: key.to_lowercase(), digest: Digest::of(key.as_bytes()) };
         let digests = tags.keys().map(|key| (key.clone(), example(key))).collect();
         Self { digests, ..Self::tags(tags) }
     }

@@ -148,3 +148,17 @@ fn the_small_tree_has_no_findings() {
     let report = report(&cases().join("base"));
     assert_eq!(report.findings, []);
 }
+
+#[test]
+fn a_digest_in_a_label_is_found_at_its_line_and_only_in_a_signed_release() {
+    let rule = "image-digest-refused";
+    let signed = tree(&cases().join(rule).join("triggers"));
+    let expected = "charts/web/templates/extra.yaml:7: the label `app.kubernetes.io/version` contains the digest of the image \
+                    `web`: expected at most 63 letters, digits, `-`, `_` and `.`";
+    assert_eq!(found(&report(signed.path()), rule), [expected]);
+    for rule in [rule, "image-digest-missing"] {
+        let unsigned = tree(&cases().join(rule).join("triggers"));
+        fs::copy(cases().join("base").join(FILE_NAME), unsigned.path().join(FILE_NAME)).expect("copied");
+        assert_eq!(found(&report(unsigned.path()), rule), [""; 0]);
+    }
+}

@@ -223,13 +223,15 @@ fn is_base64(text: &str) -> bool {
     bytes.len().is_multiple_of(4) && padding <= 2 && bytes[..bytes.len() - padding].iter().all(valid)
 }
 
-fn is_label_value(text: &str) -> bool {
+/// Reports whether the API server accepts the text, which is not empty, as the value of a label.
+pub(in crate::lint) fn is_label_value(text: &str) -> bool {
     let inside = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let end = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
     text.len() <= 63 && text.bytes().all(inside) && end(text.bytes().next()) && end(text.bytes().next_back())
 }
 
-fn is_label_key(text: &str) -> bool {
+/// Reports whether the API server accepts the text as the key of a label or annotation.
+pub(in crate::lint) fn is_label_key(text: &str) -> bool {
     match text.split_once('/') {
         Some((prefix, name)) => is_object_name(&prefix.to_ascii_lowercase()) && is_label_value(name),
         None => is_label_value(text),

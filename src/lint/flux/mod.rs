@@ -18,6 +18,7 @@ mod waits;
 use super::{Contents, Findings, Rule};
 use crate::flux::Kustomization;
 pub(super) use applied::{Applied, AppliedObject};
+pub(super) use metadata::{is_label_key, is_label_value};
 
 /// The rules of this topic, one list for each file.
 pub(super) static RULES: &[&[&Rule]] = &[

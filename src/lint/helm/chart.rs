@@ -71,6 +71,14 @@ impl File<'_> {
     pub(super) fn is_rendered(&self) -> bool {
         !self.path.rsplit('/').next().unwrap_or_default().starts_with('_')
     }
+
+    /// Returns the place from an offset in the file's text to the end of the line.
+    pub(super) fn place(&self, chart: &Chart<'_>, at: usize) -> Place {
+        let at = at.min(self.text.len());
+        let start = (0..=at).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or_default();
+        let end = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
+        chart.place(self.path, &self.text, start..end)
+    }
 }
 
 impl<'a> Chart<'a> {

@@ -6,6 +6,7 @@ use super::values::merge;
 use crate::appliance::{Literal, parse_setting};
 use crate::flux::{HelmRelease, PatchContent, ValuesFrom};
 use crate::lint::{Contents, Located, Place};
+use crate::oci::Digest;
 use crate::path::join;
 use crate::release::{SetValue, ValueSource, ValuesReader};
 
@@ -27,6 +28,31 @@ pub(super) struct Given<'c, 'a> {
     pub(super) placeholders: Vec<Vec<String>>,
     /// Paths of all values that the appliance sets.
     pub(super) set: Vec<Vec<String>>,
+    /// The images that the appliance writes into the values; empty if the release does not pin its images.
+    pub(super) images: Vec<Injected>,
+}
+
+/// An image of a pinned release in a value that the appliance sets.
+#[derive(Clone, Debug)]
+pub(super) struct Injected {
+    /// Key of the image in the release.
+    pub(super) key: String,
+    pub(super) tag: String,
+    /// The digest after the tag; `None` for an entry with `as: tag`.
+    pub(super) digest: Option<Digest>,
+}
+
+impl Injected {
+    /// Reports whether a text contains the tag, or a part of the digest.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        text.contains(&self.tag) || self.is_pinned_in(text)
+    }
+
+    /// Reports whether a text contains the value with its digest. Templates may cut the value, or replace characters in it.
+    pub(super) fn is_pinned_in(&self, text: &str) -> bool {
+        let digest = self.digest.as_ref();
+        digest.is_some_and(|digest| text.contains(&format!("{}@", self.tag)) || text.contains(digest.short_hex()))
+    }
 }
 
 impl Given<'_, '_> {
@@ -57,17 +83,18 @@ pub(super) fn all<'c, 'a>(
             unknown: None,
             placeholders: Vec::new(),
             set: Vec::new(),
+            images: Vec::new(),
         };
         if patched {
             reader.unknown = Some("the overlay patches the values of HelmReleases".to_owned());
         }
         reader.read(release);
-        let Reader { layers, written, unknown, placeholders, set, .. } = reader;
+        let Reader { layers, written, unknown, placeholders, set, images, .. } = reader;
         let mut values = Table::new();
         for layer in layers {
             merge(&mut values, layer);
         }
-        all.push(Given { release: release.clone(), chart, values, written, unknown, placeholders, set });
+        all.push(Given { release: release.clone(), chart, values, written, unknown, placeholders, set, images });
     }
     all
 }
@@ -111,6 +138,7 @@ struct Reader<'r, 'a> {
     unknown: Option<String>,
     placeholders: Vec<Vec<String>>,
     set: Vec<Vec<String>>,
+    images: Vec<Injected>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -171,10 +199,9 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn set(&mut self, table: &mut Table, set: &SetValue, source: usize) {
-        let images = self.contents.release.map(|release| &release.images);
         let (literal, known) = match ValueSource::configured(&set.from) {
-            ValueSource::Image(key) => match images.and_then(|images| images.get(key)) {
-                Some(tag) => (Literal::Text(tag.clone()), true),
+            ValueSource::Image(key) => match self.image(key, set) {
+                Some(value) => (Literal::Text(value), true),
                 None => return,
             },
             ValueSource::Literal(text) => (Literal::parse(text), true),
@@ -188,6 +215,16 @@ impl<'a> Reader<'_, 'a> {
         }
         self.set.push(setting.path.clone());
         put(table, &setting.path, content(setting.value), &At { source, line: 1, span: None });
+    }
+
+    /// Returns the value that the appliance writes for an image.
+    fn image(&mut self, key: &str, set: &SetValue) -> Option<String> {
+        let images = self.contents.release?.image_values();
+        if let (Some(tag), Some(pinned)) = (images.tags.get(key), images.pinned.get(key)) {
+            let digest = set.form.is_none().then(|| pinned.digest.clone());
+            self.images.push(Injected { key: key.to_owned(), tag: tag.clone(), digest });
+        }
+        images.of(key, set)
     }
 
     /// Reads a ConfigMap that is an object of the overlay.

@@ -4,6 +4,7 @@
 mod data;
 mod execute;
 mod functions;
+mod printed;
 
 use super::chart::{Chart, File};
 use super::given::Given;
@@ -39,7 +40,11 @@ pub(super) static TEMPLATE_OUTPUT: Rule = Rule {
     way_out: "correct the template; `helm template --debug` shows its output",
 };
 
-pub(super) static RULES: &[&Rule] = &[&TEMPLATE_FAILS, &TEMPLATE_OUTPUT];
+pub(super) static RULES: &[&Rule] =
+    &[&TEMPLATE_FAILS, &TEMPLATE_OUTPUT, &printed::DIGEST_REFUSED, &printed::DIGEST_MISSING];
+
+/// Text that Go prints for a missing value. Helm removes it from the output.
+const NO_VALUE: &str = "<no value>";
 
 /// Executes all templates of a HelmRelease.
 pub(super) fn check<'c>(given: &Given<'c, '_>, enabled: &Enabled<'c, 'c>, values: &Table, found: &mut Findings) {
@@ -69,7 +74,10 @@ fn below<'c>(
                 found.add(&TEMPLATE_FAILS, place, message);
             }
             Err(_) => {}
-            Ok(output) => broken(chart, file, &output, found),
+            Ok(output) => {
+                broken(chart, file, &output, found);
+                printed::check(given, chart, file, &output, found);
+            }
         }
     }
     for subchart in &enabled.subcharts {
@@ -81,10 +89,7 @@ fn below<'c>(
 
 fn broken(chart: &Chart<'_>, file: &File<'_>, output: &Output, found: &mut Findings) {
     if let Some((at, reason)) = output.broken(file.path) {
-        let start = output.source_of(at).min(file.text.len());
-        let start = (0..=start).rev().find(|at| file.text.is_char_boundary(*at)).unwrap_or_default();
-        let end = file.text[start..].find('\n').map_or(file.text.len(), |length| start + length);
-        found.add(&TEMPLATE_OUTPUT, chart.place(file.path, &file.text, start..end), reason);
+        found.add(&TEMPLATE_OUTPUT, file.place(chart, output.source_of(at)), reason);
     }
 }
 
@@ -149,12 +154,18 @@ impl Output {
         (source + (at - out)).min(next)
     }
 
+    /// Returns the offset in the output that an offset in the output without [`NO_VALUE`] has.
+    fn with_no_value(&self, at: usize) -> usize {
+        let removed = self.text.match_indices(NO_VALUE);
+        removed.fold(at, |at, (index, _)| if index <= at { at + NO_VALUE.len() } else { at })
+    }
+
     /// Returns the offset at which the output stops being YAML objects, and the reason.
     fn broken(&self, path: &str) -> Option<(usize, String)> {
         if self.unknown || path.ends_with("NOTES.txt") {
             return None;
         }
-        let text = self.text.replace("<no value>", "");
+        let text = self.text.replace(NO_VALUE, "");
         let exact = text.len() == self.text.len();
         let mut start = 0;
         for document in documents(&text) {
