@@ -8,6 +8,7 @@
 mod peers;
 #[allow(dead_code, reason = "shared with another bench")]
 mod proxy;
+mod tree;
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../tests/it/support/trust.rs"]
 mod trust;
@@ -22,6 +23,8 @@ use trust::Vendor;
 
 /// Rounds of each; the median is printed.
 const ROUNDS: usize = 7;
+/// Charts of the release. With bundle and release manifest, these are as many artifacts as the fixtures have.
+const CHARTS: usize = 5;
 /// Password of the key file that both programs use.
 const PASSWORD: &str = "bench";
 /// Median of the time, with the counts of the last round.
@@ -37,7 +40,9 @@ fn main() {
     };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let registry = Registry::start(directory.path());
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts-fixtures");
+    // A signed release pins its images, and the images of the fixtures are in no registry here.
+    let tree = directory.path().join("tree");
+    tree::plant(&tree, CHARTS);
     let vendor = Vendor::new();
     let key = encrypted(&second, &vendor);
     for round_trip in [0, 40] {
