@@ -61,7 +61,7 @@ pub fn check_names(release: &Release, allowed: &[Prefix]) -> Result<(), NotAllow
 /// `digests` says whether application images are used by their digests where the release has them.
 pub fn not_covered(release: &Release, config: &Config, digests: bool) -> Vec<String> {
     let Ok(prefix) = release.prefix_or_configured(config) else { return Vec::new() };
-    let digests = digests || release.description.as_ref().is_some_and(|one| one.appliance.pinned);
+    let digests = digests || release.is_pinned();
     let named = release.named(&prefix, config).into_iter();
     let open = named.filter(|one| {
         one.digest().is_none() || (!digests && release.images.contains_key(&one.name) && one.kind == NamedKind::Image)

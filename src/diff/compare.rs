@@ -36,6 +36,7 @@ pub async fn compare(from: Option<&Side<'_>>, to: &Side<'_>) -> Result<Diff, Err
         summary: Summary::default(),
         risks: Vec::new(),
         notes: Vec::new(),
+        not_covered: None,
         charts: Vec::new(),
         images: Vec::new(),
         extra_images: Vec::new(),

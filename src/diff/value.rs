@@ -33,6 +33,10 @@ pub struct Diff {
     pub risks: Vec<Risk>,
     /// Sentences that say what could not be compared, and why.
     pub notes: Vec<String>,
+    /// What the signature of the newer release does not cover, sorted; `None` where the release does not pin its images, or
+    /// where nothing differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_covered: Option<Vec<String>>,
     /// Charts that differ, sorted by name.
     pub charts: Vec<ChartChange>,
     /// Application images that differ, sorted by key.

@@ -19,6 +19,7 @@ mod rule;
 mod run;
 mod secrets;
 mod settings;
+mod uncovered;
 mod upgrade;
 mod written;
 
@@ -30,6 +31,7 @@ pub use report::{Fix, Judge, Report, Reported, Timing};
 pub use rule::{Class, Rule, Severity};
 pub(crate) use run::Run;
 pub use settings::Settings;
+pub(crate) use uncovered::not_covered;
 pub(crate) use written::Written;
 
 /// A group of rules that are checked together.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::signing::{Proving, now, read_from, trust};
 use super::transfer::TransferExtent;
-use super::{Connection, Context, Error, Signing};
+use super::{Connection, Context, Error, Signing, lint};
 use crate::config::Config;
 use crate::diff::{self, Diff, Side};
 use crate::oci::{self, Content, Digest, Location, Repository, Tag, Upload, media_type};
@@ -342,5 +342,6 @@ pub(super) async fn compare(
     let from = from.map(|side| side.in_store(&target.location));
     let mut diff = diff::compare(from.as_ref(), to).await?;
     diff.to.store.get_or_insert_with(|| target.location.to_string());
+    lint::add_not_covered(&mut diff, to).await?;
     Ok(diff)
 }

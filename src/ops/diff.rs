@@ -86,6 +86,7 @@ pub async fn diff(
     if let Some(report) = report {
         lint::add_risks(&mut diff, &report);
     }
+    lint::add_not_covered(&mut diff, &to).await?;
     if request.rendered {
         rendered::add(&mut diff, &from, &to, context).await?;
     }

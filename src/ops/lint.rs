@@ -10,7 +10,7 @@ use crate::config::{Config, FILE_NAME};
 use crate::contents::{Bundle, Opened, ReadOnce, unpack_chart};
 use crate::diff::{Diff, Level, Side};
 use crate::image::PinnedImages;
-use crate::lint::{ChartFiles, Contents, Report, Reported, Run, Settings, Severity, Written};
+use crate::lint::{self, ChartFiles, Contents, Report, Reported, Run, Settings, Severity, Written};
 use crate::oci::{Prefix, Selector, Tag};
 use crate::overlay;
 use crate::plan::{self, GivenTags, ObservedChannel, Packed, Request, Revision};
@@ -292,6 +292,29 @@ pub(super) fn add_risks(diff: &mut Diff, report: &Report) {
         Some((level, text.replace('`', "'")))
     });
     diff.add_findings(findings);
+}
+
+/// Adds what the signature of the newer release does not cover to a comparison of releases that differ.
+///
+/// # Errors
+/// When the store of the release cannot be reached.
+pub(super) async fn add_not_covered(diff: &mut Diff, to: &Side<'_>) -> Result<(), Error> {
+    if diff.has_changes {
+        diff.not_covered = not_covered(to).await?;
+    }
+    Ok(())
+}
+
+/// Returns what the signature of a release does not cover, or `None` for a release that does not pin its images.
+///
+/// # Errors
+/// When the store of the release cannot be reached.
+pub(super) async fn not_covered(side: &Side<'_>) -> Result<Option<Vec<String>>, Error> {
+    if !side.opened.release.is_pinned() {
+        return Ok(None);
+    }
+    let stored = Stored::read(&side.opened, |_| true).await?;
+    Ok(Some(lint::not_covered(&stored.contents())))
 }
 
 /// Reads the configuration file of a tree, where there is one.

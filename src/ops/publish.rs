@@ -65,6 +65,9 @@ pub struct PublishReport {
     pub images: BTreeMap<String, Pinned>,
     /// Pinned reference of the control-plane image.
     pub control_plane: Option<Pinned>,
+    /// What the signature of the release does not cover, sorted; `None` where the release is not signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_covered: Option<Vec<String>>,
     /// The channel, when one was asked for.
     pub channel: Option<ChannelReport>,
     /// What the checks of the contents found.
@@ -208,12 +211,18 @@ impl Publishing<'_> {
             plan => plan?,
         };
         let diff = if dry_run { Some(self.compare(&publication, &observed.channel).await?) } else { None };
+        let known = diff.as_ref().and_then(|diff| diff.not_covered.clone());
+        let not_covered = match known {
+            None => lint::not_covered(&Side::of(desired, self.config, &self.source)?).await?,
+            known => known,
+        };
         let mut planned = Planned { plan, observed };
         let record = self.terms.record(None, self.context);
         let (target, terms, moving, context) = (self.target, self.terms, moving.as_ref(), self.context);
         let carrying = Carrying { target, origin: None, desired, moving, terms, record: &record, context };
         let manifest = carrying.carry_out(&mut planned, None).await?;
-        Ok(self.report(publication, planned, manifest, diff))
+        let report = self.report(publication, planned, manifest, diff);
+        Ok(PublishReport { not_covered, ..report })
     }
 
     /// Signs what is published, if anything signs. A dry run only says which images would not be signed.
@@ -271,6 +280,7 @@ impl Publishing<'_> {
             plan,
             images: images.digests,
             control_plane: images.control_plane,
+            not_covered: None,
             channel,
             lint,
             bytes_were_read: self.repairs,

@@ -34,6 +34,9 @@ impl PublishReport {
             let found = self.lint.summary();
             let _ = writeln!(text, "the checks found {found}, which --no-lint ignores: {}", shown(reason));
         }
+        if let Some(open) = self.not_covered.as_ref().filter(|open| !open.is_empty()) {
+            let _ = writeln!(text, "not covered by the signature: {}", open.join(", "));
+        }
         let serves = match &self.channel {
             Some(channel) if !channel.moves => format!("; {} serves it (move {})", channel.name, channel.sequence),
             Some(_) => String::new(),

@@ -151,6 +151,11 @@ impl Release {
         self.prefix(config).map_or_else(|| Prefix::parse(&config.prefix, false), Ok)
     }
 
+    /// Reports whether appliances run the images of the release by their digests, as those of a signed release.
+    pub fn is_pinned(&self) -> bool {
+        self.description.as_ref().is_some_and(|description| description.appliance.pinned)
+    }
+
     /// Returns the repository below which each chart of the release has its own repository.
     fn chart_repository<'a>(&'a self, config: &'a Config) -> &'a Repository {
         self.description.as_ref().map_or(&config.repositories.charts, |description| &description.chart_repository)

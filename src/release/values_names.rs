@@ -71,8 +71,7 @@ static NONE: BTreeMap<String, Pinned> = BTreeMap::new();
 impl Release {
     /// Returns the values that an appliance writes for the images of the release.
     pub fn image_values(&self) -> ImageValues<'_> {
-        let is_pinned = self.description.as_ref().is_some_and(|description| description.appliance.pinned);
-        ImageValues { tags: &self.images, pinned: if is_pinned { &self.image_digests } else { &NONE } }
+        ImageValues { tags: &self.images, pinned: if self.is_pinned() { &self.image_digests } else { &NONE } }
     }
 
     /// Returns the settings in the values of a file. They come from the release, or else from the configuration, which

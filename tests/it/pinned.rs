@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+use crate::schemas::valid;
 use crate::support::cosign::cosign;
 use crate::support::definitions::{json_of, schema_errors};
 
@@ -115,6 +116,53 @@ fn a_signed_release_pins_its_charts_by_digest() {
         "--chart-pin digest",
     ]);
     assert_eq!(writes(&registry), 0);
+}
+
+#[test]
+fn what_the_signature_does_not_cover_is_listed() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    let pooler = "image docker.io/edoburu/pgbouncer:v1.23.1-p3 (chart sebastian)";
+    let tools = "image ghcr.io/nine-minds/alga-appliance-tools:1.4.0 (base/core/status.yaml)";
+    let printed = signed(&vendor, &source, &registry, &["--dry-run"]).ends(0);
+    let line = printed.stdout.lines().find(|line| line.starts_with("not covered by the signature: "));
+    let line = line.unwrap_or_else(|| panic!("{printed:?}"));
+    assert!(["chart cert-manager v1.16.2", pooler, tools].iter().all(|open| line.contains(open)), "{line}");
+
+    let report = signed(&vendor, &source, &registry, &["--output", "json"]).ends(0).json();
+    let open = report["notCovered"].clone();
+    let entries: Vec<&str> = open.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    assert!(["chart cert-manager v1.16.2", pooler, tools].iter().all(|one| entries.contains(one)), "{entries:?}");
+    // Appliances run the images of the release by their digests.
+    assert!(!open.to_string().contains("alga-psa-ee"), "{open}");
+    valid("report.json", &report);
+    assert_eq!(served(&registry, "1.0.3").get("notCovered"), None);
+
+    let images = std::fs::read_to_string(source.path("ee/appliance/releases/1.0.3/release.json")).expect("a file");
+    source.write("ee/appliance/releases/1.0.4/release.json", &images.replace("1.0.3", "1.0.4"));
+    let flags = vendor.flags(&["release"]);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let next = |more: &[&str]| publish(&source, &registry, "1.0.4", "nightly", &[&flags[..], more].concat()).ends(0);
+    let planned = next(&["--no-channel", "--dry-run", "--output", "json"]).json();
+    assert_eq!((&planned["notCovered"], &planned["diff"]["notCovered"]), (&open, &open));
+    next(&["--no-channel"]);
+    let at = store(&registry);
+    let diff = |to: &str, output: &str| alga(&["diff", "1.0.3", to, "--store", &at, "--output", output]).ends(0);
+    let json = diff("1.0.4", "json").json();
+    assert_eq!(json["notCovered"], open);
+    valid("diff.json", &json);
+    for output in ["text", "markdown", "html"] {
+        diff("1.0.4", output).prints(&["Not covered by the signature", "edoburu/pgbouncer:v1.23.1"]);
+    }
+    assert_eq!(diff("1.0.3", "json").json().get("notCovered"), None);
+}
+
+#[test]
+fn a_release_without_signatures_has_no_list_of_what_they_cover() {
+    let (source, registry) = (Source::new(), Registry::start());
+    put_images(&registry);
+    let report = publish(&source, &registry, "1.0.3", "nightly", &["--dry-run", "--output", "json"]).ends(0).json();
+    assert_eq!((report.get("notCovered"), report["diff"].get("notCovered")), (None, None));
+    assert_eq!(report["diff"]["hasChanges"], true);
 }
 
 #[test]

@@ -123,6 +123,8 @@ pub(super) fn of(diff: &Diff) -> Outline {
     };
     add("Risks", diff.risks.iter().map(risk).collect());
     add("Not compared", diff.notes.iter().map(|note| entry(Mark::Note, sentence(note))).collect());
+    let open = diff.not_covered.iter().flatten();
+    add("Not covered by the signature", open.map(|one| entry(Mark::Note, vec![code(one)])).collect());
     add("Charts", diff.charts.iter().map(chart).collect());
     add("Images", diff.images.iter().map(image).chain(fields(&diff.extra_images)).collect());
     add("Control plane", fields(diff.control_plane.iter()).collect());

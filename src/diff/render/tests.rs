@@ -56,6 +56,7 @@ fn diff(text: &str) -> Diff {
         summary: Summary::default(),
         risks: vec![Risk::danger("downgrade", format!("chart {} is downgraded", super::super::name(text)))],
         notes: vec![format!("{} was not compared", super::super::name(text))],
+        not_covered: Some(vec![text.to_owned()]),
         images: vec![ImageChange { key: text.to_owned(), change: Change::Changed, from: state("1"), to: state(text) }],
         extra_images: field.clone(),
         control_plane: field.first().cloned(),

@@ -19,10 +19,13 @@ use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 
 use super::{Contents, Findings, Rule};
+use crate::text::shown;
 use chart::Chart;
 use given::Given;
 use value::Sources;
 use values::Enabled;
+
+pub(super) use run::unpinned;
 
 /// The rules of this topic, one list for each file, in the order of the catalogue.
 pub(super) static RULES: &[&[&Rule]] =
@@ -50,6 +53,19 @@ impl Reached {
     /// Reports whether a HelmRelease renders the chart, or no HelmRelease installs the published chart that contains it.
     fn has(&self, chart: &Chart<'_>) -> bool {
         !self.installed.contains(chart.root) || self.charts.contains(&(chart.root.to_owned(), chart.directory.clone()))
+    }
+}
+
+/// Adds the images that the charts of the release print without a digest, as an appliance renders them.
+pub(super) fn unpinned_images(contents: &Contents<'_>, found: &mut BTreeSet<String>) {
+    let mut sources = Sources::default();
+    let charts: Vec<Chart<'_>> = contents.charts.values().map(|files| Chart::open(files, &mut sources)).collect();
+    for given in &given::all(contents, &charts, &mut sources) {
+        let enabled = Enabled::of(given.chart, &given.values);
+        match enabled.and_then(|enabled| Ok((enabled.coalesced(given.values.clone())?, enabled))) {
+            Ok((values, enabled)) => run::images(given, &enabled, &values, found),
+            Err(_) => drop(found.insert(run::unknown_images(&shown(given.chart.root)))),
+        }
     }
 }
 

@@ -6,15 +6,19 @@ mod execute;
 mod functions;
 mod printed;
 
+use std::collections::BTreeSet;
+
 use super::chart::{Chart, File};
 use super::given::Given;
 use super::value::{Placed, Table};
 use super::values::Enabled;
 use crate::kustomize::strict;
 use crate::lint::{Class, Findings, Rule, Severity};
+use crate::text::shown;
 use crate::yaml::{self, Node as Written};
 use data::Data;
-use execute::{Body, Runner, Stop};
+use execute::{Body, Run, Runner, Stop};
+pub(in crate::lint) use printed::unpinned;
 
 /// Rule for a template whose execution fails.
 pub(super) static TEMPLATE_FAILS: Rule = Rule {
@@ -48,41 +52,82 @@ const NO_VALUE: &str = "<no value>";
 
 /// Executes all templates of a HelmRelease.
 pub(super) fn check<'c>(given: &Given<'c, '_>, enabled: &Enabled<'c, 'c>, values: &Table, found: &mut Findings) {
+    each_output(given, enabled, values, &mut |chart, file, run| match run {
+        Err(Stop::Failed { place: Some(place), message }) => {
+            found.add(&TEMPLATE_FAILS, place, message);
+        }
+        Err(_) => {}
+        Ok(output) => {
+            broken(chart, file, &output, found);
+            printed::check(given, chart, file, &output, found);
+        }
+    });
+}
+
+/// Adds the images that the templates of a HelmRelease print without a digest, and the templates that may print an image
+/// that is not known here.
+pub(super) fn images<'c>(
+    given: &Given<'c, '_>,
+    enabled: &Enabled<'c, 'c>,
+    values: &Table,
+    found: &mut BTreeSet<String>,
+) {
+    let of = shown(given.chart.root);
+    let is_complete = each_output(given, enabled, values, &mut |chart, file, run| {
+        let certain = run.ok().filter(|output| !output.unknown);
+        match certain.map(|output| output.images()) {
+            _ if file.path.ends_with("NOTES.txt") => {}
+            Some(images) => found.extend(images.iter().map(|image| format!("image {} (chart {of})", shown(image)))),
+            None if file.text.contains("image") => {
+                let path = shown(&format!("{}{}", chart.directory, file.path));
+                found.insert(format!("images of chart {of} in {path}, which only the appliance knows"));
+            }
+            None => {}
+        }
+    });
+    if !is_complete {
+        found.insert(unknown_images(&of));
+    }
+}
+
+/// Returns the entry for a chart whose values or templates are not known here.
+pub(super) fn unknown_images(chart: &str) -> String {
+    format!("images of chart {chart}, which only the appliance knows")
+}
+
+/// Passes the output of each template of a HelmRelease to `visit`. Returns `false`, and executes nothing, where the values
+/// or the templates are not known.
+fn each_output<'c>(
+    given: &Given<'c, '_>,
+    enabled: &Enabled<'c, 'c>,
+    values: &Table,
+    visit: &mut impl FnMut(&Chart<'c>, &File<'c>, Run<Output>),
+) -> bool {
     let charts = given.chart.all();
     if given.unknown.is_some() || charts.iter().any(|chart| chart.templates.iter().any(|file| file.parsed.is_err())) {
-        return;
+        return false;
     }
-    let mut runner = Runner::new(&charts);
-    below(&mut runner, given, enabled, values, true, found);
+    below(&mut Runner::new(&charts), given, enabled, (values, true), visit);
+    true
 }
 
 fn below<'c>(
     runner: &mut Runner<'c>,
     given: &Given<'c, '_>,
     enabled: &Enabled<'c, 'c>,
-    values: &Table,
-    is_root: bool,
-    found: &mut Findings,
+    (values, is_root): (&Table, bool),
+    visit: &mut impl FnMut(&Chart<'c>, &File<'c>, Run<Output>),
 ) {
     let chart = enabled.chart;
     let data = Data::of(values);
     for (file, parsed) in chart.parsed().filter(|(file, _)| !chart.library && file.is_rendered()) {
         let root = root(given, enabled, data.clone(), is_root, file.path);
         let body = Body { text: &file.text, nodes: &parsed.body, file: Some((chart, file)) };
-        match runner.file(body, root) {
-            Err(Stop::Failed { place: Some(place), message }) => {
-                found.add(&TEMPLATE_FAILS, place, message);
-            }
-            Err(_) => {}
-            Ok(output) => {
-                broken(chart, file, &output, found);
-                printed::check(given, chart, file, &output, found);
-            }
-        }
+        visit(chart, file, runner.file(body, root));
     }
     for subchart in &enabled.subcharts {
         if let Some(table) = values.get(subchart.name).and_then(Placed::table) {
-            below(runner, given, subchart, table, false, found);
+            below(runner, given, subchart, (table, false), visit);
         }
     }
 }
@@ -158,6 +203,13 @@ impl Output {
     fn with_no_value(&self, at: usize) -> usize {
         let removed = self.text.match_indices(NO_VALUE);
         removed.fold(at, |at, (index, _)| if index <= at { at + NO_VALUE.len() } else { at })
+    }
+
+    /// Returns the images without a digest in all objects of the output.
+    fn images(&self) -> Vec<String> {
+        let text = self.text.replace(NO_VALUE, "");
+        let documents = documents(&text).into_iter().filter_map(|document| yaml::parse(document).ok()).flatten();
+        documents.filter_map(|document| document.root).flat_map(|root| unpinned(&root)).collect()
     }
 
     /// Returns the offset at which the output stops being YAML objects, and the reason.

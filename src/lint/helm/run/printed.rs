@@ -105,6 +105,18 @@ fn wrong(printed: &Printed<'_>, images: &[Injected]) -> Option<(&'static Rule, S
     refused.then_some((&DIGEST_REFUSED, message))
 }
 
+/// Returns the image references of an object that have no digest. A ConfigMap or Secret runs no image.
+pub(in crate::lint) fn unpinned(root: &Node) -> Vec<String> {
+    if matches!(root.text_at(&["kind"]), Some("ConfigMap" | "Secret")) {
+        return Vec::new();
+    }
+    let images = all(root).into_iter().filter(|printed| printed.role == Role::Image);
+    let texts = images.filter_map(|printed| printed.node.resolved().as_str().map(str::trim));
+    // A text with a space in it is a sentence, not a reference.
+    let open = texts.filter(|text| !text.is_empty() && !text.contains('@') && !text.contains(char::is_whitespace));
+    open.map(str::to_owned).collect()
+}
+
 /// Returns all texts with a meaning in an object.
 fn all(root: &Node) -> Vec<Printed<'_>> {
     let kind = root.text_at(&["kind"]).unwrap_or_default();
