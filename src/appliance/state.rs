@@ -234,8 +234,13 @@ impl State {
 
     /// Returns the highest position of a signed channel, by product and channel and not by store: a mirror must not be
     /// able to serve an older statement.
-    pub fn position(&self, product: &str, channel: &Tag) -> Option<Position> {
-        Position::deserialize(self.others.get(POSITIONS)?.get(place(product, channel))?).ok()
+    ///
+    /// # Errors
+    /// When the entry is damaged.
+    pub fn position(&self, product: &str, channel: &Tag) -> Result<Option<Position>, serde_json::Error> {
+        let Some(positions) = self.others.get(POSITIONS) else { return Ok(None) };
+        let positions: Map<String, Value> = Map::deserialize(positions)?;
+        positions.get(&place(product, channel)).map(Position::deserialize).transpose()
     }
 
     /// Sets the highest position of a signed channel.

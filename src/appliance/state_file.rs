@@ -42,6 +42,11 @@ impl StateError {
         self.source.kind() == io::ErrorKind::InvalidInput
     }
 
+    /// Reports whether another program held the lock of the file for too long.
+    pub fn is_busy(&self) -> bool {
+        self.source.kind() == io::ErrorKind::WouldBlock
+    }
+
     /// Reports whether the file exists and is damaged.
     pub fn is_damage(&self) -> bool {
         self.source.kind() == io::ErrorKind::InvalidData
@@ -59,6 +64,11 @@ impl StateFile {
     #[must_use]
     pub fn strict(self) -> Self {
         Self { strict: true, ..self }
+    }
+
+    /// Returns the error for a part of the state that is damaged.
+    pub fn damaged(&self, cause: serde_json::Error) -> StateError {
+        self.error("read", io::Error::new(io::ErrorKind::InvalidData, cause))
     }
 
     fn error(&self, attempted: &'static str, source: io::Error) -> StateError {

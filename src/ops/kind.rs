@@ -164,6 +164,7 @@ fn of_trust(error: &ops::TrustError) -> ops::Kind {
         | TrustError::ReadPrepared { .. }
         | TrustError::NoMove { .. }
         | TrustError::Prepared { .. } => ops::Kind::Usage,
+        TrustError::Record(cause) if cause.is_busy() => ops::Kind::Unavailable,
         TrustError::Record(_) => ops::Kind::Failed,
         TrustError::Expired { .. }
         | TrustError::Withdrawn(_)

@@ -88,8 +88,8 @@ pub(super) struct Step<'a> {
     /// How the release comes to the store of the channel, when that is another one.
     pub across: Option<Transfer<'a>>,
     pub resolved: Resolved,
-    /// Whether the release was asked for by a channel's name.
-    pub in_channel: bool,
+    /// Channel by whose name the release was asked for.
+    pub source_channel: Option<Tag>,
     pub observed: ObservedChannel,
     pub moving: Moving<'a>,
     pub terms: &'a MoveTerms,
@@ -221,7 +221,7 @@ impl Step<'_> {
     /// The release is in another store than the channel: it is copied there first.
     async fn across(&self, side: &Side<'_>, own: ReadOnce<'_>, transfer: &Transfer<'_>) -> Result<Allowed, Error> {
         let (Verified { checks, .. }, lint) = Box::pin(self.checked(side, own.clone())).await?;
-        let mut ready = Box::pin(transfer.read(&self.resolved, self.in_channel, true, own)).await?;
+        let mut ready = Box::pin(transfer.read(&self.resolved, self.source_channel.is_some(), true, own)).await?;
         if self.target().store().is_some() {
             Box::pin(transfer.sign(&mut ready)).await?;
         }
@@ -248,7 +248,7 @@ impl Step<'_> {
             config: self.config,
             location: &self.source.location,
             stores: &stores,
-            extent: Extent::Move { in_channel: self.in_channel },
+            extent: Extent::Move { channel: self.source_channel.as_ref() },
             trust: self.terms.trust(&self.source.location, self.context).filter(|_| !self.is_signed_anew()),
         };
         let verified = async { Ok::<_, Error>(checked.verify().await?) };

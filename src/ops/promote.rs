@@ -74,10 +74,13 @@ pub async fn promote(
     let resolved = resolved?;
     recorded_channel(config, &to, &observed)?;
     let config = &source.described(&resolved, &selector, config)?;
-    let in_channel = is_channel(config, &request.from);
+    let source_channel = match selector {
+        Selector::Tag(tag) if is_channel(config, &request.from) => Some(tag),
+        _ => None,
+    };
     let mut moving = terms.moving(&to, MoveKind::Promote);
     moving.min_age = request.min_age.map(|least| {
-        let since = resolved.record.as_ref().filter(|_| in_channel).map(|record| record.moved.clone());
+        let since = resolved.record.as_ref().filter(|_| source_channel.is_some()).map(|record| record.moved.clone());
         MinAge { least, now: context.clock.now(), since }
     });
     let from = match target {
@@ -98,6 +101,7 @@ pub async fn promote(
     let record = terms.record(Some(from), context);
     let how = How { settings: &request.lint, render: request.render, timings: false, context };
     let (terms, lint) = (&terms, Some(how));
-    let step = Step { config, source, across, resolved, in_channel, observed, moving, terms, lint, record, context };
+    let step =
+        Step { config, source, across, resolved, source_channel, observed, moving, terms, lint, record, context };
     Box::pin(step.carry_out()).await
 }

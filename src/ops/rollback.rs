@@ -75,10 +75,11 @@ pub async fn rollback(
     let config = &source.described(&resolved, &target, config)?;
     let moving = request.terms.moving(&channel, MoveKind::Rollback);
     let record = request.terms.record(Some(resolved.release.version.clone()), context);
-    let (across, in_channel, terms) = (None, false, &request.terms);
+    let (across, source_channel, terms) = (None, None, &request.terms);
     // The way back to a release that ran is open, whatever its contents are.
     let lint = None;
-    let step = Step { config, source, across, resolved, in_channel, observed, moving, terms, lint, record, context };
+    let step =
+        Step { config, source, across, resolved, source_channel, observed, moving, terms, lint, record, context };
     Box::pin(step.carry_out()).await
 }
 

@@ -25,8 +25,8 @@ pub enum Extent<'a> {
     Whole(Option<&'a Tag>),
     /// Everything but tags, before a channel moves to the release.
     Move {
-        /// Whether the resolved manifest is a channel manifest.
-        in_channel: bool,
+        /// Channel by whose name the release was asked for: the resolved manifest is its channel manifest.
+        channel: Option<&'a Tag>,
     },
     /// Only the charts and the bundle.
     Files,
@@ -130,8 +130,7 @@ impl<'a> Checked<'a> {
     async fn of_release(&self) -> Result<(Digest, Vec<Check>), oci::Error> {
         let resolved = self.resolved;
         let in_channel = match self.extent {
-            Extent::Whole(channel) => channel.is_some(),
-            Extent::Move { in_channel } => in_channel,
+            Extent::Whole(channel) | Extent::Move { channel } => channel.is_some(),
             Extent::Files => return Ok((resolved.release_digest.clone(), Vec::new())),
         };
         let served = served(self.own(), self.repository(), resolved, in_channel).await?;

@@ -120,7 +120,14 @@ impl Checked<'_> {
 
     /// Checks the statement in a channel manifest, as the resolver does.
     async fn of_statement(&self, trust: &Trust<'_>) -> Result<SignatureChecks, oci::Error> {
-        let Extent::Whole(Some(channel)) = self.extent else { return Ok(SignatureChecks::default()) };
+        let channel = match self.extent {
+            Extent::Whole(channel) => channel,
+            // A release may be promoted from a channel that is not signed, if the trust document has no role for the
+            // channel. From a channel with a role, the statement decides which release it is and since when.
+            Extent::Move { channel } => channel.filter(|one| trust.document.channels.contains_key(one.as_str())),
+            Extent::Files => None,
+        };
+        let Some(channel) = channel else { return Ok(SignatureChecks::default()) };
         let reference = format!("{}:{channel}", self.repository());
         let subject = Subject { kind: NamedKind::Channel, name: channel.as_str(), reference: &reference };
         let (resolved, store) = (self.resolved, self.as_appliances_read());

@@ -11,6 +11,7 @@ use crate::support::programs::{Run, Source, alga};
 use crate::support::published::{RELEASES, manifest, publish, state, store, with_images, writes};
 use crate::support::registry::{Quirks, Referrers, Registry, Setup};
 use crate::support::require;
+use crate::support::signed_channel::manifest as put_manifest;
 use crate::support::trust::{Vendor, now, slices};
 
 const REPOSITORIES: [&str; 7] = [
@@ -160,6 +161,53 @@ fn nothing_is_signed_while_the_record_of_what_was_signed_is_damaged() {
     let before = state(&registry);
     published(&vendor, &source, &registry, "1.0.4").ends(1).says(&["signed.json", "is damaged"]);
     assert_eq!((state(&registry), std::fs::read(vendor.path("signed.json")).expect("kept")), (before, b"{".to_vec()));
+}
+
+#[test]
+fn a_damaged_entry_of_the_record_does_not_count_as_empty() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    with_images(&source, &["1.0.4"]);
+    let path = vendor.path("signed.json");
+    let record = std::fs::read_to_string(&path).expect("a record");
+    let before = state(&registry);
+    let damaged = record.replace("\"sequence\"", "\"sequenze\"");
+    assert_ne!(damaged, record);
+    std::fs::write(&path, &damaged).expect("written");
+    published(&vendor, &source, &registry, "1.0.4").ends(1).says(&["signed.json", "cannot record the statement"]);
+    assert_eq!((state(&registry), std::fs::read_to_string(&path).expect("kept")), (before, damaged));
+}
+
+#[test]
+fn a_release_is_promoted_only_by_a_statement_of_the_channel_that_it_comes_from() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
+    let mut forged = manifest(&registry, "nightly");
+    with_images(&source, &["1.0.4"]);
+    published(&vendor, &source, &registry, "1.0.4").ends(0);
+    // Whoever can write tags makes nightly serve the old release, which is signed, in a manifest without a statement.
+    forged["layers"].as_array_mut().expect("layers").truncate(1);
+    forged["annotations"]["vnd.alga.appliance.channel.sequence"] = "3".into();
+    put_manifest(&registry, "nightly", &forged);
+    let before = state(&registry);
+    let keys = ["stable-a", "stable-b", "refresh"];
+    promote(&vendor, &registry, &keys, &[]).ends(3).says(&["an appliance refuses it (unsigned)"]);
+    assert_eq!(state(&registry), before);
+}
+
+#[test]
+fn a_record_that_another_program_keeps_locked_ends_with_75_and_signs_nothing() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    let directory = std::fs::File::open(vendor.path("")).expect("the directory of the record");
+    directory.lock().expect("a lock");
+    published(&vendor, &source, &registry, "1.0.3").ends(75).says(&[
+        "cannot record the statement before it is signed",
+        "another program is writing the state",
+        "run the command again",
+    ]);
+    assert!(!registry.tags(RELEASES).contains_key("nightly"));
+    directory.unlock().expect("unlocked");
+    published(&vendor, &source, &registry, "1.0.3").ends(0);
 }
 
 #[test]

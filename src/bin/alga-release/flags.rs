@@ -177,7 +177,7 @@ pub struct Approval {
     /// Move the channel only if its manifest has this digest; `none` for a channel that serves nothing yet
     #[arg(long, value_name = "DIGEST")]
     pub if_current: Option<String>,
-    /// Accept a recorded move with this sequence number even if it is far ahead of the last move of the channel
+    /// Number the next move after N: for a statement N that was signed and never published, or a recorded move N that is far ahead
     #[arg(long, value_name = "N")]
     pub accept_sequence: Option<u64>,
     /// Who moves the channel, for its history [default: the user that the CI system names, else USER@HOST]

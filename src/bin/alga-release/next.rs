@@ -1,6 +1,8 @@
 //! The report of a command that publishes, moves or copies, with the commands that come next: the one that carries out a dry run,
 //! and those that read what was published.
 
+use std::path::Path;
+
 use alga_release::diff::{Diff, render};
 use alga_release::oci::Digest;
 use alga_release::ops::Outcome;
@@ -26,6 +28,8 @@ pub struct Finished<'a> {
     pub name: &'a str,
     /// Store that the next commands read.
     pub store: &'a str,
+    /// Trust document by which the next commands verify.
+    pub trust: Option<&'a Path>,
 }
 
 impl Finished<'_> {
@@ -45,28 +49,29 @@ impl Finished<'_> {
         match &self.outcome.plan_digest {
             _ if !self.outcome.has_changes => String::new(),
             Some(plan) if self.dry_run => carry_out(plan, self.outcome.channel_digest.as_deref()),
-            _ => read(self.name, self.store, common),
+            _ => self.read(common),
         }
     }
-}
 
-/// Returns this run's own command line without `--dry-run`, bound to the plan and to what the channel serves.
-fn carry_out(plan: &Digest, current: Option<&str>) -> String {
-    let typed: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    format!("carry it out with:\n  {}\n", quoted(carrying_out(typed, plan.as_str(), current)))
-}
+    /// Returns the commands that verify the channel or version in the store, and that an appliance runs, with the flags that
+    /// reach it.
+    fn read(&self, common: &Common) -> String {
+        let verify = ["alga-release", "verify", self.name].map(str::to_owned).into_iter();
+        let resolve = ["alga-resolve", "resolve", self.name].map(str::to_owned).into_iter();
+        let (verify, resolve) = (verify.chain(self.flags(common, false)), resolve.chain(self.flags(common, true)));
+        format!("next:\n  {}\n  {}\n", quoted(verify), quoted(resolve))
+    }
 
-/// Returns the commands that verify a channel or version in `store`, and that an appliance runs, with the flags that reach it.
-fn read(name: &str, store: &str, common: &Common) -> String {
-    let flags = |for_resolver: bool| {
+    fn flags(&self, common: &Common, for_resolver: bool) -> Vec<String> {
         let args = &common.store;
-        let mut flags = vec!["--store".to_owned(), store.to_owned()];
+        let mut flags = vec!["--store".to_owned(), self.store.to_owned()];
         let mut flag = |name: &str, value: Option<String>| {
             flags.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
         };
-        let path = |path: &std::path::PathBuf| path.display().to_string();
-        flag("--config", common.configuration.config.as_ref().map(path));
-        flag("--ca-file", args.ca_file.as_ref().map(path));
+        let path = |path: &Path| path.display().to_string();
+        flag("--trust", self.trust.map(path));
+        flag("--config", common.configuration.config.as_deref().map(path));
+        flag("--ca-file", args.ca_file.as_deref().map(path));
         if !for_resolver {
             flag("--prefix", args.prefix.clone());
             args.auth_realm.iter().for_each(|realm| flag("--auth-realm", Some(realm.clone())));
@@ -74,8 +79,11 @@ fn read(name: &str, store: &str, common: &Common) -> String {
         flags.extend(args.plain_http.then(|| "--plain-http".to_owned()));
         flags.extend((args.insecure && !for_resolver).then(|| "--insecure".to_owned()));
         flags
-    };
-    let verify = ["alga-release", "verify", name].map(str::to_owned).into_iter().chain(flags(false));
-    let resolve = ["alga-resolve", "resolve", name].map(str::to_owned).into_iter().chain(flags(true));
-    format!("next:\n  {}\n  {}\n", quoted(verify), quoted(resolve))
+    }
+}
+
+/// Returns this run's own command line without `--dry-run`, bound to the plan and to what the channel serves.
+fn carry_out(plan: &Digest, current: Option<&str>) -> String {
+    let typed: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    format!("carry it out with:\n  {}\n", quoted(carrying_out(typed, plan.as_str(), current)))
 }

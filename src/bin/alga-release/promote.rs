@@ -10,6 +10,7 @@ use crate::flags::{Approval, Common, ExtentArgs, OutputsArgs, RENDER, words};
 use crate::log::Log;
 use crate::next::Finished;
 use crate::outputs::Outputs;
+use crate::signing::SigningArgs;
 use crate::system;
 
 #[derive(Debug, clap::Args)]
@@ -65,7 +66,8 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     }
     let outputs = Outputs::open(&args.outputs)?;
     let moved = connect::block_on(log, args.common.store.timeout, Box::pin(promoted(args, log)));
-    print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common, &outputs, log)
+    let report = outputs.unless_failed(moved, args.common.output.output)?;
+    print(&report, (&args.common, &args.approval.signing), &outputs, log)
 }
 
 async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
@@ -101,7 +103,12 @@ async fn promoted(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
 }
 
 /// Prints the report of a move, and writes the files for the next step of a workflow.
-pub fn print(report: &MoveReport, common: &Common, outputs: &Outputs, log: &Log) -> Result<(), Failure> {
+pub fn print(
+    report: &MoveReport,
+    (common, signing): (&Common, &SigningArgs),
+    outputs: &Outputs,
+    log: &Log,
+) -> Result<(), Failure> {
     let finished = Finished {
         outcome: Outcome::from(report),
         diff: report.diff.as_ref(),
@@ -110,6 +117,7 @@ pub fn print(report: &MoveReport, common: &Common, outputs: &Outputs, log: &Log)
         dry_run: report.dry_run,
         name: report.channel.as_str(),
         store: &report.store,
+        trust: signing.trust.as_deref(),
     };
     finished.write(common, outputs, log)
 }

@@ -97,6 +97,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
         dry_run: report.dry_run,
         name: report.channel.as_ref().map_or(report.version.as_str(), |channel| channel.name.as_str()),
         store: &report.store,
+        trust: args.approval.signing.trust.as_deref(),
     };
     finished.write(&args.common, &outputs, log)
 }

@@ -40,7 +40,8 @@ pub struct Args {
 pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let outputs = Outputs::open(&args.outputs)?;
     let refreshed = connect::block_on(log, args.common.store.timeout, Box::pin(refreshed(args, log)));
-    promote::print(&outputs.unless_failed(refreshed, args.common.output.output)?, &args.common, &outputs, log)
+    let report = outputs.unless_failed(refreshed, args.common.output.output)?;
+    promote::print(&report, (&args.common, &args.signing), &outputs, log)
 }
 
 async fn refreshed(args: &Args, log: &Log) -> Result<MoveReport, Failure> {

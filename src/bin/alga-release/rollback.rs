@@ -34,7 +34,8 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     }
     let outputs = Outputs::open(&args.outputs)?;
     let moved = connect::block_on(log, args.common.store.timeout, Box::pin(rolled_back(args, log)));
-    promote::print(&outputs.unless_failed(moved, args.common.output.output)?, &args.common, &outputs, log)
+    let report = outputs.unless_failed(moved, args.common.output.output)?;
+    promote::print(&report, (&args.common, &args.approval.signing), &outputs, log)
 }
 
 async fn rolled_back(args: &Args, log: &Log) -> Result<MoveReport, Failure> {

@@ -220,14 +220,13 @@ impl TrustError {
             Self::Read { .. } => "pass another file, or make one with `alga-release trust init`",
             Self::ReadPrepared { .. } => return None,
             Self::KeysAlone => "pass `--trust FILE`, or set `signing.trust` in alga-release.yaml",
+            Self::Record(cause) if cause.is_busy() => "run the command again when the other one has ended",
             Self::Record(_) => {
                 "make the record of `--signing-record` readable and writable; restore a damaged one from a backup, or remove it, and the \
                  statements in the store say what was signed"
             }
             Self::Invalid { .. } => "pass the trust document in its envelope, with the signatures of its root keys",
-            Self::Published(_) => {
-                "find out who wrote the tag, and publish the version that the root keys signed under it"
-            }
+            Self::Published(_) => "find out who wrote the tag, and publish what the root keys signed under it",
             Self::TooManyVersions => "pass a later version of the trust document",
             Self::Expired { .. } => "sign the next version of the trust document, with a later expiry",
             Self::Withdrawn(_) => "publish a corrected release under a new version",

@@ -183,7 +183,8 @@ impl Signing {
     fn position(&self, channel: &Tag) -> Result<Option<Position>, Error> {
         let Some(file) = &self.record else { return Ok(None) };
         let (state, _) = file.read().map_err(TrustError::Record)?;
-        Ok(state.position(&self.document().product, channel))
+        let position = state.position(&self.document().product, channel);
+        Ok(position.map_err(|cause| TrustError::Record(file.damaged(cause)))?)
     }
 
     /// Records a position before anything is signed for it.
@@ -193,16 +194,17 @@ impl Signing {
     fn keep(&self, channel: &Tag, position: &Position) -> Result<(), Error> {
         let Some(file) = &self.record else { return Ok(()) };
         let product = &self.document().product;
-        let mut later = None;
+        let (mut later, mut damaged) = (None, None);
         let written = file.update(|state| match state.position(product, channel) {
-            Some(signed)
+            Err(cause) => damaged = Some(cause),
+            Ok(Some(signed))
                 if (signed.epoch, signed.sequence) >= (position.epoch, position.sequence) && signed != *position =>
             {
                 later = Some(signed.sequence);
             }
-            _ => state.set_position(product, channel, position),
+            Ok(_) => state.set_position(product, channel, position),
         });
-        written.map_err(TrustError::Record)?;
+        written.and(damaged.map_or(Ok(()), |cause| Err(file.damaged(cause)))).map_err(TrustError::Record)?;
         match later {
             Some(signed) => {
                 let Position { epoch, sequence: offered, .. } = *position;
