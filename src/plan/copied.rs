@@ -122,10 +122,8 @@ impl CopiedChannel<'_> {
         if serves.manifest == *self.artifact.digest() {
             return Ok(false);
         }
-        let read = |document| StatementPlace::read(channel, serves.record.as_ref(), &serves.signatures, document);
-        // The document that was given may be older than the one by which the target was signed: then the target says
-        // itself how far it is, and is not replaced by what comes before.
-        let Ok(held) = read(self.document).or_else(|_| read(None)) else { return Ok(true) };
+        let held = StatementPlace::read(channel, serves.record.as_ref(), &serves.signatures, self.document);
+        let Ok(held) = held else { return Ok(true) };
         let place = |position: &Position| (position.epoch, position.sequence);
         let (offered, has) = (place(&self.place.position), place(&held.position));
         match offered.cmp(&has) {
