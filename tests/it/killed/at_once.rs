@@ -20,8 +20,7 @@ fn both(first: &Source, second: &Source, store: &str, gate: &Gate) -> [Option<i3
         let output = command.output().expect("a program");
         gate.release();
         let said = String::from_utf8_lossy(&output.stderr);
-        // On a slow machine the registry may not confirm a write in time, which is reported as 75.
-        assert!(matches!(output.status.code(), Some(0 | 3 | 75)), "{}: {said}", output.status);
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {said}", output.status);
         output.status.code()
     };
     std::thread::scope(|scope| {
@@ -34,15 +33,14 @@ fn both(first: &Source, second: &Source, store: &str, gate: &Gate) -> [Option<i3
 /// The channel is whole back to its first move, and it has moved unless both programs stopped.
 #[track_caller]
 fn is_whole(held: &(impl Holds + ?Sized), codes: [Option<i32>; 2], moves_before: usize) {
-    let gave_way = !codes.contains(&Some(0));
+    let gave_way = codes == [Some(3); 2];
     if gave_way && moves_before == 0 && !held.tags("alga-appliance-release").contains_key("nightly") {
         return;
     }
     let now = served(held, "nightly");
     let sequences: Vec<u64> = now.chain.iter().map(|(_, sequence)| *sequence).collect();
     assert!(sequences.is_sorted_by(|a, b| a > b), "{sequences:?}");
-    // A publisher whose move was overwritten by an older one moves the channel again.
-    assert!((moves_before..=moves_before + 3).contains(&sequences.len()), "{sequences:?}");
+    assert!((moves_before..=moves_before + 2).contains(&sequences.len()), "{sequences:?}");
     assert!(sequences.len() > moves_before || gave_way, "{codes:?}, {now:?}");
 }
 
