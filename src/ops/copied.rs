@@ -5,7 +5,7 @@ use futures_util::try_join;
 use super::{Connection, Error, TrustError};
 use crate::config::Config;
 use crate::oci::{Content, Selector, Tag, media_type};
-use crate::plan::{CopiedChannel, StatementPlace};
+use crate::plan::{CopiedChannel, StatementPlace, bundles_of};
 use crate::release::{self, Resolved};
 use crate::trust::{self, Offer, Terms};
 use crate::verify::Trust;
@@ -41,9 +41,8 @@ pub(super) async fn read<'a>(
     let document = trust.map(|trust| trust.document);
     let place = StatementPlace::read(channel, record, &layers, document).map_err(refused)?;
     if let Some(Trust { document, now, source }) = trust {
-        let layers: Vec<&[u8]> = layers.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect();
-        let terms = Terms { document, channel, highest: None, floor: None, now, source };
-        trust::accept(&Offer { record, layers: &layers }, &terms).map_err(refused)?;
+        let terms = Terms::without_memory(document, channel, now, source);
+        trust::accept(&Offer { record, layers: &bundles_of(&layers) }, &terms).map_err(refused)?;
     }
     let record = record.cloned().ok_or(trust::Untrusted::Disagrees("release")).map_err(refused)?;
     Ok(CopiedChannel { artifact, record, place, document })

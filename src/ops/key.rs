@@ -142,7 +142,7 @@ pub fn show_key(path: &Path, context: &Context) -> Result<KeyReport, Error> {
 }
 
 /// Reads a file with a public key for the trust document, whose point must be on the curve. A private key is refused:
-/// a document is made where there are no private keys.
+/// trust documents are made on machines without private keys.
 pub(super) fn read_public(path: &Path) -> Result<Key, signing::Error> {
     let text = read(path)?;
     let key = Key::from_pem(text.expose_secret()).and_then(|key| check_point(&key).map(|()| key));

@@ -274,15 +274,8 @@ impl Step<'_> {
     fn desired(&self, digest: Digest, named: Vec<Pinned>) -> Desired {
         let repository = self.config.repositories.release.clone();
         let (version, json) = (self.resolved.release.version.clone(), self.resolved.json.clone());
-        Desired {
-            prefix: self.source.prefix.clone(),
-            artifacts: Vec::new(),
-            release: DesiredRelease { repository, version, digest, json, written: None },
-            attached: Vec::new(),
-            named,
-            unread: Vec::new(),
-            platform: None,
-        }
+        let release = DesiredRelease { repository, version, digest, json, written: None };
+        Desired { named, ..Desired::stored(self.source.prefix.clone(), release) }
     }
 
     /// What the release names by digest.

@@ -98,15 +98,8 @@ async fn desired(
     trust::check_json(&resolved.json, &serves.json, channel)
         .map_err(|cause| TrustError::NotRefreshed { channel: channel.clone(), cause })?;
     let (version, digest) = (serves.version.clone(), serves.release.clone());
-    Ok(Desired {
-        prefix: source.prefix.clone(),
-        artifacts: Vec::new(),
-        release: DesiredRelease { repository, version, digest, json: resolved.json, written: None },
-        attached: Vec::new(),
-        named: Vec::new(),
-        unread: Vec::new(),
-        platform: None,
-    })
+    let release = DesiredRelease { repository, version, digest, json: resolved.json, written: None };
+    Ok(Desired::stored(source.prefix.clone(), release))
 }
 
 fn report(

@@ -193,21 +193,9 @@ impl Signs<'_> {
             return Err(TrustError::NoArtifact(reference).into());
         };
         let attached = self.signing.sign_subjects(&[subject], store).await?;
-        let desired = Desired {
-            prefix: self.source.prefix.clone(),
-            artifacts: Vec::new(),
-            release: DesiredRelease {
-                repository: repository.clone(),
-                version: String::new(),
-                digest: digest.clone(),
-                json: Vec::new(),
-                written: None,
-            },
-            attached,
-            named: Vec::new(),
-            unread: Vec::new(),
-            platform: None,
-        };
+        let (repository, digest) = (repository.clone(), digest.clone());
+        let release = DesiredRelease { repository, version: String::new(), digest, json: Vec::new(), written: None };
+        let desired = Desired { attached, ..Desired::stored(self.source.prefix.clone(), release) };
         let mut planned = carry_out::planned(self.source, &desired, ObservedChannel::default(), None).await?;
         let has_changes = !planned.plan.is_empty();
         let (terms, record) = (MoveTerms::default(), MoveRecord::default());

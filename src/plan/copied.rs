@@ -8,7 +8,7 @@ use super::approval::ApprovedMove;
 use super::observe::{ChannelState, Observed};
 use super::planner::{Move, Moving};
 use super::refusal::Refusal;
-use super::signed::{refreshed_at, statement_of};
+use super::signed::{bundles_of, refreshed_at, statement_of};
 use crate::oci::{Artifact, Content, Digest, Repository, Tag};
 use crate::release::{self, Record};
 use crate::trust::{self, Offer, Position, Statement, Time, TrustDocument, Untrusted};
@@ -49,8 +49,7 @@ impl StatementPlace {
     ) -> Result<Self, Untrusted> {
         let position = match document {
             Some(document) => {
-                let bytes: Vec<&[u8]> = layers.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect();
-                let proven = trust::proven(&Offer { record, layers: &bytes }, document, channel)?;
+                let proven = trust::proven(&Offer { record, layers: &bundles_of(layers) }, document, channel)?;
                 let (epoch, sequence) = (proven.statement.epoch, proven.statement.sequence);
                 Position { epoch, sequence, payload: Some(proven.payload) }
             }

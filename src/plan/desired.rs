@@ -86,6 +86,12 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// Returns a release that is in the store already: nothing of it is written.
+    pub(crate) fn stored(prefix: Prefix, release: DesiredRelease) -> Self {
+        let (artifacts, attached, named, unread) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { prefix, artifacts, release, attached, named, unread, platform: None }
+    }
+
     /// Returns everything that the plan may write, the release manifest last.
     pub fn all(&self) -> impl Iterator<Item = &DesiredArtifact> {
         self.artifacts.iter().chain(&self.release.written)

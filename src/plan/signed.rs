@@ -57,7 +57,7 @@ impl SignedChannel {
         let mut last: Option<Proven> = None;
         let mut accepted: BTreeMap<Digest, Accepted> = BTreeMap::new();
         for (record, manifest, signatures) in served.into_iter().chain(announced) {
-            let layers: Vec<&[u8]> = signatures.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect();
+            let layers = bundles_of(signatures);
             let offer = Offer { record: Some(record), layers: &layers };
             let Some(proven) = verifying.proven(&offer) else { continue };
             if let Some(one) = verifying.accepts(&offer) {
@@ -121,8 +121,7 @@ impl Verifying<'_> {
     /// role has one and readers ask for it.
     fn accepts(&self, offer: &Offer<'_>) -> Option<Accepted> {
         let Self { document, channel, now, source, .. } = *self;
-        let terms = Terms { document, channel, highest: None, floor: None, now, source };
-        trust::accept(offer, &terms).ok()
+        trust::accept(offer, &Terms::without_memory(document, channel, now, source)).ok()
     }
 
     /// Returns the number after which the next statement goes on: the highest that was verified on the store or signed
@@ -143,6 +142,11 @@ pub(super) fn refreshed_at(layers: &[Content]) -> Option<Time> {
         _ => None,
     };
     layers.iter().filter_map(issued).max()
+}
+
+/// Returns the bytes of the layers of a channel manifest that were read.
+pub(crate) fn bundles_of(layers: &[Content]) -> Vec<&[u8]> {
+    layers.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect()
 }
 
 /// Returns the statement in a layer of a channel manifest, not verified.

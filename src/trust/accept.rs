@@ -42,6 +42,13 @@ pub struct Terms<'a> {
     pub source: ReadFrom<'a>,
 }
 
+impl<'a> Terms<'a> {
+    /// Returns the terms of a reader that has accepted nothing before: all that a store serves can be judged by them.
+    pub fn without_memory(document: &'a TrustDocument, channel: &'a Tag, now: Time, source: ReadFrom<'a>) -> Self {
+        Self { document, channel, highest: None, floor: None, now, source }
+    }
+}
+
 /// Where a channel is read from. Media are as old as they are, so nothing on them has to be fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadFrom<'a> {

@@ -85,7 +85,7 @@ impl Served {
 
 fn terms<'a>(document: &'a TrustDocument, channel: &'a Tag) -> Terms<'a> {
     let now = time("2026-11-27T00:00:00Z");
-    Terms { document, channel, highest: None, floor: None, now, source: ReadFrom::Registry }
+    Terms::without_memory(document, channel, now, ReadFrom::Registry)
 }
 
 fn position(statement: &ChannelStatement) -> Position {

@@ -1,5 +1,7 @@
 //! Checks that the release behind a channel, a version or a digest exists, and that the channel agrees with it.
 
+use bytes::Bytes;
+
 use super::{Aspect, Check, Subject};
 use crate::contents::ReadOnce;
 use crate::oci::{self, Digest, Manifest, Repository, Selector};
@@ -52,6 +54,22 @@ async fn same(
     resolved: &Resolved,
     selector: &Selector,
 ) -> Result<Result<Digest, String>, oci::Error> {
+    Ok(match own_json(reads, repository, selector).await? {
+        Ok((release, json)) if release::equal_but_for_channel(&json, &resolved.json) => Ok(release),
+        Ok(_) => Err("the release differs from the JSON of the channel that serves it".to_owned()),
+        Err(reason) => Err(reason),
+    })
+}
+
+/// Reads the digest and the JSON of a release manifest, or returns why they cannot be read.
+///
+/// # Errors
+/// When the store cannot be reached.
+pub(super) async fn own_json(
+    reads: &ReadOnce<'_>,
+    repository: &Repository,
+    selector: &Selector,
+) -> Result<Result<(Digest, Bytes), String>, oci::Error> {
     let (descriptor, bytes) = match reads.manifest(repository, selector).await {
         Ok(read) => read,
         Err(unread) => return unread.reason().map(Err),
@@ -61,8 +79,7 @@ async fn same(
         Err(cause) => return Ok(Err(format!("invalid image manifest: {cause}"))),
     };
     match reads.fetch(repository, &manifest.config, CONFIG_LIMIT).await {
-        Ok(own) if release::equal_but_for_channel(&own, &resolved.json) => Ok(Ok(descriptor.digest)),
-        Ok(_) => Ok(Err("the release differs from the JSON of the channel that serves it".to_owned())),
+        Ok(json) => Ok(Ok((descriptor.digest, json))),
         Err(unread) => unread.reason().map(Err),
     }
 }

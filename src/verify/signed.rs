@@ -8,10 +8,11 @@ use futures_util::try_join;
 use serde::Serialize;
 
 use super::attached::FoundSignatures;
+use super::served::own_json;
 use super::verifiers::{InField, Judged, Verdict, in_field};
 use super::{Aspect, Check, Checked, Extent, Subject};
-use crate::oci::{self, AnyRepository, Digest, Manifest, ReadStore, Repository, Selector, Tag};
-use crate::release::{self, CONFIG_LIMIT, MoveKind, Named, NamedKind, Target};
+use crate::oci::{self, AnyRepository, Digest, ReadStore, Repository, Selector, Tag};
+use crate::release::{self, MoveKind, Named, NamedKind, Target};
 use crate::text::cut;
 use crate::trust::{self, Accepted, ChannelStatement, KeyId, Offer, ReadFrom, Terms, Time, TrustDocument, Untrusted};
 
@@ -141,7 +142,7 @@ impl Checked<'_> {
         let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
         let offer = Offer { record: resolved.record.as_ref(), layers: &layers };
         let Trust { document, now, source } = *trust;
-        let terms = Terms { document, channel, highest: None, floor: None, now, source };
+        let terms = Terms::without_memory(document, channel, now, source);
         let accepted = trust::accept(&offer, &terms);
         let statement = facts(&offer, trust, channel, accepted.as_ref().ok());
         let check = match accepted {
@@ -163,13 +164,8 @@ impl Checked<'_> {
     /// a failed check already.
     async fn same_json(&self, channel: &Tag) -> Result<Option<Result<(), Untrusted>>, oci::Error> {
         let Some(record) = &self.resolved.record else { return Ok(None) };
-        let (own, repository) = (self.own(), self.repository());
-        let Ok((descriptor, bytes)) = own.manifest(repository, &Selector::Digest(record.release.clone())).await else {
-            return Ok(None);
-        };
-        let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
-        let Ok(json) = own.fetch(repository, &manifest.config, CONFIG_LIMIT).await else { return Ok(None) };
-        Ok(Some(trust::check_json(&json, &self.resolved.json, channel)))
+        let release = own_json(self.own(), self.repository(), &Selector::Digest(record.release.clone())).await?;
+        Ok(release.ok().map(|(_, json)| trust::check_json(&json, &self.resolved.json, channel)))
     }
 
     /// Checks the signature of the release manifest, and that the trust document has not withdrawn the release.

@@ -80,7 +80,7 @@ async fn copied(args: &Args, log: &Log) -> Result<CopyReport, Failure> {
             &context,
         )?,
         extent: args.extent.extent(),
-        dry_run: args.approval.is_dry(),
+        dry_run: args.approval.access() == Access::Read,
         force: args.force,
     };
     let store = StoreRequest { jobs: args.jobs.into(), ..store.request(&config)? };

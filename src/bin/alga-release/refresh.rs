@@ -1,6 +1,6 @@
 //! The command `alga-release refresh`: flags, call, report.
 
-use alga_release::ops::{self, Access, Connection, MoveReport, MoveTerms, RefreshRequest};
+use alga_release::ops::{self, Connection, MoveReport, MoveTerms, RefreshRequest};
 use jiff::SignedDuration;
 
 use crate::failure::Failure;
@@ -53,8 +53,6 @@ async fn refreshed(args: &Args, log: &Log) -> Result<MoveReport, Failure> {
     let (by, signing) = (args.signing.by(args.by.as_ref()), terms::signing(&args.signing, place, &context)?);
     let terms = MoveTerms { if_current: if_current.map(Some), by, signing, ..MoveTerms::default() };
     let request = RefreshRequest { channel, min_remaining: args.min_remaining, reissues: args.reissue, terms };
-    let dry = args.dry_run || args.signing.prepare.is_some();
-    let access = if dry { Access::Read } else { Access::Write };
-    let source = Connection::open(&store.request(&config)?, access, &context).await?;
+    let source = Connection::open(&store.request(&config)?, args.signing.access(args.dry_run), &context).await?;
     Ok(Box::pin(ops::refresh(&request, &config, &source, &context)).await?)
 }

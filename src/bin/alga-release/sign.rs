@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alga_release::ops::{self, Access, Connection, SignRequest};
+use alga_release::ops::{self, Connection, SignRequest};
 
 use crate::failure::Failure;
 use crate::flags::{Common, Format};
@@ -61,9 +61,7 @@ async fn published(args: &Args, log: &Log) -> Result<(), Failure> {
     let reference = args.reference.as_ref().map(|text| connect::locate(text, &mut store, &mut config)).transpose()?;
     let signing = terms::signing(&args.signing, (&config, args.common.configuration.root()), &context)?;
     let request = SignRequest { reference, moves: args.moves, signing };
-    let dry = args.dry_run || args.signing.prepare.is_some();
-    let access = if dry { Access::Read } else { Access::Write };
-    let source = Connection::open(&store.request(&config)?, access, &context).await?;
+    let source = Connection::open(&store.request(&config)?, args.signing.access(args.dry_run), &context).await?;
     let report = Box::pin(ops::sign(&request, &config, &source, &context)).await?;
     match args.common.output.output {
         Format::Json => output::write_json(&report),

@@ -17,13 +17,8 @@ use crate::flags::{Approval, ExtentArgs};
 use crate::signing::SigningArgs;
 
 impl Approval {
-    /// Returns whether nothing is written to the store.
-    pub fn is_dry(&self) -> bool {
-        self.dry_run || self.signing.prepare.is_some()
-    }
-
     pub fn access(&self) -> Access {
-        if self.is_dry() { Access::Read } else { Access::Write }
+        self.signing.access(self.dry_run)
     }
 
     pub fn terms(
@@ -71,6 +66,11 @@ impl ExtentArgs {
 }
 
 impl SigningArgs {
+    /// Returns how the store is opened: what is only prepared writes nothing.
+    pub fn access(&self, dry_run: bool) -> Access {
+        if dry_run || self.prepare.is_some() { Access::Read } else { Access::Write }
+    }
+
     /// Returns who moves the channel: the person named, else the user. What was signed elsewhere has its own maker.
     pub fn by(&self, named: Option<&String>) -> Option<String> {
         named.cloned().or_else(|| if self.signature.is_empty() { environment::user() } else { None })

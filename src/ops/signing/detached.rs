@@ -1,14 +1,12 @@
 //! Signatures that are made elsewhere: what must be signed goes to a file, and comes back with signatures.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Signing, TrustError};
+use super::{Signing, TrustError, bytes_of};
 use crate::oci::{Digest, Tag};
 use crate::ops::{Context, Error, key};
 use crate::plan::{ObservedChannel, statement_of};
@@ -143,14 +141,6 @@ impl Signing {
         let differences = differences(other.payload(), message.payload());
         Err(TrustError::OtherStatement { channel: channel.clone(), differences })
     }
-
-    /// Returns the role whose keys sign a message.
-    ///
-    /// # Errors
-    /// Says why the trust document has no such role.
-    fn role_of(&self, message: &Message) -> Result<&Role, String> {
-        role_of(message, self.document())
-    }
 }
 
 /// Returns the role in a trust document whose keys sign a message.
@@ -201,9 +191,8 @@ fn differences(signed: &[u8], now: &[u8]) -> Vec<String> {
 
 /// Reads a file with messages.
 fn read_prepared(path: &Path) -> Result<Prepared, TrustError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(PREPARED_LIMIT).read_to_end(&mut bytes));
-    read.map_err(|source| TrustError::ReadPrepared { path: path.to_owned(), source })?;
+    let read = bytes_of(path, PREPARED_LIMIT);
+    let bytes = read.map_err(|source| TrustError::ReadPrepared { path: path.to_owned(), source })?;
     Prepared::parse(&bytes).map_err(|cause| TrustError::Prepared { path: path.to_owned(), cause })
 }
 
@@ -257,8 +246,8 @@ pub(super) fn read_signatures(paths: &[PathBuf], document: &TrustDocument) -> Re
     Ok(all)
 }
 
-/// Verifies the signatures of a message.
-fn verify(path: &Path, one: &PreparedMessage, document: &TrustDocument) -> Result<(), TrustError> {
+/// Verifies the signatures of a message, and returns the role whose keys sign it.
+fn verify<'a>(path: &Path, one: &PreparedMessage, document: &'a TrustDocument) -> Result<&'a Role, TrustError> {
     let (path, what) = (|| path.to_owned(), || one.message.words());
     let role =
         role_of(&one.message, document).map_err(|reason| TrustError::Foreign { path: path(), what: what(), reason })?;
@@ -271,7 +260,7 @@ fn verify(path: &Path, one: &PreparedMessage, document: &TrustDocument) -> Resul
         };
         return Err(TrustError::Signature { path: path(), what: what(), key: *id, reason });
     }
-    Ok(())
+    Ok(role)
 }
 
 /// Signs the messages of a file with all keys that have a role for them, and adds the signatures to the file. Says first
@@ -286,12 +275,11 @@ pub async fn sign_prepared(
     context: &Context,
 ) -> Result<PreparedReport, Error> {
     let mut prepared = read_prepared(path)?;
-    prepared.messages.iter().try_for_each(|one| verify(path, one, signing.document()))?;
+    let roles = prepared.messages.iter().map(|one| verify(path, one, signing.document()));
+    let roles: Vec<&Role> = roles.collect::<Result<_, _>>()?;
     let mut messages = Vec::new();
-    for one in &mut prepared.messages {
+    for (one, role) in prepared.messages.iter_mut().zip(roles) {
         let what = one.message.words();
-        let foreign = |reason| TrustError::Foreign { path: path.to_owned(), what: what.clone(), reason };
-        let role = signing.role_of(&one.message).map_err(foreign)?;
         context.note(&format!("to sign by the role {}: {what}", one.message.role()));
         let new = if dry_run { Vec::new() } else { signing.sign_message(&one.message, role).await? };
         let new = new.into_iter().map(|signature| (signature.key.id(), signature.der));
@@ -325,12 +313,8 @@ impl Signing {
     async fn sign_message(&self, message: &Message, role: &Role) -> Result<Vec<KeySignature>, Error> {
         let keys: Vec<Key> = self.keys(role);
         let bytes = message.to_be_signed();
-        if let Meaning::Statement(Statement::Channel(statement)) = message.meaning()
-            && self.signers.most(message.role(), &keys, &bytes) > 0
-        {
-            let (epoch, sequence) = (statement.epoch, statement.sequence);
-            let payload = Some(Digest::of(message.payload()));
-            self.keep(&statement.channel, &Position { epoch, sequence, payload })?;
+        if self.signers.most(message.role(), &keys, &bytes) > 0 {
+            self.keep(message)?;
         }
         Ok(self.signers.sign(message.role(), &keys, &bytes).await?)
     }

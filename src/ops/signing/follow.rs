@@ -1,10 +1,10 @@
 //! The trust document in force: the file of the publisher, and the versions of the store that follow it.
 
 use super::{NOTICE, Signing, TrustError, chain, now};
-use crate::oci::{Content, ReadStore, Repository, optional};
+use crate::oci::{ReadStore, Repository, optional};
 use crate::ops::{Connection, Context, Error, TrustFileError};
-use crate::plan::{ObservedChannel, SignedChannel, Verifying};
-use crate::trust::{self, DAY, SignatureBundle, SignedDocument, Statement, TrustDocument};
+use crate::plan::{ObservedChannel, SignedChannel, Verifying, statement_of};
+use crate::trust::{self, DAY, SignedDocument, Statement, TrustDocument};
 
 /// Most versions before the file that are read to find the keys of a channel's last statement.
 const EARLIER: u64 = 100;
@@ -123,9 +123,8 @@ impl Signing {
 /// Returns whether a channel carries a statement of the present epoch, whoever signed it.
 fn has_statement(observed: &ObservedChannel, verifying: &Verifying<'_>) -> bool {
     let role = verifying.document.channels.get(verifying.channel.as_str());
-    let layers = observed.serves.iter().flat_map(|serves| &serves.signatures).filter_map(Content::bytes);
-    let mut statements =
-        layers.filter_map(|layer| Statement::parse(SignatureBundle::parse(layer).ok()?.payload()).ok());
+    let layers = observed.serves.iter().flat_map(|serves| &serves.signatures);
+    let mut statements = layers.filter_map(statement_of);
     statements.any(|statement| {
         matches!(statement, Statement::Channel(statement) if role.is_some_and(|role| role.epoch == statement.epoch))
     })

@@ -9,7 +9,7 @@ mod images;
 mod proof;
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,9 +19,10 @@ use crate::appliance::StateFile;
 use crate::config::Config;
 use crate::oci::{Digest, ReadStore, Repository, Tag};
 use crate::plan::{ObservedChannel, Verifying};
-use crate::signing::{KeySignature, Message, Prepared, Signers, SigningRequest};
+use crate::signing::{KeySignature, Meaning, Message, Prepared, Signers, SigningRequest};
 use crate::trust::{
-    Candidate, ChannelRole, DOCUMENT_LIMIT, Key, KeyId, Position, ReadFrom, Role, SignedDocument, Time, TrustDocument,
+    Candidate, ChannelRole, ChannelStatement, DOCUMENT_LIMIT, InvalidTrust, Key, KeyId, Position, ReadFrom, Role,
+    SignedDocument, Statement, Time, TrustDocument,
 };
 
 pub use detached::{PreparedReport, SignedMessage, sign_prepared};
@@ -94,8 +95,7 @@ impl Signing {
     /// When the document is not valid, or a key cannot be read.
     pub fn open(terms: &SigningTerms, context: &Context) -> Result<Self, Error> {
         let (path, signed) = (terms.trust.clone(), read_document(&terms.trust)?);
-        let mut signers = Signers::open(&terms.signers, secrets(context), &context.programs)?;
-        signers.warnings.iter().for_each(|warning| context.warn(warning));
+        let mut signers = signers(&terms.signers, context)?;
         // A damaged record must not count as an empty one: what it says must not be signed a second time.
         let record = terms.record.as_ref().map(|path| StateFile::new(path).strict());
         let given = read_signatures(&terms.signatures, signed.document())?;
@@ -187,12 +187,17 @@ impl Signing {
         Ok(position.map_err(|cause| TrustError::Record(file.damaged(cause)))?)
     }
 
-    /// Records a position before anything is signed for it.
+    /// Records the number of a channel's statement before the statement is signed. Does nothing for other messages.
     ///
     /// # Errors
-    /// When another statement was signed at this position, or at a later one.
-    fn keep(&self, channel: &Tag, position: &Position) -> Result<(), Error> {
-        let Some(file) = &self.record else { return Ok(()) };
+    /// When another statement was signed with this number, or with a later one.
+    fn keep(&self, message: &Message) -> Result<(), Error> {
+        let (Some(file), Meaning::Statement(Statement::Channel(statement))) = (&self.record, message.meaning()) else {
+            return Ok(());
+        };
+        let ChannelStatement { channel, epoch, sequence, .. } = &**statement;
+        let payload = Some(Digest::of(message.payload()));
+        let position = &Position { epoch: *epoch, sequence: *sequence, payload };
         let product = &self.document().product;
         let (mut later, mut damaged) = (None, None);
         let written = file.update(|state| match state.position(product, channel) {
@@ -207,8 +212,8 @@ impl Signing {
         written.and(damaged.map_or(Ok(()), |cause| Err(file.damaged(cause)))).map_err(TrustError::Record)?;
         match later {
             Some(signed) => {
-                let Position { epoch, sequence: offered, .. } = *position;
-                Err(TrustError::Signed { channel: channel.clone(), epoch, offered, signed }.into())
+                let (channel, epoch, offered) = (channel.clone(), *epoch, *sequence);
+                Err(TrustError::Signed { channel, epoch, offered, signed }.into())
             }
             None => Ok(()),
         }
@@ -220,10 +225,29 @@ pub(super) fn now(context: &Context) -> Time {
     Time::from_seconds(u64::try_from(context.clock.now().as_second()).unwrap_or(0))
 }
 
+/// Opens the keys and programs that sign, and warns about those that others can read.
+pub(super) fn signers(request: &SigningRequest, context: &Context) -> Result<Signers, Error> {
+    let signers = Signers::open(request, secrets(context), &context.programs)?;
+    signers.warnings.iter().for_each(|warning| context.warn(warning));
+    Ok(signers)
+}
+
 /// Reads a trust document from its file, and verifies that its own root keys signed it.
 pub(super) fn read_document(path: &Path) -> Result<SignedDocument, TrustError> {
+    read_file(path, SignedDocument::open)
+}
+
+/// Reads the file of a trust document in some form.
+pub(super) fn read_file<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, InvalidTrust>) -> Result<T, TrustError> {
+    // The parser names the limit, so the file may be larger.
+    let read = bytes_of(path, DOCUMENT_LIMIT as u64 * 2);
+    let bytes = read.map_err(|source| TrustError::Read { path: path.to_owned(), source })?;
+    parse(&bytes).map_err(|cause| TrustError::Invalid { path: path.to_owned(), cause })
+}
+
+/// Reads a file up to a limit in bytes.
+fn bytes_of(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(DOCUMENT_LIMIT as u64 * 2).read_to_end(&mut bytes));
-    read.map_err(|source| TrustError::Read { path: path.to_owned(), source })?;
-    SignedDocument::open(&bytes).map_err(|cause| TrustError::Invalid { path: path.to_owned(), cause })
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -3,10 +3,10 @@
 use super::{Signing, TrustError};
 use crate::oci::{Content, Digest, ReadStore, Tag, media_type};
 use crate::ops::Error;
-use crate::plan::{Move, MoveRecord, ObservedChannel, Renewal, statement_of};
+use crate::plan::{Move, MoveRecord, ObservedChannel, Renewal, bundles_of, statement_of};
 use crate::signing::{KeySignature, Message, SignerRole};
 use crate::trust::{
-    self, Candidate, ChannelStatement, DAY, KeyId, Offer, Position, ReadFrom, RefreshRole, RefreshStatement, Role,
+    self, Candidate, ChannelStatement, DAY, KeyId, Offer, ReadFrom, RefreshRole, RefreshStatement, Role,
     STATEMENT_LAYERS, SignatureBundle, Statement, Terms, Time,
 };
 
@@ -52,8 +52,7 @@ impl Signing {
             return Err(TrustError::threshold(of_move(channel), message.role(), &role.role, &keys).into());
         }
         if most > 0 {
-            let (epoch, sequence) = (role.epoch, moves.sequence);
-            self.keep(channel, &Position { epoch, sequence, payload: Some(Digest::of(message.payload())) })?;
+            self.keep(&message)?;
         }
         let mut layers = self.statement(channel, message, &role.role).await?;
         if let Some(refresh) = &role.refresh {
@@ -119,10 +118,9 @@ impl Signing {
         now: Time,
     ) -> Result<ChannelStatement, TrustError> {
         let Some(serves) = &observed.serves else { return Err(TrustError::NoStatement(channel.clone())) };
-        let layers: Vec<&[u8]> = bytes(&serves.signatures);
-        let offer = Offer { record: serves.record.as_ref(), layers: &layers };
+        let offer = Offer { record: serves.record.as_ref(), layers: &bundles_of(&serves.signatures) };
         let source = ReadFrom::Media { accept_expired: None };
-        let terms = Terms { document: self.document(), channel, highest: None, floor: None, now, source };
+        let terms = Terms::without_memory(self.document(), channel, now, source);
         let accepted = trust::accept(&offer, &terms);
         let accepted = accepted.map_err(|cause| TrustError::NotRefreshed { channel: channel.clone(), cause })?;
         Ok(accepted.statement)
@@ -163,9 +161,9 @@ impl Signing {
         let Proving { moves, record, observed, source, now } = *proving;
         let kept = observed.serves.as_ref().filter(|_| moves.refreshes.is_some());
         let record = kept.and_then(|serves| serves.record.clone()).unwrap_or_else(|| record.of(moves));
-        let offer = Offer { record: Some(&record), layers: &bytes(layers) };
+        let offer = Offer { record: Some(&record), layers: &bundles_of(layers) };
         let channel = &moves.channel;
-        let terms = Terms { document: self.document(), channel, highest: None, floor: None, now, source };
+        let terms = Terms::without_memory(self.document(), channel, now, source);
         let followed = trust::accept(&offer, &terms).map(drop);
         followed.map_err(|cause| TrustError::NotFollowed { channel: channel.clone(), cause })
     }
@@ -174,7 +172,7 @@ impl Signing {
 impl Signing {
     /// Returns the signatures of a release that the channel manifest carries already.
     pub(in crate::ops) fn carried_bundles(&self, observed: &ObservedChannel, release: &Digest) -> Vec<Vec<u8>> {
-        let layers = observed.serves.iter().flat_map(|serves| bytes(&serves.signatures));
+        let layers = observed.serves.iter().flat_map(|serves| bundles_of(&serves.signatures));
         let signed = layers.filter(|bundle| Candidate::Bundle(bundle).signer(self.document(), release).is_some());
         signed.map(<[u8]>::to_vec).collect()
     }
@@ -196,8 +194,4 @@ fn of_move(channel: &Tag) -> String {
 
 fn layer(bundle: Vec<u8>) -> Content {
     Content::new(media_type::SIGSTORE_BUNDLE, bundle)
-}
-
-fn bytes(layers: &[Content]) -> Vec<&[u8]> {
-    layers.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect()
 }

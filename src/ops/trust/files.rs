@@ -1,15 +1,15 @@
 //! The files of a trust document: the version in force, and beside it the next version as long as it is prepared.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
 use super::error::TrustFileError;
 use crate::ops::key::{PUBLIC_MODE, write};
+use crate::ops::signing::read_file;
 use crate::ops::{Error, TrustError};
-use crate::trust::{DOCUMENT_LIMIT, TrustDocument};
+use crate::trust::TrustDocument;
 
 /// The documents in the files, and where the files are.
 #[derive(Clone, Debug)]
@@ -31,9 +31,9 @@ pub(super) enum Place {
 impl Versions {
     /// Reads the files. The draft is left out when its version is in force already.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let current = read(path)?;
+        let current = read_file(path, Draft::parse)?;
         let next_path = next_path(path);
-        let next = match read(&next_path) {
+        let next = match read_file(&next_path, Draft::parse) {
             Ok(next) => Some(next),
             Err(TrustError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
@@ -126,13 +126,6 @@ pub(super) fn next_path(path: &Path) -> PathBuf {
         name.push(extension);
     }
     path.with_file_name(name)
-}
-
-fn read(path: &Path) -> Result<Draft, TrustError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(DOCUMENT_LIMIT as u64 * 2).read_to_end(&mut bytes));
-    read.map_err(|source| TrustError::Read { path: path.to_owned(), source })?;
-    Draft::parse(&bytes).map_err(|cause| TrustError::Invalid { path: path.to_owned(), cause })
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ mod withdraw;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::key::{PUBLIC_MODE, read_public, secrets, write};
-use super::signing::{NOTICE, now};
+use super::key::{PUBLIC_MODE, read_public, write};
+use super::signing::{self, NOTICE, now};
 use super::{Connection, Context, Error};
 use crate::config::Config;
-use crate::signing::{self, SignerRole, Signers, SigningRequest};
+use crate::signing::{Error as SigningError, SignerRole, Signers, SigningRequest};
 use crate::trust::{DAY, Key, KeyId, Role, Time, TrustDocument};
 use draft::Draft;
 use files::{Place, Versions};
@@ -105,7 +105,7 @@ pub async fn init_trust(request: &TrustInit, file: &TrustFile, context: &Context
     add_signatures(&mut draft, None, signs.as_ref()).await?;
     let written = write(&file.path, &draft.to_file(), PUBLIC_MODE, false);
     written.map_err(|error| match error {
-        signing::Error::Exists(path) => Error::from(TrustFileError::Exists(path)),
+        SigningError::Exists(path) => Error::from(TrustFileError::Exists(path)),
         error => error.into(),
     })?;
     let files = Versions { path: file.path.clone(), current: draft, next: None };
@@ -193,8 +193,7 @@ pub async fn sign_trust(file: &TrustFile, context: &Context) -> Result<TrustRepo
             context.note(&format!("  {change}"));
         }
     }
-    let signers = Signers::open(&file.signers, secrets(context), &context.programs)?;
-    signers.warnings.iter().for_each(|warning| context.warn(warning));
+    let signers = signing::signers(&file.signers, context)?;
     if signers.is_empty() {
         return Err(TrustFileError::NothingSigns.into());
     }
@@ -253,9 +252,7 @@ fn signers(file: &TrustFile, context: &Context) -> Result<Option<Signers>, Error
     if file.signers.key_files.is_empty() && file.signers.commands.is_empty() {
         return Ok(None);
     }
-    let signers = Signers::open(&file.signers, secrets(context), &context.programs)?;
-    signers.warnings.iter().for_each(|warning| context.warn(warning));
-    Ok(Some(signers))
+    signing::signers(&file.signers, context).map(Some)
 }
 
 /// Signs a document by root keys, its own and those of the version before. Returns the keys that signed now.
