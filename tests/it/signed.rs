@@ -1,14 +1,13 @@
 //! Signed releases and channels, as the publisher writes them and as cosign reads them.
 
 use alga_release::oci::Tag;
-use alga_release::oci::media_type::SIGSTORE_BUNDLE;
 use alga_release::trust::{self, Accepted, Offer, Position, ReadFrom, SignatureBundle, Statement, Terms, Untrusted};
 use serde_json::Value;
 
 use crate::support::cosign::cosign;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::programs::{Run, Source, alga};
-use crate::support::published::{RELEASES, manifest, publish, state, store, with_images, writes};
+use crate::support::published::{RELEASES, bundles, manifest, publish, state, store, with_images, writes};
 use crate::support::registry::{Quirks, Referrers, Registry, Setup};
 use crate::support::require;
 use crate::support::signed_channel::manifest as put_manifest;
@@ -36,14 +35,6 @@ fn promote(vendor: &Vendor, registry: &Registry, keys: &[&str], more: &[&str]) -
     alga(&[&arguments[..], &slices(&flags), more].concat())
 }
 
-/// The bundles in the layers of a channel manifest.
-fn layers(registry: &Registry, channel: &str) -> Vec<Vec<u8>> {
-    let manifest = manifest(registry, channel);
-    let layers = manifest["layers"].as_array().expect("layers").iter();
-    let bundles = layers.filter(|layer| layer["mediaType"] == SIGSTORE_BUNDLE);
-    bundles.map(|layer| registry.blob(RELEASES, layer["digest"].as_str().expect("text")).expect("a blob")).collect()
-}
-
 /// Decides as an appliance does that has followed the channel to `highest`.
 fn followed(
     vendor: &Vendor,
@@ -51,7 +42,7 @@ fn followed(
     channel: &str,
     highest: Option<&Position>,
 ) -> Result<Accepted, Untrusted> {
-    let layers = layers(registry, channel);
+    let layers = bundles(registry, channel);
     let layers: Vec<&[u8]> = layers.iter().map(|layer| &layer[..]).collect();
     let at = format!("{}/org", registry.url());
     let location = alga_release::oci::Location::parse(&at, true).expect("a store");
@@ -269,7 +260,7 @@ fn cosign_verifies_every_artifact_and_the_statement_of_the_channel() {
             }
         }
     }
-    std::fs::write(vendor.path("statement.json"), &layers(&registry, "nightly")[0]).expect("written");
+    std::fs::write(vendor.path("statement.json"), &bundles(&registry, "nightly")[0]).expect("written");
     let (bundle, release) = (vendor.file("statement.json"), registry.tags(RELEASES)["1.0.3"].clone());
     let statement = |digest: &str| {
         let predicate = ["--type", trust::CHANNEL_PREDICATE, "--digest", digest, "--digestAlg", "sha256"];
@@ -302,7 +293,7 @@ fn the_statements_of_a_channel_are_in_the_order_of_the_key_ids() {
     let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
     published(&vendor, &source, &registry, "1.0.3").ends(0);
     promote(&vendor, &registry, &["stable-b", "stable-a", "refresh"], &[]).ends(0);
-    let layers = layers(&registry, "stable");
+    let layers = bundles(&registry, "stable");
     let kinds: Vec<Statement> = layers
         .iter()
         .map(|bytes| Statement::parse(SignatureBundle::parse(bytes).expect("a bundle").payload()).expect("a statement"))

@@ -12,7 +12,7 @@ use crate::schemas::valid;
 use crate::support::programs::{Run, Source, alga, release, resolve, run};
 use crate::support::published::{RELEASES, publish, record, state, store, with_images};
 use crate::support::registry::Registry;
-use crate::support::trust::{DAY, Vendor, ago};
+use crate::support::trust::{self, DAY, Vendor, ago};
 
 const NAMES: [&str; 10] =
     ["root-a", "root-b", "root-c", "release", "release-2", "nightly", "nightly-2", "stable-a", "stable-b", "refresh"];
@@ -103,12 +103,7 @@ impl Desk {
     }
 
     pub fn flags(&self, keys: &[&str]) -> Vec<String> {
-        let mut flags = vec!["--trust".to_owned(), self.file("trust.json")];
-        flags.extend(["--signing-record".to_owned(), self.file("signed.json")]);
-        for key in keys {
-            flags.extend(["--sign-key".to_owned(), self.file(&format!("{key}.key"))]);
-        }
-        flags
+        trust::flags(self.0.path(), keys)
     }
 
     /// Publishes a release to nightly, signed by these keys.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::cosign::cosign;
 use crate::support::programs::{Run, Source, release, resolving, run};
-use crate::support::published::{RELEASES, manifest, publish, store, with_images};
+use crate::support::published::{RELEASES, bundles, manifest, publish, store, with_images};
 use crate::support::registry::Registry;
 use crate::support::require;
 use crate::support::signed_channel::{self, Offer, annotations, blob, bundle};
@@ -101,9 +101,9 @@ impl Journey {
         KeyFile::parse(&pem).and_then(|file| file.unlock(&String::new().into())).expect("a private key")
     }
 
-    /// Reads the statement of a channel, and the number of its layer among the bundles.
+    /// Reads the statement that a channel carries.
     fn statement(&self, channel: &str) -> ChannelStatement {
-        let bundles = self.bundles(channel);
+        let bundles = bundles(&self.registry, channel);
         let found = bundles.iter().find_map(|bytes| match Self::parsed(bytes) {
             Statement::Channel(statement) => Some(*statement),
             _ => None,
@@ -113,14 +113,6 @@ impl Journey {
 
     fn parsed(bundle: &[u8]) -> Statement {
         Statement::parse(SignatureBundle::parse(bundle).expect("a bundle").payload()).expect("a statement")
-    }
-
-    fn bundles(&self, channel: &str) -> Vec<Vec<u8>> {
-        let manifest = manifest(&self.registry, channel);
-        let layers = manifest["layers"].as_array().expect("layers").iter();
-        let bundles = layers.filter(|layer| layer["mediaType"] == SIGSTORE_BUNDLE);
-        let digest = |layer: &Value| layer["digest"].as_str().expect("text").to_owned();
-        bundles.map(|layer| self.registry.blob(RELEASES, &digest(layer)).expect("a blob")).collect()
     }
 
     /// Returns the JSON that a channel serves.
@@ -139,7 +131,7 @@ impl Journey {
         let refresh = RefreshStatement::of(&statement, statement.trust_version, ago(2 * 3600), ago(3600));
         let expired = bundle(&refresh.to_payload(), &self.key("refresh"));
         let mut served = manifest(&self.registry, "stable");
-        let old = self.bundles("stable");
+        let old = bundles(&self.registry, "stable");
         let at = old.iter().position(|bytes| matches!(Self::parsed(bytes), Statement::Refresh(_))).expect("a refresh");
         served["layers"][at + 1] = blob(&self.registry, SIGSTORE_BUNDLE, &expired);
         signed_channel::manifest(&self.registry, "stable", &served);
@@ -150,8 +142,9 @@ impl Journey {
         let honest = self.statement("nightly");
         let stolen = ChannelStatement { sequence: LAST, previous: None, kind: MoveKind::Publish, ..honest };
         let payload = stolen.to_payload();
-        let of_release =
-            self.bundles("nightly").into_iter().find(|one| matches!(Self::parsed(one), Statement::Artifact(_)));
+        let of_release = bundles(&self.registry, "nightly")
+            .into_iter()
+            .find(|one| matches!(Self::parsed(one), Statement::Artifact(_)));
         let bundles = vec![bundle(&payload, &self.key("nightly")), of_release.expect("the release is signed")];
         let (json, annotations) = (self.json("nightly"), annotations(&stolen));
         Offer { channel: "nightly", json, bundles, annotations, statement: stolen }.put(&self.registry);
@@ -162,12 +155,14 @@ impl Journey {
         let (issued, expires) = (ago(170 * DAY), ago(DAY));
         let aged = ChannelStatement { issued, expires, ..self.statement("stable") };
         let payload = aged.to_payload();
-        let mut bundles: Vec<Vec<u8>> = ["stable-a", "stable-b"].map(|name| bundle(&payload, &self.key(name))).to_vec();
-        bundles.extend(
-            self.bundles("stable").into_iter().filter(|one| matches!(Self::parsed(one), Statement::Artifact(_))),
+        let mut layers: Vec<Vec<u8>> = ["stable-a", "stable-b"].map(|name| bundle(&payload, &self.key(name))).to_vec();
+        layers.extend(
+            bundles(&self.registry, "stable")
+                .into_iter()
+                .filter(|one| matches!(Self::parsed(one), Statement::Artifact(_))),
         );
         let (json, annotations) = (self.json("stable"), annotations(&aged));
-        Offer { channel: "stable", json, bundles, annotations, statement: aged }.put(&self.registry);
+        Offer { channel: "stable", json, bundles: layers, annotations, statement: aged }.put(&self.registry);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use alga_release::oci::media_type::SIGSTORE_BUNDLE;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -57,6 +58,14 @@ pub fn writes(registry: &Registry) -> usize {
 pub fn manifest(registry: &Registry, reference: &str) -> Value {
     let (_, bytes) = registry.manifest(RELEASES, reference).expect("a manifest");
     serde_json::from_slice(&bytes).expect("JSON")
+}
+
+/// Returns the bundles in the layers of a channel manifest.
+pub fn bundles(registry: &Registry, channel: &str) -> Vec<Vec<u8>> {
+    let manifest = manifest(registry, channel);
+    let layers = manifest["layers"].as_array().expect("layers").iter();
+    let bundles = layers.filter(|layer| layer["mediaType"] == SIGSTORE_BUNDLE);
+    bundles.map(|layer| registry.blob(RELEASES, layer["digest"].as_str().expect("text")).expect("a blob")).collect()
 }
 
 /// Returns the JSON that a tag serves.

@@ -4,7 +4,7 @@ use alga_release::signing::PrivateKey;
 use alga_release::trust::{ChannelRole, DOCUMENT_TYPE, Envelope, RefreshRole, Role, Signature, Time, TrustDocument};
 use secrecy::ExposeSecret as _;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Seconds of a day.
 pub const DAY: u64 = 86_400;
@@ -31,6 +31,17 @@ pub fn ago(seconds: u64) -> Time {
 /// Returns flags as the arguments of a command.
 pub fn slices(flags: &[String]) -> Vec<&str> {
     flags.iter().map(String::as_str).collect()
+}
+
+/// Returns the flags with which a command signs by the named keys of a directory. What is signed is recorded there.
+pub fn flags(directory: &Path, keys: &[&str]) -> Vec<String> {
+    let file = |name: &str| directory.join(name).display().to_string();
+    let mut flags = vec!["--trust".to_owned(), file("trust.json")];
+    flags.extend(["--signing-record".to_owned(), file("signed.json")]);
+    for key in keys {
+        flags.extend(["--sign-key".to_owned(), file(&format!("{key}.key"))]);
+    }
+    flags
 }
 
 impl Vendor {
@@ -109,11 +120,6 @@ impl Vendor {
 
     /// Returns the flags with which a command signs by the named keys. What is signed is recorded in the directory.
     pub fn flags(&self, keys: &[&str]) -> Vec<String> {
-        let mut flags = vec!["--trust".to_owned(), self.file("trust.json")];
-        flags.extend(["--signing-record".to_owned(), self.file("signed.json")]);
-        for key in keys {
-            flags.extend(["--sign-key".to_owned(), self.file(&format!("{key}.key"))]);
-        }
-        flags
+        flags(self.directory.path(), keys)
     }
 }
