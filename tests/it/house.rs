@@ -391,3 +391,17 @@ fn every_test_that_the_page_about_trust_names_exists() {
     let missing = named.iter().filter(|name| !texts.iter().any(|text| text.contains(&format!("fn {name}("))));
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
 }
+
+#[test]
+fn every_reason_of_a_refused_channel_is_explained() {
+    let source = fs::read_to_string(root("src/trust/untrusted.rs")).expect("the reasons");
+    let names = source.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","));
+    let mut names: Vec<&str> = names.collect();
+    assert!(names.len() > 20, "only {} reasons were found", names.len());
+    names.extend(["other-version", "trust-document"]);
+    for page in ["docs/troubleshooting.md", "docs/appliance/README.md"] {
+        let text = fs::read_to_string(root(page)).expect("a page");
+        let missing = names.iter().filter(|name| !text.contains(&format!("`{name}`")));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new(), "{page}");
+    }
+}
