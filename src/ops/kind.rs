@@ -161,6 +161,7 @@ fn of_trust(error: &ops::TrustError) -> ops::Kind {
         | TrustError::Invalid { .. }
         | TrustError::KeysAlone
         | TrustError::NoDocument
+        | TrustError::NoRecord(_)
         | TrustError::ReadPrepared { .. }
         | TrustError::NoMove { .. }
         | TrustError::Prepared { .. } => ops::Kind::Usage,

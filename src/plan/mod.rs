@@ -52,6 +52,6 @@ pub use refusal::Refusal;
 pub(crate) use report::artifact_reports;
 pub use report::{ArtifactReport, Outcome};
 pub use signature::{ArtifactSignature, Subject};
-pub use signed::{SignedChannel, Verifying};
+pub use signed::{SignedChannel, UNPROVEN, Verifying};
 pub(crate) use signed::{bundles_of, statement_of};
 pub use tags::{GivenTags, ImageTags, TagsFile, image_tags};

@@ -10,7 +10,7 @@ use super::damaged::Damaged;
 use super::desired::{Desired, DesiredArtifact};
 use super::observe::{Announced, Existing, Observed};
 use super::refusal::Refusal;
-use super::signed::SignedChannel;
+use super::signed::{SignedChannel, UNPROVEN};
 use crate::oci::{Content, Descriptor, Digest, Repository, Tag};
 use crate::release::{self, MoveKind};
 use crate::trust::Time;
@@ -349,9 +349,13 @@ fn moved(
     let kept = moving.renewal.as_ref().filter(|renewal| renewal.keeps_statement).and(serves);
     let kept = kept.and_then(|serves| Some((serves.record.as_ref()?.sequence, &serves.manifest)));
     let adopted = adopted(observed, release, kind, from.as_ref(), &json).filter(|_| kept.is_none());
-    let last = signed.and_then(|signed| signed.sequence).unwrap_or(observed.channel.sequence);
-    let next =
-        || last.checked_add(1).filter(|next| *next <= LARGEST).ok_or_else(|| Refusal::NoSequence(channel.clone()));
+    let next = || {
+        let last = signed.and_then(|signed| signed.sequence).unwrap_or(observed.channel.sequence);
+        if signed.is_some_and(|signed| signed.sequence.is_none()) && last > UNPROVEN {
+            return Err(Refusal::Unproven { channel: channel.clone(), found: last });
+        }
+        last.checked_add(1).filter(|next| *next <= LARGEST).ok_or_else(|| Refusal::NoSequence(channel.clone()))
+    };
     let known = adopted.map(|one| one.record.sequence).or(kept.map(|(sequence, _)| sequence));
     let sequence = known.map_or_else(next, Ok)?;
     let goes_on_from = observed.channel.newest.clone().filter(|_| from.is_none() && adopted.is_none());

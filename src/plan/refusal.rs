@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::desired::{ArtifactKind, DesiredArtifact};
 use super::observe::ChannelState;
 use super::planner::{MinAge, Moving};
+use super::signed::UNPROVEN;
 use crate::oci::{Digest, Repository, Tag};
 use crate::release::{self, InvalidRelease, MoveKind};
 
@@ -80,6 +81,18 @@ pub enum Refusal {
     /// The channel has used the largest sequence number.
     #[error("channel {0} cannot move: its last move has the largest possible sequence number")]
     NoSequence(Tag),
+    /// The channel would be signed for the first time, and the number of its last move is larger than numbers without
+    /// a proof may be.
+    #[error(
+        "cannot sign the next move of channel {channel}: its last move has the number {found}, which no signature proves, and numbers \
+         without a proof count up to {UNPROVEN}"
+    )]
+    Unproven {
+        /// Name of the channel.
+        channel: Tag,
+        /// Number of the last move.
+        found: u64,
+    },
     /// The channel carries signed statements, and the move would carry none.
     #[error("channel {0} is signed, and this move is not: appliances that verify the channel would refuse it")]
     Unsigned(Tag),
@@ -115,6 +128,28 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Returns what a person can do about a rule of signed channels, as an instruction.
+    pub fn way_out(&self) -> Option<String> {
+        let way = match self {
+            Self::Unsigned(_) => {
+                "pass the trust document with `--trust FILE`, and a key of the channel with `--sign-key FILE`"
+            }
+            Self::Ahead { channel, .. } => {
+                return Some(format!(
+                    "copy from a store that has the later statement; `alga-release history {channel}` shows the moves of a store"
+                ));
+            }
+            Self::OtherStatement { .. } => {
+                "find out who signed both statements: the keys of the channel may be stolen; a new epoch of the channel makes the old ones void"
+            }
+            Self::Unproven { .. } => {
+                "find out who wrote the move, and pass the last number that is yours with `--accept-sequence N`"
+            }
+            _ => return None,
+        };
+        Some(way.to_owned())
+    }
+
     pub(super) fn immutable(desired: &DesiredArtifact, published: &Digest) -> Self {
         Self::Immutable {
             kind: desired.kind,

@@ -11,12 +11,16 @@ use crate::trust::{
     Terms, Time, TrustDocument,
 };
 
-/// The verified statements of a channel. Only they count for the next sequence number of a signed move: whoever can
-/// write tags could otherwise make the number jump.
+/// Largest number that counts although no key in force and no record of this publisher proves it. A channel that moves
+/// every second reaches it after 136 years, and a forged number up to here leaves room for every later move.
+pub const UNPROVEN: u64 = 1 << 32;
+
+/// The verified statements of a channel. The next sequence number of a signed move follows them: whoever can write tags
+/// could otherwise make the number jump.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignedChannel {
-    /// Highest sequence number of the epoch that was signed; absent where an unsigned channel is signed for the first
-    /// time.
+    /// Number from which the next statement goes on; absent where no number of the channel counts, because each is
+    /// above [`UNPROVEN`] and has no proof.
     pub sequence: Option<u64>,
     /// Digest of the payload of the last verified statement.
     pub previous: Option<Digest>,
@@ -54,17 +58,19 @@ impl SignedChannel {
         let served = observed.serves.as_ref();
         let served = served.and_then(|one| Some((one.record.as_ref()?, &one.manifest, &one.signatures[..])));
         let announced = observed.announced.iter().map(|one| (&one.record, &one.manifest, &one.signatures[..]));
-        let mut last: Option<Proven> = None;
+        let mut last: Option<(bool, Proven)> = None;
         let mut accepted: BTreeMap<Digest, Accepted> = BTreeMap::new();
         for (record, manifest, signatures) in served.into_iter().chain(announced) {
             let layers = bundles_of(signatures);
             let offer = Offer { record: Some(record), layers: &layers };
-            let Some(proven) = verifying.proven(&offer) else { continue };
+            let Some((in_force, proven)) = verifying.proven(&offer) else { continue };
             if let Some(one) = verifying.accepts(&offer) {
                 accepted.insert(manifest.clone(), one);
             }
-            if last.as_ref().is_none_or(|last| last.statement.sequence < proven.statement.sequence) {
-                last = Some(proven);
+            let counts = in_force || proven.statement.sequence <= UNPROVEN;
+            let rank = |(counts, proven): &(bool, Proven)| (*counts, proven.statement.sequence);
+            if last.as_ref().is_none_or(|last| rank(last) < (counts, proven.statement.sequence)) {
+                last = Some((counts, proven));
             }
         }
         let current = served.and_then(|(_, manifest, _)| accepted.get(manifest));
@@ -72,8 +78,8 @@ impl SignedChannel {
             current.map(|current| (current.expires, current.statement.expires)).unzip();
         let verified = accepted.into_keys().filter(|digest| served.is_none_or(|(_, served, _)| digest != served));
         Self {
-            sequence: verifying.last(last.as_ref().map(|last| last.statement.sequence)),
-            previous: last.map(|last| last.payload),
+            sequence: verifying.last(last.as_ref().filter(|(counts, _)| *counts).map(sequence_of), observed.sequence),
+            previous: last.map(|(_, last)| last.payload),
             current_until,
             statement_until,
             verified: verified.collect(),
@@ -109,12 +115,13 @@ impl SignedChannel {
 
 impl Verifying<'_> {
     /// Returns the statement of the present epoch that enough keys signed, of this version of the trust document or of
-    /// an earlier one.
-    fn proven(&self, offer: &Offer<'_>) -> Option<Proven> {
+    /// an earlier one, and whether the keys are in force.
+    fn proven(&self, offer: &Offer<'_>) -> Option<(bool, Proven)> {
         let epoch = self.document.channels.get(self.channel.as_str())?.epoch;
-        let documents = std::iter::once(self.document).chain(self.earlier);
-        let mut proven = documents.filter_map(|document| trust::proven(offer, document, self.channel).ok());
-        proven.find(|proven| proven.statement.epoch == epoch)
+        let documents = std::iter::once((true, self.document)).chain(self.earlier.iter().map(|one| (false, one)));
+        let mut proven = documents
+            .filter_map(|(in_force, document)| Some((in_force, trust::proven(offer, document, self.channel).ok()?)));
+        proven.find(|(_, proven)| proven.statement.epoch == epoch)
     }
 
     /// Returns a statement as a reader without a memory accepts it, with a current refresh where the
@@ -124,13 +131,34 @@ impl Verifying<'_> {
         trust::accept(offer, &Terms::without_memory(document, channel, now, source)).ok()
     }
 
-    /// Returns the number after which the next statement goes on: the highest that was verified on the store or signed
-    /// by this publisher. In the first epoch, a channel without either goes on from its unsigned moves.
-    fn last(&self, verified: Option<u64>) -> Option<u64> {
+    /// Returns the number after which the next statement goes on: the highest that was verified on the store, signed by
+    /// this publisher, or declared as used. Before the first statement of an epoch, the number of the last move counts
+    /// too, whoever wrote it, so that appliances without a trust document see a later move. Above [`UNPROVEN`] it does
+    /// not count, and a new epoch then begins with 1.
+    fn last(&self, verified: Option<u64>, moved: u64) -> Option<u64> {
         let epoch = self.document.channels.get(self.channel.as_str()).map_or(1, |role| role.epoch);
         let own = self.signed.filter(|position| position.epoch == epoch).map(|position| position.sequence);
-        let later = (epoch > 1).then_some(0);
-        [verified, own, later, self.accepted].into_iter().flatten().max()
+        let proven = verified.max(own);
+        let moved = Some(moved).filter(|moved| proven.is_none() && *moved <= UNPROVEN);
+        let begins = (epoch > 1).then_some(0);
+        [proven, moved, begins, self.accepted].into_iter().flatten().max()
+    }
+}
+
+fn sequence_of((_, proven): &(bool, Proven)) -> u64 {
+    proven.statement.sequence
+}
+
+impl ObservedChannel {
+    /// Returns the highest number of a statement that the channel carries or announces. No signature is verified.
+    pub(crate) fn stated(&self) -> Option<u64> {
+        let served = self.serves.iter().flat_map(|serves| &serves.signatures);
+        let announced = self.announced.iter().flat_map(|one| &one.signatures);
+        let sequence = |layer: &Content| match statement_of(layer)? {
+            Statement::Channel(statement) => Some(statement.sequence),
+            _ => None,
+        };
+        served.chain(announced).filter_map(sequence).max()
     }
 }
 

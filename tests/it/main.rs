@@ -96,6 +96,8 @@ mod proxy_tls;
 // A release is shown as a tree of everything that it names.
 mod show;
 mod signed;
+// Numbers without a proof do not decide which number a signed move gets.
+mod signed_numbers;
 // Images are signed beside what a publication writes.
 mod signed_images;
 // The commands that read say who signed.

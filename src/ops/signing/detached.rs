@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Signing, TrustError, bytes_of};
 use crate::oci::{Digest, Tag};
 use crate::ops::{Context, Error, key};
-use crate::plan::{ObservedChannel, statement_of};
+use crate::plan::{ObservedChannel, UNPROVEN, statement_of};
 use crate::signing::{KeySignature, Meaning, Message, PREPARED_LIMIT, Prepared, PreparedMessage};
 use crate::text::{clean, counted, shown};
 use crate::trust::{ChannelStatement, Key, KeyId, Position, Role, Statement, Time, TrustDocument};
@@ -206,7 +206,8 @@ pub(in crate::ops) fn statement_in(path: &Path) -> Result<ChannelStatement, Trus
 }
 
 /// Checks that a statement is the next one of a channel, or the one that the channel carries. No signature is verified:
-/// whoever signs the statement signs the digest of the one before too.
+/// whoever signs the statement signs the digest of the one before too. The first statement of an epoch names none before
+/// it, and no number follows one above [`UNPROVEN`] that a removed key signed.
 pub(in crate::ops) fn check_next(
     path: &Path,
     statement: &ChannelStatement,
@@ -220,7 +221,9 @@ pub(in crate::ops) fn check_next(
         })
         .collect();
     let is_next = |one: &ChannelStatement| {
-        statement.previous == Some(Digest::of(&one.to_payload())) && statement.sequence > one.sequence
+        let is_later = statement.sequence > one.sequence || one.sequence > UNPROVEN;
+        let begins = statement.epoch > one.epoch && statement.previous.is_none();
+        begins || (statement.previous == Some(Digest::of(&one.to_payload())) && is_later)
     };
     if carried.contains(statement)
         || carried.iter().any(is_next)

@@ -180,6 +180,11 @@ pub enum TrustError {
         "the release is signed, and `--rewrite-prefix` changes its bundle and its manifest: their signatures do not count for the copy"
     )]
     Rewritten,
+    /// The statement of a channel would be signed, and no file records it.
+    #[error(
+        "cannot sign a statement of {0}: there is no file that records it, because neither HOME nor XDG_STATE_HOME is set"
+    )]
+    NoRecord(Tag),
     /// What was signed last cannot be recorded.
     #[error("cannot record the statement before it is signed")]
     Record(#[source] StateError),
@@ -220,11 +225,7 @@ impl TrustError {
             Self::Read { .. } => "pass another file, or make one with `alga-release trust init`",
             Self::ReadPrepared { .. } => return None,
             Self::KeysAlone => "pass `--trust FILE`, or set `signing.trust` in alga-release.yaml",
-            Self::Record(cause) if cause.is_busy() => "run the command again when the other one has ended",
-            Self::Record(_) => {
-                "make the record of `--signing-record` readable and writable; restore a damaged one from a backup, or remove it, and the \
-                 statements in the store say what was signed"
-            }
+            Self::NoRecord(_) | Self::Record(_) => self.way_out_of_record(),
             Self::Invalid { .. } => "pass the trust document in its envelope, with the signatures of its root keys",
             Self::Published(_) => "find out who wrote the tag, and publish what the root keys signed under it",
             Self::TooManyVersions => "pass a later version of the trust document",
@@ -275,5 +276,20 @@ impl TrustError {
             Self::NothingSigned { .. } => "pass a key of the role with `--sign-key FILE` or `--signer ROLE=COMMAND`",
         };
         Some(way.to_owned())
+    }
+
+    /// Returns what a person can do about the record of what was signed.
+    fn way_out_of_record(&self) -> &'static str {
+        match self {
+            Self::Record(cause) if cause.is_busy() => "run the command again when the other one has ended",
+            Self::Record(_) => {
+                "make the record of `--signing-record` readable and writable; restore a damaged one from a backup, or remove it, and the \
+                 statements in the store say what was signed"
+            }
+            _ => {
+                "pass a file that outlives the run with `--signing-record FILE` or `ALGA_SIGNING_RECORD`; in a container, a file of a volume \
+                 that every run has"
+            }
+        }
     }
 }

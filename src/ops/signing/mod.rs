@@ -44,7 +44,7 @@ pub struct SigningTerms {
     pub trust: PathBuf,
     /// Key files and programs.
     pub signers: SigningRequest,
-    /// File in which the publisher keeps what it signed last; `None` keeps nothing.
+    /// File in which the publisher keeps what it signed last; without it, no statement of a channel is signed.
     pub record: Option<PathBuf>,
     /// File that what must be signed is written to; nothing else is written then.
     pub prepare: Option<PathBuf>,
@@ -130,8 +130,14 @@ impl Signing {
             (self.position(channel)?.map(|position| self.unless_given(position)), self.document());
         let (now, signed, earlier) = (now(context), position.as_ref(), &[][..]);
         let verifying = Verifying { document, earlier, channel, now, signed, accepted, source };
-        let signed = Some(self.read(&observed, &verifying, store, repository).await?);
-        Ok(ObservedChannel { signed, ..observed })
+        let signed = self.read(&observed, &verifying, store, repository).await?;
+        if let Some(above) = observed.stated().filter(|above| signed.sequence.is_some_and(|last| *above > last)) {
+            context.warn(&format!(
+                "{channel} has statement {above} in the store, which no key in force signed, and which is above every statement that \
+                 counts: find out who signed it; if it is yours, go on after it with `--accept-sequence {above}`"
+            ));
+        }
+        Ok(ObservedChannel { signed: Some(signed), ..observed })
     }
 
     fn role(&self, channel: &Tag) -> Result<&ChannelRole, TrustError> {
@@ -190,12 +196,11 @@ impl Signing {
     /// Records the number of a channel's statement before the statement is signed. Does nothing for other messages.
     ///
     /// # Errors
-    /// When another statement was signed with this number, or with a later one.
+    /// When no file records it, or when another statement was signed with this number, or with a later one.
     fn keep(&self, message: &Message) -> Result<(), Error> {
-        let (Some(file), Meaning::Statement(Statement::Channel(statement))) = (&self.record, message.meaning()) else {
-            return Ok(());
-        };
+        let Meaning::Statement(Statement::Channel(statement)) = message.meaning() else { return Ok(()) };
         let ChannelStatement { channel, epoch, sequence, .. } = &**statement;
+        let file = self.record.as_ref().ok_or_else(|| TrustError::NoRecord(channel.clone()))?;
         let payload = Some(Digest::of(message.payload()));
         let position = &Position { epoch: *epoch, sequence: *sequence, payload };
         let product = &self.document().product;

@@ -301,10 +301,30 @@ impl<'a> Lint<'a> {
         }
         found.extend(volumes(template, container));
         found.extend(self.secrets(template));
+        found.extend(self.record(template, container));
         if text(&container["command"][0]) == PROGRAM {
             found.extend(program(template, container));
         }
         found
+    }
+
+    /// Checks that whatever signs records it in a volume that outlives the pod, and that an example has the claim.
+    fn record(&self, template: &Value, container: &Value) -> Option<String> {
+        let arguments: Vec<&str> = list(&container["args"]).iter().map(text).collect();
+        let signs = ["--sign-key=", "--signer=", "--signature=", "--prepare="];
+        if !arguments.iter().any(|argument| signs.iter().any(|flag| argument.starts_with(flag))) {
+            return None;
+        }
+        let record = arguments.iter().find_map(|argument| argument.strip_prefix("--signing-record="));
+        let (volumes, mounts) = (by_name(&template["volumes"]), by_name(&container["volumeMounts"]));
+        let holds = |name: &&str, mount: &Value| {
+            let claim = volumes.get(*name).map_or("", |volume| text(&volume["persistentVolumeClaim"]["claimName"]));
+            let mut claims = self.objects.iter().filter(|object| object.kind() == "PersistentVolumeClaim");
+            let path = record.and_then(|record| record.strip_prefix(text(&mount["mountPath"])));
+            claims.any(|object| object.name() == claim) && path.is_some_and(|path| path.starts_with('/'))
+        };
+        let lasts = mounts.iter().any(|(name, mount)| holds(name, mount));
+        (!lasts).then(|| "record: what is signed is forgotten with the pod".to_owned())
     }
 
     /// Checks that the examples contain all secrets that are used, with their keys.

@@ -135,6 +135,15 @@ fn an_unsafe_approval_is_found() {
 }
 
 #[test]
+fn a_signing_record_that_does_not_outlive_the_pod_is_found() {
+    let (name, refresh) = ("alga-appliance-refresh", "/spec/workflowSpec/templates/1");
+    caught("record:", name, &format!("{refresh}/container/args/3"), json!("--signing-record=/work/signed.json"));
+    caught("record:", name, &format!("{refresh}/container/args/3"), json!("--by=cron"));
+    caught("record:", name, &format!("{refresh}/volumes/2"), json!({"name": "signed", "emptyDir": {}}));
+    caught("record:", "alga-release-signed", "/metadata/name", json!("other"));
+}
+
+#[test]
 fn an_unsafe_pod_is_found() {
     caught("volume:", RELEASE, &format!("{PUBLISH}/volumes/0/name"), json!("temp"));
     caught("volume:", RELEASE, &format!("{PUBLISH}/volumes/-"), json!({"name": "more", "emptyDir": {}}));

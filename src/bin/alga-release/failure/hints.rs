@@ -194,19 +194,8 @@ fn of_refusal(refusal: &Refusal) -> String {
         Refusal::TooYoung { .. } => "wait, or promote without `--min-age`",
         Refusal::NoAge(_) => "promote from a channel, or without `--min-age`",
         Refusal::OtherCurrent { .. } => APPROVE_AGAIN,
-        Refusal::Unsigned(_) => {
-            "pass the trust document with `--trust FILE`, and a key of the channel with `--sign-key FILE`"
-        }
-        Refusal::Ahead { channel, .. } => {
-            return format!(
-                "copy from a store that has the later statement; `alga-release history {channel}` shows the moves of a store"
-            );
-        }
-        Refusal::OtherStatement { .. } => {
-            "find out who signed both statements: the keys of the channel may be stolen; a new epoch of the channel makes the old ones void"
-        }
         Refusal::NoSequence(_) => "publish to a channel of another name, or delete the tag of this one",
-        Refusal::Invalid(_) => FIND_WRITER,
+        _ => return refusal.way_out().unwrap_or_else(|| FIND_WRITER.to_owned()),
     };
     hint.to_owned()
 }
