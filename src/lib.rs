@@ -40,7 +40,7 @@
 //! lint -> {appliance, template, kustomize}
 //! diff -> graph -> {plan, contents}
 //! bin/alga-release -> shell -> text
-//! ops -> signing -> {trust, system}
+//! ops -> signing -> {appliance, system}
 //! kustomize -> {chart, flux}
 //! {appliance, plan, verify} -> trust -> release
 //! bin/alga-resolve -> appliance -> release -> config -> {oci, yaml} -> text

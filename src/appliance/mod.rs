@@ -24,7 +24,7 @@ pub use render::{Object, Options, RenderError, Rendering, render};
 pub use state::Refused;
 pub use state::{Following, Known, Root, State};
 pub use state_file::StateError;
-pub use state_file::StateFile;
+pub use state_file::{StateContent, StateFile};
 pub use trusted::{DamagedTrust, Facts, OperatorDecision, Trusted};
 pub(crate) use values::InvalidValues;
 pub use values::{Literal, Setting, inject, parse_setting};

@@ -6,13 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::HostInputs;
-use super::trusted::place;
-use crate::oci::{Digest, Tag};
+use crate::oci::Digest;
 use crate::release::{Installation, Record, Release, Resolved};
-use crate::trust::Position;
-
-/// Key of the positions of signed channels.
-const POSITIONS: &str = "positions";
 
 /// The whole state. The code is written by hand, because derived code for these fields would make the resolver larger.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -230,25 +225,6 @@ impl State {
     /// Sets the names of the root objects.
     pub fn set_root(&mut self, root: &Root) {
         self.others.insert("root".to_owned(), serde_json::to_value(root).expect("only text"));
-    }
-
-    /// Returns the highest position of a signed channel, by product and channel and not by store: a mirror must not be
-    /// able to serve an older statement.
-    ///
-    /// # Errors
-    /// When the entry is damaged.
-    pub fn position(&self, product: &str, channel: &Tag) -> Result<Option<Position>, serde_json::Error> {
-        let Some(positions) = self.others.get(POSITIONS) else { return Ok(None) };
-        let positions: Map<String, Value> = Map::deserialize(positions)?;
-        positions.get(&place(product, channel)).map(Position::deserialize).transpose()
-    }
-
-    /// Sets the highest position of a signed channel.
-    pub fn set_position(&mut self, product: &str, channel: &Tag, position: &Position) {
-        let positions = self.others.entry(POSITIONS).or_insert_with(|| Value::Object(Map::new()));
-        if let (Some(positions), Ok(position)) = (positions.as_object_mut(), serde_json::to_value(position)) {
-            positions.insert(place(product, channel), position);
-        }
     }
 
     /// Returns the release that was followed under a key.

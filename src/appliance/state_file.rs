@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,12 +19,35 @@ const UNKNOWN: &str = "an older answer of the channel cannot be recognized";
 const ATTEMPTS: usize = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Content of a state file.
+pub trait StateContent: Clone + Default + PartialEq {
+    /// Reads the bytes of a file, and returns whether another program may have written them.
+    ///
+    /// # Errors
+    /// When the bytes do not have the form of the content.
+    fn read(json: &[u8]) -> Result<(Self, bool), serde_json::Error>;
+
+    /// Returns the bytes of the file.
+    fn write(&self) -> Vec<u8>;
+}
+
+impl StateContent for State {
+    fn read(json: &[u8]) -> Result<(Self, bool), serde_json::Error> {
+        Self::parse_noting(json)
+    }
+
+    fn write(&self) -> Vec<u8> {
+        self.to_json()
+    }
+}
+
 /// Place of the state file.
 #[derive(Clone, Debug)]
-pub struct StateFile {
+pub struct StateFile<S = State> {
     path: PathBuf,
     /// Whether a damaged file is an error.
     strict: bool,
+    content: PhantomData<S>,
 }
 
 /// An error while the state file is read or written.
@@ -53,10 +77,10 @@ impl StateError {
     }
 }
 
-impl StateFile {
+impl<S: StateContent> StateFile<S> {
     /// Returns the state file at `path`, which need not exist. Its directory is created at the first write.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), strict: false }
+        Self { path: path.into(), strict: false, content: PhantomData }
     }
 
     /// Makes a damaged file an error. Without what it says, statements that are older than the last one would be accepted
@@ -64,11 +88,6 @@ impl StateFile {
     #[must_use]
     pub fn strict(self) -> Self {
         Self { strict: true, ..self }
-    }
-
-    /// Returns the error for a part of the state that is damaged.
-    pub fn damaged(&self, cause: serde_json::Error) -> StateError {
-        self.error("read", io::Error::new(io::ErrorKind::InvalidData, cause))
     }
 
     fn error(&self, attempted: &'static str, source: io::Error) -> StateError {
@@ -90,14 +109,14 @@ impl StateFile {
     ///
     /// # Errors
     /// Returns an error when the file exists but cannot be read, or when it is damaged and says what was verified.
-    pub fn read(&self) -> Result<(State, Option<String>), StateError> {
+    pub fn read(&self) -> Result<(S, Option<String>), StateError> {
         let bytes = match self.bytes() {
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok((State::default(), None)),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok((S::default(), None)),
             Err(cause) => return Err(self.error("read", cause)),
             Ok(bytes) => bytes,
         };
         let path = self.path.display();
-        let reason = match State::parse_noting(&bytes) {
+        let reason = match S::read(&bytes) {
             Ok((_, true)) if self.strict => "the file has no releases".to_owned(),
             Ok((state, is_foreign)) if bytes.len() as u64 <= LIMIT => {
                 let text = || format!("the state {path} has no releases and counts as empty: {UNKNOWN}");
@@ -117,7 +136,7 @@ impl StateFile {
             Err(cause) => format!("cannot be renamed ({cause})"),
         };
         let text = format!("the state {path} is damaged ({reason}) and {kept}: {UNKNOWN} this time");
-        Ok((State::default(), Some(text)))
+        Ok((S::default(), Some(text)))
     }
 
     /// Reads the bytes of a regular file. A device or a pipe is an error: it is not a damaged state, and it must not be
@@ -137,7 +156,7 @@ impl StateFile {
     /// # Errors
     /// Returns an error when the file cannot be written, or when another program holds the lock for too long. The file
     /// is then unchanged.
-    pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
+    pub fn update(&self, change: impl FnOnce(&mut S)) -> Result<(), StateError> {
         let failed = |cause| self.error("write", cause);
         fs::create_dir_all(self.directory()).map_err(failed)?;
         let directory = File::open(self.directory()).map_err(failed)?;
@@ -151,7 +170,7 @@ impl StateFile {
         let new = self.beside(".", ".new");
         let write = || -> io::Result<()> {
             let mut file = File::create(&new)?;
-            file.write_all(&state.to_json())?;
+            file.write_all(&state.write())?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;
             directory.sync_all()

@@ -242,7 +242,7 @@ impl Trusted {
 }
 
 /// Returns the key of a channel.
-pub(super) fn place(product: &str, channel: &Tag) -> String {
+fn place(product: &str, channel: &Tag) -> String {
     format!("{product}/{channel}")
 }
 

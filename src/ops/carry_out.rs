@@ -191,24 +191,42 @@ impl Carrying<'_> {
         };
         let executor = Executor::new(store, &*self.context.clock, self.target.retry_for());
         let mut executor = Executor { public: self.target.public(), upload, ..executor };
+        let mut lost = BTreeSet::new();
+        let moved = self.moved(planned, (first.as_ref(), before), &mut executor, &mut lost).await;
+        if let Some(moving) = self.moving {
+            plan::withdraw(store, (&self.desired.release.repository, moving.channel), &lost).await;
+        }
+        moved
+    }
+
+    /// Carries a plan out, and plans again as long as other publishers announce moves at the same time. The announcements
+    /// whose moves did not happen are added to `lost`.
+    async fn moved(
+        &self,
+        planned: &mut Planned,
+        (first, before): (Option<&ChannelState>, Option<Digest>),
+        executor: &mut Executor<'_>,
+        lost: &mut BTreeSet<Digest>,
+    ) -> Result<Option<Digest>, Error> {
         for attempt in 0.. {
             let Planned { plan, observed } = &*planned;
             let signatures = self.signatures(plan, observed).await?;
             let signatures = &signatures[..];
             let copied = self.moving.and_then(|moving| Some(&moving.copied?.artifact));
             let inputs = Inputs { plan, desired: self.desired, observed, record: self.record, signatures, copied };
-            let error = match plan::execute(&inputs, &executor, &*self.context.progress).await {
+            let error = match plan::execute(&inputs, executor, &*self.context.progress).await {
                 Ok(moved) => return Ok(moved.or(before)),
                 Err(error) => error,
             };
-            let ExecuteError::Rival { seen, moved: false, .. } = &error else { return Err(error.into()) };
+            let ExecuteError::Rival { seen, own, moved: false, .. } = &error else { return Err(error.into()) };
+            lost.extend(own.clone());
             if self.is_bound() || attempt >= ATTEMPTS {
                 return Err(error.into());
             }
             executor.given_up.extend(seen.iter().cloned());
             executor.upload = None;
             self.wait(&error, attempt).await;
-            *planned = self.plan_again(first.as_ref(), &executor.given_up).await?;
+            *planned = self.plan_again(first, &executor.given_up).await?;
             if planned.plan.moves.is_none() {
                 return Ok(planned.observed.channel.serves.as_ref().map(|serves| serves.manifest.clone()));
             }

@@ -168,6 +168,7 @@ fn of_trust(error: &ops::TrustError) -> ops::Kind {
         TrustError::Record(cause) if cause.is_busy() => ops::Kind::Unavailable,
         TrustError::Record(_) => ops::Kind::Failed,
         TrustError::Expired { .. }
+        | TrustError::OlderDocument { .. }
         | TrustError::Withdrawn(_)
         | TrustError::NoChannel(_)
         | TrustError::Threshold { .. }

@@ -2,9 +2,9 @@
 //!
 //! A registry has no compare-and-swap. So each publisher first announces its move with the keep-alive tag. Then it
 //! reads the channel and the announcements of other publishers. Of two publishers at the same time, the one that reads
-//! later sees the announcement of the other. It does not move the channel, and its announcement remains. An older
-//! announcement may belong to a publisher that is about to move the channel. After [`GRACE`], that publisher has moved
-//! the channel or never will.
+//! later sees the announcement of the other. It does not move the channel, and its announcement remains until the run
+//! ends, so that no number is announced twice. An older announcement may belong to a publisher that is about to move the
+//! channel. After [`GRACE`], that publisher has moved the channel or never will.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::observe::{Announced, ChannelState};
 use super::planner::Move;
 use super::progress::Event;
 use super::signed::refreshed_at;
-use crate::oci::{self, Artifact, Content, Digest, Repository, Selector, Tag};
+use crate::oci::{self, Artifact, Content, Digest, Manifest, Repository, Selector, Store, Tag};
 use crate::release::{self, Record};
 use crate::text::shown;
 
@@ -51,9 +51,33 @@ impl<'a> Channel<'a> {
         &self.moves.config.digest
     }
 
+    /// Returns the manifest that this run announces; absent when another run announced it.
+    fn announcement(&self) -> Option<Digest> {
+        self.moves.adopts.is_none().then(|| self.artifact.digest().clone())
+    }
+
     fn served(&self) -> Option<Served<'a>> {
         let manifest = self.moves.from.as_ref()?;
         Some(Served { manifest, sequence: self.before?, signatures: self.signatures })
+    }
+}
+
+/// Deletes announcements of moves that will not happen, so that no second statement of one number stays in the store. A
+/// manifest that the channel serves, or that it went on from, stays. Failures are ignored: many registries do not delete.
+pub(crate) async fn withdraw(store: &Store, (repository, channel): (&Repository, &Tag), lost: &BTreeSet<Digest>) {
+    if lost.is_empty() {
+        return;
+    }
+    let served = oci::optional(store.read().manifest(repository, &Selector::Tag(channel.clone())).await);
+    let Ok(served) = served else { return };
+    let record = served.as_ref().and_then(|(descriptor, bytes)| {
+        let manifest = Manifest::parse(&descriptor.media_type, bytes).ok()?;
+        Record::from_annotations(&manifest.annotations)
+    });
+    let before = record.and_then(|record| record.previous);
+    let kept = [served.map(|(descriptor, _)| descriptor.digest), before];
+    for digest in lost.iter().filter(|digest| !kept.iter().flatten().any(|kept| kept == *digest)) {
+        store.delete_manifest(repository, digest).await;
     }
 }
 
@@ -163,6 +187,7 @@ impl<'a> Run<'a> {
             tag: tags[new].clone(),
             who: who(None, &others[new].record),
             seen: seen.cloned().collect(),
+            own: channel.announcement(),
             moved: false,
         })
     }
@@ -252,17 +277,15 @@ impl<'a> Run<'a> {
             tag: rival.tag(),
             who: who(None, &rival.record),
             seen: BTreeSet::new(),
+            own: None,
             moved: true,
         })
     }
 
-    /// Deletes the announcement of a move that the store rejected for good, unless the channel serves the manifest
-    /// after all. A failure is ignored.
+    /// Deletes the announcement of a move that the store rejected for good.
     async fn withdraw(&self, channel: &Channel<'_>) {
-        let own = channel.artifact.digest();
-        if channel.moves.adopts.is_none() && self.served(channel).await.is_ok_and(|found| found.as_ref() != Some(own)) {
-            self.executor.store.delete_manifest(channel.repository, own).await;
-        }
+        let lost = channel.announcement().into_iter().collect();
+        withdraw(self.executor.store, (channel.repository, &channel.moves.channel), &lost).await;
     }
 
     async fn served(&self, channel: &Channel<'_>) -> Result<Option<Digest>, oci::Error> {

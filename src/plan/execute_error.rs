@@ -85,6 +85,8 @@ pub enum ExecuteError {
         who: String,
         /// All announcements that were found. After [`super::GRACE`], each of these moves is done or will never happen.
         seen: BTreeSet<Tag>,
+        /// Manifest of the announcement that this run made; absent when the run completes the move of another run.
+        own: Option<Digest>,
         /// Whether this run moved the channel nevertheless.
         moved: bool,
     },

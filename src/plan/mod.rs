@@ -31,7 +31,7 @@ pub use approval::ApprovedMove;
 pub use approval::{Approval, Approved, OtherPlan};
 pub use attach::Attachment;
 pub(crate) use attach::{attachments, merged};
-pub(crate) use channel::{GRACE, overtaken};
+pub(crate) use channel::{GRACE, overtaken, withdraw};
 pub use copied::{CopiedChannel, StatementPlace};
 pub use damaged::Damaged;
 pub use desired::{ArtifactKind, Desired, DesiredArtifact, DesiredRelease};

@@ -9,7 +9,7 @@ use crate::support::images::{GZIP, Image, tar};
 use crate::support::programs::{Run, Source, alga, resolve};
 use crate::support::published::{RELEASES, manifest, publish, state, store, with_images, writes};
 use crate::support::registry::Registry;
-use crate::support::signed_channel::{Appliance, Offer, put_release, statement};
+use crate::support::signed_channel::{Appliance, Offer, put_release, put_trust, statement};
 use crate::support::trust::{DAY, Vendor, ago};
 
 /// A change of a prepared file.
@@ -203,7 +203,8 @@ fn a_signer_signs_no_second_statement_with_a_number() {
     let before = std::fs::read(&second).expect("a file");
     sign(&vendor, &second, &["stable-a"], "b.json")
         .ends(3)
-        .says(&["statement 1 of stable (epoch 1) is not signed: 1 was signed here before", "--accept-sequence 1"]);
+        .says(&["statement 1 of stable (epoch 1) is not signed: 1 was signed here before", "--accept-sequence 1"])
+        .says(&["hint: prepare the move again"]);
     assert_eq!(std::fs::read(&second).expect("a file"), before);
     let next = ["--reason", "another", "--accept-sequence", "1", "--prepare", &second];
     promote(&vendor, &registry, &[], "a.json", &next).ends(0);
@@ -277,6 +278,49 @@ fn signatures_that_do_not_count_are_refused_before_anything_is_written() {
     let other = Vendor::new();
     std::fs::write(&file, signed.to_string()).expect("written");
     sign(&other, &file, &["stable-a"], "c.json").ends(3).says(&["does not count"]);
+}
+
+#[test]
+fn signatures_count_by_the_trust_document_of_the_store_and_not_by_an_older_file() {
+    let (mut vendor, _source, registry) = published();
+    let (file, early, at) = (vendor.file("stable.json"), vendor.file("early.json"), store(&registry));
+    let first = vendor.envelope();
+    let at_store = |vendor: &Vendor, keys: &[&str]| {
+        alga(&[&["sign", file.as_str(), "--store", &at], &slices(&vendor.flags(keys))[..]].concat())
+    };
+    promote(&vendor, &registry, &[], "a.json", &["--prepare", &early]).ends(0);
+    sign(&vendor, &early, &["stable-b", "refresh"], "bob.json").ends(0);
+    // Version 2 gives the place of one key to another.
+    put_trust(&registry, 1, &first);
+    let (old, new) = (vendor.key("stable-b").key().id(), vendor.key("nightly").key().id());
+    vendor.document.version = 2;
+    let keys = &mut vendor.document.channels.get_mut("stable").expect("a role").role.keys;
+    assert!(keys.remove(&old) && keys.insert(new));
+    vendor.document.keys.remove(&old);
+    put_trust(&registry, 2, &vendor.envelope());
+    std::fs::write(vendor.path("trust.json"), first).expect("written");
+
+    promote(&vendor, &registry, &[], "a.json", &["--signature", &early])
+        .ends(3)
+        .says(&["does not count", "the key is not in the role"]);
+    promote(&vendor, &registry, &[], "a.json", &["--prepare", &file]).ends(0).says(&["version 2"]);
+    let keys = ["stable-a", "nightly", "refresh"];
+    sign(&vendor, &file, &keys, "b.json").ends(3).says(&["it needs trust document version 2, found 1"]);
+    at_store(&vendor, &keys).ends(0).says(&["version 2"]).prints(&["nothing more must sign"]);
+    promote(&vendor, &registry, &[], "a.json", &["--signature", &file]).ends(0);
+    vendor.write();
+    follows(&vendor, &registry, "1.0.3");
+    // A message of an older version is signed only with a warning, and by an expired document not at all.
+    sign(&vendor, &early, &["stable-a"], "b.json").ends(3).says(&["does not count"]);
+    let mut unsigned = json(&early);
+    unsigned["messages"][0]["signatures"] = Vec::<Value>::new().into();
+    std::fs::write(&early, unsigned.to_string()).expect("written");
+    sign(&vendor, &early, &["refresh"], "b.json")
+        .ends(3)
+        .says(&["prepared with trust document version 1, and version 2 is in force"]);
+    vendor.document.expires = ago(60);
+    vendor.write();
+    sign(&vendor, &file, &["stable-a"], "b.json").ends(3).says(&["trust document version 2 expired at"]);
 }
 
 #[test]

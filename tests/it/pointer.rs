@@ -306,6 +306,22 @@ async fn one_of_five_publishers_wins_and_the_others_name_it() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_lost_deletes_its_announcement_where_the_registry_deletes() {
+    for deletes in [true, false] {
+        let quirks = Quirks { deletes, ..Quirks::default() };
+        let bench = Bench::new(None, Setup { quirks, ..Setup::default() });
+        let versions: Vec<String> = (0..6).map(|patch| format!("1.0.{patch}")).collect();
+        for version in &versions {
+            bench.publish(version, MoveTerms::default()).await.expect("published");
+        }
+        race(&bench, &versions[..5]).await;
+        let announced = bench.registry.tags(RELEASES).keys().filter(|tag| tag.starts_with("nightly-")).count();
+        let moves = bench.history("nightly").await.moves.len();
+        assert_eq!(announced == moves, deletes, "{announced} announcements of {moves} moves");
+    }
+}
+
+#[tokio::test]
 async fn a_move_with_an_approval_is_not_tried_again() {
     let bench = Bench::new(None, Setup::default());
     for version in ["1.0.3", "1.0.4", "1.0.5"] {

@@ -228,3 +228,60 @@ fn no_statement_is_signed_where_no_file_records_it() {
     bare(&[&promote[..], &["--signing-record", &record]].concat(), &keys).ends(0);
     assert!(std::path::Path::new(&record).exists());
 }
+
+#[test]
+fn a_trust_document_that_is_older_than_the_one_that_signed_is_refused() {
+    let mut desk = Desk::new();
+    let old = desk.vendor.document.clone();
+    desk.publish("1.0.3", &["release", "nightly"], &[]).ends(0);
+    desk.next_trust(|vendor| vendor.document.expires = vendor.document.expires.plus(60));
+    desk.publish("1.0.4", &["release", "nightly"], &[]).ends(0);
+    // Whoever can write to the store hides version 2 from a machine that has version 1.
+    let second = std::mem::replace(&mut desk.vendor.document, old);
+    desk.vendor.write();
+    desk.registry.remove_tag(RELEASES, "trust-2");
+    put_images(&desk.registry);
+    let (before, at, file) = (state(&desk.registry), store(&desk.registry), desk.vendor.file("stable.json"));
+    let says = ["trust document version 1 is older than version 2", "pass version 2 or a later one"];
+    for keys in [&["release", "nightly"][..], &["release"]] {
+        desk.publish("1.0.5", keys, &[]).ends(3).says(&says);
+    }
+    let promote = ["promote", "--from", "nightly", "--to", "stable", "--store", &at, "--prepare", &file];
+    alga(&[&promote[..], &slices(&desk.vendor.flags(&[]))].concat()).ends(3).says(&says);
+    assert_eq!(state(&desk.registry), before);
+    // Another version 2 is reported.
+    desk.vendor.document = second;
+    desk.vendor.write();
+    let warning = "another trust document of version 2 was used here before";
+    desk.publish("1.0.5", &["release", "nightly"], &[]).ends(3);
+    put_trust(&desk.registry, 2, &desk.vendor.envelope());
+    let run = desk.publish("1.0.5", &["release", "nightly"], &[]).ends(0);
+    assert!(!run.stderr.contains(warning), "{}", run.stderr);
+    desk.vendor.document.expires = desk.vendor.document.expires.plus(60);
+    desk.vendor.write();
+    put_trust(&desk.registry, 2, &desk.vendor.envelope());
+    desk.publish("1.0.6", &["release", "nightly"], &[]).ends(0).says(&[warning]);
+}
+
+#[test]
+fn a_file_that_is_not_a_record_is_not_overwritten() {
+    let desk = Desk::new();
+    for text in [r#"{"name": "a package"}"#, "[]", r#"{"positions": {"alga-psa/nightly": 7}}"#] {
+        std::fs::write(desk.vendor.path("signed.json"), text).expect("written");
+        desk.publish("1.0.3", &["release", "nightly"], &[]).ends(1).says(&["signed.json", "cannot record"]);
+        assert_eq!(std::fs::read_to_string(desk.vendor.path("signed.json")).expect("kept"), text);
+    }
+    // Keys of newer programs stay.
+    std::fs::write(
+        desk.vendor.path("signed.json"),
+        r#"{"positions": {"other/nightly": {"epoch": 1, "sequence": 4}}, "new": 1}"#,
+    )
+    .expect("written");
+    desk.publish("1.0.3", &["release", "nightly"], &[]).ends(0);
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(desk.vendor.path("signed.json")).expect("a record")).expect("JSON");
+    assert_eq!((&record["new"], &record["positions"]["other/nightly"]["sequence"]), (&1.into(), &4.into()));
+    assert_eq!(record["positions"]["alga-psa/nightly"]["sequence"], 1);
+    let digest = alga_release::oci::Digest::of(&desk.vendor.document.to_bytes()).to_string();
+    assert_eq!(record["documents"], serde_json::json!({"alga-psa": {"version": 1, "payload": digest}}));
+}

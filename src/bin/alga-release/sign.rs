@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alga_release::ops::{self, Connection, SignRequest};
+use alga_release::ops::{self, Access, Connection, SignRequest};
 
 use crate::failure::Failure;
 use crate::flags::{Common, Format};
@@ -13,7 +13,7 @@ use crate::{connect, output, system, terms};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Channel, version or digest of a published release, or HOST/PATH/REPOSITORY:TAG or @DIGEST; a path of an existing file is a file
-    /// that `--prepare` wrote
+    /// that `--prepare` wrote, which is signed by the trust document in FILE, or by a later one in `--store`
     #[arg(value_name = "REF|FILE", required_unless_present = "all", conflicts_with = "all")]
     reference: Option<String>,
     /// Sign every release that a channel serves or has served
@@ -44,11 +44,16 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
 
 async fn prepared(args: &Args, file: &std::path::Path, log: &Log) -> Result<(), Failure> {
     let context = system::context(log);
-    let config = args.common.configuration.load()?;
+    let (config, store) = (args.common.configuration.load()?, &args.common.store);
     let place = (&config, args.common.configuration.root());
     let signing =
         terms::signing(&args.signing, place, &context)?.ok_or(ops::Error::Trust(ops::TrustError::NoDocument))?;
-    let report = ops::sign_prepared(file, &signing, args.dry_run, &context).await?;
+    let source = match &store.store {
+        Some(_) => Some(Connection::open(&store.request(&config)?, Access::Read, &context).await?),
+        None => None,
+    };
+    let source = source.as_ref().map(|source| (source, &config.repositories.release));
+    let report = ops::sign_prepared(file, &signing, source, args.dry_run, &context).await?;
     match args.common.output.output {
         Format::Json => output::write_json(&report),
         Format::Text => output::write_text(&report.text()),

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Signing, TrustError, bytes_of};
-use crate::oci::{Digest, Tag};
-use crate::ops::{Context, Error, key};
+use crate::oci::{Digest, Repository, Tag};
+use crate::ops::{Connection, Context, Error, key};
 use crate::plan::{ObservedChannel, UNPROVEN, statement_of};
 use crate::signing::{KeySignature, Meaning, Message, PREPARED_LIMIT, Prepared, PreparedMessage};
 use crate::text::{clean, counted, shown};
@@ -108,7 +108,7 @@ impl Signing {
 
     /// Returns time and maker of the statement that was signed elsewhere.
     pub(in crate::ops) fn given_circumstances(&self) -> Option<(Time, Option<String>)> {
-        let meanings = || self.given.messages.iter().map(|one| one.message.meaning());
+        let meanings = || self.given.iter().map(|(_, one)| one.message.meaning());
         let moved = meanings().find_map(|meaning| match meaning {
             Meaning::Statement(Statement::Channel(channel)) => Some((channel.issued, channel.by.clone())),
             _ => None,
@@ -125,7 +125,7 @@ impl Signing {
     /// comes back with the signatures of others.
     pub(super) fn unless_given(&self, position: Position) -> Position {
         let is_given = |one: &PreparedMessage| position.payload.as_ref() == Some(&Digest::of(one.message.payload()));
-        if self.given.messages.iter().any(is_given) {
+        if self.given.iter().any(|(_, one)| is_given(one)) {
             return Position { sequence: position.sequence.saturating_sub(1), payload: None, ..position };
         }
         position
@@ -133,7 +133,7 @@ impl Signing {
 
     /// Checks that a statement is the one that was signed elsewhere, if one of its kind was.
     pub(super) fn check_given(&self, channel: &Tag, message: &Message) -> Result<(), TrustError> {
-        let mut given = self.given.messages.iter().map(|one| &one.message);
+        let mut given = self.given.iter().map(|(_, one)| &one.message);
         let Some(other) = given.clone().find(|other| other.role() == message.role()) else { return Ok(()) };
         if given.any(|other| other == message) {
             return Ok(());
@@ -237,16 +237,22 @@ pub(in crate::ops) fn check_next(
     Err(TrustError::NotNext { path, channel, sequence, found })
 }
 
-/// Reads files with signatures, and verifies each signature by the trust document.
-pub(super) fn read_signatures(paths: &[PathBuf], document: &TrustDocument) -> Result<Prepared, TrustError> {
-    let mut all = Prepared::default();
+/// Reads files with signatures. [`Signing::check_signatures`] verifies them, when the trust document in force is known.
+pub(super) fn read_signatures(paths: &[PathBuf]) -> Result<Vec<(PathBuf, PreparedMessage)>, TrustError> {
+    let mut all = Vec::new();
     for path in paths {
-        for one in read_prepared(path)?.messages {
-            verify(path, &one, document)?;
-            all.add(one);
-        }
+        all.extend(read_prepared(path)?.messages.into_iter().map(|one| (path.clone(), one)));
     }
     Ok(all)
+}
+
+/// Returns the version of the trust document that a statement of a channel was made by.
+fn trust_version(message: &Message) -> Option<u64> {
+    match message.meaning() {
+        Meaning::Statement(Statement::Channel(one)) => Some(one.trust_version),
+        Meaning::Statement(Statement::Refresh(one)) => Some(one.trust_version),
+        _ => None,
+    }
 }
 
 /// Verifies the signatures of a message, and returns the role whose keys sign it.
@@ -267,23 +273,36 @@ fn verify<'a>(path: &Path, one: &PreparedMessage, document: &'a TrustDocument) -
 }
 
 /// Signs the messages of a file with all keys that have a role for them, and adds the signatures to the file. Says first
-/// what each message states, read from the bytes that are signed.
+/// what each message states, read from the bytes that are signed. The trust document is followed in a store, if one is
+/// given.
 ///
 /// # Errors
 /// When the file holds anything else, no key has a role, or another statement was signed at the same number before.
 pub async fn sign_prepared(
     path: &Path,
     signing: &Signing,
+    store: Option<(&Connection, &Repository)>,
     dry_run: bool,
     context: &Context,
 ) -> Result<PreparedReport, Error> {
     let mut prepared = read_prepared(path)?;
+    match store {
+        Some((connection, repository)) => signing.follow(connection, repository).await?,
+        None => signing.check_file(context)?,
+    }
+    let version = signing.document().version;
     let roles = prepared.messages.iter().map(|one| verify(path, one, signing.document()));
     let roles: Vec<&Role> = roles.collect::<Result<_, _>>()?;
     let mut messages = Vec::new();
     for (one, role) in prepared.messages.iter_mut().zip(roles) {
         let what = one.message.words();
         context.note(&format!("to sign by the role {}: {what}", one.message.role()));
+        if let Some(before) = trust_version(&one.message).filter(|before| *before < version) {
+            context.warn(&format!(
+                "the message was prepared with trust document version {before}, and version {version} is in force: prepare it again, or \
+                 `--signature` will refuse it"
+            ));
+        }
         let new = if dry_run { Vec::new() } else { signing.sign_message(&one.message, role).await? };
         let new = new.into_iter().map(|signature| (signature.key.id(), signature.der));
         let new: Vec<(KeyId, Vec<u8>)> = new.filter(|(key, _)| !one.signatures.contains_key(key)).collect();
@@ -312,12 +331,17 @@ pub async fn sign_prepared(
 }
 
 impl Signing {
+    /// Verifies the signatures that were made elsewhere by the trust document in force.
+    pub(super) fn check_signatures(&self, document: &TrustDocument) -> Result<(), TrustError> {
+        self.given.iter().try_for_each(|(path, one)| verify(path, one, document).map(drop))
+    }
+
     /// Signs a message with the keys at hand. The number of a statement is recorded first.
     async fn sign_message(&self, message: &Message, role: &Role) -> Result<Vec<KeySignature>, Error> {
         let keys: Vec<Key> = self.keys(role);
         let bytes = message.to_be_signed();
         if self.signers.most(message.role(), &keys, &bytes) > 0 {
-            self.keep(message)?;
+            self.keep(message, true)?;
         }
         Ok(self.signers.sign(message.role(), &keys, &bytes).await?)
     }

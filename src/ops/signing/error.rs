@@ -51,6 +51,16 @@ pub enum TrustError {
     /// The trust document has no role for a channel.
     #[error("the trust document has no role for the channel {0}")]
     NoChannel(Tag),
+    /// A later version of the trust document was used before.
+    #[error(
+        "trust document version {version} is older than version {used}, by which a statement was signed here before"
+    )]
+    OlderDocument {
+        /// Version of the document in force.
+        version: u64,
+        /// Version that was used before.
+        used: u64,
+    },
     /// Too few keys of a role signed.
     #[error(
         "{what} needs signatures by {} of the role {role}, found {found}{}",
@@ -202,6 +212,8 @@ pub enum TrustError {
         offered: u64,
         /// Highest sequence number that was signed in the epoch.
         signed: u64,
+        /// Whether the statement is in a file that was prepared.
+        is_prepared: bool,
     },
 }
 
@@ -225,7 +237,9 @@ impl TrustError {
             Self::Read { .. } => "pass another file, or make one with `alga-release trust init`",
             Self::ReadPrepared { .. } => return None,
             Self::KeysAlone => "pass `--trust FILE`, or set `signing.trust` in alga-release.yaml",
-            Self::NoRecord(_) | Self::Record(_) => self.way_out_of_record(),
+            Self::NoRecord(_) | Self::Record(_) | Self::Signed { .. } | Self::OlderDocument { .. } => {
+                return Some(self.way_out_of_record());
+            }
             Self::Invalid { .. } => "pass the trust document in its envelope, with the signatures of its root keys",
             Self::Published(_) => "find out who wrote the tag, and publish what the root keys signed under it",
             Self::TooManyVersions => "pass a later version of the trust document",
@@ -255,11 +269,6 @@ impl TrustError {
                 "sign the copy with keys of the mirror: `--trust FILE --sign-key FILE`; or give the signatures up with `--drop-signatures`"
             }
             Self::ReleaseUnsigned(_) => "publish the version again with a key of the role release",
-            Self::Signed { signed, .. } => {
-                return Some(format!(
-                    "run the command again, it takes the number after the last one; prepare a file again with `--accept-sequence {signed}`"
-                ));
-            }
             Self::NotNext { .. } => "prepare the move again, and have it signed",
             Self::NoMove { .. } | Self::Prepared { .. } => "pass a file that `--prepare FILE` wrote",
             Self::Foreign { .. } => {
@@ -278,18 +287,31 @@ impl TrustError {
         Some(way.to_owned())
     }
 
-    /// Returns what a person can do about the record of what was signed.
-    fn way_out_of_record(&self) -> &'static str {
-        match self {
+    /// Returns what a person can do about the record of what was signed, and about what it forbids.
+    fn way_out_of_record(&self) -> String {
+        let way = match self {
             Self::Record(cause) if cause.is_busy() => "run the command again when the other one has ended",
             Self::Record(_) => {
                 "make the record of `--signing-record` readable and writable; restore a damaged one from a backup, or remove it, and the \
                  statements in the store say what was signed"
             }
+            Self::Signed { is_prepared: true, signed, .. } => {
+                return format!(
+                    "prepare the move again with `--accept-sequence {signed}`, sign that file, and repeat the flag with `--signature`"
+                );
+            }
+            Self::Signed { .. } => "run the command again: it takes the number after the last one",
+            Self::OlderDocument { used, .. } => {
+                return format!(
+                    "pass version {used} or a later one with `--trust FILE`; if the store has lost it, publish it again with \
+                     `alga-release trust publish`"
+                );
+            }
             _ => {
                 "pass a file that outlives the run with `--signing-record FILE` or `ALGA_SIGNING_RECORD`; in a container, a file of a volume \
                  that every run has"
             }
-        }
+        };
+        way.to_owned()
     }
 }

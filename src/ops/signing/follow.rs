@@ -36,15 +36,15 @@ impl Signing {
             None if version > 1 => self.unpublished(connection, repository, context).await?,
             _ => {}
         }
-        let document = chain[chain.len() - 1].document();
-        if document.version > version {
+        let last = &chain[chain.len() - 1];
+        let newest = last.document().version;
+        if newest > version {
             context.note(&format!(
-                "trust document version {} of {location} is used: it follows version {version} in {}",
-                document.version,
+                "trust document version {newest} of {location} is used: it follows version {version} in {}",
                 self.path.display()
             ));
         }
-        self.check(document, context)?;
+        self.check(last, context)?;
         // A second call at the same time has read the same versions.
         let _ = self.chain.set(chain);
         Ok(())
@@ -71,11 +71,13 @@ impl Signing {
 
     /// Checks the document in the file, where no store of releases is known.
     pub(in crate::ops) fn check_file(&self, context: &Context) -> Result<(), Error> {
-        self.check(self.signed.document(), context)
+        self.check(&self.signed, context)
     }
 
-    /// Checks the document in force: it has not expired, and it knows every key that signs.
-    fn check(&self, document: &TrustDocument, context: &Context) -> Result<(), Error> {
+    /// Checks the document in force: it has not expired, it knows every key that signs or signed elsewhere, and no later
+    /// one was used before.
+    fn check(&self, signed: &SignedDocument, context: &Context) -> Result<(), Error> {
+        let document = signed.document();
         let TrustDocument { version, expires, .. } = *document;
         let now = now(context);
         if !document.is_current(now) {
@@ -84,7 +86,27 @@ impl Signing {
         if expires < now.plus(NOTICE * DAY) {
             context.warn(&format!("trust document version {version} expires at {expires}"));
         }
+        self.check_used(signed, context)?;
+        self.check_signatures(document)?;
         Ok(self.signers.check(|key| !document.roles_of(key).is_empty())?)
+    }
+
+    /// Refuses a document that is older than the last one by which a statement was signed here: whoever hides the later
+    /// versions could bring removed keys back. Warns about another document of the same version.
+    fn check_used(&self, signed: &SignedDocument, context: &Context) -> Result<(), TrustError> {
+        let (TrustDocument { product, version, .. }, record) = (signed.document(), self.recorded()?);
+        match record.document(product) {
+            Some(used) if used.version > *version => {
+                Err(TrustError::OlderDocument { version: *version, used: used.version })
+            }
+            Some(used) if used.version == *version && used.payload != *signed.payload_digest() => {
+                context.warn(&format!(
+                    "another trust document of version {version} was used here before: find out which of the two appliances have"
+                ));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the document in force, and those before it that are known, the newest first.

@@ -19,10 +19,10 @@ use crate::appliance::StateFile;
 use crate::config::Config;
 use crate::oci::{Digest, ReadStore, Repository, Tag};
 use crate::plan::{ObservedChannel, Verifying};
-use crate::signing::{KeySignature, Meaning, Message, Prepared, Signers, SigningRequest};
+use crate::signing::{KeySignature, Meaning, Message, PreparedMessage, Signers, SigningRecord, SigningRequest};
 use crate::trust::{
-    Candidate, ChannelRole, ChannelStatement, DOCUMENT_LIMIT, InvalidTrust, Key, KeyId, Position, ReadFrom, Role,
-    SignedDocument, Statement, Time, TrustDocument,
+    Candidate, ChannelRole, ChannelStatement, DOCUMENT_LIMIT, InvalidTrust, Key, KeyId, ReadFrom, Role, SignedDocument,
+    Statement, Time, TrustDocument,
 };
 
 pub use detached::{PreparedReport, SignedMessage, sign_prepared};
@@ -81,15 +81,15 @@ pub struct Signing {
     /// The version in the file and those of the store that follow it, once the store was asked.
     chain: OnceLock<Vec<SignedDocument>>,
     signers: Signers,
-    record: Option<StateFile>,
+    record: Option<StateFile<SigningRecord>>,
     preparing: Option<Preparing>,
-    /// Messages that were signed elsewhere.
-    given: Prepared,
+    /// Messages that were signed elsewhere, each with its file.
+    given: Vec<(PathBuf, PreparedMessage)>,
 }
 
 impl Signing {
     /// Reads the trust document and every key. The operation follows the document in its store, and only then checks the
-    /// expiry and the keys.
+    /// expiry, the keys and the signatures that were made elsewhere.
     ///
     /// # Errors
     /// When the document is not valid, or a key cannot be read.
@@ -98,8 +98,8 @@ impl Signing {
         let mut signers = signers(&terms.signers, context)?;
         // A damaged record must not count as an empty one: what it says must not be signed a second time.
         let record = terms.record.as_ref().map(|path| StateFile::new(path).strict());
-        let given = read_signatures(&terms.signatures, signed.document())?;
-        for one in &given.messages {
+        let given = read_signatures(&terms.signatures)?;
+        for (_, one) in &given {
             signers.give(one.message.to_be_signed(), one.signatures.clone());
         }
         let preparing = terms.prepare.clone().map(Preparing::new);
@@ -108,7 +108,11 @@ impl Signing {
 
     /// Returns the trust document in force.
     pub fn document(&self) -> &TrustDocument {
-        self.chain.get().and_then(|chain| chain.last()).unwrap_or(&self.signed).document()
+        self.in_force().document()
+    }
+
+    fn in_force(&self) -> &SignedDocument {
+        self.chain.get().and_then(|chain| chain.last()).unwrap_or(&self.signed)
     }
 
     /// Refuses a release that the trust document has withdrawn.
@@ -126,8 +130,8 @@ impl Signing {
         (store, repository): (&ReadStore, &Repository),
         context: &Context,
     ) -> Result<ObservedChannel, Error> {
-        let (position, document) =
-            (self.position(channel)?.map(|position| self.unless_given(position)), self.document());
+        let (record, document) = (self.recorded()?, self.document());
+        let position = record.position(&document.product, channel).map(|position| self.unless_given(position.clone()));
         let (now, signed, earlier) = (now(context), position.as_ref(), &[][..]);
         let verifying = Verifying { document, earlier, channel, now, signed, accepted, source };
         let signed = self.read(&observed, &verifying, store, repository).await?;
@@ -185,43 +189,27 @@ impl Signing {
         Ok(bundles)
     }
 
-    /// Returns the highest position that this publisher signed.
-    fn position(&self, channel: &Tag) -> Result<Option<Position>, Error> {
-        let Some(file) = &self.record else { return Ok(None) };
-        let (state, _) = file.read().map_err(TrustError::Record)?;
-        let position = state.position(&self.document().product, channel);
-        Ok(position.map_err(|cause| TrustError::Record(file.damaged(cause)))?)
+    /// Returns the record of what this publisher signed, empty where no file keeps it.
+    fn recorded(&self) -> Result<SigningRecord, TrustError> {
+        let Some(file) = &self.record else { return Ok(SigningRecord::default()) };
+        file.read().map(|(record, _)| record).map_err(TrustError::Record)
     }
 
-    /// Records the number of a channel's statement before the statement is signed. Does nothing for other messages.
+    /// Records the number of a channel's statement before the statement is signed, and the trust document in force. Does
+    /// nothing for other messages.
     ///
     /// # Errors
     /// When no file records it, or when another statement was signed with this number, or with a later one.
-    fn keep(&self, message: &Message) -> Result<(), Error> {
+    fn keep(&self, message: &Message, is_prepared: bool) -> Result<(), TrustError> {
         let Meaning::Statement(Statement::Channel(statement)) = message.meaning() else { return Ok(()) };
         let ChannelStatement { channel, epoch, sequence, .. } = &**statement;
         let file = self.record.as_ref().ok_or_else(|| TrustError::NoRecord(channel.clone()))?;
-        let payload = Some(Digest::of(message.payload()));
-        let position = &Position { epoch: *epoch, sequence: *sequence, payload };
-        let product = &self.document().product;
-        let (mut later, mut damaged) = (None, None);
-        let written = file.update(|state| match state.position(product, channel) {
-            Err(cause) => damaged = Some(cause),
-            Ok(Some(signed))
-                if (signed.epoch, signed.sequence) >= (position.epoch, position.sequence) && signed != *position =>
-            {
-                later = Some(signed.sequence);
-            }
-            Ok(_) => state.set_position(product, channel, position),
-        });
-        written.and(damaged.map_or(Ok(()), |cause| Err(file.damaged(cause)))).map_err(TrustError::Record)?;
-        match later {
-            Some(signed) => {
-                let (channel, epoch, offered) = (channel.clone(), *epoch, *sequence);
-                Err(TrustError::Signed { channel, epoch, offered, signed }.into())
-            }
-            None => Ok(()),
-        }
+        let (payload, mut later) = (Digest::of(message.payload()), None);
+        file.update(|record| later = record.keep(statement, payload, self.in_force())).map_err(TrustError::Record)?;
+        later.map_or(Ok(()), |signed| {
+            let (channel, epoch, offered) = (channel.clone(), *epoch, *sequence);
+            Err(TrustError::Signed { channel, epoch, offered, signed, is_prepared })
+        })
     }
 }
 

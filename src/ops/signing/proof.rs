@@ -52,7 +52,7 @@ impl Signing {
             return Err(TrustError::threshold(of_move(channel), message.role(), &role.role, &keys).into());
         }
         if most > 0 {
-            self.keep(&message)?;
+            self.keep(&message, false)?;
         }
         let mut layers = self.statement(channel, message, &role.role).await?;
         if let Some(refresh) = &role.refresh {
