@@ -242,20 +242,13 @@ impl Carrying<'_> {
         }
         let (record, observed, now) = (self.record, &observed.channel, now(self.context));
         let proving = Proving { moves, record, observed, source: self.source(), now };
-        if moves.refreshes.is_some() {
-            return signing.prove_refresh(&proving).await;
+        let renewal = self.moving.and_then(|moving| moving.renewal.as_ref());
+        if let Some(renewal) = renewal.filter(|_| moves.refreshes.is_some()) {
+            return signing.prove_refresh(&proving, renewal).await;
         }
-        let mut own = own_bundles(self.desired, &moves.release);
-        if own.is_empty() {
-            own = signing.carried_bundles(observed, &moves.release);
-        }
-        let release = if own.is_empty() {
-            // The target may not have the release yet.
-            let store = self.origin.unwrap_or(self.target).read();
-            signing.release_bundles(store, &moves.repository, &moves.release).await?
-        } else {
-            own
-        };
+        // The target may not have the release yet.
+        let (own, store) = (own_bundles(self.desired, &moves.release), self.origin.unwrap_or(self.target).read());
+        let release = signing.release_bundles(own, observed, store, (&moves.repository, &moves.release)).await?;
         signing.prove(&proving, release).await
     }
 

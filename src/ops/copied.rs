@@ -45,7 +45,7 @@ pub(super) async fn read<'a>(
         trust::accept(&Offer { record, layers: &bundles_of(&layers) }, &terms).map_err(refused)?;
     }
     let record = record.cloned().ok_or(trust::Untrusted::Disagrees("release")).map_err(refused)?;
-    Ok(CopiedChannel { artifact, record, place, document })
+    Ok(CopiedChannel { artifact, signatures: layers, record, place, document })
 }
 
 /// Checks that the JSON of the channel is that of the release, except for the name of the channel.

@@ -65,7 +65,12 @@ async fn attempt(
     let least = request.min_remaining.map(|least| u64::try_from(least.as_secs()).unwrap_or(0));
     let now = signing::now(context);
     let issued = signing.given_circumstances().map_or(now, |(issued, _)| issued);
-    let renewal = signing.renewal(channel, &observed, least, request.reissues, (now, issued))?;
+    let Some(serves) = observed.serves.as_ref().filter(|serves| !serves.signatures.is_empty()) else {
+        return Err(TrustError::NoStatement(channel.clone()).into());
+    };
+    let release = (repository, &serves.release);
+    let release = signing.release_bundles(Vec::new(), &observed, source.read(), release).await?;
+    let renewal = signing.renewal((channel, &observed), release, least, request.reissues, (now, issued))?;
     if renewal.keeps_statement && renewal.expires < renewal.needed_until {
         context.warn(&format!(
             "the statement of {channel} expires at {}, and a refresh cannot reach beyond it: issue the statement again with \
@@ -75,13 +80,13 @@ async fn attempt(
     }
     let desired = desired(config, source, channel, &observed).await?;
     let mut moving = terms.moving(channel, MoveKind::Refresh);
-    moving.renewal = Some(renewal);
+    moving.renewal = Some(renewal.clone());
     let mut planned = carry_out::planned(source, &desired, observed, Some(&moving)).await?;
     let (record, moving) = (terms.record(None, context), Some(&moving));
     let carrying =
         Carrying { target: source, origin: None, desired: &desired, moving, terms, record: &record, context };
     let manifest = carrying.carry_out(&mut planned, None).await?;
-    Ok(report(source, channel, &desired, planned, renewal, manifest))
+    Ok(report(source, channel, &desired, planned, &renewal, manifest))
 }
 
 /// Returns the release that the channel serves, after a check that the JSON of the channel is that of the release.
@@ -107,7 +112,7 @@ fn report(
     channel: &Tag,
     desired: &Desired,
     Planned { plan, observed }: Planned,
-    renewal: Renewal,
+    renewal: &Renewal,
     manifest: Option<crate::oci::Digest>,
 ) -> MoveReport {
     let before = observed.channel.serves.as_ref().map(|serves| Before {
@@ -117,7 +122,7 @@ fn report(
     });
     let served = observed.channel.serves.as_ref().and_then(|serves| Some(serves.record.as_ref()?.sequence));
     let current_until = observed.channel.signed.and_then(|signed| signed.current_until);
-    let expires = if plan.moves.is_some() { Some(renewal.expires) } else { current_until };
+    let expires = if plan.moves.is_some() { Some(renewal.accepted_until) } else { current_until };
     MoveReport {
         schema: SCHEMA,
         dry_run: source.store().is_none(),

@@ -11,13 +11,15 @@ use super::refusal::Refusal;
 use super::signed::{bundles_of, refreshed_at, statement_of};
 use crate::oci::{Artifact, Content, Digest, Repository, Tag};
 use crate::release::{self, Record};
-use crate::trust::{self, Offer, Position, Statement, Time, TrustDocument, Untrusted};
+use crate::trust::{self, Candidate, Offer, Position, Statement, Time, TrustDocument, Untrusted};
 
 /// A channel manifest of another store that is written byte for byte.
 #[derive(Clone, Debug)]
 pub struct CopiedChannel<'a> {
     /// The channel manifest with its JSON and its proof.
     pub artifact: Artifact,
+    /// Layers of the manifest with its proof, which were read.
+    pub signatures: Vec<Content>,
     /// Record of the move that the manifest describes.
     pub record: Record,
     /// Place of the statement in the history of the channel.
@@ -132,8 +134,30 @@ impl CopiedChannel<'_> {
                 let (epoch, sequence) = has;
                 Err(Refusal::OtherStatement { channel: channel.clone(), epoch, sequence })
             }
-            Ordering::Equal => Ok(self.place.refreshed > held.refreshed),
+            Ordering::Equal => Ok(match self.place.refreshed.cmp(&held.refreshed) {
+                Ordering::Equal => self.adds_signers(serves),
+                order => order.is_gt(),
+            }),
         }
+    }
+
+    /// Reports whether the release is signed by a key that the target does not have a signature of. The statement does not
+    /// cover these signatures, so they change without a move when a release key is exchanged.
+    fn adds_signers(&self, serves: &ChannelState) -> bool {
+        let of_release = |layers: &[Content]| -> BTreeSet<Digest> {
+            let signs = |one: &&Content| matches!(statement_of(one), Some(Statement::Artifact(_)));
+            layers.iter().filter(signs).map(|one| one.descriptor().digest.clone()).collect()
+        };
+        let Some(document) = self.document else {
+            // Without a trust document, a signature that is missing may be one of a key that was removed.
+            let (offered, held) = (of_release(&self.signatures), of_release(&serves.signatures));
+            return offered.is_superset(&held) && offered != held;
+        };
+        let signers = |layers: &[Content]| {
+            let candidates = bundles_of(layers).into_iter().map(Candidate::Bundle);
+            trust::artifact_signers(document, &self.record.release, candidates)
+        };
+        !signers(&self.signatures).is_subset(&signers(&serves.signatures))
     }
 }
 

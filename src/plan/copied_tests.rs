@@ -70,7 +70,8 @@ fn copied<'a>(of: &ChannelStatement, layers: &[Content], document: Option<&'a Tr
     let json = Content::new(release::CONFIG_MEDIA_TYPE, JSON);
     let record = record(of);
     let place = StatementPlace::read(&channel(), Some(&record), layers, document).unwrap();
-    CopiedChannel { artifact: release::channel_artifact(json, &record, layers), record, place, document }
+    let artifact = release::channel_artifact(json, &record, layers);
+    CopiedChannel { artifact, signatures: layers.to_vec(), record, place, document }
 }
 
 #[test]

@@ -53,5 +53,5 @@ pub(crate) use report::artifact_reports;
 pub use report::{ArtifactReport, Outcome};
 pub use signature::{ArtifactSignature, Subject};
 pub use signed::{SignedChannel, UNPROVEN, Verifying};
-pub(crate) use signed::{bundles_of, statement_of};
+pub(crate) use signed::{bundles_of, is_about_channel, statement_of};
 pub use tags::{GivenTags, ImageTags, TagsFile, image_tags};

@@ -8,9 +8,9 @@ use super::attach::Attachment;
 use super::copied::CopiedChannel;
 use super::damaged::Damaged;
 use super::desired::{Desired, DesiredArtifact};
-use super::observe::{Announced, Existing, Observed};
+use super::observe::{Announced, Existing, Observed, ObservedChannel};
 use super::refusal::Refusal;
-use super::signed::{SignedChannel, UNPROVEN};
+use super::signed::{UNPROVEN, is_about_channel};
 use crate::oci::{Content, Descriptor, Digest, Repository, Tag};
 use crate::release::{self, MoveKind};
 use crate::trust::Time;
@@ -150,25 +150,39 @@ pub struct Moving<'a> {
     pub copied: Option<&'a CopiedChannel<'a>>,
 }
 
-/// A later expiry for what a channel serves (`refresh`).
-#[derive(Clone, Copy, Debug)]
+/// A later expiry for what a channel serves, and the signatures of its release by the keys of today (`refresh`).
+#[derive(Clone, Debug)]
 pub struct Renewal {
     /// Time until which the channel must be accepted without a refresh; a channel that expires earlier is refreshed.
     pub needed_until: Time,
     /// Expiry that a refresh gives to the channel.
     pub expires: Time,
-    /// Whether the statement stays and only its refresh is replaced. Otherwise the whole statement is issued again.
+    /// Whether the statement stays. Otherwise the whole statement is issued again.
     pub keeps_statement: bool,
+    /// Whether the refresh of a statement that stays is signed again.
+    pub refreshes: bool,
+    /// Time until which appliances accept the channel after the refresh.
+    pub accepted_until: Time,
+    /// Signatures of the release that the channel manifest carries after the refresh. The statement does not cover them, so keys of the
+    /// role `release` can be exchanged while the channel does not move.
+    pub release: Vec<Content>,
 }
 
 impl Renewal {
-    /// Reports whether a channel that is accepted until this time is refreshed.
-    fn is_due(&self, signed: Option<&SignedChannel>) -> bool {
-        let until = signed.and_then(|signed| {
+    /// Reports whether a channel that is accepted until a time needs a later expiry.
+    pub fn is_due_at(&self, until: Option<Time>) -> bool {
+        until.is_none_or(|until| until < self.needed_until && until < self.expires)
+    }
+
+    /// Reports whether a channel is refreshed: it expires too early, or carries other signatures of its release.
+    fn is_due(&self, channel: &ObservedChannel) -> bool {
+        let until = channel.signed.as_ref().and_then(|signed| {
             let until = signed.current_until?;
             if self.keeps_statement { Some(until) } else { signed.statement_until }
         });
-        until.is_none_or(|until| until < self.needed_until && until < self.expires)
+        let layers = channel.serves.iter().flat_map(|serves| &serves.signatures);
+        let carried = layers.filter(|layer| !is_about_channel(layer)).map(|layer| &layer.descriptor().digest);
+        self.is_due_at(until) || !carried.eq(self.release.iter().map(|layer| &layer.descriptor().digest))
     }
 }
 
@@ -329,7 +343,7 @@ fn moved(
     let behind = kind == MoveKind::Rollback && !observed.channel.announced.is_empty();
     let signed = observed.channel.signed.as_ref();
     let proven = match &moving.renewal {
-        Some(renewal) => !renewal.is_due(signed),
+        Some(renewal) => !renewal.is_due(&observed.channel),
         None => signed.is_none_or(|signed| signed.current_until.is_some()),
     };
     let there = serves.filter(|serves| !behind && proven && serves.serves(release, &desired.release.json));

@@ -177,6 +177,12 @@ pub(crate) fn bundles_of(layers: &[Content]) -> Vec<&[u8]> {
     layers.iter().filter_map(Content::bytes).map(|bytes| &bytes[..]).collect()
 }
 
+/// Reports whether a layer of a channel manifest holds a statement about the channel or its refresh. The others are
+/// signatures of the release.
+pub(crate) fn is_about_channel(layer: &Content) -> bool {
+    matches!(statement_of(layer), Some(Statement::Channel(_) | Statement::Refresh(_)))
+}
+
 /// Returns the statement in a layer of a channel manifest, not verified.
 pub(crate) fn statement_of(layer: &Content) -> Option<Statement> {
     let bundle = SignatureBundle::parse(layer.bytes()?).ok()?;

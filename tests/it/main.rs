@@ -22,6 +22,8 @@ mod chart_helm;
 mod flux_fields;
 // Completions in real shells, and manual pages.
 mod completions;
+// The release key is exchanged.
+mod release_rotation;
 // The resolver with a trust document.
 mod trust_commands;
 mod trust_journey;

@@ -21,8 +21,8 @@ use crate::oci::{Digest, ReadStore, Repository, Tag};
 use crate::plan::{ObservedChannel, Verifying};
 use crate::signing::{KeySignature, Meaning, Message, PreparedMessage, Signers, SigningRecord, SigningRequest};
 use crate::trust::{
-    Candidate, ChannelRole, ChannelStatement, DOCUMENT_LIMIT, InvalidTrust, Key, KeyId, ReadFrom, Role, SignedDocument,
-    Statement, Time, TrustDocument,
+    ChannelRole, ChannelStatement, DOCUMENT_LIMIT, InvalidTrust, Key, KeyId, ReadFrom, Role, SignedDocument, Statement,
+    Time, TrustDocument,
 };
 
 pub use detached::{PreparedReport, SignedMessage, sign_prepared};
@@ -169,24 +169,6 @@ impl Signing {
             preparing.add(message, role, &signatures);
         }
         Ok(signatures)
-    }
-
-    /// Returns the bundles by which keys of the role `release` signed a release in a store.
-    ///
-    /// # Errors
-    /// When none of them signed it, or the store fails.
-    pub(super) async fn release_bundles(
-        &self,
-        store: &ReadStore,
-        repository: &Repository,
-        release: &Digest,
-    ) -> Result<Vec<Vec<u8>>, Error> {
-        let mut bundles = store.bundles(repository, release).await?;
-        bundles.retain(|bundle| Candidate::Bundle(bundle).signer(self.document(), release).is_some());
-        if bundles.is_empty() && self.preparing.is_none() {
-            return Err(TrustError::ReleaseUnsigned(release.clone()).into());
-        }
-        Ok(bundles)
     }
 
     /// Returns the record of what this publisher signed, empty where no file keeps it.

@@ -1,13 +1,15 @@
 //! Signs the proof of a move: the statement of the channel and its refresh, as layers of the channel manifest.
 
+use std::collections::BTreeSet;
+
 use super::{Signing, TrustError};
-use crate::oci::{Content, Digest, ReadStore, Tag, media_type};
+use crate::oci::{Content, Digest, ReadStore, Repository, Tag, media_type};
 use crate::ops::Error;
-use crate::plan::{Move, MoveRecord, ObservedChannel, Renewal, bundles_of, statement_of};
+use crate::plan::{Move, MoveRecord, ObservedChannel, Renewal, bundles_of, is_about_channel, statement_of};
 use crate::signing::{KeySignature, Message, SignerRole};
 use crate::trust::{
-    self, Candidate, ChannelStatement, DAY, KeyId, Offer, ReadFrom, RefreshRole, RefreshStatement, Role,
-    STATEMENT_LAYERS, SignatureBundle, Statement, Terms, Time,
+    self, Accepted, Candidate, ChannelStatement, DAY, KeyId, Offer, ReadFrom, RefreshRole, RefreshStatement, Role,
+    STATEMENT_LAYERS, SignatureBundle, Statement, Terms, Time, Untrusted,
 };
 
 /// A move that is signed before it is written.
@@ -68,62 +70,93 @@ impl Signing {
         Ok(layers)
     }
 
-    /// Signs a refresh of the statement that a channel carries. Returns the layers of the channel manifest with the new
-    /// refresh in place of the old one.
-    pub(in crate::ops) async fn prove_refresh(&self, proving: &Proving<'_>) -> Result<Vec<Content>, Error> {
+    /// Keeps the statement that a channel carries. Returns the layers of the channel manifest with the signatures of the
+    /// release by the keys of today, and with a new refresh in place of the old one where the renewal says so.
+    pub(in crate::ops) async fn prove_refresh(
+        &self,
+        proving: &Proving<'_>,
+        renewal: &Renewal,
+    ) -> Result<Vec<Content>, Error> {
         let Proving { moves, record, observed, now, .. } = *proving;
         let (channel, role) = (&moves.channel, self.role(&moves.channel)?);
-        let (Some(refresh), Some(statement)) = (&role.refresh, carried(observed)) else {
-            return Err(TrustError::NoStatement(channel.clone()).into());
-        };
-        let new = self.refresh(channel, refresh, &statement, record.moved.parse().unwrap_or(now)).await?;
-        let served = observed.serves.iter().flat_map(|serves| &serves.signatures);
-        let kept = served.filter(|layer| !matches!(statement_of(layer), Some(Statement::Refresh(_))));
-        let (mut layers, others): (Vec<Content>, Vec<Content>) =
-            kept.cloned().partition(|layer| matches!(statement_of(layer), Some(Statement::Channel(_))));
-        layers.extend(new.into_iter().map(layer));
-        layers.extend(others);
+        let statement = carried(observed).ok_or_else(|| TrustError::NoStatement(channel.clone()))?;
+        let (mut layers, refreshes): (Vec<Content>, Vec<Content>) =
+            about_channel(observed).partition(|layer| matches!(statement_of(layer), Some(Statement::Channel(_))));
+        match role.refresh.as_ref().filter(|_| renewal.refreshes) {
+            Some(refresh) => {
+                let new = self.refresh(channel, refresh, &statement, record.moved.parse().unwrap_or(now)).await?;
+                layers.extend(new.into_iter().map(layer));
+            }
+            None => layers.extend(refreshes),
+        }
+        layers.extend(renewal.release.iter().cloned());
         self.follows(proving, &layers)?;
         Ok(layers)
     }
 
-    /// Decides when a channel is refreshed, and until when it is accepted then. `least` is the time in seconds that must
-    /// be left of its lifetime; by default, half of the lifetime that the role allows. A refresh counts from `issued`.
+    /// Decides when a channel is refreshed, and until when it is accepted then. `release` are the signatures of its release
+    /// by the keys of today. `least` is the time in seconds that must be left of its lifetime; by default, half of the
+    /// lifetime that the role allows. A refresh counts from `issued`.
     ///
     /// # Errors
     /// When the channel carries no statement that readers would accept with a refresh.
     pub(in crate::ops) fn renewal(
         &self,
-        channel: &Tag,
-        observed: &ObservedChannel,
+        (channel, observed): (&Tag, &ObservedChannel),
+        release: Vec<Vec<u8>>,
         least: Option<u64>,
         reissues: bool,
         (now, issued): (Time, Time),
     ) -> Result<Renewal, Error> {
-        let role = self.role(channel)?;
-        let statement = self.refreshable(channel, observed, now)?;
-        let keeps = role.refresh.as_ref().filter(|_| !reissues);
-        let lifetime = keeps.map_or(role.max_lifetime_days, |refresh| refresh.max_lifetime_days).saturating_mul(DAY);
-        let latest = issued.plus(lifetime);
-        let expires = if keeps.is_some() { latest.min(statement.expires) } else { latest };
-        let needed_until = now.plus(least.unwrap_or(lifetime / 2));
-        Ok(Renewal { needed_until, expires, keeps_statement: keeps.is_some() })
+        let (role, release) = (self.role(channel)?, release.into_iter().map(layer).collect::<Vec<Content>>());
+        let media = ReadFrom::Media { accept_expired: None };
+        let accepted = self.with_release(channel, observed, &release, (now, media));
+        let accepted = accepted.map_err(|cause| TrustError::NotRefreshed { channel: channel.clone(), cause })?;
+        let current = self.with_release(channel, observed, &release, (now, ReadFrom::Registry)).ok();
+        let current = current.map(|current| current.expires);
+        let fresh_until = role.refresh.as_ref().map(|role| issued.plus(role.max_lifetime_days.saturating_mul(DAY)));
+        let renewal = |days: u64, keeps_statement: bool| {
+            let latest = issued.plus(days.saturating_mul(DAY));
+            let expires = if keeps_statement { latest.min(accepted.statement.expires) } else { latest };
+            let needed_until = now.plus(least.unwrap_or(days.saturating_mul(DAY) / 2));
+            let accepted_until = fresh_until.map_or(expires, |until| until.min(expires));
+            let release = release.clone();
+            Renewal { needed_until, expires, keeps_statement, refreshes: false, accepted_until, release }
+        };
+        let anew = renewal(role.max_lifetime_days, false);
+        if (reissues || role.refresh.is_none()) && anew.is_due_at(Some(accepted.statement.expires)) {
+            return Ok(anew);
+        }
+        // Without a refresh role, the statement is issued again only for its own expiry: other signatures of its release need no
+        // signature of the channel.
+        let mut kept =
+            renewal(role.refresh.as_ref().map_or(role.max_lifetime_days, |role| role.max_lifetime_days), true);
+        let can_refresh = |refresh: &RefreshRole| self.can_refresh(refresh) || kept.is_due_at(current);
+        kept.refreshes = role.refresh.as_ref().is_some_and(can_refresh);
+        if !kept.refreshes {
+            kept.accepted_until = current.unwrap_or(kept.accepted_until);
+        }
+        Ok(kept)
     }
 
-    /// Returns the statement of a channel that only lacks a current refresh, if anything.
-    fn refreshable(
+    /// Reports whether a refresh can be signed by the keys at hand, or was signed elsewhere.
+    fn can_refresh(&self, refresh: &RefreshRole) -> bool {
+        let is_given = self.given.iter().any(|(_, one)| one.message.role() == SignerRole::Refresh);
+        is_given || self.signers.most(SignerRole::Refresh, &self.keys(&refresh.role), &[]) >= refresh.role.threshold
+    }
+
+    /// Returns what a channel states, as readers accept it with these signatures of its release.
+    fn with_release(
         &self,
         channel: &Tag,
         observed: &ObservedChannel,
-        now: Time,
-    ) -> Result<ChannelStatement, TrustError> {
-        let Some(serves) = &observed.serves else { return Err(TrustError::NoStatement(channel.clone())) };
-        let offer = Offer { record: serves.record.as_ref(), layers: &bundles_of(&serves.signatures) };
-        let source = ReadFrom::Media { accept_expired: None };
+        release: &[Content],
+        (now, source): (Time, ReadFrom<'_>),
+    ) -> Result<Accepted, Untrusted> {
+        let record = observed.serves.as_ref().and_then(|serves| serves.record.as_ref());
+        let layers: Vec<Content> = about_channel(observed).chain(release.iter().cloned()).collect();
         let terms = Terms::without_memory(self.document(), channel, now, source);
-        let accepted = trust::accept(&offer, &terms);
-        let accepted = accepted.map_err(|cause| TrustError::NotRefreshed { channel: channel.clone(), cause })?;
-        Ok(accepted.statement)
+        trust::accept(&Offer { record, layers: &bundles_of(&layers) }, &terms)
     }
 
     /// Returns the bundles of a refresh that lasts as long as the role allows, but not longer than the statement.
@@ -170,12 +203,48 @@ impl Signing {
 }
 
 impl Signing {
-    /// Returns the signatures of a release that the channel manifest carries already.
-    pub(in crate::ops) fn carried_bundles(&self, observed: &ObservedChannel, release: &Digest) -> Vec<Vec<u8>> {
-        let layers = observed.serves.iter().flat_map(|serves| bundles_of(&serves.signatures));
-        let signed = layers.filter(|bundle| Candidate::Bundle(bundle).signer(self.document(), release).is_some());
-        signed.map(<[u8]>::to_vec).collect()
+    /// Returns the signatures of a release that a channel manifest carries: one by each key of the role `release`, of those
+    /// that are known already, of those that the channel carries, and of those in a store. The store is not asked where
+    /// the publication writes some itself.
+    ///
+    /// # Errors
+    /// When no key of the role signed the release, or the store fails.
+    pub(in crate::ops) async fn release_bundles(
+        &self,
+        own: Vec<Vec<u8>>,
+        observed: &ObservedChannel,
+        store: &ReadStore,
+        (repository, release): (&Repository, &Digest),
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let own = self.one_of_each_key(own, release);
+        if !own.is_empty() {
+            return Ok(own);
+        }
+        let carried = observed.serves.iter().flat_map(|serves| bundles_of(&serves.signatures)).map(<[u8]>::to_vec);
+        let all = carried.chain(store.bundles(repository, release).await?);
+        let bundles = self.one_of_each_key(all, release);
+        if bundles.is_empty() && !self.is_preparing() {
+            return Err(TrustError::ReleaseUnsigned(release.clone()).into());
+        }
+        Ok(bundles)
     }
+
+    /// Returns those bundles by which keys of the role `release` signed a release, the first of each key. What others attached
+    /// to the release must not become a layer: a reader reads a limited number of them.
+    fn one_of_each_key(&self, bundles: impl IntoIterator<Item = Vec<u8>>, release: &Digest) -> Vec<Vec<u8>> {
+        let mut keys = BTreeSet::new();
+        let is_first = |bundle: &Vec<u8>| {
+            let key = Candidate::Bundle(bundle).signer(self.document(), release);
+            key.is_some_and(|key| keys.insert(key))
+        };
+        bundles.into_iter().filter(is_first).collect()
+    }
+}
+
+/// Returns the layers of the channel manifest with the statement about the channel and its refresh.
+fn about_channel(observed: &ObservedChannel) -> impl Iterator<Item = Content> {
+    let layers = observed.serves.iter().flat_map(|serves| &serves.signatures);
+    layers.filter(|layer| is_about_channel(layer)).cloned()
 }
 
 /// Returns the statement that a channel carries.

@@ -161,7 +161,7 @@ pub async fn change_trust(
     files.write(place, draft)?;
     let mut report = TrustReport { has_changes: true, ..TrustReport::of(&files, now) };
     if let Some((config, connection)) = store.filter(|_| matches!(change, TrustChange::RemoveKeys { .. })) {
-        report.warnings = removed::left_unsigned(&old, &new, config, connection).await;
+        report.warnings = removed::left_unsigned((&old, &new), &file.path, config, connection).await;
     }
     if let TrustChange::NewEpoch { channel } = change {
         report.warnings.push(format!(

@@ -1,27 +1,34 @@
 //! What only a removed key signed. Appliances refuse it as soon as the new version of the trust document is published.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::config::Config;
-use crate::oci::{AnyRepository, Digest, Repository, Selector, Tag};
+use crate::oci::{AnyRepository, Digest, Selector, Tag};
 use crate::ops::{Connection, Error};
 use crate::release::{self, ResolveError, Resolved, Target};
-use crate::trust::{Candidate, KeyId, Offer, TrustDocument, proven};
+use crate::trust::{Candidate, Offer, TrustDocument, artifact_signers, proven};
 
-/// Returns a warning for each release and artifact of the channels, and for each channel, that would lack a signature.
-/// A store that cannot be read is a warning, so that a stolen key can be removed without it.
+/// Returns a warning for each release and artifact of the channels, and for each channel, that would lack a signature, and
+/// then the commands that sign it, in their order. A store that cannot be read is a warning, so that a stolen key can be
+/// removed without it.
 pub(super) async fn left_unsigned(
-    old: &TrustDocument,
-    new: &TrustDocument,
+    (old, new): (&TrustDocument, &TrustDocument),
+    path: &Path,
     config: &Config,
     connection: &Connection,
 ) -> Vec<String> {
     let looking = Looking { old, new, config, connection };
-    let mut warnings = Vec::new();
+    let (mut warnings, mut refreshed, mut signs) = (Vec::new(), Vec::new(), false);
     for name in old.channels.keys() {
         let Ok(channel) = name.parse::<Tag>() else { continue };
         match looking.channel(&channel).await {
-            Ok(found) => warnings.extend(found),
+            Ok(found) => {
+                refreshed.extend(found.lacks_release.then_some(channel));
+                signs |= !found.artifacts.is_empty();
+                warnings.extend(found.warnings);
+                warnings.extend(found.artifacts);
+            }
             Err(error) => warnings.push(format!(
                 "cannot list what the removed keys alone signed in {channel}: {}",
                 crate::text::with_causes(&error)
@@ -30,6 +37,7 @@ pub(super) async fn left_unsigned(
     }
     let mut seen = BTreeSet::new();
     warnings.retain(|warning| seen.insert(warning.clone()));
+    warnings.extend(looking.steps(&refreshed, path, signs));
     warnings
 }
 
@@ -40,35 +48,74 @@ struct Looking<'a> {
     connection: &'a Connection,
 }
 
+/// What a channel would lack.
+#[derive(Default)]
+struct Lack {
+    /// Warnings about the channel itself.
+    warnings: Vec<String>,
+    /// A warning for each artifact.
+    artifacts: Vec<String>,
+    /// Whether the channel manifest would carry no signature of its release.
+    lacks_release: bool,
+}
+
 impl Looking<'_> {
-    async fn channel(&self, channel: &Tag) -> Result<Vec<String>, Error> {
+    async fn channel(&self, channel: &Tag) -> Result<Lack, Error> {
         let repository = &self.config.repositories.release;
         let selector = Selector::Tag(channel.clone());
         let resolved = match release::resolve(self.connection.read(), repository, &selector).await {
-            Err(ResolveError::Store(error)) if error.is_not_found() => return Ok(Vec::new()),
+            Err(ResolveError::Store(error)) if error.is_not_found() => return Ok(Lack::default()),
             resolved => resolved?,
         };
-        let mut warnings = Vec::from_iter(self.statement(channel, &resolved).await?);
-        let removed = self.old.release.keys.difference(&self.new.release.keys).next();
-        if removed.is_some() {
-            warnings.extend(self.artifacts(&resolved).await?);
+        let layers = release::signatures(self.connection.read(), repository, &resolved.signatures).await?;
+        let layers: Vec<&[u8]> = layers.iter().map(|layer| &layer[..]).collect();
+        let mut warnings = Vec::from_iter(self.statement(channel, &resolved, &layers));
+        if self.old.release.keys.is_subset(&self.new.release.keys) {
+            return Ok(Lack { warnings, ..Lack::default() });
         }
-        Ok(warnings)
+        let lacks_release = self.is_left(&resolved.release_digest, &layers);
+        if lacks_release {
+            warnings.push(format!(
+                "no remaining key of the role release signed what {channel} carries: appliances refuse {channel} from this version of the \
+                 trust document on, until it is refreshed"
+            ));
+        }
+        Ok(Lack { warnings, artifacts: self.artifacts(&resolved).await?, lacks_release })
+    }
+
+    /// Returns the commands that sign what would lack a signature, in their order, as one warning.
+    fn steps(&self, channels: &[Tag], path: &Path, signs: bool) -> Option<String> {
+        let trust = path.display();
+        let sign = format!("`alga-release sign --all --trust {trust} --sign-key FILE` with a remaining key");
+        let refresh = channels.iter().map(|channel| {
+            let refresh = self.new.channels.get(channel.as_str()).and_then(|role| role.refresh.as_ref());
+            let key = if refresh.is_some() { " --sign-key FILE` with its refresh key" } else { "`" };
+            format!("`alga-release refresh {channel} --trust {trust}{key}")
+        });
+        let mut steps: Vec<String> = signs.then_some(sign).into_iter().chain(refresh).collect();
+        if steps.is_empty() {
+            return None;
+        }
+        let publish = "`alga-release trust sign` and `alga-release trust publish` for this version".to_owned();
+        // A key signs nothing before appliances know it.
+        if self.old.release.keys.is_disjoint(&self.new.release.keys) {
+            steps.insert(0, publish);
+        } else {
+            steps.push(publish);
+        }
+        Some(format!("run in this order: {}", steps.join(", then ")))
     }
 
     /// Returns a warning when the statement of a channel would have too few signatures.
-    async fn statement(&self, channel: &Tag, resolved: &Resolved) -> Result<Option<String>, Error> {
-        let repository = &self.config.repositories.release;
-        let layers = release::signatures(self.connection.read(), repository, &resolved.signatures).await?;
-        let layers: Vec<&[u8]> = layers.iter().map(|layer| &layer[..]).collect();
-        let offer = Offer { record: resolved.record.as_ref(), layers: &layers };
+    fn statement(&self, channel: &Tag, resolved: &Resolved, layers: &[&[u8]]) -> Option<String> {
+        let offer = Offer { record: resolved.record.as_ref(), layers };
         let is_proven = |document| proven(&offer, document, channel).is_ok();
-        Ok((is_proven(self.old) && !is_proven(self.new)).then(|| {
+        (is_proven(self.old) && !is_proven(self.new)).then(|| {
             format!(
                 "the remaining keys of channel:{channel} do not prove what {channel} serves: publish or promote to {channel} again with \
                  them, after this version is published"
             )
-        }))
+        })
     }
 
     /// Returns a warning for each artifact of a release that only removed keys signed.
@@ -89,22 +136,20 @@ impl Looking<'_> {
         }
         let mut warnings = Vec::new();
         for (name, repository, digest) in all {
-            if self.is_left(&repository, &digest).await? {
-                warnings.push(format!(
-                    "no remaining key of the role release signed {name}: sign it with `alga-release sign --all --trust FILE --sign-key FILE` and a \
-                     remaining key before this version of the trust document is published"
-                ));
+            let bundles = self.connection.read().bundles(&repository, &digest).await?;
+            let bundles: Vec<&[u8]> = bundles.iter().map(|bundle| &bundle[..]).collect();
+            if self.is_left(&digest, &bundles) {
+                warnings.push(format!("no remaining key of the role release signed {name}"));
             }
         }
         Ok(warnings)
     }
 
-    /// Returns whether an artifact is signed, and by removed keys alone.
-    async fn is_left(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
-        let bundles = self.connection.read().bundles(repository, digest).await?;
-        let signers = |document: &TrustDocument| -> BTreeSet<KeyId> {
-            bundles.iter().filter_map(|bundle| Candidate::Bundle(bundle).signer(document, digest)).collect()
+    /// Returns whether one of these bundles signs an artifact, and all that do are by removed keys.
+    fn is_left(&self, digest: &Digest, bundles: &[&[u8]]) -> bool {
+        let signers = |document: &TrustDocument| {
+            artifact_signers(document, digest, bundles.iter().map(|bundle| Candidate::Bundle(bundle)))
         };
-        Ok(!signers(self.old).is_empty() && signers(self.new).is_empty())
+        !signers(self.old).is_empty() && signers(self.new).is_empty()
     }
 }
