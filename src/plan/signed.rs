@@ -150,12 +150,13 @@ fn sequence_of((_, proven): &(bool, Proven)) -> u64 {
 }
 
 impl ObservedChannel {
-    /// Returns the highest number of a statement that the channel carries or announces. No signature is verified.
-    pub(crate) fn stated(&self) -> Option<u64> {
+    /// Returns the highest number of a statement of an epoch that the channel carries or announces. No signature is
+    /// verified.
+    pub(crate) fn stated(&self, epoch: u64) -> Option<u64> {
         let served = self.serves.iter().flat_map(|serves| &serves.signatures);
         let announced = self.announced.iter().flat_map(|one| &one.signatures);
         let sequence = |layer: &Content| match statement_of(layer)? {
-            Statement::Channel(statement) => Some(statement.sequence),
+            Statement::Channel(statement) if statement.epoch == epoch => Some(statement.sequence),
             _ => None,
         };
         served.chain(announced).filter_map(sequence).max()

@@ -175,7 +175,8 @@ fn a_new_epoch_goes_on_from_the_last_number_so_that_appliances_without_a_trust_d
     for (stolen, version, expected) in [(UNPROVEN, "1.0.6", UNPROVEN + 1), (LAST, "1.0.7", 1)] {
         desk.steal(stolen);
         desk.new_epoch();
-        desk.publish(version, &keys, &[]).ends(0);
+        let run = desk.publish(version, &keys, &[]).ends(0);
+        assert!(!run.stderr.contains("warning: nightly has statement"), "{}", run.stderr);
         assert_eq!(desk.number(), expected, "{stolen}");
     }
 }

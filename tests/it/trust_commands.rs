@@ -245,6 +245,27 @@ fn a_version_without_its_predecessor_is_not_published() {
 }
 
 #[test]
+fn the_next_step_names_the_file_that_the_command_was_given() {
+    let desk = Desk::new();
+    for (file, named) in [("k/t.json", "k/t.json"), ("my keys.json", "'my keys.json'"), ("trust.json", "")] {
+        fs::create_dir_all(desk.path("k")).expect("a directory");
+        let flag = if named.is_empty() { String::new() } else { format!(" --trust {named}") };
+        desk.init(&["--trust", file])
+            .ends(0)
+            .prints(&[&format!("next: `alga-release trust sign --sign-key FILE{flag}`")]);
+        let keys = ["--sign-key", "root-a.key", "--sign-key", "root-b.key", "--trust", file];
+        desk.trust(&[&["sign"], &keys[..]].concat())
+            .ends(0)
+            .prints(&[&format!("next: `alga-release trust publish{flag}`")]);
+        let change = [&["add-key", "--role", "release", "release-2.pub"], &keys[..]].concat();
+        desk.trust(&change).ends(0).prints(&[&format!("next: `alga-release trust publish{flag}`")]);
+        let next = file.replace(".json", ".next.json");
+        let again = [&["remove-key", "--role", "release", "release.pub"], &keys[..]].concat();
+        desk.trust(&again).ends(3).says(&[&format!("if it must not be published, remove {next}")]);
+    }
+}
+
+#[test]
 fn the_root_keys_are_rotated_by_the_old_and_the_new_ones() {
     let desk = Desk::signed();
     let registry = Registry::start();

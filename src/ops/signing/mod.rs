@@ -135,7 +135,9 @@ impl Signing {
         let (now, signed, earlier) = (now(context), position.as_ref(), &[][..]);
         let verifying = Verifying { document, earlier, channel, now, signed, accepted, source };
         let signed = self.read(&observed, &verifying, store, repository).await?;
-        if let Some(above) = observed.stated().filter(|above| signed.sequence.is_some_and(|last| *above > last)) {
+        let epoch = document.channels.get(channel.as_str()).map(|role| role.epoch);
+        let stated = epoch.and_then(|epoch| observed.stated(epoch));
+        if let Some(above) = stated.filter(|above| signed.sequence.is_some_and(|last| *above > last)) {
             context.warn(&format!(
                 "{channel} has statement {above} in the store, which no key in force signed, and which is above every statement that \
                  counts: find out who signed it; if it is yours, go on after it with `--accept-sequence {above}`"

@@ -201,7 +201,13 @@ impl TrustFileError {
             Self::Unrelated { .. } => {
                 "remove the draft and make the change again, after `alga-release trust update` if the store has newer versions"
             }
-            Self::Complete { .. } => "publish it first with `alga-release trust publish`, then make the next change",
+            Self::Complete { path, .. } => {
+                return Some(format!(
+                    "publish it first with `alga-release trust publish`, then make the next change; if it must not be published, remove {} and \
+                     make the change again",
+                    path.display()
+                ));
+            }
             Self::Incomplete { missing, .. } => return Some(sign_with(missing)),
             Self::Expires(_) => "pass a later time, for example `--expires 365d`",
             Self::NotRoot { .. } => "pass a root key; `alga-release trust show` lists the IDs of the root keys",

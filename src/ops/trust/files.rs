@@ -11,6 +11,9 @@ use crate::ops::signing::read_file;
 use crate::ops::{Error, TrustError};
 use crate::trust::TrustDocument;
 
+/// File that a command takes without `--trust FILE`, where the configuration names none.
+const DEFAULT: &str = "trust.json";
+
 /// The documents in the files, and where the files are.
 #[derive(Clone, Debug)]
 pub(super) struct Versions {
@@ -70,6 +73,17 @@ impl Versions {
         match place {
             Place::Current => self.path.clone(),
             Place::Next => next_path(&self.path),
+        }
+    }
+
+    /// Returns the command line of the next step. It names the file, unless the file has the default name.
+    pub(super) fn step(&self, command: &str) -> String {
+        let path = self.path.display().to_string();
+        let is_plain = |text: &str| text.chars().all(|one| one.is_ascii_alphanumeric() || "/._-".contains(one));
+        match path.as_str() {
+            DEFAULT => format!("alga-release trust {command}"),
+            path if is_plain(path) => format!("alga-release trust {command} --trust {path}"),
+            path => format!("alga-release trust {command} --trust '{}'", path.replace('\'', "'\\''")),
         }
     }
 

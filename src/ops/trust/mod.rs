@@ -110,7 +110,7 @@ pub async fn init_trust(request: &TrustInit, file: &TrustFile, context: &Context
     })?;
     let files = Versions { path: file.path.clone(), current: draft, next: None };
     let mut report = TrustReport { has_changes: true, ..TrustReport::of(&files, now) };
-    report.next_step.get_or_insert_with(|| "alga-release trust publish".to_owned());
+    report.next_step.get_or_insert_with(|| files.step("publish"));
     Ok(report)
 }
 
@@ -206,7 +206,7 @@ pub async fn sign_trust(file: &TrustFile, context: &Context) -> Result<TrustRepo
     }
     let mut report = TrustReport { has_changes: !added.is_empty(), ..TrustReport::of(&files, now) };
     if files.check_signed(place).is_ok() {
-        report.next_step = Some("alga-release trust publish".to_owned());
+        report.next_step = Some(files.step("publish"));
     }
     Ok(report)
 }

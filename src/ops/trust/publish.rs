@@ -51,7 +51,7 @@ pub async fn publish_trust(
     }
     let mut report = TrustReport::of(&files, time);
     if is_dry && !published.is_empty() {
-        report.next_step = Some("alga-release trust publish".to_owned());
+        report.next_step = Some(files.step("publish"));
     }
     (report.dry_run, report.has_changes) = (is_dry, !published.is_empty());
     let version = Some(version).filter(|_| !is_dry || published.is_empty());

@@ -118,9 +118,9 @@ impl TrustReport {
         let documents: Vec<_> = places.iter().map(|place| TrustDocumentReport::of(files, *place, now)).collect();
         let newest = documents.last().expect("a document");
         let next_step = if newest.complete {
-            (files.next.is_some()).then(|| "alga-release trust publish".to_owned())
+            (files.next.is_some()).then(|| files.step("publish"))
         } else {
-            Some("alga-release trust sign --sign-key FILE".to_owned())
+            Some(files.step("sign --sign-key FILE"))
         };
         let (dry_run, has_changes, store, warnings) = (false, false, None, Vec::new());
         Self { schema: SCHEMA, dry_run, has_changes, documents, store, next_step, warnings }
