@@ -121,8 +121,17 @@ impl Facts {
         if count(&self.release_signers, &document.release) == 0 {
             return Some("the trust document no longer has the key that signed the release".to_owned());
         }
-        let role = &document.channels.get(channel?)?.role;
-        let missing = count(&self.signers, role) < role.threshold;
+        let channel = channel?;
+        let Some(role) = document.channels.get(channel) else {
+            return Some(format!("the trust document no longer has a role for the channel {channel}"));
+        };
+        if let Some(epoch) = self.epoch.filter(|epoch| *epoch != role.epoch) {
+            return Some(format!(
+                "the statement is of epoch {epoch} of the channel, and epoch {} has begun",
+                role.epoch
+            ));
+        }
+        let missing = count(&self.signers, &role.role) < role.role.threshold;
         missing.then(|| "the trust document no longer has enough of the keys that signed the statement".to_owned())
     }
 }

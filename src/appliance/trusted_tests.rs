@@ -163,6 +163,12 @@ fn a_release_is_stale_after_its_time_and_after_its_keys_were_removed() {
     let mut other = document.clone();
     other.channels.get_mut("stable").unwrap().role.keys.remove(&vendor.stable[0].key().id());
     assert!(stale(&other, now).unwrap().contains("signed the statement"));
+    let mut epoch = document.clone();
+    epoch.channels.get_mut("stable").unwrap().epoch = 2;
+    assert!(stale(&epoch, now).unwrap().contains("epoch 2 has begun"));
+    let mut without = document.clone();
+    without.channels.remove("stable");
+    assert!(stale(&without, now).unwrap().contains("no longer has a role for the channel stable"));
     // A version or a digest has no statement.
     assert_eq!(facts.stale(&other, None, &release, now), None);
 }

@@ -18,6 +18,7 @@ use crate::plan::{
     Observed, ObservedChannel, Plan,
 };
 use crate::release::MoveKind;
+use crate::text::shown;
 use crate::trust::ReadFrom;
 use crate::verify::Trust;
 
@@ -179,6 +180,7 @@ impl Carrying<'_> {
             signing.write_prepared(self.context)?;
             return Ok(before);
         }
+        self.warn_of_unproven(planned);
         let Some(store) = self.target.store() else { return Ok(before) };
         self.warn_of_ignored(planned);
         let upload = match upload {
@@ -294,6 +296,21 @@ impl Carrying<'_> {
         channel.announced.retain(|one| !given_up.contains(&one.tag()));
         channel.refreshes.retain(|one| !given_up.contains(&one.tag()));
         planned(self.target, desired, channel, Some(moving)).await
+    }
+
+    /// Warns that the version of the channel is not compared, because its keys did not make the channel serve it.
+    fn warn_of_unproven(&self, Planned { plan, observed }: &Planned) {
+        let (Some(moves), Some(serves), Some(signed)) =
+            (&plan.moves, &observed.channel.serves, &observed.channel.signed)
+        else {
+            return;
+        };
+        if !signed.is_proven && moves.kind != MoveKind::Rollback {
+            let (channel, version) = (&moves.channel, shown(&serves.version));
+            self.context.warn(&format!(
+                "{channel} serves {version} without a statement that counts: its version is not compared with that of the release"
+            ));
+        }
     }
 
     /// Warns about tags that look like later moves and do not count.

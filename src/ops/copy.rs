@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::carry_out::{Carrying, MoveTerms, Planned, planned};
+use super::copied::SourceTrust;
 use super::resolve::{is_channel, recorded_channel};
 use super::signing::read_from;
 use super::transfer::{Ready, Target, Transfer, TransferExtent, size};
@@ -114,9 +115,10 @@ pub async fn copy(
     target: &Target,
     context: &Context,
 ) -> Result<CopyReport, Error> {
-    let request = &CopyRequest { terms: request.terms.of_copy(&request.extent), ..request.clone() };
     let to: Option<Tag> = request.channel.as_deref().map(str::parse).transpose()?;
     let selector: Selector = request.reference.parse()?;
+    let vendor = SourceTrust::open(&request.terms, &request.extent, (source, config), context).await?;
+    let request = &CopyRequest { terms: request.terms.of_copy(&request.extent), ..request.clone() };
     follow(request, config, source, target, context).await?;
     let observed = async {
         match (&to, target.connection()) {
@@ -133,20 +135,24 @@ pub async fn copy(
     if let Some(to) = &to {
         recorded_channel(config, to, &observed)?;
     }
+    let trust = vendor.of(source, config, (&selector, &resolved), context)?;
     let config = &source.described(&resolved, &selector, config)?;
     let (terms, extent) = (&request.terms, &request.extent);
-    // With keys for the copy, the trust document is that of the mirror, which did not sign the source.
-    let trust = terms.trust(&source.location, context).filter(|_| !extent.is_signed_anew());
     let transfer = Transfer { config, source, target, extent, trust, signing: terms.signing.as_deref(), context };
     let carried = to.as_ref().filter(|to| extent.rewrite.is_none() && copied::is_carried(&resolved, &selector, to));
     if to.is_some() && carried.is_none() && target.connection().is_none() {
         return Err(Error::NoChannels { store: target.location().to_string() });
     }
-    let copied = match carried {
-        Some(channel) => Some(copied::read(source, config, &resolved, channel, trust).await?),
-        None => None,
+    let in_channel = is_channel(config, &request.reference);
+    let copied = match (carried, &selector, trust) {
+        (Some(channel), ..) => Some(copied::read(source, config, &resolved, channel, trust).await?),
+        (None, Selector::Tag(channel), Some(trust)) if in_channel => {
+            copied::check_statement(source, config, &resolved, channel, trust).await?;
+            None
+        }
+        _ => None,
     };
-    let (in_channel, moves) = (is_channel(config, &request.reference), to.is_some() && copied.is_none());
+    let moves = to.is_some() && copied.is_none();
     let mut ready = Box::pin(transfer.read(&resolved, in_channel, moves, source.read().into())).await?;
     if let (Some(channel), Some(copied)) = (carried, &copied) {
         copied::check_json(&ready.desired.release.json, &resolved, channel)?;

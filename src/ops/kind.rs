@@ -184,6 +184,9 @@ fn of_trust(error: &ops::TrustError) -> ops::Kind {
         | TrustError::NotFollowed { .. }
         | TrustError::SourceChannel { .. }
         | TrustError::Rewritten
+        | TrustError::SourceNotVerified
+        | TrustError::UnprovenPrevious { .. }
+        | TrustError::OtherVersion { .. }
         | TrustError::Signed { .. }
         | TrustError::Published(_)
         | TrustError::TooManyVersions => ops::Kind::Refused,

@@ -15,7 +15,7 @@ use crate::lint::{Report, render};
 use crate::oci::{Digest, Pinned, Tag};
 use crate::plan::{Approval, Desired, DesiredRelease, MoveRecord, Moving, ObservedChannel, Plan};
 use crate::release::{MoveKind, Resolved};
-use crate::verify::{Check, Checked, Extent, Verified};
+use crate::verify::{Check, Checked, Extent, Trust, Verified};
 
 /// Version of the report's JSON, `docs/schemas/move.json`.
 pub(super) const SCHEMA: &str = "alga.release.move/v1";
@@ -93,6 +93,8 @@ pub(super) struct Step<'a> {
     pub observed: ObservedChannel,
     pub moving: Moving<'a>,
     pub terms: &'a MoveTerms,
+    /// What the signatures of the source are verified by.
+    pub trust: Option<Trust<'a>>,
     /// What findings about the release's contents become; nothing where its contents are not checked.
     pub lint: Option<How<'a>>,
     pub record: MoveRecord,
@@ -150,7 +152,7 @@ impl Step<'_> {
         reads.know(&self.config.repositories.release, &self.resolved.content());
         let side = &self.side(reads.clone());
         let mut allowed = match &self.across {
-            None => self.within(side, reads).await?,
+            None => Box::pin(self.within(side, reads)).await?,
             Some(transfer) => Box::pin(self.across(side, reads, transfer)).await?,
         };
         if let Err(error) = allowed.installable().and_then(|()| self.terms.check(&allowed.planned.plan)) {
@@ -213,11 +215,6 @@ impl Step<'_> {
         }
     }
 
-    /// Reports whether the keys are those of a mirror, which did not sign the source.
-    fn is_signed_anew(&self) -> bool {
-        self.across.is_some_and(|transfer| transfer.extent.is_signed_anew())
-    }
-
     /// The release is in another store than the channel: it is copied there first.
     async fn across(&self, side: &Side<'_>, own: ReadOnce<'_>, transfer: &Transfer<'_>) -> Result<Allowed, Error> {
         let (Verified { checks, .. }, lint) = Box::pin(self.checked(side, own.clone())).await?;
@@ -249,7 +246,7 @@ impl Step<'_> {
             location: &self.source.location,
             stores: &stores,
             extent: Extent::Move { channel: self.source_channel.as_ref() },
-            trust: self.terms.trust(&self.source.location, self.context).filter(|_| !self.is_signed_anew()),
+            trust: self.trust,
         };
         let verified = async { Ok::<_, Error>(checked.verify().await?) };
         let (verified, contents) = futures_util::try_join!(verified, Box::pin(self.contents(side, beside)))?;

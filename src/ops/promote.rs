@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::carry_out::MoveTerms;
+use super::copied::SourceTrust;
 use super::judges::Render;
 use super::lint::How;
 use super::moves::{MoveReport, Step};
@@ -58,6 +59,7 @@ pub async fn promote(
 ) -> Result<MoveReport, Error> {
     let to: Tag = request.to.parse()?;
     let selector: Selector = request.from.parse()?;
+    let vendor = SourceTrust::open(&request.terms, &request.extent, (source, config), context).await?;
     let terms = request.terms.of_copy(&request.extent);
     let repository = &config.repositories.release;
     let place = match target {
@@ -73,6 +75,7 @@ pub async fn promote(
     let observed = terms.verified(observed?, &to, read_from(place.read()), (place, repository)).await?;
     let resolved = resolved?;
     recorded_channel(config, &to, &observed)?;
+    let trust = vendor.of(source, config, (&selector, &resolved), context)?;
     let config = &source.described(&resolved, &selector, config)?;
     let source_channel = match selector {
         Selector::Tag(tag) if is_channel(config, &request.from) => Some(tag),
@@ -83,25 +86,27 @@ pub async fn promote(
         let since = resolved.record.as_ref().filter(|_| source_channel.is_some()).map(|record| record.moved.clone());
         MinAge { least, now: context.clock.now(), since }
     });
-    let from = match target {
-        None => request.from.clone(),
-        Some(_) => format!("{} {}", source.location, request.from),
-    };
-    let signing = terms.signing.as_deref();
+    let from = target.map_or_else(|| request.from.clone(), |_| format!("{} {}", source.location, request.from));
     // The checks before a move verify the signatures too.
-    let across = target.map(|target| Transfer {
-        config,
-        source,
-        target,
-        extent: &request.extent,
-        trust: None,
-        signing,
-        context,
-    });
+    let (extent, verified, signing) = (&request.extent, None, terms.signing.as_deref());
+    let transfer = |target| Transfer { config, source, target, extent, trust: verified, signing, context };
+    let across = target.map(transfer);
     let record = terms.record(Some(from), context);
     let how = How { settings: &request.lint, render: request.render, timings: false, context };
     let (terms, lint) = (&terms, Some(how));
-    let step =
-        Step { config, source, across, resolved, source_channel, observed, moving, terms, lint, record, context };
+    let step = Step {
+        config,
+        source,
+        across,
+        resolved,
+        source_channel,
+        observed,
+        moving,
+        terms,
+        trust,
+        lint,
+        record,
+        context,
+    };
     Box::pin(step.carry_out()).await
 }

@@ -1,11 +1,12 @@
 //! Resolves the names of releases: channels, versions and digests.
 
-use super::{Connection, Error};
+use super::{Connection, Error, TrustError};
 use crate::config::{Config, TRUST_TAGS};
 use crate::oci::{self, Digest, Location, Prefix, Selector, Tag};
 use crate::plan::ObservedChannel;
 use crate::release::{self, ResolveError, Resolved};
 use crate::text::nearest;
+use crate::trust::TrustDocument;
 
 /// Returns whether a word is the name of a channel of the configuration.
 pub fn is_channel(config: &Config, word: &str) -> bool {
@@ -63,6 +64,44 @@ pub(super) fn recorded_channel(config: &Config, name: &Tag, observed: &ObservedC
         Error::NoSuchChannel { word, near, known, .. } => Error::NoSuchChannel { word, near, known, creates: true },
         error => error,
     })
+}
+
+/// Returns the tag of a version that points to the release of another version. A tag of a channel, and one that keeps a
+/// move of a channel, name no version. Which channels there are is what the configuration and the trust document say:
+/// whoever can write a tag can also write the record of a move.
+pub(super) fn other_version<'a>(
+    selector: &'a Selector,
+    config: &Config,
+    document: &TrustDocument,
+    resolved: &Resolved,
+) -> Option<&'a Tag> {
+    let Selector::Tag(tag) = selector else { return None };
+    if resolved.release.tag().is_ok_and(|version| version == *tag) {
+        return None;
+    }
+    let signed = document.channels.keys().filter_map(|name| name.parse().ok());
+    let mut channels = config.channels.iter().cloned().chain(signed);
+    let is_of_channel =
+        channels.any(|channel: Tag| channel == *tag || release::keep_alive_sequence(&channel, tag).is_some());
+    let text = tag.as_str().replace('_', "+");
+    let is_recorded = resolved.record.is_some() && release::compare_versions(&text, &text).is_none();
+    (!is_of_channel && !is_recorded).then_some(tag)
+}
+
+/// Checks that the tag of a version does not point to the release of another version.
+///
+/// # Errors
+/// [`TrustError::OtherVersion`].
+pub(super) fn check_version(
+    selector: &Selector,
+    config: &Config,
+    document: &TrustDocument,
+    resolved: &Resolved,
+) -> Result<(), TrustError> {
+    match other_version(selector, config, document, resolved) {
+        Some(tag) => Err(TrustError::OtherVersion { tag: tag.clone(), found: resolved.release.version.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// Returns whether the tag or digest itself was not found, or the whole repository, and not something that the tag leads to.

@@ -4,13 +4,15 @@ use std::cmp::Ordering;
 
 use super::carry_out::MoveTerms;
 use super::moves::{MoveReport, Step};
-use super::resolve::{channel, is_channel};
+use super::resolve::{channel, check_version, is_channel};
 use super::signing::read_from;
-use super::{Connection, Context, Error};
+use super::{Connection, Context, Error, TrustError, signed_moves};
 use crate::config::Config;
-use crate::oci::{Selector, Tag};
+use crate::oci::{Digest, Selector, Tag};
 use crate::plan::{self, ChannelState};
-use crate::release::{self, Move, MoveKind};
+use crate::release::{self, History, Move, MoveKind};
+use crate::text::shown;
+use crate::verify::Trust;
 
 /// Largest number of moves that are read to find a release other than the present one.
 const MOVES: usize = 100;
@@ -40,34 +42,35 @@ pub async fn rollback(
     context: &Context,
 ) -> Result<MoveReport, Error> {
     let channel = channel(config, &request.channel)?;
+    let (repository, accepted) = (&config.repositories.release, request.terms.accept_sequence);
     let (target, observed) = futures_util::join!(
         target(source, config, &channel, &request.to),
-        plan::observe_channel(
-            source.read(),
-            &config.repositories.release,
-            &channel,
-            request.terms.accept_sequence,
-            None
-        ),
+        plan::observe_channel(source.read(), repository, &channel, accepted, None),
     );
-    let observed = request
-        .terms
-        .verified(observed?, &channel, read_from(source.read()), (source, &config.repositories.release))
-        .await?;
+    let (kind, place) = (read_from(source.read()), (source, repository));
+    let observed = request.terms.verified(observed?, &channel, kind, place).await?;
     let Some(serves) = &observed.serves else {
         return Err(source.no_layout(config).unwrap_or(Error::NothingToRollBack { channel }));
     };
+    let trust = request.terms.trust(&source.location, context);
+    let counts = observed.signed.as_ref().is_none_or(|signed| signed.is_proven);
     let target = match target {
         Ok(Target::Named(selector)) => selector,
-        previous if request.to == PREVIOUS && is_rolled_back(serves) => {
-            let selector = again(request, &channel, serves, previous.ok())?;
+        history if request.to == PREVIOUS && counts && is_rolled_back(serves) => {
+            let selector = again(request, &channel, serves, history.ok().as_ref())?;
             context.note(&format!("{channel} was rolled back to {} already, for the same reason", serves.version));
             selector
         }
-        Ok(Target::Previous(previous)) => Selector::Digest(previous.release.clone()),
+        Ok(Target::Previous(history)) => {
+            let moves = Moves { history: &history, channel: &channel, config };
+            Selector::Digest(moves.previous(source, trust, context).await?)
+        }
         Err(error) => return Err(error),
     };
     let resolved = source.resolve(config, &request.to, &target).await?;
+    if let Some(trust) = trust {
+        check_version(&target, config, trust.document, &resolved)?;
+    }
     let version = &resolved.release.version;
     if release::compare_versions(version, &serves.version).is_some_and(Ordering::is_gt) {
         context.warn(&format!("{version} is newer than {}, which {channel} serves", serves.version));
@@ -78,8 +81,20 @@ pub async fn rollback(
     let (across, source_channel, terms) = (None, None, &request.terms);
     // The way back to a release that ran is open, whatever its contents are.
     let lint = None;
-    let step =
-        Step { config, source, across, resolved, source_channel, observed, moving, terms, lint, record, context };
+    let step = Step {
+        config,
+        source,
+        across,
+        resolved,
+        source_channel,
+        observed,
+        moving,
+        terms,
+        trust,
+        lint,
+        record,
+        context,
+    };
     Box::pin(step.carry_out()).await
 }
 
@@ -88,7 +103,59 @@ enum Target {
     /// A version or a digest.
     Named(Selector),
     /// The newest release in the history of the channel other than the present one.
-    Previous(Box<Move>),
+    Previous(Box<History>),
+}
+
+/// The history of a channel, in which the release before the present one is searched.
+struct Moves<'a> {
+    history: &'a History,
+    channel: &'a Tag,
+    config: &'a Config,
+}
+
+impl Moves<'_> {
+    /// Returns the release before the present one. With a trust document, only moves count whose statements enough keys
+    /// of the channel signed: whoever can write to the store can write the other ones.
+    async fn previous(
+        &self,
+        source: &Connection,
+        trust: Option<Trust<'_>>,
+        context: &Context,
+    ) -> Result<Digest, Error> {
+        let (history, channel) = (self.history, self.channel);
+        let recorded = history.previous();
+        let none = || Error::NoPrevious { channel: channel.clone(), end: history.end.clone() };
+        let Some(Trust { document, .. }) = trust else {
+            return recorded.map(|previous| previous.release.clone()).ok_or_else(none);
+        };
+        let (moves, repository) = (&history.moves, &self.config.repositories.release);
+        let signed = signed_moves::verify(source.read(), repository, channel, moves, document).await?;
+        let present = moves.first().map(|present| &present.release);
+        let mut proven = moves.iter().zip(&signed.of).filter(|(_, signed)| signed.verified).map(|(one, _)| one);
+        let proven = proven.find(|earlier| Some(&earlier.release) != present);
+        match (proven, recorded) {
+            (Some(proven), recorded) => {
+                if let Some(other) = recorded.filter(|other| other.release != proven.release) {
+                    context.warn(&format!(
+                        "the history of {channel} names {} as the previous release, but the statement of that move does not count: {} \
+                         is the newest earlier release whose statement counts",
+                        named(other),
+                        named(proven)
+                    ));
+                }
+                Ok(proven.release.clone())
+            }
+            (None, Some(other)) => {
+                Err(TrustError::UnprovenPrevious { channel: channel.clone(), found: named(other) }.into())
+            }
+            (None, None) => Err(none()),
+        }
+    }
+}
+
+/// Returns the version that a move serves, or its digest when the version is not known.
+fn named(one: &Move) -> String {
+    one.version().map_or_else(|| one.release.to_string(), shown)
 }
 
 /// Finds the release that `word` means.
@@ -103,10 +170,7 @@ async fn target(source: &Connection, config: &Config, channel: &Tag, word: &str)
         Err(error) if error.is_not_found() => return Err(Error::NothingToRollBack { channel: channel.clone() }),
         history => history?,
     };
-    match history.previous() {
-        Some(previous) => Ok(Target::Previous(Box::new(previous.clone()))),
-        None => Err(Error::NoPrevious { channel: channel.clone(), end: history.end }),
-    }
+    Ok(Target::Previous(Box::new(history)))
 }
 
 fn is_rolled_back(serves: &ChannelState) -> bool {
@@ -122,15 +186,16 @@ fn again(
     request: &RollbackRequest,
     channel: &Tag,
     serves: &ChannelState,
-    left: Option<Target>,
+    left: Option<&Target>,
 ) -> Result<Selector, Error> {
     let reason = serves.record.as_ref().and_then(|record| record.reason.as_ref());
     if reason == request.terms.reason.as_ref() {
         return Ok(Selector::Digest(serves.release.clone()));
     }
     let left = match left {
-        Some(Target::Previous(left)) => left.version().map_or_else(|| left.release.to_string(), ToOwned::to_owned),
-        _ => "another release".to_owned(),
+        Some(Target::Previous(history)) => history.previous().map(named),
+        _ => None,
     };
+    let left = left.unwrap_or_else(|| "another release".to_owned());
     Err(Error::RolledBack { channel: channel.clone(), from: left, to: serves.version.clone() })
 }

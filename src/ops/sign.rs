@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use super::carry_out::{self, Carrying, MoveTerms};
+use super::resolve::check_version;
 use super::signing::stored;
 use super::{Connection, Context, Error, Signing, TrustError};
 use crate::config::Config;
@@ -106,6 +107,7 @@ pub async fn sign(
         Some(reference) => {
             let selector: Selector = reference.parse()?;
             let resolved = source.resolve(config, reference, &selector).await?;
+            check_version(&selector, config, signing.document(), &resolved)?;
             BTreeMap::from([(resolved.release_digest, resolved.release)])
         }
         None => served(config, source, request.moves).await?,

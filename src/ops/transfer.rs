@@ -34,12 +34,14 @@ pub struct TransferExtent {
     pub sign: bool,
     /// Whether a rewritten release of a signed source is left without signatures.
     pub drop_signatures: bool,
+    /// File with the trust document of the source, where it is another one than that of the keys that sign the copy.
+    pub source_trust: Option<PathBuf>,
 }
 
 impl TransferExtent {
     /// Reports whether the keys sign the copy, so that the source need not be signed by them.
     pub(super) fn is_signed_anew(&self) -> bool {
-        self.sign || self.rewrite.is_some()
+        (self.sign || self.rewrite.is_some()) && !self.drop_signatures
     }
 }
 
@@ -264,6 +266,10 @@ impl Transfer<'_> {
         let signs = self.signing.is_some_and(Signing::can_sign_artifacts);
         if is_rewritten_signed && !signs && !self.extent.drop_signatures {
             return Err(TrustError::Rewritten.into());
+        }
+        // The keys of the copy would otherwise sign whatever the source serves.
+        if is_rewritten_signed && self.extent.source_trust.is_none() && !self.extent.drop_signatures {
+            return Err(TrustError::SourceNotVerified.into());
         }
         if let Some(artifact) = relocated.bundle {
             if !bundle.attached.referrers.is_empty() || !bundle.attached.tagged.is_empty() {

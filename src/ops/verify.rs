@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::judges::{Judged, Render};
 use super::lint::{How, Stored};
-use super::resolve::{SEND_AGAIN, is_head};
+use super::resolve::{SEND_AGAIN, is_head, other_version};
 use super::signing::{self, followed};
 use super::{Connection, Error, checks, way_out};
 use crate::config::Config;
@@ -230,7 +230,7 @@ impl Reading<'_> {
             Some(how.stored(word, &read, None, &Judged::default()))
         };
         checks.extend(behind);
-        checks.extend(self.other_version(&selector, channel, &resolved));
+        checks.extend(self.other_version(&selector, &resolved));
         let version = Some(resolved.release.version);
         Ok(VerifiedRelease { reference: word.to_owned(), version, checks, statement, lint })
     }
@@ -243,14 +243,9 @@ impl Reading<'_> {
         self.trust.is_some_and(|trust| trust.document.channels.contains_key(tag.as_str())).then_some(tag)
     }
 
-    /// Returns a failed check when the tag of a version points to another version. A keep-alive tag of a channel names the
-    /// channel manifest, and is not a version.
-    fn other_version(&self, selector: &Selector, channel: Option<&Tag>, resolved: &Resolved) -> Option<Check> {
-        let Selector::Tag(tag) = selector else { return None };
-        let expected = resolved.release.tag().ok();
-        if self.trust.is_none() || channel.is_some() || resolved.record.is_some() || expected.as_ref() == Some(tag) {
-            return None;
-        }
+    /// Returns a failed check when the tag of a version points to another version.
+    fn other_version(&self, selector: &Selector, resolved: &Resolved) -> Option<Check> {
+        let tag = other_version(selector, self.config, self.trust?.document, resolved)?;
         let reason = format!("expected the release {tag}, found version `{}`", shown(&resolved.release.version));
         let help = "find out who wrote the tag, and set it to the digest that was published".to_owned();
         let check = of_release(tag.as_str(), Outcome::Failed, reason);

@@ -119,11 +119,17 @@ impl Relocating<'_> {
             self.warn(Some(line), reason.to_owned());
             plain_edits(text, self.relocation)
         });
-        if edits.is_empty() {
+        if edits.is_empty() && !self.drops_verify {
             return text.to_owned();
         }
         let Ok(renamed) = apply(text, edits) else { return plain() };
         self.secured(&File { text: text.to_owned(), documents }, renamed)
+    }
+
+    /// Reports whether the URL of a source names a repository below the new prefix.
+    fn is_own(&self, url: Option<&str>) -> bool {
+        let name = url.and_then(|url| url.strip_prefix("oci://"));
+        name.is_some_and(|name| self.relocation.to().strip(name.trim_end_matches('/')).is_some())
     }
 
     /// Sets `insecure` of the sources whose `url` changed as the new prefix needs it, and removes their `verify`.
@@ -136,9 +142,13 @@ impl Relocating<'_> {
             let (Some(old), Some(new)) = (Source::of(old), Source::of(new)) else { continue };
             let url = |source: &Source<'_>| source.url.map(|url| url.text.to_owned());
             let secured = matches!(new.kind, SourceKind::OciRepository | SourceKind::HelmRepository);
-            if secured && url(&old) != url(&new) {
+            let is_renamed = url(&old) != url(&new);
+            if secured && is_renamed {
                 edits.extend(insecure(&text, new.object.node, self.relocation.to().plain_http()));
-                edits.extend(without_verify(&text, new.object.node).filter(|_| self.drops_verify));
+            }
+            // With the same prefix as before, no name changes, and the signatures are dropped all the same.
+            if secured && self.drops_verify && (is_renamed || self.is_own(url(&new).as_deref())) {
+                edits.extend(without_verify(&text, new.object.node));
             }
         }
         if edits.is_empty() {

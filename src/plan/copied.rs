@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::signed::{bundles_of, refreshed_at, statement_of};
 use crate::oci::{Artifact, Content, Digest, Repository, Tag};
 use crate::release::{self, Record};
-use crate::trust::{self, Candidate, Offer, Position, Statement, Time, TrustDocument, Untrusted};
+use crate::trust::{self, Candidate, ChannelStatement, Offer, Position, Statement, Time, TrustDocument, Untrusted};
 
 /// A channel manifest of another store that is written byte for byte.
 #[derive(Clone, Debug)]
@@ -58,6 +58,11 @@ impl StatementPlace {
             None => stated(channel, record, layers)?,
         };
         Ok(Self { position, refreshed: refreshed_at(layers) })
+    }
+
+    /// Reports whether this is the place of a statement.
+    fn is_of(&self, statement: &ChannelStatement) -> bool {
+        self.position.payload.as_ref() == Some(&Digest::of(&statement.to_payload()))
     }
 }
 
@@ -117,19 +122,32 @@ impl CopiedChannel<'_> {
     }
 
     /// Reports whether the copied statement comes after that of the target. An unsigned channel, and one whose statement
-    /// does not count, are replaced.
+    /// does not count, are replaced. A statement by a later trust document than the one at hand cannot be verified, and
+    /// counts as it is.
     fn is_newer(&self, channel: &Tag, serves: Option<&ChannelState>) -> Result<bool, Refusal> {
         let Some(serves) = serves else { return Ok(true) };
         if serves.manifest == *self.artifact.digest() {
             return Ok(false);
         }
-        let held = StatementPlace::read(channel, serves.record.as_ref(), &serves.signatures, self.document);
-        let Ok(held) = held else { return Ok(true) };
+        let record = serves.record.as_ref();
+        let (held, later) = match StatementPlace::read(channel, record, &serves.signatures, self.document) {
+            Ok(held) => (held, None),
+            Err(_) => match self.later(channel, serves) {
+                Some((held, versions)) => (held, Some(versions)),
+                None => return Ok(true),
+            },
+        };
         let place = |position: &Position| (position.epoch, position.sequence);
         let (offered, has) = (place(&self.place.position), place(&held.position));
         match offered.cmp(&has) {
             Ordering::Greater => Ok(true),
-            Ordering::Less => Err(Refusal::Ahead { channel: channel.clone(), offered, held: has }),
+            Ordering::Less => match later {
+                None => Err(Refusal::Ahead { channel: channel.clone(), offered, held: has }),
+                Some((version, known)) => {
+                    let (channel, held) = (channel.clone(), has);
+                    Err(Refusal::LaterTrust { channel, offered, held, version, known })
+                }
+            },
             Ordering::Equal if self.place.position.payload != held.position.payload => {
                 let (epoch, sequence) = has;
                 Err(Refusal::OtherStatement { channel: channel.clone(), epoch, sequence })
@@ -158,6 +176,20 @@ impl CopiedChannel<'_> {
             trust::artifact_signers(document, &self.record.release, candidates)
         };
         !signers(&self.signatures).is_subset(&signers(&serves.signatures))
+    }
+
+    /// Returns the place of a statement of the target that names a later trust document, or a later epoch, than the one
+    /// at hand, with the versions of both documents.
+    fn later(&self, channel: &Tag, serves: &ChannelState) -> Option<(StatementPlace, (u64, u64))> {
+        let (document, layers) = (self.document?, &serves.signatures);
+        let held = StatementPlace::read(channel, serves.record.as_ref(), layers, None).ok()?;
+        let mut versions = layers.iter().filter_map(|layer| match statement_of(layer)? {
+            Statement::Channel(statement) if held.is_of(&statement) => Some(statement.trust_version),
+            _ => None,
+        });
+        let (version, epoch) = (versions.next()?, document.channels.get(channel.as_str())?.epoch);
+        let known = document.version;
+        (version > known || held.position.epoch > epoch).then_some((held, (version, known)))
     }
 }
 

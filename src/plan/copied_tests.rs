@@ -131,6 +131,32 @@ fn with_a_trust_document_only_proven_statements_of_the_target_count() {
 }
 
 #[test]
+fn a_trust_document_older_than_the_target_does_not_replace_a_target_that_is_ahead() {
+    let (vendor, stranger) = (Vendor::new(), SigningKey::generate());
+    let document = vendor.document();
+    let proven = |of: &ChannelStatement| {
+        vec![layer(&of.to_payload(), &vendor.stable[0]), layer(&of.to_payload(), &vendor.stable[1])]
+    };
+    let second = statement(2, "x");
+    let copy = copied(&second, &proven(&second), Some(&document));
+    // The target is by keys that the document at hand does not have yet.
+    let serves = |change: &dyn Fn(&mut ChannelStatement)| {
+        let mut later = statement(9, "x");
+        change(&mut later);
+        let layers = vec![layer(&later.to_payload(), &stranger)];
+        copy.is_newer(&channel(), Some(&state(&later, layers)))
+    };
+    let later_document = serves(&|later| later.trust_version = 2);
+    let (channel, offered) = (channel(), (1, 2));
+    let refusal = |held, version| Refusal::LaterTrust { channel: channel.clone(), offered, held, version, known: 1 };
+    assert_eq!(later_document, Err(refusal((1, 9), 2)));
+    let later_epoch = serves(&|later| (later.trust_version, later.epoch, later.sequence) = (3, 2, 1));
+    assert_eq!(later_epoch, Err(refusal((2, 1), 3)));
+    assert_eq!(serves(&|later| (later.trust_version, later.sequence) = (2, 1)), Ok(true));
+    assert_eq!(serves(&|_| ()), Ok(true), "a statement of the present version that does not verify does not count");
+}
+
+#[test]
 fn a_channel_whose_statement_is_not_clear_is_not_copied() {
     let key = SigningKey::generate();
     let (one, other) = (statement(2, "x"), statement(2, "y"));

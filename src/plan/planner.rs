@@ -353,7 +353,7 @@ fn moved(
         let replaces = record.and_then(|record| record.previous.clone());
         return Ok((None, approved(record.map_or(kind, |record| record.kind), replaces)));
     }
-    moving.may_replace(serves, &desired.release.version)?;
+    moving.may_replace(serves, signed, &desired.release.version)?;
     if signed.is_none() && serves.is_some_and(|serves| !serves.signatures.is_empty()) {
         return Err(Refusal::Unsigned(channel.clone()));
     }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::desired::{ArtifactKind, DesiredArtifact};
 use super::observe::ChannelState;
 use super::planner::{MinAge, Moving};
-use super::signed::UNPROVEN;
+use super::signed::{SignedChannel, UNPROVEN};
 use crate::oci::{Digest, Repository, Tag};
 use crate::release::{self, InvalidRelease, MoveKind};
 
@@ -109,6 +109,24 @@ pub enum Refusal {
         /// Epoch and sequence number of the target's statement.
         held: (u64, u64),
     },
+    /// The channel of the target has a later statement than the copy, which a later trust document verifies.
+    #[error(
+        "channel {channel} of the target has statement {} of epoch {} under trust document version {version}, which version {known} does \
+         not verify, and the copy has statement {} of epoch {}, which is older",
+        held.1, held.0, offered.1, offered.0
+    )]
+    LaterTrust {
+        /// Name of the channel.
+        channel: Tag,
+        /// Epoch and sequence number of the statement that is copied.
+        offered: (u64, u64),
+        /// Epoch and sequence number of the target's statement, which is not verified.
+        held: (u64, u64),
+        /// Version of the trust document that the target's statement names.
+        version: u64,
+        /// Version of the trust document that was given.
+        known: u64,
+    },
     /// The channel of the target has another statement with the same number.
     #[error(
         "channel {channel} of the target has another statement with the number {sequence} of epoch {epoch}: two different statements have \
@@ -139,6 +157,7 @@ impl Refusal {
                     "copy from a store that has the later statement; `alga-release history {channel}` shows the moves of a store"
                 ));
             }
+            Self::LaterTrust { .. } => "pass a newer trust document with `--trust FILE`, which verifies the target",
             Self::OtherStatement { .. } => {
                 "find out who signed both statements: the keys of the channel may be stolen; a new epoch of the channel makes the old ones void"
             }
@@ -163,10 +182,18 @@ impl Refusal {
 }
 
 impl Moving<'_> {
-    /// Checks every rule for the next release of the channel.
-    pub(super) fn may_replace(&self, serves: Option<&ChannelState>, version: &str) -> Result<(), Refusal> {
+    /// Checks every rule for the next release of the channel. Where moves are signed, only a version that the keys of the
+    /// channel made it serve is compared: others could block every move with a high version, or allow one with a low
+    /// version.
+    pub(super) fn may_replace(
+        &self,
+        serves: Option<&ChannelState>,
+        signed: Option<&SignedChannel>,
+        version: &str,
+    ) -> Result<(), Refusal> {
         self.untouched(serves)?;
-        if let Some(serves) = serves.filter(|_| self.kind != MoveKind::Rollback) {
+        let counts = signed.is_none_or(|signed| signed.is_proven);
+        if let Some(serves) = serves.filter(|_| counts && self.kind != MoveKind::Rollback) {
             self.forward(serves, version)?;
         }
         self.min_age.as_ref().map_or(Ok(()), |age| age.check(version))

@@ -28,6 +28,9 @@ pub struct SignedChannel {
     pub current_until: Option<Time>,
     /// Expiry of that statement itself, without its refresh.
     pub statement_until: Option<Time>,
+    /// Whether the keys of the channel made it serve what it serves now, even if the statement has expired. An unsigned
+    /// channel has no other proof before it is signed for the first time.
+    pub is_proven: bool,
     /// Digests of the channel manifests of announced moves whose statements a reader accepts.
     pub verified: BTreeSet<Digest>,
 }
@@ -58,12 +61,13 @@ impl SignedChannel {
         let served = observed.serves.as_ref();
         let served = served.and_then(|one| Some((one.record.as_ref()?, &one.manifest, &one.signatures[..])));
         let announced = observed.announced.iter().map(|one| (&one.record, &one.manifest, &one.signatures[..]));
-        let mut last: Option<(bool, Proven)> = None;
+        let (mut last, mut is_proven): (Option<(bool, Proven)>, bool) = (None, false);
         let mut accepted: BTreeMap<Digest, Accepted> = BTreeMap::new();
         for (record, manifest, signatures) in served.into_iter().chain(announced) {
             let layers = bundles_of(signatures);
             let offer = Offer { record: Some(record), layers: &layers };
             let Some((in_force, proven)) = verifying.proven(&offer) else { continue };
+            is_proven |= served.is_some_and(|(_, served, _)| served == manifest);
             if let Some(one) = verifying.accepts(&offer) {
                 accepted.insert(manifest.clone(), one);
             }
@@ -73,6 +77,8 @@ impl SignedChannel {
                 last = Some((counts, proven));
             }
         }
+        let is_signed = observed.serves.as_ref().is_some_and(|serves| !serves.signatures.is_empty());
+        let is_new = last.is_none() && verifying.signed.is_none() && !is_signed;
         let current = served.and_then(|(_, manifest, _)| accepted.get(manifest));
         let (current_until, statement_until) =
             current.map(|current| (current.expires, current.statement.expires)).unzip();
@@ -82,6 +88,7 @@ impl SignedChannel {
             previous: last.map(|(_, last)| last.payload),
             current_until,
             statement_until,
+            is_proven: is_proven || is_new,
             verified: verified.collect(),
         }
     }

@@ -113,6 +113,15 @@ impl Checked<'_> {
         Ok(self.signatures().await?.checks)
     }
 
+    /// Checks the statement of the channel alone, where its signatures must count, see [`Extent::Move`].
+    ///
+    /// # Errors
+    /// Returns an error when the store cannot be reached.
+    pub async fn statement(&self) -> Result<Vec<Check>, oci::Error> {
+        let Some(trust) = &self.trust else { return Ok(Vec::new()) };
+        Ok(self.of_statement(trust).await?.checks)
+    }
+
     /// Returns the store as appliances read it.
     fn as_appliances_read(&self) -> &ReadStore {
         let reader = &self.own().reader;

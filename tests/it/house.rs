@@ -33,7 +33,7 @@ const FILE_LIMIT: usize = 500;
 /// Most lines of a file of `src/bin/alga-release`.
 const COMMAND_LIMIT: usize = 250;
 /// Most lines of all files of `src/bin/alga-release`.
-const PROGRAM_LIMIT: usize = 4407;
+const PROGRAM_LIMIT: usize = 4410;
 
 /// A file of the source.
 struct File {

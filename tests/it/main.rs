@@ -102,6 +102,7 @@ mod signed;
 mod signed_numbers;
 // Images are signed beside what a publication writes.
 mod signed_images;
+mod signed_moves;
 // The commands that read say who signed.
 mod signed_reads;
 // A copy carries a signed channel as it is.

@@ -204,7 +204,10 @@ fn a_rewritten_copy_of_a_signed_release_is_signed_anew_or_not_at_all() {
     assert!(mirror.repositories().is_empty());
     let own = Vendor::new();
     let flags = own.flags(&["release", "stable-a", "stable-b", "refresh"]);
-    rewrite(&slices(&flags)).ends(0);
+    rewrite(&slices(&flags)).ends(3).says(&["no trust document of the source verifies it", "--source-trust FILE"]);
+    assert!(mirror.repositories().is_empty());
+    let source_trust = ["--source-trust", &origin.vendor.file("trust.json")];
+    rewrite(&[&slices(&flags)[..], &source_trust].concat()).ends(0);
     let trust = ["--trust".to_owned(), own.file("trust.json")];
     alga(&[&["verify", "stable", "--store", &at], &slices(&trust)[..]].concat()).ends(0);
     let resolved = resolve(&[&["resolve", "stable", "--store", &at], &slices(&trust)[..]].concat()).ends(0);
@@ -214,6 +217,50 @@ fn a_rewritten_copy_of_a_signed_release_is_signed_anew_or_not_at_all() {
     copy(&from, "stable", &to, &["--rewrite-prefix", "--channel", "stable", "--drop-signatures"]).ends(0);
     alga(&["verify", "stable", "--store", &to]).ends(0);
     assert_eq!(layers(&unsigned), 1);
+}
+
+#[test]
+fn the_source_is_verified_before_its_signatures_are_replaced_or_dropped() {
+    let (origin, mirror) = (Origin::new(), Registry::start());
+    let (own, stranger) = (Vendor::new(), Vendor::new());
+    let (from, at) = (store(&origin.registry), format!("{}/mirror", mirror.address()));
+    let keys = own.flags(&["release", "stable-a", "stable-b", "refresh"]);
+    let trust = |flag: &str, vendor: &Vendor| vec![flag.to_owned(), vendor.file("trust.json")];
+    let rewrite = |reference: &str, more: &[String]| {
+        let flags = ["--rewrite-prefix", "--channel", "stable"];
+        copy(&from, reference, &at, &[&flags, &slices(more)[..]].concat())
+    };
+    let dropped = |more: Vec<String>| [vec!["--drop-signatures".to_owned()], more].concat();
+    let promote = |more: &[String]| {
+        let flags = ["--from", "stable", "--to", "stable", "--store", &from, "--to-store", &at, "--rewrite-prefix"];
+        alga(&[&["promote"], &flags[..], &slices(more)].concat())
+    };
+    let by_stranger = [keys.clone(), trust("--source-trust", &stranger)].concat();
+    for more in [by_stranger.clone(), dropped(trust("--source-trust", &stranger)), dropped(trust("--trust", &stranger))]
+    {
+        rewrite("stable", &more).ends(3).says(&["an appliance refuses it (unknown-key)"]);
+        rewrite("1.0.3", &more).ends(3).says(&["a key of the role release did not sign the chart"]);
+        promote(&more).ends(3).says(&["an appliance refuses it (unknown-key)"]);
+    }
+    promote(&keys).ends(3).says(&["no trust document of the source verifies it", "--source-trust FILE"]);
+    assert!(mirror.repositories().is_empty());
+    promote(&dropped(trust("--trust", &origin.vendor))).ends(0);
+    assert_eq!(layers(&mirror), 1);
+}
+
+#[test]
+fn dropping_the_signatures_removes_their_check_under_the_same_prefix_too() {
+    let (vendor, source, registry) = (Vendor::new(), Source::new(), Registry::start());
+    source.append("alga-release.yaml", "signing: {flux: true}\n");
+    let flags = vendor.flags(&["release", "nightly"]);
+    publish(&source, &registry, "1.0.3", "nightly", &slices(&flags)).ends(0);
+    let (from, to) = (store(&registry), format!("oci-layout:{}", source.path("media").display()));
+    let prefix = format!("--rewrite-prefix={from}");
+    copy(&from, "nightly", &to, &[&prefix, "--channel", "nightly", "--drop-signatures"]).ends(0);
+    let rendered = resolve(&["render", "nightly", "--store", &to, "--host", "alga.example"]).ends(0).stdout;
+    assert!(rendered.contains(&format!("{from}/alga-appliance-config")), "{rendered}");
+    assert!(!rendered.contains("verify:") && !rendered.contains("kind: Secret"), "{rendered}");
+    alga(&["verify", "nightly", "--store", &to]).ends(0);
 }
 
 #[test]

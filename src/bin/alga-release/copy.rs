@@ -3,8 +3,9 @@
 use alga_release::ops::{self, Access, Connection, CopyReport, CopyRequest, Outcome, StoreRequest, Target};
 
 use crate::connect;
+use crate::extent::ExtentArgs;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, ExtentArgs, OutputsArgs};
+use crate::flags::{Approval, Common, OutputsArgs};
 use crate::log::Log;
 use crate::next::Finished;
 use crate::outputs::Outputs;

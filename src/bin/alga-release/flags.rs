@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use alga_release::image::Platform;
 use alga_release::ops::RevisionRequest;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -185,28 +184,6 @@ pub struct Approval {
     pub by: Option<String>,
     #[command(flatten)]
     pub signing: SigningArgs,
-}
-
-/// Flags of a copy: which parts of a release are copied, and under which names.
-#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
-#[command(next_help_heading = "What is copied")]
-pub struct ExtentArgs {
-    /// Do not copy images
-    #[arg(long)]
-    pub without_images: bool,
-    /// Copy only this platform of images that are for several; their indexes are copied unchanged, which few registries accept
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "without_images")]
-    pub platform: Option<Platform>,
-    /// Rewrite bundle and release so that every reference in them is below PREFIX [default: the target if it is a registry]. Without
-    /// this flag every byte stays the same and the references still name the original store
-    #[arg(long, value_name = "PREFIX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub rewrite_prefix: Option<String>,
-    /// Sign the copies of charts, bundle, control plane and release
-    #[arg(long)]
-    pub sign: bool,
-    /// Copy a signed release with `--rewrite-prefix` without signing bundle and release again
-    #[arg(long, requires = "rewrite_prefix", conflicts_with = "sign")]
-    pub drop_signatures: bool,
 }
 
 /// Flags that give the tags of application images.

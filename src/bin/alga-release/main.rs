@@ -10,6 +10,7 @@ mod copy;
 mod diff;
 mod doctor;
 mod environment;
+mod extent;
 mod failure;
 mod flags;
 mod history;

@@ -5,8 +5,9 @@ use alga_release::ops::{self, Access, Connection, MoveReport, Outcome, PromoteRe
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::connect;
+use crate::extent::ExtentArgs;
 use crate::failure::Failure;
-use crate::flags::{Approval, Common, ExtentArgs, OutputsArgs, RENDER, words};
+use crate::flags::{Approval, Common, OutputsArgs, RENDER, words};
 use crate::log::Log;
 use crate::next::Finished;
 use crate::outputs::Outputs;

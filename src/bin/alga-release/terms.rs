@@ -4,16 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alga_release::config::Config;
-use alga_release::ops::{
-    self, Access, Context, MoveTerms, RewriteTo, Signing, SigningTerms, TransferExtent, TrustError,
-};
+use alga_release::ops::{self, Access, Context, MoveTerms, Signing, SigningTerms, TrustError};
 use alga_release::plan::Approved;
 use alga_release::signing::SigningRequest;
 
 use crate::connect;
 use crate::environment;
 use crate::failure::Failure;
-use crate::flags::{Approval, ExtentArgs};
+use crate::flags::Approval;
 use crate::signing::SigningArgs;
 
 impl Approval {
@@ -45,23 +43,6 @@ impl Approval {
         }
         let digest = self.if_plan.as_deref().map(|text| connect::parsed("--if-plan", text)).transpose()?;
         Ok(digest.map(|digest| Approved { digest, content: None, sequence: None }))
-    }
-}
-
-impl ExtentArgs {
-    pub fn extent(&self) -> TransferExtent {
-        let rewrite = self.rewrite_prefix.as_ref().map(|prefix| match prefix.as_str() {
-            "" => RewriteTo::Target,
-            prefix => RewriteTo::Prefix(prefix.to_owned()),
-        });
-        let (sign, drop_signatures) = (self.sign, self.drop_signatures);
-        TransferExtent {
-            without_images: self.without_images,
-            platform: self.platform.clone(),
-            rewrite,
-            sign,
-            drop_signatures,
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::appliance::StateError;
 use crate::oci::{Digest, Tag};
 use crate::signing::{InvalidPrepared, SignerRole};
-use crate::text::counted;
+use crate::text::{counted, shown};
 use crate::trust::{InvalidTrust, KeyId, PublishedError, Role, STEPS, Time, Untrusted};
 
 /// A rule about signatures that does not hold.
@@ -185,6 +185,25 @@ pub enum TrustError {
         /// The rule that does not hold.
         cause: Untrusted,
     },
+    /// No statement proves the release that a channel served before.
+    #[error(
+        "cannot find a previous release of {channel}: its history names {found}, but no earlier move of the channel has a statement that \
+         counts"
+    )]
+    UnprovenPrevious {
+        /// Name of the channel.
+        channel: Tag,
+        /// Version of the release that the history names.
+        found: String,
+    },
+    /// The tag of a version points to the release of another version.
+    #[error("{tag}: expected the release of this version, found version `{}`", shown(found))]
+    OtherVersion {
+        /// Tag by which the release was asked for.
+        tag: Tag,
+        /// Version in the JSON of the release.
+        found: String,
+    },
     /// A copy changes the bundle and the release of a signed source, and would sign neither.
     #[error(
         "the release is signed, and `--rewrite-prefix` changes its bundle and its manifest: their signatures do not count for the copy"
@@ -195,6 +214,11 @@ pub enum TrustError {
         "cannot sign a statement of {0}: there is no file that records it, because neither HOME nor XDG_STATE_HOME is set"
     )]
     NoRecord(Tag),
+    /// A copy of a signed source would be signed by other keys without a verification of the source.
+    #[error(
+        "the release is signed, and no trust document of the source verifies it: the keys of the copy would sign whatever the source serves"
+    )]
+    SourceNotVerified,
     /// What was signed last cannot be recorded.
     #[error("cannot record the statement before it is signed")]
     Record(#[source] StateError),
@@ -262,12 +286,11 @@ impl TrustError {
                 ));
             }
             Self::NotFollowed { .. } => "sign again, with the trust document that appliances have",
-            Self::SourceChannel { .. } => {
-                "verify the source with `alga-release verify CHANNEL --trust FILE`, and find out who wrote the channel"
-            }
-            Self::Rewritten => {
-                "sign the copy with keys of the mirror: `--trust FILE --sign-key FILE`; or give the signatures up with `--drop-signatures`"
-            }
+            Self::SourceChannel { .. }
+            | Self::UnprovenPrevious { .. }
+            | Self::OtherVersion { .. }
+            | Self::Rewritten
+            | Self::SourceNotVerified => return self.of_source(),
             Self::ReleaseUnsigned(_) => "publish the version again with a key of the role release",
             Self::NotNext { .. } => "prepare the move again, and have it signed",
             Self::NoMove { .. } | Self::Prepared { .. } => "pass a file that `--prepare FILE` wrote",
@@ -313,5 +336,33 @@ impl TrustError {
             }
         };
         way.to_owned()
+    }
+
+    /// Returns what a person can do about the source of a move or a copy.
+    fn of_source(&self) -> Option<String> {
+        let way = match self {
+            Self::SourceChannel { .. } => {
+                "verify the source with `alga-release verify CHANNEL --trust FILE`, and find out who wrote the channel"
+            }
+            Self::OtherVersion { .. } => {
+                "find out who wrote the tag, and set it to the digest that was published; or pass the digest of the release in place of \
+                 the version"
+            }
+            Self::UnprovenPrevious { channel, .. } => {
+                return Some(format!(
+                    "verify the release, then pass it with `--to VERSION`; `alga-release history {channel} --trust FILE` lists the versions"
+                ));
+            }
+            Self::Rewritten => {
+                "sign the copy with keys of the mirror: `--source-trust FILE --trust FILE --sign-key FILE`; or give the signatures up with \
+                 `--drop-signatures`"
+            }
+            Self::SourceNotVerified => {
+                "pass the trust document of those who signed the source with `--source-trust FILE`; or give the signatures up with \
+                 `--drop-signatures`"
+            }
+            _ => return None,
+        };
+        Some(way.to_owned())
     }
 }

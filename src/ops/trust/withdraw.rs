@@ -1,10 +1,12 @@
 //! Withdraws a release: the next version of the trust document forbids it on every appliance.
 
 use super::change::TrustChange;
+use super::files::Versions;
 use super::report::TrustReport;
 use super::{TrustFile, change_trust};
 use crate::config::Config;
 use crate::oci::{Digest, Selector, Tag};
+use crate::ops::resolve::check_version;
 use crate::ops::{Connection, Context, Error};
 use crate::release;
 
@@ -22,7 +24,10 @@ pub async fn withdraw(
 ) -> Result<TrustReport, Error> {
     let selector: Selector = reference.parse()?;
     let release = match (connection.resolve(config, reference, &selector).await, &selector) {
-        (Ok(resolved), _) => resolved.release_digest,
+        (Ok(resolved), _) => {
+            check_version(&selector, config, &Versions::open(&file.path)?.current.document, &resolved)?;
+            resolved.release_digest
+        }
         (Err(Error::NoSuchName { location, .. }), Selector::Digest(digest)) => {
             context.warn(&format!("{location} does not have the release {digest}: it is withdrawn all the same"));
             digest.clone()
