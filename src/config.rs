@@ -52,7 +52,7 @@ pub struct Config {
     pub chart_pin: ChartPin,
     /// Version that charts are published under.
     pub chart_versions: ChartVersions,
-    /// How the `ConfigMap`s of values are named.
+    /// How the `ConfigMap`s of values are named, and with them the sources of charts.
     pub values_names: ValuesNames,
     /// Whether a channel moves only if the public can read all artifacts.
     pub public_read: bool,
@@ -155,7 +155,7 @@ pub enum ChartVersions {
     Stamped,
 }
 
-/// How the `ConfigMap`s of values are named.
+/// How the `ConfigMap`s of values are named. Under `chartPin: digest`, the sources of charts are named in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ValuesNames {

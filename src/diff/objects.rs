@@ -109,6 +109,8 @@ pub(super) struct Pins {
     pub repository: String,
     /// Names of the `ConfigMap`s of values, which may contain a hash.
     pub values: BTreeSet<String>,
+    /// The published chart of each source, by the name of the source, which may contain a hash.
+    pub sources: BTreeMap<String, String>,
 }
 
 /// Reads every object of the YAML files, and notes the files that cannot be read.
@@ -261,6 +263,17 @@ fn change(
 }
 
 impl Pins {
+    /// Adds the sources of published charts among the objects of a release.
+    pub(super) fn add_sources(&mut self, objects: &[ComparedObject]) {
+        for object in objects {
+            let Role::Source { kind: SourceKind::OciRepository, address } = &object.role else { continue };
+            if self.is_source(object) {
+                let chart = address.rsplit('/').next().unwrap_or_default();
+                self.sources.insert(object.id.name.clone(), chart.to_owned());
+            }
+        }
+    }
+
     /// Reports whether an object is the source of a chart that is published with the release.
     pub(super) fn is_source(&self, object: &ComparedObject) -> bool {
         let Role::Source { kind, address } = &object.role else { return false };
@@ -285,7 +298,11 @@ impl Pins {
                 let (before, after) = (self.chart(old), self.chart(new));
                 let same = before.is_some() && before == after;
                 let values = path.starts_with("spec.valuesFrom[") && path.ends_with("].name");
-                (same && matches!(path, "spec.chart.spec.version" | "spec.chart" | "spec.chartRef"))
+                (same
+                    && matches!(
+                        path,
+                        "spec.chart.spec.version" | "spec.chart" | "spec.chartRef" | "spec.chartRef.name"
+                    ))
                     || (values && self.is_values(field.from.as_deref()) && self.is_values(field.to.as_deref()))
             }
             _ => false,
@@ -293,9 +310,10 @@ impl Pins {
     }
 
     /// Returns the chart that a HelmRelease uses, if it is published with the release.
-    fn chart<'o>(&self, release: &'o ComparedObject) -> Option<&'o str> {
+    fn chart<'o>(&'o self, release: &'o ComparedObject) -> Option<&'o str> {
         let Role::HelmRelease { chart: Some(name) } = &release.role else { return None };
-        self.charts.contains(name).then_some(name)
+        let of_source = || self.sources.get(name).map(String::as_str);
+        self.charts.contains(name).then_some(name.as_str()).or_else(of_source)
     }
 
     fn is_values(&self, shown: Option<&str>) -> bool {

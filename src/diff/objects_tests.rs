@@ -14,6 +14,7 @@ fn changes(old: &[(&str, &str)], new: &[(&str, &str)]) -> Vec<ObjectChange> {
         charts: ["web".to_owned()].into(),
         repository: "charts".to_owned(),
         values: ["values-web-1".to_owned(), "values-web-2".to_owned()].into(),
+        ..Pins::default()
     };
     compare(&objects(old), &objects(new), &pins, &mut Budget::default())
 }

@@ -30,8 +30,10 @@ pub(super) fn compare(
     budget: &mut Budget,
 ) {
     let (from, to) = (&overlays.from, &overlays.to);
-    let pins = pins(sides);
+    let mut pins = pins(sides);
     let (old, new) = (objects::of_bundle(from, &mut diff.notes), objects::of_bundle(to, &mut diff.notes));
+    pins.add_sources(&old);
+    pins.add_sources(&new);
     diff.objects = objects::compare(&old, &new, &pins, budget);
     diff.overlay = files(from.bytes(), to.bytes(), |_| Part::Overlay, budget);
     diff.overlay.retain(|file| !is_in_values(file, sides, overlays));
@@ -80,13 +82,19 @@ fn is_in_values(file: &FileChange, (from, to): (Option<&Side<'_>>, &Side<'_>), o
 }
 
 /// Reports whether the publisher wrote all that differs in a file: every object of the file that differs is a pin, and so is every
-/// line that differs. Only an author renames files.
+/// line that differs.
 fn is_pin(file: &FileChange, objects: &[ObjectChange]) -> bool {
-    if file.renamed_from.is_some() {
-        return false;
+    let in_file = |path: &str| objects.iter().filter(|object| object.file == path).collect::<Vec<_>>();
+    let of_file = in_file(&file.path);
+    if let Some(before) = &file.renamed_from {
+        // A source that is named after its content is in a file of that name. An author renames other files.
+        let moved = [(in_file(before), Change::Removed), (of_file, Change::Added)];
+        return moved.iter().all(|(objects, change)| matches!(objects[..], [one] if one.pin && one.change == *change));
     }
-    let of_file: Vec<&ObjectChange> = objects.iter().filter(|object| object.file == file.path).collect();
-    if of_file.is_empty() || of_file.iter().any(|object| !object.pin) {
+    if of_file.is_empty() {
+        return lists_pins(file, objects);
+    }
+    if of_file.iter().any(|object| !object.pin) {
         return false;
     }
     if file.change != Change::Changed {
@@ -104,6 +112,22 @@ fn is_pin(file: &FileChange, objects: &[ObjectChange]) -> bool {
         Some(b'+') => added.iter().any(|value| line.contains(value)),
         _ => true,
     })
+}
+
+/// Reports whether a kustomization file differs only in the names of the chart sources that it lists.
+fn lists_pins(file: &FileChange, objects: &[ObjectChange]) -> bool {
+    let Delta::Text { hunks, omitted: 0, .. } = &file.delta else { return false };
+    // The lines of one side, with the chart in place of each name.
+    let lines = |sign: char, change: Change| -> Vec<String> {
+        let pins = objects.iter().filter(|object| object.pin && object.change == change);
+        let names: Vec<&str> = pins.map(|object| object.id.name.as_str()).collect();
+        let lines = hunks.iter().flat_map(|hunk| &hunk.lines).filter_map(|line| line.strip_prefix(sign));
+        let neutral = |line: &str| {
+            names.iter().fold(line.to_owned(), |line, name| line.replace(&format!("{name}.yaml"), "source.yaml"))
+        };
+        lines.map(neutral).collect()
+    };
+    file.change == Change::Changed && lines('-', Change::Removed) == lines('+', Change::Added)
 }
 
 /// Returns the risks of values that are set although the templates of the newer chart no longer mention them.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::fields::value_of;
-use super::lines::Budget;
+use super::lines::{Budget, Change};
 use super::name;
 use super::objects::{self, ComparedObject, Pins};
 use super::random;
@@ -343,10 +343,20 @@ impl Diff {
         let (mut old, mut new) = (read(&from.documents, to, &mut notes), read(&to.documents, from, &mut notes));
         random::mask(&mut old, &mut read(&from.again, to, &mut Vec::new()));
         let random = random::mask(&mut new, &mut read(&to.again, from, &mut Vec::new()));
-        let objects = objects::compare(&old, &new, &Pins::default(), &mut Budget::default());
+        let mut objects = objects::compare(&old, &new, &Pins::default(), &mut Budget::default());
+        // A source that is named after its content is another object for each chart, and the overlay's pins show it.
+        objects.retain(|object| !self.is_renamed_pin(object));
         self.risks.extend(risk::of_objects(&objects, &old, &new));
         self.sort_risks();
         self.rendered = Some(Rendered { programs, notes, objects, random });
+    }
+
+    /// Reports whether an object that is new or gone is a pin of the overlay.
+    fn is_renamed_pin(&self, object: &objects::ObjectChange) -> bool {
+        let same = |pin: &objects::ObjectChange| {
+            pin.pin && pin.change == object.change && pin.id.kind == object.id.kind && pin.id.name == object.id.name
+        };
+        object.change != Change::Changed && self.objects.iter().any(same)
     }
 }
 

@@ -1,14 +1,128 @@
-//! Edits the author's own `OCIRepository` of a chart in place, so that it refers to the published chart.
+//! Edits the author's own `OCIRepository` of a chart in place, so that it refers to the published chart, and gives it the
+//! name of its content.
 
-use crate::flux::{File, Source};
+use std::collections::BTreeMap;
+
+use crate::flux::{File, Kustomization, Lister, Object, Source};
 use crate::source::Error;
 use crate::yaml::edit::{insert_after, quoted, replace_scalar};
 use crate::yaml::{Entry, Node};
 
 use super::Overlay;
+use super::discover::{Release, Used};
 use super::release::always_quoted;
 use super::rewrite::{Change, Now, Pin, PinStyle, Pins, Plan};
-use super::sources::repository;
+use super::sources::{content_name, pin_of, refuse_renames, repository};
+
+/// Position of an object: file, number of the document, and path in the document.
+type At = (String, usize, String);
+
+fn at(object: &Object<'_>) -> At {
+    (object.file.to_owned(), object.document, object.path.clone())
+}
+
+/// The author's own sources of charts under the names that they get from their content. Empty for the other styles,
+/// under which these sources keep their names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnSources {
+    /// New name and namespace by the position of the object.
+    renamed: BTreeMap<At, (String, String)>,
+}
+
+impl OwnSources {
+    /// Finds the sources that are renamed.
+    ///
+    /// # Errors
+    /// When two sources would get one name, or when something other than a release refers to a source by its name.
+    pub(super) fn find(
+        overlay: &Overlay,
+        pins: &Pins<'_>,
+        objects: &[Object<'_>],
+        releases: &[Release<'_>],
+        listers: &BTreeMap<&str, &Lister>,
+    ) -> Result<Self, Error> {
+        let mut found = Self::default();
+        if pins.style != PinStyle::Content {
+            return Ok(found);
+        }
+        for release in releases {
+            let (Used::Ours(chart), Some(source)) = (&release.used, &release.own_source) else { continue };
+            let object = &source.object;
+            if found.renamed.contains_key(&at(object)) {
+                continue;
+            }
+            let lister = listers.get(object.file).copied();
+            refuse_renames(overlay, lister)?;
+            let directory = lister.map_or("", |lister| &lister.directory);
+            let name = content_name(overlay, pin_of(overlay, pins, release, chart)?, directory)?;
+            let namespace = lister.and_then(|lister| lister.namespace.as_deref()).or(object.namespace());
+            let namespace = namespace.unwrap_or(&overlay.settings.namespace).to_owned();
+            let entry = (name, namespace);
+            if found.renamed.values().any(|other| *other == entry) {
+                let reason = format!(
+                    "the directory `{directory}` has two OCIRepositories of one chart, which would get the name `{}`",
+                    entry.0
+                );
+                return Err(Error::refused(overlay.place(object.file, object.node.line), reason)
+                    .hint("keep one of them, and refer to it in all releases of the directory"));
+            }
+            refuse_references(overlay, objects, releases, object)?;
+            found.renamed.insert(at(object), entry);
+        }
+        Ok(found)
+    }
+
+    /// Returns the new name of the release's own source, if it gets one.
+    pub(super) fn name_for(&self, release: &Release<'_>) -> Option<&str> {
+        let (name, _) = self.renamed.get(&at(&release.own_source.as_ref()?.object))?;
+        Some(name)
+    }
+
+    /// Returns the namespace of the source that gets this name.
+    pub(super) fn namespace(&self, name: &str) -> Option<&str> {
+        self.renamed.values().find(|(new, _)| new == name).map(|(_, namespace)| namespace.as_str())
+    }
+}
+
+/// Refuses a source that something other than the `chartRef` of a release names, because it would name nothing after the
+/// source was renamed: patches, health checks and replacements.
+fn refuse_references(
+    overlay: &Overlay,
+    objects: &[Object<'_>],
+    releases: &[Release<'_>],
+    source: &Object<'_>,
+) -> Result<(), Error> {
+    let name = source.name();
+    let references: Vec<&Node> = releases.iter().filter_map(|release| Some(release.flux.chart_ref?.node)).collect();
+    let is_named = |node: &Node| {
+        let named = node.text_at(&["name"]).or(node.text_at(&["metadata", "name"]));
+        node.text_at(&["kind"]) == Some("OCIRepository")
+            && named == Some(name)
+            && !std::ptr::eq(node, source.node)
+            && !references.iter().any(|reference| std::ptr::eq(*reference, node))
+    };
+    // Patches are also written as texts, in kustomization files and in Flux Kustomizations.
+    let is_patched = |node: &Node| {
+        node.as_str()
+            .is_some_and(|text| text.contains("kind: OCIRepository") && text.contains(&format!("name: {name}")))
+    };
+    let kustomizations: Vec<&Node> = Kustomization::all(objects).iter().map(|one| one.object.node).collect();
+    for (file, parsed) in overlay.files.parsed() {
+        let is_kustomization = overlay.files.kustomization_file(file).is_some();
+        for root in parsed.roots() {
+            let patches = is_kustomization || kustomizations.iter().any(|node| std::ptr::eq(*node, root));
+            let found = root.walk().into_iter().find(|node| is_named(node) || patches && is_patched(node));
+            if let Some(node) = found {
+                let reason = format!(
+                    "the OCIRepository `{name}` is named here, but publishing names it after its content (`valuesNames: hashed`)"
+                );
+                return Err(Error::refused(overlay.place(file, node.line), reason)
+                    .hint("remove the reference, or write the change into the OCIRepository itself"));
+            }
+        }
+    }
+    Ok(())
+}
 
 /// An `OCIRepository` with the file that it is in.
 pub(super) struct OwnSource<'a> {
@@ -48,10 +162,19 @@ impl OwnSource<'_> {
         let tag = pin.version.replace('+', "_");
         self.set(reference, "tag", "digest", tag, plan)?;
         // Flux prefers a digest to the tag, so a digest in the author's text is updated in both styles.
-        if pins.style == PinStyle::Digest || reference.get(&["digest"]).is_some() {
+        if pins.style != PinStyle::Version || reference.get(&["digest"]).is_some() {
             self.set(reference, "digest", "tag", pin.digest.to_string(), plan)?;
         }
         self.overlay.settings.verify.as_deref().map_or(Ok(()), |secret| self.verify(spec, secret, plan))
+    }
+
+    /// Gives the source another name.
+    pub(super) fn rename(&self, name: &str, plan: &mut Plan) -> Result<(), Error> {
+        let metadata = &self.own(self.source.object.node, "metadata")?.value;
+        let written = &self.own(metadata, "name")?.value;
+        plan.edits.push(replace_scalar(&self.parsed.text, written, name));
+        plan.changes.push(self.change("metadata.name", name.to_owned()));
+        Ok(())
     }
 
     /// Lets Flux verify the chart by the keys in a Secret.

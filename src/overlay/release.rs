@@ -209,6 +209,15 @@ impl Editing<'_> {
         Ok(())
     }
 
+    /// Gives the `chartRef` to the author's own source the new name of that source.
+    pub(super) fn source_name(&self, name: &str, plan: &mut Plan) -> Result<(), Error> {
+        let reference = &self.own(self.spec()?, "chartRef")?.value;
+        let written = &self.own(reference, "name")?.value;
+        plan.edits.push(replace_scalar(&self.parsed.text, written, name));
+        plan.changes.push(self.change("spec.chartRef.name", Now::Text(name.to_owned())));
+        Ok(())
+    }
+
     /// Gives each `valuesFrom` the name of the ConfigMap that the appliance makes. `names` maps releases to those names.
     pub(super) fn values_names(&self, names: &BTreeMap<String, String>, plan: &mut Plan) {
         let prefix = self.overlay.settings.values_prefix.as_str();

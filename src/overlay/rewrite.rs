@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::flux::{File, KustomizationFile, Lister, Scalar, Source};
+use crate::flux::{Build, File, KustomizationFile, Lister, Scalar, Source};
 use crate::oci::{Digest, Prefix};
 use crate::path::join;
 use crate::source::{Error, Place, Warning};
@@ -12,9 +12,9 @@ use crate::yaml::{Document, Node, Value};
 
 use super::children::{Child, build, children, roots};
 use super::discover::{Release, Used, releases};
-use super::own_source::{OwnSource, is_verified_by};
+use super::own_source::{OwnSource, OwnSources, is_verified_by};
 use super::release::Editing;
-use super::sources::{Home, homes, pin_of};
+use super::sources::{Home, Homes, homes, pin_of};
 use super::{ChartSource, Overlay, check, patches, references};
 
 /// The published chart that replaces a chart of the tree.
@@ -31,8 +31,10 @@ pub struct Pin {
 /// The way in which a HelmRelease names its chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinStyle {
-    /// By digest, through an `OCIRepository`.
+    /// By digest, through an `OCIRepository` with the name of the chart.
     Digest,
+    /// By digest, through an `OCIRepository` that is named after its content.
+    Content,
     /// By name and version, through a `HelmRepository`.
     Version,
 }
@@ -128,15 +130,21 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, File>
     references::refuse(overlay, &objects)?;
     let build = build(overlay, &roots(&children))?;
     let listers = build.listers();
-    let homes = homes(overlay, pins, &Source::all(&objects), &releases, &listers)?;
+    let own = OwnSources::find(overlay, pins, &objects, &releases, &listers)?;
+    let homes = homes(overlay, pins, &Source::all(&objects), &own, &releases, &listers)?;
     let mut plans = BTreeMap::new();
     for child in &children {
         plan_child(overlay, child, &mut plans)?;
     }
     for release in &releases {
-        plan_release(overlay, pins, release, &homes, &mut plans)?;
+        let lister = listers.get(release.flux.object.file).copied();
+        let home = match &release.used {
+            Used::Ours(source) => homes.of(source, pins.style, lister),
+            Used::Theirs { .. } => None,
+        };
+        plan_release(overlay, pins, release, (home, own.name_for(release)), &mut plans)?;
     }
-    plan_own_sources(overlay, pins, &releases, &mut plans)?;
+    plan_own_sources(overlay, pins, &releases, &own, &mut plans)?;
     plan_lists(overlay, &homes, &mut plans)?;
     let mut changed = BTreeMap::new();
     for (file, plan) in plans {
@@ -145,11 +153,11 @@ fn changed(overlay: &Overlay, pins: &Pins<'_>) -> Result<(BTreeMap<String, File>
     }
     let mut warnings = unlisted(overlay, &releases, &listers);
     warnings.extend(other_sources(overlay, &children));
-    warnings.extend(unread_values(overlay, pins));
-    for Home { file, text, .. } in homes.into_values() {
+    warnings.extend(unread_values(overlay, pins, &build));
+    for Home { file, text, .. } in homes.all() {
         if let Some(file) = file {
-            let parsed = File::parse(&file, &text).map_err(|error| overlay.unusable(error))?;
-            changed.insert(file, parsed);
+            let parsed = File::parse(file, text).map_err(|error| overlay.unusable(error))?;
+            changed.insert(file.clone(), parsed);
         }
     }
     Ok((changed, warnings))
@@ -190,23 +198,26 @@ fn is_merged(node: &Node, keys: &[&str]) -> bool {
     false
 }
 
+/// Plans the edits of a release: its reference to a source that publishing adds, or to the author's own source under its
+/// new name.
 fn plan_release(
     overlay: &Overlay,
     pins: &Pins<'_>,
     release: &Release<'_>,
-    homes: &BTreeMap<ChartSource, Home>,
+    (home, own): (Option<&Home>, Option<&str>),
     plans: &mut Plans,
 ) -> Result<(), Error> {
     let parsed = &overlay.files.parsed()[release.flux.object.file];
     let editing = Editing { overlay, release, parsed };
     let plan = plans.entry(release.flux.object.file.to_owned()).or_default();
-    if let (Used::Ours(source), None) = (&release.used, &release.own_source)
-        && let Some(home) = homes.get(source)
-    {
+    if let (Used::Ours(source), None, Some(home)) = (&release.used, &release.own_source, home) {
         match pins.style {
-            PinStyle::Digest => editing.by_digest(home, plan)?,
+            PinStyle::Digest | PinStyle::Content => editing.by_digest(home, plan)?,
             PinStyle::Version => editing.by_version(pin_of(overlay, pins, release, source)?, home, plan)?,
         }
+    }
+    if let Some(name) = own {
+        editing.source_name(name, plan)?;
     }
     editing.values_names(pins.values_names, plan);
     Ok(())
@@ -217,6 +228,7 @@ fn plan_own_sources(
     overlay: &Overlay,
     pins: &Pins<'_>,
     releases: &[Release<'_>],
+    own: &OwnSources,
     plans: &mut Plans,
 ) -> Result<(), Error> {
     let mut done = BTreeSet::new();
@@ -224,18 +236,21 @@ fn plan_own_sources(
         let (Used::Ours(chart), Some(source)) = (&release.used, &release.own_source) else { continue };
         let object = &source.object;
         if done.insert((object.file, object.document, object.path.clone())) {
-            let own = OwnSource { overlay, source, parsed: &overlay.files.parsed()[object.file] };
+            let edited = OwnSource { overlay, source, parsed: &overlay.files.parsed()[object.file] };
             let plan = plans.entry(object.file.to_owned()).or_default();
-            own.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;
+            edited.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;
+            if let Some(name) = own.name_for(release) {
+                edited.rename(name, plan)?;
+            }
         }
     }
     Ok(())
 }
 
 /// Plans the new entries of kustomization files.
-fn plan_lists(overlay: &Overlay, homes: &BTreeMap<ChartSource, Home>, plans: &mut Plans) -> Result<(), Error> {
+fn plan_lists(overlay: &Overlay, homes: &Homes, plans: &mut Plans) -> Result<(), Error> {
     let mut items: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (file, item) in homes.values().filter_map(|home| home.listed.as_ref()) {
+    for (file, item) in homes.all().filter_map(|home| home.listed.as_ref()) {
         items.entry(file).or_default().insert(item);
     }
     for (file, items) in items {
@@ -375,9 +390,10 @@ fn unlisted(overlay: &Overlay, releases: &[Release<'_>], listers: &BTreeMap<&str
     .collect()
 }
 
-/// Warns about generators that make a ConfigMap which no release reads. Generators keep the plain names: their ConfigMaps
-/// have the values without image tags, and under the hashed name would replace the ConfigMap that the appliance makes.
-fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
+/// Warns about generators that make a ConfigMap which no release reads, where Flux applies them. Generators keep the plain
+/// names: their ConfigMaps have the values without image tags, and under the hashed name would replace the ConfigMap that
+/// the appliance makes.
+fn unread_values(overlay: &Overlay, pins: &Pins<'_>, build: &Build) -> Vec<Warning> {
     let plain = |name: &str| {
         let release = name.strip_prefix(&overlay.settings.values_prefix);
         release.is_some_and(|release| pins.values_names.contains_key(release))
@@ -392,7 +408,8 @@ fn unread_values(overlay: &Overlay, pins: &Pins<'_>) -> Vec<Warning> {
         );
         Some(Warning { place: overlay.place(file.file, names.first()?.node.line), text })
     };
-    overlay.files.kustomization_files().filter_map(unread).collect()
+    let is_applied = |file: &KustomizationFile<'_>| build.entered().iter().any(|entered| entered.file == file.file);
+    overlay.files.kustomization_files().filter(is_applied).filter_map(unread).collect()
 }
 
 fn other_sources(overlay: &Overlay, children: &[Child<'_>]) -> Vec<Warning> {

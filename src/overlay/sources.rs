@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::flux::{Lister, Source, SourceKind};
-use crate::oci::Repository;
+use crate::oci::{Digest, Repository};
 use crate::path::join;
 use crate::source::{Error, Place};
 use crate::yaml::edit::{quoted, scalar};
 
 use super::discover::{Release, Used};
+use super::own_source::OwnSources;
 use super::rewrite::{Pin, PinStyle, Pins};
 use super::{ChartSource, Overlay};
 
+/// Longest name of a Kubernetes object, in bytes.
+const NAME_LIMIT: usize = 253;
 /// Helm's media type for the layer of a chart.
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
@@ -27,17 +30,46 @@ pub(super) struct Home {
     pub listed: Option<(String, String)>,
 }
 
-/// Returns the source object for each chart that this publisher packs.
+impl Home {
+    /// An object that the overlay has already.
+    fn present(name: String, namespace: String) -> Self {
+        Self { name, namespace, file: None, text: String::new(), listed: None }
+    }
+}
+
+/// The source objects of the charts that this publisher packs, by chart and directory. Under [`PinStyle::Content`] each
+/// directory that lists a release has a source of its own; otherwise all directories share one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Homes(BTreeMap<(ChartSource, String), Home>);
+
+impl Homes {
+    /// Returns the source object for a release that `lister` lists.
+    pub(super) fn of(&self, source: &ChartSource, style: PinStyle, lister: Option<&Lister>) -> Option<&Home> {
+        self.0.get(&(source.clone(), owner(style, lister).to_owned()))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Home> {
+        self.0.values()
+    }
+}
+
+/// Returns the directory that owns the source of a release, or the empty path where all directories share the source.
+fn owner(style: PinStyle, lister: Option<&Lister>) -> &str {
+    lister.filter(|_| style == PinStyle::Content).map_or("", |lister| &lister.directory)
+}
+
+/// Returns the source objects that publishing adds. `own` are the author's sources of charts.
 pub(super) fn homes(
     overlay: &Overlay,
     pins: &Pins<'_>,
     sources: &[Source<'_>],
+    own: &OwnSources,
     releases: &[Release<'_>],
     listers: &BTreeMap<&str, &Lister>,
-) -> Result<BTreeMap<ChartSource, Home>, Error> {
-    let mut first: BTreeMap<&str, Option<&Lister>> = BTreeMap::new();
+) -> Result<Homes, Error> {
+    let mut first: BTreeMap<(&str, &str), Option<&Lister>> = BTreeMap::new();
     let mut used: BTreeMap<&ChartSource, &Pin> = BTreeMap::new();
-    let mut without_source: BTreeMap<&ChartSource, &Pin> = BTreeMap::new();
+    let mut without_source: BTreeMap<(&ChartSource, &str), &Pin> = BTreeMap::new();
     for release in releases {
         let Used::Ours(source) = &release.used else { continue };
         let pin = pin_of(overlay, pins, release, source)?;
@@ -46,22 +78,49 @@ pub(super) fn homes(
         if release.own_source.is_some() {
             continue;
         }
-        without_source.insert(source, pin);
         let lister = listers.get(release.flux.object.file).copied();
-        let known = first.entry(&pin.name).or_insert(lister);
+        let owner = owner(pins.style, lister);
+        without_source.insert((source, owner), pin);
+        let known = first.entry((&pin.name, owner)).or_insert(lister);
         if let Some(lister) = lister.filter(|lister| known.is_none_or(|known| lister.order < known.order)) {
             *known = Some(lister);
         }
     }
-    let mut homes = BTreeMap::new();
-    for (source, pin) in without_source {
+    let mut homes = Homes::default();
+    for ((source, owner), pin) in without_source {
+        let lister = first.get(&(pin.name.as_str(), owner)).copied().flatten();
         let home = match pins.style {
-            PinStyle::Digest => of_chart(overlay, pins, sources, pin, first.get(pin.name.as_str()).copied().flatten())?,
+            PinStyle::Digest => of_chart(overlay, pins, sources, (pin, &pin.name), lister)?,
+            PinStyle::Content => {
+                let name = content_name(overlay, pin, owner)?;
+                match own.namespace(&name) {
+                    Some(namespace) => Home::present(name, namespace.to_owned()),
+                    None => of_chart(overlay, pins, sources, (pin, &name), lister)?,
+                }
+            }
             PinStyle::Version => of_repository(overlay, pins, sources)?,
         };
-        homes.insert(source.clone(), home);
+        homes.0.insert((source.clone(), owner.to_owned()), home);
     }
     Ok(homes)
+}
+
+/// Returns the name of a chart's source in a directory: `<chart>-<12 hex digits>`, of the hash over the digest of the
+/// chart's manifest and the directory. With another chart, a release therefore names another source, and never upgrades
+/// from a source that still has the old chart.
+pub(super) fn content_name(overlay: &Overlay, pin: &Pin, directory: &str) -> Result<String, Error> {
+    let hash = Digest::of(format!("{}\n{directory}", pin.digest).as_bytes());
+    let name = format!("{}-{}", pin.name, hash.short_hex());
+    if name.len() > NAME_LIMIT {
+        let reason = format!(
+            "the name of the source of the chart `{}` would have {} bytes, and the limit is {NAME_LIMIT}",
+            pin.name,
+            name.len()
+        );
+        return Err(Error::refused(Place::file(join(&overlay.settings.directory, directory)), reason)
+            .hint("give the chart a shorter name"));
+    }
+    Ok(name)
 }
 
 pub(super) fn pin_of<'a>(
@@ -93,11 +152,10 @@ fn of_chart(
     overlay: &Overlay,
     pins: &Pins<'_>,
     sources: &[Source<'_>],
-    pin: &Pin,
+    (pin, name): (&Pin, &str),
     lister: Option<&Lister>,
 ) -> Result<Home, Error> {
     refuse_renames(overlay, lister)?;
-    let name = &pin.name;
     let namespace = lister.and_then(|lister| lister.namespace.clone()).unwrap_or(overlay.settings.namespace.clone());
     let root_lists = overlay.files.kustomization_file_of("base").is_some();
     let (file, entry) = match lister {
@@ -116,7 +174,7 @@ fn of_chart(
     };
     refuse_taken(overlay, &file)?;
     refuse_source(overlay, sources, SourceKind::OciRepository, name, &namespace)?;
-    let url = format!("oci://{}", repository(overlay, pins, Some(name))?);
+    let url = format!("oci://{}", repository(overlay, pins, Some(&pin.name))?);
     let insecure = if pins.prefix.plain_http() { "  insecure: true\n" } else { "" };
     let text = format!(
         "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata:\n  name: {}\n  namespace: {}\nspec:\n  \
@@ -128,7 +186,7 @@ fn of_chart(
         pin.digest,
         overlay.settings.verify.as_deref().map(verification).unwrap_or_default(),
     );
-    Ok(Home { name: name.clone(), namespace, file: Some(file), text, listed: entry })
+    Ok(Home { name: name.to_owned(), namespace, file: Some(file), text, listed: entry })
 }
 
 /// Returns the field of a source by which Flux verifies the signatures of what it fetches.
@@ -145,7 +203,7 @@ fn of_repository(overlay: &Overlay, pins: &Pins<'_>, sources: &[Source<'_>]) -> 
     let url = format!("oci://{}", repository(overlay, pins, None)?);
     if let Some(present) = Source::named(sources, SourceKind::HelmRepository, &name, Some(&namespace)) {
         if present.address() == url && present.insecure == pins.prefix.plain_http() {
-            return Ok(Home { name, namespace, file: None, text: String::new(), listed: None });
+            return Ok(Home::present(name, namespace));
         }
         refuse_source(overlay, sources, SourceKind::HelmRepository, &name, &namespace)?;
     }
@@ -177,7 +235,7 @@ pub(super) fn repository(overlay: &Overlay, pins: &Pins<'_>, name: Option<&str>)
     Ok(pins.prefix.name_of(&repository))
 }
 
-fn refuse_renames(overlay: &Overlay, lister: Option<&Lister>) -> Result<(), Error> {
+pub(super) fn refuse_renames(overlay: &Overlay, lister: Option<&Lister>) -> Result<(), Error> {
     let at = lister.and_then(|lister| lister.renames.as_ref());
     at.map_or(Ok(()), |at| Err(renamed(overlay.place(&at.file, at.line))))
 }

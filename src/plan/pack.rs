@@ -131,9 +131,11 @@ pub fn pack(tree: &Tree, request: &Request<'_>, images: &PinnedImages) -> Result
             release::values_names(config, &config.profile, &profile_values, values)
         }
     };
-    let style = match config.chart_pin {
-        ChartPin::Digest => PinStyle::Digest,
-        ChartPin::Version => PinStyle::Version,
+    // New values and an old chart must not meet: where values have the name of their content, so have chart sources.
+    let style = match (config.chart_pin, config.values_names) {
+        (ChartPin::Digest, ValuesNames::Plain) => PinStyle::Digest,
+        (ChartPin::Digest, ValuesNames::Hashed) => PinStyle::Content,
+        (ChartPin::Version, _) => PinStyle::Version,
     };
     let texts = readers::Values {
         config,

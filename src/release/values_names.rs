@@ -82,3 +82,37 @@ impl Release {
         reader.map(|reader| reader.set.clone()).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_changes_with_the_text_a_tag_a_digest_and_a_literal_and_not_with_the_host() {
+        let set = |from: &str| SetValue {
+            path: "image.tag".to_owned(),
+            from: from.to_owned(),
+            form: None,
+            extra: BTreeMap::new(),
+        };
+        let none = BTreeMap::new();
+        let tags = |tag: &str| BTreeMap::from([("web".to_owned(), tag.to_owned())]);
+        let (one, two) = (tags("1"), tags("2"));
+        let hash = |text: &str, from: &str, tags| values_hash(text, &[set(from)], ImageValues { tags, pinned: &none });
+        let pinned = Pinned { repository: "r.io/web".parse().expect("one"), digest: Digest::of(b"web") };
+        let pinned = BTreeMap::from([("web".to_owned(), pinned)]);
+        let with_digest = values_hash("a: 1\n", &[set("image:web")], ImageValues { tags: &one, pinned: &pinned });
+        let all = [
+            hash("a: 1\n", "image:web", &one),
+            hash("a: 1\n", "image:web", &two),
+            hash("a: 2\n", "image:web", &one),
+            hash("a: 1\n", "literal:1.0", &one),
+            hash("a: 1\n", "literal:1.1", &one),
+            hash("a: 1\n", "host", &one),
+            with_digest,
+        ];
+        let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len(), "{all:?}");
+        assert_eq!(hash("a: 1\n", "host", &one), hash("a: 1\n", "app-url", &one), "each appliance has its own host");
+    }
+}

@@ -121,7 +121,7 @@ fn tags_that_are_not_versions_are_left_out_and_channels_of_other_configurations_
     for tag in ["latest", &latest] {
         registry.put_manifest(RELEASES, Some(tag), &digest, &media_type, &manifest);
     }
-    source.write("other.yaml", "channels: [edge]\n");
+    source.write("other.yaml", "valuesNames: hashed\nchannels: [edge]\n");
     let other = source.path("other.yaml").display().to_string();
     publish(&source, &registry, "1.0.3", "edge", &["--config", &other]).ends(0);
     let listed = listed(&registry, &[]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alga_release::config::Config;
+use alga_release::config::{Config, ValuesNames};
 use alga_release::ops::{
     self, Access, ChartsOf, Clock, Connection, Context, DiffOrigin, DiffRequest, DiffSide, DoctorRequest, Environment,
     Error, HistoryRequest, InUseRequest, Kind, NoPrograms, NoTerminal, PackRequest, RevisionRequest, StoreRequest,
@@ -46,7 +46,8 @@ fn context(variables: &'static [(&str, &str)], now: &str) -> (Context, Arc<Heard
 async fn a_release_is_published_compared_and_verified_in_process() {
     let source = Source::new();
     source.publish(&["--version", "1.0.3", "--channel", "nightly", "--store", &source.layout()]).ends(0);
-    let (config, (context, heard)) = (Config::default(), context(&[], "2026-11-20T12:00:00Z"));
+    let config = Config { values_names: ValuesNames::Hashed, ..Config::default() };
+    let (context, heard) = context(&[], "2026-11-20T12:00:00Z");
     let store = StoreRequest { store: source.layout(), ..StoreRequest::new(&config) };
     let connection = Connection::open(&store, Access::Read, &context).await.expect("a store");
     assert!(connection.store().is_none(), "a store that is opened for reading cannot be written");

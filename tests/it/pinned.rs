@@ -210,7 +210,7 @@ fn the_configuration_names_the_trust_document() {
 
     let tree = source.path("").display().to_string();
     let printed = alga(&["config", &tree, "--output", "json"]).ends(0).json();
-    assert_eq!(printed["signing.trust"], json!({ "value": "release-trust.json", "from": "alga-release.yaml:2" }));
+    assert_eq!(printed["signing.trust"], json!({ "value": "release-trust.json", "from": "alga-release.yaml:4" }));
     assert_eq!(printed["signing.secretName"], json!({ "value": "alga-release-keys", "from": "default" }));
 }
 

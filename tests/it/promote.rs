@@ -318,7 +318,9 @@ fn an_image_known_by_tag_only_causes_a_warning() {
 
 #[test]
 fn a_release_of_an_older_publisher_is_promoted_as_it_is() {
-    let (_source, registry) = with_nightly();
+    let (source, registry) = (Source::new(), Registry::start());
+    source.write("alga-release.yaml", "valuesNames: plain\n");
+    publish(&source, &registry, "1.0.3", "nightly", &[]).ends(0);
     let store = store(&registry);
     let mut old = served(&registry, "nightly");
     undescribed(&mut old);

@@ -407,7 +407,7 @@ fn a_package_that_the_public_cannot_read_stops_the_channel_but_not_the_version()
     assert!(!run.stderr.contains(&password) && !run.stdout.contains(&password));
     let tags = registry.tags(RELEASES);
     assert!(tags.contains_key("1.0.3") && !tags.contains_key("nightly"), "{tags:?}");
-    source.write("alga-release.yaml", "publicRead: false\n");
+    source.write("alga-release.yaml", "valuesNames: hashed\npublicRead: false\n");
     source.publish_in(&arguments, &environment).ends(0);
     assert!(registry.tags(RELEASES).contains_key("nightly"));
 }

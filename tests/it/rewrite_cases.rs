@@ -1,7 +1,7 @@
 //! Each directory of `tests/cases/rewrite` tests one rule: `in/` is rewritten to `out/`, or refused with the text in `stderr`.
 //!
-//! The optional file `settings` has lines such as `style version`, `prefix http://localhost:5000`, `former ghcr.io/old`,
-//! `directory deploy`, `values RELEASE NAME` and `verify SECRET`.
+//! The optional file `settings` has lines such as `style version`, `style content`, `prefix http://localhost:5000`,
+//! `former ghcr.io/old`, `directory deploy`, `values RELEASE NAME` and `verify SECRET`.
 //! With `ALGA_UPDATE=1` in the environment, `out/` and `stderr` are written instead of compared.
 
 use std::collections::BTreeMap;
@@ -42,6 +42,7 @@ impl Case {
         for line in fs::read_to_string(path.join("settings")).unwrap_or_default().lines() {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["style", "version"] => case.style = PinStyle::Version,
+                ["style", "content"] => case.style = PinStyle::Content,
                 ["prefix", prefix] => case.prefix = Prefix::parse(prefix, false).expect("a prefix"),
                 ["former", prefix] => case.former = Some(Prefix::parse(prefix, false).expect("a prefix")),
                 ["directory", directory] => directory.clone_into(&mut case.directory),
@@ -192,9 +193,9 @@ fn trees() -> Vec<(PathBuf, &'static str, &'static str)> {
 }
 
 #[test]
-fn rewriting_whole_trees_changes_only_references_to_git_in_both_styles() {
+fn rewriting_whole_trees_changes_only_references_to_git_in_every_style() {
     for (root, directory, source_name) in trees() {
-        for style in [PinStyle::Digest, PinStyle::Version] {
+        for style in [PinStyle::Digest, PinStyle::Content, PinStyle::Version] {
             let case = Case { style, directory: directory.into(), source_name: source_name.into(), ..Case::default() };
             let (overlay, rewritten) = case.run(&root).unwrap_or_else(|error| panic!("{}", told(&error)));
             if let Some((_, keep)) = std::env::vars().find(|(key, _)| key == "ALGA_KEEP") {
