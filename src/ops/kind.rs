@@ -147,10 +147,11 @@ fn of_signing(error: &signing::Error) -> ops::Kind {
         | Error::Password { .. }
         | Error::EmptyPassword { .. }
         | Error::NoCommand
+        | Error::KeyId
         | Error::Role(_)
         | Error::Signer { fault: SignerFault::Run(RunError::Start(_)), .. } => ops::Kind::Usage,
         Error::Signer { fault: SignerFault::Failed(_) | SignerFault::Run(RunError::Read(_)), .. } => ops::Kind::Failed,
-        Error::Signer { .. } | Error::NoRole { .. } | Error::Exists(_) => ops::Kind::Refused,
+        Error::Signer { .. } | Error::NoRole { .. } | Error::NotOneKey { .. } | Error::Exists(_) => ops::Kind::Refused,
     }
 }
 

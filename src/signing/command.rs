@@ -40,12 +40,19 @@ const REMOVED: [&str; 6] = [
 pub struct SignerCommand {
     /// What the command signs.
     pub role: SignerRole,
+    /// ID of the key that the command signs with, or at least the first 8 digits of the ID; `None` for any key of the role.
+    pub key: Option<String>,
     line: String,
 }
 
+/// Fewest digits by which a key is named without its whole ID.
+const DIGITS: usize = 8;
+/// Digits of a whole ID.
+const WHOLE: usize = 64;
+
 impl fmt::Debug for SignerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignerCommand").field("role", &self.role).finish_non_exhaustive()
+        f.debug_struct("SignerCommand").field("role", &self.role).field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -91,17 +98,31 @@ fn listed(keys: &[KeyId]) -> String {
 }
 
 impl SignerCommand {
-    /// Reads the value `ROLE=COMMAND` of a flag.
+    /// Reads the value `ROLE=COMMAND` or `ROLE@KEYID=COMMAND` of a flag.
     ///
     /// # Errors
-    /// When the role is unknown or the command is empty. The error does not show the command.
+    /// When the role is unknown, the key is not the start of an ID, or the command is empty. The error does not show the
+    /// command.
     pub fn parse(value: &str) -> Result<Self, Error> {
         // A word with spaces is the start of a command without a role, and is not shown.
         let split = value.split_once('=').filter(|(role, _)| !role.contains(char::is_whitespace));
         let (role, line) = split.ok_or(Error::NoCommand)?;
+        let (role, key) = role.split_once('@').map_or((role, None), |(role, key)| (role, Some(key.to_owned())));
         let role = role.parse().map_err(Error::Role)?;
+        let is_start = |key: &String| {
+            let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            (DIGITS..=WHOLE).contains(&key.len()) && key.bytes().all(is_digit)
+        };
+        if key.as_ref().is_some_and(|key| !is_start(key)) {
+            return Err(Error::KeyId);
+        }
         let line = line.trim();
-        if line.is_empty() { Err(Error::NoCommand) } else { Ok(Self { role, line: line.to_owned() }) }
+        if line.is_empty() { Err(Error::NoCommand) } else { Ok(Self { role, key, line: line.to_owned() }) }
+    }
+
+    /// Reports whether the command may sign with a key.
+    pub fn has(&self, id: &KeyId) -> bool {
+        self.key.as_ref().is_none_or(|key| id.to_string().starts_with(key))
     }
 
     /// Asks the program to sign with each key in turn, until there is a signature that one of the keys verifies.
@@ -292,6 +313,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_program_with_a_named_key_is_asked_for_that_key_alone_and_before_the_others() {
+        let (private, public) = keys();
+        let named = format!("channel@{}=2", &public[2].id().to_string()[..12]);
+        let (signed, asked) = sign(&["channel=0", &named], &public, move |call| {
+            let at: usize = call.arguments[1].parse().expect("the number of a key");
+            Ok(private[at].sign(call.input))
+        })
+        .await;
+        assert_eq!(signed.expect("signatures").len(), 2);
+        assert_eq!(asked[0], public[2].id().to_string());
+        let (signed, asked) = sign(&[&named], &public[..2], |_| Ok(Vec::new())).await;
+        assert_eq!((signed.expect("none").len(), asked.len()), (0, 0), "its key may not sign this");
+    }
+
+    #[tokio::test]
     async fn the_same_key_does_not_sign_twice() {
         let (private, public) = keys();
         let (signed, _) = sign(&["channel=x", "channel=x"], &public, move |call| Ok(private[0].sign(call.input))).await;
@@ -330,6 +366,13 @@ mod tests {
         for value in ["", "release", "release=", "release= ", "=sign", "sign --pin hunter2", "sign hunter2 --x=y"] {
             let error = SignerCommand::parse(value).expect_err(value).to_string();
             assert!(error.starts_with("invalid signer: ") && !error.contains("hunter2"), "{value}: {error}");
+        }
+        let named = SignerCommand::parse("release@0123abcd=sign a=b").expect("a signer");
+        assert_eq!((named.key.as_deref(), named.line.as_str()), (Some("0123abcd"), "sign a=b"));
+        let long = "0".repeat(65);
+        for key in ["", "0123abc", "0123ABCD", "hunter2hunter2", &long] {
+            let error = SignerCommand::parse(&format!("release@{key}=sign")).expect_err(key).to_string();
+            assert_eq!(error, "invalid signer: invalid ID of a key: expected 8 to 64 lowercase hex digits after `@`");
         }
         let error = SignerCommand::parse("chanel=x").expect_err("a misspelt role").to_string();
         assert!(error.contains("unknown role `chanel`"), "{error}");

@@ -70,6 +70,19 @@ pub enum Error {
     /// A signer is not given as `ROLE=COMMAND`.
     #[error("invalid signer: expected `ROLE=COMMAND`, found no role or no command")]
     NoCommand,
+    /// A signer names its key by something else than an ID.
+    #[error("invalid signer: invalid ID of a key: expected 8 to 64 lowercase hex digits after `@`")]
+    KeyId,
+    /// A signer names a key that its role does not have, or several.
+    #[error("the signer for {role} names the key {key}, and {found} of the keys of the role have such an ID")]
+    NotOneKey {
+        /// Role that the program signs for.
+        role: SignerRole,
+        /// ID of the key, or its start.
+        key: String,
+        /// Number of keys whose ID starts so.
+        found: usize,
+    },
     /// A signer is given for an unknown role.
     #[error("invalid signer: {0}")]
     Role(InvalidSignerRole),
@@ -129,6 +142,9 @@ impl Error {
                 "write the role before the command: `--signer 'release=openssl dgst -sha256 -sign release.key'`"
             }
             Self::Signer { fault, .. } => fault.way_out(),
+            Self::KeyId | Self::NotOneKey { .. } => {
+                "name the key by its ID, or by the first digits of the ID: `alga-release key show FILE.pub` prints the ID"
+            }
             Self::NoRole { .. } => "pass the file of another key, or a trust document that gives this key a role",
             Self::Exists(_) => {
                 "choose another `--output-prefix`, or pass `--force`, which destroys the key in the file"

@@ -1,6 +1,6 @@
 //! All that can sign in a run: key files and programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,9 +77,44 @@ impl Signers {
         let given = self.given.get(message);
         let is_given = |key: &Key| given.is_some_and(|given| given.contains_key(&key.id()));
         let has = |key: &&Key| is_given(key) || self.keys().any(|own| own == *key);
-        let files = admissible.iter().filter(has).count();
-        let programs = self.commands.iter().filter(|command| command.role == role).count();
-        admissible.len().min(files + programs)
+        let is_named = |key: &&Key| self.commands_of(role).any(|one| one.key.is_some() && one.has(&key.id()));
+        let known = admissible.iter().filter(|key| has(key) || is_named(key)).count();
+        let programs = self.commands_of(role).filter(|command| command.key.is_none()).count();
+        admissible.len().min(known + programs)
+    }
+
+    /// Returns those of some keys that sign a message now, when the keys in `signed` have signed it before. A program that
+    /// does not name its key may have any key of the role, so it signs only what no key of the role has signed.
+    pub fn unsigned(&self, role: SignerRole, keys: &[Key], signed: &BTreeSet<KeyId>, message: &[u8]) -> Vec<Key> {
+        let asks_any = signed.is_empty() && self.commands_of(role).any(|command| command.key.is_none());
+        let signs = |key: &&Key| {
+            let given = self.given.get(message).is_some_and(|given| given.contains_key(&key.id()));
+            let file = self.keys().any(|own| own == *key);
+            asks_any || given || file || self.commands_of(role).any(|one| one.key.is_some() && one.has(&key.id()))
+        };
+        keys.iter().filter(|key| !signed.contains(&key.id())).filter(signs).copied().collect()
+    }
+
+    /// Returns the programs of a role, first those that name their key: the others may sign with the keys that are left.
+    fn commands_of(&self, role: SignerRole) -> impl Iterator<Item = &SignerCommand> {
+        let of = move |named: bool| {
+            self.commands.iter().filter(move |command| command.role == role && command.key.is_some() == named)
+        };
+        of(true).chain(of(false))
+    }
+
+    /// Checks that each program that names a key names exactly one of its role.
+    ///
+    /// # Errors
+    /// Names the first program that does not.
+    pub fn check_named<'a>(&self, keys_of: impl Fn(SignerRole) -> BTreeSet<&'a KeyId>) -> Result<(), Error> {
+        for command in &self.commands {
+            let (role, found) = (command.role, keys_of(command.role).into_iter().filter(|id| command.has(id)).count());
+            if let Some(key) = command.key.clone().filter(|_| found != 1) {
+                return Err(Error::NotOneKey { role, key, found });
+            }
+        }
+        Ok(())
     }
 
     /// Reports whether signatures were given that were made elsewhere.
@@ -111,8 +146,8 @@ impl Signers {
     /// A signature that was made elsewhere counts for its key.
     /// Each key signs once. The signatures are verified, and in the order of their key IDs; there may be none.
     ///
-    /// A program is asked for each key that has not signed yet, until there is a signature that one of these keys
-    /// verifies.
+    /// A program is asked for the key that it names, or for each key that has not signed yet, until there is a signature
+    /// that one of these keys verifies.
     ///
     /// # Errors
     /// When a program of the role gives no signature that one of the keys verifies.
@@ -129,11 +164,12 @@ impl Signers {
                 signatures.push(KeySignature { key: left.remove(at), der: private.sign(message) });
             }
         }
-        for command in self.commands.iter().filter(|command| command.role == role) {
-            if left.is_empty() {
-                break;
+        for command in self.commands_of(role) {
+            let keys: Vec<Key> = left.iter().filter(|key| command.has(&key.id())).copied().collect();
+            if keys.is_empty() {
+                continue;
             }
-            let signed = command.sign(&*self.programs, &left, message).await;
+            let signed = command.sign(&*self.programs, &keys, message).await;
             let signature = signed.map_err(|fault| Error::Signer { role, fault })?;
             left.retain(|key| *key != signature.key);
             signatures.push(signature);

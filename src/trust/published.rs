@@ -63,6 +63,18 @@ impl SignedDocument {
         Ok(Some(document))
     }
 
+    /// Reports whether a store has a trust document under the tag of a version: something else may have the same tag.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_in(version: u64, store: &ReadStore, repository: &Repository) -> Result<bool, oci::Error> {
+        match layer(store, repository, &document_tag(version)).await {
+            Ok(layer) => Ok(layer.is_some()),
+            Err(PublishedError::Store(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Reports whether a store serves another document under the version of this one. A document that is missing or
     /// cannot be read is not another one.
     pub async fn differs_in(&self, store: &ReadStore, repository: &Repository) -> bool {

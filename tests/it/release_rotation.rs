@@ -100,7 +100,8 @@ fn remove_key_lists_the_channels_without_a_signature_of_their_release_and_the_co
         "no remaining key of the role release signed what nightly carries",
         "no remaining key of the role release signed what stable carries",
         &format!(
-            "run in this order: `alga-release sign --all {trust} --sign-key FILE` with a remaining key, then `alga-release refresh \
+            "run in this order: `alga-release sign --all {trust} --sign-key FILE` with a remaining key (of a \
+             program: `--signer 'release@KEYID=COMMAND'`), then `alga-release refresh \
              nightly {trust}`, then `alga-release refresh stable {trust} --sign-key FILE` with its refresh key, then `alga-release \
              trust sign` and `alga-release trust publish` for this version"
         ),
@@ -152,4 +153,40 @@ fn a_copy_brings_the_signatures_of_the_new_key_to_a_channel_with_the_same_statem
         assert_eq!(new, rotation.registry.tags(RELEASES)["nightly"], "{flags:?}");
         assert_eq!(copy(&store(&old), &[]), new, "the old signatures do not come back: {flags:?}");
     }
+}
+
+#[test]
+fn a_program_signs_with_the_key_that_it_names_what_another_key_has_signed() {
+    let rotation = Rotation::new();
+    rotation.add();
+    let (id, key) = (rotation.desk.id("release-2"), rotation.desk.file("release-2.key"));
+    let signer = |role: &str| format!("{role}=openssl dgst -sha256 -sign {key}");
+    let sign = |role: &str| rotation.run(&["sign", "--all", "--signer", &signer(role)], &[]);
+    sign("release").ends(0).prints(&["nothing to do"]);
+    sign("release@01234567").ends(3).says(&["the signer for release names the key 01234567", "0 of the keys"]);
+    sign("release@0123").ends(9).says(&["expected 8 to 64 lowercase hex digits"]);
+    sign(&format!("release@{}", &id[..8])).ends(0).prints(&["signed alga-appliance-release@"]);
+    sign(&format!("release@{id}")).ends(0).prints(&["nothing to do"]);
+    rotation.run(&["refresh", "nightly"], &[]).ends(0);
+    rotation.run(&["refresh", "stable"], &["refresh"]).ends(0);
+    assert!(!rotation.remove().stderr.contains("warning"));
+}
+
+#[test]
+fn messages_are_prepared_for_the_keys_that_have_not_signed() {
+    let rotation = Rotation::new();
+    let prepared = rotation.desk.file("prepared.json");
+    let messages = || -> Vec<Value> {
+        rotation.run(&["sign", "--all", "--prepare", &prepared], &[]).ends(0);
+        let file: Value = serde_json::from_slice(&fs::read(&prepared).expect("a file")).expect("JSON");
+        file["messages"].as_array().expect("messages").clone()
+    };
+    assert_eq!(messages(), [] as [Value; 0], "the only key of the role has signed");
+    rotation.add();
+    let new = messages();
+    assert!(!new.is_empty() && new.iter().all(|one| one["keys"] == serde_json::json!([rotation.desk.id("release-2")])));
+    let flags = rotation.desk.flags(&["release-2"]);
+    alga(&[&["sign", &prepared][..], &slices(&flags)].concat()).ends(0);
+    rotation.run(&["sign", "--all", "--signature", &prepared], &[]).ends(0).prints(&["signed alga-appliance-release@"]);
+    assert_eq!(messages(), [] as [Value; 0], "both keys have signed");
 }

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use crate::schemas::valid;
 use crate::support::programs::{Run, Source, alga, release, resolve, run};
-use crate::support::published::{RELEASES, publish, record, state, store, with_images};
+use crate::support::published::{RELEASES, publish, put_artifact, record, state, store, with_images};
 use crate::support::registry::Registry;
-use crate::support::trust::{self, DAY, Vendor, ago};
+use crate::support::signed_channel::put_trust;
+use crate::support::trust::{self, DAY, Vendor, ago, now};
 
 const NAMES: [&str; 10] =
     ["root-a", "root-b", "root-c", "release", "release-2", "nightly", "nightly-2", "stable-a", "stable-b", "refresh"];
@@ -53,7 +54,7 @@ impl Desk {
         shown
     }
 
-    fn id(&self, name: &str) -> String {
+    pub fn id(&self, name: &str) -> String {
         let pem = fs::read(self.path(&format!("{name}.pub"))).expect("a key");
         alga_release::trust::Key::from_pem(&pem).expect("a key").id().to_string()
     }
@@ -242,6 +243,63 @@ fn a_version_without_its_predecessor_is_not_published() {
     desk.put_into_force(&store(&first));
     desk.trust(&["publish", "--store", &store(&other)]).ends(3).says(&["does not have version 1", "alga-release copy"]);
     assert!(!other.tags(RELEASES).contains_key("trust-2"));
+    desk.trust(&["publish", "--store", &store(&other)])
+        .ends(3)
+        .says(&["publish the file with version 1 first: `alga-release trust publish --trust FILE`"]);
+}
+
+#[test]
+fn a_version_that_was_lost_is_published_again_also_when_it_has_expired() {
+    let (mut vendor, registry, empty) = (Vendor::new(), Registry::start(), Registry::start());
+    let (desk, at) = (Desk::new(), store(&registry));
+    let lost = vendor.file("lost.json");
+    (vendor.document.issued, vendor.document.expires) = (ago(DAY * 400), ago(DAY * 30));
+    fs::write(&lost, vendor.envelope()).expect("written");
+    (vendor.document.version, vendor.document.issued) = (2, ago(DAY * 31));
+    vendor.document.expires = now().plus(DAY * 100);
+    put_trust(&registry, 2, &vendor.envelope());
+    let publish = |trust: &str, at: &str| desk.trust(&["publish", "--trust", trust, "--store", at]);
+    let run = publish(&lost, &at).ends(0).prints(&["published: version 1", "serves version 2"]);
+    assert!(!run.stderr.contains("renew"), "{}", run.stderr);
+    assert!(registry.tags(RELEASES).contains_key("trust-1"));
+    publish(&lost, &store(&empty)).ends(3).says(&["trust document version 1 expired at "]);
+    // The later version of the store must follow.
+    let mut other = Vendor::new();
+    other.document.version = 2;
+    put_trust(&empty, 2, &other.envelope());
+    publish(&lost, &store(&empty)).ends(3).says(&["the next trust document in the store is refused"]);
+    assert!(!empty.tags(RELEASES).contains_key("trust-1"));
+}
+
+#[test]
+fn other_artifacts_under_similar_tags_are_neither_copied_nor_kept() {
+    let (desk, source, registry) = (Desk::signed(), Source::new(), Registry::start());
+    let at = store(&registry);
+    desk.trust(&["publish", "--store", &at]).ends(0);
+    desk.publish(&source, &registry, "1.0.3", &["release", "nightly"]).ends(0);
+    for tag in ["trust-01", "trust-2", "trust-me", "trust-18446744073709551616"] {
+        put_artifact(&registry, RELEASES, tag);
+    }
+    let kept = alga(&["in-use", "--store", &at, "--output", "keep-list"]).ends(0).stdout;
+    let kept: Vec<&str> = kept.lines().filter(|line| line.contains(":trust-")).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let mirror = Registry::start();
+    alga(&["copy", "1.0.3", &store(&mirror), "--store", &at, "--without-images"]).ends(0);
+    let tags = mirror.tags(RELEASES);
+    let copied: Vec<&String> = tags.keys().filter(|tag| tag.starts_with("trust-")).collect();
+    assert_eq!(copied, ["trust-1"]);
+}
+
+#[test]
+fn the_first_refresh_role_of_a_channel_is_a_warning_with_the_order_of_the_commands() {
+    let desk = Desk::signed();
+    let added = desk.trust(&["add-key", "--role", "refresh:nightly", "--new-role", "root-c.pub"]).ends(0);
+    added.says(&[
+        "appliances refuse nightly from the publication of this version on, until the first refresh",
+        "run `alga-release trust publish`, and then at once `alga-release refresh nightly --trust trust.json --sign-key FILE`",
+    ]);
+    let added = desk.trust(&["add-key", "--role", "refresh:stable", "nightly-2.pub"]).ends(0);
+    assert!(!added.stderr.contains("first refresh"), "{}", added.stderr);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct SigningArgs {
     #[arg(long, value_name = "FILE")]
     pub sign_key: Vec<PathBuf>,
     /// Program that signs its standard input as `release`, `channel` or `refresh`; repeat the flag for several programs
-    #[arg(long, value_name = "ROLE=COMMAND", value_parser = SignerCommand::parse)]
+    #[arg(long, value_name = "ROLE[@KEYID]=COMMAND", value_parser = SignerCommand::parse)]
     pub signer: Vec<SignerCommand>,
     /// File that keeps which statements were signed here, so that no second one is signed in their place [default:
     /// alga-release/signed.json in the state directory of the user]

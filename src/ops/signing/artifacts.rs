@@ -1,5 +1,7 @@
 //! Signs artifacts in both forms. What a key has signed already is not signed again.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::try_join_all;
 
 use super::{Signing, TrustError};
@@ -7,7 +9,7 @@ use crate::oci::{Attached, Digest, ReadStore, Repository};
 use crate::ops::Error;
 use crate::plan::{ArtifactKind, ArtifactSignature, Desired, DesiredArtifact, Subject};
 use crate::signing::{KeySignature, Message, SignerRole};
-use crate::trust::{Candidate, KeyId};
+use crate::trust::{Candidate, Key, KeyId, Role};
 
 impl Signing {
     /// Signs everything that a publication writes, and `images` of the store. Returns the signatures for the store.
@@ -57,39 +59,47 @@ impl Signing {
         subject: &Subject,
         store: &ReadStore,
     ) -> Result<Option<(Repository, Attached)>, Error> {
-        let signatures = match self.known(subject, store).await? {
-            Some(known) => known,
-            None => self.signatures(subject).await?,
-        };
-        let is_signed = !self.is_preparing();
-        Ok(is_signed.then(|| (subject.repository.clone(), subject.attached(&signatures))))
-    }
-
-    async fn signatures(&self, subject: &Subject) -> Result<Vec<ArtifactSignature>, Error> {
         let role = &self.document().release;
-        let of_claim = self.sign(Message::of_claim(&subject.claim()), role).await?;
-        let of_statement = self.sign(Message::of_statement(&subject.statement()), role).await?;
-        let pairs = of_claim.into_iter().filter_map(|KeySignature { key, der }| {
-            let other = of_statement.iter().find(|other| other.key == key)?;
-            Some(ArtifactSignature { key: key.id(), of_claim: der, of_statement: other.der.clone() })
-        });
-        let signatures: Vec<ArtifactSignature> = pairs.collect();
+        let mut signatures = self.known(subject, store).await?;
+        let signed: BTreeSet<KeyId> = signatures.iter().map(|one| one.key).collect();
+        let (keys, message) = (self.keys(role), Message::of_claim(&subject.claim()).to_be_signed());
+        let left = if self.signers.has_programs(SignerRole::Release) && !self.is_preparing() {
+            self.signers.unsigned(SignerRole::Release, &keys, &signed, &message)
+        } else {
+            keys.into_iter().filter(|key| !signed.contains(&key.id())).collect()
+        };
+        if !left.is_empty() {
+            signatures.extend(self.signatures(subject, &left).await?);
+        }
         if signatures.is_empty() && !self.is_preparing() {
             let what = format!("the artifact {}", subject.name);
             return Err(TrustError::threshold(what, SignerRole::Release, role, &[]).into());
         }
-        Ok(signatures)
+        let is_signed = !self.is_preparing();
+        Ok(is_signed.then(|| (subject.repository.clone(), subject.attached(&signatures))))
+    }
+
+    /// Signs both forms by keys of the role `release`, as far as they are at hand.
+    async fn signatures(&self, subject: &Subject, keys: &[Key]) -> Result<Vec<ArtifactSignature>, Error> {
+        let role = Role { keys: keys.iter().map(Key::id).collect(), threshold: 1 };
+        let of_claim = self.sign(Message::of_claim(&subject.claim()), &role).await?;
+        let of_statement = self.sign(Message::of_statement(&subject.statement()), &role).await?;
+        let pairs = of_claim.into_iter().filter_map(|KeySignature { key, der }| {
+            let other = of_statement.iter().find(|other| other.key == key)?;
+            Some(ArtifactSignature { key: key.id(), of_claim: der, of_statement: other.der.clone() })
+        });
+        Ok(pairs.collect())
     }
 
     /// Returns signatures that the store has in both forms. A key file always makes the same signature, so nothing is
     /// read for it. A program may make another one each time, and each use of it may cost money. Where nothing at hand
     /// signs, what was signed before counts.
-    async fn known(&self, subject: &Subject, store: &ReadStore) -> Result<Option<Vec<ArtifactSignature>>, Error> {
+    async fn known(&self, subject: &Subject, store: &ReadStore) -> Result<Vec<ArtifactSignature>, Error> {
         let (role, keys) = (SignerRole::Release, self.keys(&self.document().release));
         let message = Message::of_claim(&subject.claim()).to_be_signed();
         let asks = self.signers.has_programs(role) || self.is_preparing();
         if !asks && self.signers.most(role, &keys, &message) > 0 {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let (repository, digest) = (&subject.repository, &subject.descriptor.digest);
         let (claims, bundles) =
@@ -109,7 +119,6 @@ impl Signing {
             let (_, of_statement) = of_statements.iter().find(|(other, _)| *other == key)?;
             Some(ArtifactSignature { key, of_claim: claim.signature, of_statement: of_statement.clone() })
         });
-        let both: Vec<ArtifactSignature> = both.collect();
-        Ok((!both.is_empty()).then_some(both))
+        Ok(both.collect())
     }
 }

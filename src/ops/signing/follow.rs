@@ -4,6 +4,7 @@ use super::{NOTICE, Signing, TrustError, chain, now};
 use crate::oci::{ReadStore, Repository, optional};
 use crate::ops::{Connection, Context, Error, TrustFileError};
 use crate::plan::{ObservedChannel, SignedChannel, Verifying, statement_of};
+use crate::signing::SignerRole;
 use crate::trust::{self, DAY, SignedDocument, Statement, TrustDocument};
 
 /// Most versions before the file that are read to find the keys of a channel's last statement.
@@ -88,6 +89,15 @@ impl Signing {
         }
         self.check_used(signed, context)?;
         self.check_signatures(document)?;
+        let channels = || document.channels.values();
+        self.signers.check_named(|role| match role {
+            SignerRole::Root => document.root.keys.iter().collect(),
+            SignerRole::Release => document.release.keys.iter().collect(),
+            SignerRole::Channel => channels().flat_map(|role| &role.role.keys).collect(),
+            SignerRole::Refresh => {
+                channels().filter_map(|role| role.refresh.as_ref()).flat_map(|role| &role.role.keys).collect()
+            }
+        })?;
         Ok(self.signers.check(|key| !document.roles_of(key).is_empty())?)
     }
 

@@ -8,15 +8,24 @@ use crate::oci::{self, Attached, ReadStore, Repository, Selector, Tag, optional}
 use crate::ops::{Connection, Error};
 use crate::trust::{STEPS, SignedDocument, TAG_PREFIX, document_tag};
 
-/// Returns the tags of all trust documents. Where a registry does not list its tags, the versions are looked up from the
-/// first one on.
+/// Returns the tags of all trust documents. A tag without a version, or of another artifact type, is left out. Where a
+/// registry does not list its tags, the versions are looked up from the first one on.
 pub(in crate::ops) async fn tags(store: &ReadStore, repository: &Repository) -> Result<Vec<Tag>, oci::Error> {
-    match store.tags_with_prefix(repository, TAG_PREFIX).await {
+    let tags = match store.tags_with_prefix(repository, TAG_PREFIX).await {
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         Err(error) if !matches!(error.kind(), oci::Kind::Denied | oci::Kind::Malformed) => return Err(error),
-        Ok(tags) => return Ok(tags.into_iter().filter(|tag| tag.as_str().starts_with(TAG_PREFIX)).collect()),
-        Err(_) => {}
-    }
+        Err(_) => return looked_up(store, repository).await,
+        Ok(tags) => tags,
+    };
+    let reads = tags.into_iter().map(async |tag| match version_of(&tag) {
+        Some(version) => Ok(SignedDocument::is_in(version, store, repository).await?.then_some(tag)),
+        None => Ok(None),
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+}
+
+/// Returns the tags of the versions from the first one on, up to the first that is missing.
+async fn looked_up(store: &ReadStore, repository: &Repository) -> Result<Vec<Tag>, oci::Error> {
     let mut tags = Vec::new();
     for version in 1..=STEPS {
         let tag = document_tag(version);
@@ -26,6 +35,12 @@ pub(in crate::ops) async fn tags(store: &ReadStore, repository: &Repository) -> 
         tags.push(tag);
     }
     Ok(tags)
+}
+
+/// Returns the version whose document has a tag.
+fn version_of(tag: &Tag) -> Option<u64> {
+    let version = tag.as_str().strip_prefix(TAG_PREFIX)?.parse().ok()?;
+    (document_tag(version) == *tag).then_some(version)
 }
 
 /// Returns the trust documents of a store that a copy brings to a target, which is absent where the target is a file.
@@ -57,7 +72,7 @@ async fn has(source: &Connection, target: &Connection, repository: &Repository, 
         return Ok(true);
     }
     // The same document may have been signed by further keys, or have other reasons.
-    let version = tag.as_str().strip_prefix(TAG_PREFIX).and_then(|version| version.parse::<u64>().ok());
+    let version = version_of(tag);
     let payload = async |connection: &Connection| {
         let Some(version) = version else { return Ok(None) };
         let document = SignedDocument::version_in(version, connection.read(), repository).await;

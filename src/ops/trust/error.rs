@@ -218,8 +218,12 @@ impl TrustFileError {
                 "check with `alga-release trust verify` who published; to go on from the store, remove the draft and run \
                  `alga-release trust update`"
             }
-            Self::NoPredecessor { .. } => {
-                "copy a release from the store that has all versions: `alga-release copy` carries them"
+            Self::NoPredecessor { version, .. } => {
+                let before = version - 1;
+                return Some(format!(
+                    "publish the file with version {before} first: `alga-release trust publish --trust FILE`, with FILE from the history \
+                     of the source tree; or copy a release from a store that has all versions: `alga-release copy` carries them"
+                ));
             }
             Self::Unpublished { .. } => "run `alga-release trust publish` first",
             Self::OtherInTarget { .. } => {

@@ -163,6 +163,15 @@ pub async fn change_trust(
     if let Some((config, connection)) = store.filter(|_| matches!(change, TrustChange::RemoveKeys { .. })) {
         report.warnings = removed::left_unsigned((&old, &new), &file.path, config, connection).await;
     }
+    if let TrustChange::AddKeys { role: RoleName::Refresh(channel), .. } = change
+        && old.channels.get(channel.as_str()).is_some_and(|role| role.refresh.is_none())
+    {
+        let trust = file.path.display();
+        report.warnings.push(format!(
+            "appliances refuse {channel} from the publication of this version on, until the first refresh: run `alga-release trust \
+             publish`, and then at once `alga-release refresh {channel} --trust {trust} --sign-key FILE`"
+        ));
+    }
     if let TrustChange::NewEpoch { channel } = change {
         report.warnings.push(format!(
             "no statement of {channel} counts under this version until the channel moves again: publish the version, then publish or \
@@ -267,6 +276,7 @@ async fn add_signatures(
     if let Some((place, id)) = signers.stranger(|id| keys.contains_key(id)) {
         return Err(TrustFileError::NotRoot { id, place: place.to_owned() }.into());
     }
+    signers.check_named(|_| keys.keys().collect())?;
     let signed: BTreeSet<KeyId> =
         [before, Some(&draft.document)].into_iter().flatten().flat_map(|of| draft.signers(of)).collect();
     let (known, left): (Vec<Key>, Vec<Key>) = keys.values().partition(|key| signed.contains(&key.id()));

@@ -1,6 +1,7 @@
 //! The trust document in a store: published by version, followed to the newest version, and verified.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::draft::Draft;
 use super::error::TrustFileError;
@@ -11,7 +12,7 @@ use crate::config::Config;
 use crate::oci::{Artifact, Content, Digest, Repository, Store, media_type};
 use crate::ops::signing::{self, now};
 use crate::ops::{Connection, Context, Error, TrustError};
-use crate::trust::{self, DOCUMENT_ARTIFACT_TYPE, DOCUMENT_MEDIA_TYPE, InvalidTrust, SignedDocument};
+use crate::trust::{self, DOCUMENT_ARTIFACT_TYPE, DOCUMENT_MEDIA_TYPE, InvalidTrust, SignedDocument, Time};
 
 /// Annotation of a published trust document with the reasons of its changes. Only people read it.
 const REASONS: &str = "vnd.alga.appliance.trust.reasons";
@@ -29,15 +30,14 @@ pub async fn publish_trust(
     context: &Context,
 ) -> Result<TrustReport, Error> {
     let mut files = Versions::open(&file.path)?;
-    let publishing = Publishing { target, repository: &config.repositories.release };
+    let publishing = Publishing { path: &file.path, target, repository: &config.repositories.release };
     let new = publishing.unpublished(&files).await?;
     let last = files.newest();
     let draft = files.at(last);
     let (document, time) = (&draft.document, now(context));
-    if !new.is_empty() && !document.is_current(time) {
-        return Err(TrustError::Expired { version: document.version, expires: document.expires }.into());
-    }
-    let mut warnings = expiry_of(&files, time);
+    let newest = if new.is_empty() { None } else { Some(publishing.newest(draft, time).await?) };
+    let is_newest = newest.is_none_or(|newest| newest == document.version);
+    let mut warnings = if is_newest { expiry_of(&files, time) } else { Vec::new() };
     let version = document.version;
     let published: Vec<u64> = new.iter().map(|place| files.at(*place).document.version).collect();
     let is_dry = target.store().is_none();
@@ -54,7 +54,7 @@ pub async fn publish_trust(
         report.next_step = Some(files.step("publish"));
     }
     (report.dry_run, report.has_changes) = (is_dry, !published.is_empty());
-    let version = Some(version).filter(|_| !is_dry || published.is_empty());
+    let version = Some(newest.unwrap_or(version)).filter(|_| !is_dry || published.is_empty());
     report.store = Some(TrustStoreReport { location: target.location.to_string(), version, published });
     report.warnings = warnings;
     warn(&report, context);
@@ -62,6 +62,8 @@ pub async fn publish_trust(
 }
 
 struct Publishing<'a> {
+    /// File of the version in force.
+    path: &'a Path,
     target: &'a Connection,
     repository: &'a Repository,
 }
@@ -87,6 +89,20 @@ impl Publishing<'_> {
             new.push(*place);
         }
         Ok(new)
+    }
+
+    /// Returns the newest version that the store serves after a document is published in it. A document that has expired is
+    /// published only if later versions follow it, of which the last is current: a version that was lost is needed by
+    /// appliances that hold an earlier one.
+    async fn newest(&self, draft: &Draft, now: Time) -> Result<u64, Error> {
+        let first = SignedDocument::open(&draft.to_envelope())
+            .map_err(|cause| TrustError::Invalid { path: self.path.to_owned(), cause })?;
+        let chain = signing::chain(first, self.target.read(), self.repository).await?;
+        let newest = chain.last().map_or(&draft.document, SignedDocument::document);
+        if !newest.is_current(now) {
+            return Err(TrustError::Expired { version: newest.version, expires: newest.expires }.into());
+        }
+        Ok(newest.version)
     }
 
     /// Returns whether the store has a document.
@@ -207,7 +223,7 @@ async fn compared(
     store: &Connection,
     warnings: &mut Vec<String>,
 ) -> Result<TrustStoreReport, Error> {
-    let publishing = Publishing { target: store, repository: &config.repositories.release };
+    let publishing = Publishing { path: &files.path, target: store, repository: &config.repositories.release };
     let location = store.location.to_string();
     let mut version = None;
     for place in [Place::Current, files.newest()] {

@@ -86,7 +86,9 @@ impl Looking<'_> {
     /// Returns the commands that sign what would lack a signature, in their order, as one warning.
     fn steps(&self, channels: &[Tag], path: &Path, signs: bool) -> Option<String> {
         let trust = path.display();
-        let sign = format!("`alga-release sign --all --trust {trust} --sign-key FILE` with a remaining key");
+        let sign = format!(
+            "`alga-release sign --all --trust {trust} --sign-key FILE` with a remaining key (of a program: `--signer 'release@KEYID=COMMAND'`)"
+        );
         let refresh = channels.iter().map(|channel| {
             let refresh = self.new.channels.get(channel.as_str()).and_then(|role| role.refresh.as_ref());
             let key = if refresh.is_some() { " --sign-key FILE` with its refresh key" } else { "`" };

@@ -41,7 +41,7 @@ pub struct KeysArgs {
     #[arg(long, value_name = "FILE")]
     pub sign_key: Vec<PathBuf>,
     /// Program that signs its standard input as `root` (repeatable)
-    #[arg(long, value_name = "ROLE=COMMAND", value_parser = SignerCommand::parse)]
+    #[arg(long, value_name = "ROLE[@KEYID]=COMMAND", value_parser = SignerCommand::parse)]
     pub signer: Vec<SignerCommand>,
 }
 
