@@ -220,8 +220,8 @@ impl Carrying<'_> {
                 Ok(moved) => return Ok(moved.or(before)),
                 Err(error) => error,
             };
-            let ExecuteError::Rival { seen, own, moved: false, .. } = &error else { return Err(error.into()) };
-            lost.extend(own.clone());
+            lost.extend(error.lost().cloned());
+            let ExecuteError::Rival { seen, moved: false, .. } = &error else { return Err(error.into()) };
             if self.is_bound() || attempt >= ATTEMPTS {
                 return Err(error.into());
             }

@@ -234,8 +234,14 @@ impl<'a> Run<'a> {
             let serves = self.serves(channel, found.as_ref()).await;
             let sequence = serves.as_ref().and_then(|(_, record)| Some(record.as_ref()?.sequence));
             let earlier = found.is_none() || sequence.zip(channel.before).is_some_and(|(found, before)| found < before);
-            let error = moved(channel, from.as_ref(), found.as_ref(), serves.as_ref());
-            if earlier { Ok(Seen::Earlier(error)) } else { Err(error) }
+            let mut error = moved(channel, from.as_ref(), found.as_ref(), serves.as_ref());
+            if earlier {
+                return Ok(Seen::Earlier(error));
+            }
+            if let ExecuteError::Moved { own, .. } = &mut error {
+                *own = channel.announcement();
+            }
+            Err(error)
         };
         let what = format!("what {} served", channel.moves.channel);
         self.executor.wait_for(&what, LATEST, self.progress, look).await

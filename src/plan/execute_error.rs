@@ -70,6 +70,9 @@ pub enum ExecuteError {
         found: String,
         /// Version, publisher and time of the other move, if its record gives them.
         who: String,
+        /// Manifest of an announcement of this run whose move did not happen; absent when there is none, or the channel
+        /// served the manifest.
+        own: Option<Digest>,
     },
     /// Another publisher moves the same channel at the same time.
     #[error(
@@ -93,6 +96,14 @@ pub enum ExecuteError {
 }
 
 impl ExecuteError {
+    /// Returns the manifest of an announcement of this run whose move will not happen.
+    pub(crate) fn lost(&self) -> Option<&Digest> {
+        match self {
+            Self::Moved { own, .. } | Self::Rival { own, .. } => own.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Returns the error for a tag that names `found` and not `expected`. `who` describes the other move, if it is
     /// known.
     pub(crate) fn moved(
@@ -104,6 +115,6 @@ impl ExecuteError {
     ) -> Self {
         let text = |digest: Option<&Digest>| digest.map_or_else(|| "nothing".to_owned(), ToString::to_string);
         let (repository, tag) = (repository.clone(), tag.clone());
-        Self::Moved { repository, tag, expected: text(expected), found: text(found), who }
+        Self::Moved { repository, tag, expected: text(expected), found: text(found), who, own: None }
     }
 }
