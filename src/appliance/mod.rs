@@ -2,6 +2,7 @@
 //! plane, and keeps a state. Everything except the state file and the reading of proofs is pure.
 
 mod control_plane;
+mod facts;
 mod host;
 mod names;
 mod objects;
@@ -9,10 +10,12 @@ mod proof;
 mod render;
 mod state;
 mod state_file;
+mod taken_over;
 mod trusted;
 mod values;
 
 pub use control_plane::{Channel, Decision, Situation, decide};
+pub use facts::Facts;
 pub use host::HostInputs;
 pub use host::InvalidHost;
 pub use names::NotAllowed;
@@ -25,6 +28,7 @@ pub use state::Refused;
 pub use state::{Following, Known, Root, State};
 pub use state_file::StateError;
 pub use state_file::{StateContent, StateFile};
-pub use trusted::{DamagedTrust, Facts, OperatorDecision, Trusted};
+pub use taken_over::Elsewhere;
+pub use trusted::{DamagedTrust, OperatorDecision, Trusted};
 pub(crate) use values::InvalidValues;
 pub use values::{Literal, Setting, inject, parse_setting};

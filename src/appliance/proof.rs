@@ -3,7 +3,7 @@
 use futures_util::future::OptionFuture;
 
 use crate::oci::{Digest, ReadStore, Repository, Selector, StoredClaim};
-use crate::release::{self, ResolveError, Resolved};
+use crate::release::{self, ResolveError, Resolved, UnreadRelease};
 use crate::trust::Candidate;
 
 /// A release as a store serves it, and its proof.
@@ -21,8 +21,8 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Reads a release with its proof. `accepted` is the manifest that was accepted last for this reference: the release
-    /// that it names was compared with it at that time.
+    /// Reads what proves a release: everything that its manifest names. `accepted` is the manifest that was accepted last
+    /// for this reference: the release that it names was compared with it at that time.
     ///
     /// # Errors
     /// See [`ResolveError::kind`].
@@ -30,9 +30,9 @@ impl Proof {
         store: &ReadStore,
         repository: &Repository,
         selector: &Selector,
+        manifest: &UnreadRelease,
         accepted: Option<&Digest>,
     ) -> Result<Self, ResolveError> {
-        let manifest = release::open(store, repository, selector).await?;
         let named = manifest.record.as_ref().filter(|_| accepted != Some(&manifest.digest));
         let named = named.map(|record| release::named_release(store, repository, &manifest.digest, &record.release));
         let bundles = async { Ok(release::signatures(store, repository, &manifest.signatures).await?) };

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Known, State};
+use super::{Facts, Known, State};
 use crate::oci::{Digest, Tag};
-use crate::trust::{Accepted, KeyId, Position, SignedDocument, Time, TrustDocument};
+use crate::trust::{Accepted, Position, SignedDocument, Time};
 
 /// Key of the state with what was accepted, by the digest of the baked trust document.
 pub(super) const TRUST: &str = "trust";
@@ -28,10 +28,13 @@ const FLOOR_STEP: u64 = 86_400;
 pub struct Trusted {
     /// Newest trust document that was followed; absent while the baked document counts.
     pub document: Option<SignedDocument>,
+    /// Baked trust document in its envelope; absent in the state of an older program. It is opened only when another
+    /// document is baked into the appliance later.
+    pub(super) baked: Option<String>,
     /// Highest time that is known to have passed.
     pub floor: Option<Time>,
-    positions: BTreeMap<String, Position>,
-    releases: Map<String, Value>,
+    pub(super) positions: BTreeMap<String, Position>,
+    pub(super) releases: Map<String, Value>,
     /// Keys of newer programs.
     others: Map<String, Value>,
 }
@@ -40,101 +43,6 @@ pub struct Trusted {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the state's entry about trust is damaged: {0}")]
 pub struct DamagedTrust(String);
-
-/// What was verified of a release.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Facts {
-    /// Version of the trust document by which the release was accepted.
-    pub trust_version: u64,
-    /// Keys of the channel's role that signed the statement; empty for a version or a digest.
-    pub signers: Vec<String>,
-    /// Keys that signed the refresh in use; empty without one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refreshed_by: Vec<String>,
-    /// Keys of the role `release` that signed the release.
-    pub release_signers: Vec<String>,
-    /// Epoch of the statement; absent for a version or a digest, as are the next two.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epoch: Option<u64>,
-    /// Sequence number of the statement.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u64>,
-    /// Time from which the statement or its refresh does not count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-}
-
-fn texts<'a>(keys: impl IntoIterator<Item = &'a KeyId>) -> Vec<String> {
-    keys.into_iter().map(ToString::to_string).collect()
-}
-
-impl Facts {
-    /// Returns the facts of a release that a channel serves.
-    pub fn of_channel(accepted: &Accepted, document: &TrustDocument) -> Self {
-        Self {
-            trust_version: document.version,
-            signers: texts(&accepted.signers),
-            refreshed_by: texts(&accepted.refreshed_by),
-            release_signers: texts(&accepted.release_signers),
-            epoch: Some(accepted.statement.epoch),
-            sequence: Some(accepted.statement.sequence),
-            expires: Some(accepted.expires.to_string()),
-        }
-    }
-
-    /// Returns the facts of a release that was asked for by version or digest.
-    pub fn of_release<'a>(signers: impl IntoIterator<Item = &'a KeyId>, document: &TrustDocument) -> Self {
-        Self {
-            trust_version: document.version,
-            signers: Vec::new(),
-            refreshed_by: Vec::new(),
-            release_signers: texts(signers),
-            epoch: None,
-            sequence: None,
-            expires: None,
-        }
-    }
-
-    /// Returns why the release would not be accepted again: time has passed, or keys were removed. Such a release may be
-    /// rendered again, but nothing changes to it.
-    pub fn stale(
-        &self,
-        document: &TrustDocument,
-        channel: Option<&str>,
-        release: &Digest,
-        now: Time,
-    ) -> Option<String> {
-        if document.withdrawn.contains(release) {
-            return Some("the trust document has withdrawn the release".to_owned());
-        }
-        if !document.is_current(now) {
-            return Some(format!("trust document version {} expired at {}", document.version, document.expires));
-        }
-        let is_past = |expires: &&String| expires.parse::<Time>().is_ok_and(|expires| now >= expires);
-        if let Some(expires) = self.expires.as_ref().filter(is_past) {
-            return Some(format!("the statement of the channel expired at {expires}"));
-        }
-        let count = |keys: &[String], role: &crate::trust::Role| {
-            keys.iter().filter(|key| key.parse().is_ok_and(|key| role.keys.contains(&key))).count()
-        };
-        if count(&self.release_signers, &document.release) == 0 {
-            return Some("the trust document no longer has the key that signed the release".to_owned());
-        }
-        let channel = channel?;
-        let Some(role) = document.channels.get(channel) else {
-            return Some(format!("the trust document no longer has a role for the channel {channel}"));
-        };
-        if let Some(epoch) = self.epoch.filter(|epoch| *epoch != role.epoch) {
-            return Some(format!(
-                "the statement is of epoch {epoch} of the channel, and epoch {} has begun",
-                role.epoch
-            ));
-        }
-        let missing = count(&self.signers, &role.role) < role.role.threshold;
-        missing.then(|| "the trust document no longer has enough of the keys that signed the statement".to_owned())
-    }
-}
 
 /// A decision of an operator that sets a rule aside.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -149,7 +57,7 @@ pub struct OperatorDecision<'a> {
 }
 
 impl Trusted {
-    fn parse(value: &Value) -> Result<Self, String> {
+    pub(super) fn parse(value: &Value) -> Result<Self, String> {
         let Value::Object(mut others) = value.clone() else { return Err("the entry is not an object".to_owned()) };
         let text = |value: Option<Value>, key: &str| match value {
             None => Ok(None),
@@ -158,6 +66,7 @@ impl Trusted {
         };
         let document = text(others.remove("document"), "document")?
             .map(|envelope| SignedDocument::open(envelope.as_bytes()).map_err(|cause| cause.to_string()));
+        let baked = text(others.remove("baked"), "baked")?;
         let floor =
             text(others.remove("floor"), "floor")?.map(|time| time.parse::<Time>().map_err(|cause| cause.to_string()));
         let positions = match others.remove("positions") {
@@ -176,13 +85,16 @@ impl Trusted {
             Some(Value::Object(releases)) => releases,
             Some(_) => return Err("`releases` is not an object".to_owned()),
         };
-        Ok(Self { document: document.transpose()?, floor: floor.transpose()?, positions, releases, others })
+        Ok(Self { document: document.transpose()?, baked, floor: floor.transpose()?, positions, releases, others })
     }
 
     fn to_value(&self) -> Value {
         let mut all = self.others.clone();
         if let Some(document) = &self.document {
             all.insert("document".to_owned(), String::from_utf8_lossy(document.envelope()).into());
+        }
+        if let Some(baked) = &self.baked {
+            all.insert("baked".to_owned(), baked.as_str().into());
         }
         if let Some(floor) = self.floor {
             all.insert("floor".to_owned(), floor.to_string().into());
@@ -221,6 +133,16 @@ impl Trusted {
         self.positions.insert(place, position);
         self.raise_floor(accepted.floor, accepted.newer);
         true
+    }
+
+    /// Raises the time floor for a channel that was accepted before and did not change. Returns false and changes nothing
+    /// when another program has accepted another statement meanwhile.
+    pub fn accept_again(&mut self, product: &str, channel: &Tag, position: &Position, now: Time) -> bool {
+        let is_same = self.position(product, channel) == Some(position);
+        if is_same {
+            self.raise_floor(now, false);
+        }
+        is_same
     }
 
     /// Raises the time floor. Unless `exactly`, a floor that is less than a day behind stays.

@@ -1,6 +1,6 @@
 use super::*;
+use crate::trust::ChannelStatement;
 use crate::trust::testing::Vendor;
-use crate::trust::{ChannelStatement, Role};
 
 fn root() -> Digest {
     Digest::of(b"root")
@@ -31,6 +31,7 @@ fn accepted(epoch: u64, sequence: u64, reason: &str) -> Accepted {
         signers: [Vendor::new().nightly.key().id()].into(),
         refreshed_by: [].into(),
         release_signers: [Vendor::new().release.key().id()].into(),
+        issued: statement.issued,
         expires: statement.expires,
         floor: time("2026-11-24T10:00:00Z"),
         newer: true,
@@ -133,42 +134,4 @@ fn the_last_hundred_decisions_are_kept() {
     let json: Value = serde_json::from_slice(&state.to_json()).unwrap();
     let decisions = json[DECISIONS].as_array().unwrap();
     assert_eq!((decisions.len(), &decisions[0]["reason"]), (KEPT_DECISIONS, &"20".into()));
-}
-
-#[test]
-fn a_release_is_stale_after_its_time_and_after_its_keys_were_removed() {
-    let vendor = Vendor::new();
-    let document = vendor.document();
-    let release = Digest::of(b"release");
-    let facts = Facts {
-        trust_version: 1,
-        signers: vec![vendor.stable[0].key().id().to_string(), vendor.stable[1].key().id().to_string()],
-        refreshed_by: Vec::new(),
-        release_signers: vec![vendor.release.key().id().to_string()],
-        epoch: Some(1),
-        sequence: Some(1),
-        expires: Some("2026-12-01T00:00:00Z".to_owned()),
-    };
-    let now = time("2026-11-30T00:00:00Z");
-    let stale = |document: &TrustDocument, now| facts.stale(document, Some("stable"), &release, now);
-    assert_eq!(stale(&document, now), None);
-    assert!(stale(&document, time("2026-12-01T00:00:00Z")).unwrap().contains("expired at 2026-12-01"));
-    assert!(stale(&document, document.expires).unwrap().contains("trust document version 1 expired"));
-    let mut other = document.clone();
-    other.withdrawn.insert(release.clone());
-    assert!(stale(&other, now).unwrap().contains("withdrawn"));
-    let mut other = document.clone();
-    other.release = Role { keys: [vendor.nightly.key().id()].into(), threshold: 1 };
-    assert!(stale(&other, now).unwrap().contains("signed the release"));
-    let mut other = document.clone();
-    other.channels.get_mut("stable").unwrap().role.keys.remove(&vendor.stable[0].key().id());
-    assert!(stale(&other, now).unwrap().contains("signed the statement"));
-    let mut epoch = document.clone();
-    epoch.channels.get_mut("stable").unwrap().epoch = 2;
-    assert!(stale(&epoch, now).unwrap().contains("epoch 2 has begun"));
-    let mut without = document.clone();
-    without.channels.remove("stable");
-    assert!(stale(&without, now).unwrap().contains("no longer has a role for the channel stable"));
-    // A version or a digest has no statement.
-    assert_eq!(facts.stale(&other, None, &release, now), None);
 }

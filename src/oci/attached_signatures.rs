@@ -3,10 +3,11 @@
 
 use futures_util::future::{try_join, try_join_all};
 
-use super::signatures::{SIGNATURES, present};
+use super::signatures::{ATTACHED_PREFIX, SIGNATURES, present};
+use super::store::Backing;
 use super::{
-    Descriptor, Digest, Error, Manifest, ReadStore, Repository, SIGNATURE_LIMIT, Selector, StoredClaim, media_type,
-    referrers_tag,
+    Descriptor, Digest, Error, Index, Kind, Manifest, ReadStore, Repository, SIGNATURE_LIMIT, Selector, StoredClaim,
+    Tag, media_type, optional,
 };
 
 /// What verifiers may take for signatures of one manifest.
@@ -88,4 +89,41 @@ impl ReadStore {
         });
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
+
+    /// Returns the referrers that the store itself lists. `None` means that the store keeps no such lists.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn listed(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
+        match &self.backing {
+            Backing::Registry(registry) => registry.referrers(repository, subject).await,
+            Backing::Layout(layout) => layout.referrers(repository, subject).map(Some),
+            Backing::Archive(archive) => archive.referrers(repository, subject).map(Some),
+        }
+    }
+
+    /// Reads the index under a tag, and its digest. Returns `None` when the tag is missing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn index(&self, repository: &Repository, tag: &Tag) -> Result<Option<(Digest, Index)>, Error> {
+        let found = optional(self.manifest(repository, &Selector::Tag(tag.clone())).await)?;
+        let Some((descriptor, bytes)) = found else { return Ok(None) };
+        let index = Index::parse(&descriptor.media_type, &bytes).map_err(|cause| {
+            let reason = format!("invalid index: {cause}");
+            Error::new(Kind::Malformed, "read", format!("{repository}:{tag}"), reason)
+        })?;
+        Ok(Some((descriptor.digest, index)))
+    }
+}
+
+/// Returns the tag that lists the referrers of `subject` in a registry that does not list them itself.
+///
+/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema>
+pub(crate) fn referrers_tag(subject: &Digest) -> Tag {
+    format!("{ATTACHED_PREFIX}{}", subject.hex()).parse().expect("a digest makes a tag")
 }

@@ -10,8 +10,8 @@ use super::content::unreadable;
 use super::signatures::ATTACHED_PREFIX;
 use super::store::Backing;
 use super::{
-    Artifact, Content, Descriptor, Digest, Document, Error, Index, Kind, Parsed, ReadStore, Repository, Selector, Tag,
-    media_type, optional,
+    Artifact, Content, Descriptor, Digest, Document, Error, Kind, Parsed, ReadStore, Repository, Selector, Tag,
+    media_type, optional, referrers_tag,
 };
 
 /// Most manifests that one index may name, and most manifests that may refer to one artifact.
@@ -230,36 +230,6 @@ impl ReadStore {
         }
         Ok(referring)
     }
-
-    /// Returns the referrers that the store itself lists. `None` means that the store keeps no such lists.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub(crate) async fn listed(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-    ) -> Result<Option<Vec<Descriptor>>, Error> {
-        match &self.backing {
-            Backing::Registry(registry) => registry.referrers(repository, subject).await,
-            Backing::Layout(layout) => layout.referrers(repository, subject).map(Some),
-            Backing::Archive(archive) => archive.referrers(repository, subject).map(Some),
-        }
-    }
-
-    /// Reads the index under a tag, and its digest. Returns `None` when the tag is missing.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn index(&self, repository: &Repository, tag: &Tag) -> Result<Option<(Digest, Index)>, Error> {
-        let found = optional(self.manifest(repository, &Selector::Tag(tag.clone())).await)?;
-        let Some((descriptor, bytes)) = found else { return Ok(None) };
-        let index = Index::parse(&descriptor.media_type, &bytes).map_err(|cause| {
-            let reason = format!("invalid index: {cause}");
-            Error::new(Kind::Malformed, "read", format!("{repository}:{tag}"), reason)
-        })?;
-        Ok(Some((descriptor.digest, index)))
-    }
 }
 
 fn too_many(repository: &Repository, subject: &Digest) -> Error {
@@ -273,13 +243,6 @@ fn parse(repository: &Repository, manifest: &Descriptor, bytes: &[u8]) -> Result
         let reason = format!("invalid manifest: {cause}");
         Error::new(Kind::Malformed, "read", format!("{repository}@{}", manifest.digest), reason)
     })
-}
-
-/// Returns the tag that lists the referrers of `subject` in a registry that does not list them itself.
-///
-/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema>
-pub(crate) fn referrers_tag(subject: &Digest) -> Tag {
-    format!("{ATTACHED_PREFIX}{}", subject.hex()).parse().expect("a digest makes a tag")
 }
 
 /// Returns the tags that may attach content to an artifact or to one of its manifests.

@@ -1,6 +1,7 @@
 //! The OCI specifications: content, names and the kinds of store. This module does not know what the artifacts are for.
 
 mod any_repository;
+mod attached_signatures;
 mod descriptor;
 mod digest;
 mod error;
@@ -10,6 +11,7 @@ mod layout;
 mod manifest;
 pub mod media_type;
 mod near_miss;
+mod parsed;
 mod reference;
 mod registry;
 mod signatures;
@@ -24,15 +26,11 @@ mod archive;
 #[cfg(feature = "publish")]
 mod artifact;
 #[cfg(feature = "publish")]
-mod attached_signatures;
-#[cfg(feature = "publish")]
 mod content;
 #[cfg(feature = "publish")]
 mod document;
 #[cfg(feature = "publish")]
 mod graph;
-#[cfg(feature = "publish")]
-mod parsed;
 #[cfg(feature = "publish")]
 mod push;
 #[cfg(feature = "publish")]
@@ -41,7 +39,7 @@ mod relocation;
 mod tags;
 
 pub use any_repository::AnyRepository;
-#[cfg(feature = "publish")]
+pub(crate) use attached_signatures::referrers_tag;
 pub use attached_signatures::{StoredSignatures, StoredStatement};
 pub use descriptor::Descriptor;
 pub use digest::InvalidDigest;
@@ -50,6 +48,7 @@ pub use error::{Error, Kind, Obstacle, optional};
 pub use index::Index;
 pub(crate) use json::each_key_once;
 pub use manifest::Manifest;
+pub(crate) use parsed::Parsed;
 pub(crate) use reference::has_host;
 pub use reference::{InvalidReference, Pinned, Prefix, Reference, Repository, Selector, Tag};
 pub use registry::InvalidCertificates;
@@ -71,9 +70,7 @@ pub use document::Document;
 #[cfg(feature = "publish")]
 pub use graph::Attached;
 #[cfg(feature = "publish")]
-pub(crate) use graph::{attached_tags, referrers_tag};
-#[cfg(feature = "publish")]
-pub(crate) use parsed::Parsed;
+pub(crate) use graph::attached_tags;
 #[cfg(feature = "publish")]
 pub use push::Store;
 #[cfg(feature = "publish")]

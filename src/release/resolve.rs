@@ -153,12 +153,21 @@ impl UnreadRelease {
     /// See [`ResolveError::kind`].
     pub async fn read(&self, store: &ReadStore, repository: &Repository) -> Result<Resolved, ResolveError> {
         let json = store.fetch_verified(repository, &self.config, CONFIG_LIMIT).await?;
+        self.with(json.to_vec())
+    }
+
+    /// Returns the release with the JSON that an earlier run read. Returns `None` when the manifest names another JSON.
+    pub fn with_json(&self, json: &[u8]) -> Option<Resolved> {
+        if Digest::of(json) == self.config.digest { self.with(json.to_vec()).ok() } else { None }
+    }
+
+    fn with(&self, json: Vec<u8>) -> Result<Resolved, ResolveError> {
         let invalid = |cause| ResolveError::Invalid { reference: self.reference.clone(), cause };
         Ok(Resolved {
             manifest: self.digest.clone(),
             release_digest: self.release_digest.clone(),
             release: Release::parse(&json).map_err(invalid)?,
-            json: json.to_vec(),
+            json,
             record: self.record.clone(),
             signatures: self.signatures.clone(),
         })

@@ -13,8 +13,9 @@ use crate::release::{Record, with_channel};
 
 /// Most layers of a channel manifest with statements about the channel.
 pub const STATEMENT_LAYERS: usize = 16;
-/// How far ahead of the clock of this machine `issued` may be, in seconds.
-const AHEAD: u64 = 3600;
+/// How far the clock of this machine may be behind what is signed and behind the time floor, in seconds. A clock that is
+/// corrected steps back by less.
+pub const CLOCK_TOLERANCE: u64 = 3600;
 
 /// What a channel serves.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +57,16 @@ pub enum ReadFrom<'a> {
     Registry,
     /// An archive or a layout, in which the statement alone must be current.
     Media {
-        /// Digest of the release whose expired statement an operator accepts.
+        /// Digest of the release that an operator accepts although its statement or the trust document has expired.
         accept_expired: Option<&'a Digest>,
     },
+}
+
+impl ReadFrom<'_> {
+    /// Reports whether an operator accepts a release although something that proves it has expired.
+    fn accepts_expired(self, release: &Digest) -> bool {
+        matches!(self, ReadFrom::Media { accept_expired: Some(digest) } if digest == release)
+    }
 }
 
 /// A place in the history of a channel. The epoch counts before the sequence.
@@ -86,13 +94,15 @@ pub struct Accepted {
     pub refreshed_by: BTreeSet<KeyId>,
     /// Keys of the role `release` that signed the release.
     pub release_signers: BTreeSet<KeyId>,
+    /// Time at which the statement or the refresh in use was issued, whichever is later.
+    pub issued: Time,
     /// Time from which the acceptance does not hold any more: the earlier expiry of statement and refresh.
     pub expires: Time,
     /// Time floor after the acceptance.
     pub floor: Time,
     /// Whether the position is above the highest one before. An equal position is the same statement again.
     pub newer: bool,
-    /// Whether the statement has expired and an operator accepts it nevertheless.
+    /// Whether the statement or the trust document has expired and an operator accepts the release nevertheless.
     pub expired: bool,
 }
 
@@ -111,6 +121,9 @@ impl Accepted {
 pub fn accept(offer: &Offer<'_>, terms: &Terms<'_>) -> Result<Accepted, Untrusted> {
     let document = terms.document;
     check_clock(document, terms.floor, terms.now)?;
+    // The record names the release of the statement, else the statement is refused below.
+    let document_expired =
+        check_current(document, offer.record.map(|record| &record.release), terms.now, terms.source)?;
     let layers = Layers::read(offer.layers)?;
     let (role, Proven { statement, payload, signers }) = layers.proven(offer.record, terms.document, terms.channel)?;
     let newer = check_position(&statement, &payload, terms.highest)?;
@@ -125,16 +138,18 @@ pub fn accept(offer: &Offer<'_>, terms: &Terms<'_>) -> Result<Accepted, Untruste
     let release_signers = accept_release(document, &statement.release, candidates)?;
     // Not of the refresh: whoever stole its key could keep the floor ahead of the clock, and so stop every update.
     let floor = [Some(terms.now), terms.floor, Some(statement.issued)];
-    let fresh_until = refresh.as_ref().map(|(refresh, _)| refresh.expires);
+    let times = refresh.as_ref().map(|(refresh, _)| (refresh.issued, refresh.expires));
+    let (last_issued, first_expiry) = times.unwrap_or((statement.issued, statement.expires));
     Ok(Accepted {
         payload,
         signers,
         release_signers,
-        expires: fresh_until.map_or(statement.expires, |expires| expires.min(statement.expires)),
+        issued: last_issued.max(statement.issued),
+        expires: first_expiry.min(statement.expires),
         refreshed_by: refresh.map(|(_, signers)| signers).unwrap_or_default(),
         floor: floor.into_iter().flatten().max().unwrap_or(terms.now),
         newer,
-        expired,
+        expired: expired || document_expired,
         statement,
     })
 }
@@ -170,19 +185,33 @@ pub fn check_json(release: &[u8], served: &[u8], channel: &Tag) -> Result<(), Un
     }
 }
 
-/// Checks that the clock can be right, and that the trust document counts at its time.
+/// Checks that the clock can be right: it is behind neither the time floor nor the issue of the trust document by more
+/// than [`CLOCK_TOLERANCE`].
 ///
 /// # Errors
-/// [`Untrusted::BeforeFloor`], [`Untrusted::Ahead`] and [`Untrusted::DocumentExpired`].
+/// [`Untrusted::BeforeFloor`] and [`Untrusted::Ahead`].
 pub fn check_clock(document: &TrustDocument, floor: Option<Time>, now: Time) -> Result<(), Untrusted> {
-    if let Some(floor) = floor.filter(|floor| now < *floor) {
+    if let Some(floor) = floor.filter(|floor| now.plus(CLOCK_TOLERANCE) < *floor) {
         return Err(Untrusted::BeforeFloor { now, floor });
     }
-    check_issued(document.issued, now)?;
-    if !document.is_current(now) {
+    check_issued(document.issued, now)
+}
+
+/// Reports whether the trust document has expired and an operator accepts that for the release.
+///
+/// # Errors
+/// [`Untrusted::DocumentExpired`] when the document has expired and no operator accepts that.
+pub fn check_current(
+    document: &TrustDocument,
+    release: Option<&Digest>,
+    now: Time,
+    source: ReadFrom<'_>,
+) -> Result<bool, Untrusted> {
+    let expired = !document.is_current(now);
+    if expired && !release.is_some_and(|release| source.accepts_expired(release)) {
         return Err(Untrusted::DocumentExpired { version: document.version, expires: document.expires, now });
     }
-    Ok(())
+    Ok(expired)
 }
 
 /// The bundles in the layers of a channel manifest, by the kind of their statement.
@@ -415,9 +444,12 @@ fn check_position(
     }
 }
 
-/// Checks that a time of issue is not ahead of the clock by more than an hour.
-fn check_issued(issued: Time, now: Time) -> Result<(), Untrusted> {
-    if issued > now.plus(AHEAD) { Err(Untrusted::Ahead { issued, now }) } else { Ok(()) }
+/// Checks that a time of issue is not ahead of the clock by more than [`CLOCK_TOLERANCE`].
+///
+/// # Errors
+/// [`Untrusted::Ahead`] when it is.
+pub fn check_issued(issued: Time, now: Time) -> Result<(), Untrusted> {
+    if issued > now.plus(CLOCK_TOLERANCE) { Err(Untrusted::Ahead { issued, now }) } else { Ok(()) }
 }
 
 /// Checks that a lifetime is not longer than the role allows.
@@ -428,9 +460,7 @@ fn check_lifetime(issued: Time, expires: Time, days: u64) -> Result<(), Untruste
 /// Reports whether a statement has expired and an operator accepts that.
 fn check_expiry(statement: &ChannelStatement, terms: &Terms<'_>) -> Result<bool, Untrusted> {
     let expired = terms.now >= statement.expires;
-    let accepted =
-        matches!(terms.source, ReadFrom::Media { accept_expired: Some(digest) } if *digest == statement.release);
-    if expired && !accepted {
+    if expired && !terms.source.accepts_expired(&statement.release) {
         return Err(Untrusted::Expired { expires: statement.expires, now: terms.now });
     }
     Ok(expired)

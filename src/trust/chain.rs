@@ -115,6 +115,11 @@ impl SignedDocument {
         envelope.is_ok_and(|envelope| signers(&envelope, other, self.document.version).is_ok())
     }
 
+    /// Reports whether another document is the same version of this chain, the next one or the one before.
+    pub fn adjoins(&self, other: &Self) -> bool {
+        self.payload == other.payload || self.next(&other.envelope).is_ok() || other.next(&self.envelope).is_ok()
+    }
+
     /// Returns the document that the envelope contains.
     pub fn document(&self) -> &TrustDocument {
         &self.document

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::accept::{Accepted, Offer, Position, ReadFrom, Terms, accept};
+use super::accept::{Accepted, CLOCK_TOLERANCE, Offer, Position, ReadFrom, Terms, accept};
 use super::testing::{SigningKey, Vendor, bundle, envelope};
 use super::time::DAY;
 use super::*;
@@ -227,7 +227,8 @@ impl Appliance {
             assert_eq!(order.is_gt(), accepted.newer);
             assert!(order.is_gt() || position == *before);
         }
-        assert!(now < accepted.expires && self.floor <= Some(now) && Some(accepted.floor) >= self.floor);
+        assert!(now < accepted.expires && self.floor <= Some(now.plus(CLOCK_TOLERANCE)));
+        assert!(Some(accepted.floor) >= self.floor);
         (self.highest, self.floor) = (Some(position), Some(accepted.floor));
         Ok(accepted)
     }

@@ -16,8 +16,8 @@ mod time;
 mod untrusted;
 
 pub use accept::{
-    Accepted, Offer, Position, Proven, ReadFrom, STATEMENT_LAYERS, Terms, accept, check_clock, check_json,
-    check_record, proven,
+    Accepted, CLOCK_TOLERANCE, Offer, Position, Proven, ReadFrom, STATEMENT_LAYERS, Terms, accept, check_clock,
+    check_current, check_issued, check_json, check_record, proven,
 };
 pub use bundle::{BUNDLE_CONTENT, BUNDLE_LIMIT, BUNDLE_PREDICATE_TYPE, SignatureBundle, statement_message};
 pub use chain::{DOCUMENT_ARTIFACT_TYPE, DOCUMENT_MEDIA_TYPE, DOCUMENT_TYPE, InvalidTrust, STEPS, SignedDocument};

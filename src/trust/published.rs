@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 
-use super::{DOCUMENT_ARTIFACT_TYPE, DOCUMENT_LIMIT, DOCUMENT_MEDIA_TYPE, InvalidTrust, SignedDocument, TAG_PREFIX};
+use super::{
+    DOCUMENT_ARTIFACT_TYPE, DOCUMENT_LIMIT, DOCUMENT_MEDIA_TYPE, InvalidTrust, STEPS, SignedDocument, TAG_PREFIX,
+};
 use crate::oci::{self, Descriptor, Digest, Manifest, ReadStore, Repository, Selector, Tag, optional};
 
 /// Why a published trust document cannot be followed.
@@ -73,6 +75,28 @@ impl SignedDocument {
             Err(PublishedError::Store(error)) => Err(error),
             Err(_) => Ok(false),
         }
+    }
+
+    /// Reports whether the chain of documents in a store leads from this one to a later one.
+    ///
+    /// # Errors
+    /// When the store fails. A chain that ends or that breaks a rule leads nowhere.
+    pub async fn leads_to(&self, later: &Self, store: &ReadStore, repository: &Repository) -> Result<bool, oci::Error> {
+        let mut reached = self.clone();
+        for _ in 0..STEPS {
+            if reached.adjoins(later) {
+                return Ok(true);
+            }
+            if reached.document().version >= later.document().version {
+                return Ok(false);
+            }
+            reached = match reached.next_in(store, repository).await {
+                Ok(Some(next)) => next,
+                Err(PublishedError::Store(cause)) => return Err(cause),
+                Ok(None) | Err(_) => return Ok(false),
+            };
+        }
+        Ok(false)
     }
 
     /// Reports whether a store serves another document under the version of this one. A document that is missing or

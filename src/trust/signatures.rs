@@ -54,7 +54,7 @@ impl Candidate<'_> {
 
 /// Verifies a release that was asked for by version or digest: it is signed and not withdrawn. Says nothing about
 /// whether a channel serves it, or whether it is recent. The caller checks the trust document with
-/// [`check_clock`](super::check_clock).
+/// [`check_clock`](super::check_clock) and [`check_current`](super::check_current).
 ///
 /// # Errors
 /// [`Untrusted::Withdrawn`] and [`Untrusted::ReleaseUnsigned`].

@@ -135,7 +135,8 @@ pub enum Untrusted {
     },
     /// The clock is behind a time that has passed.
     #[error(
-        "the clock of this machine is wrong: it shows {now}, which is before {floor}, a time that has already passed"
+        "the clock of this machine is wrong: it shows {now}, more than an hour before {floor}, a time that has already \
+         passed"
     )]
     BeforeFloor {
         /// Time of this machine.

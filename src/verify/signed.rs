@@ -183,9 +183,13 @@ impl Checked<'_> {
         let reference = format!("{repository}@{digest}");
         let (kind, name) = (NamedKind::Release, &self.resolved.release.version);
         let subject = Subject { kind, name, reference: &reference };
-        let counts = trust::check_clock(trust.document, None, trust.now);
-        let withdrawn = trust.document.withdrawn.contains(digest);
-        let counts = counts.and_then(|()| if withdrawn { Err(Untrusted::Withdrawn(digest.clone())) } else { Ok(()) });
+        let Trust { document, now, source } = *trust;
+        let counts = trust::check_clock(document, None, now)
+            .and_then(|()| trust::check_current(document, Some(digest), now, source))
+            .and_then(|_| {
+                let withdrawn = document.withdrawn.contains(digest);
+                if withdrawn { Err(Untrusted::Withdrawn(digest.clone())) } else { Ok(()) }
+            });
         if let Err(cause) = counts {
             return Ok(vec![subject.refused(&cause)]);
         }

@@ -25,9 +25,11 @@ mod completions;
 // The release key is exchanged.
 mod release_rotation;
 // The resolver with a trust document.
+mod trust_baked;
 mod trust_commands;
 mod trust_journey;
 mod trust_resolver;
+mod trust_unchanged;
 // Signed moves that are killed.
 mod signed_killed;
 // Signatures that are made on another machine.

@@ -13,8 +13,8 @@ use crate::support::programs::resolve;
 use crate::support::published::{RELEASES, digest_of, store};
 use crate::support::registry::{Action, Fault, Registry};
 use crate::support::signed_channel::{
-    Appliance, BUNDLE, MANIFEST, Offer, annotations, blob, bundle, manifest, put_claim_layers, put_claims, put_release,
-    put_trust, release_json, sign_document, statement, tag,
+    Appliance, BUNDLE, MANIFEST, Offer, annotations, blob, bundle, manifest, put_bundle, put_claim_layers, put_claims,
+    put_release, put_trust, release_json, sign_document, statement, tag,
 };
 use crate::support::trust::{DAY, Vendor, ago, now};
 
@@ -453,6 +453,17 @@ fn a_version_and_a_digest_are_verified_by_the_release_role() {
         appliance.run(&["resolve", "1.0.3"], &["--offline"]).ends(0).stdout,
         text(&release_json("1.0.3", "nightly"))
     );
+    // Bundles count where the claims prove nothing: none, claims by strangers, or claims of another digest.
+    for key in ["stable-a", "release"] {
+        let release = put_release(&appliance.registry, "1.0.9");
+        appliance.refuses_pinned("1.0.9", "release-unsigned");
+        put_claims(&appliance.registry, &release, &[appliance.vendor.key("nightly")]);
+        put_bundle(&appliance.registry, &release, appliance.vendor.key(key));
+        match key {
+            "release" => drop(appliance.run(&["resolve", "1.0.9"], &[]).ends(0)),
+            _ => appliance.refuses_pinned("1.0.9", "release-unsigned"),
+        }
+    }
     // Another version under the tag, signed by the right key.
     appliance.registry.tag(RELEASES, "1.0.3", other.as_str());
     appliance.refuses_pinned("1.0.3", "other-version");
@@ -536,6 +547,25 @@ fn a_clock_that_is_set_back_is_reported_until_an_operator_resets_the_floor() {
         (&json!("reset-time-floor"), &json!("the battery was empty"))
     );
     appliance.resolve(&[]).ends(0);
+}
+
+#[test]
+fn a_clock_that_steps_back_by_less_than_an_hour_stops_nothing() {
+    let appliance = Appliance::following();
+    let floor = |seconds: u64| {
+        let floor = now().plus(seconds);
+        appliance.change_state(|root| root["floor"] = floor.to_string().into());
+        floor
+    };
+    floor(2 * 3600);
+    appliance.refuses("clock-fault");
+    appliance.refuses_pinned("1.0.3", "clock-fault");
+    let ahead = floor(1800);
+    appliance.resolve(&[]).ends(0);
+    appliance.offer("1.0.4", 6).put(&appliance.registry);
+    appliance.resolve(&[]).ends(0);
+    let root = appliance.state()["trust"].as_object().expect("roots").values().next().expect("a root").clone();
+    assert_eq!(root["floor"], ahead.to_string(), "the floor does not fall");
 }
 
 #[test]

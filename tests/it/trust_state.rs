@@ -196,10 +196,12 @@ fn verification_takes_no_further_round_trip() {
     // The statement twice, refresh and release; trust documents 1 and 2.
     let verified = || appliance.resolve(&[]);
     assert_eq!(requests(&appliance.registry, verified), 4 + 4 + 2);
-    assert_eq!(requests(&appliance.registry, verified), 2 + 4 + 2);
+    // Unchanged: the channel's manifest and the two trust documents.
+    assert_eq!(requests(&appliance.registry, verified), 1 + 2);
     // At once: the channel and two trust documents, then the JSON and all bundles.
     appliance.offer("1.0.5", 7).put(&appliance.registry);
     at_once(&appliance.registry, "/manifests/", 3, || drop(appliance.resolve(&[]).ends(0)));
+    appliance.offer("1.0.5", 8).put(&appliance.registry);
     at_once(&appliance.registry, "/blobs/", 5, || drop(appliance.resolve(&[]).ends(0)));
     // A version: the release, then its JSON and the signatures, then the claims.
     put_claims(&appliance.registry, &offer.statement.release, &[appliance.vendor.key("release")]);
@@ -221,7 +223,7 @@ fn a_registry_with_tokens_is_followed_by_the_same_rules() {
 }
 
 /// Writes the channel of an offer, with the release and trust documents, to a directory of layouts.
-fn write_layout(directory: &std::path::Path, offer: &Offer, registry: &Registry) -> String {
+pub fn write_layout(directory: &std::path::Path, offer: &Offer, registry: &Registry) -> String {
     let location = format!("oci-layout:{}", directory.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -275,6 +277,37 @@ fn media_need_no_refresh_and_expired_ones_are_accepted_only_by_name() {
     assert_eq!((&decision["option"], &decision["release"]), (&json!("accept-expired"), &json!(digest)));
     // All other rules hold: an older move is a replay.
     appliance.resolve(&["--store", &current]).ends(3).says(&["refused (replay)"]);
+}
+
+#[test]
+fn an_expired_trust_document_on_media_is_accepted_for_one_release_by_name_and_no_other_rule_is_set_aside() {
+    let mut appliance = Appliance::new();
+    appliance.vendor.document.issued = ago(30 * DAY);
+    appliance.vendor.document.expires = ago(DAY);
+    appliance.vendor.write();
+    let offer = appliance.offer("1.0.3", 5);
+    let digest = offer.statement.release.to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = write_layout(&directory.path().join("current"), &offer, &appliance.registry);
+    let media = |what: &str, more: &[&str]| appliance.run(&["resolve", what], &[&["--store", &layout], more].concat());
+    let accept = ["--accept-expired", &digest, "--reason", "no newer disk"];
+    let refused = media("stable", &[]).ends(3).says(&["refused (trust-expired)", "use newer media"]);
+    refused.says(&["--accept-expired DIGEST --reason TEXT"]);
+    media("stable", &["--accept-expired", &digest_of(b""), "--reason", "x"]).ends(3).says(&["refused (trust-expired)"]);
+    let run = media("stable", &[&accept[..], &["--output", "json"]].concat()).ends(0).json();
+    assert!(run["trust"]["stale"].as_str().expect("a reason").contains("trust document version 1 expired"));
+    let decisions = appliance.state()["decisions"].clone();
+    assert_eq!((&decisions[0]["option"], &decisions[0]["release"]), (&json!("accept-expired"), &json!(digest)));
+    // Neither the next call nor a registry is accepted by that decision.
+    media("stable", &[]).ends(3).says(&["refused (trust-expired)"]);
+    offer.put(&appliance.registry);
+    appliance.resolve(&[]).ends(3).says(&["refused (trust-expired)", "publishes the next trust document"]);
+    // A version and a digest need the flag too, and a signature all the same.
+    media("1.0.3", &[]).ends(3).says(&["refused (trust-expired)"]);
+    media("1.0.3", &accept).ends(3).says(&["refused (release-unsigned)"]);
+    let unsigned = Offer { bundles: Vec::new(), ..appliance.offer("1.0.3", 6) };
+    let layout = write_layout(&directory.path().join("unsigned"), &unsigned, &appliance.registry);
+    appliance.resolve(&[&["--store", &layout], &accept[..]].concat()).ends(3).says(&["refused (unsigned)"]);
 }
 
 /// Publishes the fixtures to `nightly` without signatures, and returns the signed move to what was published.

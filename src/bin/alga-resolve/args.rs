@@ -50,7 +50,8 @@ Options:
                               file exists]
       --forget-trust REASON   Do not verify releases in this call, nor in later calls without --trust
       --reset-time-floor REASON  Forget the highest time that is known to have passed, after the clock was wrong
-      --accept-expired DIGEST Accept the expired statement of this release from an archive or a layout. Needs --reason
+      --accept-expired DIGEST Accept this release from an archive or a layout although its statement or the trust document has
+                              expired. Needs --reason
       --reason TEXT           Reason for --accept-expired, for the state
   -h, --help                  Print help
   -V, --version               Print version

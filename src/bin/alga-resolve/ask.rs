@@ -11,8 +11,9 @@ use alga_release::trust::{Key, Time};
 
 use super::args::{Args, Command};
 use super::input::configuration;
+use super::refused::RESTORE;
 use super::store::{failure, with_store};
-use super::trust::{Fetched, RESTORE, Trust, check_without, document_path};
+use super::trust::{Asked, Fetched, Trust, check_without, document_path};
 use super::{Failure, say, usage};
 
 /// The place of the requested release, and the state of this appliance.
@@ -143,8 +144,8 @@ impl Place {
         with_store(location, args, async |store| {
             if let Some(trust) = &self.trust {
                 let is_channel = |resolved: &Resolved| self.channel(resolved).is_some();
-                let place = (location, repository, selector);
-                return Box::pin(trust.fetch(store, place, &args.trust, is_channel)).await;
+                let asked = Asked { store, address: &self.address, flags: &args.trust };
+                return Box::pin(trust.fetch(&asked, is_channel)).await;
             }
             let resolved = release::resolve(store, repository, selector).await.map_err(|error| failure(&error))?;
             // A manifest that was followed before was confirmed at that time.
@@ -278,9 +279,12 @@ impl Place {
         trust.keep(&answer.resolved, channel.as_ref(), facts)
     }
 
-    /// Stores an answer that was used. If the state cannot be written, prints a warning and continues.
+    /// Stores an answer that was used. If the state cannot be written, prints a warning and continues. A verified answer
+    /// is stored already.
     pub fn follow(&self, answer: &Answer) {
-        self.remember(answer, |_| ());
+        if answer.facts.is_none() {
+            self.remember(answer, |_| ());
+        }
     }
 
     /// Stores an answer that was rendered, with the names of its root objects and the address in its values.

@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod control_plane;
 mod input;
+mod refused;
 mod render;
 mod report;
 mod store;

@@ -2,20 +2,21 @@
 //! documents, and applies the rules of the library to what a store serves.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use alga_release::appliance::{DamagedTrust, Facts, Known, OperatorDecision, Proof, State, StateFile, Trusted};
+use alga_release::appliance::{Elsewhere, Facts, Known, OperatorDecision, Proof, State, StateFile, Trusted};
 use alga_release::oci::{Digest, Location, ReadStore, Repository, Selector, Tag};
-use alga_release::release::Resolved;
+use alga_release::release::{self, Address, Resolved, UnreadRelease};
 use alga_release::text::with_causes;
 use alga_release::trust::{
-    self, Accepted, DOCUMENT_LIMIT, Key, Offer, Position, PublishedError, ReadFrom, STEPS, SignedDocument, Terms, Time,
+    self, Candidate, DOCUMENT_LIMIT, Key, KeyId, Offer, Position, ReadFrom, STEPS, SignedDocument, Terms, Time,
     TrustDocument, Untrusted,
 };
 
 use super::args::{Args, TrustFlags};
 use super::input::read;
+use super::refused::{Refused, damaged, refused_document};
 use super::store::failure;
 use super::{Failure, say, usage};
 
@@ -31,7 +32,9 @@ pub struct Trust {
     /// Newest trust document that was followed.
     held: RefCell<SignedDocument>,
     seeds: BTreeMap<String, Position>,
-    trusted: Trusted,
+    trusted: RefCell<Trusted>,
+    /// What was accepted under other baked documents, and is not taken over yet.
+    elsewhere: RefCell<Vec<Elsewhere>>,
     file: Option<StateFile>,
     /// Time at the start of the run.
     now: Time,
@@ -44,6 +47,44 @@ pub struct Fetched {
     pub facts: Option<Facts>,
     /// Channel that was asked for; `None` for a version or a digest.
     pub channel: Option<String>,
+}
+
+/// What a run reads: a reference in a store.
+pub struct Asked<'a> {
+    pub store: &'a ReadStore,
+    pub address: &'a Address,
+    pub flags: &'a TrustFlags,
+}
+
+impl Asked<'_> {
+    fn is_registry(&self) -> bool {
+        matches!(self.address.location, Location::Registry(_))
+    }
+
+    fn source(&self) -> ReadFrom<'_> {
+        let accept_expired = self.flags.accept_expired.as_ref();
+        if self.is_registry() { ReadFrom::Registry } else { ReadFrom::Media { accept_expired } }
+    }
+
+    fn reference(&self) -> String {
+        let Address { location, repository, selector } = self.address;
+        let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
+        format!("{location}/{repository}{separator}{selector}")
+    }
+
+    async fn proof(&self, manifest: &UnreadRelease, accepted: Option<&Digest>) -> Result<Proof, Failure> {
+        let Address { repository, selector, .. } = self.address;
+        let proof = Box::pin(Proof::read(self.store, repository, selector, manifest, accepted)).await;
+        proof.map_err(|error| failure(&error))
+    }
+
+    /// Returns the keys whose signatures are attached to a release as Sigstore bundles.
+    async fn release_signers(&self, document: &TrustDocument, release: &Digest) -> Result<BTreeSet<KeyId>, Refused> {
+        let bundles = self.store.bundles(&self.address.repository, release).await;
+        let bundles = bundles.map_err(|cause| Refused::Failed(failure(&cause.into())))?;
+        let candidates = bundles.iter().map(|bundle| Candidate::Bundle(bundle));
+        Ok(trust::accept_release(document, release, candidates)?)
+    }
 }
 
 /// Returns the file of the trust document that holds for a run.
@@ -73,14 +114,6 @@ pub fn check_without(state: &State, file: Option<&StateFile>, flags: &TrustFlags
     }
 }
 
-fn damaged(cause: &DamagedTrust) -> Failure {
-    Failure::new(3, with_causes(cause)).hint(RESTORE)
-}
-
-/// Hint for a state that is damaged and says what was verified.
-pub const RESTORE: &str =
-    "restore the state from a backup, or remove it: the seed beside the trust document then says what counts";
-
 impl Trust {
     /// Reads the trust document and its seeds. Sends no request.
     pub fn open(path: &Path, state: &State, file: Option<&StateFile>, args: &Args, now: Time) -> Result<Self, Failure> {
@@ -94,24 +127,82 @@ impl Trust {
             change(file, &root, Some((&decision, now)), |trusted| trusted.floor = None)?;
         }
         let held = trusted.document.clone().filter(|held| held.document().version > baked.document().version);
-        Ok(Self {
-            held: RefCell::new(held.unwrap_or(baked)),
+        let held = held.unwrap_or_else(|| baked.clone());
+        let elsewhere = state.elsewhere(&root, &held.document().product, &trusted);
+        if !(state.requires_trust() && trusted.is_baked(&baked)) {
+            trusted.set_baked(&baked);
+            // Noted before anything is accepted: a run that is refused must not leave the way open for one that verifies
+            // nothing.
+            file.map(|file| change(file, &root, None, |trusted| trusted.set_baked(&baked))).transpose()?;
+        }
+        let opened = Self {
+            held: RefCell::new(held.clone()),
             root,
             seeds: seeds(path)?,
-            trusted,
+            trusted: RefCell::new(trusted),
+            elsewhere: RefCell::new(elsewhere),
             file: file.cloned(),
             now,
+        };
+        opened.take_over(|other| [&baked, &held].iter().any(|document| document.adjoins(other)))?;
+        Ok(opened)
+    }
+
+    /// Takes over what was accepted under other baked documents, where the document in force there is one of this chain.
+    fn take_over(&self, is_of_chain: impl Fn(&SignedDocument) -> bool) -> Result<(), Failure> {
+        let is_taken = |other: &Elsewhere| other.document.as_ref().is_some_and(&is_of_chain);
+        let (taken, others): (Vec<_>, Vec<_>) = self.elsewhere.take().into_iter().partition(is_taken);
+        self.elsewhere.replace(others);
+        taken.iter().try_for_each(|other| {
+            let held = self.held.borrow().clone();
+            self.change(None, |trusted| trusted.take_over(other, &held))?;
+            let mut trusted = self.trusted.borrow_mut();
+            trusted.take_over(other, &held);
+            if let Some(later) = &trusted.document
+                && later.document().version > held.document().version
+            {
+                self.held.replace(later.clone());
+            }
+            Ok(())
         })
+    }
+
+    /// Takes over what was accepted under an earlier document, from which the chain in the store leads to the baked one.
+    /// Once something is accepted under the baked document, nothing is asked for any more.
+    async fn take_over_earlier(&self, store: &ReadStore, repository: &Repository) -> Result<(), Failure> {
+        if self.elsewhere.borrow().is_empty() || !self.trusted.borrow().is_empty() {
+            return Ok(());
+        }
+        let held = self.held.borrow().clone();
+        let earlier: Vec<SignedDocument> =
+            self.elsewhere.borrow().iter().filter_map(|other| other.document.clone()).collect();
+        for document in earlier {
+            if document.leads_to(&held, store, repository).await.map_err(|cause| failure(&cause.into()))? {
+                self.take_over(|other| other.payload_digest() == document.payload_digest())?;
+            }
+        }
+        if !self.elsewhere.borrow().is_empty() {
+            let product = &held.document().product;
+            say(
+                "warning",
+                &format!(
+                    "the state has statements that were accepted under another trust document of {product}. No chain of \
+                     trust documents leads from that document to this one, so these statements do not count"
+                ),
+            );
+        }
+        Ok(())
     }
 
     /// Returns the release that was accepted for a channel, a version or a digest.
     pub fn known(&self, selector: &Selector) -> Option<(Known, Facts)> {
         match selector {
             Selector::Tag(tag) => {
-                let of_channel = self.trusted.release(&self.held.borrow().document().product, tag);
-                of_channel.or_else(|| self.trusted.find(tag.as_str()).filter(|_| !self.has_channel(tag)))
+                let trusted = self.trusted.borrow();
+                let of_channel = trusted.release(&self.held.borrow().document().product, tag);
+                of_channel.or_else(|| trusted.find(tag.as_str()).filter(|_| !self.has_channel(tag)))
             }
-            Selector::Digest(digest) => self.trusted.find(digest.as_str()),
+            Selector::Digest(digest) => self.trusted.borrow().find(digest.as_str()),
         }
     }
 
@@ -143,109 +234,142 @@ impl Trust {
             );
         }
         for _ in 0..STEPS {
-            let Some(document) = next.map_err(refused_document)? else { return Ok(held) };
+            let Some(document) = next.map_err(refused_document)? else {
+                self.take_over_earlier(store, repository).await?;
+                return Ok(self.held.borrow().clone());
+            };
             self.change(None, |trusted| trusted.follow(&document))?;
             self.held.replace(document.clone());
+            self.take_over(|other| other.payload_digest() == document.payload_digest())?;
             held = document;
             next = held.next_in(store, repository).await;
         }
         Err(Failure::new(3, format!("the chain of trust documents has more than {STEPS} new versions")))
     }
 
-    /// Reads a release with its proof, and verifies it.
+    /// Reads a release with its proof, and verifies it. A channel manifest that was accepted before is not verified again
+    /// if nothing has changed that the decision depends on.
     pub async fn fetch(
         &self,
-        store: &ReadStore,
-        (location, repository, selector): (&Location, &Repository, &Selector),
-        flags: &TrustFlags,
+        asked: &Asked<'_>,
         is_channel: impl FnOnce(&Resolved) -> bool,
     ) -> Result<Fetched, Failure> {
-        let known = self.known(selector).map(|(known, _)| known.manifest);
-        let (document, proof) =
-            tokio::join!(self.follow(store, repository), Proof::read(store, repository, selector, known.as_ref()));
-        let (document, proof) = (document?, proof.map_err(|error| failure(&error))?);
+        let Asked { store, address, .. } = *asked;
+        let (repository, selector) = (&address.repository, &address.selector);
+        let known = self.known(selector);
+        let accepted = known.as_ref().map(|(known, _)| &known.manifest);
+        let again = |manifest: &UnreadRelease| self.again(manifest, asked, known.as_ref());
+        let reading = async {
+            let manifest = release::open(store, repository, selector).await.map_err(|error| failure(&error))?;
+            let is_settled = again(&manifest).is_some();
+            let proof = if is_settled { None } else { Some(asked.proof(&manifest, accepted).await?) };
+            Ok((manifest, proof))
+        };
+        let (document, read) = tokio::join!(self.follow(store, repository), reading);
+        let (document, (manifest, proof)) = (document?, read?);
+        let proof = if let Some(proof) = proof {
+            proof
+        } else if let Some(fetched) = again(&manifest) {
+            return self.keep_position(&fetched, document.document()).map(|()| fetched);
+        } else {
+            // The trust document has changed meanwhile.
+            asked.proof(&manifest, accepted).await?
+        };
         let channel = match selector {
-            Selector::Tag(tag)
-                if document.document().channels.contains_key(tag.as_str()) || is_channel(&proof.resolved) =>
-            {
-                Some(tag.clone())
-            }
+            Selector::Tag(tag) if self.has_channel(tag) || is_channel(&proof.resolved) => Some(tag.clone()),
             _ => None,
         };
-        let source = match location {
-            Location::Registry(_) => ReadFrom::Registry,
-            Location::Layout(_) | Location::Archive(_) => {
-                ReadFrom::Media { accept_expired: flags.accept_expired.as_ref() }
-            }
-        };
-        let separator = if matches!(selector, Selector::Tag(_)) { ':' } else { '@' };
-        let reference = format!("{location}/{repository}{separator}{selector}");
-        let held = known.as_ref() == Some(&proof.resolved.manifest);
         let facts = match &channel {
-            Some(channel) => self.of_channel(document.document(), channel, &proof, source, flags),
-            None => self.of_release(document.document(), selector, &proof),
+            Some(channel) => self.of_channel(&document, channel, &proof, asked),
+            None => self.of_release(document.document(), &proof, asked).await,
         };
-        let facts = facts.map_err(|refused| refused.into_failure(&reference, held))?;
+        let held = accepted == Some(&proof.resolved.manifest);
+        let facts = facts.map_err(|refused| refused.into_failure(&asked.reference(), held, asked.is_registry()))?;
         let channel = channel.map(|channel| channel.to_string());
         Ok(Fetched { resolved: proof.resolved, facts: Some(facts), channel })
     }
 
+    /// Returns the release in the state, if the channel manifest is the one that was accepted and is accepted again.
+    fn again(&self, manifest: &UnreadRelease, asked: &Asked<'_>, known: Option<&(Known, Facts)>) -> Option<Fetched> {
+        let (Selector::Tag(channel), Some((known, facts))) = (&asked.address.selector, known) else { return None };
+        if known.manifest != manifest.digest || known.release_digest != manifest.release_digest {
+            return None;
+        }
+        let held = self.held.borrow();
+        let document = held.document();
+        let (highest, floor) = (self.highest(document, channel), self.trusted.borrow().floor);
+        let terms =
+            Terms { document, channel, highest: highest.as_ref(), floor, now: self.now, source: asked.source() };
+        facts.again(&known.release_digest, held.payload_digest(), &terms)?;
+        let resolved = manifest.with_json(known.json.as_bytes())?;
+        Some(Fetched { resolved, facts: Some(facts.clone()), channel: Some(channel.to_string()) })
+    }
+
+    /// Raises the time floor for a channel that is accepted again, unless another program has accepted another statement
+    /// meanwhile.
+    fn keep_position(&self, fetched: &Fetched, document: &TrustDocument) -> Result<(), Failure> {
+        let channel = fetched.channel.as_ref().and_then(|channel| channel.parse::<Tag>().ok());
+        let position = channel.as_ref().and_then(|channel| self.highest(document, channel));
+        let (Some(channel), Some(position)) = (channel, position) else { return Ok(()) };
+        let kept =
+            self.change(None, |trusted| trusted.accept_again(&document.product, &channel, &position, self.now))?;
+        if kept.unwrap_or(true) { Ok(()) } else { Err(overtaken()) }
+    }
+
     fn of_channel(
         &self,
-        document: &TrustDocument,
+        signed: &SignedDocument,
         channel: &Tag,
         proof: &Proof,
-        source: ReadFrom<'_>,
-        flags: &TrustFlags,
+        asked: &Asked<'_>,
     ) -> Result<Facts, Refused> {
-        let resolved = &proof.resolved;
+        let (resolved, document) = (&proof.resolved, signed.document());
         let highest = self.highest(document, channel);
-        let floor = self.trusted.floor;
-        let terms = Terms { document, channel, highest: highest.as_ref(), floor, now: self.now, source };
+        let floor = self.trusted.borrow().floor;
+        let terms =
+            Terms { document, channel, highest: highest.as_ref(), floor, now: self.now, source: asked.source() };
         let layers: Vec<&[u8]> = proof.bundles.iter().map(Vec::as_slice).collect();
         let accepted = trust::accept(&Offer { record: resolved.record.as_ref(), layers: &layers }, &terms)?;
-        self.accept(&accepted, flags)?;
+        // The position is kept before anything else that may fail.
+        let release = &accepted.statement.release;
+        let kept =
+            self.change(decision(accepted.expired, asked.flags, release).as_ref(), |trusted| trusted.accept(&accepted));
+        if !kept.map_err(Refused::Failed)?.unwrap_or(true) {
+            return Err(Refused::Failed(overtaken()));
+        }
         if let Some(named) = &proof.named {
             trust::check_json(named, &resolved.json, channel)?;
         }
-        Ok(Facts::of_channel(&accepted, document))
+        Ok(Facts::of_channel(&accepted, signed))
     }
 
-    /// Keeps the position of an accepted statement, before anything else that may fail.
-    fn accept(&self, accepted: &Accepted, flags: &TrustFlags) -> Result<(), Refused> {
-        let reason = flags.reason.as_deref().filter(|_| accepted.expired);
-        let release = Some(&accepted.statement.release);
-        let decision = reason.map(|reason| OperatorDecision { option: "accept-expired", reason, release });
-        let decision = decision.as_ref().map(|decision| (decision, self.now));
-        let kept = self.change(decision, |trusted| trusted.accept(accepted)).map_err(Refused::Failed)?;
-        if kept.unwrap_or(true) {
-            return Ok(());
-        }
-        let reason = "another program has accepted a later statement of the channel meanwhile";
-        Err(Refused::Failed(Failure::new(75, reason).hint("run the command again")))
-    }
-
-    fn of_release(&self, document: &TrustDocument, selector: &Selector, proof: &Proof) -> Result<Facts, Refused> {
-        let resolved = &proof.resolved;
-        trust::check_clock(document, self.trusted.floor, self.now)?;
-        let signers = trust::accept_release(document, &resolved.release_digest, proof.candidates())?;
+    async fn of_release(&self, document: &TrustDocument, proof: &Proof, asked: &Asked<'_>) -> Result<Facts, Refused> {
+        let (resolved, release) = (&proof.resolved, &proof.resolved.release_digest);
+        trust::check_clock(document, self.trusted.borrow().floor, self.now)?;
+        let expired = trust::check_current(document, Some(release), self.now, asked.source())?;
+        let signers = match trust::accept_release(document, release, proof.candidates()) {
+            Err(Untrusted::ReleaseUnsigned(_)) => asked.release_signers(document, release).await?,
+            done => done?,
+        };
         if let (Some(record), Some(named)) = (&resolved.record, &proof.named) {
             let channel = record.name.parse().map_err(|_| Untrusted::OtherJson)?;
             trust::check_json(named, &resolved.json, &channel)?;
         }
-        match selector {
+        match &asked.address.selector {
             Selector::Tag(tag) if resolved.record.is_some() || resolved.release.tag().ok().as_ref() != Some(tag) => {
                 return Err(Refused::OtherVersion { asked: tag.clone(), found: resolved.release.version.clone() });
             }
             _ => {}
         }
-        self.change(None, |trusted| trusted.raise_floor(self.now, false)).map_err(Refused::Failed)?;
+        let decision = decision(expired, asked.flags, release);
+        self.change(decision.as_ref(), |trusted| trusted.raise_floor(self.now, false)).map_err(Refused::Failed)?;
         Ok(Facts::of_release(&signers, document))
     }
 
     /// Returns the highest position of a channel: of the state, or of the seed when that is higher.
     fn highest(&self, document: &TrustDocument, channel: &Tag) -> Option<Position> {
-        let held = self.trusted.position(&document.product, channel);
+        let trusted = self.trusted.borrow();
+        let held = trusted.position(&document.product, channel);
         let seed = self.seeds.get(channel.as_str());
         // The last of equal ones, which has the digest of its statement.
         seed.into_iter().chain(held).max_by_key(|one| (one.epoch, one.sequence)).cloned()
@@ -254,9 +378,10 @@ impl Trust {
     /// Changes what was accepted. Without a state file, nothing is kept.
     fn change<T>(
         &self,
-        decision: Option<(&OperatorDecision<'_>, Time)>,
+        decision: Option<&OperatorDecision<'_>>,
         with: impl FnOnce(&mut Trusted) -> T,
     ) -> Result<Option<T>, Failure> {
+        let decision = decision.map(|decision| (decision, self.now));
         self.file.as_ref().map(|file| change(file, &self.root, decision, with)).transpose()
     }
 
@@ -271,14 +396,28 @@ impl Trust {
             Some(channel) => trusted.release(&product, channel).is_some_and(is_same),
             None => trusted.find(resolved.release_digest.as_str()).is_some_and(is_same),
         };
+        // The file is neither read nor written when nothing changes, because machines check often.
+        if kept(&self.trusted.borrow()) {
+            return Ok(());
+        }
         self.change(None, |trusted| {
-            // The file is not written when nothing changes, because machines check often.
             if !kept(trusted) {
                 trusted.keep(channel.map(|channel| (product.as_str(), channel)), &known, facts);
             }
         })
         .map(drop)
     }
+}
+
+/// Returns the decision of the operator to accept a release although something that proves it has expired.
+fn decision<'a>(expired: bool, flags: &'a TrustFlags, release: &'a Digest) -> Option<OperatorDecision<'a>> {
+    let reason = flags.reason.as_deref().filter(|_| expired)?;
+    Some(OperatorDecision { option: "accept-expired", reason, release: Some(release) })
+}
+
+fn overtaken() -> Failure {
+    Failure::new(75, "another program has accepted a later statement of the channel meanwhile")
+        .hint("run the command again")
 }
 
 fn change<T>(
@@ -298,74 +437,6 @@ fn change<T>(
         Failure::new(1, with_causes(&cause)).hint("make the state writable: nothing is printed before it is written")
     })?;
     changed.transpose().map_err(|cause| damaged(&cause))?.ok_or_else(|| Failure::new(1, "failed to change the state"))
-}
-
-/// Why a release is refused.
-enum Refused {
-    Rule(Untrusted),
-    OtherVersion { asked: Tag, found: String },
-    Failed(Failure),
-}
-
-impl From<Untrusted> for Refused {
-    fn from(cause: Untrusted) -> Self {
-        Self::Rule(cause)
-    }
-}
-
-impl Refused {
-    /// Returns the failure. `held` says whether the manifest was accepted before.
-    fn into_failure(self, reference: &str, held: bool) -> Failure {
-        let (name, reason, hint, is_time) = match self {
-            Self::Failed(failure) => return failure,
-            Self::OtherVersion { asked, found } => {
-                let reason = format!("expected the release {asked}, found version `{}`", found.escape_debug());
-                ("other-version", reason, CHECK_WRITERS, false)
-            }
-            Self::Rule(cause) => {
-                let (hint, is_time) = of_rule(&cause, held);
-                (cause.name(), cause.to_string(), hint, is_time)
-            }
-        };
-        // Time that passes and keys that are removed stop changes, and never the rendering of what was accepted.
-        let failure = Failure::new(3, format!("{reference} is refused ({name}): {reason}"));
-        Failure { unreachable: is_time, ..failure.hint(hint) }
-    }
-}
-
-const CHECK_WRITERS: &str = "the current release stays; check who can write to the repository";
-
-/// Returns the hint for a rule, and whether the release in the state may be rendered again nevertheless.
-fn of_rule(cause: &Untrusted, held: bool) -> (&'static str, bool) {
-    match cause {
-        Untrusted::BeforeFloor { .. } | Untrusted::Ahead { .. } => (
-            "correct the clock of this machine; if a wrong time was accepted before, run once with `--reset-time-floor REASON`",
-            true,
-        ),
-        Untrusted::Expired { .. } | Untrusted::NoRefresh | Untrusted::RefreshExpired { .. } => (
-            "the current release stays until the vendor refreshes the channel; old media need `--accept-expired DIGEST --reason TEXT`",
-            true,
-        ),
-        Untrusted::DocumentExpired { .. } => {
-            ("the current release stays until the vendor publishes the next trust document", true)
-        }
-        Untrusted::UnknownKey
-        | Untrusted::Threshold { .. }
-        | Untrusted::RefreshThreshold { .. }
-        | Untrusted::ReleaseUnsigned(_)
-        | Untrusted::OtherEpoch { .. } => (CHECK_WRITERS, held),
-        Untrusted::Withdrawn(_) => ("the current release stays; wait for the next release of the channel", held),
-        _ => (CHECK_WRITERS, false),
-    }
-}
-
-fn refused_document(cause: PublishedError) -> Failure {
-    match cause {
-        PublishedError::Store(cause) => failure(&cause.into()),
-        PublishedError::NotADocument { .. } | PublishedError::Invalid { .. } => {
-            Failure::new(3, format!("the next trust document is refused (trust-document): {cause}")).hint(CHECK_WRITERS)
-        }
-    }
 }
 
 /// Reads a trust document from a file, and verifies that its own root keys signed it.

@@ -42,6 +42,10 @@ impl Archive {
         match self.0 {}
     }
 
+    pub fn referrers(&self, _: &Repository, _: &Digest) -> Result<Vec<Descriptor>, Error> {
+        match self.0 {}
+    }
+
     pub fn blob(&self, _: &Repository, _: &Descriptor) -> Answer<Bytes> {
         match self.0 {}
     }

@@ -1,14 +1,11 @@
 //! The parts of reading a layout that only the publisher needs: blobs that stay in their files, whether content exists
-//! and is undamaged, the tags, and the referrers of a manifest.
+//! and is undamaged, and the tags.
 
 use std::fs;
 use std::io;
 
 use super::read::{Layout, corrupted};
 use crate::oci::{Content, Descriptor, Digest, Error, FileRange, Repository, Tag, media_type};
-
-/// Largest manifest in bytes that is read to find its `subject`.
-const REFERRER_LIMIT: u64 = 4 << 20;
 
 impl Layout {
     /// Returns a blob that is read from its file when it is stored elsewhere.
@@ -42,18 +39,5 @@ impl Layout {
         let index = self.index(repository)?;
         let names = index.manifests.iter().filter_map(|entry| entry.annotations.get(media_type::REF_NAME));
         Ok(names.filter(|name| name.starts_with(prefix)).filter_map(|name| name.parse().ok()).collect())
-    }
-
-    /// Returns the manifests in the index that name `subject`, each with its own artifact type and annotations.
-    pub(crate) fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
-        let index = self.index(repository)?;
-        let mut referring = Vec::new();
-        for entry in index.manifests.iter().filter(|entry| media_type::is_manifest(&entry.media_type)) {
-            let bytes = self.read_blob(repository, &entry.digest, REFERRER_LIMIT)?;
-            if let Some(descriptor) = Descriptor::referring(&entry.media_type, &bytes, subject) {
-                referring.push(descriptor);
-            }
-        }
-        Ok(referring)
     }
 }

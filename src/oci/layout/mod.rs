@@ -6,6 +6,7 @@
 #[cfg(feature = "publish")]
 mod copy;
 mod read;
+mod referrers;
 #[cfg(feature = "publish")]
 mod write;
 

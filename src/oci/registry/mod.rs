@@ -27,12 +27,12 @@ mod copy;
 mod error;
 #[cfg(feature = "publish")]
 mod obstacle;
-#[cfg(feature = "publish")]
 mod pages;
 #[cfg(feature = "publish")]
 mod probe;
 mod read;
 mod realm;
+mod referrers;
 mod retry;
 #[cfg(feature = "publish")]
 mod tags;

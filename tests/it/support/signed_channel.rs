@@ -79,6 +79,26 @@ pub fn put_claim_layers(registry: &Registry, digest: &Digest, layers: &[Value]) 
     manifest(registry, &format!("sha256-{}.sig", digest.hex()), &image);
 }
 
+/// Attaches the signature of a release by a key to the release, as a Sigstore bundle in a referrer.
+pub fn put_bundle(registry: &Registry, release: &Digest, key: &PrivateKey) {
+    let signed = bundle(&Statement::Artifact(release.clone()).to_payload(), key);
+    let config = blob(registry, "application/vnd.oci.empty.v1+json", b"{}");
+    let (media_type, subject) = registry.manifest(RELEASES, release.as_str()).expect("a release");
+    let referrer = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": BUNDLE, "config": config,
+        "layers": [blob(registry, BUNDLE, &signed)],
+        "subject": { "mediaType": media_type, "digest": release, "size": subject.len() },
+    });
+    let bytes = referrer.to_string().into_bytes();
+    let referrer =
+        json!({ "mediaType": MANIFEST, "digest": digest_of(&bytes), "size": bytes.len(), "artifactType": BUNDLE });
+    registry.put_manifest(RELEASES, None, &digest_of(&bytes), MANIFEST, &bytes);
+    let index = "application/vnd.oci.image.index.v1+json";
+    let list = json!({ "schemaVersion": 2, "mediaType": index, "manifests": [referrer] }).to_string().into_bytes();
+    let tag = format!("sha256-{}", release.hex());
+    registry.put_manifest(RELEASES, Some(&tag), &digest_of(&list), index, &list);
+}
+
 /// Returns a trust document in its envelope, signed by each key.
 pub fn sign_document(document: &TrustDocument, keys: &[&PrivateKey]) -> Vec<u8> {
     let mut envelope = Envelope::new(DOCUMENT_TYPE, document.to_bytes());
