@@ -10,7 +10,7 @@ use super::signing::followed;
 use super::{Connection, Error};
 use crate::config::Config;
 use crate::oci::{Digest, Tag};
-use crate::release::{self, Apart, End, History, Move, MoveKind};
+use crate::release::{self, Apart, End, History, Move, MoveKind, Why};
 use crate::text::{clean, shown};
 use crate::trust::SignedDocument;
 
@@ -98,6 +98,9 @@ pub struct HistoryMove {
     pub kept_by: Option<Tag>,
     /// Signatures in the channel's manifest.
     pub signatures: MoveSignatures,
+    /// Epoch of the channel that begins with this move and its own sequence numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begins_epoch: Option<u64>,
 }
 
 /// The end of a history.
@@ -208,6 +211,7 @@ impl HistoryMove {
             reason: record.and_then(|record| record.reason.clone()),
             kept_by: one.kept_by.clone(),
             signatures: MoveSignatures::unverified(one),
+            begins_epoch: one.begins_epoch,
         }
     }
 
@@ -271,8 +275,8 @@ impl HistoryReport {
         })
     }
 
-    /// Returns the report for people.
-    pub fn text(&self) -> String {
+    /// Returns the report for people. With `details`, it has the manifests of moves before they were refreshed.
+    pub fn text(&self, details: bool) -> String {
         let mut text = String::new();
         if let Some(at) = &self.at {
             let served = at.served.as_ref().map_or_else(|| "nothing".to_owned(), HistoryMove::line);
@@ -282,16 +286,21 @@ impl HistoryReport {
         let _ = writeln!(text, "{} in {}", self.channel, self.store);
         for one in &self.moves {
             let _ = writeln!(text, "  {}", one.line());
+            if let Some(epoch) = one.begins_epoch {
+                let _ = writeln!(text, "        epoch {epoch} of the channel begins with this move");
+            }
         }
         for gap in &self.gaps {
             let _ = writeln!(text, "gap: {gap}");
         }
         let before = if self.end.why == "beginning" { "" } else { "the history ends here: " };
         let _ = writeln!(text, "{before}{}", shown(&self.end.text));
-        if !self.apart.is_empty() {
+        let shown_apart = |one: &&HistoryApart| details || one.why != Why::Refreshed.as_str();
+        let apart: Vec<&HistoryApart> = self.apart.iter().filter(shown_apart).collect();
+        if !apart.is_empty() {
             let _ = writeln!(text, "kept, but not in this chain:");
         }
-        for apart in &self.apart {
+        for apart in apart {
             let found = apart.found.as_ref().map(HistoryMove::line).or_else(|| apart.problem.as_deref().map(shown));
             let _ = writeln!(text, "  {}: {}\n    {}", apart.tag, apart.why, found.unwrap_or_default());
         }

@@ -71,12 +71,10 @@ async fn attempt(
     let release = (repository, &serves.release);
     let release = signing.release_bundles(Vec::new(), &observed, source.read(), release).await?;
     let renewal = signing.renewal((channel, &observed), release, least, request.reissues, (now, issued))?;
-    if renewal.keeps_statement && renewal.expires < renewal.needed_until {
-        context.warn(&format!(
-            "the statement of {channel} expires at {}, and a refresh cannot reach beyond it: issue the statement again with \
-             `--reissue` and the keys of the channel",
-            renewal.expires
-        ));
+    if renewal.expires < renewal.needed_until {
+        let statement = observed.signed.as_ref().and_then(|signed| signed.statement_until);
+        let is_by_statement = renewal.keeps_statement && statement == Some(renewal.expires);
+        context.warn(&limited(channel, &renewal, is_by_statement));
     }
     let desired = desired(config, source, channel, &observed).await?;
     let mut moving = terms.moving(channel, MoveKind::Refresh);
@@ -87,6 +85,23 @@ async fn attempt(
         Carrying { target: source, origin: None, desired: &desired, moving, terms, record: &record, context };
     let manifest = carrying.carry_out(&mut planned, None).await?;
     Ok(report(source, channel, &desired, planned, &renewal, manifest))
+}
+
+/// Returns the warning for a refresh that does not last as long as was asked for.
+fn limited(channel: &Tag, renewal: &Renewal, is_by_statement: bool) -> String {
+    let Renewal { expires, .. } = renewal;
+    if is_by_statement {
+        return format!(
+            "the statement of {channel} expires at {expires}, and a refresh cannot reach beyond it: issue the statement \
+             again with `--reissue` and the keys of the channel"
+        );
+    }
+    let role = if renewal.keeps_statement { "refresh" } else { "channel" };
+    format!(
+        "the role {role}:{channel} of the trust document lets a statement last until {expires}, which is less than \
+         `--min-remaining` requires: every run refreshes the channel. Pass a shorter time, or raise the limit with \
+         `alga-release trust lifetime`"
+    )
 }
 
 /// Returns the release that the channel serves, after a check that the JSON of the channel is that of the release.

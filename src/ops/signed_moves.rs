@@ -159,7 +159,15 @@ mod tests {
 
     fn one() -> Move {
         let (manifest, release) = (Digest::of(b"m"), Digest::of(b"r"));
-        Move { manifest, release, record: None, content: None, kept_by: None, signatures: Vec::new() }
+        Move {
+            manifest,
+            release,
+            record: None,
+            content: None,
+            kept_by: None,
+            signatures: Vec::new(),
+            begins_epoch: None,
+        }
     }
 
     #[test]

@@ -4,9 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::future::{join, join_all};
+use serde_json::Value;
 
-use super::{Record, Release, keep_alive_prefix, keep_alive_sequence, keep_alive_tag, signature_layers};
+use super::{Record, Release, keep_alive_prefix, keep_alive_sequence, keep_alive_tag, signature_layers, signatures};
 use crate::oci::{Descriptor, Digest, Error, Kind, Manifest, ReadStore, Repository, Selector, Tag};
 
 /// Largest release JSON that is read, in bytes.
@@ -54,6 +57,8 @@ pub struct Move {
     pub kept_by: Option<Tag>,
     /// Layers of the manifest with signed statements, in order. They are not read yet.
     pub signatures: Vec<Descriptor>,
+    /// Epoch of the channel that begins with this move, as its statement says. Set where the sequence numbers begin again.
+    pub begins_epoch: Option<u64>,
 }
 
 impl Move {
@@ -136,6 +141,8 @@ pub enum Why {
     /// Another move has the sequence number: this move was overwritten at once, or interrupted before the channel
     /// moved.
     Lost,
+    /// The manifest is a move of the chain before a later refresh of the move replaced the manifest.
+    Refreshed,
     /// The move is older than the end of the chain.
     BeforeTheEnd,
     /// The move is newer than the present one: it was interrupted, or another tool set the channel back.
@@ -147,6 +154,7 @@ impl Why {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lost => "lost: another move overwrote it at once, or it was interrupted before the channel moved",
+            Self::Refreshed => "the same move before it was refreshed",
             Self::BeforeTheEnd => "older than the end of the chain",
             Self::AfterTheChannel => "newer than the present move: interrupted, or the channel was set back",
         }
@@ -240,9 +248,15 @@ impl Known<'_> {
         };
         let fetched = self.fetched.into_values().map(|(sequence, tag, found)| (sequence, tag, Ok(found)));
         let broken = self.broken.into_iter().map(|(sequence, tag, reason)| (sequence, tag, Err(reason)));
+        // A refresh keeps the record of a move, and writes another manifest.
+        let is_refreshed = |found: &Result<Move, String>| {
+            let record = found.as_ref().ok().and_then(|found| found.record.as_ref());
+            record.is_some() && moves.iter().any(|one| one.record.as_ref() == record)
+        };
         let apart = fetched.chain(broken).map(|(sequence, tag, found)| {
             let kept_by = Some(tag.clone());
-            Apart { tag, sequence, found: found.map(|found| Move { kept_by, ..found }), why: why(sequence) }
+            let why = if is_refreshed(&found) { Why::Refreshed } else { why(sequence) };
+            Apart { tag, sequence, found: found.map(|found| Move { kept_by, ..found }), why }
         });
         // A move of the chain whose own keep-alive tag was moved is not a second move. Moves that were not requested
         // are not shown.
@@ -274,7 +288,14 @@ async fn follow(
         if let (Some(newer), Some(older)) = (moves.last().and_then(Move::sequence), next.sequence())
             && older >= newer
         {
-            return Ok((moves, End::NotFalling { newer, older }));
+            let begins = match moves.last() {
+                Some(last) => begun(store, repository, last, &next).await?,
+                None => None,
+            };
+            match (moves.last_mut(), begins) {
+                (Some(last), Some(epoch)) => last.begins_epoch = Some(epoch),
+                _ => return Ok((moves, End::NotFalling { newer, older })),
+            }
         }
         let record = next.record.clone();
         moves.push(next);
@@ -296,6 +317,27 @@ async fn follow(
             },
         };
     }
+}
+
+/// Returns the epoch of a move, if it is later than the epoch of the move before. Only then may its number be lower.
+async fn begun(store: &ReadStore, repository: &Repository, newer: &Move, older: &Move) -> Result<Option<u64>, Error> {
+    let (newer, older) = join(epoch(store, repository, newer), epoch(store, repository, older)).await;
+    let (newer, older) = (newer?, older?);
+    Ok(newer.filter(|newer| older.is_some_and(|older| *newer > older)))
+}
+
+/// Returns the epoch that the statement of a move states. Nothing is verified: a history shows what is recorded.
+async fn epoch(store: &ReadStore, repository: &Repository, one: &Move) -> Result<Option<u64>, Error> {
+    let layers = passing(signatures(store, repository, &one.signatures).await)?;
+    Ok(layers.unwrap_or_default().iter().find_map(|layer| stated_epoch(layer)))
+}
+
+fn stated_epoch(bundle: &[u8]) -> Option<u64> {
+    let bundle: Value = serde_json::from_slice(bundle).ok()?;
+    let payload = STANDARD.decode(bundle["dsseEnvelope"]["payload"].as_str()?).ok()?;
+    let statement: Value = serde_json::from_slice(&payload).ok()?;
+    statement["predicate"]["sequence"].as_u64()?;
+    statement["predicate"]["epoch"].as_u64()
 }
 
 fn unreadable(reference: String, error: &Error) -> End {
@@ -324,5 +366,5 @@ async fn read(store: &ReadStore, repository: &Repository, selector: Selector) ->
     let record = Record::from_annotations(&manifest.annotations);
     let release = record.as_ref().map_or(&descriptor.digest, |record| &record.release).clone();
     let signatures = signature_layers(manifest);
-    Ok(Move { manifest: descriptor.digest, release, record, content, kept_by: None, signatures })
+    Ok(Move { manifest: descriptor.digest, release, record, content, kept_by: None, signatures, begins_epoch: None })
 }

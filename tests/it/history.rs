@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::schemas::valid;
 use crate::support::programs::{Run, Source, alga};
 use crate::support::published::{RELEASES, digest_of, manifest, publish, store, with_images, writes};
 use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup, at_once};
+use crate::support::signed_channel::Appliance;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const RECORD: &str = "vnd.alga.appliance.channel.";
@@ -224,6 +226,29 @@ fn sequence_numbers_that_do_not_fall_end_the_chain() {
     registry.put_manifest(RELEASES, Some("nightly"), &digest_of(b"[]"), MANIFEST, b"[]");
     let told = history(&registry, &["--output", "json"]).ends(1).says(&["cannot tell what nightly serves in"]).json();
     assert_eq!((sequences(&told, "moves").len(), &told["end"]["why"]), (0, &"unreadable".into()));
+}
+
+#[test]
+fn a_history_goes_on_across_a_new_epoch_whose_numbers_begin_again() {
+    let mut appliance = Appliance::new();
+    let first = appliance.offer("1.0.3", 7).put(&appliance.registry).to_string();
+    let flags = ["history", "stable", "--store", &store(&appliance.registry)];
+    let told = || alga(&[&flags[..], &["--output", "json"]].concat()).ends(0).json();
+    let follow = |appliance: &Appliance| {
+        let mut offer = appliance.offer("1.0.4", 1);
+        offer.annotations[format!("{RECORD}previous")] = first.clone().into();
+        offer.put(&appliance.registry);
+    };
+    // A lower number in the same epoch is not a move after the other one.
+    follow(&appliance);
+    assert_eq!((sequences(&told(), "moves"), &told()["end"]["why"]), (vec![1], &"not-falling".into()));
+    appliance.vendor.document.channels.get_mut("stable").expect("a role").epoch = 2;
+    follow(&appliance);
+    let history = told();
+    valid("history.json", &history);
+    assert_eq!((sequences(&history, "moves"), &history["end"]["why"]), (vec![1, 7], &"no-previous".into()));
+    assert_eq!((&history["moves"][0]["beginsEpoch"], &history["moves"][1]["beginsEpoch"]), (&2.into(), &Value::Null));
+    alga(&flags).ends(0).prints(&["epoch 2 of the channel begins with this move"]);
 }
 
 #[test]

@@ -204,8 +204,8 @@ async fn a_history_begins_with_the_first_move_after_a_stopped_publication() {
     bench.publish("1.0.4", MoveTerms::default()).await.expect("public by now");
     bench.publish("1.0.5", MoveTerms::default()).await.expect("published");
     let history = bench.history("nightly").await;
-    assert_eq!(history.end.why, "beginning", "{}", history.text());
-    assert!(history.apart.is_empty(), "{}", history.text());
+    assert_eq!(history.end.why, "beginning", "{}", history.text(true));
+    assert!(history.apart.is_empty(), "{}", history.text(true));
 }
 
 #[tokio::test]
@@ -286,7 +286,7 @@ async fn race(bench: &Bench, versions: &[String]) -> usize {
     }
     assert_eq!(served(&bench.registry, "nightly")["version"], versions[winner].as_str());
     let history = bench.history("nightly").await;
-    assert_eq!((history.moves.len(), history.end.why), (before + 1, "beginning"), "{}", history.text());
+    assert_eq!((history.moves.len(), history.end.why), (before + 1, "beginning"), "{}", history.text(true));
     winner
 }
 

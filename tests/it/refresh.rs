@@ -216,3 +216,41 @@ fn a_promotion_goes_on_from_a_refreshed_channel() {
     assert_eq!(history["moves"].as_array().expect("moves").len(), 2, "{history}");
     appliance.resolve(&[]).ends(0);
 }
+
+#[test]
+fn the_warning_about_a_short_refresh_names_what_limits_it() {
+    let appliance = Appliance::new();
+    moved_long_ago(&appliance, now().plus(4 * DAY)).put(&appliance.registry);
+    let by_role = ["--min-remaining", "20d", "--dry-run"];
+    let run = refresh(&appliance, "stable", &["refresh"], &by_role).ends(0);
+    let run = run.says(&["the role refresh:stable of the trust document", "`alga-release trust lifetime`"]);
+    assert!(!run.stderr.contains("--reissue"), "{}", run.stderr);
+    let release = put_release(&appliance.registry, "1.0.3");
+    let mut statement = statement(&appliance.vendor, "stable", &release, 6);
+    (statement.issued, statement.expires) = (ago(10 * DAY), now().plus(5 * DAY));
+    let mut offer = Offer::of(&appliance.vendor, "1.0.3", statement.clone());
+    let short = RefreshStatement::of(&statement, 1, ago(10 * DAY), now().plus(DAY));
+    offer.bundles[2] = bundle(&short.to_payload(), appliance.vendor.key("refresh"));
+    offer.put(&appliance.registry);
+    let run = refresh(&appliance, "stable", &["refresh"], &["--dry-run"]).ends(0);
+    let expires = statement.expires.to_string();
+    let run = run.says(&["the statement of stable expires at", &expires, "`--reissue` and the keys of the channel"]);
+    assert!(!run.stderr.contains("lifetime"), "{}", run.stderr);
+}
+
+#[test]
+fn a_history_has_a_move_once_and_shows_its_manifest_before_the_refresh_on_request() {
+    let appliance = Appliance::new();
+    let old = moved_long_ago(&appliance, now().plus(4 * DAY)).put(&appliance.registry).to_string();
+    let kept = format!("stable-5-{}", &old[7..15]);
+    appliance.registry.tag(RELEASES, &kept, &old);
+    refresh(&appliance, "stable", &["refresh"], &[]).ends(0);
+    let history =
+        |more: &[&str]| alga(&[&["history", "stable", "--store", &store(&appliance.registry)], more].concat()).ends(0);
+    let text = history(&[]).stdout;
+    assert!(!text.contains(&kept) && !text.contains("not in this chain"), "{text}");
+    let text = history(&["-v"]).stdout;
+    assert!(text.contains(&format!("{kept}: the same move before it was refreshed")), "{text}");
+    let json = history(&["--output", "json"]).json();
+    assert_eq!((json["moves"].as_array().map(Vec::len), &json["apart"][0]["tag"]), (Some(1), &kept.into()));
+}

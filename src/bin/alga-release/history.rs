@@ -50,7 +50,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let report = connect::block_on(log, args.common.store.timeout, work)?;
     match args.common.output.output {
         Format::Json => output::write_json(&report)?,
-        Format::Text => output::write_text(&report.text())?,
+        Format::Text => output::write_text(&report.text(log.is_verbose()))?,
     }
     Ok(report.verdict()?)
 }
