@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::ready;
 use serde::Deserialize;
 
-use super::signing::{Proving, now, read_from, trust};
+use super::signing::{Proving, SignedBy, now, read_from, trust};
 use super::transfer::TransferExtent;
 use super::{Connection, Context, Error, Signing, lint};
 use crate::config::Config;
@@ -82,6 +82,13 @@ impl MoveTerms {
         signing.follow(connection, repository).await?;
         let place = (connection.read(), repository);
         signing.observed(observed, (channel, self.accept_sequence), source, place, connection.context()).await
+    }
+
+    /// Returns the keys that signed what a plan writes. To know what is signed already, a key may sign although nothing is
+    /// written.
+    pub(super) fn signed_by(&self, plan: &Plan) -> Vec<SignedBy> {
+        let signing = self.signing.as_ref().filter(|_| !plan.is_empty());
+        signing.map(|signing| signing.signed_by()).unwrap_or_default()
     }
 
     /// Returns what the signatures of a release at `location` are verified by.

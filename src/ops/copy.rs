@@ -7,7 +7,7 @@ use super::copied::SourceTrust;
 use super::resolve::{is_channel, recorded_channel};
 use super::signing::read_from;
 use super::transfer::{Ready, Target, Transfer, TransferExtent, size};
-use super::{Connection, Context, Error, copied};
+use super::{Connection, Context, Error, SignedBy, copied};
 use crate::config::Config;
 use crate::oci::archive::Existing;
 use crate::oci::{Digest, Pinned, Selector, Tag};
@@ -72,6 +72,9 @@ pub struct CopyReport {
     pub artifacts: Vec<ArtifactReport>,
     /// Count of signatures and other manifests that refer to those, and that the target lacked.
     pub attached: usize,
+    /// Keys that signed what was written; empty in a dry run, and when nothing was signed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<SignedBy>,
     /// Artifacts that the release names and the copy leaves out.
     pub left: Vec<Left>,
     /// Bytes and requests that the copy would need; only in a dry run.
@@ -276,6 +279,7 @@ impl Copying<'_> {
             sequence: plan.moves.as_ref().map_or(observed.channel.sequence, |moves| moves.sequence),
         });
         let digest = plan.approval.release.clone();
+        let signed_by = self.request.terms.signed_by(&plan);
         CopyReport {
             schema: SCHEMA,
             dry_run: self.request.dry_run,
@@ -292,6 +296,7 @@ impl Copying<'_> {
             artifacts: artifact_reports(&plan, &ready.desired, self.request.dry_run),
             plan,
             attached: observed.attachments.len(),
+            signed_by,
             left: ready.left,
             cost,
             channel,

@@ -14,6 +14,8 @@ use crate::lint::Settings;
 use crate::oci::{self, Descriptor, Digest, ReadStore, Repository, Selector, StoredSignatures};
 use crate::plan;
 use crate::release;
+use crate::signing::Message;
+use crate::trust::Statement;
 
 /// A release that is to be compared.
 #[derive(Debug)]
@@ -63,7 +65,12 @@ pub async fn diff(
     if let (Some(before), Some(after)) = (before_signed, after_signed) {
         // The same release has the same signatures.
         let differs = before.release != after.release;
-        let (before, after) = futures_util::try_join!(before.stated(differs), after.stated(differs))?;
+        let (mut before, mut after) = futures_util::try_join!(before.stated(differs), after.stated(differs))?;
+        if !differs {
+            before.is_signed |= after.is_signed;
+            before.keys.extend(after.keys);
+            (after.is_signed, after.keys) = (before.is_signed, before.keys.clone());
+        }
         diff.add_signatures(&before, &after);
     }
     if let Some((reference, reason)) = diff.unread.take() {
@@ -109,7 +116,12 @@ pub async fn diff_statement(
     let channel = &statement.channel;
     let repository = &config.repositories.release;
     let observed = plan::observe_channel(store.read(), repository, channel, None, None).await?;
-    signing::check_next(path, &statement, &observed)?;
+    let is_carried = signing::check_next(path, &statement, &observed)?;
+    let words = Message::of_statement(&Statement::Channel(Box::new(statement.clone()))).words();
+    context.note(&format!("the statement says: {words}"));
+    if is_carried {
+        context.note(&format!("{channel} carries this statement already, so nothing is left to approve"));
+    }
     let release = Selector::Digest(statement.release.clone());
     if observed.serves.is_none() {
         let reference = statement.release.to_string();

@@ -117,7 +117,9 @@ pub use rollback::{RollbackRequest, rollback};
 pub use show::{ShowReport, ShowRequest, show};
 pub use sign::{SignReport, SignRequest, SignedArtifact, sign};
 pub use signed_moves::MoveSignatures;
-pub use signing::{PreparedReport, SignedMessage, Signing, SigningTerms, TrustError, sign_prepared, trust_document};
+pub use signing::{
+    PreparedReport, SignedBy, SignedMessage, Signing, SigningTerms, TrustError, sign_prepared, trust_document,
+};
 pub use transfer::{RewriteTo, Target, TransferExtent};
 pub use trust::{
     InvalidExpiry, InvalidRoleName, RoleName, TrustChange, TrustDocumentReport, TrustExpiry, TrustFile, TrustFileError,

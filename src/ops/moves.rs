@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::carry_out::{self, Carrying, MoveTerms, Planned, cancel, open_upload};
 use super::checks::not_checked;
 use super::lint::{self, How, Stored};
+use super::signing::SignedBy;
 use super::transfer::Transfer;
 use super::{Connection, Context, Error};
 use crate::config::Config;
@@ -57,6 +58,9 @@ pub struct MoveReport {
     /// For a refresh: time until which appliances accept what the channel serves, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// Keys that signed what was written; empty in a dry run, and when nothing was signed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<SignedBy>,
     /// The checks of what the release names; empty when there was nothing to do.
     pub checks: Vec<Check>,
     /// What the checks of the release's contents found; absent for a roll-back, and when there was nothing to do.
@@ -294,6 +298,7 @@ impl Step<'_> {
             digest: serves.release.clone(),
             manifest: serves.manifest.clone(),
         });
+        let signed_by = self.terms.signed_by(&plan);
         MoveReport {
             schema: SCHEMA,
             dry_run: self.target().store().is_none(),
@@ -311,6 +316,7 @@ impl Step<'_> {
             before,
             manifest,
             expires: None,
+            signed_by,
             checks,
             lint,
             warnings,

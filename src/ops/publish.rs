@@ -8,7 +8,7 @@ use super::carry_out::{self, Carrying, MoveTerms, Planned};
 use super::pack::{PackRequest, Publication, pack};
 use super::resolve::{not_a_version, not_reserved};
 use super::signing::{StoredImages, read_from};
-use super::{Connection, Context, Error, Kind, lint};
+use super::{Connection, Context, Error, Kind, SignedBy, lint};
 use crate::config::Config;
 use crate::diff::{Diff, Side};
 use crate::image;
@@ -68,6 +68,9 @@ pub struct PublishReport {
     /// What the signature of the release does not cover, sorted; `None` where the release is not signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_covered: Option<Vec<String>>,
+    /// Keys that signed what was written; empty in a dry run, and when nothing was signed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<SignedBy>,
     /// The channel, when one was asked for.
     pub channel: Option<ChannelReport>,
     /// What the checks of the contents found.
@@ -266,6 +269,7 @@ impl Publishing<'_> {
             manifest,
             sequence: plan.moves.as_ref().map_or(observed.channel.sequence, |moves| moves.sequence),
         });
+        let signed_by = self.terms.signed_by(&plan);
         PublishReport {
             schema: SCHEMA,
             dry_run,
@@ -281,6 +285,7 @@ impl Publishing<'_> {
             images: images.digests,
             control_plane: images.control_plane,
             not_covered: None,
+            signed_by,
             channel,
             lint,
             bytes_were_read: self.repairs,

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use super::carry_out::{self, Carrying, MoveTerms, Planned};
 use super::moves::{Before, SCHEMA};
 use super::resolve::channel;
-use super::{Connection, Context, Error, MoveReport, TrustError, signing};
+use super::{Connection, Context, Error, MoveReport, SignedBy, TrustError, signing};
 use crate::config::Config;
 use crate::oci::{Selector, Tag};
 use crate::plan::{self, Desired, DesiredRelease, ExecuteError, ObservedChannel, Renewal};
@@ -84,7 +84,8 @@ async fn attempt(
     let carrying =
         Carrying { target: source, origin: None, desired: &desired, moving, terms, record: &record, context };
     let manifest = carrying.carry_out(&mut planned, None).await?;
-    Ok(report(source, channel, &desired, planned, &renewal, manifest))
+    let signed_by = terms.signed_by(&planned.plan);
+    Ok(report(source, channel, &desired, planned, &renewal, (manifest, signed_by)))
 }
 
 /// Returns the warning for a refresh that does not last as long as was asked for.
@@ -128,7 +129,7 @@ fn report(
     desired: &Desired,
     Planned { plan, observed }: Planned,
     renewal: &Renewal,
-    manifest: Option<crate::oci::Digest>,
+    (manifest, signed_by): (Option<crate::oci::Digest>, Vec<SignedBy>),
 ) -> MoveReport {
     let before = observed.channel.serves.as_ref().map(|serves| Before {
         version: serves.version.clone(),
@@ -155,6 +156,7 @@ fn report(
         before,
         manifest,
         expires: expires.map(|expires| expires.to_string()),
+        signed_by,
         checks: Vec::new(),
         lint: None,
         warnings: Vec::new(),

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use indicatif::BinaryBytes;
 
 use super::checks::{table, verified};
+use super::signing::SignedBy;
 use super::{CopyChannel, CopyReport, ImageReport, MoveReport, PublishReport};
 use crate::oci::{Digest, Tag};
 use crate::plan::copy::Cost;
@@ -47,6 +48,7 @@ impl PublishReport {
             (true, true) => writeln!(text, "would publish {release} to {store}: {}{serves}", counted(&self.artifacts)),
             (true, false) => writeln!(text, "published {release} to {store}: {}{serves}", counted(&self.artifacts)),
         };
+        text += &SignedBy::line(&self.signed_by);
         if !self.has_changes && !self.bytes_were_read {
             text += "the bytes in the store were not read again; `publish --repair` reads them and pushes what is missing or wrong\n";
         }
@@ -75,7 +77,7 @@ impl MoveReport {
         let (channel, version, sequence) = (&self.channel, shown(&self.version), self.sequence);
         let digest = self.digest.short();
         if self.kind == MoveKind::Refresh {
-            return clean(&self.refreshed());
+            return clean(&(self.refreshed() + &SignedBy::line(&self.signed_by)));
         }
         if !self.has_changes {
             return clean(&format!("nothing to do: {channel} already serves {version} ({digest}, move {sequence})\n"));
@@ -83,6 +85,7 @@ impl MoveReport {
         let from = self.before.as_ref().map(|before| before.version.as_str());
         let moved = Moved { kind: self.kind, channel, from, to: &self.version, digest: &self.digest, sequence };
         let text = format!("{}; {}\n", moved.line(self.dry_run), verified(&self.checks));
+        let text = text + &SignedBy::line(&self.signed_by);
         clean(&text) + &plan(self.dry_run, &self.plan_digest)
     }
 
@@ -147,6 +150,7 @@ impl CopyReport {
             (true, true) => writeln!(text, "would copy {release} from {from} to {store}: {}", counted(&self.artifacts)),
             (true, false) => writeln!(text, "copied {release} from {from} to {store}: {}", counted(&self.artifacts)),
         };
+        text += &SignedBy::line(&self.signed_by);
         if self.rewritten {
             let (origin, prefix) = (self.origin.digest.short(), &self.prefix);
             let _ =

@@ -118,9 +118,11 @@ fn channel_words(statement: &ChannelStatement) -> String {
         statement.reason.as_ref().map_or_else(String::new, |reason| format!(", reason: {}", shown(reason))),
     ]
     .concat();
+    let previous = statement.previous.as_ref();
+    let previous = previous.map_or_else(String::new, |previous| format!(", after the statement {previous}"));
     format!(
         "the channel {channel} of {} serves the release {release} ({}{circumstances}); sequence {sequence} of epoch \
-         {epoch}, issued at {issued}, expires at {expires}",
+         {epoch}{previous}, issued at {issued}, expires at {expires}",
         shown(product),
         kind.as_str()
     )

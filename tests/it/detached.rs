@@ -227,9 +227,17 @@ fn the_second_person_sees_what_a_statement_brings() {
     let diff = || alga(&["diff", "--statement", &file, "--store", &at, "--output", "json"]);
     let shown = diff().ends(0).json();
     assert_eq!((&shown["from"]["version"], &shown["to"]["version"]), (&"1.0.3".into(), &"1.0.4".into()));
+    let release = registry.tags(RELEASES)["1.0.4"].clone();
+    diff().says(&[
+        &format!("the statement says: the channel stable of alga-psa serves the release {release} (promote, by "),
+        "sequence 2 of epoch 1, after the statement sha256:",
+        ", expires at ",
+    ]);
     sign(&vendor, &file, &["stable-b", "refresh"], "b.json").ends(0);
     promote(&vendor, &registry, &[], "a.json", &["--signature", &file]).ends(0);
     assert_eq!(diff().ends(0).json()["hasChanges"], false, "the channel carries the statement");
+    diff().says(&["stable carries this statement already, so nothing is left to approve"]);
+    assert_eq!(diff().json()["risks"], serde_json::json!([]));
     publish(&source, &registry, "1.0.5", "nightly", &slices(&nightly)).ends(0);
     promote(&vendor, &registry, &keys, "a.json", &[]).ends(0);
     diff().ends(3).says(&["statement 2 of stable does not follow what the channel serves now: statement 3"]);

@@ -6,7 +6,7 @@ use crate::support::programs::{Run, Source, alga};
 use crate::support::published::{
     RELEASES, digest_of, manifest, publish, record, served, state, store, with_images, writes,
 };
-use crate::support::registry::Registry;
+use crate::support::registry::{Action, Fault, Registry};
 use crate::support::signed_channel::manifest as put_manifest;
 use crate::support::trust::{Vendor, slices};
 
@@ -184,5 +184,89 @@ fn a_release_is_copied_from_a_channel_only_by_the_statement_of_the_channel() {
         let run = open.run(&keys, &[&["copy", "nightly", &target], more].concat());
         run.ends(3).says(&["channel nightly", "an appliance refuses it (unsigned)"]);
         assert!(!layout.join("alga-appliance-release").exists());
+    }
+}
+
+#[test]
+fn a_command_that_signs_says_who_signed() {
+    let open = Open { vendor: Vendor::new(), source: Source::new(), registry: Registry::start() };
+    let id = |name: &str| open.vendor.key(name).key().id();
+    let line = |keys: &[(&str, &str)]| {
+        let names = keys.iter().map(|(name, role)| format!("{} ({role})", id(name).short()));
+        format!("signed by {}\n", names.collect::<Vec<_>>().join(", "))
+    };
+    let flags = open.vendor.flags(&["release", "nightly"]);
+    let publish = || publish(&open.source, &open.registry, "1.0.3", "nightly", &slices(&flags)).ends(0);
+    publish().prints(&[&line(&[("release", "release"), ("nightly", "channel")])]);
+    assert!(!publish().stdout.contains("signed by"), "nothing is signed again");
+    assert!(
+        !open
+            .run(&STABLE, &["promote", "--from", "nightly", "--to", "stable", "--dry-run"])
+            .stdout
+            .contains("signed by")
+    );
+    let mut stable = ["stable-a", "stable-b"];
+    stable.sort_by_key(|name| id(name));
+    let report =
+        open.run(&STABLE, &["promote", "--from", "nightly", "--to", "stable", "--output", "json"]).ends(0).json();
+    let by = |name: &str, role: &str| serde_json::json!({"role": role, "key": id(name).to_string()});
+    assert_eq!(
+        report["signedBy"],
+        serde_json::json!([by(stable[0], "channel"), by(stable[1], "channel"), by("refresh", "refresh")])
+    );
+    crate::schemas::valid("move.json", &report);
+}
+
+/// Returns the statement that a verification found, if it passed.
+fn verified(run: &Run) -> Option<Value> {
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+    (run.code == Some(0)).then(|| report["releases"][0]["statement"].clone())
+}
+
+#[test]
+fn a_registry_that_fails_never_makes_a_verification_pass_with_another_answer() {
+    let open = Open::with(&["1.0.3"]);
+    let (at, trust) = (store(&open.registry), open.vendor.file("trust.json"));
+    let verify = || {
+        let flags = ["--store", &at, "--trust", &trust, "--output", "json", "--retry-for", "0", "--timeout", "5s"];
+        alga(&[&["verify", "nightly"], &flags[..]].concat())
+    };
+    open.registry.clear_log();
+    let expected = verified(&verify().ends(0)).expect("a statement");
+    assert_eq!(expected["sequence"], 1);
+    let requests = open.registry.log().len();
+    assert!(requests > 20, "{requests}");
+    // Attack 62: each status from each step on, and a missing answer at each step.
+    let answer = |status: u16| Action::Status(status, Vec::new(), br#"{"errors":[{"code":"DENIED"}]}"#.to_vec());
+    let statuses = [401, 403, 429, 500, 502];
+    for skip in 0..requests - 1 {
+        let status = statuses[skip % statuses.len()];
+        open.registry.fail(Fault { skip, times: usize::MAX, ..Fault::first("GET", "", answer(status)) });
+        let run = verify();
+        open.registry.heal();
+        assert!(run.code != Some(0) || verified(&run).as_ref() == Some(&expected), "{status} at {skip}: {run:?}");
+        open.registry.fail(Fault { skip, times: 1, ..Fault::first("GET", "", answer(404)) });
+        let run = verify();
+        open.registry.heal();
+        assert!(run.code != Some(0) || verified(&run).as_ref() == Some(&expected), "404 at {skip}: {run:?}");
+    }
+    for status in statuses {
+        for path in ["/manifests/nightly", "/blobs/", "/manifests/sha256"] {
+            open.registry.fail(Fault::every("GET", path, answer(status)));
+            let run = verify();
+            open.registry.heal();
+            assert!(matches!(run.code, Some(1 | 3 | 4 | 75)), "{status} for {path}: {run:?}");
+        }
+    }
+    // Attack 63: a header that names another digest than that of the body, and another body under the digest.
+    for path in ["/manifests/nightly", "/manifests/sha256", "/blobs/"] {
+        open.registry.fail(Fault::every("GET", path, Action::WrongDigestHeader));
+        let run = verify();
+        open.registry.heal();
+        assert!(run.code != Some(0) || verified(&run).as_ref() == Some(&expected), "{path}: {run:?}");
+        open.registry.fail(Fault::every("GET", path, Action::CorruptBody));
+        let run = verify();
+        open.registry.heal();
+        assert!(matches!(run.code, Some(1 | 3)), "{path}: {run:?}");
     }
 }

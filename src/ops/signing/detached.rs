@@ -205,14 +205,15 @@ pub(in crate::ops) fn statement_in(path: &Path) -> Result<ChannelStatement, Trus
     statement.ok_or_else(|| TrustError::NoMove { path: path.to_owned() })
 }
 
-/// Checks that a statement is the next one of a channel, or the one that the channel carries. No signature is verified:
+/// Checks that a statement is the next one of a channel, or the one that the channel carries; returns whether the channel
+/// carries it. No signature is verified:
 /// whoever signs the statement signs the digest of the one before too. The first statement of an epoch names none before
 /// it, and no number follows one above [`UNPROVEN`] that a removed key signed.
 pub(in crate::ops) fn check_next(
     path: &Path,
     statement: &ChannelStatement,
     observed: &ObservedChannel,
-) -> Result<(), TrustError> {
+) -> Result<bool, TrustError> {
     let layers = observed.serves.iter().flat_map(|serves| &serves.signatures);
     let carried: Vec<ChannelStatement> = layers
         .filter_map(|layer| match statement_of(layer)? {
@@ -225,11 +226,11 @@ pub(in crate::ops) fn check_next(
         let begins = statement.epoch > one.epoch && statement.previous.is_none();
         begins || (statement.previous == Some(Digest::of(&one.to_payload())) && is_later)
     };
-    if carried.contains(statement)
-        || carried.iter().any(is_next)
-        || (carried.is_empty() && statement.previous.is_none())
-    {
-        return Ok(());
+    if carried.contains(statement) {
+        return Ok(true);
+    }
+    if carried.iter().any(is_next) || (carried.is_empty() && statement.previous.is_none()) {
+        return Ok(false);
     }
     let last = carried.iter().map(|one| one.sequence).max();
     let found = last.map_or_else(|| "no signed statement".to_owned(), |last| format!("statement {last}"));

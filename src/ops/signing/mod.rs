@@ -7,11 +7,13 @@ mod follow;
 mod followed;
 mod images;
 mod proof;
+mod signed_by;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::key::secrets;
 use super::{Context, Error};
@@ -19,7 +21,9 @@ use crate::appliance::StateFile;
 use crate::config::Config;
 use crate::oci::{Digest, ReadStore, Repository, Tag};
 use crate::plan::{ObservedChannel, Verifying};
-use crate::signing::{KeySignature, Meaning, Message, PreparedMessage, Signers, SigningRecord, SigningRequest};
+use crate::signing::{
+    KeySignature, Meaning, Message, PreparedMessage, SignerRole, Signers, SigningRecord, SigningRequest,
+};
 use crate::trust::{
     ChannelRole, ChannelStatement, DOCUMENT_LIMIT, InvalidTrust, Key, KeyId, ReadFrom, Role, SignedDocument, Statement,
     Time, TrustDocument,
@@ -33,6 +37,7 @@ pub use followed::trust_document;
 pub(super) use followed::{chain, followed, trust};
 pub(super) use images::{StoredImages, stored};
 pub(super) use proof::{Proving, read_from};
+pub use signed_by::SignedBy;
 
 /// Days before the expiry of the trust document from which on a command warns.
 pub(super) const NOTICE: u64 = 30;
@@ -83,6 +88,8 @@ pub struct Signing {
     signers: Signers,
     record: Option<StateFile<SigningRecord>>,
     preparing: Option<Preparing>,
+    /// Keys that signed in this run, by their roles.
+    used: Mutex<BTreeSet<(SignerRole, KeyId)>>,
     /// Messages that were signed elsewhere, each with its file.
     given: Vec<(PathBuf, PreparedMessage)>,
 }
@@ -103,7 +110,7 @@ impl Signing {
             signers.give(one.message.to_be_signed(), one.signatures.clone());
         }
         let preparing = terms.prepare.clone().map(Preparing::new);
-        Ok(Self { path, signed, chain: OnceLock::new(), signers, record, preparing, given })
+        Ok(Self { path, signed, chain: OnceLock::new(), signers, record, preparing, used: Mutex::default(), given })
     }
 
     /// Returns the trust document in force.
@@ -167,6 +174,9 @@ impl Signing {
     async fn sign(&self, message: Message, role: &Role) -> Result<Vec<KeySignature>, Error> {
         let (keys, bytes) = (self.keys(role), message.to_be_signed());
         let signatures = self.signers.sign(message.role(), &keys, &bytes).await?;
+        if let Ok(mut used) = self.used.lock() {
+            used.extend(signatures.iter().map(|one| (message.role(), one.key.id())));
+        }
         if let Some(preparing) = &self.preparing {
             preparing.add(message, role, &signatures);
         }
