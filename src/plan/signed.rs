@@ -140,13 +140,15 @@ impl Verifying<'_> {
 
     /// Returns the number after which the next statement goes on: the highest that was verified on the store, signed by
     /// this publisher, or declared as used. Before the first statement of an epoch, the number of the last move counts
-    /// too, whoever wrote it, so that appliances without a trust document see a later move. Above [`UNPROVEN`] it does
-    /// not count, and a new epoch then begins with 1.
+    /// too, whoever wrote it, and the last own number of an earlier epoch, so that appliances without a trust document see
+    /// a later move. Above [`UNPROVEN`] neither counts, and a new epoch may then begin with 1.
     fn last(&self, verified: Option<u64>, moved: u64) -> Option<u64> {
         let epoch = self.document.channels.get(self.channel.as_str()).map_or(1, |role| role.epoch);
         let own = self.signed.filter(|position| position.epoch == epoch).map(|position| position.sequence);
         let proven = verified.max(own);
-        let moved = Some(moved).filter(|moved| proven.is_none() && *moved <= UNPROVEN);
+        let earlier = self.signed.filter(|position| position.epoch < epoch).map(|position| position.sequence);
+        let before = [Some(moved), earlier].into_iter().flatten().filter(|last| *last <= UNPROVEN).max();
+        let moved = before.filter(|_| proven.is_none());
         let begins = (epoch > 1).then_some(0);
         [proven, moved, begins, self.accepted].into_iter().flatten().max()
     }
