@@ -3,7 +3,7 @@
 use futures_util::future::OptionFuture;
 
 use crate::oci::{Digest, ReadStore, Repository, Selector, StoredClaim};
-use crate::release::{self, ResolveError, Resolved, UnreadRelease};
+use crate::release::{self, ReadSignatures, ResolveError, Resolved, UnreadRelease};
 use crate::trust::Candidate;
 
 /// A release as a store serves it, and its proof.
@@ -16,6 +16,8 @@ pub struct Proof {
     pub named: Option<Vec<u8>>,
     /// Bundles in the layers of the manifest, at most 65.
     pub bundles: Vec<Vec<u8>>,
+    /// Why a layer with a bundle cannot be read. The other layers may suffice.
+    pub unread: Option<ResolveError>,
     /// Signatures of the older form. They are read when the manifest has no bundles, as a release manifest.
     pub claims: Vec<StoredClaim>,
 }
@@ -35,15 +37,16 @@ impl Proof {
     ) -> Result<Self, ResolveError> {
         let named = manifest.record.as_ref().filter(|_| accepted != Some(&manifest.digest));
         let named = named.map(|record| release::named_release(store, repository, &manifest.digest, &record.release));
-        let bundles = async { Ok(release::signatures(store, repository, &manifest.signatures).await?) };
+        let signatures = async { Ok(release::readable_signatures(store, repository, &manifest.signatures).await?) };
         let claims = async {
             let none = manifest.record.is_some() && matches!(selector, Selector::Tag(_));
             if none { Ok(Vec::new()) } else { Ok(store.claims(repository, &manifest.release_digest).await?) }
         };
         let read = manifest.read(store, repository);
         let named = async { OptionFuture::from(named).await.transpose() };
-        let (resolved, named, bundles, claims) = futures_util::try_join!(read, named, bundles, claims)?;
-        Ok(Self { resolved, named: named.map(|named| named.json), bundles, claims })
+        let (resolved, named, signatures, claims) = futures_util::try_join!(read, named, signatures, claims)?;
+        let (ReadSignatures { bundles, unread }, named) = (signatures, named.map(|named| named.json));
+        Ok(Self { resolved, named, bundles, unread: unread.map(ResolveError::Store), claims })
     }
 
     /// Returns what may be a signature of the release.

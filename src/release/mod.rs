@@ -40,7 +40,8 @@ pub use named::{Named, NamedKind, Target};
 #[cfg(feature = "publish")]
 pub(crate) use resolve::signature_layers;
 pub use resolve::{
-    CONFIG_LIMIT, ResolveError, ResolveKind, Resolved, UnreadRelease, confirm, named_release, open, resolve, signatures,
+    CONFIG_LIMIT, ReadSignatures, ResolveError, ResolveKind, Resolved, UnreadRelease, confirm, named_release, open,
+    readable_signatures, resolve, signatures,
 };
 #[cfg(feature = "publish")]
 pub use values_names::{ImageValues, values_names};

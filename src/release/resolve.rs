@@ -208,6 +208,41 @@ pub async fn signatures(
     .await
 }
 
+/// The signed statements of a channel manifest, as far as they can be read.
+#[derive(Debug)]
+pub struct ReadSignatures {
+    /// Bundles in the order of their layers.
+    pub bundles: Vec<Vec<u8>>,
+    /// Why the first layer that is left out cannot be read.
+    pub unread: Option<oci::Error>,
+}
+
+/// Reads the signed statements of a channel manifest, all at once. A layer that is missing, is too large or has other bytes
+/// than its digest is left out: it proves nothing, and the others may suffice.
+///
+/// # Errors
+/// Returns an error when the server of the store fails or refuses access.
+pub async fn readable_signatures(
+    store: &ReadStore,
+    repository: &Repository,
+    layers: &[Descriptor],
+) -> Result<ReadSignatures, oci::Error> {
+    let reads = layers.iter().map(|layer| async {
+        match store.fetch_verified(repository, layer, oci::SIGNATURE_LIMIT).await {
+            Err(error) if error.kind().is_of_server() || error.kind() == oci::Kind::Denied => Err(error),
+            read => Ok(read),
+        }
+    });
+    let mut signatures = ReadSignatures { bundles: Vec::new(), unread: None };
+    for read in try_join_all(reads).await? {
+        match read {
+            Ok(bytes) => signatures.bundles.push(bytes.to_vec()),
+            Err(error) => drop(signatures.unread.get_or_insert(error)),
+        }
+    }
+    Ok(signatures)
+}
+
 /// Checks that the record of a channel names the release that the channel serves. The release is read by the digest in
 /// the record, and its JSON must equal the channel's JSON except for `channel`. Sends no request for a manifest without
 /// a record.

@@ -182,6 +182,19 @@ pub enum Untrusted {
 }
 
 impl Untrusted {
+    /// Reports whether a signature is missing, so that a layer that cannot be read may be the cause.
+    pub fn lacks_signature(&self) -> bool {
+        matches!(
+            self,
+            Self::Unsigned { .. }
+                | Self::UnknownKey
+                | Self::Threshold { .. }
+                | Self::NoRefresh
+                | Self::RefreshThreshold { .. }
+                | Self::ReleaseUnsigned(_)
+        )
+    }
+
     /// Returns the name of the reason, for programs. Names do not change.
     pub fn name(&self) -> &'static str {
         match self {

@@ -141,14 +141,14 @@ impl Checked<'_> {
         let reference = format!("{}:{channel}", self.repository());
         let subject = Subject { kind: NamedKind::Channel, name: channel.as_str(), reference: &reference };
         let (resolved, store) = (self.resolved, self.as_appliances_read());
-        let layers = match release::signatures(store, self.repository(), &resolved.signatures).await {
-            Ok(layers) => layers,
+        let read = match release::readable_signatures(store, self.repository(), &resolved.signatures).await {
+            Ok(read) => read,
             Err(error) => {
                 let checks = vec![subject.unsigned(error)?];
                 return Ok(SignatureChecks { checks, statement: None });
             }
         };
-        let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+        let layers: Vec<&[u8]> = read.bundles.iter().map(Vec::as_slice).collect();
         let offer = Offer { record: resolved.record.as_ref(), layers: &layers };
         let Trust { document, now, source } = *trust;
         let terms = Terms::without_memory(document, channel, now, source);
@@ -159,7 +159,10 @@ impl Checked<'_> {
                 signed: Some(Box::new(Signed { signers: of_channel(&accepted), verifiers: Vec::new() })),
                 ..subject.ok(Aspect::Signed)
             },
-            Err(cause) => subject.refused(&cause),
+            Err(cause) => match read.unread {
+                Some(unread) if cause.lacks_signature() => subject.unsigned(unread)?,
+                _ => subject.refused(&cause),
+            },
         };
         let json = match self.same_json(channel).await? {
             None => None,

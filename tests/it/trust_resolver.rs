@@ -781,3 +781,23 @@ fn a_missing_answer_and_a_wrong_header_never_give_another_release() {
         }
     }
 }
+
+#[test]
+fn layers_that_are_missing_or_too_large_are_left_out_and_the_others_suffice() {
+    let appliance = Appliance::following();
+    let offer = appliance.offer("1.0.4", 6);
+    let mut served = offer.manifest(|media_type, bytes| blob(&appliance.registry, media_type, bytes));
+    let bytes = vec![b' '; 40_000];
+    let large = blob(&appliance.registry, BUNDLE, &bytes);
+    let mut missing = large.clone();
+    (missing["digest"], missing["size"]) = (format!("sha256:{}", "ab".repeat(32)).into(), 2.into());
+    let layers = served["layers"].as_array_mut().expect("layers");
+    layers.extend([large, missing]);
+    manifest(&appliance.registry, "stable", &served);
+    let resolved = appliance.resolve(&["--output", "json"]).ends(0).json();
+    assert_eq!(resolved["version"], "1.0.4");
+    // Without the proof itself, the layer that cannot be read is the cause.
+    served["layers"].as_array_mut().expect("layers").remove(1);
+    manifest(&appliance.registry, "stable", &served);
+    appliance.resolve(&[]).ends(1).says(&[&digest_of(&bytes)]);
+}

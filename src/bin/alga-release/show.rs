@@ -40,7 +40,7 @@ pub fn run(args: &Args, log: &Log) -> Result<(), Failure> {
     let (store, context) = (store.request(&config)?, system::context(log));
     let work = async {
         let connection = Connection::open(&store, Access::Read, &context).await?;
-        Ok(ops::show(&request, &config, &connection).await?)
+        Ok(Box::pin(ops::show(&request, &config, &connection)).await?)
     };
     let report = connect::block_on(log, args.common.store.timeout, work)?;
     report.warning().iter().for_each(|warning| log.warn(warning));

@@ -284,7 +284,10 @@ impl Trust {
             None => self.of_release(document.document(), &proof, asked).await,
         };
         let held = accepted == Some(&proof.resolved.manifest);
-        let facts = facts.map_err(|refused| refused.into_failure(&asked.reference(), held, asked.is_registry()))?;
+        let facts = facts.map_err(|refused| match (&refused, &proof.unread) {
+            (Refused::Rule(cause), Some(unread)) if cause.lacks_signature() => failure(unread),
+            _ => refused.into_failure(&asked.reference(), held, asked.is_registry()),
+        })?;
         let channel = channel.map(|channel| channel.to_string());
         Ok(Fetched { resolved: proof.resolved, facts: Some(facts), channel })
     }
