@@ -157,6 +157,16 @@ impl<S: StateContent> StateFile<S> {
     /// Returns an error when the file cannot be written, or when another program holds the lock for too long. The file
     /// is then unchanged.
     pub fn update(&self, change: impl FnOnce(&mut S)) -> Result<(), StateError> {
+        let mut change = Some(change);
+        self.update_once(&mut |state| {
+            if let Some(change) = change.take() {
+                change(state);
+            }
+        })
+    }
+
+    /// Does the work of [`Self::update`]. Not a function of the type of `change`, whose code would exist once for each.
+    fn update_once(&self, change: &mut dyn FnMut(&mut S)) -> Result<(), StateError> {
         let failed = |cause| self.error("write", cause);
         fs::create_dir_all(self.directory()).map_err(failed)?;
         let directory = File::open(self.directory()).map_err(failed)?;

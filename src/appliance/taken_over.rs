@@ -2,7 +2,7 @@
 //! later version of the trust document. What the appliance knows goes on to count, if the chain of documents leads from
 //! one version to the other.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::trusted::TRUST;
 use super::{State, Trusted};
@@ -82,9 +82,9 @@ impl Trusted {
             }
         }
         if is_first {
-            let releases = trusted.releases.iter().filter(|(place, _)| !place.contains('/'));
-            let pinned: Map<String, Value> = releases.map(|(place, one)| (place.clone(), one.clone())).collect();
-            self.releases.extend(pinned);
+            for (place, release) in trusted.releases.iter().filter(|(place, _)| !place.contains('/')) {
+                self.releases.insert(place.clone(), release.clone());
+            }
         }
         if let Some(floor) = trusted.floor {
             self.raise_floor(floor, true);

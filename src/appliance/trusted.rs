@@ -69,17 +69,17 @@ impl Trusted {
         let baked = text(others.remove("baked"), "baked")?;
         let floor =
             text(others.remove("floor"), "floor")?.map(|time| time.parse::<Time>().map_err(|cause| cause.to_string()));
-        let positions = match others.remove("positions") {
-            None => BTreeMap::new(),
+        let mut positions = BTreeMap::new();
+        match others.remove("positions") {
+            None => {}
             Some(Value::Object(entries)) => {
-                let read = |(place, value)| match Position::deserialize(&value) {
-                    Ok(position) => Ok((place, position)),
-                    Err(cause) => Err(format!("`positions`: {cause}")),
-                };
-                entries.into_iter().map(read).collect::<Result<_, String>>()?
+                for (place, value) in entries {
+                    let position = Position::deserialize(&value).map_err(|cause| format!("`positions`: {cause}"))?;
+                    positions.insert(place, position);
+                }
             }
             Some(_) => return Err("`positions` is not an object".to_owned()),
-        };
+        }
         let releases = match others.remove("releases") {
             None => Map::new(),
             Some(Value::Object(releases)) => releases,
@@ -99,9 +99,11 @@ impl Trusted {
         if let Some(floor) = self.floor {
             all.insert("floor".to_owned(), floor.to_string().into());
         }
-        let positions = self.positions.iter();
-        let positions = positions.map(|(place, one)| (place.clone(), serde_json::to_value(one).expect("text keys")));
-        all.insert("positions".to_owned(), Value::Object(positions.collect()));
+        let mut positions = Map::new();
+        for (place, position) in &self.positions {
+            positions.insert(place.clone(), serde_json::to_value(position).expect("text keys"));
+        }
+        all.insert("positions".to_owned(), Value::Object(positions));
         all.insert("releases".to_owned(), self.releases.clone().into());
         Value::Object(all)
     }

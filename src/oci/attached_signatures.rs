@@ -60,34 +60,49 @@ impl ReadStore {
         Ok(StoredSignatures { layers, claims, bundles })
     }
 
-    /// Reads the bundles that a list of referrers names, with or without their type.
+    /// Reads the bundles that a list of referrers names, all at once.
     async fn stored_bundles(&self, repository: &Repository, subject: &Digest) -> Result<Vec<StoredStatement>, Error> {
-        let referrers = if let Some(listed) = self.listed(repository, subject).await? {
+        let referrers = self.bundle_referrers(repository, subject).await?;
+        let reads = referrers.iter().map(|referrer| self.bundle(repository, referrer));
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+
+    /// Returns the first 64 referrers of a manifest that are Sigstore bundles, with or without their type.
+    ///
+    /// # Errors
+    /// When the server of the store fails, or the list of referrers is too long.
+    pub async fn bundle_referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        let mut referrers = if let Some(listed) = self.listed(repository, subject).await? {
             listed
         } else {
             let index = self.index(repository, &referrers_tag(subject)).await?;
             index.map(|(_, index)| index.manifests).unwrap_or_default()
         };
-        let is_bundle = |artifact_type: Option<&str>| artifact_type == Some(media_type::SIGSTORE_BUNDLE);
-        // Artifactory lists the media type of the config in place of the artifact type.
-        let is_untyped = |one: &Descriptor| matches!(one.artifact_type.as_deref(), None | Some(media_type::EMPTY));
-        let bundles = referrers.into_iter().filter(|one| is_untyped(one) || is_bundle(one.artifact_type.as_deref()));
-        let reads = bundles.take(SIGNATURES).map(|referrer| async move {
-            let is_listed = !is_untyped(&referrer);
-            let selector = Selector::Digest(referrer.digest);
-            let Some((descriptor, bytes)) = present(self.manifest(repository, &selector).await)? else {
-                return Ok(None);
-            };
-            let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
-            if !is_listed && !is_bundle(manifest.artifact_type.as_deref()) {
-                return Ok(None);
-            }
-            let layer = manifest.layers.into_iter().find(|layer| layer.media_type == media_type::SIGSTORE_BUNDLE);
-            let Some(layer) = layer else { return Ok(None) };
-            let bundle = present(self.fetch_verified(repository, &layer, SIGNATURE_LIMIT).await)?;
-            Ok(bundle.map(|bundle| StoredStatement { bytes: bundle.to_vec(), is_listed }))
-        });
-        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+        referrers.retain(|one| is_untyped(one) || is_bundle(one.artifact_type.as_deref()));
+        referrers.truncate(SIGNATURES);
+        Ok(referrers)
+    }
+
+    /// Reads the bundle of a referrer. Returns `None` for another artifact, and for a bundle that is missing or damaged.
+    ///
+    /// # Errors
+    /// When the server of the store fails.
+    pub async fn bundle(
+        &self,
+        repository: &Repository,
+        referrer: &Descriptor,
+    ) -> Result<Option<StoredStatement>, Error> {
+        let is_listed = !is_untyped(referrer);
+        let selector = Selector::Digest(referrer.digest.clone());
+        let Some((descriptor, bytes)) = present(self.manifest(repository, &selector).await)? else { return Ok(None) };
+        let Ok(manifest) = Manifest::parse(&descriptor.media_type, &bytes) else { return Ok(None) };
+        if !is_listed && !is_bundle(manifest.artifact_type.as_deref()) {
+            return Ok(None);
+        }
+        let layer = manifest.layers.into_iter().find(|layer| layer.media_type == media_type::SIGSTORE_BUNDLE);
+        let Some(layer) = layer else { return Ok(None) };
+        let bundle = present(self.fetch_verified(repository, &layer, SIGNATURE_LIMIT).await)?;
+        Ok(bundle.map(|bundle| StoredStatement { bytes: bundle.to_vec(), is_listed }))
     }
 
     /// Returns the referrers that the store itself lists. `None` means that the store keeps no such lists.
@@ -119,6 +134,16 @@ impl ReadStore {
         })?;
         Ok(Some((descriptor.digest, index)))
     }
+}
+
+fn is_bundle(artifact_type: Option<&str>) -> bool {
+    artifact_type == Some(media_type::SIGSTORE_BUNDLE)
+}
+
+/// Reports whether a list of referrers says nothing about an artifact. Artifactory lists the media type of the config in
+/// place of the artifact type.
+fn is_untyped(referrer: &Descriptor) -> bool {
+    matches!(referrer.artifact_type.as_deref(), None | Some(media_type::EMPTY))
 }
 
 /// Returns the tag that lists the referrers of `subject` in a registry that does not list them itself.

@@ -28,8 +28,13 @@ pub fn artifact_signers<'a>(
     digest: &Digest,
     candidates: impl IntoIterator<Item = Candidate<'a>>,
 ) -> BTreeSet<KeyId> {
-    let candidates = candidates.into_iter().take(CANDIDATES);
-    candidates.filter_map(|candidate| candidate.signer(document, digest)).collect()
+    // Without `collect`, which sorts: the code for that would make the resolver larger. The same holds for other sets and
+    // maps in what the resolver is built from.
+    let mut signers = BTreeSet::new();
+    for candidate in candidates.into_iter().take(CANDIDATES) {
+        signers.extend(candidate.signer(document, digest));
+    }
+    signers
 }
 
 impl Candidate<'_> {

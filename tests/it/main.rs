@@ -25,6 +25,7 @@ mod completions;
 // The release key is exchanged.
 mod release_rotation;
 // The resolver with a trust document.
+mod trust_attacks;
 mod trust_baked;
 mod trust_commands;
 mod trust_journey;

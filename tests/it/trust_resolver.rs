@@ -735,8 +735,8 @@ fn a_registry_that_fails_at_any_request_changes_nothing() {
     for action in [Action::Endless, Action::CorruptBody, Action::Longer(100), slow, Action::RedirectToItself] {
         for path in ["/manifests/", "/blobs/"] {
             appliance.registry.fail(Fault::every("GET", path, action.clone()));
-            let run = appliance.resolve(&["--timeout", "1"]);
-            let verified = appliance.verify_with("stable", &["--timeout", "1"]);
+            let run = appliance.resolve(&["--timeout", "1s"]);
+            let verified = appliance.verify_with("stable", &["--timeout", "1s"]);
             appliance.registry.heal();
             assert_ne!(run.code, Some(0), "{action:?}: {run:?}");
             assert_ne!(verified.code, Some(0), "{action:?}: {verified:?}");

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use alga_release::appliance::{Elsewhere, Facts, Known, OperatorDecision, Proof, State, StateFile, Trusted};
-use alga_release::oci::{Digest, Location, ReadStore, Repository, Selector, Tag};
+use alga_release::oci::{self, Digest, Location, ReadStore, Repository, Selector, Tag};
 use alga_release::release::{self, Address, Resolved, UnreadRelease};
 use alga_release::text::with_causes;
 use alga_release::trust::{
@@ -78,12 +78,18 @@ impl Asked<'_> {
         proof.map_err(|error| failure(&error))
     }
 
-    /// Returns the keys whose signatures are attached to a release as Sigstore bundles.
-    async fn release_signers(&self, document: &TrustDocument, release: &Digest) -> Result<BTreeSet<KeyId>, Refused> {
-        let bundles = self.store.bundles(&self.address.repository, release).await;
-        let bundles = bundles.map_err(|cause| Refused::Failed(failure(&cause.into())))?;
-        let candidates = bundles.iter().map(|bundle| Candidate::Bundle(bundle));
-        Ok(trust::accept_release(document, release, candidates)?)
+    /// Returns the key whose signature is attached to a release as a Sigstore bundle: the first one that verifies.
+    async fn release_signer(&self, document: &TrustDocument, release: &Digest) -> Result<BTreeSet<KeyId>, Refused> {
+        let failed = |cause: oci::Error| Refused::Failed(failure(&cause.into()));
+        let (store, repository) = (self.store, &self.address.repository);
+        for referrer in store.bundle_referrers(repository, release).await.map_err(failed)? {
+            if let Some(bundle) = store.bundle(repository, &referrer).await.map_err(failed)?
+                && let Ok(signers) = trust::accept_release(document, release, [Candidate::Bundle(&bundle.bytes)])
+            {
+                return Ok(signers);
+            }
+        }
+        Err(Untrusted::ReleaseUnsigned(release.clone()).into())
     }
 }
 
@@ -124,7 +130,10 @@ impl Trust {
             let file = file.ok_or_else(|| usage("`--reset-time-floor` requires `--state`"))?;
             let decision = OperatorDecision { option: "reset-time-floor", reason, release: None };
             trusted.floor = None;
-            change(file, &root, Some((&decision, now)), |trusted| trusted.floor = None)?;
+            change(file, &root, Some((&decision, now)), &mut |trusted| {
+                trusted.floor = None;
+                true
+            })?;
         }
         let held = trusted.document.clone().filter(|held| held.document().version > baked.document().version);
         let held = held.unwrap_or_else(|| baked.clone());
@@ -133,7 +142,11 @@ impl Trust {
             trusted.set_baked(&baked);
             // Noted before anything is accepted: a run that is refused must not leave the way open for one that verifies
             // nothing.
-            file.map(|file| change(file, &root, None, |trusted| trusted.set_baked(&baked))).transpose()?;
+            let mut note = |trusted: &mut Trusted| {
+                trusted.set_baked(&baked);
+                true
+            };
+            file.map(|file| change(file, &root, None, &mut note)).transpose()?;
         }
         let opened = Self {
             held: RefCell::new(held.clone()),
@@ -144,27 +157,31 @@ impl Trust {
             file: file.cloned(),
             now,
         };
-        opened.take_over(|other| [&baked, &held].iter().any(|document| document.adjoins(other)))?;
+        opened.take_over(&|other| [&baked, &held].iter().any(|document| document.adjoins(other)))?;
         Ok(opened)
     }
 
     /// Takes over what was accepted under other baked documents, where the document in force there is one of this chain.
-    fn take_over(&self, is_of_chain: impl Fn(&SignedDocument) -> bool) -> Result<(), Failure> {
-        let is_taken = |other: &Elsewhere| other.document.as_ref().is_some_and(&is_of_chain);
-        let (taken, others): (Vec<_>, Vec<_>) = self.elsewhere.take().into_iter().partition(is_taken);
-        self.elsewhere.replace(others);
-        taken.iter().try_for_each(|other| {
+    fn take_over(&self, is_of_chain: &dyn Fn(&SignedDocument) -> bool) -> Result<(), Failure> {
+        for other in self.elsewhere.take() {
+            if !other.document.as_ref().is_some_and(is_of_chain) {
+                self.elsewhere.borrow_mut().push(other);
+                continue;
+            }
             let held = self.held.borrow().clone();
-            self.change(None, |trusted| trusted.take_over(other, &held))?;
+            self.change(None, &mut |trusted| {
+                trusted.take_over(&other, &held);
+                true
+            })?;
             let mut trusted = self.trusted.borrow_mut();
-            trusted.take_over(other, &held);
+            trusted.take_over(&other, &held);
             if let Some(later) = &trusted.document
                 && later.document().version > held.document().version
             {
                 self.held.replace(later.clone());
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Takes over what was accepted under an earlier document, from which the chain in the store leads to the baked one.
@@ -174,11 +191,13 @@ impl Trust {
             return Ok(());
         }
         let held = self.held.borrow().clone();
-        let earlier: Vec<SignedDocument> =
-            self.elsewhere.borrow().iter().filter_map(|other| other.document.clone()).collect();
+        let mut earlier = Vec::new();
+        for other in self.elsewhere.borrow().iter() {
+            earlier.extend(other.document.clone());
+        }
         for document in earlier {
             if document.leads_to(&held, store, repository).await.map_err(|cause| failure(&cause.into()))? {
-                self.take_over(|other| other.payload_digest() == document.payload_digest())?;
+                self.take_over(&|other| other.payload_digest() == document.payload_digest())?;
             }
         }
         if !self.elsewhere.borrow().is_empty() {
@@ -238,9 +257,12 @@ impl Trust {
                 self.take_over_earlier(store, repository).await?;
                 return Ok(self.held.borrow().clone());
             };
-            self.change(None, |trusted| trusted.follow(&document))?;
+            self.change(None, &mut |trusted| {
+                trusted.follow(&document);
+                true
+            })?;
             self.held.replace(document.clone());
-            self.take_over(|other| other.payload_digest() == document.payload_digest())?;
+            self.take_over(&|other| other.payload_digest() == document.payload_digest())?;
             held = document;
             next = held.next_in(store, repository).await;
         }
@@ -315,8 +337,8 @@ impl Trust {
         let position = channel.as_ref().and_then(|channel| self.highest(document, channel));
         let (Some(channel), Some(position)) = (channel, position) else { return Ok(()) };
         let kept =
-            self.change(None, |trusted| trusted.accept_again(&document.product, &channel, &position, self.now))?;
-        if kept.unwrap_or(true) { Ok(()) } else { Err(overtaken()) }
+            self.change(None, &mut |trusted| trusted.accept_again(&document.product, &channel, &position, self.now))?;
+        if kept { Ok(()) } else { Err(overtaken()) }
     }
 
     fn of_channel(
@@ -335,9 +357,8 @@ impl Trust {
         let accepted = trust::accept(&Offer { record: resolved.record.as_ref(), layers: &layers }, &terms)?;
         // The position is kept before anything else that may fail.
         let release = &accepted.statement.release;
-        let kept =
-            self.change(decision(accepted.expired, asked.flags, release).as_ref(), |trusted| trusted.accept(&accepted));
-        if !kept.map_err(Refused::Failed)?.unwrap_or(true) {
+        let decision = decision(accepted.expired, asked.flags, release);
+        if !self.change(decision.as_ref(), &mut |trusted| trusted.accept(&accepted)).map_err(Refused::Failed)? {
             return Err(Refused::Failed(overtaken()));
         }
         if let Some(named) = &proof.named {
@@ -351,7 +372,7 @@ impl Trust {
         trust::check_clock(document, self.trusted.borrow().floor, self.now)?;
         let expired = trust::check_current(document, Some(release), self.now, asked.source())?;
         let signers = match trust::accept_release(document, release, proof.candidates()) {
-            Err(Untrusted::ReleaseUnsigned(_)) => asked.release_signers(document, release).await?,
+            Err(Untrusted::ReleaseUnsigned(_)) => Box::pin(asked.release_signer(document, release)).await?,
             done => done?,
         };
         if let (Some(record), Some(named)) = (&resolved.record, &proof.named) {
@@ -365,7 +386,11 @@ impl Trust {
             _ => {}
         }
         let decision = decision(expired, asked.flags, release);
-        self.change(decision.as_ref(), |trusted| trusted.raise_floor(self.now, false)).map_err(Refused::Failed)?;
+        let raised = self.change(decision.as_ref(), &mut |trusted| {
+            trusted.raise_floor(self.now, false);
+            true
+        });
+        raised.map_err(Refused::Failed)?;
         Ok(Facts::of_release(&signers, document))
     }
 
@@ -378,14 +403,14 @@ impl Trust {
         seed.into_iter().chain(held).max_by_key(|one| (one.epoch, one.sequence)).cloned()
     }
 
-    /// Changes what was accepted. Without a state file, nothing is kept.
-    fn change<T>(
+    /// Changes what was accepted, and returns what `with` returns. Without a state file, nothing is kept.
+    fn change(
         &self,
         decision: Option<&OperatorDecision<'_>>,
-        with: impl FnOnce(&mut Trusted) -> T,
-    ) -> Result<Option<T>, Failure> {
+        with: &mut dyn FnMut(&mut Trusted) -> bool,
+    ) -> Result<bool, Failure> {
         let decision = decision.map(|decision| (decision, self.now));
-        self.file.as_ref().map(|file| change(file, &self.root, decision, with)).transpose()
+        self.file.as_ref().map_or(Ok(true), |file| change(file, &self.root, decision, with))
     }
 
     /// Stores a release that passed all checks, before anything about it is printed.
@@ -403,10 +428,11 @@ impl Trust {
         if kept(&self.trusted.borrow()) {
             return Ok(());
         }
-        self.change(None, |trusted| {
+        self.change(None, &mut |trusted| {
             if !kept(trusted) {
                 trusted.keep(channel.map(|channel| (product.as_str(), channel)), &known, facts);
             }
+            true
         })
         .map(drop)
     }
@@ -423,15 +449,17 @@ fn overtaken() -> Failure {
         .hint("run the command again")
 }
 
-fn change<T>(
+/// Changes what was accepted, and returns what `with` returns. The type of `with` is not a parameter, because the code
+/// would exist once for each.
+fn change(
     file: &StateFile,
     root: &Digest,
     decision: Option<(&OperatorDecision<'_>, Time)>,
-    with: impl FnOnce(&mut Trusted) -> T,
-) -> Result<T, Failure> {
-    let mut changed = None;
+    with: &mut dyn FnMut(&mut Trusted) -> bool,
+) -> Result<bool, Failure> {
+    let mut changed = Ok(false);
     let written = file.update(|state| {
-        changed = Some(state.change_trusted(root, with));
+        changed = state.change_trusted(root, with);
         if let Some((decision, now)) = decision {
             state.record(decision, now);
         }
@@ -439,7 +467,7 @@ fn change<T>(
     written.map_err(|cause| {
         Failure::new(1, with_causes(&cause)).hint("make the state writable: nothing is printed before it is written")
     })?;
-    changed.transpose().map_err(|cause| damaged(&cause))?.ok_or_else(|| Failure::new(1, "failed to change the state"))
+    changed.map_err(|cause| damaged(&cause))
 }
 
 /// Reads a trust document from a file, and verifies that its own root keys signed it.
