@@ -326,7 +326,7 @@ fn signatures_count_by_the_trust_document_of_the_store_and_not_by_an_older_file(
     sign(&vendor, &early, &["refresh"], "b.json")
         .ends(3)
         .says(&["prepared with trust document version 1, and version 2 is in force"]);
-    vendor.document.expires = ago(60);
+    (vendor.document.issued, vendor.document.expires) = (ago(3600), ago(60));
     vendor.write();
     sign(&vendor, &file, &["stable-a"], "b.json").ends(3).says(&["trust document version 2 expired at"]);
 }

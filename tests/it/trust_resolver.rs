@@ -273,6 +273,7 @@ fn layers_of_the_wrong_size_are_not_read() {
         manifest(&appliance.registry, "stable", &served);
         let run = appliance.resolve(&[]).ends(1).says(&[&digest_of(&bytes)]);
         assert_eq!((run.stdout.as_str(), appliance.remembered()), ("", before));
+        appliance.does_not_verify("stable");
     }
 }
 
@@ -388,6 +389,7 @@ fn a_manifest_of_another_kind_is_not_a_release() {
         appliance.registry.put_manifest(RELEASES, Some("stable"), &digest_of(&bytes), media_type, &bytes);
         let run = appliance.resolve(&[]).ends(3).says(&["is not a release"]);
         assert_eq!((run.stdout.as_str(), appliance.remembered()), ("", before));
+        appliance.does_not_verify("stable");
     }
 }
 
@@ -487,6 +489,10 @@ fn a_signature_image_of_a_thousand_layers_is_read_up_to_the_limit() {
     appliance.registry.clear_log();
     appliance.refuses_pinned("1.0.3", "release-unsigned");
     assert!(appliance.registry.log().len() < 75, "{}", appliance.registry.log().len());
+    appliance.registry.clear_log();
+    appliance.does_not_verify("1.0.3");
+    let claims = appliance.registry.log().iter().filter(|one| one.method == "GET").count();
+    assert!(claims < 150, "{claims} reads");
 }
 
 #[test]

@@ -323,6 +323,15 @@ impl Appliance {
         assert!(reasons.iter().any(|one| one.starts_with(&named)), "{named}: {reasons:#?}");
     }
 
+    /// Checks that the publisher's verification fails, whether it can read the release or not.
+    #[track_caller]
+    pub fn does_not_verify(&self, reference: &str) {
+        let run = self.verify(reference);
+        assert!(matches!(run.code, Some(1 | 3)), "{run:?}");
+        let is_said = run.stderr.contains("error: ") || run.json()["ok"] == false;
+        assert!(is_said, "{run:?}");
+    }
+
     /// Checks that `stable` is refused for a reason, that nothing is printed, and that the current release and the
     /// running control plane stay.
     #[track_caller]
