@@ -1,5 +1,4 @@
 use super::*;
-use crate::oci::Tag;
 use crate::trust::testing::{Vendor, envelope};
 use crate::trust::{DOCUMENT_TYPE, Position, Time};
 
@@ -104,7 +103,6 @@ fn entries_without_a_document_are_found_and_those_of_other_products_are_not() {
     };
     assert!(matches!(&with(place("stable"))[..], [Elsewhere { document: None, .. }]));
     assert!(with("another/stable".to_owned()).is_empty());
-    let stable: Tag = "stable".parse().unwrap();
     let own = state_of(&first, |trusted| drop(trusted.positions.insert(place("stable"), at(1, 1))));
-    assert!(own.elsewhere(first.payload_digest(), PRODUCT, &Trusted::default()).is_empty(), "{stable}");
+    assert!(own.elsewhere(first.payload_digest(), PRODUCT, &Trusted::default()).is_empty());
 }

@@ -266,26 +266,24 @@ impl Pins {
     /// Adds the sources of published charts among the objects of a release.
     pub(super) fn add_sources(&mut self, objects: &[ComparedObject]) {
         for object in objects {
-            let Role::Source { kind: SourceKind::OciRepository, address } = &object.role else { continue };
-            if self.is_source(object) {
-                let chart = address.rsplit('/').next().unwrap_or_default();
-                self.sources.insert(object.id.name.clone(), chart.to_owned());
+            if let Some(chart) = self.chart_of_source(object).map(ToOwned::to_owned) {
+                self.sources.insert(object.id.name.clone(), chart);
             }
         }
     }
 
     /// Reports whether an object is the source of a chart that is published with the release.
     pub(super) fn is_source(&self, object: &ComparedObject) -> bool {
-        let Role::Source { kind, address } = &object.role else { return false };
-        let charts = format!("/{}", self.repository);
-        match kind {
-            SourceKind::OciRepository => {
-                let below = address.rsplit_once('/').filter(|(above, _)| above.ends_with(&charts));
-                below.is_some_and(|(_, name)| self.charts.contains(name))
-            }
-            SourceKind::HelmRepository => address.ends_with(&charts),
-            _ => false,
-        }
+        let is_repository = matches!(&object.role, Role::Source { kind: SourceKind::HelmRepository, address }
+            if address.ends_with(&format!("/{}", self.repository)));
+        is_repository || self.chart_of_source(object).is_some()
+    }
+
+    /// Returns the published chart that an OCIRepository fetches.
+    fn chart_of_source<'o>(&self, object: &'o ComparedObject) -> Option<&'o str> {
+        let Role::Source { kind: SourceKind::OciRepository, address } = &object.role else { return None };
+        let (above, name) = address.rsplit_once('/')?;
+        (above.ends_with(&format!("/{}", self.repository)) && self.charts.contains(name)).then_some(name)
     }
 
     fn is_pin(&self, old: &ComparedObject, new: &ComparedObject, field: &FieldChange) -> bool {

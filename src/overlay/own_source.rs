@@ -1,7 +1,7 @@
 //! Edits the author's own `OCIRepository` of a chart in place, so that it refers to the published chart, and gives it the
 //! name of its content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::flux::{File, Kustomization, Lister, Object, Source};
 use crate::source::Error;
@@ -17,7 +17,7 @@ use super::sources::{content_name, pin_of, refuse_renames, repository};
 /// Position of an object: file, number of the document, and path in the document.
 type At = (String, usize, String);
 
-fn at(object: &Object<'_>) -> At {
+pub(super) fn at(object: &Object<'_>) -> At {
     (object.file.to_owned(), object.document, object.path.clone())
 }
 
@@ -45,6 +45,7 @@ impl OwnSources {
         if pins.style != PinStyle::Content {
             return Ok(found);
         }
+        let mentions = Mentions::of(overlay, objects, releases);
         for release in releases {
             let (Used::Ours(chart), Some(source)) = (&release.used, &release.own_source) else { continue };
             let object = &source.object;
@@ -66,7 +67,7 @@ impl OwnSources {
                 return Err(Error::refused(overlay.place(object.file, object.node.line), reason)
                     .hint("keep one of them, and refer to it in all releases of the directory"));
             }
-            refuse_references(overlay, objects, releases, object)?;
+            mentions.refuse(overlay, object)?;
             found.renamed.insert(at(object), entry);
         }
         Ok(found)
@@ -84,44 +85,54 @@ impl OwnSources {
     }
 }
 
-/// Refuses a source that something other than the `chartRef` of a release names, because it would name nothing after the
-/// source was renamed: patches, health checks and replacements.
-fn refuse_references(
-    overlay: &Overlay,
-    objects: &[Object<'_>],
-    releases: &[Release<'_>],
-    source: &Object<'_>,
-) -> Result<(), Error> {
-    let name = source.name();
-    let references: Vec<&Node> = releases.iter().filter_map(|release| Some(release.flux.chart_ref?.node)).collect();
-    let is_named = |node: &Node| {
-        let named = node.text_at(&["name"]).or(node.text_at(&["metadata", "name"]));
-        node.text_at(&["kind"]) == Some("OCIRepository")
-            && named == Some(name)
-            && !std::ptr::eq(node, source.node)
-            && !references.iter().any(|reference| std::ptr::eq(*reference, node))
-    };
-    // Patches are also written as texts, in kustomization files and in Flux Kustomizations.
-    let is_patched = |node: &Node| {
-        node.as_str()
-            .is_some_and(|text| text.contains("kind: OCIRepository") && text.contains(&format!("name: {name}")))
-    };
-    let kustomizations: Vec<&Node> = Kustomization::all(objects).iter().map(|one| one.object.node).collect();
-    for (file, parsed) in overlay.files.parsed() {
-        let is_kustomization = overlay.files.kustomization_file(file).is_some();
-        for root in parsed.roots() {
-            let patches = is_kustomization || kustomizations.iter().any(|node| std::ptr::eq(*node, root));
-            let found = root.walk().into_iter().find(|node| is_named(node) || patches && is_patched(node));
-            if let Some(node) = found {
-                let reason = format!(
-                    "the OCIRepository `{name}` is named here, but publishing names it after its content (`valuesNames: hashed`)"
-                );
-                return Err(Error::refused(overlay.place(file, node.line), reason)
-                    .hint("remove the reference, or write the change into the OCIRepository itself"));
+/// What names an OCIRepository other than the `chartRef` of a release: patches, health checks and replacements. They would
+/// name nothing after the source was renamed.
+struct Mentions<'a> {
+    /// File and line of the first mapping with each name.
+    named: BTreeMap<&'a str, (&'a str, usize)>,
+    /// Patches that are written as texts, in kustomization files and in Flux Kustomizations: text, file and line.
+    patches: Vec<(&'a str, &'a str, usize)>,
+}
+
+impl<'a> Mentions<'a> {
+    fn of(overlay: &'a Overlay, objects: &[Object<'_>], releases: &[Release<'_>]) -> Self {
+        let node = |release: &Release<'_>| release.flux.chart_ref.map(|reference| std::ptr::from_ref(reference.node));
+        let own = |release: &Release<'_>| release.own_source.as_ref().map(|own| std::ptr::from_ref(own.object.node));
+        let known: BTreeSet<*const Node> = releases.iter().flat_map(|one| [node(one), own(one)]).flatten().collect();
+        let kustomizations = Kustomization::all(objects);
+        let kustomizations: BTreeSet<*const Node> =
+            kustomizations.iter().map(|one| std::ptr::from_ref(one.object.node)).collect();
+        let mut found = Self { named: BTreeMap::new(), patches: Vec::new() };
+        for (file, parsed) in overlay.files.parsed() {
+            let is_kustomization = overlay.files.kustomization_file(file).is_some();
+            for root in parsed.roots() {
+                let has_patches = is_kustomization || kustomizations.contains(&std::ptr::from_ref(root));
+                for node in root.walk() {
+                    let name = node.text_at(&["name"]).or(node.text_at(&["metadata", "name"]));
+                    let is_source = node.text_at(&["kind"]) == Some("OCIRepository");
+                    if let Some(name) = name.filter(|_| is_source && !known.contains(&std::ptr::from_ref(node))) {
+                        found.named.entry(name).or_insert((file, node.line));
+                    }
+                    let text = node.as_str().filter(|text| has_patches && text.contains("kind: OCIRepository"));
+                    found.patches.extend(text.map(|text| (text, file.as_str(), node.line)));
+                }
             }
         }
+        found
     }
-    Ok(())
+
+    /// Refuses a source that is named elsewhere.
+    fn refuse(&self, overlay: &Overlay, source: &Object<'_>) -> Result<(), Error> {
+        let (name, patched) = (source.name(), format!("name: {}", source.name()));
+        let in_patch = || self.patches.iter().find(|(text, ..)| text.contains(&patched));
+        let place = self.named.get(name).copied().or_else(|| in_patch().map(|(_, file, line)| (*file, *line)));
+        let Some((file, line)) = place else { return Ok(()) };
+        let reason = format!(
+            "the OCIRepository `{name}` is named here, but publishing names it after its content (`valuesNames: hashed`)"
+        );
+        Err(Error::refused(overlay.place(file, line), reason)
+            .hint("remove the reference, or write the change into the OCIRepository itself"))
+    }
 }
 
 /// An `OCIRepository` with the file that it is in.

@@ -12,7 +12,7 @@ use crate::yaml::{Document, Node, Value};
 
 use super::children::{Child, build, children, roots};
 use super::discover::{Release, Used, releases};
-use super::own_source::{OwnSource, OwnSources, is_verified_by};
+use super::own_source::{OwnSource, OwnSources, at, is_verified_by};
 use super::release::Editing;
 use super::sources::{Home, Homes, homes, pin_of};
 use super::{ChartSource, Overlay, check, patches, references};
@@ -235,7 +235,7 @@ fn plan_own_sources(
     for release in releases {
         let (Used::Ours(chart), Some(source)) = (&release.used, &release.own_source) else { continue };
         let object = &source.object;
-        if done.insert((object.file, object.document, object.path.clone())) {
+        if done.insert(at(object)) {
             let edited = OwnSource { overlay, source, parsed: &overlay.files.parsed()[object.file] };
             let plan = plans.entry(object.file.to_owned()).or_default();
             edited.pin(pins, pin_of(overlay, pins, release, chart)?, plan)?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::files_below;
 use crate::support::programs::{Run, Source, alga, release, resolve, run};
 use crate::support::published::{
-    RELEASES, complete, digest_of, publish, put_image, put_images, rewrite_release, served, store, undescribed,
+    RELEASES, complete, complete_from, digest_of, publish, put_image, rewrite_release, served, store, undescribed,
     with_images, writes,
 };
 use crate::support::registry::{Action, Auth, Fault, Quirks, Registry, Setup};
@@ -267,11 +267,9 @@ fn the_overlay_must_read_the_names_of_the_values() {
 
 #[test]
 fn a_release_of_an_older_publisher_is_verified_as_far_as_possible() {
-    let (source, registry) = (Source::new(), Registry::start());
+    let source = Source::new();
     source.write("alga-release.yaml", "valuesNames: plain\n");
-    put_images(&registry);
-    put_image(&registry, "org/alga-appliance-control-plane", "1");
-    publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require", "--control-plane", "1"]).ends(0);
+    let registry = complete_from(source).1;
     rewrite_release(&registry, |release| {
         undescribed(release);
         let object = release.as_object_mut().expect("an object");

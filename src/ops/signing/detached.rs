@@ -206,9 +206,8 @@ pub(in crate::ops) fn statement_in(path: &Path) -> Result<ChannelStatement, Trus
 }
 
 /// Checks that a statement is the next one of a channel, or the one that the channel carries; returns whether the channel
-/// carries it. No signature is verified:
-/// whoever signs the statement signs the digest of the one before too. The first statement of an epoch names none before
-/// it, and no number follows one above [`UNPROVEN`] that a removed key signed.
+/// carries it. No signature is verified: whoever signs the statement signs the digest of the one before too. The first
+/// statement of an epoch names none before it, and no number follows one above [`UNPROVEN`] that a removed key signed.
 pub(in crate::ops) fn check_next(
     path: &Path,
     statement: &ChannelStatement,

@@ -211,7 +211,7 @@ pub enum TrustError {
     Rewritten,
     /// The statement of a channel would be signed, and no file records it.
     #[error(
-        "cannot sign a statement of {0}: there is no file that records it, because neither HOME nor XDG_STATE_HOME is set"
+        "cannot sign a statement of {0}: missing file for the record of what was signed, because neither HOME nor XDG_STATE_HOME is set"
     )]
     NoRecord(Tag),
     /// A copy of a signed source would be signed by other keys without a verification of the source.

@@ -121,7 +121,12 @@ pub fn put_image(registry: &Registry, name: &str, tag: &str) -> String {
 
 /// Publishes 1.0.3 to nightly with all its images and a control plane. Returns the tree and the registry.
 pub fn complete() -> (Source, Registry) {
-    let (source, registry) = (Source::new(), Registry::start());
+    complete_from(Source::new())
+}
+
+/// Publishes a source with all its images and a control plane.
+pub fn complete_from(source: Source) -> (Source, Registry) {
+    let registry = Registry::start();
     put_images(&registry);
     put_image(&registry, "org/alga-appliance-control-plane", "1");
     publish(&source, &registry, "1.0.3", "nightly", &["--image-check", "require", "--control-plane", "1"]).ends(0);
